@@ -1,0 +1,46 @@
+#include "environment.h"
+
+void Environment::create(Napi::Env env) {
+  auto* environment = new Environment(env);
+  napi_set_instance_data(env, environment, nullptr, nullptr);
+  napi_add_async_cleanup_hook(
+      env, [](napi_async_cleanup_hook_handle, void* data) { static_cast<Environment*>(data)->leave(); },
+      environment, &environment->hook_);
+}
+
+Napi::Value Environment::open(std::unique_ptr<Handle> handle) {
+  const uint32_t id = handles.open(handle);
+  if (id == 0) {
+    const char* syscall;
+    handle->release(&syscall);
+    throwErrno(env_, EMFILE, "open", "2^20 handles are open: close some");
+  }
+  return Napi::Number::New(env_, id);
+}
+
+void Environment::call(const Napi::FunctionReference& callback) {
+  if (leaving_ || callback.IsEmpty()) return;
+  Napi::HandleScope scope(env_);
+  try {
+    callback.MakeCallback(env_.Global(), std::initializer_list<napi_value>{});
+  } catch (const Napi::Error& error) {
+    napi_fatal_exception(env_, error.Value());
+  }
+}
+
+void Environment::leave() {
+  leaving_ = true;
+  {
+    Napi::HandleScope scope(env_);
+    handles.closeAll();
+    errorConstructor.Reset();
+  }
+  leaveWhenDone();
+}
+
+void Environment::leaveWhenDone() {
+  if (!leaving_ || watchers_ > 0) return;
+  napi_async_cleanup_hook_handle hook = hook_;
+  delete this;
+  napi_remove_async_cleanup_hook(hook);
+}

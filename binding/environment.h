@@ -1,0 +1,62 @@
+// What the binding knows of one JavaScript environment: the main thread, or a worker. Environments share nothing.
+#pragma once
+
+#include <napi.h>
+
+#include "error.h"
+#include "handle_table.h"
+
+class Environment {
+ public:
+  static void create(Napi::Env env);
+  static Environment& of(Napi::Env env) {
+    void* data = nullptr;
+    napi_get_instance_data(env, &data);
+    return *static_cast<Environment*>(data);
+  }
+
+  Napi::Env env() const { return env_; }
+
+  HandleTable handles;
+  Napi::FunctionReference errorConstructor;
+
+  // Puts a new handle into the table; its id is what JavaScript gets.
+  Napi::Value open(std::unique_ptr<Handle> handle);
+
+  // The handle behind argument `index`, or throws ERR_IBVERBS_CLOSED naming `what`.
+  template <typename T>
+  T& handle(const Napi::CallbackInfo& info, size_t index, const char* what) {
+    return handle<T>(info[index], what);
+  }
+  template <typename T>
+  T& handle(Napi::Value value, const char* what) {
+    if (!value.IsNumber()) throwArgumentType(env_, what, "a handle");
+    Handle* found = handles.find(value.As<Napi::Number>().Uint32Value(), T::kKind);
+    if (!found) throwClosed(env_, what);
+    return *static_cast<T*>(found);
+  }
+
+  // Calls back into JavaScript from libuv's loop, microtasks included. An exception there becomes an
+  // 'uncaughtException', as one thrown by any callback of Node's own.
+  void call(const Napi::FunctionReference& callback);
+
+  void watcherOpened() { watchers_++; }
+  void watcherClosed() {
+    watchers_--;
+    leaveWhenDone();
+  }
+  uint32_t watchers() const { return watchers_; }
+
+ private:
+  explicit Environment(Napi::Env env) : env_(env) {}
+
+  // A worker that is terminated with an active uv_poll aborts the process unless the addon closes it, and libuv
+  // closes asynchronously: so the environment leaves in two steps, and Node waits for the second.
+  void leave();
+  void leaveWhenDone();
+
+  Napi::Env env_;
+  napi_async_cleanup_hook_handle hook_ = nullptr;
+  uint32_t watchers_ = 0;
+  bool leaving_ = false;
+};

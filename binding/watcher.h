@@ -1,0 +1,28 @@
+// Waiting for a file descriptor on libuv's loop: no thread, no spinning.
+#pragma once
+
+#include <uv.h>
+
+#include <functional>
+
+class Environment;
+
+// Lives on the heap because libuv closes handles asynchronously: stop() hands it back to libuv, which frees it.
+// The descriptor may be closed as soon as stop() has returned (uv_poll_stop(3) says so of uv_poll_t).
+class Watcher {
+ public:
+  // Null, with a positive errno in `*error`, when libuv refuses the descriptor.
+  static Watcher* start(Environment& environment, int fd, std::function<void()> onReadable, int* error);
+
+  // What keeps the process alive: a watcher that is referenced.
+  void reference(bool on);
+  void stop();
+
+ private:
+  Watcher(Environment& environment, std::function<void()> onReadable)
+      : environment_(environment), onReadable_(std::move(onReadable)) {}
+
+  Environment& environment_;
+  std::function<void()> onReadable_;
+  uv_poll_t poll_{};
+};

@@ -1,0 +1,60 @@
+import { constants } from 'node:os'
+import { getSystemErrorName } from 'node:util'
+import { remedy } from './remedy.js'
+
+/**
+ * A call into the kernel or into rdma-core that failed, in the convention of Node's own system errors: `code` is the
+ * name of the errno (errno(3)), `errno` its negative number, `syscall` the function that reported it.
+ * The message says what was wrong and, where it is known, what mends it.
+ */
+export class VerbsError extends Error {
+  /** Name of the errno, such as 'EINVAL'. */
+  readonly code: string
+  /** Negative errno, as in Node's system errors. */
+  readonly errno: number
+  /** The function that failed, such as 'ibv_modify_qp'. */
+  readonly syscall: string
+
+  /**
+   * @param errno positive errno value
+   * @param syscall the function that failed
+   * @param detail what was wrong, when more is known than the errno tells
+   */
+  constructor(errno: number, syscall: string, detail = '') {
+    const code = errorName(errno)
+    const mend = remedy(code, syscall)
+    super(`${code}: ${syscall}${detail ? `: ${detail}` : ''}${mend ? ` (${mend})` : ''}`)
+    this.code = code
+    this.errno = -errno
+    this.syscall = syscall
+  }
+
+  static {
+    VerbsError.prototype.name = 'VerbsError'
+  }
+}
+
+/** A VerbsError made in TypeScript, by the errno's name. */
+export function verbsError(code: keyof typeof constants.errno, syscall: string, detail: string): VerbsError {
+  return new VerbsError(constants.errno[code], syscall, detail)
+}
+
+/** The use of a handle that was closed: an Error with code ERR_IBVERBS_CLOSED. */
+export function closedError(what: string): Error {
+  return Object.assign(new Error(`the ${what} is closed`), { code: 'ERR_IBVERBS_CLOSED' })
+}
+
+/** A second consumer where there may be one: an Error with code ERR_IBVERBS_BUSY. */
+export function busyError(message: string): Error {
+  return Object.assign(new Error(message), { code: 'ERR_IBVERBS_BUSY' })
+}
+
+function errorName(errno: number): string {
+  try {
+    return getSystemErrorName(-errno)
+  } catch {
+    // getSystemErrorName knows libuv's errors only; the rest of errno(3) is in os.constants.
+    for (const [name, value] of Object.entries(constants.errno)) if (value === errno) return name
+    return `errno ${errno}`
+  }
+}

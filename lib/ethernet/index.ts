@@ -1,0 +1,1 @@
+export { Arena, type ArenaOptions } from '../ring/arena.js'

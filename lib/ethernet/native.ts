@@ -1,0 +1,2 @@
+/** What binding/ethernet/ exports. */
+export type EthernetNative = Record<string, never>

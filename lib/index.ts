@@ -1,0 +1,2 @@
+export { VerbsError } from './errors.js'
+export { Arena, type ArenaOptions } from './ring/arena.js'

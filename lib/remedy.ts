@@ -1,0 +1,31 @@
+import { readFileSync } from 'node:fs'
+
+/**
+ * What mends an error, where the call and its errno are enough to know; empty where they are not. Callers that know
+ * more (which inline size, which attribute) put it into the error's detail instead.
+ */
+export function remedy(code: string, syscall: string): string {
+  if (syscall === 'ibv_reg_mr' && (code === 'ENOMEM' || code === 'EAGAIN')) {
+    return `locked memory is limited to ${memlockLimit()}: raise it with 'ulimit -l unlimited', LimitMEMLOCK=infinity (systemd) or memlock in /etc/security/limits.conf`
+  }
+  if (syscall === 'dlopen') return 'install rdma-core: apt-get install libibverbs1 ibverbs-providers librdmacm1'
+  if (syscall === 'socket' && code === 'EPERM') {
+    return "raw frames need CAP_NET_RAW: run as root, 'setcap cap_net_raw+ep $(readlink -f $(which node))', or in a namespace of your own: unshare -Urn"
+  }
+  return ''
+}
+
+/** The limit on locked memory in force, as getrlimit(2) RLIMIT_MEMLOCK and in words. */
+export function memlockLimit(): string {
+  try {
+    const line = readFileSync('/proc/self/limits', 'latin1')
+      .split('\n')
+      .find((text) => text.startsWith('Max locked memory'))
+    const soft = line?.slice(26).trim().split(/\s+/)[0]
+    if (soft === 'unlimited') return 'unlimited'
+    if (soft) return `${Number(soft) / 1024} KiB`
+  } catch {
+    // no /proc: say that the limit is not known
+  }
+  return 'an unknown size'
+}

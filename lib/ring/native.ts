@@ -1,0 +1,7 @@
+/** What binding/ring/ exports. */
+export interface RingNative {
+  readonly pageSize: number
+  alignmentGap(bytes: Uint8Array, alignment: number): number
+  useHugePages(bytes: Uint8Array): void
+  hugePageBytes(bytes: Uint8Array): number
+}

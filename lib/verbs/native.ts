@@ -1,0 +1,2 @@
+/** What binding/verbs/ exports. */
+export type VerbsNative = Record<string, never>
