@@ -1,0 +1,124 @@
+#!/bin/sh
+# PID 1 of the test VM (busybox ash in the initramfs; vm.mjs is the host's side).
+#
+# It loads the modules, puts a throw-away writable layer over the host's root,
+# lays one wire (veth v0-v1) with an rxe device on each end, runs one command
+# in a chroot there and hands its output and exit code to the host. It never
+# shuts down: the host ends QEMU when it has read the exit code.
+#
+# Protocol on the two virtio-serial ports named stdout and stderr: TOKEN, then
+# the bytes of the command, then TOKEN and on stdout the exit code in three
+# digits. TOKEN is random for each run, so no output can look like it.
+
+busybox=/bin/busybox
+$busybox --install -s /bin
+PATH=/bin
+
+# A command of the host's: through env, because busybox prefers its own ip.
+host() { PATH=/usr/sbin:/usr/bin:/sbin:/bin $busybox chroot /root /usr/bin/env "$@"; }
+
+fail() { echo "vm: $*"; poweroff -f; } # the host prints the console's last lines
+
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+
+while read -r module; do
+	insmod "/modules/$module.ko" || fail "insmod $module"
+done </modules/order
+
+# The host's root, read-only; files there do not change under us (cache=loose).
+nine=trans=virtio,version=9p2000.L,msize=512000
+mount -t 9p -o "ro,cache=loose,$nine" root /host || fail 'mount root'
+mount -t tmpfs -o mode=755,size=60% upper /upper
+mkdir /upper/files /upper/work
+mount -t overlay -o lowerdir=/host,upperdir=/upper/files,workdir=/upper/work overlay /root || fail 'mount overlay'
+
+# What vm.mjs wrote for this run: token, command (a script), keep (paths).
+for word in $(cat /proc/cmdline); do
+	case $word in ibverbs.job=*) job=/host${word#*=} ;; esac
+done
+read -r token <"$job/token" || fail "no job in $job"
+
+# /tmp is empty, except for the project (or Node) if they live there.
+mkdir /upper/tmp
+mount -t tmpfs -o mode=1777 tmp /upper/tmp
+while read -r path; do
+	mkdir -p "/upper$path" && mount --bind "/root$path" "/upper$path"
+done <"$job/keep"
+mount --rbind /upper/tmp /root/tmp
+
+mount -t proc proc /root/proc
+mount -t sysfs sys /root/sys
+mount -t devtmpfs dev /root/dev
+mkdir -p /root/dev/pts /root/dev/shm
+mount -t devpts -o mode=620,ptmxmode=666 pts /root/dev/pts
+mount -t tmpfs -o mode=1777 shm /root/dev/shm
+mount -t tmpfs -o mode=755 run /root/run
+mkdir -p /root/run/ibverbs/results /root/run/lock
+ln -sf /proc/self/fd /root/dev/fd
+ln -sf /proc/self/fd/0 /root/dev/stdin
+ln -sf /proc/self/fd/1 /root/dev/stdout
+ln -sf /proc/self/fd/2 /root/dev/stderr
+mount -t 9p -o "cache=mmap,$nine" results /root/run/ibverbs/results || fail 'mount results'
+cp "$job/command" /root/run/ibverbs/command
+
+hostname ibverbs-vm
+ulimit -l unlimited
+ulimit -c 0
+
+# Link-local addresses derive from the MAC and are valid at once: without duplicate
+# address detection and router solicitation the fe80 GIDs are there when the link is.
+for key in default/accept_dad default/router_solicitations all/accept_dad; do
+	echo 0 >"/proc/sys/net/ipv6/conf/$key"
+done
+host ip -batch - <<END || fail 'ip (package iproute2)'
+link set lo up
+link add v0 address 02:00:00:00:00:a0 type veth peer name v1 address 02:00:00:00:00:b0
+link set v0 up
+link set v1 up
+END
+# An address comes with the carrier, a few milliseconds later, and the rxe device
+# takes the addresses that exist when it is added.
+tries=0
+until [ "$(grep -c ' 20 .* v[01]$' /proc/net/if_inet6)" = 2 ]; do
+	tries=$((tries + 1))
+	[ $tries -lt 500 ] || fail 'v0 and v1 got no link-local address'
+	usleep 10000
+done
+host rdma link add rxe0 type rxe netdev v0 || fail 'rdma link add (package iproute2)'
+host rdma link add rxe1 type rxe netdev v1 || fail 'rdma link add (package iproute2)'
+
+for directory in /sys/class/virtio-ports/*; do
+	read -r name <"$directory/name"
+	case $name in
+	stdout) exec 3<>"/dev/${directory##*/}" ;;
+	stderr) exec 4<>"/dev/${directory##*/}" ;;
+	esac
+done
+printf %s "$token" >&3
+printf %s "$token" >&4
+
+# The command writes to pipes, as under any parent; it cannot hold the ports
+# themselves, because those open only once (echo >/dev/stderr would fail).
+mkfifo /stdout /stderr
+cat </stdout >&3 3>&- 4>&- &
+out=$!
+cat </stderr >&4 3>&- 4>&- &
+err=$!
+chroot /root /bin/sh /run/ibverbs/command </dev/null >/stdout 2>/stderr 3>&- 4>&-
+code=$?
+
+# The pipes end when the last process that holds them does. What the command left
+# behind in the background gets one second; then it goes, and the pipes are drained.
+(
+	sleep 1
+	for process in /proc/[0-9]*; do
+		[ "$(readlink "$process/root")" = /root ] && kill -9 "${process#/proc/}"
+	done
+) 2>/dev/null &
+wait $out $err
+umount /root/run/ibverbs/results 2>/dev/null || sync
+printf %s "$token" >&4
+printf '%s%03d' "$token" $code >&3
+while :; do sleep 1000; done
