@@ -24,7 +24,16 @@ export const cache = join(here, 'cache')
 
 // Loaded at boot in this order, each after what it depends on. A name that this
 // kernel has built in, or does not have, is passed over, except the required ones.
-const required = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'veth', 'rdma_rxe', 'ib_uverbs']
+const required = [
+  'virtio_pci',
+  'virtio_console',
+  '9pnet_virtio',
+  '9p',
+  'overlay',
+  'veth',
+  'rdma_rxe',
+  'ib_uverbs',
+]
 const wanted = [
   ...required,
   'crc32_generic', // rxe's ICRC; a soft dependency that nothing else would load
@@ -42,7 +51,9 @@ const wanted = [
 /** Paths of a kernel and an initramfs that are ready to boot; builds what is missing. */
 export async function image({ log = () => {} } = {}) {
   if (process.arch !== 'x64') {
-    throw new Error(`the VM bed runs on x64 (the guest uses this machine's own Node); this is ${process.arch}`)
+    throw new Error(
+      `the VM bed runs on x64 (the guest uses this machine's own Node); this is ${process.arch}`,
+    )
   }
   await mkdir(cache, { recursive: true })
   const kernel = (await cachedKernel()) ?? (await buildKernel(log))
@@ -96,7 +107,9 @@ async function buildKernel(log) {
 /** linux-image-amd64 (Debian) or linux-image-generic (Ubuntu) are empty: what they depend on has the files. */
 async function kernelPackages() {
   for (const meta of ['linux-image-amd64', 'linux-image-generic']) {
-    const { stdout } = await tool('apt-cache', ['--no-all-versions', 'show', meta]).catch(() => ({ stdout: '' }))
+    const { stdout } = await tool('apt-cache', ['--no-all-versions', 'show', meta]).catch(() => ({
+      stdout: '',
+    }))
     const names = stdout.match(/^Depends:.*$/m)?.[0].match(/\blinux-(image|modules)[a-z-]*-\d[\w.+~-]*/g)
     if (!names) continue
     if (meta === 'linux-image-generic') {
@@ -105,7 +118,9 @@ async function kernelPackages() {
     }
     return [...new Set(names)]
   }
-  throw new Error('apt knows neither linux-image-amd64 nor linux-image-generic: run `apt-get update` (as root), then again')
+  throw new Error(
+    'apt knows neither linux-image-amd64 nor linux-image-generic: run `apt-get update` (as root), then again',
+  )
 }
 
 /** The ELF kernel inside a bzImage; the setup header says where it is packed. */
@@ -132,7 +147,8 @@ async function collectModules(tree, target) {
     if (!paths.has(name)) {
       if (required.includes(name)) {
         const builtin = await readFile(join(tree, 'modules.builtin'), 'utf8')
-        if (!builtin.replaceAll('-', '_').includes(`/${name}.ko`)) throw new Error(`the kernel has no module ${name}`)
+        if (!builtin.replaceAll('-', '_').includes(`/${name}.ko`))
+          throw new Error(`the kernel has no module ${name}`)
       }
       return
     }
@@ -149,7 +165,10 @@ async function collectModules(tree, target) {
 function dependencies(object) {
   const text = object.toString('latin1')
   const names = /\0depends=([^\0]*)\0/.exec(text)?.[1] ?? ''
-  return names.split(',').filter(Boolean).map((name) => name.replaceAll('-', '_'))
+  return names
+    .split(',')
+    .filter(Boolean)
+    .map((name) => name.replaceAll('-', '_'))
 }
 
 async function decompress(data) {
@@ -229,7 +248,8 @@ async function tool(command, args, options) {
   try {
     return await run(command, args, { maxBuffer: 1 << 30, ...options })
   } catch (error) {
-    if (error.code === 'ENOENT') throw new Error(`${command} not found: install the package ${packageOf[command]}`)
+    if (error.code === 'ENOENT')
+      throw new Error(`${command} not found: install the package ${packageOf[command]}`)
     throw new Error(`${command} ${args.join(' ')} failed:\n${String(error.stderr || error.message).trim()}`)
   }
 }
@@ -239,7 +259,8 @@ function filter(command, args, input) {
   return new Promise((resolve, reject) => {
     const child = execFile(command, args, { maxBuffer: 1 << 30, encoding: 'buffer' }, (error, stdout) => {
       if (!error) resolve(stdout)
-      else if (error.code === 'ENOENT') reject(new Error(`${command} not found: install the package ${packageOf[command]}`))
+      else if (error.code === 'ENOENT')
+        reject(new Error(`${command} not found: install the package ${packageOf[command]}`))
       else reject(error)
     })
     child.stdin.on('error', () => {}) // the callback above says why

@@ -1,13 +1,15 @@
 #!/usr/bin/env node
+
 // node tests/beds/vm/run.mjs [--timeout S] [--memory MB] [--cpus N] [--results DIR] -- COMMAND ARGS…
 //
 // Runs a command in the VM, in the current directory, and exits with its exit code.
 
-import { parseArgs } from 'node:util'
 import { constants } from 'node:os'
+import { parseArgs } from 'node:util'
 import { runInVm } from './vm.mjs'
 
-const usage = 'usage: node tests/beds/vm/run.mjs [--timeout SECONDS] [--memory MB] [--cpus N] [--results DIR] -- COMMAND ARGS…'
+const usage =
+  'usage: node tests/beds/vm/run.mjs [--timeout SECONDS] [--memory MB] [--cpus N] [--results DIR] -- COMMAND ARGS…'
 
 const number = (name, text) => {
   const value = Number(text)
@@ -18,7 +20,13 @@ const number = (name, text) => {
 async function main() {
   const string = { type: 'string' }
   const { values, positionals } = parseArgs({
-    options: { timeout: string, memory: string, cpus: string, results: string, help: { type: 'boolean', short: 'h' } },
+    options: {
+      timeout: string,
+      memory: string,
+      cpus: string,
+      results: string,
+      help: { type: 'boolean', short: 'h' },
+    },
     allowPositionals: true,
   })
   if (values.help) return console.log(usage)

@@ -22,7 +22,11 @@ export const project = resolve(dirname(fileURLToPath(import.meta.url)), '../../.
 export class VmError extends Error {
   name = 'VmError'
   constructor(code, message, lines = []) {
-    super(lines.length > 0 ? `${message}; the last lines of the guest's console:\n${lines.map((line) => `  | ${line}`).join('\n')}` : message)
+    super(
+      lines.length > 0
+        ? `${message}; the last lines of the guest's console:\n${lines.map((line) => `  | ${line}`).join('\n')}`
+        : message,
+    )
     this.code = code
   }
 }
@@ -75,11 +79,27 @@ export async function runInVm(argv, options = {}) {
     await mkdir(shared, { recursive: true })
     await writeFile(join(job, 'token'), `${token}\n`)
     await writeFile(join(job, 'command'), script(argv, resolve(cwd), env))
-    await writeFile(join(job, 'keep'), keep(resolve(cwd)).map((path) => `${path}\n`).join(''))
+    await writeFile(
+      join(job, 'keep'),
+      keep(resolve(cwd))
+        .map((path) => `${path}\n`)
+        .join(''),
+    )
     signal?.throwIfAborted()
 
     const args = qemuArguments({ kernel, initramfs, job, shared, memory, cpus })
-    return await boot({ vm, setpriv, qemu, args, token, stdout, stderr, signal, deadline: started + timeoutSeconds * 1000, timeoutSeconds })
+    return await boot({
+      vm,
+      setpriv,
+      qemu,
+      args,
+      token,
+      stdout,
+      stderr,
+      signal,
+      deadline: started + timeoutSeconds * 1000,
+      timeoutSeconds,
+    })
   } finally {
     end(vm)
     running.delete(vm)
@@ -104,7 +124,9 @@ function qemuArguments({ kernel, initramfs, job, shared, memory, cpus }) {
     '-no-reboot',
     ...['-display', 'none'],
     ...['-machine', 'q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off'],
-    ...(hasKvm() ? ['-accel', 'kvm', '-cpu', 'host'] : ['-accel', 'tcg,thread=multi,tb-size=256', '-cpu', 'max']),
+    ...(hasKvm()
+      ? ['-accel', 'kvm', '-cpu', 'host']
+      : ['-accel', 'tcg,thread=multi,tb-size=256', '-cpu', 'max']),
     ...['-smp', String(cpus), '-m', String(memory)],
     ...['-bios', 'qboot.rom', '-kernel', kernel, '-initrd', initramfs],
     ...['-append', `console=ttyS0 ${kernelOptions} ibverbs.job=${job}`],
@@ -169,15 +191,32 @@ function boot({ vm, setpriv, qemu, args, token, stdout, stderr, signal, deadline
     })
     demultiplex(child.stdio[4], token, 0, stderr, closed)
 
-    const timer = setTimeout(() => {
-      finish(reject, new VmError('ETIMEDOUT', `the command was still running after ${timeoutSeconds} s (boot included)`, console.lines()))
-    }, Math.max(0, deadline - Date.now()))
+    const timer = setTimeout(
+      () => {
+        finish(
+          reject,
+          new VmError(
+            'ETIMEDOUT',
+            `the command was still running after ${timeoutSeconds} s (boot included)`,
+            console.lines(),
+          ),
+        )
+      },
+      Math.max(0, deadline - Date.now()),
+    )
     const aborted = () => finish(reject, signal.reason)
     signal?.addEventListener('abort', aborted)
     child.on('error', (error) => finish(reject, error))
     child.on('close', (status, killer) => {
       if (open === 0) return
-      finish(reject, new VmError('EPIPE', `the VM ended by itself (QEMU ${killer ?? `exit code ${status}`})`, console.lines()))
+      finish(
+        reject,
+        new VmError(
+          'EPIPE',
+          `the VM ended by itself (QEMU ${killer ?? `exit code ${status}`})`,
+          console.lines(),
+        ),
+      )
     })
   })
 }
@@ -234,7 +273,12 @@ function lastLines(count) {
     add(chunk) {
       text = (text + chunk.toString('latin1')).slice(-65536)
     },
-    lines: () => text.replaceAll('\r', '').split('\n').filter((line) => line.trim() !== '').slice(-count),
+    lines: () =>
+      text
+        .replaceAll('\r', '')
+        .split('\n')
+        .filter((line) => line.trim() !== '')
+        .slice(-count),
   }
 }
 
@@ -242,7 +286,15 @@ function lastLines(count) {
 
 function script(argv, cwd, env) {
   const all = {
-    PATH: [dirname(process.execPath), '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'].join(delimiter),
+    PATH: [
+      dirname(process.execPath),
+      '/usr/local/sbin',
+      '/usr/local/bin',
+      '/usr/sbin',
+      '/usr/bin',
+      '/sbin',
+      '/bin',
+    ].join(delimiter),
     HOME: '/root',
     LANG: 'C.UTF-8',
     TMPDIR: '/tmp',
