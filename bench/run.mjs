@@ -100,7 +100,9 @@ async function load(name) {
   const built = join(project, 'build/bench', `${name}.js`)
   const newest = Math.max(age(join(folder, `${name}.ts`)), ...sources(join(folder, 'harness')).map(age))
   if (age(built) < newest) {
-    throw new Error(`${built} is ${existsSync(built) ? 'older than its source' : 'not built'}: npm run build:bench`)
+    throw new Error(
+      `${built} is ${existsSync(built) ? 'older than its source' : 'not built'}: npm run build:bench`,
+    )
   }
   return (await import(pathToFileURL(built))).default
 }
@@ -133,8 +135,23 @@ async function runInVm(name, { json, rounds, case: only }) {
   // A second processor, where there is one: ib_send_lat is two processes that spin.
   const cpus = String(Math.min(2, availableParallelism()))
   const args = [
-    ...[vm, '--timeout', '1800', '--cpus', cpus, '--', process.execPath, fileURLToPath(import.meta.url), name],
-    ...['--rounds', String(rounds), ...(json ? ['--json'] : []), ...(only === undefined ? [] : ['--case', only])],
+    ...[
+      vm,
+      '--timeout',
+      '1800',
+      '--cpus',
+      cpus,
+      '--',
+      process.execPath,
+      fileURLToPath(import.meta.url),
+      name,
+    ],
+    ...[
+      '--rounds',
+      String(rounds),
+      ...(json ? ['--json'] : []),
+      ...(only === undefined ? [] : ['--case', only]),
+    ],
   ]
   console.error(`bench: ${name} runs in the VM, on rxe0 and rxe1 (--device names others)`)
   const child = spawn(process.execPath, args, { cwd: project, stdio: 'inherit' })
@@ -163,7 +180,15 @@ async function main() {
     } else {
       const { runBench } = await import(pathToFileURL(join(project, 'build/bench/harness/bench.js')))
       const { json, rounds, case: only } = given
-      status = await runBench(bench, { name, json, rounds, only, devices: given.devices, peerFolder, peerSources })
+      status = await runBench(bench, {
+        name,
+        json,
+        rounds,
+        only,
+        devices: given.devices,
+        peerFolder,
+        peerSources,
+      })
     }
     process.exitCode ||= status
   }

@@ -34,7 +34,9 @@ export class LineChild {
     })
     this.#process.on('error', (error) => this.#end(error))
     this.#process.on('close', (code, signal) => {
-      this.#end(new Error(`${this.#name} ended with ${signal ?? `exit code ${code}`}: ${this.#stderr.trim()}`))
+      this.#end(
+        new Error(`${this.#name} ended with ${signal ?? `exit code ${code}`}: ${this.#stderr.trim()}`),
+      )
     })
   }
 

@@ -61,7 +61,8 @@ export async function compare(comparison: Comparison, rounds: number): Promise<R
   try {
     const ours = await open(comparison.ours())
     const peers = [await open(comparison.theirs()), await open(comparison.theirs())]
-    const run = async (side: Side) => checked(await side.run(), side === ours ? 'ours' : comparison.peer, comparison)
+    const run = async (side: Side) =>
+      checked(await side.run(), side === ours ? 'ours' : comparison.peer, comparison)
     for (let i = 0; i < warmupRounds; i++) for (const side of [peers[0], ours, peers[1]]) await run(side)
 
     // [metric][round]
@@ -80,7 +81,9 @@ export async function compare(comparison: Comparison, rounds: number): Promise<R
         peersBy[1 - first][metric][round] = after[metric]
       }
     }
-    return comparison.metrics.map((metric, i) => row(metric, comparison.peer, oursBy[i], peersBy[0][i], peersBy[1][i]))
+    return comparison.metrics.map((metric, i) =>
+      row(metric, comparison.peer, oursBy[i], peersBy[0][i], peersBy[1][i]),
+    )
   } finally {
     for (const side of opened.reverse()) await side.close()
   }

@@ -33,7 +33,11 @@ export interface Interval {
  * within the same second, so what disturbed one disturbed the other, and drawing them apart would widen the interval
  * by drift that the ratio does not have. The draws are seeded: the same rounds give the same interval.
  */
-export function ratioInterval(ours: readonly number[], theirs: readonly number[], resamples = 4000): Interval {
+export function ratioInterval(
+  ours: readonly number[],
+  theirs: readonly number[],
+  resamples = 4000,
+): Interval {
   const rounds = ours.length
   if (rounds === 0 || theirs.length !== rounds) {
     throw new RangeError(`rounds must come in pairs, not ${rounds} and ${theirs.length}`)

@@ -1,0 +1,46 @@
+/** What both sides of a verbs comparison are given: the same queue sizes, flags and batches. */
+export interface PairParameters {
+  /** Device names of the two ends. */
+  devices: readonly [string, string]
+  type: 'RC' | 'UD'
+  /** Bytes of payload. */
+  size: number
+  /** max_inline_data of the queue pairs; a message that fits is sent inline. 0: never. */
+  inline: number
+  sendDepth: number
+  receiveDepth: number
+}
+
+/** What a rate comparison needs besides. */
+export interface RateParameters extends PairParameters {
+  operation: 'send' | 'write'
+  /** Work requests that are posted at once. */
+  batch: number
+  /** Every N-th request is signalled; the batch is a multiple of it. */
+  signal: number
+}
+
+/** Completions that one poll takes at most, as kPollBatch in bench/peers/pair.h. */
+export const pollBatch = 32
+
+/** A UD receive begins with room for the global routing header (ibv_post_recv(3)). */
+export const grhSize = 40
+
+/** The words that the peers of bench/peers take. */
+export function peerArguments(parameters: PairParameters | RateParameters): string[] {
+  const { devices, type, size, inline, sendDepth, receiveDepth } = parameters
+  const words = [
+    `a=${devices[0]}`,
+    `b=${devices[1]}`,
+    `type=${type}`,
+    `size=${size}`,
+    `inline=${inline}`,
+    `send-depth=${sendDepth}`,
+    `receive-depth=${receiveDepth}`,
+  ]
+  if ('operation' in parameters) {
+    const { operation, batch, signal } = parameters
+    words.push(`operation=${operation}`, `batch=${batch}`, `signal=${signal}`)
+  }
+  return words
+}
