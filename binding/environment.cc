@@ -18,11 +18,13 @@ Napi::Value Environment::open(std::unique_ptr<Handle> handle) {
   return Napi::Number::New(env_, id);
 }
 
-void Environment::call(const Napi::FunctionReference& callback) {
+void Environment::call(const Napi::FunctionReference& callback, std::initializer_list<double> numbers) {
   if (leaving_ || callback.IsEmpty()) return;
   Napi::HandleScope scope(env_);
+  std::vector<napi_value> arguments;
+  for (const double number : numbers) arguments.push_back(Napi::Number::New(env_, number));
   try {
-    callback.MakeCallback(env_.Global(), std::initializer_list<napi_value>{});
+    callback.MakeCallback(env_.Global(), arguments);
   } catch (const Napi::Error& error) {
     napi_fatal_exception(env_, error.Value());
   }
@@ -34,6 +36,8 @@ void Environment::leave() {
     Napi::HandleScope scope(env_);
     handles.closeAll();
     errorConstructor.Reset();
+    onCompletion.Reset();
+    onEvent.Reset();
   }
   leaveWhenDone();
 }

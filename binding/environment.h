@@ -3,6 +3,8 @@
 
 #include <napi.h>
 
+#include <initializer_list>
+
 #include "error.h"
 #include "handle_table.h"
 
@@ -19,6 +21,10 @@ class Environment {
 
   HandleTable handles;
   Napi::FunctionReference errorConstructor;
+  // Where events of verbs go: (completion queue) and (context, ibv_event_type, handle or port number). They get
+  // handles, not closures, so that nothing here keeps a JavaScript object alive.
+  Napi::FunctionReference onCompletion;
+  Napi::FunctionReference onEvent;
 
   // Puts a new handle into the table; its id is what JavaScript gets.
   Napi::Value open(std::unique_ptr<Handle> handle);
@@ -38,7 +44,7 @@ class Environment {
 
   // Calls back into JavaScript from libuv's loop, microtasks included. An exception there becomes an
   // 'uncaughtException', as one thrown by any callback of Node's own.
-  void call(const Napi::FunctionReference& callback);
+  void call(const Napi::FunctionReference& callback, std::initializer_list<double> numbers = {});
 
   void watcherOpened() { watchers_++; }
   void watcherClosed() {

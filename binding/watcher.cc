@@ -18,16 +18,30 @@ Watcher* Watcher::start(Environment& environment, int fd, std::function<void()> 
   }
   environment.watcherOpened();
   uv_unref(reinterpret_cast<uv_handle_t*>(&watcher->poll_));
-  status = uv_poll_start(&watcher->poll_, UV_READABLE, [](uv_poll_t* poll, int, int) {
-    // An error status (the device went away) is left to the reader of the descriptor, who gets its errno.
-    static_cast<Watcher*>(poll->data)->onReadable_();
-  });
-  if (status) {
+  *error = watcher->listen(UV_READABLE);
+  if (*error) {
     watcher->stop();
-    *error = -status;
     return nullptr;
   }
   return watcher;
+}
+
+int Watcher::listen(int events) {
+  if (events == events_) return 0;
+  int status;
+  if (events == 0) {
+    status = uv_poll_stop(&poll_);
+  } else {
+    status = uv_poll_start(&poll_, events, [](uv_poll_t* poll, int status, int) {
+      auto* watcher = static_cast<Watcher*>(poll->data);
+      // libuv stops a poll whose descriptor reports an error (uv__poll_io in its src/unix/poll.c); the next listen()
+      // must start it anew. The error itself is left to the reader of the descriptor, who gets its errno.
+      if (status < 0) watcher->events_ = 0;
+      watcher->onReadable_();
+    });
+  }
+  if (status == 0) events_ = events;
+  return -status;
 }
 
 void Watcher::reference(bool on) {

@@ -14,6 +14,9 @@ class Watcher {
   // Null, with a positive errno in `*error`, when libuv refuses the descriptor.
   static Watcher* start(Environment& environment, int fd, std::function<void()> onReadable, int* error);
 
+  // Which events wake it from now on (UV_READABLE, UV_WRITABLE); 0 pauses it, so that what nobody reads yet does
+  // not turn the loop. Returns 0 or a positive errno.
+  int listen(int events);
   // What keeps the process alive: a watcher that is referenced.
   void reference(bool on);
   void stop();
@@ -25,4 +28,5 @@ class Watcher {
   Environment& environment_;
   std::function<void()> onReadable_;
   uv_poll_t poll_{};
+  int events_ = 0;
 };

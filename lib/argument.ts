@@ -56,9 +56,16 @@ export function options<T extends object>(name: string, value: T | undefined): T
   return value
 }
 
-export function instance<T>(name: string, value: unknown, constructor: abstract new (...args: never) => T): T {
-  if (!(value instanceof constructor)) throw typeError(name, `a ${constructor.name}`, value)
-  return value
+/** Any class, one whose constructor is private too: what `instanceof` needs of it. */
+export interface ClassOf<T> {
+  readonly prototype: T
+  readonly name: string
+  [Symbol.hasInstance](value: unknown): boolean
+}
+
+export function instance<T>(name: string, value: unknown, type: ClassOf<T>): T {
+  if (!(value instanceof type)) throw typeError(name, `a ${type.name}`, value)
+  return value as T
 }
 
 export function abortSignal(name: string, value: unknown): AbortSignal | undefined {

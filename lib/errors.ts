@@ -14,6 +14,8 @@ export class VerbsError extends Error {
   readonly errno: number
   /** The function that failed, such as 'ibv_modify_qp'. */
   readonly syscall: string
+  /** Of a work request that was refused: what the caller gave to `post`. */
+  declare cookie?: number
 
   /**
    * @param errno positive errno value

@@ -1,2 +1,42 @@
 export { VerbsError } from './errors.js'
 export { Arena, type ArenaOptions } from './ring/arena.js'
+export { AddressHandle, type AddressVector } from './verbs/address-handle.js'
+export type { AsyncEvent } from './verbs/async-event.js'
+export { CompletionQueue, type CompletionQueueOptions } from './verbs/completion-queue.js'
+export {
+  type Access,
+  type AtomicCapability,
+  CompletionFlag,
+  CompletionOpcode,
+  type CompletionOpcodeName,
+  CompletionStatus,
+  type CompletionStatusName,
+  type EventType,
+  type GidType,
+  type LinkLayer,
+  type NodeType,
+  type PhysicalState,
+  type PortState,
+  type QueuePairState,
+  type QueuePairType,
+  type TransportType,
+} from './verbs/constants.js'
+export { Context, type DeviceAttributes, type PortAttributes, type WaitOptions } from './verbs/context.js'
+export { type DeviceInfo, libibverbsPath, listDevices, open } from './verbs/device.js'
+export type { RequestMemory, ScatterElement } from './verbs/elements.js'
+export type { Endpoint } from './verbs/endpoint.js'
+export type { GidEntry } from './verbs/gid.js'
+export { MemoryRegion, type RemoteMemory } from './verbs/memory-region.js'
+export type {
+  AtomicOptions,
+  PreparedAtomic,
+  PreparedReceive,
+  PreparedSend,
+  PreparedTransfer,
+  SendFlags,
+  SendOptions,
+  TransferOptions,
+} from './verbs/prepared.js'
+export { ProtectionDomain, type RegisterOptions } from './verbs/protection-domain.js'
+export { type ConnectOptions, QueuePair, type QueuePairOptions } from './verbs/queue-pair.js'
+export type { QueuePairAttributes, QueuePairQuery } from './verbs/queue-pair-attributes.js'

@@ -22,7 +22,7 @@ export interface Native {
   close(handle: number, kind: Kind): boolean
   isOpen(handle: number, kind: Kind): boolean
   handleCount(): number
-  setErrorConstructor(constructor: typeof VerbsError): void
+  setErrorConstructor(errorClass: typeof VerbsError): void
   ring: RingNative
   verbs: VerbsNative
   ethernet: EthernetNative

@@ -8,7 +8,8 @@ export function remedy(code: string, syscall: string): string {
   if (syscall === 'ibv_reg_mr' && (code === 'ENOMEM' || code === 'EAGAIN')) {
     return `locked memory is limited to ${memlockLimit()}: raise it with 'ulimit -l unlimited', LimitMEMLOCK=infinity (systemd) or memlock in /etc/security/limits.conf`
   }
-  if (syscall === 'dlopen') return 'install rdma-core: apt-get install libibverbs1 ibverbs-providers librdmacm1'
+  if (syscall === 'dlopen')
+    return 'install rdma-core: apt-get install libibverbs1 ibverbs-providers librdmacm1'
   if (syscall === 'socket' && code === 'EPERM') {
     return "raw frames need CAP_NET_RAW: run as root, 'setcap cap_net_raw+ep $(readlink -f $(which node))', or in a namespace of your own: unshare -Urn"
   }

@@ -1,4 +1,4 @@
-// libibverbs: device, PD, MR, CQ, QP, AH.
+// libibverbs: device, PD, MR, CQ, QP, AH. Each file registers its own functions on `exports.verbs`.
 #pragma once
 
 #include <napi.h>
@@ -6,5 +6,14 @@
 namespace verbs {
 
 void initialize(Napi::Env env, Napi::Object exports);
+
+void initializeDevice(Napi::Env env, Napi::Object exports);
+void initializeContext(Napi::Env env, Napi::Object exports);
+void initializeProtectionDomain(Napi::Env env, Napi::Object exports);
+void initializeMemoryRegion(Napi::Env env, Napi::Object exports);
+void initializeCompletionQueue(Napi::Env env, Napi::Object exports);
+void initializeQueuePair(Napi::Env env, Napi::Object exports);
+void initializePost(Napi::Env env, Napi::Object exports);
+void initializeAddressHandle(Napi::Env env, Napi::Object exports);
 
 }  // namespace verbs

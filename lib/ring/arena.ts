@@ -73,8 +73,11 @@ function allocateShared(size: number, asked: number): SharedArrayBuffer {
   try {
     return new SharedArrayBuffer(size)
   } catch (cause) {
-    throw Object.assign(new RangeError(`"byteLength": ${asked} bytes of shared memory cannot be had`, { cause }), {
-      code: 'ERR_OUT_OF_RANGE',
-    })
+    throw Object.assign(
+      new RangeError(`"byteLength": ${asked} bytes of shared memory cannot be had`, { cause }),
+      {
+        code: 'ERR_OUT_OF_RANGE',
+      },
+    )
   }
 }

@@ -1,0 +1,201 @@
+#include "verbs/completion_queue.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+
+#include "argument.h"
+#include "clock.h"
+#include "verbs/queue_pair.h"
+#include "verbs/records.h"
+#include "verbs/verbs.h"
+
+namespace verbs {
+namespace {
+
+constexpr int kChunk = 32;
+// ibv_ack_cq_events takes a mutex, so events are acknowledged this many at a time (ibv_get_cq_event(3)).
+constexpr uint32_t kAcknowledge = 64;
+
+}  // namespace
+
+int CompletionQueue::release(const char** syscall) {
+  // ibv_destroy_cq waits for every event that was read to be acknowledged.
+  if (unacknowledged_) ibv_ack_cq_events(ibv, unacknowledged_);
+  unacknowledged_ = 0;
+  *syscall = "ibv_destroy_cq";
+  const int error = ibv_destroy_cq(ibv);
+  if (!error) columns_.release();
+  return error;
+}
+
+void CompletionQueue::eventRead() {
+  armed_ = false;
+  if (++unacknowledged_ < kAcknowledge) return;
+  ibv_ack_cq_events(ibv, unacknowledged_);
+  unacknowledged_ = 0;
+}
+
+int CompletionQueue::arm() {
+  if (armed_) return 0;
+  const int error = ibv_req_notify_cq(ibv, 0);
+  armed_ = !error;
+  return error;
+}
+
+int CompletionQueue::next(ibv_wc* completions, int most) {
+  if (kept_.empty()) return ibv_poll_cq(ibv, most, completions);
+  int count = 0;
+  for (; count < most && !kept_.empty(); count++) {
+    completions[count] = kept_.front();
+    kept_.pop_front();
+  }
+  return count;
+}
+
+bool CompletionQueue::deliver(const ibv_wc& completion, uint32_t row) {
+  // wr_id is ours: the queue pair's handle and the slot. Handles are never pointers, so one that is stale is nothing.
+  Handle* found = context.environment.handles.find(static_cast<uint32_t>(completion.wr_id >> 32), Kind::QueuePair);
+  if (!found) return false;
+  uint32_t cookie = 0;
+  const bool success = completion.status == IBV_WC_SUCCESS;
+  if (!static_cast<QueuePair*>(found)->retire(static_cast<uint32_t>(completion.wr_id), success, &cookie)) return false;
+
+  uint32_t* columns = columns_.words() + row;
+  const auto set = [&](records::Completion column, uint32_t value) { columns[column * batch_] = value; };
+  set(records::kCookie, cookie);
+  set(records::kStatus, completion.status);
+  set(records::kQpn, completion.qp_num);
+  set(records::kVendorError, completion.vendor_err);
+  set(records::kOpcode, success ? completion.opcode : 0);
+  set(records::kByteLength, success ? completion.byte_len : 0);
+  set(records::kImmediate, success && (completion.wc_flags & IBV_WC_WITH_IMM) ? ntohl(completion.imm_data) : 0);
+  set(records::kFlags, success ? completion.wc_flags : 0);
+  set(records::kSourceQpn, success ? completion.src_qp : 0);
+  // ibv_poll_cq has no timestamps; they come with extended completion queues.
+  set(records::kTimestampLow, 0);
+  set(records::kTimestampHigh, 0);
+  return true;
+}
+
+int32_t CompletionQueue::poll() {
+  ibv_wc completions[kChunk];
+  uint32_t row = 0;
+  while (row < batch_) {
+    const int wanted = static_cast<int>(std::min<uint32_t>(kChunk, batch_ - row));
+    const int got = next(completions, wanted);
+    if (got < 0) return row ? static_cast<int32_t>(row) : -EIO;
+    for (int i = 0; i < got; i++) {
+      if (deliver(completions[i], row)) row++;
+    }
+    if (got < wanted) break;
+  }
+  return static_cast<int32_t>(row);
+}
+
+int32_t CompletionQueue::pollFor(uint64_t nanoseconds) {
+  int32_t count = poll();
+  if (count) return count;
+  const uint64_t deadline = monotonicNanoseconds() + nanoseconds;
+  do {
+    // The clock costs about as much as a poll: look at it every few.
+    for (int i = 0; i < 16; i++) {
+      count = poll();
+      if (count) return count;
+    }
+  } while (monotonicNanoseconds() < deadline);
+  return 0;
+}
+
+template <typename OfPair>
+void CompletionQueue::sift(uint32_t pair, OfPair ofPair) {
+  std::deque<ibv_wc> others;
+  const auto take = [&](const ibv_wc& completion) {
+    if (static_cast<uint32_t>(completion.wr_id >> 32) == pair) {
+      ofPair(completion);
+    } else {
+      others.push_back(completion);
+    }
+  };
+  for (const ibv_wc& completion : kept_) take(completion);
+  ibv_wc completions[kChunk];
+  int got;
+  while ((got = ibv_poll_cq(ibv, kChunk, completions)) > 0) {
+    for (int i = 0; i < got; i++) take(completions[i]);
+  }
+  kept_.swap(others);
+}
+
+void CompletionQueue::purge(const QueuePair& pair) {
+  sift(pair.id, [](const ibv_wc&) {});
+}
+
+void CompletionQueue::drainInto(QueuePair& pair) {
+  sift(pair.id, [&](const ibv_wc& completion) {
+    uint32_t cookie;
+    pair.retire(static_cast<uint32_t>(completion.wr_id), completion.status == IBV_WC_SUCCESS, &cookie);
+  });
+}
+
+namespace {
+
+CompletionQueue& queueOf(const Napi::CallbackInfo& info) {
+  return Environment::of(info.Env()).handle<CompletionQueue>(info, 0, "completion queue");
+}
+
+// createCompletionQueue(context, entries, batch, columns): ibv_create_cq(3). { handle, entries }
+Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Environment& environment = Environment::of(env);
+  Context& context = environment.handle<Context>(info, 0, "context");
+  const int entries = argument::integer<int>(env, info[1], "entries");
+  const uint32_t batch = argument::uint32(info, 2, "batch");
+  SharedMemory columns(env, info[3], "columns");
+  if (batch == 0 || batch > columns.length() / sizeof(uint32_t) / records::kCompletionColumns || !columns.aligned(4)) {
+    throwArgumentRange(env, "columns", "a column of `batch` words for each field");
+  }
+  auto queue = std::make_unique<CompletionQueue>(context, batch, std::move(columns));
+  queue->ibv = ibv_create_cq(context.ibv, entries, queue.get(), context.channel, 0);
+  if (!queue->ibv) throwErrno(env, errno, "ibv_create_cq", std::to_string(entries) + " entries");
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("entries", Napi::Number::New(env, queue->entries()));
+  result.Set("handle", environment.open(std::move(queue)));
+  return result;
+}
+
+Napi::Value count(const Napi::CallbackInfo& info, int32_t result) {
+  if (result < 0) throwErrno(info.Env(), -result, "ibv_poll_cq");
+  return Napi::Number::New(info.Env(), result);
+}
+
+// poll(queue): ibv_poll_cq(3)
+Napi::Value poll(const Napi::CallbackInfo& info) { return count(info, queueOf(info).poll()); }
+
+// pollFor(queue, microseconds)
+Napi::Value pollFor(const Napi::CallbackInfo& info) {
+  CompletionQueue& queue = queueOf(info);
+  return count(info, queue.pollFor(1000ull * argument::uint32(info, 1, "microseconds")));
+}
+
+// arm(queue): ibv_req_notify_cq(3)
+void arm(const Napi::CallbackInfo& info) {
+  const int error = queueOf(info).arm();
+  if (error) throwErrno(info.Env(), error, "ibv_req_notify_cq");
+}
+
+// freeCredits(queue): places that no queue pair has taken
+Napi::Value freeCredits(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), queueOf(info).freeCredits());
+}
+
+}  // namespace
+
+void initializeCompletionQueue(Napi::Env env, Napi::Object exports) {
+  exports.Set("createCompletionQueue", Napi::Function::New(env, createCompletionQueue, "createCompletionQueue"));
+  exports.Set("poll", Napi::Function::New(env, poll, "poll"));
+  exports.Set("pollFor", Napi::Function::New(env, pollFor, "pollFor"));
+  exports.Set("arm", Napi::Function::New(env, arm, "arm"));
+  exports.Set("freeCredits", Napi::Function::New(env, freeCredits, "freeCredits"));
+}
+
+}  // namespace verbs

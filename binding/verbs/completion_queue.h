@@ -1,0 +1,63 @@
+#pragma once
+
+#include <deque>
+
+#include "shared_memory.h"
+#include "verbs/context.h"
+
+namespace verbs {
+
+class QueuePair;
+
+class CompletionQueue : public Handle {
+ public:
+  static constexpr Kind kKind = Kind::CompletionQueue;
+
+  CompletionQueue(Context& context, uint32_t batch, SharedMemory columns)
+      : Handle(kKind, {&context}), context(context), batch_(batch), columns_(std::move(columns)) {}
+
+  int release(const char** syscall) override;
+
+  // Fills the columns with up to a batch of completions and returns how many; negative errno on failure.
+  int32_t poll();
+  // The same, again and again, until there is one or `nanoseconds` have passed.
+  int32_t pollFor(uint64_t nanoseconds);
+  // Asks for an event at the next completion; returns 0 or errno.
+  int arm();
+  // An event of this queue was read from the channel.
+  void eventRead();
+
+  // Takes every completion out of the device's queue, so that the places that a queue pair gives back are really
+  // free. Those of `pair`, which is being reset or destroyed, are dropped, the others kept for the next polls.
+  void purge(const QueuePair& pair);
+  // The same, but tells `pair` of its completions: it waits for the last of them.
+  void drainInto(QueuePair& pair);
+
+  // A completion queue cannot overrun: each queue pair takes as many places as it can ever fill.
+  bool takeCredits(uint32_t count) {
+    if (count > entries() - credits_) return false;
+    credits_ += count;
+    return true;
+  }
+  void giveCredits(uint32_t count) { credits_ -= count; }
+  uint32_t freeCredits() const { return entries() - credits_; }
+  uint32_t entries() const { return static_cast<uint32_t>(ibv->cqe); }
+
+  Context& context;
+  ibv_cq* ibv = nullptr;
+
+ private:
+  template <typename OfPair>
+  void sift(uint32_t pair, OfPair ofPair);
+  bool deliver(const ibv_wc& completion, uint32_t row);
+  int next(ibv_wc* completions, int most);
+
+  const uint32_t batch_;
+  SharedMemory columns_;
+  std::deque<ibv_wc> kept_;
+  uint32_t credits_ = 0;
+  uint32_t unacknowledged_ = 0;
+  bool armed_ = false;
+};
+
+}  // namespace verbs

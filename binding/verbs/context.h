@@ -1,0 +1,38 @@
+#pragma once
+
+#include "verbs/rdma_core.h"
+
+#include "environment.h"
+#include "watcher.h"
+
+namespace verbs {
+
+// An open device, with the one completion channel that all its queues share.
+class Context : public Handle {
+ public:
+  static constexpr Kind kKind = Kind::Context;
+
+  Context(Environment& environment, ibv_context* ibv)
+      : Handle(kKind, {}), environment(environment), ibv(ibv) {}
+
+  // Starts watching the two descriptors, of asynchronous events and of the completion channel. Returns 0 or errno.
+  int watch(const char** syscall);
+  int release(const char** syscall) override;
+
+  // What keeps the process alive: somebody waiting for a completion, or for an event.
+  void referenceCompletions(bool on);
+  void referenceEvents(bool on);
+
+  Environment& environment;
+  ibv_context* const ibv;
+  ibv_comp_channel* channel = nullptr;
+
+ private:
+  void onCompletionEvents();
+  void onAsyncEvents();
+
+  Watcher* completionWatcher_ = nullptr;
+  Watcher* eventWatcher_ = nullptr;
+};
+
+}  // namespace verbs

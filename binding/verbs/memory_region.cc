@@ -1,0 +1,32 @@
+#include "verbs/memory_region.h"
+
+#include "argument.h"
+#include "verbs/verbs.h"
+
+namespace verbs {
+namespace {
+
+// registerMemory(domain, bytes, access): ibv_reg_mr(3). { handle, lkey, rkey, address }
+Napi::Value registerMemory(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Environment& environment = Environment::of(env);
+  ProtectionDomain& domain = environment.handle<ProtectionDomain>(info, 0, "domain");
+  SharedMemory memory(env, info[1], "memory");
+  const int access = static_cast<int>(argument::uint32(info, 2, "access"));
+  ibv_mr* region = ibv_reg_mr(domain.ibv, memory.data(), memory.length(), access);
+  if (!region) throwErrno(env, errno, "ibv_reg_mr", std::to_string(memory.length()) + " bytes");
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("lkey", Napi::Number::New(env, region->lkey));
+  result.Set("rkey", Napi::Number::New(env, region->rkey));
+  result.Set("address", Napi::BigInt::New(env, static_cast<uint64_t>(reinterpret_cast<uintptr_t>(region->addr))));
+  result.Set("handle", environment.open(std::make_unique<MemoryRegion>(domain, region, std::move(memory))));
+  return result;
+}
+
+}  // namespace
+
+void initializeMemoryRegion(Napi::Env env, Napi::Object exports) {
+  exports.Set("registerMemory", Napi::Function::New(env, registerMemory, "registerMemory"));
+}
+
+}  // namespace verbs

@@ -1,0 +1,230 @@
+// The data path out: records become work requests.
+//
+// JavaScript can write anything into the rings, at any time, from any thread: so each record is copied once, and the
+// copy is checked and used. A handle in it is a number that is looked up; an offset is compared with its region.
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "argument.h"
+#include "verbs/address_handle.h"
+#include "verbs/memory_region.h"
+#include "verbs/queue_pair.h"
+#include "verbs/verbs.h"
+
+namespace verbs {
+namespace {
+
+uint64_t pairOfWords(uint32_t low, uint32_t high) { return static_cast<uint64_t>(high) << 32 | low; }
+
+constexpr uint32_t kMaxElements = 255;
+constexpr uint32_t kMaxRecord = records::sendWords(kMaxElements);
+
+// Reads each word exactly once, whatever another thread does to it meanwhile.
+void copyRecord(uint32_t* to, const uint32_t* from, uint32_t words) {
+  const volatile uint32_t* shared = from;
+  for (uint32_t i = 0; i < words; i++) to[i] = shared[i];
+}
+
+}  // namespace
+
+bool QueuePair::refuse(int error, records::Refusal reason, uint32_t detail) {
+  uint32_t* control = block_.words();
+  control[records::kRefusedErrno] = static_cast<uint32_t>(error);
+  control[records::kRefusedReason] = reason;
+  control[records::kRefusedDetail] = detail;
+  return false;
+}
+
+bool QueuePair::buildElements(const uint32_t* record, uint32_t count, ibv_sge* elements, uint64_t* total) {
+  HandleTable& handles = domain.context.environment.handles;
+  for (uint32_t i = 0; i < count; i++) {
+    const uint32_t* element = record + i * records::kElementWords;
+    auto* region = static_cast<MemoryRegion*>(handles.find(element[records::kElementRegion], Kind::MemoryRegion));
+    if (!region) return refuse(EINVAL, records::kStaleRegion, i);
+    if (&region->domain != &domain) return refuse(EINVAL, records::kForeignRegion, i);
+    const uint64_t offset = pairOfWords(element[records::kElementOffsetLow], element[records::kElementOffsetHigh]);
+    const uint32_t length = element[records::kElementLength];
+    if (!region->contains(offset, length)) return refuse(EINVAL, records::kOutOfBounds, i);
+    elements[i].addr = reinterpret_cast<uintptr_t>(region->memory.data()) + offset;
+    elements[i].length = length;
+    elements[i].lkey = region->ibv->lkey;
+    *total += length;
+  }
+  return true;
+}
+
+bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge* elements) {
+  const uint32_t head = record[records::kSendHead];
+  const uint32_t opcode = head & 0xff;
+  const uint32_t flags = head >> 8 & 0xff;
+  const uint32_t count = head >> 16;
+  if (count > sizes_.maxSendSge) return refuse(EINVAL, records::kTooManySges, count);
+
+  std::memset(request, 0, sizeof *request);
+  uint64_t total = 0;
+  if (!buildElements(record + records::kSendElements, count, elements, &total)) return false;
+  request->sg_list = elements;
+  request->num_sge = static_cast<int>(count);
+  request->opcode = static_cast<ibv_wr_opcode>(opcode);
+  request->send_flags = flags & (IBV_SEND_FENCE | IBV_SEND_SIGNALED | IBV_SEND_SOLICITED | IBV_SEND_INLINE);
+  if (flags & IBV_SEND_INLINE && total > maxInline) {
+    return refuse(EINVAL, records::kInlineTooLong, static_cast<uint32_t>(std::min<uint64_t>(total, UINT32_MAX)));
+  }
+
+  const uint64_t remote = pairOfWords(record[records::kSendRemoteLow], record[records::kSendRemoteHigh]);
+  switch (opcode) {
+    case IBV_WR_SEND_WITH_IMM:
+      request->imm_data = htonl(record[records::kSendImmediate]);
+      break;
+    case IBV_WR_SEND:
+      break;
+    case IBV_WR_RDMA_WRITE_WITH_IMM:
+    case IBV_WR_RDMA_WRITE:
+    case IBV_WR_RDMA_READ:
+      request->imm_data = htonl(record[records::kSendImmediate]);
+      request->wr.rdma.remote_addr = remote;
+      request->wr.rdma.rkey = record[records::kSendRkey];
+      break;
+    case IBV_WR_ATOMIC_CMP_AND_SWP:
+    case IBV_WR_ATOMIC_FETCH_AND_ADD:
+      if (total != 8) return refuse(EINVAL, records::kBadAtomic);
+      request->wr.atomic.remote_addr = remote;
+      request->wr.atomic.rkey = record[records::kSendRkey];
+      request->wr.atomic.compare_add =
+          pairOfWords(record[records::kSendCompareLow], record[records::kSendCompareHigh]);
+      request->wr.atomic.swap = pairOfWords(record[records::kSendSwapLow], record[records::kSendSwapHigh]);
+      break;
+    default:
+      return refuse(EINVAL, records::kBadOpcode, opcode);
+  }
+  // What a queue pair type cannot do must be refused here: a provider that writes the request into its ring first
+  // (rxe does) would leave it there.
+  const bool oneSided = opcode != IBV_WR_SEND && opcode != IBV_WR_SEND_WITH_IMM;
+  const bool needsReply = oneSided && opcode != IBV_WR_RDMA_WRITE && opcode != IBV_WR_RDMA_WRITE_WITH_IMM;
+  if ((ibv->qp_type == IBV_QPT_UD && oneSided) || (ibv->qp_type == IBV_QPT_UC && needsReply) ||
+      (needsReply && flags & IBV_SEND_INLINE)) {
+    return refuse(EINVAL, records::kBadOpcode, opcode);
+  }
+  if (ibv->qp_type == IBV_QPT_UD) {
+    auto* address = static_cast<AddressHandle*>(
+        domain.context.environment.handles.find(record[records::kSendAddressHandle], Kind::AddressHandle));
+    if (!address || &address->domain != &domain) return refuse(EINVAL, records::kBadAddressHandle);
+    request->wr.ud.ah = address->ibv;
+    request->wr.ud.remote_qpn = record[records::kSendRemoteQpn];
+    request->wr.ud.remote_qkey = record[records::kSendRemoteQkey];
+  }
+  return true;
+}
+
+uint32_t QueuePair::postSend(uint32_t first, uint32_t count) {
+  refuse(0, records::kNotRefused);
+  if (ibv->state < IBV_QPS_RTS) {
+    refuse(EINVAL, records::kWrongState, ibv->state);
+    return 0;
+  }
+  const uint32_t words = records::sendWords(sizes_.maxSendSge);
+  const uint32_t* ring = block_.words() + records::kControlWords;
+  const uint32_t room = std::min(count, send_.free());
+  const uint32_t stretch = std::max(1u, sizes_.maxSendWr / 2);
+  const uint64_t owner = static_cast<uint64_t>(id) << 32;
+  uint32_t built = 0;
+  uint32_t unsignaled = unsignaled_;
+  for (; built < room; built++) {
+    uint32_t record[kMaxRecord];
+    copyRecord(record, ring + static_cast<size_t>((first + built) % sizes_.maxSendWr) * words, words);
+    ibv_send_wr& request = sendRequests_[built];
+    if (!buildSend(record, &request, &sendElements_[static_cast<size_t>(built) * sizes_.maxSendSge])) break;
+    const bool wanted = request.send_flags & IBV_SEND_SIGNALED;
+    // An unsignalled request is retired by the next signalled completion, so one must come every half queue.
+    if (wanted || unsignaled + 1 >= stretch) {
+      request.send_flags |= IBV_SEND_SIGNALED;
+      unsignaled = 0;
+    } else {
+      unsignaled++;
+    }
+    send_.write(built, record[records::kSendCookie], wanted);
+    request.wr_id = owner | send_.name(built);
+    request.next = nullptr;
+    if (built) sendRequests_[built - 1].next = &request;
+  }
+  if (built == 0) return 0;
+  ibv_send_wr* bad = nullptr;
+  const int error = ibv_post_send(ibv, sendRequests_.data(), &bad);
+  uint32_t accepted = built;
+  if (error) {
+    accepted = bad ? static_cast<uint32_t>(bad - sendRequests_.data()) : 0;
+    refuse(error, records::kByProvider);
+    for (unsignaled = unsignaled_, built = 0; built < accepted; built++) {
+      unsignaled = sendRequests_[built].send_flags & IBV_SEND_SIGNALED ? 0 : unsignaled + 1;
+    }
+  }
+  unsignaled_ = unsignaled;
+  send_.accept(accepted);
+  publish();
+  return accepted;
+}
+
+uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
+  refuse(0, records::kNotRefused);
+  if (ibv->state == IBV_QPS_RESET) {
+    refuse(EINVAL, records::kWrongState, ibv->state);
+    return 0;
+  }
+  const uint32_t words = records::receiveWords(sizes_.maxRecvSge);
+  const uint32_t* ring = block_.words() + records::kControlWords +
+                         static_cast<size_t>(sizes_.maxSendWr) * records::sendWords(sizes_.maxSendSge);
+  const uint32_t room = std::min(count, receive_.free());
+  const uint64_t owner = static_cast<uint64_t>(id) << 32 | kReceiveName;
+  uint32_t built = 0;
+  for (; built < room; built++) {
+    uint32_t record[kMaxRecord];
+    copyRecord(record, ring + static_cast<size_t>((first + built) % sizes_.maxRecvWr) * words, words);
+    const uint32_t elements = record[records::kReceiveHead];
+    if (elements > sizes_.maxRecvSge) {
+      refuse(EINVAL, records::kTooManySges, elements);
+      break;
+    }
+    ibv_recv_wr& request = receiveRequests_[built];
+    ibv_sge* list = &receiveElements_[static_cast<size_t>(built) * sizes_.maxRecvSge];
+    uint64_t total = 0;
+    if (!buildElements(record + records::kReceiveElements, elements, list, &total)) break;
+    receive_.write(built, record[records::kReceiveCookie], true);
+    request = {owner | receive_.name(built), nullptr, list, static_cast<int>(elements)};
+    if (built) receiveRequests_[built - 1].next = &request;
+  }
+  if (built == 0) return 0;
+  ibv_recv_wr* bad = nullptr;
+  const int error = ibv_post_recv(ibv, receiveRequests_.data(), &bad);
+  uint32_t accepted = built;
+  if (error) {
+    accepted = bad ? static_cast<uint32_t>(bad - receiveRequests_.data()) : 0;
+    refuse(error, records::kByProvider);
+  }
+  receive_.accept(accepted);
+  publish();
+  return accepted;
+}
+
+namespace {
+
+// postSend(pair, first, count), postReceive(pair, first, count): how many the device took
+Napi::Value post(const Napi::CallbackInfo& info, uint32_t (QueuePair::*post)(uint32_t, uint32_t)) {
+  QueuePair& pair = Environment::of(info.Env()).handle<QueuePair>(info, 0, "queue pair");
+  const uint32_t first = argument::uint32(info, 1, "first");
+  const uint32_t count = argument::uint32(info, 2, "count");
+  return Napi::Number::New(info.Env(), (pair.*post)(first & (WorkQueue::kMaxCapacity * 2 - 1), count));
+}
+
+Napi::Value postSend(const Napi::CallbackInfo& info) { return post(info, &QueuePair::postSend); }
+Napi::Value postReceive(const Napi::CallbackInfo& info) { return post(info, &QueuePair::postReceive); }
+
+}  // namespace
+
+void initializePost(Napi::Env env, Napi::Object exports) {
+  exports.Set("postSend", Napi::Function::New(env, postSend, "postSend"));
+  exports.Set("postReceive", Napi::Function::New(env, postReceive, "postReceive"));
+}
+
+}  // namespace verbs

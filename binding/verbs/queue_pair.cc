@@ -1,0 +1,261 @@
+#include "verbs/queue_pair.h"
+
+#include <arpa/inet.h>
+#include <sched.h>
+
+#include "argument.h"
+#include "clock.h"
+#include "verbs/address_handle.h"
+#include "verbs/verbs.h"
+
+namespace verbs {
+
+QueuePair::QueuePair(ProtectionDomain& domain, CompletionQueue& sendQueue, CompletionQueue& receiveQueue,
+                     const Sizes& sizes, SharedMemory block)
+    : Handle(kKind, {&domain, &sendQueue, &receiveQueue}),
+      domain(domain),
+      sendQueue(sendQueue),
+      receiveQueue(receiveQueue),
+      sizes_(sizes),
+      block_(std::move(block)),
+      send_(sizes.maxSendWr),
+      receive_(sizes.maxRecvWr),
+      sendRequests_(sizes.maxSendWr),
+      receiveRequests_(sizes.maxRecvWr),
+      sendElements_(static_cast<size_t>(sizes.maxSendWr) * sizes.maxSendSge),
+      receiveElements_(static_cast<size_t>(sizes.maxRecvWr) * sizes.maxRecvSge) {}
+
+int QueuePair::release(const char** syscall) {
+  drain();
+  *syscall = "ibv_destroy_qp";
+  const int error = ibv_destroy_qp(ibv);
+  if (error) return error;
+  afterReset();
+  sendQueue.giveCredits(sizes_.maxSendWr);
+  receiveQueue.giveCredits(sizes_.maxRecvWr);
+  block_.release();
+  return 0;
+}
+
+void QueuePair::drain() {
+  // SoftRoCE before Linux 6.2 can hang in ibv_destroy_qp while requests are in flight: move to ERROR, which flushes
+  // them, and wait for the flushes a moment. Other completions that come up meanwhile are kept for their poller.
+  if (send_.outstanding() + receive_.outstanding() == 0 || ibv->state == IBV_QPS_RESET) return;
+  ibv_qp_attr attributes{};
+  attributes.qp_state = IBV_QPS_ERR;
+  if (ibv_modify_qp(ibv, &attributes, IBV_QP_STATE)) return;
+  // An unsignalled request that succeeded never completes, so the end is either nothing outstanding or silence.
+  uint32_t before = 0;
+  uint64_t quiet = monotonicNanoseconds();
+  const uint64_t deadline = quiet + 2000000000u;
+  for (;;) {
+    sendQueue.drainInto(*this);
+    if (&receiveQueue != &sendQueue) receiveQueue.drainInto(*this);
+    const uint32_t outstanding = send_.outstanding() + receive_.outstanding();
+    if (outstanding == 0) return;
+    const uint64_t now = monotonicNanoseconds();
+    if (outstanding != before) quiet = now;
+    before = outstanding;
+    if (now > deadline || now - quiet > 20000000u) return;
+    sched_yield();
+  }
+}
+
+void QueuePair::afterReset() {
+  sendQueue.purge(*this);
+  if (&receiveQueue != &sendQueue) receiveQueue.purge(*this);
+  send_.reset();
+  receive_.reset();
+  unsignaled_ = 0;
+  publish();
+}
+
+bool QueuePair::retire(uint32_t name, bool success, uint32_t* cookie) {
+  const bool isReceive = name & kReceiveName;
+  bool wanted = true;
+  if (!(isReceive ? receive_ : send_).retire(name & ~kReceiveName, cookie, &wanted)) return false;
+  publish();
+  // One that we signalled on our own account is the caller's business only when it failed.
+  return wanted || !success;
+}
+
+void QueuePair::publish() {
+  uint32_t* control = block_.words();
+  control[records::kSendOutstanding] = send_.outstanding();
+  control[records::kReceiveOutstanding] = receive_.outstanding();
+}
+
+namespace {
+
+Environment& environmentOf(const Napi::CallbackInfo& info) { return Environment::of(info.Env()); }
+
+QueuePair& pairOf(const Napi::CallbackInfo& info) {
+  return environmentOf(info).handle<QueuePair>(info, 0, "queue pair");
+}
+
+// createQueuePair(domain, sendQueue, receiveQueue, { type, maxSendWr, … }, block): ibv_create_qp(3).
+// { handle, number, and the capabilities that the provider granted }
+Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Environment& environment = environmentOf(info);
+  ProtectionDomain& domain = environment.handle<ProtectionDomain>(info, 0, "domain");
+  CompletionQueue& sendQueue = environment.handle<CompletionQueue>(info, 1, "send completion queue");
+  CompletionQueue& receiveQueue = environment.handle<CompletionQueue>(info, 2, "receive completion queue");
+  if (&sendQueue.context != &domain.context || &receiveQueue.context != &domain.context) {
+    throwArgumentRange(env, "cq", "a completion queue of the domain's own context");
+  }
+  Napi::Object options = argument::object(env, info[3], "options");
+  QueuePair::Sizes sizes;
+  sizes.maxSendWr = argument::field<uint32_t>(options, "maxSendWr");
+  sizes.maxRecvWr = argument::field<uint32_t>(options, "maxRecvWr");
+  sizes.maxSendSge = argument::field<uint32_t>(options, "maxSendSge");
+  sizes.maxRecvSge = argument::field<uint32_t>(options, "maxRecvSge");
+  sizes.maxInline = argument::field<uint32_t>(options, "maxInline");
+  if (sizes.maxSendWr == 0 || sizes.maxSendWr > WorkQueue::kMaxCapacity) {
+    throwArgumentRange(env, "maxSendWr", "from 1 to 2^24");
+  }
+  if (sizes.maxRecvWr == 0 || sizes.maxRecvWr > WorkQueue::kMaxCapacity) {
+    throwArgumentRange(env, "maxRecvWr", "from 1 to 2^24");
+  }
+  if (sizes.maxSendSge == 0 || sizes.maxSendSge > 255) throwArgumentRange(env, "maxSendSge", "from 1 to 255");
+  if (sizes.maxRecvSge == 0 || sizes.maxRecvSge > 255) throwArgumentRange(env, "maxRecvSge", "from 1 to 255");
+  SharedMemory block(env, info[4], "block");
+  if (!block.aligned(4) || block.length() / sizeof(uint32_t) < QueuePair::blockWords(sizes)) {
+    throwArgumentRange(env, "block", "as large as the rings");
+  }
+
+  auto pair = std::make_unique<QueuePair>(domain, sendQueue, receiveQueue, sizes, std::move(block));
+  if (!sendQueue.takeCredits(sizes.maxSendWr)) {
+    throwErrno(env, ENOSPC, "ibv_create_qp",
+               "the send completion queue has " + std::to_string(sendQueue.freeCredits()) + " of " +
+                   std::to_string(sendQueue.entries()) + " places left and maxSendWr is " +
+                   std::to_string(sizes.maxSendWr) + ": create it larger, or this queue pair smaller");
+  }
+  if (!receiveQueue.takeCredits(sizes.maxRecvWr)) {
+    sendQueue.giveCredits(sizes.maxSendWr);
+    throwErrno(env, ENOSPC, "ibv_create_qp",
+               "the receive completion queue has " + std::to_string(receiveQueue.freeCredits()) + " of " +
+                   std::to_string(receiveQueue.entries()) + " places left and maxRecvWr is " +
+                   std::to_string(sizes.maxRecvWr) + ": create it larger, or this queue pair smaller");
+  }
+  ibv_qp_init_attr attributes{};
+  attributes.qp_context = pair.get();
+  attributes.send_cq = sendQueue.ibv;
+  attributes.recv_cq = receiveQueue.ibv;
+  attributes.qp_type = static_cast<ibv_qp_type>(argument::field<uint32_t>(options, "type"));
+  attributes.cap = {sizes.maxSendWr, sizes.maxRecvWr, sizes.maxSendSge, sizes.maxRecvSge, sizes.maxInline};
+  pair->ibv = ibv_create_qp(domain.ibv, &attributes);
+  if (!pair->ibv) {
+    const int error = errno;
+    sendQueue.giveCredits(sizes.maxSendWr);
+    receiveQueue.giveCredits(sizes.maxRecvWr);
+    throwErrno(env, error, "ibv_create_qp");
+  }
+  pair->maxInline = attributes.cap.max_inline_data;
+
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("number", Napi::Number::New(env, pair->ibv->qp_num));
+  result.Set("maxSendWr", Napi::Number::New(env, attributes.cap.max_send_wr));
+  result.Set("maxRecvWr", Napi::Number::New(env, attributes.cap.max_recv_wr));
+  result.Set("maxSendSge", Napi::Number::New(env, attributes.cap.max_send_sge));
+  result.Set("maxRecvSge", Napi::Number::New(env, attributes.cap.max_recv_sge));
+  result.Set("maxInline", Napi::Number::New(env, attributes.cap.max_inline_data));
+  result.Set("handle", environment.open(std::move(pair)));
+  return result;
+}
+
+// modifyQueuePair(pair, attributes): ibv_modify_qp(3). An attribute that is there is set, and its mask bit with it.
+void modifyQueuePair(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  QueuePair& pair = pairOf(info);
+  Napi::Object attributes = argument::object(env, info[1], "attributes");
+  ibv_qp_attr attr{};
+  int mask = 0;
+  const auto take = [&](const char* name, int bit, auto* field) {
+    if (attributes.Get(name).IsUndefined()) return;
+    *field = static_cast<std::decay_t<decltype(*field)>>(argument::field<uint32_t>(attributes, name));
+    mask |= bit;
+  };
+  take("state", IBV_QP_STATE, &attr.qp_state);
+  take("currentState", IBV_QP_CUR_STATE, &attr.cur_qp_state);
+  take("access", IBV_QP_ACCESS_FLAGS, &attr.qp_access_flags);
+  take("pkeyIndex", IBV_QP_PKEY_INDEX, &attr.pkey_index);
+  take("port", IBV_QP_PORT, &attr.port_num);
+  take("qkey", IBV_QP_QKEY, &attr.qkey);
+  take("pathMtu", IBV_QP_PATH_MTU, &attr.path_mtu);
+  take("timeout", IBV_QP_TIMEOUT, &attr.timeout);
+  take("retryCount", IBV_QP_RETRY_CNT, &attr.retry_cnt);
+  take("rnrRetry", IBV_QP_RNR_RETRY, &attr.rnr_retry);
+  take("rqPsn", IBV_QP_RQ_PSN, &attr.rq_psn);
+  take("maxRdAtomic", IBV_QP_MAX_QP_RD_ATOMIC, &attr.max_rd_atomic);
+  take("minRnrTimer", IBV_QP_MIN_RNR_TIMER, &attr.min_rnr_timer);
+  take("sqPsn", IBV_QP_SQ_PSN, &attr.sq_psn);
+  take("maxDestRdAtomic", IBV_QP_MAX_DEST_RD_ATOMIC, &attr.max_dest_rd_atomic);
+  take("destQpNum", IBV_QP_DEST_QPN, &attr.dest_qp_num);
+  if (!attributes.Get("addressVector").IsUndefined()) {
+    attr.ah_attr = addressVector(env, attributes.Get("addressVector"), "addressVector");
+    mask |= IBV_QP_AV;
+  }
+  const int error = ibv_modify_qp(pair.ibv, &attr, mask);
+  if (error) throwErrno(env, error, "ibv_modify_qp");
+  if (mask & IBV_QP_STATE && attr.qp_state == IBV_QPS_RESET) pair.afterReset();
+}
+
+// queryQueuePair(pair): ibv_query_qp(3)
+Napi::Value queryQueuePair(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  QueuePair& pair = pairOf(info);
+  ibv_qp_attr attr{};
+  ibv_qp_init_attr initial{};
+  const int all = IBV_QP_STATE | IBV_QP_CUR_STATE | IBV_QP_ACCESS_FLAGS | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_QKEY |
+                  IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_RQ_PSN |
+                  IBV_QP_MAX_QP_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER | IBV_QP_SQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
+                  IBV_QP_CAP | IBV_QP_DEST_QPN;
+  const int error = ibv_query_qp(pair.ibv, &attr, all, &initial);
+  if (error) throwErrno(env, error, "ibv_query_qp");
+  Napi::Object result = Napi::Object::New(env);
+  const auto set = [&](const char* name, double value) { result.Set(name, Napi::Number::New(env, value)); };
+  set("state", attr.qp_state);
+  set("access", attr.qp_access_flags);
+  set("pkeyIndex", attr.pkey_index);
+  set("port", attr.port_num);
+  set("qkey", attr.qkey);
+  set("pathMtu", attr.path_mtu);
+  set("timeout", attr.timeout);
+  set("retryCount", attr.retry_cnt);
+  set("rnrRetry", attr.rnr_retry);
+  set("rqPsn", attr.rq_psn);
+  set("sqPsn", attr.sq_psn);
+  set("maxRdAtomic", attr.max_rd_atomic);
+  set("maxDestRdAtomic", attr.max_dest_rd_atomic);
+  set("minRnrTimer", attr.min_rnr_timer);
+  set("destQpNum", attr.dest_qp_num);
+  set("maxSendWr", attr.cap.max_send_wr);
+  set("maxRecvWr", attr.cap.max_recv_wr);
+  set("maxSendSge", attr.cap.max_send_sge);
+  set("maxRecvSge", attr.cap.max_recv_sge);
+  set("maxInline", attr.cap.max_inline_data);
+  char gid[INET6_ADDRSTRLEN];
+  inet_ntop(AF_INET6, attr.ah_attr.grh.dgid.raw, gid, sizeof gid);
+  Napi::Object vector = Napi::Object::New(env);
+  vector.Set("gid", gid);
+  vector.Set("gidIndex", Napi::Number::New(env, attr.ah_attr.grh.sgid_index));
+  vector.Set("hopLimit", Napi::Number::New(env, attr.ah_attr.grh.hop_limit));
+  vector.Set("trafficClass", Napi::Number::New(env, attr.ah_attr.grh.traffic_class));
+  vector.Set("flowLabel", Napi::Number::New(env, attr.ah_attr.grh.flow_label));
+  vector.Set("serviceLevel", Napi::Number::New(env, attr.ah_attr.sl));
+  vector.Set("lid", Napi::Number::New(env, attr.ah_attr.dlid));
+  vector.Set("port", Napi::Number::New(env, attr.ah_attr.port_num));
+  result.Set("addressVector", vector);
+  return result;
+}
+
+}  // namespace
+
+void initializeQueuePair(Napi::Env env, Napi::Object exports) {
+  exports.Set("createQueuePair", Napi::Function::New(env, createQueuePair, "createQueuePair"));
+  exports.Set("modifyQueuePair", Napi::Function::New(env, modifyQueuePair, "modifyQueuePair"));
+  exports.Set("queryQueuePair", Napi::Function::New(env, queryQueuePair, "queryQueuePair"));
+}
+
+}  // namespace verbs

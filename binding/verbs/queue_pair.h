@@ -1,0 +1,68 @@
+#pragma once
+
+#include <vector>
+
+#include "shared_memory.h"
+#include "verbs/completion_queue.h"
+#include "verbs/protection_domain.h"
+#include "verbs/records.h"
+#include "verbs/work_queue.h"
+
+namespace verbs {
+
+class QueuePair : public Handle {
+ public:
+  static constexpr Kind kKind = Kind::QueuePair;
+
+  struct Sizes {
+    uint32_t maxSendWr, maxRecvWr, maxSendSge, maxRecvSge, maxInline;
+  };
+
+  QueuePair(ProtectionDomain& domain, CompletionQueue& sendQueue, CompletionQueue& receiveQueue, const Sizes& sizes,
+            SharedMemory block);
+
+  int release(const char** syscall) override;
+
+  // Posts `count` records of the send (receive) ring, beginning with record `first`, in one call of the provider.
+  // Returns how many it took; when fewer, the control words say why the next one was refused.
+  uint32_t postSend(uint32_t first, uint32_t count);
+  uint32_t postReceive(uint32_t first, uint32_t count);
+
+  // A completion came: releases its request and the older unsignalled ones. False when the caller is not to see it.
+  bool retire(uint32_t name, bool success, uint32_t* cookie);
+
+  // After a transition to RESET: releases everything, drops completions that were not polled.
+  void afterReset();
+
+  // How many words the shared block needs.
+  static size_t blockWords(const Sizes& sizes) {
+    return records::kControlWords + sizes.maxSendWr * static_cast<size_t>(records::sendWords(sizes.maxSendSge)) +
+           sizes.maxRecvWr * static_cast<size_t>(records::receiveWords(sizes.maxRecvSge));
+  }
+
+  ProtectionDomain& domain;
+  CompletionQueue& sendQueue;
+  CompletionQueue& receiveQueue;
+  ibv_qp* ibv = nullptr;
+  uint32_t maxInline = 0;  // what the provider granted
+
+  static constexpr uint32_t kReceiveName = 1u << 31;  // tells a receive's wr_id from a send's
+
+ private:
+  bool buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge* elements);
+  bool buildElements(const uint32_t* record, uint32_t count, ibv_sge* elements, uint64_t* total);
+  bool refuse(int error, records::Refusal reason, uint32_t detail = 0);
+  void publish();
+  void drain();
+
+  const Sizes sizes_;
+  SharedMemory block_;
+  WorkQueue send_, receive_;
+  uint32_t unsignaled_ = 0;  // accepted since the last signalled one
+  // Allocated once: a batch is chained here.
+  std::vector<ibv_send_wr> sendRequests_;
+  std::vector<ibv_recv_wr> receiveRequests_;
+  std::vector<ibv_sge> sendElements_, receiveElements_;
+};
+
+}  // namespace verbs

@@ -1,0 +1,92 @@
+// The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer.
+// lib/verbs/records.ts says the same in TypeScript; kVersion changes with any change here, and lib/ refuses an addon
+// of another version.
+//
+// A queue pair shares one block: control words, then the send ring, then the receive ring.
+// A completion queue shares one block: a column of `batch` words for each field of a completion.
+#pragma once
+
+#include <cstdint>
+
+namespace records {
+
+constexpr uint32_t kVersion = 1;
+
+// Written by native code, read by JavaScript. Native code keeps its own copy: what JavaScript writes here is ignored.
+enum Control : uint32_t {
+  kSendOutstanding,     // accepted by the device and not yet retired by a completion
+  kReceiveOutstanding,
+  kRefusedErrno,        // of the request that the last post refused: positive errno, 0 if none
+  kRefusedReason,       // a Refusal
+  kRefusedDetail,       // what Refusal says
+  kControlWords = 16,   // one cache line
+};
+
+// Why a request was refused before or by ibv_post_send / ibv_post_recv. lib/verbs/refusal.ts has the words.
+enum Refusal : uint32_t {
+  kNotRefused,
+  kByProvider,       // the errno is the provider's
+  kWrongState,       // detail: the queue pair's state
+  kBadOpcode,        // detail: the opcode
+  kTooManySges,      // detail: how many
+  kStaleRegion,      // detail: index of the scatter/gather element
+  kForeignRegion,    // detail: index of the element: a region of another protection domain
+  kOutOfBounds,      // detail: index of the element
+  kInlineTooLong,    // detail: the bytes asked for
+  kBadAddressHandle,
+  kBadAtomic,        // the length is not 8
+};
+
+// A send request. 64-bit values are two words, the low one first.
+enum Send : uint32_t {
+  kSendHead,             // ibv_wr_opcode | ibv_send_flags << 8 | number of elements << 16
+  kSendCookie,
+  kSendImmediate,        // in host order
+  kSendRkey,
+  kSendRemoteLow,        // remote address
+  kSendRemoteHigh,
+  kSendAddressHandle,    // UD: a handle
+  kSendRemoteQpn,        // UD
+  kSendRemoteQkey,       // UD
+  kSendCompareLow,       // compare value, or the value to add
+  kSendCompareHigh,
+  kSendSwapLow,
+  kSendSwapHigh,
+  kSendElements = 16,    // first element
+};
+
+enum Receive : uint32_t {
+  kReceiveHead,          // number of elements
+  kReceiveCookie,
+  kReceiveElements = 4,  // first element
+};
+
+// A scatter/gather element.
+enum Element : uint32_t {
+  kElementRegion,        // a handle
+  kElementOffsetLow,     // from the region's first byte
+  kElementOffsetHigh,
+  kElementLength,
+  kElementWords,
+};
+
+constexpr uint32_t sendWords(uint32_t maxElements) { return kSendElements + maxElements * kElementWords; }
+constexpr uint32_t receiveWords(uint32_t maxElements) { return kReceiveElements + maxElements * kElementWords; }
+
+// Columns of a completion. On a status other than success only cookie, status, QP number and vendor error are valid.
+enum Completion : uint32_t {
+  kCookie,
+  kStatus,          // ibv_wc_status
+  kOpcode,          // ibv_wc_opcode
+  kByteLength,
+  kImmediate,       // in host order
+  kFlags,           // ibv_wc_flags
+  kQpn,
+  kSourceQpn,
+  kVendorError,
+  kTimestampLow,    // device clock; 0 where the queue has none
+  kTimestampHigh,
+  kCompletionColumns = 16,
+};
+
+}  // namespace records

@@ -1,0 +1,68 @@
+// One half of a queue pair: which requests are with the device, and their cookies.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace verbs {
+
+// Slots are handed out and retired in order, as the device completes in order: a completion retires its own slot and
+// every older one, which were unsignalled.
+class WorkQueue {
+ public:
+  explicit WorkQueue(uint32_t capacity) : capacity_(capacity), slots_(capacity) {}
+
+  static constexpr uint32_t kMaxCapacity = 1u << 24;
+
+  uint32_t capacity() const { return capacity_; }
+  uint32_t outstanding() const { return outstanding_; }
+  uint32_t free() const { return capacity_ - outstanding_; }
+
+  // The low half of the wr_id of the request that is `ahead` of the next free slot: epoch and slot.
+  uint32_t name(uint32_t ahead) const { return epoch_ << 24 | slotAt(ahead); }
+
+  // Writes down a request that is about to be posted `ahead` of the next free slot.
+  void write(uint32_t ahead, uint32_t cookie, bool wanted) { slots_[slotAt(ahead)] = {cookie, wanted}; }
+  // The device took `count` requests.
+  void accept(uint32_t count) { outstanding_ += count; }
+
+  // A completion came for `name`. Returns false for one that is not outstanding (stale). `*wanted` says whether the
+  // caller asked for it, or we did so that the queue moves on.
+  bool retire(uint32_t name, uint32_t* cookie, bool* wanted) {
+    const uint32_t slot = name & (kMaxCapacity - 1);
+    if ((name >> 24 & 0x7f) != epoch_ || slot >= capacity_) return false;
+    const uint32_t distance = slot >= tail_ ? slot - tail_ : slot + capacity_ - tail_;
+    if (distance >= outstanding_) return false;
+    *cookie = slots_[slot].cookie;
+    *wanted = slots_[slot].wanted;
+    tail_ = slot + 1 == capacity_ ? 0 : slot + 1;
+    outstanding_ -= distance + 1;
+    return true;
+  }
+
+  // Reset: nothing is with the device any more, and what still completes is stale.
+  void reset() {
+    outstanding_ = 0;
+    tail_ = 0;
+    epoch_ = (epoch_ + 1) & 0x7f;
+  }
+
+ private:
+  struct Slot {
+    uint32_t cookie;
+    bool wanted;
+  };
+
+  uint32_t slotAt(uint32_t ahead) const {
+    const uint64_t slot = static_cast<uint64_t>(tail_) + outstanding_ + ahead;
+    return static_cast<uint32_t>(slot % capacity_);
+  }
+
+  const uint32_t capacity_;
+  std::vector<Slot> slots_;
+  uint32_t tail_ = 0;
+  uint32_t outstanding_ = 0;
+  uint32_t epoch_ = 0;
+};
+
+}  // namespace verbs

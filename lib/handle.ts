@@ -1,0 +1,71 @@
+import { inspect } from 'node:util'
+import { type ClassOf, typeError } from './argument.js'
+import { closedError } from './errors.js'
+import { type Kind, native } from './native.js'
+import { rejectClosed } from './pending.js'
+
+let read: (handle: NativeHandle) => number
+
+/**
+ * What stands for an object of the binding: a number there, closed by hand, by its parent, or with the environment.
+ * A child holds its parent; closing a parent closes its children first, newest first.
+ */
+export abstract class NativeHandle {
+  readonly #id: number
+  readonly #kind: Kind
+  readonly #what: string
+
+  /** @internal */
+  protected constructor(id: number, kind: Kind, what: string) {
+    this.#id = id
+    this.#kind = kind
+    this.#what = what
+  }
+
+  static {
+    read = (handle) => handle.#id
+  }
+
+  /** Whether this, or a parent of it, was closed. */
+  get closed(): boolean {
+    return !native.isOpen(this.#id, this.#kind)
+  }
+
+  /**
+   * Gives the object back, and before it all that hangs from it. Closing twice is harmless.
+   *
+   * @throws VerbsError when the kernel refuses (EBUSY); the handle is then still open
+   */
+  close(): void {
+    native.close(this.#id, this.#kind)
+    rejectClosed()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+  }
+
+  /** What util.inspect shows besides `closed`. @internal */
+  protected abstract describe(): Record<string, unknown>
+
+  [inspect.custom](_depth: number, options: object): string {
+    const shown = this.closed ? { closed: true } : this.describe()
+    return `${this.constructor.name} ${inspect(shown, options)}`
+  }
+
+  /** Throws ERR_IBVERBS_CLOSED if the handle is closed. @internal */
+  protected assertOpen(): void {
+    if (this.closed) throw closedError(this.#what)
+  }
+}
+
+/** The binding's number for a handle of the given class; a TypeError that names the argument for anything else. */
+export function idOf<T extends NativeHandle>(name: string, handle: T, type: ClassOf<T>): number {
+  if (!(handle instanceof type)) throw typeError(name, `a ${type.name}`, handle)
+  if (handle.closed) throw closedError(name)
+  return read(handle)
+}

@@ -1,0 +1,116 @@
+import { isIPv6 } from 'node:net'
+import { integer, rangeError, string, typeError } from '../argument.js'
+import { verbsError } from '../errors.js'
+import { NativeHandle } from '../handle.js'
+import { Kind, native } from '../native.js'
+import type { Context } from './context.js'
+import type { Endpoint } from './endpoint.js'
+import { bestGid, type GidEntry, gidKind } from './gid.js'
+import type { NativeAddressVector } from './native.js'
+import type { ProtectionDomain } from './protection-domain.js'
+
+/** Where packets go and how (ibv_ah_attr, ibv_create_ah(3)). */
+export interface AddressVector {
+  /** Destination GID, as an IPv6 address; ::ffff:10.0.0.1 for IPv4. Required on Ethernet. */
+  gid?: string
+  /** Destination LID, on InfiniBand. */
+  lid?: number
+  /** Local port, from 1; 1 by default. */
+  port?: number
+  /** Index of the local GID to send from; by default the best that is of the destination's kind. */
+  gidIndex?: number
+  /** TTL of the packets, 64 by default. */
+  hopLimit?: number
+  /** IPv4 TOS or IPv6 traffic class (DSCP << 2 | ECN), 0 by default. */
+  trafficClass?: number
+  /** 20 bits; 0 by default. */
+  flowLabel?: number
+  /** Service level, on Ethernet the 802.1p priority: 0 (the default) to 15. */
+  serviceLevel?: number
+}
+
+/** An address handle (ibv_create_ah(3)): a destination of UD sends. */
+export class AddressHandle extends NativeHandle {
+  readonly domain: ProtectionDomain
+  /** The address vector in force. */
+  readonly vector: Readonly<AddressVector>
+
+  private constructor(handle: number, domain: ProtectionDomain, vector: AddressVector) {
+    super(handle, Kind.AddressHandle, 'address handle')
+    this.domain = domain
+    this.vector = Object.freeze(vector)
+  }
+
+  /** @internal */
+  static create(
+    domain: ProtectionDomain,
+    domainHandle: number,
+    destination: Endpoint | AddressVector,
+  ): AddressHandle {
+    if (typeof destination !== 'object' || destination === null) {
+      throw typeError('destination', 'an endpoint or an address vector', destination)
+    }
+    const vector = completeVector(domain.context, destination, 'destination')
+    return new AddressHandle(native.verbs.createAddressHandle(domainHandle, vector), domain, vector)
+  }
+
+  protected override describe(): Record<string, unknown> {
+    return { ...this.vector, closed: false }
+  }
+}
+
+/** Checks an address vector and fills in what is missing. @internal */
+export function completeVector(
+  context: Context,
+  vector: AddressVector,
+  name: string,
+): NativeAddressVector & AddressVector {
+  const port = integer(`${name}.port`, vector.port ?? 1, 1, 255)
+  const complete: NativeAddressVector = {
+    port,
+    serviceLevel: integer(`${name}.serviceLevel`, vector.serviceLevel ?? 0, 0, 15),
+    lid: integer(`${name}.lid`, vector.lid ?? 0, 0, 0xffff),
+    sourcePathBits: 0,
+    staticRate: 0,
+  }
+  if (vector.gid === undefined) {
+    if (context.queryPort(port).linkLayer === 'Ethernet') {
+      throw typeError(`${name}.gid`, 'a GID: Ethernet has no LIDs', vector.gid)
+    }
+    return complete
+  }
+  const gid = checkGid(`${name}.gid`, vector.gid)
+  return {
+    ...complete,
+    gid,
+    gidIndex:
+      vector.gidIndex === undefined
+        ? gidFor(context, port, gid).index
+        : integer(`${name}.gidIndex`, vector.gidIndex, 0, 255),
+    hopLimit: integer(`${name}.hopLimit`, vector.hopLimit ?? 64, 0, 255),
+    trafficClass: integer(`${name}.trafficClass`, vector.trafficClass ?? 0, 0, 255),
+    flowLabel: integer(`${name}.flowLabel`, vector.flowLabel ?? 0, 0, 0xfffff),
+  }
+}
+
+/** A GID in the spelling of inet_pton(3). @internal */
+export function checkGid(name: string, gid: unknown): string {
+  if (!isIPv6(string(name, gid)) || (gid as string).includes('%')) {
+    throw rangeError(name, 'a GID such as fe80::1 or ::ffff:10.0.0.1', gid)
+  }
+  return gid as string
+}
+
+/** The local GID to talk to `gid` from: one of its own kind, for others cannot be routed to it. */
+function gidFor(context: Context, port: number, gid: string): GidEntry {
+  const table = context.queryGidTable()
+  const entry = bestGid(table, port, gidKind(gid))
+  if (entry) return entry
+  const there = table.filter((each) => each.port === port).map((each) => each.gid)
+  throw verbsError(
+    'EADDRNOTAVAIL',
+    'ibv_query_gid_table',
+    `port ${port} of ${context.name} has no ${gidKind(gid)} GID to reach ${gid} from` +
+      ` (it has ${there.join(', ') || 'none at all: is its network device up?'})`,
+  )
+}

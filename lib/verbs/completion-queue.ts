@@ -1,0 +1,263 @@
+import { abortSignal, integer, options as optionsOf } from '../argument.js'
+import { busyError, closedError } from '../errors.js'
+import { NativeHandle } from '../handle.js'
+import { Kind, native } from '../native.js'
+import { addPending, type Pending, removePending } from '../pending.js'
+import {
+  CompletionOpcode,
+  type CompletionOpcodeName,
+  CompletionStatus,
+  type CompletionStatusName,
+  nameOf,
+} from './constants.js'
+import type { Context, WaitOptions } from './context.js'
+import { Completion, completionColumns } from './records.js'
+
+/** Options of {@link Context.createCompletionQueue}. */
+export interface CompletionQueueOptions {
+  /** The most completions that one poll brings; 64 by default. */
+  batch?: number
+}
+
+/** How long a busy poll stays in native code before timers and signals have their turn, in microseconds. */
+const spinSlice = 50
+
+/** Queues that somebody sleeps on, by handle. */
+const sleeping = new Map<number, CompletionQueue>()
+
+interface Sleeper extends Pending {
+  resolve(count: number): void
+  reject(reason: unknown): void
+}
+
+/**
+ * A completion queue (ibv_create_cq(3)).
+ *
+ * {@link poll} fills the columns below; row `i` of each belongs to the same completion, and all are valid until the
+ * next poll. On a status other than SUCCESS only `cookie`, `status`, `queuePairNumber` and `vendorError` mean
+ * anything (ibv_poll_cq(3)). A completion that failed is delivered like any other, never thrown.
+ */
+export class CompletionQueue extends NativeHandle {
+  readonly context: Context
+  /** Places, as the device gave them. */
+  readonly entries: number
+  /** The most completions that one poll brings. */
+  readonly batch: number
+  /** What the caller gave to `post`. */
+  readonly cookie: Uint32Array
+  /** ibv_wc_status: {@link CompletionStatus}. */
+  readonly status: Uint32Array
+  /** ibv_wc_opcode: {@link CompletionOpcode}. */
+  readonly opcode: Uint32Array
+  /** Bytes received, or moved by a read or an atomic. A UD receive counts the 40 bytes of its GRH. */
+  readonly byteLength: Uint32Array
+  /** Immediate data in host order, if `flags` has WITH_IMM. */
+  readonly immediate: Uint32Array
+  /** ibv_wc_flags: {@link CompletionFlag}. */
+  readonly flags: Uint32Array
+  /** Number of the queue pair that the request was posted on. */
+  readonly queuePairNumber: Uint32Array
+  /** UD: number of the queue pair that sent. */
+  readonly sourceQueuePair: Uint32Array
+  /** The vendor's own code for an error. */
+  readonly vendorError: Uint32Array
+  /** Low word of the device's clock at the completion; 0 where the queue has no timestamps. */
+  readonly timestampLow: Uint32Array
+  /** High word of the same. */
+  readonly timestampHigh: Uint32Array
+
+  readonly #handle: number
+  #sleeper: Sleeper | undefined
+  #spinning = false
+  #keepAlive = true
+
+  private constructor(
+    context: Context,
+    handle: number,
+    entries: number,
+    batch: number,
+    columns: Uint32Array,
+  ) {
+    super(handle, Kind.CompletionQueue, 'completion queue')
+    this.context = context
+    this.#handle = handle
+    this.entries = entries
+    this.batch = batch
+    const column = (index: number) => columns.subarray(index * batch, (index + 1) * batch)
+    this.cookie = column(Completion.cookie)
+    this.status = column(Completion.status)
+    this.opcode = column(Completion.opcode)
+    this.byteLength = column(Completion.byteLength)
+    this.immediate = column(Completion.immediate)
+    this.flags = column(Completion.flags)
+    this.queuePairNumber = column(Completion.qpn)
+    this.sourceQueuePair = column(Completion.sourceQpn)
+    this.vendorError = column(Completion.vendorError)
+    this.timestampLow = column(Completion.timestampLow)
+    this.timestampHigh = column(Completion.timestampHigh)
+  }
+
+  /** @internal */
+  static create(context: Context, contextHandle: number, entries: number, batch: number): CompletionQueue {
+    const columns = new Uint32Array(new SharedArrayBuffer(completionColumns * batch * 4))
+    const made = native.verbs.createCompletionQueue(contextHandle, entries, batch, columns)
+    const queue = new CompletionQueue(context, made.handle, made.entries, batch, columns)
+    context.adopt(made.handle, queue)
+    return queue
+  }
+
+  /** An event of this queue came up the completion channel. @internal */
+  static ready(handle: number): void {
+    const queue = sleeping.get(handle)
+    if (queue) queue.#wake()
+  }
+
+  /** Places that no queue pair has taken yet. */
+  get freeEntries(): number {
+    this.assertOpen()
+    return native.verbs.freeCredits(this.#handle)
+  }
+
+  /**
+   * Brings up to a batch of completions: one native call, no allocation.
+   *
+   * @returns how many rows of the columns are filled
+   * @throws Error ERR_IBVERBS_CLOSED
+   */
+  poll(): number {
+    return native.verbs.poll(this.#handle)
+  }
+
+  /**
+   * Polls; when there is nothing, sleeps on the completion channel until something completes (ibv_get_cq_event(3)):
+   * no thread, no spinning. One consumer at a time. A wait keeps the process alive: see {@link unref}.
+   *
+   * @returns how many rows of the columns are filled, at least 1
+   * @throws Error ERR_IBVERBS_BUSY when somebody waits already, ERR_IBVERBS_CLOSED when the queue is closed
+   */
+  async wait(options?: WaitOptions): Promise<number> {
+    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+    signal?.throwIfAborted()
+    this.#assertAlone()
+    const count = this.#armAndPoll()
+    if (count > 0) return count
+    return new Promise<number>((resolve, reject) => {
+      const queue = this
+      const leave = () => {
+        signal?.removeEventListener('abort', abort)
+        removePending(sleeper)
+        sleeping.delete(queue.#handle)
+        queue.#sleeper = undefined
+        if (queue.#keepAlive) queue.context.countWaiter(-1)
+      }
+      const abort = () => {
+        leave()
+        reject(signal?.reason)
+      }
+      const sleeper: Sleeper = {
+        get closed() {
+          return queue.closed
+        },
+        rejectClosed() {
+          leave()
+          reject(closedError('completion queue'))
+        },
+        resolve(rows) {
+          leave()
+          resolve(rows)
+        },
+        reject(reason) {
+          leave()
+          reject(reason)
+        },
+      }
+      this.#sleeper = sleeper
+      addPending(sleeper)
+      sleeping.set(this.#handle, this)
+      signal?.addEventListener('abort', abort)
+      if (this.#keepAlive) this.context.countWaiter(1)
+    })
+  }
+
+  /**
+   * Polls without sleeping for up to `microseconds`, letting timers, signals and I/O have their turn every 50 µs.
+   *
+   * @returns how many rows of the columns are filled; 0 when the time is over
+   * @throws Error ERR_IBVERBS_BUSY when somebody waits already
+   */
+  async spin(microseconds: number, options?: WaitOptions): Promise<number> {
+    integer('microseconds', microseconds, 0, 0xffffffff)
+    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+    signal?.throwIfAborted()
+    this.#assertAlone()
+    this.#spinning = true
+    try {
+      const deadline = performance.now() + microseconds / 1000
+      for (;;) {
+        const left = (deadline - performance.now()) * 1000
+        const count = native.verbs.pollFor(this.#handle, Math.max(0, Math.min(spinSlice, Math.ceil(left))))
+        if (count > 0 || left <= spinSlice) return count
+        await new Promise((resolve) => setImmediate(resolve))
+        signal?.throwIfAborted()
+      }
+    } finally {
+      this.#spinning = false
+    }
+  }
+
+  /** Lets a pending {@link wait} keep the process alive (the default). */
+  ref(): this {
+    if (!this.#keepAlive && this.#sleeper) this.context.countWaiter(1)
+    this.#keepAlive = true
+    return this
+  }
+
+  /** Lets the process end although somebody waits on this queue. */
+  unref(): this {
+    if (this.#keepAlive && this.#sleeper) this.context.countWaiter(-1)
+    this.#keepAlive = false
+    return this
+  }
+
+  /** Name of the status in row `i`, such as 'RNR_RETRY_EXC_ERR'. */
+  statusName(i: number): CompletionStatusName {
+    return nameOf(CompletionStatus, this.status[this.#row(i)])
+  }
+
+  /** Name of the opcode in row `i`, such as 'RECV'. */
+  opcodeName(i: number): CompletionOpcodeName {
+    return nameOf(CompletionOpcode, this.opcode[this.#row(i)])
+  }
+
+  #row(i: number): number {
+    return integer('i', i, 0, this.batch - 1)
+  }
+
+  #assertAlone(): void {
+    this.assertOpen()
+    if (this.#sleeper || this.#spinning) throw busyError('somebody waits on this completion queue already')
+  }
+
+  // Arm, then poll once more: what completed before the arming raises no event.
+  #armAndPoll(): number {
+    const count = native.verbs.poll(this.#handle)
+    if (count > 0) return count
+    native.verbs.arm(this.#handle)
+    return native.verbs.poll(this.#handle)
+  }
+
+  #wake(): void {
+    const sleeper = this.#sleeper
+    if (!sleeper) return
+    try {
+      const count = this.#armAndPoll()
+      if (count > 0) sleeper.resolve(count)
+    } catch (error) {
+      sleeper.reject(error)
+    }
+  }
+
+  protected override describe(): Record<string, unknown> {
+    return { entries: this.entries, batch: this.batch, closed: false }
+  }
+}

@@ -1,0 +1,277 @@
+import { abortSignal, integer, options as optionsOf, uint32 } from '../argument.js'
+import { busyError, closedError } from '../errors.js'
+import { NativeHandle } from '../handle.js'
+import { Kind, native } from '../native.js'
+import { addPending, removePending } from '../pending.js'
+import { type AsyncEvent, asyncEvent } from './async-event.js'
+import { CompletionQueue, type CompletionQueueOptions } from './completion-queue.js'
+import {
+  AtomicCapabilities,
+  type AtomicCapability,
+  GidTypes,
+  type LinkLayer,
+  LinkLayers,
+  mtuBytes,
+  nameOf,
+  type PhysicalState,
+  PhysicalStates,
+  type PortState,
+  PortStates,
+} from './constants.js'
+import type { GidEntry } from './gid.js'
+import type { NativeDeviceAttributes, NativePortAttributes } from './native.js'
+import { ProtectionDomain } from './protection-domain.js'
+
+/** Attributes of a device: the fields of ibv_device_attr and ibv_device_attr_ex in camelCase. */
+export type DeviceAttributes = Omit<NativeDeviceAttributes, 'atomicCap'> & { atomicCap: AtomicCapability }
+
+/** Attributes of a port: the fields of ibv_port_attr in camelCase; MTUs in bytes, enumerations by name. */
+export type PortAttributes = Omit<NativePortAttributes, 'state' | 'physicalState' | 'linkLayer'> & {
+  state: PortState
+  physicalState: PhysicalState
+  linkLayer: LinkLayer
+}
+
+/** Options of whatever waits. */
+export interface WaitOptions {
+  /** Ends the wait: the promise rejects with the signal's reason. */
+  signal?: AbortSignal
+}
+
+/** Events that nobody has asked for yet are kept, up to this many; then the oldest goes. */
+const eventBacklog = 1024
+
+/** So that an event finds its context without keeping it alive. */
+const contexts = new Map<number, WeakRef<Context>>()
+
+/** A context that nothing reaches any more takes its device with it, and all that was opened on it. */
+const unreachable = new FinalizationRegistry<number>((handle) => {
+  contexts.delete(handle)
+  native.close(handle, Kind.Context)
+})
+
+/**
+ * An open RDMA device (ibv_open_device(3)). Closing it closes everything that was made from it; so does the end of
+ * the process or of the worker, and so does the garbage collector when nothing made from it is reachable any more.
+ * One context belongs to one thread.
+ */
+export class Context extends NativeHandle {
+  /** The device's name. */
+  readonly name: string
+  readonly #handle: number
+  readonly #events: AsyncEvent[] = []
+  #eventWaiter: EventWaiter | undefined
+  #completionWaiters = 0
+  #attributes: DeviceAttributes | undefined
+  #keepAlive = true
+  /** Objects by handle, for events; weak, because a child holds its parent and not the other way. */
+  readonly #children = new Map<number, WeakRef<object>>()
+
+  /** @internal */
+  constructor(handle: number, name: string) {
+    super(handle, Kind.Context, 'context')
+    this.#handle = handle
+    this.name = name
+    contexts.set(handle, new WeakRef(this))
+    unreachable.register(this, handle)
+  }
+
+  /** Number of ports; they count from 1. */
+  get portCount(): number {
+    return this.#cachedAttributes().physPortCnt
+  }
+
+  /** ibv_query_device_ex(3). */
+  queryDevice(): DeviceAttributes {
+    this.assertOpen()
+    const attributes = native.verbs.queryDevice(this.#handle)
+    return { ...attributes, atomicCap: nameOf(AtomicCapabilities, attributes.atomicCap) }
+  }
+
+  /**
+   * ibv_query_port(3).
+   *
+   * @param port from 1
+   */
+  queryPort(port = 1): PortAttributes {
+    integer('port', port, 1, 255)
+    this.assertOpen()
+    const attributes = native.verbs.queryPort(this.#handle, port)
+    return {
+      ...attributes,
+      state: nameOf(PortStates, attributes.state),
+      physicalState: nameOf(PhysicalStates, attributes.physicalState),
+      linkLayer: nameOf(LinkLayers, attributes.linkLayer),
+      maxMtu: mtuBytes(attributes.maxMtu),
+      activeMtu: mtuBytes(attributes.activeMtu),
+    }
+  }
+
+  /**
+   * ibv_query_pkey(3).
+   *
+   * @returns the partition key, in host order
+   */
+  queryPkey(port: number, index: number): number {
+    integer('port', port, 1, 255)
+    integer('index', index, 0, 0xffff)
+    this.assertOpen()
+    return native.verbs.queryPkey(this.#handle, port, index)
+  }
+
+  /** The valid entries of all ports' GID tables (ibv_query_gid_table(3)). */
+  queryGidTable(): GidEntry[] {
+    this.assertOpen()
+    return native.verbs
+      .queryGidTable(this.#handle)
+      .map((entry) => ({ ...entry, type: nameOf(GidTypes, entry.type) }))
+  }
+
+  /** ibv_alloc_pd(3). */
+  allocateProtectionDomain(): ProtectionDomain {
+    this.assertOpen()
+    return new ProtectionDomain(native.verbs.allocateProtectionDomain(this.#handle), this)
+  }
+
+  /**
+   * ibv_create_cq(3). Queue pairs take their places from it when they are created, so that it cannot overrun: it
+   * needs as many entries as their maxSendWr and maxRecvWr together.
+   *
+   * @param entries places; the device may give more
+   */
+  createCompletionQueue(entries: number, options?: CompletionQueueOptions): CompletionQueue {
+    integer('entries', entries, 1, 0x7fffffff)
+    const { batch = 64 } = optionsOf('options', options)
+    integer('options.batch', batch, 1, 1 << 20)
+    this.assertOpen()
+    const queue = CompletionQueue.create(this, this.#handle, entries, batch)
+    return queue
+  }
+
+  /**
+   * The next asynchronous event. Events are kept from the moment the context is open, so none is missed between two
+   * calls. One caller at a time.
+   *
+   * @throws Error ERR_IBVERBS_BUSY when somebody waits already
+   */
+  async nextEvent(options?: WaitOptions): Promise<AsyncEvent> {
+    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+    signal?.throwIfAborted()
+    this.assertOpen()
+    if (this.#eventWaiter) throw busyError('somebody waits for an event of this context already')
+    const kept = this.#events.shift()
+    if (kept) return kept
+    return new Promise<AsyncEvent>((resolve, reject) => {
+      const context = this
+      const leave = () => {
+        signal?.removeEventListener('abort', abort)
+        removePending(waiter)
+        context.#eventWaiter = undefined
+        if (!context.closed) native.verbs.referenceEvents(context.#handle, false)
+      }
+      const abort = () => {
+        leave()
+        reject(signal?.reason)
+      }
+      const waiter: EventWaiter = {
+        get closed() {
+          return context.closed
+        },
+        rejectClosed() {
+          leave()
+          reject(closedError('context'))
+        },
+        deliver(event) {
+          leave()
+          resolve(event)
+        },
+      }
+      this.#eventWaiter = waiter
+      addPending(waiter)
+      signal?.addEventListener('abort', abort)
+      native.verbs.referenceEvents(this.#handle, this.#keepAlive)
+    })
+  }
+
+  /** All asynchronous events, for as long as they are asked for; ends when the context is closed. */
+  async *events(options?: WaitOptions): AsyncGenerator<AsyncEvent, void, void> {
+    while (!this.closed) {
+      try {
+        yield await this.nextEvent(options)
+      } catch (error) {
+        if (this.closed && (error as { code?: string }).code === 'ERR_IBVERBS_CLOSED') return
+        throw error
+      }
+    }
+  }
+
+  /** Lets a pending {@link nextEvent} keep the process alive (the default). */
+  ref(): this {
+    this.#keepAlive = true
+    this.#referenceEvents()
+    return this
+  }
+
+  /** Lets the process end although somebody waits for an event. */
+  unref(): this {
+    this.#keepAlive = false
+    this.#referenceEvents()
+    return this
+  }
+
+  #referenceEvents(): void {
+    if (this.#eventWaiter && !this.closed) native.verbs.referenceEvents(this.#handle, this.#keepAlive)
+  }
+
+  /** Device attributes as they were at the first look: limits do not change. @internal */
+  #cachedAttributes(): DeviceAttributes {
+    this.#attributes ??= this.queryDevice()
+    return this.#attributes
+  }
+
+  /** @internal */
+  get limits(): DeviceAttributes {
+    return this.#cachedAttributes()
+  }
+
+  /** One more, or one fewer, waits for a completion and keeps the process alive. @internal */
+  countWaiter(change: 1 | -1): void {
+    this.#completionWaiters += change
+    if (!this.closed) native.verbs.referenceCompletions(this.#handle, this.#completionWaiters > 0)
+  }
+
+  /** @internal */
+  adopt(handle: number, child: object): void {
+    // Handles are reused late, so what is dead here is swept only now and then.
+    if (this.#children.size > 4096) {
+      for (const [id, reference] of this.#children) if (!reference.deref()) this.#children.delete(id)
+    }
+    this.#children.set(handle, new WeakRef(child))
+  }
+
+  /** @internal */
+  deliverEvent(type: number, subject: number): void {
+    const event = asyncEvent(uint32('type', type), subject, (handle) => this.#children.get(handle)?.deref())
+    if (this.#eventWaiter) {
+      this.#eventWaiter.deliver(event)
+    } else {
+      if (this.#events.length === eventBacklog) this.#events.shift()
+      this.#events.push(event)
+    }
+  }
+
+  override describe(): Record<string, unknown> {
+    return { name: this.name, closed: false }
+  }
+}
+
+interface EventWaiter {
+  readonly closed: boolean
+  rejectClosed(): void
+  deliver(event: AsyncEvent): void
+}
+
+native.verbs.setDispatch(
+  (queue) => CompletionQueue.ready(queue),
+  (context, type, subject) => contexts.get(context)?.deref()?.deliverEvent(type, subject),
+)

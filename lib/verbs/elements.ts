@@ -1,0 +1,72 @@
+import { integer, typeError } from '../argument.js'
+import { idOf } from '../handle.js'
+import { MemoryRegion } from './memory-region.js'
+import { elementWords } from './records.js'
+import { checkStretch, writeElement } from './request-ring.js'
+
+/** A stretch of a memory region: one element of a scatter/gather list. */
+export interface ScatterElement {
+  memory: MemoryRegion
+  /** Bytes from the region's first; 0 by default. */
+  offset?: number
+  /** Bytes; to the region's end by default. */
+  length?: number
+}
+
+/** Where a request's bytes are: a region, whose stretch each post names, or a fixed list of stretches. */
+export interface RequestMemory {
+  /** The region that each post takes a stretch of. */
+  memory?: MemoryRegion
+  /** Instead: a scatter/gather list, posted as it stands. */
+  elements?: ScatterElement[]
+}
+
+/** A request's scatter/gather list, ready to be copied into a record. @internal */
+export class Elements {
+  /** The region that posts take a stretch of; undefined for a fixed list, or for none. */
+  readonly memory: MemoryRegion | undefined
+  /** Its handle. */
+  readonly region: number
+  /** Its size in bytes; 0 without one. */
+  readonly size: number
+  /** The fixed list, as words. */
+  readonly fixed: Uint32Array
+  /** Regions in use, so that they live as long as the prepared request. */
+  readonly held: readonly MemoryRegion[]
+
+  constructor(name: string, options: RequestMemory, domain: object, most: number) {
+    const { memory, elements } = options
+    if (memory !== undefined && elements !== undefined) {
+      throw typeError(`${name}.elements`, 'left out where there is a memory', elements)
+    }
+    this.memory = memory
+    this.region = memory === undefined ? 0 : regionOf(`${name}.memory`, memory, domain)
+    this.size = memory?.length ?? 0
+    const list = elements ?? []
+    if (!Array.isArray(list)) throw typeError(`${name}.elements`, 'an array', elements)
+    integer(`${name}.elements.length`, list.length, 0, most)
+    this.fixed = new Uint32Array(list.length * elementWords)
+    list.forEach((element, i) => {
+      if (typeof element !== 'object' || element === null)
+        throw typeError(`${name}.elements[${i}]`, 'an object', element)
+      const region = regionOf(`${name}.elements[${i}].memory`, element.memory, domain)
+      const offset = element.offset ?? 0
+      const length = element.length ?? element.memory.length - offset
+      checkStretch(offset, length, element.memory.length)
+      writeElement(this.fixed, i * elementWords, region, offset, length)
+    })
+    this.held = memory ? [memory] : list.map((element) => element.memory)
+  }
+
+  /** How many elements a record has. */
+  get count(): number {
+    return this.memory ? 1 : this.fixed.length / elementWords
+  }
+}
+
+function regionOf(name: string, memory: MemoryRegion, domain: object): number {
+  const region = idOf(name, memory, MemoryRegion)
+  if (memory.domain !== domain)
+    throw typeError(name, "a region of the queue pair's own protection domain", memory)
+  return region
+}

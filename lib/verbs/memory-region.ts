@@ -1,0 +1,97 @@
+import { typeError } from '../argument.js'
+import { NativeHandle } from '../handle.js'
+import { Kind, native } from '../native.js'
+import type { Arena } from '../ring/arena.js'
+import { type Access, AccessFlag } from './constants.js'
+import type { ProtectionDomain } from './protection-domain.js'
+
+/** What a peer needs to read, write or change a region: plain JSON, to be sent over whatever is at hand. */
+export interface RemoteMemory {
+  /** The region's first byte, as the device addresses it: hexadecimal, such as '0x7f00deadb000'. */
+  address: string
+  rkey: number
+  /** Bytes. */
+  length: number
+}
+
+/** A registered memory region (ibv_reg_mr(3)). */
+export class MemoryRegion extends NativeHandle {
+  readonly domain: ProtectionDomain
+  /** The memory: shared, page-aligned where it was allocated here. It stays readable after close. */
+  readonly bytes: Uint8Array<SharedArrayBuffer>
+  readonly arena: Arena
+  /** Key for requests of our own. */
+  readonly lkey: number
+  /** Key for requests of a peer. */
+  readonly rkey: number
+  /** Address of the first byte, as the device knows it: a remote address is this plus an offset. */
+  readonly address: bigint
+  /** ibv_access_flags in force, by name. */
+  readonly access: readonly Access[]
+
+  private constructor(
+    domain: ProtectionDomain,
+    arena: Arena,
+    access: readonly Access[],
+    made: { handle: number; lkey: number; rkey: number; address: bigint },
+  ) {
+    super(made.handle, Kind.MemoryRegion, 'memory region')
+    this.domain = domain
+    this.arena = arena
+    this.bytes = arena.bytes
+    this.access = access
+    this.lkey = made.lkey
+    this.rkey = made.rkey
+    this.address = made.address
+  }
+
+  /** @internal */
+  static register(
+    domain: ProtectionDomain,
+    domainHandle: number,
+    arena: Arena,
+    access: Access[] | undefined,
+  ): MemoryRegion {
+    const names = access ?? defaultAccess(domain)
+    const flags = accessFlags('options.access', names)
+    return new MemoryRegion(
+      domain,
+      arena,
+      Object.freeze([...names]),
+      native.verbs.registerMemory(domainHandle, arena.bytes, flags),
+    )
+  }
+
+  /** Size in bytes. */
+  get length(): number {
+    return this.bytes.length
+  }
+
+  /** What to send to a peer that is to read, write or change this region. */
+  get remote(): RemoteMemory {
+    return { address: `0x${this.address.toString(16)}`, rkey: this.rkey, length: this.length }
+  }
+
+  protected override describe(): Record<string, unknown> {
+    return { length: this.length, lkey: this.lkey, rkey: this.rkey, access: this.access, closed: false }
+  }
+}
+
+function defaultAccess(domain: ProtectionDomain): Access[] {
+  const access: Access[] = ['LOCAL_WRITE', 'REMOTE_WRITE', 'REMOTE_READ']
+  if (domain.context.limits.atomicCap !== 'NONE') access.push('REMOTE_ATOMIC')
+  return access
+}
+
+/** ibv_access_flags from their names. @internal */
+export function accessFlags(name: string, access: readonly Access[]): number {
+  if (!Array.isArray(access)) throw typeError(name, 'an array of access flags', access)
+  let flags = 0
+  for (const flag of access as Access[]) {
+    if (typeof flag !== 'string' || !Object.hasOwn(AccessFlag, flag)) {
+      throw typeError(name, `made of ${Object.keys(AccessFlag).join(', ')}`, flag)
+    }
+    flags |= AccessFlag[flag]
+  }
+  return flags
+}

@@ -1,0 +1,360 @@
+/**
+ * Requests prepared once and posted many times. A post writes numbers into the queue pair's ring and nothing else:
+ * no native call, no allocation; {@link QueuePair.submit} hands all of them to the device.
+ */
+import { boolean, integer, oneOf, rangeError, string, typeError, uint32 } from '../argument.js'
+import { idOf } from '../handle.js'
+import { AddressHandle } from './address-handle.js'
+import { Elements, type RequestMemory } from './elements.js'
+import type { RemoteMemory } from './memory-region.js'
+import { Receive, Send, SendFlag, WorkRequestOpcode } from './records.js'
+import { checkCookie, checkStretch, copyElements, type RequestRing, writeElement } from './request-ring.js'
+
+/** Flags of a send request (ibv_send_flags, ibv_post_send(3)). */
+export interface SendFlags {
+  /** Bring a completion: true by default. An unsignalled request completes silently unless it fails. */
+  signaled?: boolean
+  /** Wait for earlier reads and atomics of this queue pair. */
+  fence?: boolean
+  /** Raise a solicited event at the receiver. */
+  solicited?: boolean
+  /** Copy the bytes at submit: they may be changed at once, and need no region's keys. */
+  inline?: boolean
+}
+
+/** Options of {@link QueuePair.prepareSend}. */
+export interface SendOptions extends RequestMemory, SendFlags {
+  /** Immediate data (u32) that the receiver's completion carries; can be changed later. */
+  immediate?: number
+  /** UD: where to. */
+  addressHandle?: AddressHandle
+  /** UD: number of the receiving queue pair. */
+  remoteQueuePair?: number
+  /** UD: its queue key. */
+  remoteQueueKey?: number
+}
+
+/** Options of {@link QueuePair.prepareWrite} and {@link QueuePair.prepareRead}. */
+export interface TransferOptions extends RequestMemory, SendFlags {
+  /** The peer's region: what its {@link MemoryRegion.remote} gave. */
+  remote: RemoteMemory
+  /** RDMA write with immediate data (u32): consumes a receive of the peer's. */
+  immediate?: number
+}
+
+/** Options of {@link QueuePair.prepareCompareAndSwap} and {@link QueuePair.prepareFetchAndAdd}. */
+export interface AtomicOptions extends RequestMemory, Omit<SendFlags, 'inline'> {
+  /** The peer's region: what its {@link MemoryRegion.remote} gave. */
+  remote: RemoteMemory
+}
+
+/** What prepared requests need of their queue pair. @internal */
+export interface Posting {
+  ring: RequestRing
+  domain: object
+  maxElements: number
+  type: string
+}
+
+function sendFlags(options: SendFlags & { inline?: boolean }): number {
+  const flag = (name: keyof SendFlags, bit: number, otherwise: boolean) =>
+    boolean(`options.${name}`, options[name] ?? otherwise) ? bit : 0
+  return (
+    flag('signaled', SendFlag.SIGNALED, true) |
+    flag('fence', SendFlag.FENCE, false) |
+    flag('solicited', SendFlag.SOLICITED, false) |
+    flag('inline', SendFlag.INLINE, false)
+  )
+}
+
+/** A prepared send. */
+export class PreparedSend {
+  readonly #ring: RequestRing
+  readonly #elements: Elements
+  readonly #head: number
+  #immediate = 0
+  #addressHandle = 0
+  #destination: AddressHandle | undefined
+  #remoteQueuePair = 0
+  #remoteQueueKey = 0
+  readonly #datagram: boolean
+
+  /** @internal */
+  constructor(posting: Posting, options: SendOptions) {
+    this.#ring = posting.ring
+    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    const opcode = options.immediate === undefined ? WorkRequestOpcode.SEND : WorkRequestOpcode.SEND_WITH_IMM
+    this.#head = opcode | (sendFlags(options) << 8) | (this.#elements.count << 16)
+    if (options.immediate !== undefined) this.immediate = options.immediate
+    this.#datagram = posting.type === 'UD'
+    if (this.#datagram) {
+      this.to(
+        options.addressHandle as AddressHandle,
+        options.remoteQueuePair as number,
+        options.remoteQueueKey as number,
+      )
+    }
+  }
+
+  /** Immediate data of the next posts: a u32. */
+  set immediate(value: number) {
+    this.#immediate = uint32('immediate', value)
+  }
+  get immediate(): number {
+    return this.#immediate
+  }
+
+  /** UD: where the next posts go. */
+  to(addressHandle: AddressHandle, remoteQueuePair: number, remoteQueueKey: number): this {
+    if (!this.#datagram) throw typeError('addressHandle', 'for UD queue pairs only', addressHandle)
+    this.#addressHandle = idOf('addressHandle', addressHandle, AddressHandle)
+    this.#remoteQueuePair = integer('remoteQueuePair', remoteQueuePair, 0, 0xffffff)
+    this.#remoteQueueKey = uint32('remoteQueueKey', remoteQueueKey)
+    this.#destination = addressHandle
+    return this
+  }
+
+  /** UD: where the next posts go, as given. */
+  get destination(): AddressHandle | undefined {
+    return this.#destination
+  }
+
+  /**
+   * Writes the request into the ring; nothing is sent before {@link QueuePair.submit}.
+   *
+   * @param cookie u32 that the completion will carry
+   * @param offset bytes from the region's first
+   * @param length bytes; to the region's end by default
+   * @returns 0, or −1 when the queue is full: poll, then try again
+   */
+  post(cookie: number, offset = 0, length: number = this.#elements.size - offset): number {
+    checkCookie(cookie)
+    checkStretch(offset, length, this.#elements.size)
+    const ring = this.#ring
+    const at = ring.claim()
+    if (at < 0) return -1
+    const words = ring.words
+    words[at + Send.head] = this.#head
+    words[at + Send.cookie] = cookie
+    words[at + Send.immediate] = this.#immediate
+    if (this.#datagram) {
+      words[at + Send.addressHandle] = this.#addressHandle
+      words[at + Send.remoteQpn] = this.#remoteQueuePair
+      words[at + Send.remoteQkey] = this.#remoteQueueKey
+    }
+    if (this.#elements.memory) writeElement(words, at + Send.elements, this.#elements.region, offset, length)
+    else copyElements(words, at + Send.elements, this.#elements.fixed)
+    return 0
+  }
+}
+
+/** A peer's region, checked. */
+class Remote {
+  readonly address: bigint
+  readonly rkey: number
+  readonly length: number
+  /** Words of the address. */
+  readonly low: number
+  readonly high: number
+
+  constructor(name: string, remote: RemoteMemory) {
+    if (typeof remote !== 'object' || remote === null) throw typeError(name, 'a remote memory', remote)
+    const { address, rkey, length } = remote
+    if (!/^0x[0-9a-f]{1,16}$/i.test(string(`${name}.address`, address))) {
+      throw rangeError(`${name}.address`, 'hexadecimal, such as 0x7f00deadb000', address)
+    }
+    this.address = BigInt(address)
+    this.rkey = uint32(`${name}.rkey`, rkey)
+    this.length = integer(`${name}.length`, length)
+    this.low = Number(this.address & 0xffffffffn)
+    this.high = Number(this.address >> 32n)
+  }
+
+  /** Writes address + offset as two words. */
+  write(words: Uint32Array, at: number, offset: number): void {
+    // The low words may carry: below 2^53 the sum is exact.
+    const low = this.low + offset
+    words[at + Send.rkey] = this.rkey
+    words[at + Send.remoteLow] = low >>> 0
+    words[at + Send.remoteHigh] = (this.high + Math.floor(low / 0x100000000)) >>> 0
+  }
+
+  check(offset: number, length: number): void {
+    if (Number.isSafeInteger(offset) && offset >= 0 && length <= this.length - offset) return
+    if (typeof offset !== 'number') throw typeError('remoteOffset', 'a number', offset)
+    throw rangeError(
+      'remoteOffset',
+      `such that ${length} bytes lie in the ${this.length} of the peer`,
+      offset,
+    )
+  }
+}
+
+/** A prepared RDMA write or read. */
+export class PreparedTransfer {
+  readonly #ring: RequestRing
+  readonly #elements: Elements
+  readonly #remote: Remote
+  readonly #head: number
+  readonly #fixedLength: number
+  #immediate = 0
+
+  /** @internal */
+  constructor(posting: Posting, options: TransferOptions, kind: 'write' | 'read') {
+    this.#ring = posting.ring
+    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#remote = new Remote('options.remote', options.remote)
+    let opcode: number
+    if (kind === 'read') {
+      if (options.immediate !== undefined)
+        throw typeError('options.immediate', 'left out: a read has none', options.immediate)
+      if (options.inline)
+        throw typeError('options.inline', 'left out: a read has no bytes to send', options.inline)
+      opcode = WorkRequestOpcode.RDMA_READ
+    } else if (options.immediate === undefined) {
+      opcode = WorkRequestOpcode.RDMA_WRITE
+    } else {
+      opcode = WorkRequestOpcode.RDMA_WRITE_WITH_IMM
+      this.immediate = options.immediate
+    }
+    this.#head = opcode | (sendFlags(options) << 8) | (this.#elements.count << 16)
+    this.#fixedLength = 0
+    for (let i = 3; i < this.#elements.fixed.length; i += 4) this.#fixedLength += this.#elements.fixed[i]
+  }
+
+  /** Immediate data of the next posts of a write: a u32. */
+  set immediate(value: number) {
+    this.#immediate = uint32('immediate', value)
+  }
+  get immediate(): number {
+    return this.#immediate
+  }
+
+  /**
+   * Writes the request into the ring; nothing is sent before {@link QueuePair.submit}.
+   *
+   * @param cookie u32 that the completion will carry
+   * @param offset bytes from the local region's first
+   * @param length bytes; to the local region's end by default
+   * @param remoteOffset bytes from the peer's region's first
+   * @returns 0, or −1 when the queue is full: poll, then try again
+   */
+  post(cookie: number, offset = 0, length: number = this.#elements.size - offset, remoteOffset = 0): number {
+    checkCookie(cookie)
+    checkStretch(offset, length, this.#elements.size)
+    this.#remote.check(remoteOffset, length + this.#fixedLength)
+    const ring = this.#ring
+    const at = ring.claim()
+    if (at < 0) return -1
+    const words = ring.words
+    words[at + Send.head] = this.#head
+    words[at + Send.cookie] = cookie
+    words[at + Send.immediate] = this.#immediate
+    this.#remote.write(words, at, remoteOffset)
+    if (this.#elements.memory) writeElement(words, at + Send.elements, this.#elements.region, offset, length)
+    else copyElements(words, at + Send.elements, this.#elements.fixed)
+    return 0
+  }
+}
+
+/** A prepared atomic: 8 bytes, aligned at the peer; the old value comes into the local region, in host order. */
+export class PreparedAtomic {
+  readonly #ring: RequestRing
+  readonly #elements: Elements
+  readonly #remote: Remote
+  readonly #head: number
+
+  /** @internal */
+  constructor(posting: Posting, options: AtomicOptions, kind: 'compare-and-swap' | 'fetch-and-add') {
+    oneOf('kind', kind, ['compare-and-swap', 'fetch-and-add'])
+    this.#ring = posting.ring
+    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#remote = new Remote('options.remote', options.remote)
+    const opcode =
+      kind === 'compare-and-swap'
+        ? WorkRequestOpcode.ATOMIC_CMP_AND_SWP
+        : WorkRequestOpcode.ATOMIC_FETCH_AND_ADD
+    this.#head = opcode | (sendFlags(options) << 8) | (this.#elements.count << 16)
+  }
+
+  /**
+   * Writes the request into the ring; nothing is sent before {@link QueuePair.submit}.
+   * 64-bit values are two u32, the low one first.
+   *
+   * @param cookie u32 that the completion will carry
+   * @param offset bytes from the local region's first: 8 bytes there take the old value
+   * @param remoteOffset bytes from the peer's region's first; the address must be a multiple of 8
+   * @param low of the value to compare with, or to add
+   * @param high of the same
+   * @param swapLow of the value to put there (compare-and-swap)
+   * @param swapHigh of the same
+   * @returns 0, or −1 when the queue is full: poll, then try again
+   */
+  post(
+    cookie: number,
+    offset: number,
+    remoteOffset: number,
+    low: number,
+    high: number,
+    swapLow = 0,
+    swapHigh = 0,
+  ): number {
+    checkCookie(cookie)
+    if (this.#elements.memory) checkStretch(offset, 8, this.#elements.size)
+    this.#remote.check(remoteOffset, 8)
+    uint32('low', low)
+    uint32('high', high)
+    uint32('swapLow', swapLow)
+    uint32('swapHigh', swapHigh)
+    const ring = this.#ring
+    const at = ring.claim()
+    if (at < 0) return -1
+    const words = ring.words
+    words[at + Send.head] = this.#head
+    words[at + Send.cookie] = cookie
+    this.#remote.write(words, at, remoteOffset)
+    words[at + Send.compareLow] = low
+    words[at + Send.compareHigh] = high
+    words[at + Send.swapLow] = swapLow
+    words[at + Send.swapHigh] = swapHigh
+    if (this.#elements.memory) writeElement(words, at + Send.elements, this.#elements.region, offset, 8)
+    else copyElements(words, at + Send.elements, this.#elements.fixed)
+    return 0
+  }
+}
+
+/** A prepared receive. */
+export class PreparedReceive {
+  readonly #ring: RequestRing
+  readonly #elements: Elements
+
+  /** @internal */
+  constructor(posting: Posting, options: RequestMemory) {
+    this.#ring = posting.ring
+    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+  }
+
+  /**
+   * Writes the request into the ring; the device gets it at {@link QueuePair.submit}. A UD receive needs 40 bytes
+   * more than the message: the GRH comes first.
+   *
+   * @param cookie u32 that the completion will carry
+   * @param offset bytes from the region's first
+   * @param length bytes; to the region's end by default
+   * @returns 0, or −1 when the queue is full
+   */
+  post(cookie: number, offset = 0, length: number = this.#elements.size - offset): number {
+    checkCookie(cookie)
+    checkStretch(offset, length, this.#elements.size)
+    const ring = this.#ring
+    const at = ring.claim()
+    if (at < 0) return -1
+    const words = ring.words
+    words[at + Receive.head] = this.#elements.count
+    words[at + Receive.cookie] = cookie
+    if (this.#elements.memory)
+      writeElement(words, at + Receive.elements, this.#elements.region, offset, length)
+    else copyElements(words, at + Receive.elements, this.#elements.fixed)
+    return 0
+  }
+}

@@ -1,0 +1,90 @@
+import { boolean, integer, typeError } from '../argument.js'
+import { NativeHandle } from '../handle.js'
+import { Kind } from '../native.js'
+import { Arena } from '../ring/arena.js'
+import { AddressHandle, type AddressVector } from './address-handle.js'
+import type { Access } from './constants.js'
+import type { Context } from './context.js'
+import type { Endpoint } from './endpoint.js'
+import { MemoryRegion } from './memory-region.js'
+import { QueuePair, type QueuePairOptions } from './queue-pair.js'
+
+/** Options of {@link ProtectionDomain.registerMemory}. */
+export interface RegisterOptions {
+  /**
+   * ibv_access_flags by name. By default all that the device can do: LOCAL_WRITE, REMOTE_WRITE, REMOTE_READ, and
+   * REMOTE_ATOMIC where it has atomics.
+   */
+  access?: Access[]
+  /** With a size: lay the fresh memory on huge pages (see {@link Arena.allocate}). */
+  hugePages?: boolean
+}
+
+/** A protection domain (ibv_alloc_pd(3)): regions, queue pairs and address handles work together within one. */
+export class ProtectionDomain extends NativeHandle {
+  readonly context: Context
+  readonly #handle: number
+
+  /** @internal */
+  constructor(handle: number, context: Context) {
+    super(handle, Kind.ProtectionDomain, 'protection domain')
+    this.#handle = handle
+    this.context = context
+  }
+
+  /**
+   * Registers memory with the device (ibv_reg_mr(3)).
+   *
+   * @param memory a size in bytes, for fresh page-aligned memory; an {@link Arena}; or a SharedArrayBuffer of the
+   *   caller's own, or a Uint8Array over part of one
+   * @throws VerbsError ENOMEM with the limit on locked memory, when that is too small
+   */
+  registerMemory(
+    memory: number | Arena | SharedArrayBuffer | Uint8Array<SharedArrayBuffer>,
+    options?: RegisterOptions,
+  ): MemoryRegion {
+    this.assertOpen()
+    return MemoryRegion.register(this, this.#handle, arenaOf(memory, options), options?.access)
+  }
+
+  /** Creates a queue pair (ibv_create_qp(3)): see {@link QueuePairOptions}. */
+  createQueuePair(options: QueuePairOptions): QueuePair {
+    this.assertOpen()
+    return QueuePair.create(this, this.#handle, options)
+  }
+
+  /**
+   * Creates an address handle (ibv_create_ah(3)), for UD.
+   *
+   * @param destination the endpoint of the other side, or an address vector
+   */
+  createAddressHandle(destination: Endpoint | AddressVector): AddressHandle {
+    this.assertOpen()
+    return AddressHandle.create(this, this.#handle, destination)
+  }
+
+  protected override describe(): Record<string, unknown> {
+    return { device: this.context.name, closed: false }
+  }
+}
+
+function arenaOf(
+  memory: number | Arena | SharedArrayBuffer | Uint8Array<SharedArrayBuffer>,
+  options: RegisterOptions | undefined,
+): Arena {
+  if (options !== undefined && (typeof options !== 'object' || options === null)) {
+    throw typeError('options', 'an object', options)
+  }
+  const { hugePages = false } = options ?? {}
+  boolean('options.hugePages', hugePages)
+  if (typeof memory === 'number') return Arena.allocate(integer('memory', memory, 1), { hugePages })
+  if (hugePages) throw typeError('options.hugePages', 'left out where the memory is given', hugePages)
+  if (memory instanceof Arena) return memory
+  if (memory instanceof SharedArrayBuffer) return Arena.over(memory)
+  if (memory instanceof Uint8Array && memory.buffer instanceof SharedArrayBuffer) return Arena.over(memory)
+  throw typeError(
+    'memory',
+    'a size in bytes, an Arena, a SharedArrayBuffer or a Uint8Array over one (an ArrayBuffer could be detached)',
+    memory,
+  )
+}

@@ -1,0 +1,113 @@
+import { integer, oneOf, rangeError, typeError, uint32 } from '../argument.js'
+import { type AddressVector, completeVector } from './address-handle.js'
+import {
+  type Access,
+  AccessFlag,
+  mtuBytes,
+  mtuCodes,
+  nameOf,
+  type QueuePairState,
+  QueuePairStates,
+} from './constants.js'
+import type { Context } from './context.js'
+import { accessFlags } from './memory-region.js'
+import type { NativeQueuePairAttributes, NativeQueuePairState, QueuePairSizes } from './native.js'
+
+/** What {@link QueuePair.modify} sets (ibv_qp_attr, ibv_modify_qp(3)); an attribute left out is not touched. */
+export interface QueuePairAttributes {
+  state?: QueuePairState
+  /** The state that the queue pair is assumed to be in. */
+  currentState?: QueuePairState
+  /** What peers may do: REMOTE_WRITE, REMOTE_READ, REMOTE_ATOMIC (and LOCAL_WRITE, as verbs programs write it). */
+  access?: Access[]
+  pkeyIndex?: number
+  port?: number
+  /** UD: the queue key that senders must use. */
+  qkey?: number
+  addressVector?: AddressVector
+  /** Bytes: 256, 512, 1024, 2048 or 4096. */
+  pathMtu?: number
+  /** Local ACK timeout: 4.096 µs × 2^timeout, 0 waits for ever; 0 to 31. */
+  timeout?: number
+  /** Retries before RETRY_EXC_ERR: 0 to 7. */
+  retryCount?: number
+  /** Retries of a receiver that is not ready before RNR_RETRY_EXC_ERR; 7 is for ever. */
+  rnrRetry?: number
+  /** Packet sequence number of the first packet to receive: 24 bits. */
+  rqPsn?: number
+  /** Packet sequence number of the first packet to send: 24 bits. */
+  sqPsn?: number
+  /** Reads and atomics of ours that may be under way. */
+  maxRdAtomic?: number
+  /** Reads and atomics of the peer's that we answer at a time. */
+  maxDestRdAtomic?: number
+  /** RNR NAK timer code, ibv_modify_qp(3): 0 (655.36 ms), 1 (0.01 ms) to 31 (491.52 ms). */
+  minRnrTimer?: number
+  /** Number of the peer's queue pair: 24 bits. */
+  destQpNum?: number
+}
+
+/** What {@link QueuePair.query} tells. */
+export type QueuePairQuery = Required<Omit<QueuePairAttributes, 'currentState'>> & QueuePairSizes
+
+/** Checks attributes and turns them into the binding's numbers. @internal */
+export function toNative(context: Context, attributes: QueuePairAttributes): NativeQueuePairAttributes {
+  if (typeof attributes !== 'object' || attributes === null) {
+    throw typeError('attributes', 'an object', attributes)
+  }
+  const result: NativeQueuePairAttributes = {}
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined) continue
+    if (!Object.hasOwn(checks, name))
+      throw typeError(`attributes.${name}`, 'left out: there is no such one', value)
+    const check = checks[name as keyof typeof checks] as (
+      name: string,
+      value: unknown,
+      context: Context,
+    ) => never
+    result[name as keyof NativeQueuePairAttributes] = check(`attributes.${name}`, value, context)
+  }
+  return result
+}
+
+const states = Object.keys(QueuePairStates) as QueuePairState[]
+const upTo = (high: number) => (name: string, value: unknown) => integer(name, value, 0, high)
+const state = (name: string, value: unknown) => QueuePairStates[oneOf(name, value, states)]
+
+const checks = {
+  state,
+  currentState: state,
+  access: (name: string, value: unknown) => accessFlags(name, value as Access[]),
+  pkeyIndex: upTo(0xffff),
+  port: (name: string, value: unknown) => integer(name, value, 1, 255),
+  qkey: uint32,
+  addressVector(name: string, value: unknown, context: Context) {
+    if (typeof value !== 'object' || value === null) throw typeError(name, 'an address vector', value)
+    return completeVector(context, value as AddressVector, name)
+  },
+  pathMtu(name: string, value: unknown) {
+    const code = mtuCodes.get(integer(name, value))
+    if (code === undefined) throw rangeError(name, `one of ${[...mtuCodes.keys()].join(', ')}`, value)
+    return code
+  },
+  timeout: upTo(31),
+  retryCount: upTo(7),
+  rnrRetry: upTo(7),
+  rqPsn: upTo(0xffffff),
+  sqPsn: upTo(0xffffff),
+  maxRdAtomic: upTo(255),
+  maxDestRdAtomic: upTo(255),
+  minRnrTimer: upTo(31),
+  destQpNum: upTo(0xffffff),
+}
+
+/** The binding's numbers in words. @internal */
+export function fromNative(queried: NativeQueuePairState): QueuePairQuery {
+  const { state, access, pathMtu, currentState: _, ...rest } = queried
+  return {
+    ...rest,
+    state: nameOf(QueuePairStates, state),
+    access: (Object.keys(AccessFlag) as Access[]).filter((name) => access & AccessFlag[name]),
+    pathMtu: pathMtu ? mtuBytes(pathMtu) : 0,
+  }
+}

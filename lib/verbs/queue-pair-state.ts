@@ -1,0 +1,119 @@
+import type { QueuePairState, QueuePairType } from './constants.js'
+
+/** The attributes of a transition, by the names of {@link QueuePairAttributes}. */
+export type AttributeName =
+  | 'currentState'
+  | 'access'
+  | 'pkeyIndex'
+  | 'port'
+  | 'qkey'
+  | 'addressVector'
+  | 'pathMtu'
+  | 'timeout'
+  | 'retryCount'
+  | 'rnrRetry'
+  | 'rqPsn'
+  | 'sqPsn'
+  | 'maxRdAtomic'
+  | 'maxDestRdAtomic'
+  | 'minRnrTimer'
+  | 'destQpNum'
+
+interface Transition {
+  required: AttributeName[]
+  optional: AttributeName[]
+}
+
+type Transitions = Partial<Record<`${QueuePairState}>${QueuePairState}`, Transition>>
+
+// IBA specification 1.4, section 11.2.5.2, as ib_core checks it (qp_state_table in
+// drivers/infiniband/core/verbs.c). From any state, RESET and ERR need nothing and allow nothing.
+const connected: AttributeName[] = ['pkeyIndex', 'port', 'access']
+const connectedTable: Transitions = {
+  'RESET>INIT': { required: connected, optional: [] },
+  'INIT>INIT': { required: [], optional: connected },
+  'RTR>RTS': { required: ['sqPsn'], optional: ['currentState', 'access'] },
+  'RTS>RTS': { required: [], optional: ['currentState', 'access'] },
+  'RTS>SQD': { required: [], optional: [] },
+  'SQD>RTS': { required: [], optional: ['currentState', 'access'] },
+  'SQE>RTS': { required: [], optional: ['currentState', 'access'] },
+}
+
+const tables: Record<QueuePairType, Transitions> = {
+  UC: {
+    ...connectedTable,
+    'INIT>RTR': {
+      required: ['addressVector', 'pathMtu', 'destQpNum', 'rqPsn'],
+      optional: ['access', 'pkeyIndex'],
+    },
+    'SQD>SQD': { required: [], optional: ['addressVector', 'access', 'pkeyIndex'] },
+  },
+  RC: {
+    ...connectedTable,
+    'INIT>RTR': {
+      required: ['addressVector', 'pathMtu', 'destQpNum', 'rqPsn', 'maxDestRdAtomic', 'minRnrTimer'],
+      optional: ['access', 'pkeyIndex'],
+    },
+    'RTR>RTS': {
+      required: ['timeout', 'retryCount', 'rnrRetry', 'sqPsn', 'maxRdAtomic'],
+      optional: ['currentState', 'access', 'minRnrTimer'],
+    },
+    'RTS>RTS': { required: [], optional: ['currentState', 'access', 'minRnrTimer'] },
+    'SQD>RTS': { required: [], optional: ['currentState', 'access', 'minRnrTimer'] },
+    'SQD>SQD': {
+      required: [],
+      optional: [
+        'port',
+        'addressVector',
+        'timeout',
+        'retryCount',
+        'rnrRetry',
+        'maxRdAtomic',
+        'maxDestRdAtomic',
+        'access',
+        'pkeyIndex',
+        'minRnrTimer',
+      ],
+    },
+  },
+  UD: {
+    'RESET>INIT': { required: ['pkeyIndex', 'port', 'qkey'], optional: [] },
+    'INIT>INIT': { required: [], optional: ['pkeyIndex', 'port', 'qkey'] },
+    'INIT>RTR': { required: [], optional: ['pkeyIndex', 'qkey'] },
+    'RTR>RTS': { required: ['sqPsn'], optional: ['currentState', 'qkey'] },
+    'RTS>RTS': { required: [], optional: ['currentState', 'qkey'] },
+    'RTS>SQD': { required: [], optional: [] },
+    'SQD>RTS': { required: [], optional: ['currentState', 'qkey'] },
+    'SQD>SQD': { required: [], optional: ['pkeyIndex', 'qkey'] },
+    'SQE>RTS': { required: [], optional: ['currentState', 'qkey'] },
+  },
+}
+
+/**
+ * Says what is wrong with a transition before the kernel answers a bare EINVAL: the state that cannot be reached from
+ * here, the attribute that is missing, the attribute that does not belong. Empty when nothing is.
+ */
+export function diagnose(
+  type: QueuePairType,
+  from: QueuePairState,
+  to: QueuePairState,
+  given: AttributeName[],
+): string {
+  const name = `${from} → ${to} of a${type === 'UC' ? '' : 'n'} ${type} queue pair`
+  const transition =
+    to === 'RESET' || to === 'ERR' ? { required: [], optional: [] } : tables[type][`${from}>${to}`]
+  if (!transition) {
+    const reachable = Object.keys(tables[type])
+      .filter((key) => key.startsWith(`${from}>`))
+      .map((key) => key.slice(from.length + 1))
+    return `there is no transition ${name}: from ${from} it can go to ${[...new Set([...reachable, 'RESET', 'ERR'])].join(', ')}`
+  }
+  const missing = transition.required.filter((attribute) => !given.includes(attribute))
+  if (missing.length > 0) return `${name} needs ${missing.join(', ')}`
+  const allowed = [...transition.required, ...transition.optional]
+  const illegal = given.filter((attribute) => !allowed.includes(attribute))
+  if (illegal.length > 0) {
+    return `${name} does not take ${illegal.join(', ')} (it takes ${allowed.join(', ') || 'no attributes'})`
+  }
+  return ''
+}

@@ -1,0 +1,75 @@
+/**
+ * The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer.
+ * binding/verbs/records.h says the same in C++, field by field; the version changes with any change there.
+ */
+import { native } from '../native.js'
+
+const version = 1
+if (native.verbs.recordVersion !== version) {
+  throw new Error(
+    `ibverbs: the addon speaks version ${native.verbs.recordVersion} of the records and this library version ${version}: ` +
+      'build the addon again with npm run build:native',
+  )
+}
+
+/** Control words of a queue pair: written by the binding, only read here. */
+export const Control = { sendOutstanding: 0, receiveOutstanding: 1, errno: 2, reason: 3, detail: 4 } as const
+export const controlWords = 16
+
+/** Words of a send request. */
+export const Send = {
+  head: 0,
+  cookie: 1,
+  immediate: 2,
+  rkey: 3,
+  remoteLow: 4,
+  remoteHigh: 5,
+  addressHandle: 6,
+  remoteQpn: 7,
+  remoteQkey: 8,
+  compareLow: 9,
+  compareHigh: 10,
+  swapLow: 11,
+  swapHigh: 12,
+  elements: 16,
+} as const
+
+/** Words of a receive request. */
+export const Receive = { head: 0, cookie: 1, elements: 4 } as const
+
+/** Words of a scatter/gather element. */
+export const Element = { region: 0, offsetLow: 1, offsetHigh: 2, length: 3 } as const
+export const elementWords = 4
+
+export const sendWords = (maxSge: number) => Send.elements + maxSge * elementWords
+export const receiveWords = (maxSge: number) => Receive.elements + maxSge * elementWords
+
+/** Columns of a completion, each as long as the queue's batch. */
+export const Completion = {
+  cookie: 0,
+  status: 1,
+  opcode: 2,
+  byteLength: 3,
+  immediate: 4,
+  flags: 5,
+  qpn: 6,
+  sourceQpn: 7,
+  vendorError: 8,
+  timestampLow: 9,
+  timestampHigh: 10,
+} as const
+export const completionColumns = 16
+
+/** ibv_wr_opcode (verbs.h). */
+export const WorkRequestOpcode = {
+  RDMA_WRITE: 0,
+  RDMA_WRITE_WITH_IMM: 1,
+  SEND: 2,
+  SEND_WITH_IMM: 3,
+  RDMA_READ: 4,
+  ATOMIC_CMP_AND_SWP: 5,
+  ATOMIC_FETCH_AND_ADD: 6,
+} as const
+
+/** ibv_send_flags (verbs.h). */
+export const SendFlag = { FENCE: 1, SIGNALED: 2, SOLICITED: 4, INLINE: 8 } as const

@@ -1,0 +1,86 @@
+import { rangeError, typeError } from '../argument.js'
+import { Element, elementWords } from './records.js'
+
+/**
+ * One of a queue pair's two rings: TypeScript writes records at `written`, the binding reads them from `consumed`.
+ * What the device has and what is not submitted yet share its places, so a full ring says so at once.
+ */
+export class RequestRing {
+  /** @param outstanding index of the control word in which the binding says how many the device has */
+  constructor(
+    readonly words: Uint32Array,
+    readonly control: Uint32Array,
+    readonly outstanding: number,
+    readonly capacity: number,
+    readonly stride: number,
+  ) {}
+
+  /** Records written and not yet submitted. */
+  pending = 0
+  /** Record that the next submit begins with: 0 to capacity − 1. */
+  first = 0
+
+  /** Places for further requests. */
+  get free(): number {
+    return this.capacity - this.pending - this.control[this.outstanding]
+  }
+
+  /** Takes the next record: the index of its first word, or −1 when the queue is full. */
+  claim(): number {
+    if (this.pending + this.control[this.outstanding] >= this.capacity) return -1
+    let index = this.first + this.pending++
+    if (index >= this.capacity) index -= this.capacity
+    return index * this.stride
+  }
+
+  /** `count` records from the first on are done with. */
+  advance(count: number): void {
+    this.pending -= count
+    this.first = (this.first + count) % this.capacity
+  }
+
+  /** Forgets what was not submitted. */
+  clear(): void {
+    this.advance(this.pending)
+  }
+}
+
+/** Throws for a cookie that is no u32. */
+export function checkCookie(cookie: number): void {
+  if (cookie >>> 0 !== cookie) {
+    if (typeof cookie !== 'number') throw typeError('cookie', 'a number', cookie)
+    throw rangeError('cookie', 'an integer from 0 to 4294967295', cookie)
+  }
+}
+
+/** Throws for a stretch that is not inside `size` bytes; the binding checks again. */
+export function checkStretch(offset: number, length: number, size: number): void {
+  if (Number.isSafeInteger(offset) && offset >= 0 && offset <= size) {
+    if (Number.isSafeInteger(length) && length >= 0 && length <= size - offset && length <= 0xffffffff) return
+    if (typeof length !== 'number') throw typeError('length', 'a number', length)
+    throw rangeError('length', `an integer from 0 to ${size - offset}`, length)
+  }
+  if (typeof offset !== 'number') throw typeError('offset', 'a number', offset)
+  throw rangeError('offset', `an integer from 0 to ${size}`, offset)
+}
+
+/** Writes a scatter/gather element. */
+export function writeElement(
+  words: Uint32Array,
+  at: number,
+  region: number,
+  offset: number,
+  length: number,
+): void {
+  words[at + Element.region] = region
+  words[at + Element.offsetLow] = offset >>> 0
+  words[at + Element.offsetHigh] = (offset / 0x100000000) >>> 0
+  words[at + Element.length] = length
+}
+
+/** Copies prepared elements into a record. */
+export function copyElements(words: Uint32Array, at: number, elements: Uint32Array): void {
+  for (let i = 0; i < elements.length; i++) words[at + i] = elements[i]
+}
+
+export { elementWords }
