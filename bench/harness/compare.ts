@@ -22,6 +22,12 @@ export interface Comparison {
   ours(): Side | Promise<Side>
   /** Called twice: the second instance is what the noise is measured with. */
   theirs(): Side | Promise<Side>
+  /**
+   * After how many rounds all sides are closed and opened again; 2 unless told. What a side happens to get when it is
+   * opened (pages, queue pair numbers, a processor) moves its figures by some percent for as long as it lives: one C
+   * ping-pong against another, opened once, gave 1.067 with an interval of 1.064 to 1.070.
+   */
+  roundsPerOpening?: number
 }
 
 /** One line of the result. */
@@ -43,7 +49,7 @@ export interface Row {
   rounds: number
 }
 
-/** Rounds of every side that are run and forgotten: caches, branch predictors and the JIT warm up on all sides alike. */
+/** Rounds of every side that are run and forgotten: caches and the JIT warm up on all sides alike. */
 const warmupRounds = 3
 
 /**
@@ -53,6 +59,42 @@ const warmupRounds = 3
  * thus runs twice in a row, once after the other side and once after itself, and a drift within the round cancels out.
  */
 export async function compare(comparison: Comparison, rounds: number): Promise<Row[]> {
+  // [metric][round]
+  const table = () => comparison.metrics.map((): number[] => [])
+  const { roundsPerOpening = 2 } = comparison
+  const ours = table()
+  const peers = [table(), table()]
+  for (let done = 0; done < rounds; done += roundsPerOpening) {
+    await withSides(comparison, async (our, theirs) => {
+      const run = async (side: Side) =>
+        checked(await side.run(), side === our ? 'ours' : comparison.peer, comparison)
+      for (let i = 0; i < (done === 0 ? warmupRounds : 1); i++) {
+        for (const side of [theirs[0], our, theirs[1]]) await run(side)
+      }
+      for (let round = done; round < Math.min(done + roundsPerOpening, rounds); round++) {
+        const first = round % 2
+        const before = await run(theirs[first])
+        const one = await run(our)
+        const two = await run(our)
+        const after = await run(theirs[1 - first])
+        for (let metric = 0; metric < comparison.metrics.length; metric++) {
+          ours[metric].push((one[metric] + two[metric]) / 2)
+          peers[first][metric].push(before[metric])
+          peers[1 - first][metric].push(after[metric])
+        }
+      }
+    })
+  }
+  return comparison.metrics.map((metric, i) =>
+    row(metric, comparison.peer, ours[i], peers[0][i], peers[1][i], roundsPerOpening),
+  )
+}
+
+/** Opens ours and two of theirs, and closes them whatever happens. */
+async function withSides(
+  comparison: Comparison,
+  use: (ours: Side, theirs: readonly [Side, Side]) => Promise<void>,
+): Promise<void> {
   const opened: Side[] = []
   const open = async (side: Side | Promise<Side>): Promise<Side> => {
     opened.push(await side)
@@ -60,30 +102,7 @@ export async function compare(comparison: Comparison, rounds: number): Promise<R
   }
   try {
     const ours = await open(comparison.ours())
-    const peers = [await open(comparison.theirs()), await open(comparison.theirs())]
-    const run = async (side: Side) =>
-      checked(await side.run(), side === ours ? 'ours' : comparison.peer, comparison)
-    for (let i = 0; i < warmupRounds; i++) for (const side of [peers[0], ours, peers[1]]) await run(side)
-
-    // [metric][round]
-    const table = () => comparison.metrics.map(() => new Array<number>(rounds))
-    const oursBy = table()
-    const peersBy = [table(), table()]
-    for (let round = 0; round < rounds; round++) {
-      const first = round % 2
-      const before = await run(peers[first])
-      const one = await run(ours)
-      const two = await run(ours)
-      const after = await run(peers[1 - first])
-      for (let metric = 0; metric < comparison.metrics.length; metric++) {
-        oursBy[metric][round] = (one[metric] + two[metric]) / 2
-        peersBy[first][metric][round] = before[metric]
-        peersBy[1 - first][metric][round] = after[metric]
-      }
-    }
-    return comparison.metrics.map((metric, i) =>
-      row(metric, comparison.peer, oursBy[i], peersBy[0][i], peersBy[1][i]),
-    )
+    await use(ours, [await open(comparison.theirs()), await open(comparison.theirs())])
   } finally {
     for (const side of opened.reverse()) await side.close()
   }
@@ -96,6 +115,7 @@ export function row(
   ours: readonly number[],
   first: readonly number[],
   second: readonly number[],
+  roundsPerOpening = 1,
 ): Row {
   const theirs = first.map((value, round) => (value + second[round]) / 2)
   const oursMedian = median(ours)
@@ -107,7 +127,7 @@ export function row(
     peer,
     theirs: theirsMedian,
     ratio: oursMedian / theirsMedian,
-    ...ratioInterval(ours, theirs),
+    ...ratioInterval(ours, theirs, roundsPerOpening),
     noise: median(first) / median(second),
     rounds: ours.length,
   }

@@ -82,20 +82,37 @@ describe('ratioInterval', () => {
     expect(ratioInterval(ours, theirs)).toEqual(ratioInterval(ours, theirs))
   })
 
-  it('holds the true ratio about 95 times in 100', () => {
-    const random = generator(5)
-    // Box–Muller
-    const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
+  // Box–Muller
+  const normals = (random: () => number) => () =>
+    Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
+
+  /** How often the interval holds the true ratio, over simulated comparisons of 20 rounds. */
+  function coverage(opening: number, block: number): number {
+    const normal = normals(generator(5))
     const trials = 300
     let held = 0
     for (let trial = 0; trial < trials; trial++) {
-      const ours = Array.from({ length: 20 }, () => 120 + 5 * normal())
-      const theirs = Array.from({ length: 20 }, () => 100 + 5 * normal())
-      const { low, high } = ratioInterval(ours, theirs, 500)
+      let luck = 0
+      const ours: number[] = []
+      const theirs: number[] = []
+      for (let round = 0; round < 20; round++) {
+        if (round % opening === 0) luck = 5 * normal()
+        ours.push(120 + luck + normal())
+        theirs.push(100 + normal())
+      }
+      const { low, high } = ratioInterval(ours, theirs, block, 500)
       if (low <= 1.2 && 1.2 <= high) held++
     }
-    expect(held / trials).toBeGreaterThan(0.9)
-    expect(held / trials).toBeLessThan(0.995)
+    return held / trials
+  }
+
+  it('holds the true ratio about 95 times in 100, also where rounds share an opening', () => {
+    for (const opening of [1, 2]) {
+      expect(coverage(opening, opening)).toBeGreaterThan(0.9)
+      expect(coverage(opening, opening)).toBeLessThan(0.995)
+    }
+    // What the blocks are for.
+    expect(coverage(4, 1)).toBeLessThan(0.85)
   })
 
   it('refuses rounds that do not pair', () => {
