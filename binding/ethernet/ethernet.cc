@@ -1,9 +1,95 @@
 #include "ethernet/ethernet.h"
 
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <uv.h>
+
+#include "argument.h"
+#include "environment.h"
+#include "ethernet/interfaces.h"
+#include "ethernet/packet_socket.h"
+
 namespace ethernet {
+namespace {
+
+PacketSocket& socketOf(const Napi::CallbackInfo& info) {
+  return Environment::of(info.Env()).handle<PacketSocket>(info, 0, "packet queue");
+}
+
+// open(options): handle
+Napi::Value open(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info.Env());
+  return environment.open(
+      std::make_unique<PacketSocket>(environment, argument::object(info.Env(), info[0], "options")));
+}
+
+// receive(handle): how many records it put into the receive ring, or a negative errno
+Napi::Value receive(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), socketOf(info).receive());
+}
+
+// transmit(handle): 0, or the negative errno that stopped it
+Napi::Value transmit(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), socketOf(info).transmit());
+}
+
+// arm(handle, readable, writable, referenced)
+void arm(const Napi::CallbackInfo& info) {
+  PacketSocket& socket = socketOf(info);
+  const bool readable = argument::boolean(info.Env(), info[1], "readable");
+  const bool writable = argument::boolean(info.Env(), info[2], "writable");
+  const bool referenced = argument::boolean(info.Env(), info[3], "referenced");
+  socket.arm((readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), referenced);
+}
+
+// disarm(handle)
+void disarm(const Napi::CallbackInfo& info) { socketOf(info).disarm(); }
+
+// membership(handle, add, type, address?): address is six bytes
+void membership(const Napi::CallbackInfo& info) {
+  PacketSocket& socket = socketOf(info);
+  const bool add = argument::boolean(info.Env(), info[1], "add");
+  const auto type = argument::integer<uint16_t>(info.Env(), info[2], "type");
+  const uint8_t* address = nullptr;
+  if (!info[3].IsUndefined()) {
+    if (!info[3].IsTypedArray() || info[3].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array ||
+        info[3].As<Napi::Uint8Array>().ByteLength() != ETH_ALEN) {
+      throwArgumentType(info.Env(), "address", "a Uint8Array of 6 bytes");
+    }
+    address = info[3].As<Napi::Uint8Array>().Data();
+  }
+  socket.membership(add, type, address);
+}
+
+// filter(handle, program)
+void filter(const Napi::CallbackInfo& info) { socketOf(info).filter(info.Env(), info[1]); }
+
+// statistics(handle): { received, dropped } since open
+Napi::Value statistics(const Napi::CallbackInfo& info) { return socketOf(info).statistics(info.Env()); }
+
+// bufferSizes(handle): { receive, send }, bytes as the kernel accounts them (twice what was asked for; socket(7))
+Napi::Value bufferSizes(const Napi::CallbackInfo& info) {
+  PacketSocket& socket = socketOf(info);
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("receive", Napi::Number::New(info.Env(), socket.bufferSize(SO_RCVBUF)));
+  result.Set("send", Napi::Number::New(info.Env(), socket.bufferSize(SO_SNDBUF)));
+  return result;
+}
+
+}  // namespace
 
 void initialize(Napi::Env env, Napi::Object exports) {
   Napi::Object ethernet = Napi::Object::New(env);
+  ethernet.Set("open", Napi::Function::New<open>(env, "open"));
+  ethernet.Set("receive", Napi::Function::New<receive>(env, "receive"));
+  ethernet.Set("transmit", Napi::Function::New<transmit>(env, "transmit"));
+  ethernet.Set("arm", Napi::Function::New<arm>(env, "arm"));
+  ethernet.Set("disarm", Napi::Function::New<disarm>(env, "disarm"));
+  ethernet.Set("membership", Napi::Function::New<membership>(env, "membership"));
+  ethernet.Set("filter", Napi::Function::New<filter>(env, "filter"));
+  ethernet.Set("statistics", Napi::Function::New<statistics>(env, "statistics"));
+  ethernet.Set("bufferSizes", Napi::Function::New<bufferSizes>(env, "bufferSizes"));
+  ethernet.Set("interfaces", Napi::Function::New<interfaces>(env, "interfaces"));
   exports.Set("ethernet", ethernet);
 }
 

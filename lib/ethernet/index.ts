@@ -1,1 +1,8 @@
+export { VerbsError } from '../errors.js'
 export { Arena, type ArenaOptions } from '../ring/arena.js'
+export { FrameFlag, FramePool, type FramePoolOptions, PacketType } from './frames.js'
+export { listInterfaces, type NetworkInterface, queryInterface } from './interfaces.js'
+export { formatMac, type MacAddress, parseMac } from './mac.js'
+export type { PacketBackend, PacketQueueOptions } from './options.js'
+export { PacketQueue, type PacketStatistics } from './packet-queue.js'
+export type { WaitOptions } from './waiting.js'

@@ -1,0 +1,54 @@
+import { constants } from 'node:os'
+import { VerbsError, verbsError } from '../errors.js'
+import { listInterfaces, type NetworkInterface } from './interfaces.js'
+
+const { ENETDOWN, ENXIO, ENOBUFS, EMSGSIZE, ERANGE, EFAULT } = constants.errno as Record<string, number>
+const headerBytes = 14
+
+/**
+ * What a failed recvmmsg(2) or sendmmsg(2) means for the queue on `device`.
+ *
+ * @param errno positive; ERANGE and EFAULT are the binding's own (binding/ethernet/packet_socket.h)
+ * @param refused length of the frame that was refused for its own sake
+ */
+export function transferError(
+  errno: number,
+  syscall: string,
+  device: NetworkInterface,
+  refused = 0,
+): VerbsError {
+  // The kernel tells a packet socket ENETDOWN once for both a device that went down and one that was removed
+  // (packet_notifier in net/packet/af_packet.c), and sends nothing through the latter: ENXIO.
+  const now = listInterfaces().find((entry) => entry.index === device.index)
+  if (now === undefined && (errno === ENETDOWN || errno === ENXIO)) return goneError(syscall, device)
+  if (errno === ENETDOWN) return downError(syscall, now ?? device)
+  if (errno === EMSGSIZE) {
+    const mtu = (now ?? device).mtu
+    return new VerbsError(
+      errno,
+      syscall,
+      `a frame of ${refused} bytes was refused: "${device.name}" carries at most ${mtu + headerBytes} ` +
+        `(its MTU of ${mtu} and the Ethernet header)`,
+    )
+  }
+  if (errno === ENOBUFS) {
+    return new VerbsError(
+      errno,
+      syscall,
+      `the transmit queue of "${device.name}" is full; what was not accepted stays pending: submit() again`,
+    )
+  }
+  if (errno === ERANGE)
+    return new VerbsError(errno, syscall, "a ring's index was overwritten in shared memory")
+  if (errno === EFAULT)
+    return new VerbsError(errno, syscall, 'a ring record names no part of a frame in the arena')
+  return new VerbsError(errno, syscall, `"${device.name}"`)
+}
+
+export function goneError(syscall: string, device: NetworkInterface): VerbsError {
+  return verbsError('ENODEV', syscall, `interface "${device.name}" (index ${device.index}) was removed`)
+}
+
+export function downError(syscall: string, device: NetworkInterface): VerbsError {
+  return verbsError('ENETDOWN', syscall, `interface "${device.name}" is down: ip link set ${device.name} up`)
+}

@@ -1,0 +1,393 @@
+import { inspect } from 'node:util'
+import { abortSignal, boolean, options as optionsOf, string } from '../argument.js'
+import { closedError, type VerbsError, verbsError } from '../errors.js'
+import type { RingWords } from '../ring/ring.js'
+import { AfPacket } from './af-packet.js'
+import type { Backend } from './backend.js'
+import { Device } from './device.js'
+import { downError } from './failure.js'
+import { type FramePool, FrameRecord, type FrameTable, tableOf } from './frames.js'
+import { type NetworkInterface, queryInterface } from './interfaces.js'
+import { groupArgument, type MacAddress } from './mac.js'
+import { type PacketBackend, type PacketQueueOptions, type Settings, settingsOf } from './options.js'
+import { Receiver } from './receiver.js'
+import { Transmitter } from './transmitter.js'
+import { Waiting, type WaitOptions } from './waiting.js'
+
+/** Counters since the queue was opened, in frames. */
+export interface PacketStatistics {
+  /** queued for us by the kernel */
+  received: number
+  /** for us, and dropped because nobody read and the receive buffer was full */
+  dropped: number
+  /** accepted by the kernel for transmission */
+  transmitted: number
+  /** refused for their own sake, such as too long ones, and freed */
+  refused: number
+  /** ring records that named no frame of this queue: somebody wrote into the rings */
+  invalid: number
+}
+
+const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
+
+/**
+ * Raw Ethernet frames in and out of one network interface.
+ *
+ * Frames live in one arena ({@link memory}) and are named by slots, numbers that are good until they are given back;
+ * {@link FramePool} states the rule of ownership. The hot calls, {@link receive} and {@link submit}, cross into native
+ * code once a batch, and nothing allocates. A queue belongs to the thread that opened it.
+ */
+export class PacketQueue {
+  /** The interface as it was when the queue was opened. */
+  readonly interface: NetworkInterface
+  /** The frames, and how many of them are free. Give them to another queue to forward between the two. */
+  readonly frames: FramePool
+  /** The arena: a frame's bytes begin at `memory[queue.offset(slot)]`. */
+  readonly memory: Uint8Array<SharedArrayBuffer>
+  /** Most frames that one {@link receive} brings. */
+  readonly batch: number
+  readonly #backend: Backend
+  readonly #table: FrameTable
+  readonly #holder: number
+  readonly #receiver: Receiver
+  readonly #transmitter: Transmitter
+  readonly #waiting: Waiting
+  #closed = false
+
+  /**
+   * Opens a queue on an interface, with the best backend that this interface has.
+   *
+   * @throws VerbsError ENODEV (with a list of the interfaces there are), ENETDOWN, EOPNOTSUPP for what is not Ethernet,
+   *   EPERM without CAP_NET_RAW; TypeError, RangeError
+   */
+  static open(interfaceName: string, options?: PacketQueueOptions): PacketQueue {
+    const device = queryInterface(string('interfaceName', interfaceName))
+    const settings = settingsOf(device, options)
+    if (!ethernetTypes.includes(device.type)) {
+      throw verbsError(
+        'EOPNOTSUPP',
+        'bind',
+        `"${device.name}" is not Ethernet (hardware type ${device.type})`,
+      )
+    }
+    if (!device.up) throw downError('bind', device)
+    return new PacketQueue(device, settings)
+  }
+
+  private constructor(device: NetworkInterface, settings: Settings) {
+    const { frames, batch } = settings
+    this.interface = device
+    this.frames = frames
+    this.memory = frames.arena.bytes
+    this.batch = batch
+    this.#table = tableOf(frames)
+    const backend = new AfPacket(device, settings, () => this.#waiting.wake())
+    const state = new Device(device)
+    const holder = this.#table.attach()
+    this.#backend = backend
+    this.#holder = holder
+    this.#receiver = new Receiver(backend, state, this.#table, holder, batch, !settings.transmitOnly)
+    this.#transmitter = new Transmitter(backend, state, this.#table, holder + 1, frames.headroom)
+    this.#waiting = new Waiting(backend, this.#receiver, this.#transmitter)
+  }
+
+  /** The way to the device. */
+  get backend(): PacketBackend {
+    return this.#backend.name
+  }
+
+  /** Whether frames move between device and arena without a copy. */
+  get zeroCopy(): boolean {
+    return this.#backend.zeroCopy
+  }
+
+  /** Whether the queue was closed. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** What ended the last {@link submit} before all was accepted; null when nothing did, or the kernel was just full. */
+  get error(): VerbsError | null {
+    return this.#transmitter.error
+  }
+
+  /** Frames sent and not yet accepted by the kernel. */
+  get pending(): number {
+    return this.#transmitter.pending
+  }
+
+  /** Bytes of the kernel's buffers as the kernel accounts them, twice what was asked for (socket(7)). */
+  get bufferSizes(): { receive: number; send: number } {
+    this.#open()
+    return this.#backend.bufferSizes()
+  }
+
+  /** The rings as they lie in shared memory, to look at: the layout is that of lib/ring/ring.ts. */
+  get rings(): { fill: RingWords; receive: RingWords; transmit: RingWords; completion: RingWords } {
+    const { fill, receive, transmit, completion } = this.#backend
+    return {
+      fill: fill.words,
+      receive: receive.words,
+      transmit: transmit.words,
+      completion: completion.words,
+    }
+  }
+
+  // --- receive ---
+
+  /**
+   * Takes the frames that came, at most {@link batch}, without waiting: one native call, or none if {@link wait} has
+   * fetched them. Their slots are `slot(0)` to `slot(n - 1)` until the next call, and the caller's until given back.
+   *
+   * @returns how many; 0 also when all frames are the caller's and there is none to receive into
+   * @throws VerbsError ENETDOWN, ENODEV when the interface went down or away
+   */
+  receive(): number {
+    this.#open()
+    return this.#receiver.receive()
+  }
+
+  /** The slot of the last batch's frame `i`. */
+  slot(i: number): number {
+    return this.#receiver.slot(i)
+  }
+
+  /** Where the frame begins in {@link memory}. */
+  offset(slot: number): number {
+    return this.#word(slot, FrameRecord.offset)
+  }
+
+  /** Bytes of the frame that are there, from its destination address on, without the checksum; 0 for a claimed one. */
+  length(slot: number): number {
+    return this.#word(slot, FrameRecord.length)
+  }
+
+  /** Bytes that the frame had on the wire: more than {@link length} when it was truncated. */
+  originalLength(slot: number): number {
+    return this.#word(slot, FrameRecord.originalLength)
+  }
+
+  /** {@link FrameFlag} bits of a received frame. */
+  flags(slot: number): number {
+    return this.#word(slot, FrameRecord.flags) & 0xff
+  }
+
+  /** {@link PacketType} of a received frame. */
+  packetType(slot: number): number {
+    return this.#word(slot, FrameRecord.flags) >>> 8
+  }
+
+  /** The VLAN tag that the kernel took out of the frame, as on the wire (TPID << 16 | TCI, unsigned); 0 if none. */
+  vlan(slot: number): number {
+    return this.#word(slot, FrameRecord.vlan)
+  }
+
+  /** When the frame came, in whole seconds since 1970; 0 without `timestamps: true`. */
+  seconds(slot: number): number {
+    return this.#word(slot, FrameRecord.seconds)
+  }
+
+  /** The rest of {@link seconds} in nanoseconds. */
+  nanoseconds(slot: number): number {
+    return this.#word(slot, FrameRecord.nanoseconds)
+  }
+
+  /**
+   * Gives a slot back: its frame is free.
+   *
+   * @throws Error ERR_IBVERBS_STALE_SLOT
+   */
+  release(slot: number): void {
+    this.#open()
+    this.#table.slots.release(slot)
+  }
+
+  // --- transmit ---
+
+  /** A free frame to write into, from `offset(slot)` on; −1 when there is none. */
+  claim(): number {
+    this.#open()
+    return this.#transmitter.claim()
+  }
+
+  /**
+   * Sends the caller's frame, claimed or received, on the next {@link submit}.
+   *
+   * @param length bytes from the destination address on, without the checksum: at least the 14 of the header
+   * @param offset where in {@link memory} the frame begins, if not at `offset(slot)`
+   * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a frame that is too short or leaves its place
+   */
+  send(slot: number, length: number, offset?: number): void {
+    this.#open()
+    this.#transmitter.send(slot, length, offset)
+  }
+
+  /**
+   * Sends a received frame out again as it lies there, from the same memory, on the next {@link submit}. Called on
+   * another queue with the same {@link frames} it goes out there.
+   *
+   * @throws Error ERR_IBVERBS_STALE_SLOT
+   */
+  forward(slot: number): void {
+    this.send(slot, this.length(slot))
+  }
+
+  /**
+   * Hands what was sent to the kernel, in one native call and without waiting.
+   *
+   * What is accepted is free again. What is refused for its own sake (too long for the interface) is freed, counted,
+   * and ends the call: {@link error} says why. What comes after it, or what the kernel has no room for, stays pending
+   * for the next call.
+   *
+   * @returns how many frames the kernel accepted
+   */
+  submit(): number {
+    this.#open()
+    return this.#transmitter.submit()
+  }
+
+  /**
+   * Submits until nothing is pending, asleep while the kernel has no room.
+   *
+   * @throws VerbsError when a frame is refused or the interface is down; what comes after it is still pending.
+   *   ERR_IBVERBS_BUSY, ERR_IBVERBS_CLOSED, the signal's reason
+   */
+  drain(options?: WaitOptions): Promise<void> {
+    return this.#waiting.drain(options)
+  }
+
+  // --- waiting ---
+
+  /**
+   * Waits, asleep on libuv's event loop, until there are frames to {@link receive}.
+   *
+   * @returns how many the next `receive()` will bring
+   * @throws VerbsError ENETDOWN, ENODEV when the interface goes down or away, ENOBUFS when all frames are the caller's;
+   *   ERR_IBVERBS_BUSY if somebody waits already, ERR_IBVERBS_CLOSED, the signal's reason
+   */
+  wait(options?: WaitOptions): Promise<number> {
+    return this.#waiting.wait(options)
+  }
+
+  /**
+   * Waits like {@link wait}, but hot: looks for frames all the time, and lets timers and signals in every half a
+   * millisecond.
+   *
+   * @param microseconds for how long
+   * @returns how many the next `receive()` will bring; 0 when none came in time
+   */
+  spin(microseconds: number, options?: WaitOptions): Promise<number> {
+    return this.#waiting.spin(microseconds, options)
+  }
+
+  /**
+   * `for await (const n of queue.batches({ signal }))`: {@link wait}, then {@link receive}, for ever. Ends when the
+   * queue is closed, throws what they throw.
+   */
+  batches(options?: WaitOptions): AsyncGenerator<number, void, void> {
+    this.#open()
+    abortSignal('options.signal', optionsOf('options', options).signal)
+    return this.#batches(options)
+  }
+
+  async *#batches(options?: WaitOptions): AsyncGenerator<number, void, void> {
+    while (!this.#closed) {
+      try {
+        await this.wait(options)
+      } catch (error) {
+        if (this.#closed) return
+        throw error
+      }
+      if (this.#closed) return
+      const n = this.receive()
+      if (n > 0) yield n
+    }
+  }
+
+  /** A pending {@link wait} keeps the process alive (the default). */
+  ref(): this {
+    this.#waiting.reference(true)
+    return this
+  }
+
+  /** A pending {@link wait} does not keep the process alive. */
+  unref(): this {
+    this.#waiting.reference(false)
+    return this
+  }
+
+  // --- the interface ---
+
+  /** Receives frames to other stations too, or no longer (PACKET_MR_PROMISC). */
+  setPromiscuous(on: boolean): void {
+    this.#open()
+    this.#backend.promiscuous(boolean('on', on))
+  }
+
+  /** Receives frames to a group address from now on; joining twice is joining once. */
+  joinMulticast(group: MacAddress): void {
+    this.#open()
+    this.#backend.joinGroup(groupArgument('group', group))
+  }
+
+  /**
+   * No longer receives frames to a group.
+   *
+   * @throws VerbsError EADDRNOTAVAIL if the queue is not in it
+   */
+  leaveMulticast(group: MacAddress): void {
+    this.#open()
+    this.#backend.leaveGroup(groupArgument('group', group))
+  }
+
+  /** What went through since the queue was opened. */
+  statistics(): PacketStatistics {
+    this.#open()
+    return {
+      ...this.#backend.statistics(),
+      transmitted: this.#transmitter.transmitted,
+      refused: this.#transmitter.refused,
+      invalid: this.#receiver.invalid + this.#transmitter.invalid,
+    }
+  }
+
+  // --- lifetime ---
+
+  /** Closes the queue; what is pending is not sent, whoever waits gets ERR_IBVERBS_CLOSED. Idempotent. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#backend.close()
+    this.#table.detach(this.#holder)
+    this.#transmitter.pending = 0
+    this.#waiting.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  /** Sends what is pending, as far as the interface takes it, then closes. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    let before: number
+    do {
+      before = this.pending
+      if (before > 0) await this.drain().catch(() => {})
+    } while (!this.#closed && this.pending > 0 && this.pending < before)
+    this.close()
+  }
+
+  [inspect.custom](): string {
+    const { name, mac, mtu } = this.interface
+    const state = this.#closed ? 'closed' : `${this.frames.free} of ${this.frames.frameCount} frames free`
+    return `PacketQueue { ${name} (${mac}, MTU ${mtu}), ${this.backend}, batch ${this.batch}, ${state} }`
+  }
+
+  #open(): void {
+    if (this.#closed) throw closedError('packet queue')
+  }
+
+  #word(slot: number, word: number): number {
+    return this.#table.records[this.#table.slots.index(slot) * FrameRecord.words + word]
+  }
+}

@@ -1,0 +1,102 @@
+import { constants } from 'node:os'
+import { integer, rangeError, typeError } from '../argument.js'
+import { verbsError } from '../errors.js'
+import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
+import type { Backend } from './backend.js'
+import type { Device } from './device.js'
+import type { FrameTable } from './frames.js'
+
+/** The receiving half of a queue: the fill ring and the receive ring. */
+export class Receiver {
+  /** Records in the receive ring that named no frame of ours. */
+  invalid = 0
+  readonly #backend: Backend
+  readonly #device: Device
+  readonly #table: FrameTable
+  readonly #holder: number
+  /** How many frames to keep in the fill ring; 0 for a queue that only transmits. */
+  readonly #target: number
+  readonly #slots: Uint32Array
+  #filled = 0
+  #count = 0
+
+  /** @param holder who has the frames in the fill ring (lib/ring/slots.ts) */
+  constructor(
+    backend: Backend,
+    device: Device,
+    table: FrameTable,
+    holder: number,
+    batch: number,
+    receives: boolean,
+  ) {
+    this.#backend = backend
+    this.#device = device
+    this.#table = table
+    this.#holder = holder
+    this.#target = receives ? batch : 0
+    this.#slots = new Uint32Array(batch)
+    this.#refill()
+  }
+
+  /** Frames in the receive ring, after a look for more when it is empty. Throws what ails the interface. */
+  ready(): number {
+    const waiting = this.#backend.receive.available()
+    if (waiting > 0) return waiting
+    this.#device.check()
+    this.#refill()
+    const status = this.#backend.poll()
+    if (status >= 0) return status
+    // The binding skipped one record (EFAULT), or wants to see our indices again (ERANGE).
+    if (status === -constants.errno.EFAULT) this.#filled = Math.max(0, this.#filled - 1)
+    if (status === -constants.errno.ERANGE) this.#backend.receive.consume(0)
+    throw this.#device.failed(-status, 'recvmmsg')
+  }
+
+  /** {@link ready}, or an error when no frame can ever come. */
+  awaitable(): number {
+    const count = this.ready()
+    if (count > 0 || this.#filled > 0) return count
+    if (this.#target === 0)
+      throw verbsError('EOPNOTSUPP', 'recvmmsg', 'the queue was opened with transmitOnly')
+    throw verbsError(
+      'ENOBUFS',
+      'recvmmsg',
+      `none of the ${this.#table.slots.count} frames is free to receive into: release(), forward() or submit() some`,
+    )
+  }
+
+  receive(): number {
+    const n = Math.min(this.ready(), this.#slots.length)
+    const ring = this.#backend.receive
+    let count = 0
+    for (let i = 0; i < n; i++) {
+      const index = ring.words[ring.at(i) + DescriptorRecord.address] >>> this.#table.shift
+      const slot = this.#table.slots.handOut(index, this.#holder)
+      if (slot >= 0) this.#slots[count++] = slot
+      else this.invalid++
+    }
+    if (n > 0) ring.consume(n)
+    this.#filled = Math.max(0, this.#filled - n)
+    this.#count = count
+    return count
+  }
+
+  slot(i: number): number {
+    if (i >= 0 && i < this.#count) return this.#slots[i] ?? integer('i', i)
+    if (typeof i !== 'number') throw typeError('i', 'a number', i)
+    throw rangeError('i', `an index into the ${this.#count} frames of the last receive()`, i)
+  }
+
+  #refill(): void {
+    const ring = this.#backend.fill
+    while (this.#filled < this.#target) {
+      const index = this.#table.slots.take(this.#holder)
+      if (index < 0) break
+      const at = ring.push()
+      ring.words[at + AddressRecord.address] = index << this.#table.shift
+      ring.words[at + AddressRecord.status] = 0
+      this.#filled++
+    }
+    ring.publish()
+  }
+}

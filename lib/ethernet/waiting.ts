@@ -1,0 +1,167 @@
+import { abortSignal, options as optionsOf, rangeError, typeError } from '../argument.js'
+import { busyError, closedError } from '../errors.js'
+import { Waiter } from '../ring/waiter.js'
+import type { Backend } from './backend.js'
+import type { Receiver } from './receiver.js'
+import type { Transmitter } from './transmitter.js'
+
+/** How a wait may be ended. */
+export interface WaitOptions {
+  /** Ends the wait: its promise rejects with the signal's reason. */
+  signal?: AbortSignal
+}
+
+/** Milliseconds that a consumer may go on without a turn of the event loop: timers and signals come through. */
+const turnLimit = 0.5
+const oneConsumer = 'another wait() or spin() is waiting: a queue has one consumer'
+const oneDrain = 'another drain() is waiting: one at a time'
+
+/**
+ * Sleeping on a queue, and spinning on it. The descriptor is level-triggered: whoever waits looks first, then sleeps,
+ * and what comes in between wakes it at once.
+ */
+export class Waiting {
+  readonly #backend: Backend
+  readonly #receiver: Receiver
+  readonly #transmitter: Transmitter
+  #closed = false
+  #referenced = true
+  /** Pending frames wait for room in the socket's send buffer. */
+  #full = false
+  /** The spin that is going on. */
+  #slice: (() => void) | undefined
+  /** When the event loop is known to have turned last. */
+  #turn = performance.now()
+  readonly #waiter = new Waiter(() => {
+    this.#slice = undefined
+    this.#arm()
+  })
+  readonly #drainer = new Waiter(() => this.#arm())
+
+  constructor(backend: Backend, receiver: Receiver, transmitter: Transmitter) {
+    this.#backend = backend
+    this.#receiver = receiver
+    this.#transmitter = transmitter
+  }
+
+  async wait(options: WaitOptions | undefined): Promise<number> {
+    const signal = this.#begin(options, this.#waiter, oneConsumer)
+    const count = this.#receiver.awaitable()
+    if (count > 0 && performance.now() - this.#turn < turnLimit) return count
+    const done = this.#waiter.start(signal)
+    if (count > 0) this.#later(this.#look)
+    else this.#arm()
+    return done
+  }
+
+  async spin(microseconds: number, options: WaitOptions | undefined): Promise<number> {
+    if (typeof microseconds !== 'number') throw typeError('microseconds', 'a number', microseconds)
+    if (!(microseconds >= 0)) throw rangeError('microseconds', 'at least 0', microseconds)
+    const signal = this.#begin(options, this.#waiter, oneConsumer)
+    const deadline = performance.now() + microseconds / 1000
+    const count = this.#spinUntil(deadline)
+    if (count >= 0) return count
+    const slice = (): void => {
+      if (this.#slice !== slice) return
+      this.#turn = performance.now()
+      try {
+        const found = this.#spinUntil(deadline)
+        if (found >= 0) this.#waiter.resolve(found)
+        else this.#later(slice)
+      } catch (error) {
+        this.#waiter.reject(error)
+      }
+    }
+    this.#slice = slice
+    const done = this.#waiter.start(signal)
+    this.#later(slice)
+    return done
+  }
+
+  async drain(options: WaitOptions | undefined): Promise<void> {
+    const signal = this.#begin(options, this.#drainer, oneDrain)
+    const done = this.#drainer.start(signal)
+    this.#flush()
+    await done
+  }
+
+  reference(on: boolean): void {
+    this.#referenced = on
+    this.#arm()
+  }
+
+  /** The backend's event: something to receive, room to send, or an error to be found by looking. */
+  wake(): void {
+    this.#flush()
+    this.#look()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#waiter.reject(closedError('packet queue'))
+    this.#drainer.reject(closedError('packet queue'))
+  }
+
+  #begin(options: WaitOptions | undefined, waiter: Waiter, busy: string): AbortSignal | undefined {
+    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+    if (this.#closed) throw closedError('packet queue')
+    if (waiter.pending) throw busyError(busy)
+    signal?.throwIfAborted()
+    return signal
+  }
+
+  /** Frames, 0 at the deadline, or −1 when the event loop must turn first. */
+  #spinUntil(deadline: number): number {
+    const limit = this.#turn + turnLimit
+    for (;;) {
+      const count = this.#receiver.awaitable()
+      const now = performance.now()
+      if (now >= limit) return -1
+      if (count > 0) return count
+      if (now >= deadline) return 0
+    }
+  }
+
+  #later(callback: () => void): void {
+    const immediate = setImmediate(callback)
+    if (!this.#referenced) immediate.unref()
+  }
+
+  readonly #look = (): void => {
+    this.#turn = performance.now()
+    if (!this.#waiter.pending || this.#slice) return
+    try {
+      const count = this.#receiver.awaitable()
+      if (count > 0) this.#waiter.resolve(count)
+      else this.#arm()
+    } catch (error) {
+      this.#waiter.reject(error)
+    }
+  }
+
+  readonly #flush = (): void => {
+    if (!this.#drainer.pending) return
+    this.#transmitter.submit()
+    const { pending, error } = this.#transmitter
+    this.#full = pending > 0 && error === null
+    if (error && error.code !== 'ENOBUFS') {
+      this.#drainer.reject(error)
+    } else if (pending === 0) {
+      this.#drainer.resolve(0)
+    } else if (error) {
+      // The device's own queue is full, not the socket's buffer: poll(2) would say writable at once.
+      const timer = setTimeout(this.#flush, 1)
+      if (!this.#referenced) timer.unref()
+    } else {
+      this.#arm()
+    }
+  }
+
+  #arm(): void {
+    if (this.#closed) return
+    const readable = this.#waiter.pending && !this.#slice
+    const writable = this.#drainer.pending && this.#full
+    if (readable || writable) this.#backend.arm(readable, writable, this.#referenced)
+    else this.#backend.disarm()
+  }
+}
