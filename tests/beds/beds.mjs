@@ -1,0 +1,132 @@
+// The test beds: what each runs, where, and what it needs.
+
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { runCommand } from './command.mjs'
+import { project, runInVm } from './vm/vm.mjs'
+
+const folder = join(project, 'build/test')
+const vitest = join(project, 'node_modules/vitest/vitest.mjs')
+
+/** vitest's own summary of a run, as it writes it with --reporter=json. */
+function summary(file, code) {
+  let json
+  try {
+    json = JSON.parse(readFileSync(file, 'utf8'))
+  } catch {
+    return { problem: `vitest ended with code ${code} and no report` }
+  }
+  const result = {
+    passed: json.numPassedTests,
+    failed: json.numFailedTests,
+    skipped: json.numPendingTests + json.numTodoTests,
+  }
+  // A file that does not even load has no failed test, and an unhandled rejection belongs to none.
+  if (code !== 0 && result.failed === 0) result.problem = `vitest ended with code ${code}`
+  if (code === 0 && result.passed === 0) result.problem = 'no test was run'
+  return result
+}
+
+function reportFile(name, variant) {
+  mkdirSync(folder, { recursive: true })
+  const file = join(folder, `${name}${variant.title ? `-${variant.title}` : ''}.json`)
+  rmSync(file, { force: true })
+  return file
+}
+
+const vitestArguments = (file, ...more) => [
+  vitest,
+  'run',
+  '--root',
+  project,
+  '--reporter=default',
+  '--reporter=json',
+  `--outputFile.json=${file}`,
+  ...more,
+]
+
+/** A command that passes or fails as a whole. */
+async function check(argv, { signal }) {
+  const code = await runCommand(argv, { signal })
+  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 }
+}
+
+/** A network namespace of the tests' own: what is made in it goes with it, however the tests end. */
+export const namespace =
+  process.getuid() === 0
+    ? ['unshare', '--net', '--mount']
+    : ['unshare', '--map-root-user', '--net', '--mount']
+
+export const beds = {
+  lint: {
+    what: 'Biome',
+    needs: ['build'],
+    run: (context) =>
+      check([process.execPath, join(project, 'node_modules/.bin/biome'), 'check', '.'], context),
+  },
+  types: {
+    what: 'tests and configuration under tsc',
+    needs: ['build'],
+    run: (context) =>
+      check(
+        [process.execPath, join(project, 'node_modules/.bin/tsc'), '-p', 'tests/tsconfig.json', '--noEmit'],
+        context,
+      ),
+  },
+  native: {
+    what: 'what needs neither device nor privilege',
+    needs: ['build'],
+    async run({ variant, signal }) {
+      const file = reportFile('native', variant)
+      const exclude = ['--exclude', 'tests/ethernet/**', '--exclude', 'tests/verbs/**']
+      const code = await runCommand([variant.node, ...vitestArguments(file, ...exclude)], {
+        env: variant.env,
+        signal,
+      })
+      return summary(file, code)
+    },
+  },
+  ethernet: {
+    what: 'packet sockets on veth pairs, in a network namespace of its own',
+    needs: ['build'],
+    async run({ variant, signal }) {
+      const file = reportFile('ethernet', variant)
+      const code = await runCommand(
+        [...namespace, variant.node, ...vitestArguments(file, 'tests/ethernet')],
+        {
+          env: variant.env,
+          signal,
+        },
+      )
+      return summary(file, code)
+    },
+  },
+  rxe: {
+    what: 'verbs on SoftRoCE, in the VM',
+    needs: ['build', 'rdma', 'vm'],
+    async run({ variant, signal }) {
+      const file = reportFile('rxe', variant)
+      // The guest may write to the project, but into an overlay: the report goes into the folder that is shared.
+      const results = join(folder, 'rxe')
+      mkdirSync(results, { recursive: true })
+      const inside = join(results, 'report.json')
+      rmSync(inside, { force: true })
+      const argv = vitestArguments(
+        '$IBVERBS_RESULTS/report.json',
+        '--no-isolate',
+        '--maxWorkers=1',
+        'tests/verbs',
+      )
+      const command = [variant.node, ...argv].map((word) => `"${word}"`).join(' ')
+      const code = await runInVm(['sh', '-c', command], {
+        results,
+        signal,
+        timeoutSeconds: variant.vmSeconds,
+        env: variant.env,
+        log: (line) => console.log(`vm: ${line}`),
+      })
+      rmSync(file, { force: true })
+      return summary(inside, code)
+    },
+  },
+}

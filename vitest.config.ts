@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config'
+
+// The beds (tests/beds/run.mjs) choose the folders: native tests run on this machine as it is, tests/ethernet in a
+// network namespace of its own, tests/verbs in the VM that has SoftRoCE.
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    include: ['tests/**/*.test.ts'],
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    maxWorkers: 2,
+    execArgv: ['--expose-gc'],
+  },
+})
