@@ -65,8 +65,14 @@ async function must(command, log) {
   if (code !== 0) throw new Error(`${command.join(' ')} failed${lastLines(log)}`)
 }
 
+/** For an error message: the end of what the last command in the log printed. */
 export const lastLines = (log, count = 15) => {
-  const lines = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-count)
+  const text = readFileSync(log, 'utf8')
+  const lines = text
+    .slice(text.lastIndexOf('\n$ ') + 1)
+    .trimEnd()
+    .split('\n')
+    .slice(-count)
   return `; the last lines of ${log}:\n${lines.map((line) => `  | ${line}`).join('\n')}`
 }
 

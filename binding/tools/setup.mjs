@@ -139,11 +139,14 @@ async function build(possible, say) {
   const stamp = sourceStamp()
   if (there && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return true
   if (!possible) return there // installPackages has said what is missing
-  say('npm run build')
+  say('npm run build:all')
   rmSync(stampFile, { force: true })
   const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm']
-  const { code } = await run([...npm, 'run', 'build'], { log: log('build'), cwd: project })
-  if (code !== 0) throw new Error(`npm run build failed${lastLines(log('build'), 40)}`)
+  const { code } = await run([...npm, 'run', 'build:all'], {
+    log: log('build'),
+    cwd: project,
+  })
+  if (code !== 0) throw new Error(`npm run build:all failed${lastLines(log('build'), 40)}`)
   mkdirSync(folder, { recursive: true })
   writeFileSync(stampFile, stamp)
   return true

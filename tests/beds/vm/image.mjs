@@ -36,8 +36,7 @@ const required = [
 ]
 const wanted = [
   ...required,
-  'crc32_generic', // rxe's ICRC; a soft dependency that nothing else would load
-  'crc32_pclmul',
+  'crc32_generic', // rxe's ICRC; a soft dependency, and faster than crc32_pclmul when that is emulated
   'rdma_ucm',
   'ib_umad',
   'sch_netem',
@@ -210,15 +209,15 @@ async function initramfs(kernel, log) {
   const partial = join(cache, `building-${process.pid}-${hash}`)
   await writeFile(partial, cpio(entries))
   await rename(partial, target)
-  await removeOld(target)
+  await removeOld([target, kernel])
   return target
 }
 
-/** Initramfs of earlier versions of this folder; an hour's grace for a VM that is just starting on one. */
+/** What earlier versions of this folder made; an hour's grace for a VM that is just starting on it. */
 async function removeOld(current) {
   for (const name of await readdir(cache)) {
     const path = join(cache, name)
-    if (path === current || !/^(initramfs|building)-/.test(name)) continue
+    if (current.includes(path)) continue
     const age = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now())
     if (age > 3_600_000) await rm(path, { recursive: true, force: true })
   }

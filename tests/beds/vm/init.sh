@@ -6,9 +6,9 @@
 # in a chroot there and hands its output and exit code to the host. It never
 # shuts down: the host ends QEMU when it has read the exit code.
 #
-# Protocol on the two virtio-serial ports named stdout and stderr: TOKEN, then
-# the bytes of the command, then TOKEN and on stdout the exit code in three
-# digits. TOKEN is random for each run, so no output can look like it.
+# Protocol on the two virtio-serial ports named stdout and stderr: token, then
+# the bytes of the command, then token and on stdout the exit code in three
+# digits. The token is random for each run, so no output can look like it.
 
 busybox=/bin/busybox
 $busybox --install -s /bin
@@ -24,7 +24,7 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 
 while read -r module; do
-	insmod "/modules/$module.ko" || fail "insmod $module"
+	insmod "/modules/$module.ko" # what is really needed fails below, with its own message
 done </modules/order
 
 # The host's root, read-only; files there do not change under us (cache=loose).
@@ -96,8 +96,20 @@ for directory in /sys/class/virtio-ports/*; do
 	stderr) exec 4<>"/dev/${directory##*/}" ;;
 	esac
 done
-printf %s "$token" >&3
 printf %s "$token" >&4
+printf %s "$token" >&3
+read -r now <&3 # the answer: the host's time
+host date -s "@$now" >/dev/null
+dmesg -c >/dev/null # what the kernel says from here on is the command's doing
+
+# Asked by a line on stderr's port (before the host gives up on a hung command),
+# tell the console what runs and what is stuck in the kernel.
+(
+	read -r line <&4
+	busybox ps | grep -v ' \[.*\]$'
+	echo w >/proc/sysrq-trigger
+	dmesg | tail -n 25
+) >/dev/console 2>&1 &
 
 # The command writes to pipes, as under any parent; it cannot hold the ports
 # themselves, because those open only once (echo >/dev/stderr would fail).

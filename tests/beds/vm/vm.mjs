@@ -10,23 +10,30 @@
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { accessSync, constants, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { image } from './image.mjs'
+import { lastLines, readPort } from './output.mjs'
+import { qemuArguments, usableAccelerators } from './qemu.mjs'
 
 export const project = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
 
+// Two processors: two processes that poll from one each take turns of 4 ms on a single
+// one (ib_send_lat: 4000 µs typical with one processor, 16 to 20 µs with two). Boot and a
+// ping-pong in one process take the same time with either, on a host that has two to spare.
+const defaultCpus = Math.min(2, availableParallelism())
+const defaultMemory = 1024 // the host gives only what the guest touches
+const kvmBootSeconds = 20 // a KVM that works boots in a few; the next accelerator is tried then
+
+/** code: ENOENT (a program is missing), EBOOT, ECRASH (the guest ended by itself), ETIMEDOUT. */
 export class VmError extends Error {
   name = 'VmError'
   constructor(code, message, lines = []) {
-    super(
-      lines.length > 0
-        ? `${message}; the last lines of the guest's console:\n${lines.map((line) => `  | ${line}`).join('\n')}`
-        : message,
-    )
+    const console = lines.map((line) => `\n  | ${line}`).join('')
+    super(console ? `${message}; the last lines of the guest's console:${console}` : message)
     this.code = code
   }
 }
@@ -36,7 +43,7 @@ export class VmError extends Error {
  *
  * @param {string[]} argv
  * @param {object} [options]
- * @param {string} [options.cwd] a directory of this machine; the project's
+ * @param {string} [options.cwd] a directory of this machine; by default the project's
  * @param {Record<string, string | undefined>} [options.env] added to a small standard environment
  * @param {number} [options.timeoutSeconds] boot included
  * @param {Sink} [options.stdout] a stream, a function that takes Buffers, or 'ignore'; process.stdout
@@ -50,56 +57,48 @@ export class VmError extends Error {
  * @returns {Promise<number>}
  */
 export async function runInVm(argv, options = {}) {
-  const {
-    cwd = project,
-    env = {},
-    timeoutSeconds = 600,
-    stdout = process.stdout,
-    stderr = process.stderr,
-    signal,
-    results,
-    memory = 1024,
-    cpus = Math.min(2, availableParallelism()),
-    log,
-  } = options
+  const { cwd = project, env = {}, timeoutSeconds = 600, signal, log = () => {} } = options
+  const { memory = defaultMemory, cpus = defaultCpus } = options
   signal?.throwIfAborted()
   const started = Date.now()
-  const qemu = find('qemu-system-x86_64', 'qemu-system-x86')
   const setpriv = find('setpriv', 'util-linux')
-  const { kernel, initramfs } = await image({ log })
+  const qemu = find('qemu-system-x86_64', 'qemu-system-x86')
+  const files = await image({ log })
 
   sweep()
-  const job = await mkdtemp(join(spaceless(tmpdir()), `ibverbs-vm-${process.pid}-`))
-  const vm = { job, child: undefined }
+  const vm = { job: await mkdtemp(join(spaceless(tmpdir()), `ibverbs-vm-${process.pid}-`)), child: undefined }
   running.add(vm)
   hook()
   try {
     const token = randomBytes(16).toString('hex')
-    const shared = results === undefined ? join(job, 'results') : resolve(results)
-    await mkdir(shared, { recursive: true })
-    await writeFile(join(job, 'token'), `${token}\n`)
-    await writeFile(join(job, 'command'), script(argv, resolve(cwd), env))
-    await writeFile(
-      join(job, 'keep'),
-      keep(resolve(cwd))
-        .map((path) => `${path}\n`)
-        .join(''),
-    )
-    signal?.throwIfAborted()
+    const results = options.results === undefined ? join(vm.job, 'results') : resolve(options.results)
+    await mkdir(results, { recursive: true })
+    await writeFile(join(vm.job, 'token'), `${token}\n`)
+    await writeFile(join(vm.job, 'command'), script(argv, resolve(cwd), env))
+    await writeFile(join(vm.job, 'keep'), keep(resolve(cwd)))
 
-    const args = qemuArguments({ kernel, initramfs, job, shared, memory, cpus })
-    return await boot({
-      vm,
-      setpriv,
-      qemu,
-      args,
-      token,
-      stdout,
-      stderr,
-      signal,
-      deadline: started + timeoutSeconds * 1000,
-      timeoutSeconds,
-    })
+    const accelerators = usableAccelerators()
+    for (const [i, accelerator] of accelerators.entries()) {
+      signal?.throwIfAborted()
+      const last = i === accelerators.length - 1
+      const machine = { ...files, accelerator, job: vm.job, results, memory, cpus }
+      try {
+        return await boot({
+          vm,
+          command: [setpriv, '--pdeathsig', 'KILL', '--', qemu, ...qemuArguments(machine)],
+          token,
+          stdout: options.stdout ?? process.stdout,
+          stderr: options.stderr ?? process.stderr,
+          signal,
+          timeoutSeconds,
+          deadline: started + timeoutSeconds * 1000,
+          bootSeconds: last ? Number.POSITIVE_INFINITY : kvmBootSeconds,
+        })
+      } catch (error) {
+        if (error.code !== 'EBOOT' || last) throw error
+        log(`VM: ${accelerator} does not work here; trying ${accelerators[i + 1]}`)
+      }
+    }
   } finally {
     end(vm)
     running.delete(vm)
@@ -107,194 +106,84 @@ export async function runInVm(argv, options = {}) {
   }
 }
 
-// -------------------------------------------------------------------- QEMU
-
-function qemuArguments({ kernel, initramfs, job, shared, memory, cpus }) {
-  const share = (id, path, more) => [
-    ...['-fsdev', `local,id=${id},path=${comma(path)},security_model=none${more}`],
-    ...['-device', `virtio-9p-pci,fsdev=${id},mount_tag=${id}`],
-  ]
-  const port = (name, fd) => [
-    ...['-chardev', `socket,id=${name},fd=${fd}`],
-    ...['-device', `virtserialport,chardev=${name},name=${name}`],
-  ]
-  return [
-    '-nodefaults',
-    '-no-user-config',
-    '-no-reboot',
-    ...['-display', 'none'],
-    ...['-machine', 'q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off'],
-    ...(hasKvm()
-      ? ['-accel', 'kvm', '-cpu', 'host']
-      : ['-accel', 'tcg,thread=multi,tb-size=256', '-cpu', 'max']),
-    ...['-smp', String(cpus), '-m', String(memory)],
-    ...['-bios', 'qboot.rom', '-kernel', kernel, '-initrd', initramfs],
-    ...['-append', `console=ttyS0 ${kernelOptions} ibverbs.job=${job}`],
-    ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
-    ...share('root', '/', ',readonly=on,multidevs=remap'),
-    ...share('results', shared, ''),
-    ...['-device', 'virtio-serial-pci'],
-    ...port('stdout', 3),
-    ...port('stderr', 4),
-  ]
-}
-
-const kernelOptions = [
-  'quiet loglevel=5', // warnings and worse reach the console
-  'panic=-1 oops=panic', // the VM ends at once, with the reason as its last lines
-  'mitigations=off nokaslr audit=0 apparmor=0',
-  'tsc=reliable no_timer_check', // otherwise the clock is a slow device, read through QEMU's lock
-].join(' ')
-
-/** A comma in a value of QEMU's is written twice. */
-const comma = (path) => path.replaceAll(',', ',,')
-
-/** A /dev/kvm on a processor without vmx or svm hangs the guest. */
-function hasKvm() {
-  if (!/^flags\s*:.*\b(vmx|svm)\b/m.test(readFileSync('/proc/cpuinfo', 'latin1'))) return false
-  try {
-    accessSync('/dev/kvm', constants.R_OK | constants.W_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function boot({ vm, setpriv, qemu, args, token, stdout, stderr, signal, deadline, timeoutSeconds }) {
+function boot({ vm, command, token, stdout, stderr, signal, timeoutSeconds, deadline, bootSeconds }) {
   return new Promise((resolve, reject) => {
     // A session of its own: the terminal's Ctrl-C comes to us alone, and we end the VM.
     // SIGKILL cannot be caught: then the kernel ends QEMU (pdeathsig).
-    const child = spawn(setpriv, ['--pdeathsig', 'KILL', '--', qemu, ...args], {
+    const child = spawn(command[0], command.slice(1), {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
       detached: true,
     })
     vm.child = child
-
-    const console = lastLines(40)
+    const [, , , outPort, errPort] = child.stdio
+    const console = lastLines(60)
     child.stdout.on('data', console.add)
     child.stderr.on('data', console.add)
 
+    let outcome // known before QEMU is gone; settled after
+    const finish = (settle, value) => {
+      if (outcome) return
+      outcome = () => settle(value)
+      for (const timer of timers) clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+      kill(child)
+    }
+
+    let booted = false
     let code
     let open = 2
-    const finish = (settle, value) => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', aborted)
-      end(vm)
-      settle(value)
+    const begin = () => {
+      booted = true
+      outPort.write(`${Date.now() / 1000}\n`)
     }
     const closed = () => {
       if (--open === 0) finish(resolve, code)
     }
-    demultiplex(child.stdio[3], token, 3, stdout, (digits) => {
-      code = Number(digits)
-      closed()
-    })
-    demultiplex(child.stdio[4], token, 0, stderr, closed)
-
-    const timer = setTimeout(
-      () => {
-        finish(
-          reject,
-          new VmError(
-            'ETIMEDOUT',
-            `the command was still running after ${timeoutSeconds} s (boot included)`,
-            console.lines(),
-          ),
-        )
+    readPort(errPort, { token, extra: 0, sink: stderr, begin() {}, end: closed })
+    readPort(outPort, {
+      token,
+      extra: 3,
+      sink: stdout,
+      begin,
+      end(digits) {
+        code = Number(digits)
+        closed()
       },
-      Math.max(0, deadline - Date.now()),
-    )
-    const aborted = () => finish(reject, signal.reason)
-    signal?.addEventListener('abort', aborted)
-    child.on('error', (error) => finish(reject, error))
+    })
+
+    const timedOut = async () => {
+      errPort.write('dump\n') // the guest, if it still can, tells the console what it is doing
+      await new Promise((done) => setTimeout(done, 2000))
+      const doing = booted ? 'the command was still running' : 'the VM was still booting'
+      finish(reject, new VmError('ETIMEDOUT', `${doing} after ${timeoutSeconds} s`, console.lines()))
+    }
+    const noBoot = () => {
+      if (!booted) finish(reject, new VmError('EBOOT', `no boot within ${bootSeconds} s`, console.lines()))
+    }
+    const timers = [setTimeout(timedOut, Math.max(0, deadline - Date.now()))]
+    if (Number.isFinite(bootSeconds)) timers.push(setTimeout(noBoot, bootSeconds * 1000))
+
+    const abort = () => finish(reject, signal.reason)
+    signal?.addEventListener('abort', abort)
+
+    child.on('error', (error) => {
+      finish(reject, error)
+      outcome()
+    })
     child.on('close', (status, killer) => {
-      if (open === 0) return
-      finish(
-        reject,
-        new VmError(
-          'EPIPE',
-          `the VM ended by itself (QEMU ${killer ?? `exit code ${status}`})`,
-          console.lines(),
-        ),
-      )
+      const how = `the VM ended by itself (QEMU ${killer ?? `exit code ${status}`})`
+      finish(reject, new VmError(booted ? 'ECRASH' : 'EBOOT', how, console.lines()))
+      outcome()
     })
   })
-}
-
-/**
- * Passes on what lies between the two tokens and calls done with the `extra` bytes
- * after the second. Holds back only what may be the beginning of the token.
- */
-function demultiplex(socket, token, extra, sink, done) {
-  const mark = Buffer.from(token)
-  let begun = false
-  let ended = false
-  let rest = Buffer.alloc(0)
-  const pass = (chunk) => {
-    if (chunk.length === 0 || sink === 'ignore') return
-    if (typeof sink === 'function') return sink(chunk)
-    if (sink.write(chunk)) return
-    socket.pause() // and the guest's writer waits
-    sink.once('drain', () => socket.resume())
-  }
-  socket.on('error', () => {}) // QEMU's end is reported by the process itself
-  socket.on('data', (chunk) => {
-    rest = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk
-    if (!begun) {
-      const at = rest.indexOf(mark)
-      if (at < 0) return
-      begun = true
-      rest = rest.subarray(at + mark.length)
-    }
-    const at = rest.indexOf(mark)
-    if (at < 0) {
-      const held = beginningAtEnd(rest, mark)
-      pass(rest.subarray(0, rest.length - held))
-      rest = rest.subarray(rest.length - held)
-    } else if (!ended && rest.length >= at + mark.length + extra) {
-      ended = true
-      pass(rest.subarray(0, at))
-      done(rest.toString('latin1', at + mark.length, at + mark.length + extra))
-    }
-  })
-}
-
-/** How many bytes at the end of data are the beginning of mark. */
-function beginningAtEnd(data, mark) {
-  for (let n = Math.min(data.length, mark.length - 1); n > 0; n--) {
-    if (data.subarray(data.length - n).equals(mark.subarray(0, n))) return n
-  }
-  return 0
-}
-
-function lastLines(count) {
-  let text = ''
-  return {
-    add(chunk) {
-      text = (text + chunk.toString('latin1')).slice(-65536)
-    },
-    lines: () =>
-      text
-        .replaceAll('\r', '')
-        .split('\n')
-        .filter((line) => line.trim() !== '')
-        .slice(-count),
-  }
 }
 
 // --------------------------------------------------------- the guest's command
 
 function script(argv, cwd, env) {
+  const path = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
   const all = {
-    PATH: [
-      dirname(process.execPath),
-      '/usr/local/sbin',
-      '/usr/local/bin',
-      '/usr/sbin',
-      '/usr/bin',
-      '/sbin',
-      '/bin',
-    ].join(delimiter),
+    PATH: [dirname(process.execPath), ...path].join(delimiter),
     HOME: '/root',
     LANG: 'C.UTF-8',
     TMPDIR: '/tmp',
@@ -303,20 +192,20 @@ function script(argv, cwd, env) {
     IBVERBS_VM: '1',
     IBVERBS_RESULTS: '/run/ibverbs/results',
   }
-  const exports = Object.entries(all)
+  const assignments = Object.entries(all)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => quote(`${name}=${value}`))
-  return `cd ${quote(cwd)} || exit 126\nexec env -i ${[...exports, ...argv.map(quote)].join(' ')}\n`
+    .map(([name, value]) => `${name}=${value}`)
+  return `cd ${quote(cwd)} || exit 126\nexec env -i ${[...assignments, ...argv].map(quote).join(' ')}\n`
 }
 
 const inherited = ['CI', 'NO_COLOR', 'FORCE_COLOR', 'TZ']
 
 const quote = (word) => `'${String(word).replaceAll("'", `'\\''`)}'`
 
-/** The guest's /tmp is empty: directories that must be seen there all the same. */
+/** The guest's /tmp is empty: what must be seen there all the same, a path a line. */
 function keep(cwd) {
-  const wanted = [project, cwd, resolve(process.execPath, '../..')]
-  return [...new Set(wanted)].filter((path) => path.startsWith('/tmp/') && existsSync(path))
+  const wanted = new Set([project, cwd, resolve(process.execPath, '../..')])
+  return [...wanted].map((path) => (/^\/tmp\/./.test(path) && existsSync(path) ? `${path}\n` : '')).join('')
 }
 
 // ------------------------------------------------------- leaving nothing behind
@@ -324,8 +213,13 @@ function keep(cwd) {
 const running = new Set()
 
 function end(vm) {
-  if (vm.child?.pid && vm.child.exitCode === null && vm.child.signalCode === null) vm.child.kill('SIGKILL')
+  if (vm.child) kill(vm.child)
   rmSync(vm.job, { recursive: true, force: true })
+}
+
+/** The guest keeps nothing that is worth a shutdown. */
+function kill(child) {
+  if (child.pid && child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
 }
 
 const endAll = () => {
@@ -335,12 +229,10 @@ const endAll = () => {
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 function onSignal(name) {
+  if (process.listenerCount(name) > 1) return // somebody decides: exit (below) or signal.abort()
   endAll()
-  // Nobody else handles it: what it would have done without us.
-  if (process.listenerCount(name) === 1) {
-    process.off(name, onSignal)
-    process.kill(process.pid, name)
-  }
+  process.off(name, onSignal)
+  process.kill(process.pid, name)
 }
 
 function hook() {
@@ -371,8 +263,7 @@ const spaceless = (path) => (/\s/.test(path) ? '/tmp' : path)
 
 function find(command, packageName) {
   const path = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/bin', '/sbin', '/bin']
-    .map((directory) => join(directory, command))
-    .find((candidate) => existsSync(candidate))
-  if (!path) throw new VmError('ENOENT', `${command} not found: install the package ${packageName}`)
-  return path
+  const found = path.map((directory) => join(directory, command)).find((candidate) => existsSync(candidate))
+  if (!found) throw new VmError('ENOENT', `${command} not found: install the package ${packageName}`)
+  return found
 }
