@@ -1,0 +1,149 @@
+/** `ibverbs ping`: the latency of RC, UC or UD between two processes or hosts; rdma-core's programs are peers too. */
+import type { Context } from '../index.js'
+import { type Command, ExitCode } from './command.js'
+import { checkPort, PingEnd, type PingSettings } from './ping/end.js'
+import { type Destination, ExchangeServer, exchangeAsClient } from './ping/exchange.js'
+import { type PingRun, pingJson, printPing } from './ping/report.js'
+import type { Session } from './session.js'
+import {
+  integerOption,
+  noMoreOperands,
+  numberOption,
+  operands,
+  parse,
+  UsageError,
+  wordOption,
+} from './usage.js'
+
+// Defaults are those of ibv_rc_pingpong, ibv_uc_pingpong and ibv_ud_pingpong: either side may be one of them.
+const defaultPort = 18515
+const defaultSizes = { rc: 4096, uc: 4096, ud: 1024 } as const
+
+const options = {
+  listen: { type: 'boolean', short: 'l', help: 'be the server: wait for one client' },
+  port: {
+    type: 'string',
+    short: 'p',
+    argument: 'PORT',
+    help: `TCP port where both sides meet (${defaultPort})`,
+  },
+  type: { type: 'string', short: 't', argument: 'rc|uc|ud', help: 'transport (rc)' },
+  device: { type: 'string', short: 'd', argument: 'NAME', help: 'RDMA device (the first)' },
+  'ib-port': { type: 'string', short: 'i', argument: 'PORT', help: 'port of the device (1)' },
+  'gid-index': { type: 'string', short: 'g', argument: 'INDEX', help: 'GID to use (the best that routes)' },
+  size: { type: 'string', short: 's', argument: 'BYTES', help: 'bytes in a message (4096; ud: 1024)' },
+  iterations: {
+    type: 'string',
+    short: 'n',
+    argument: 'N',
+    help: 'messages each way, the same on both sides (1000)',
+  },
+  mtu: { type: 'string', short: 'm', argument: 'BYTES', help: 'path MTU of rc and uc: 256 … 4096 (1024)' },
+  'rx-depth': { type: 'string', short: 'r', argument: 'N', help: 'receives kept posted (500)' },
+  events: { type: 'boolean', short: 'e', help: 'sleep until a completion arrives, instead of polling' },
+  timeout: { type: 'string', argument: 'SECONDS', help: 'give up when the peer is silent for so long (5)' },
+  json: { type: 'boolean', help: 'print one JSON object, latencies in µs' },
+} as const
+
+export const ping: Command = {
+  name: 'ping',
+  summary: 'latency of RC, UC or UD between two processes or hosts',
+  synopsis: ['--listen [OPTIONS]', 'HOST [OPTIONS]'],
+  description: `
+Sends messages back and forth and prints the percentiles of the round trip, exactly, from every sample. One side
+listens, the other names it; both take the same --type, --size and -n. The two meet over TCP and speak the protocol of
+rdma-core's programs, so ibv_rc_pingpong, ibv_uc_pingpong and ibv_ud_pingpong can be either side (on Ethernet they need
+-g with the index of a GID, see 'ibverbs devices').
+RC reports a lost peer by itself; UC and UD lose messages in silence, so a silence of --timeout ends the run.`,
+  options,
+  examples: [
+    ['ibverbs ping --listen', 'on one host'],
+    ['ibverbs ping server.example --json', 'on the other'],
+    ['ibverbs ping server.example -t ud -n 10000 -e', 'datagrams, asleep between them'],
+    ['ibverbs ping server.example -s 4096', "where 'ibv_rc_pingpong -g 1' listens"],
+  ],
+  run,
+}
+
+function settings(args: readonly string[]): PingSettings {
+  const { values, positionals } = parse(args, options)
+  if (values.listen) noMoreOperands(positionals, 0)
+  else if (positionals.length === 0) throw new UsageError('HOST is missing; to be the server, say --listen')
+  const [host] = values.listen ? [] : operands(positionals, 'HOST')
+  const type = wordOption('--type', values.type, ['rc', 'uc', 'ud']) ?? 'rc'
+  const mtu = integerOption('--mtu', values.mtu, 256, 4096) ?? 1024
+  if (Math.log2(mtu) % 1 !== 0)
+    throw new UsageError(`--mtu must be 256, 512, 1024, 2048 or 4096, not '${mtu}'`)
+  return {
+    host,
+    port: integerOption('--port', values.port, values.listen ? 0 : 1, 65535) ?? defaultPort,
+    type,
+    device: values.device,
+    devicePort: integerOption('--ib-port', values['ib-port'], 1, 255) ?? 1,
+    gidIndex: integerOption('--gid-index', values['gid-index'], 0, 255),
+    size: integerOption('--size', values.size, 1, 1 << 30) ?? defaultSizes[type],
+    iterations: integerOption('--iterations', values.iterations, 1, 100_000_000) ?? 1000,
+    mtu,
+    depth: integerOption('--rx-depth', values['rx-depth'], 2, 32768) ?? 500,
+    events: values.events ?? false,
+    timeout: (numberOption('--timeout', values.timeout, 0.001, 86400) ?? 5) * 1000,
+    json: values.json ?? false,
+  }
+}
+
+async function run(args: readonly string[], session: Session): Promise<ExitCode> {
+  const chosen = settings(args)
+  const { open } = await import('../index.js')
+  const context = open(chosen.device)
+  try {
+    const pinged = await exchangeAndRun(context, chosen, session)
+    if (chosen.json) session.print(JSON.stringify(pingJson(pinged)))
+    else printPing(pinged, session)
+    if (pinged.failure !== undefined) session.complain(pinged.failure)
+    return pinged.failure === undefined ? ExitCode.ok : ExitCode.failed
+  } finally {
+    // Closes what hangs from it too: queue pair, completion queue, memory.
+    context.close()
+  }
+}
+
+async function exchangeAndRun(context: Context, chosen: PingSettings, session: Session): Promise<PingRun> {
+  const { signal } = session
+  const client = chosen.host !== undefined
+  checkPort(context, chosen)
+  let end: PingEnd
+  let remote: Destination
+  if (chosen.host !== undefined) {
+    end = new PingEnd(context, chosen, signal)
+    remote = await exchangeAsClient(chosen.host, chosen.port, end.destination, signal)
+    end.connect(remote)
+  } else {
+    const server = await ExchangeServer.listen(chosen.port, signal)
+    try {
+      session.note(`${context.name}: waiting for a client on TCP port ${server.port}`)
+      ;({ end, remote } = await serve(server, context, chosen, signal))
+    } finally {
+      server.close()
+    }
+  }
+  const result = await end.run()
+  const { type, size, iterations, events } = chosen
+  const common = { type, device: context.name, client, size, iterations, mtu: end.mtu, events }
+  return { ...common, interrupted: session.interrupted, local: end.destination, remote, ...result }
+}
+
+/** The server makes its end when it knows the client's, so that its GID is of a kind that reaches the client's. */
+async function serve(
+  server: ExchangeServer,
+  context: Context,
+  chosen: PingSettings,
+  signal: AbortSignal,
+): Promise<{ end: PingEnd; remote: Destination }> {
+  let end: PingEnd | undefined
+  const remote = await server.exchange((client) => {
+    end = new PingEnd(context, chosen, signal, client.gid ?? undefined)
+    end.connect(client)
+    return end.destination
+  }, signal)
+  return { end: end as PingEnd, remote }
+}

@@ -1,0 +1,173 @@
+/** One end of a ping: queue pair, memory, and the ping-pong that runs on them. */
+import type { Context, Endpoint, GidEntry, QueuePair } from '../../index.js'
+import { UsageError } from '../usage.js'
+import type { Destination } from './exchange.js'
+import { gidToWire } from './gid.js'
+import { type LoopResult, PingPong } from './loop.js'
+
+export interface PingSettings {
+  /** Undefined for the server. */
+  host: string | undefined
+  port: number
+  type: 'rc' | 'uc' | 'ud'
+  device: string | undefined
+  devicePort: number
+  gidIndex: number | undefined
+  size: number
+  iterations: number
+  mtu: number
+  depth: number
+  events: boolean
+  /** Milliseconds. */
+  timeout: number
+  json: boolean
+}
+
+// What rdma-core's ibv_ud_pingpong uses.
+const queueKey = 0x11111111
+/** Bytes in front of a UD message in its receive buffer, for the global route header (ibv_post_recv(3)). */
+const globalRouteHeader = 40
+
+const types = { rc: 'RC', uc: 'UC', ud: 'UD' } as const
+
+/** Refuses what cannot work before anybody connects. */
+export function checkPort(context: Context, settings: PingSettings): void {
+  const { state, activeMtu } = context.queryPort(settings.devicePort)
+  if (state !== 'ACTIVE') {
+    throw new Error(
+      `port ${settings.devicePort} of ${context.name} is ${state}, not ACTIVE: see 'ibverbs doctor'`,
+    )
+  }
+  if (settings.type === 'ud' && settings.size > activeMtu) {
+    throw new UsageError(
+      `--size ${settings.size} is more than a datagram holds: the port's MTU is ${activeMtu}`,
+    )
+  }
+  if (settings.type !== 'ud' && settings.mtu > activeMtu) {
+    throw new UsageError(`--mtu ${settings.mtu} is more than the port has: ${activeMtu}`)
+  }
+}
+
+export class PingEnd {
+  /** Where this end is: what the other must know. */
+  readonly destination: Destination
+  /** Path MTU in bytes. */
+  readonly mtu: number
+  readonly #queuePair: QueuePair
+  readonly #pingPong: PingPong
+  readonly #settings: PingSettings
+  readonly #ethernet: boolean
+  readonly #prepare: (peer: Endpoint) => void
+
+  /**
+   * Ready to receive, not yet connected.
+   *
+   * @param peerGid where it is known already: a GID of the same kind is chosen then
+   */
+  constructor(context: Context, settings: PingSettings, signal: AbortSignal, peerGid?: string) {
+    const { type, size, depth, devicePort } = settings
+    const datagram = type === 'ud'
+    const port = context.queryPort(devicePort)
+    this.#settings = settings
+    this.#ethernet = port.linkLayer === 'Ethernet'
+    this.mtu = datagram ? port.activeMtu : settings.mtu
+
+    const domain = context.allocateProtectionDomain()
+    const completionQueue = context.createCompletionQueue(depth + 1)
+    const gidIndex =
+      settings.gidIndex ??
+      (peerGid === undefined ? undefined : gidLike(context.queryGidTable(), devicePort, peerGid))
+    const queuePair = domain.createQueuePair({
+      type: types[type],
+      cq: completionQueue,
+      maxSendWr: 1,
+      maxRecvWr: depth,
+      port: devicePort,
+      gidIndex,
+      ...(datagram ? { queueKey } : {}),
+    })
+    const { lid, queuePairNumber, packetSequenceNumber, gid } = queuePair.endpoint
+    this.destination = { lid, queuePairNumber, packetSequenceNumber, gid: gid === '::' ? null : gid }
+    // The peer may only send; a UC or UD peer could not do anything else anyway.
+    queuePair.initialize(datagram ? {} : { access: [] })
+
+    // Message and receive buffer lie side by side, so that what arrives never overwrites what is sent.
+    const receiveSize = size + (datagram ? globalRouteHeader : 0)
+    const memory = domain.registerMemory(receiveSize + size)
+    memory.bytes.fill(0x7b)
+    this.#queuePair = queuePair
+    this.#pingPong = new PingPong({
+      queuePair,
+      completionQueue,
+      receive: queuePair.prepareReceive({ memory }),
+      receiveOffset: 0,
+      receiveSize,
+      sendOffset: receiveSize,
+      size,
+      depth,
+      iterations: settings.iterations,
+      client: settings.host !== undefined,
+      events: settings.events,
+      timeout: settings.timeout,
+      signal,
+    })
+    this.#prepare = (peer) => {
+      this.#pingPong.send = queuePair.prepareSend({
+        memory,
+        inline: size <= queuePair.capabilities.maxInline,
+        ...(datagram
+          ? {
+              addressHandle: domain.createAddressHandle({
+                gid: peer.gid,
+                lid: peer.lid,
+                port: devicePort,
+                gidIndex: queuePair.gidIndex,
+              }),
+              remoteQueuePair: peer.queuePairNumber,
+              remoteQueueKey: queueKey,
+            }
+          : {}),
+      })
+    }
+  }
+
+  /** Ready to send: INIT → RTR → RTS. */
+  connect(remote: Destination): void {
+    if (remote.gid === null && this.#ethernet) {
+      throw new Error(
+        "the peer has no GID, and Ethernet routes by nothing else: give it -g INDEX (see 'ibverbs devices')",
+      )
+    }
+    const { lid, queuePairNumber, packetSequenceNumber } = remote
+    const { type, mtu } = this.#settings
+    const peer: Endpoint = {
+      type: types[type],
+      queuePairNumber,
+      packetSequenceNumber,
+      gid: remote.gid ?? '::',
+      lid,
+      mtu: this.mtu,
+      ...(type === 'ud' ? { queueKey } : {}),
+    }
+    if (type === 'ud') this.#queuePair.connect()
+    else this.#queuePair.connect(peer, { pathMtu: mtu, access: [] })
+    this.#prepare(peer)
+  }
+
+  run(): Promise<LoopResult> {
+    return this.#pingPong.run()
+  }
+}
+
+/** The first GID that reaches `peer`: of the same kind, and RoCE v2 rather than v1. */
+function gidLike(table: readonly GidEntry[], port: number, peer: string): number | undefined {
+  const kind = kindOf(peer)
+  const alike = table.filter((entry) => entry.port === port && kindOf(entry.gid) === kind)
+  return (alike.find((entry) => entry.type !== 'RoCE v1') ?? alike[0])?.index
+}
+
+function kindOf(gid: string): 'IPv4' | 'link-local' | 'IPv6' {
+  const wire = gidToWire(gid)
+  if (/^0{20}ffff/.test(wire)) return 'IPv4'
+  return /^fe[89ab]/.test(wire) ? 'link-local' : 'IPv6'
+}

@@ -1,0 +1,161 @@
+/**
+ * How two ends of a ping find each other: over TCP, exactly as rdma-core's ibv_rc_pingpong, ibv_uc_pingpong and
+ * ibv_ud_pingpong do (libibverbs/examples/rc_pingpong.c), so that any of them can be the other end.
+ *
+ * The client sends where it is, 52 bytes "LLLL:QQQQQQ:PPPPPP:GGGG…" (LID, queue pair number, packet sequence number,
+ * GID, in hexadecimal, and a zero byte). The server makes its queue pair ready and answers the same way; the client
+ * sends "done" and a zero byte. The server must be ready before it answers: the client's first message comes at once.
+ */
+import { once } from 'node:events'
+import { createConnection, createServer, type Server, type Socket } from 'node:net'
+import { gidFromWire, gidToWire, noGid } from './gid.js'
+
+/** Where a queue pair is. */
+export interface Destination {
+  lid: number
+  queuePairNumber: number
+  packetSequenceNumber: number
+  /** Null where the peer has none: it was not told which to use, or its fabric does without. */
+  gid: string | null
+}
+
+const messageLength = 52
+const done = Buffer.from('done\0', 'latin1')
+
+/** How long the other end may take to answer, in milliseconds. Both ends answer at once. */
+const answerTimeout = 10_000
+
+export function encodeDestination({ lid, queuePairNumber, packetSequenceNumber, gid }: Destination): Buffer {
+  const hex = (value: number, digits: number) => value.toString(16).padStart(digits, '0')
+  const wire = gid === null ? noGid : gidToWire(gid)
+  return Buffer.from(
+    `${hex(lid, 4)}:${hex(queuePairNumber, 6)}:${hex(packetSequenceNumber, 6)}:${wire}\0`,
+    'latin1',
+  )
+}
+
+/** @throws Error when the bytes are no such message: something else listens on that port, or calls it */
+export function decodeDestination(message: Uint8Array): Destination {
+  const text = Buffer.from(message).toString('latin1')
+  const match = /^([\da-f]{4}):([\da-f]{6}):([\da-f]{6}):([\da-f]{32})\0$/i.exec(text)
+  if (!match)
+    throw new Error(`the peer does not speak the ping-pong protocol: it sent ${JSON.stringify(text)}`)
+  const [lid, queuePairNumber, packetSequenceNumber] = match
+    .slice(1, 4)
+    .map((digits) => Number.parseInt(digits, 16))
+  // Without -g, rdma-core's programs send a GID of zeros.
+  const gid = match[4] === noGid ? null : gidFromWire(match[4])
+  return { lid, queuePairNumber, packetSequenceNumber, gid }
+}
+
+/** The client's part: connects, tells, is told. */
+export async function exchangeAsClient(
+  host: string,
+  port: number,
+  local: Destination,
+  signal: AbortSignal,
+): Promise<Destination> {
+  const socket = createConnection({ host, port, signal })
+  try {
+    await within(once(socket, 'connect', { signal }), `${host}:${port} did not answer`)
+    socket.setNoDelay(true)
+    socket.write(encodeDestination(local))
+    const remote = decodeDestination(await read(socket, messageLength, signal))
+    // The server takes these bytes with one read and wants all of them.
+    await new Promise<void>((resolve, reject) => {
+      socket.write(done, (error) => (error ? reject(error) : resolve()))
+    })
+    return remote
+  } catch (cause) {
+    throw explain(cause, `${host}:${port}`)
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** A server that waits for one client. */
+export class ExchangeServer {
+  readonly #server: Server
+
+  private constructor(server: Server) {
+    this.#server = server
+  }
+
+  /** @param port 0 for any that is free: {@link ExchangeServer.port} tells which */
+  static async listen(port: number, signal: AbortSignal): Promise<ExchangeServer> {
+    const server = createServer()
+    server.listen({ port })
+    await once(server, 'listening', { signal })
+    return new ExchangeServer(server)
+  }
+
+  get port(): number {
+    return (this.#server.address() as { port: number }).port
+  }
+
+  /**
+   * The server's part: is told, gets ready, tells.
+   *
+   * @param ready makes the queue pair ready for the client, and says where it is, before the client learns of it
+   */
+  async exchange(ready: (remote: Destination) => Destination, signal: AbortSignal): Promise<Destination> {
+    const [socket] = (await once(this.#server, 'connection', { signal })) as [Socket]
+    // One client only: rdma-core's servers also stop listening here.
+    this.close()
+    const peer = `${socket.remoteAddress}:${socket.remotePort}`
+    try {
+      socket.setNoDelay(true)
+      const remote = decodeDestination(await read(socket, messageLength, signal))
+      socket.write(encodeDestination(ready(remote)))
+      await read(socket, done.length, signal)
+      return remote
+    } catch (cause) {
+      throw explain(cause, peer)
+    } finally {
+      socket.destroy()
+    }
+  }
+
+  close(): void {
+    this.#server.close()
+  }
+}
+
+/** Exactly `length` bytes, however TCP cuts them. */
+async function read(socket: Socket, length: number, signal: AbortSignal): Promise<Buffer> {
+  const receive = async () => {
+    const ended = once(socket, 'end', { signal })
+    ended.catch(() => {})
+    for (;;) {
+      const bytes: Buffer | null = socket.read(length)
+      if (bytes?.length === length) return bytes
+      if (bytes || socket.readableEnded) {
+        throw new Error(`closed the connection after ${bytes?.length ?? 0} of ${length} bytes`)
+      }
+      await Promise.race([once(socket, 'readable', { signal }), ended])
+    }
+  }
+  return within(receive(), `sent nothing for ${answerTimeout / 1000} s`)
+}
+
+/** A promise that must be settled in time. */
+async function within<T>(promise: Promise<T>, complaint: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(complaint)), answerTimeout)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+    promise.catch(() => {})
+  }
+}
+
+function explain(cause: unknown, peer: string): unknown {
+  if (!(cause instanceof Error) || cause.name === 'AbortError') return cause
+  if ((cause as NodeJS.ErrnoException).code === 'ECONNREFUSED') {
+    return new Error(`nothing listens on ${peer}; start 'ibverbs ping --listen' there first`, { cause })
+  }
+  return new Error(`${peer}: ${cause.message}`, { cause })
+}

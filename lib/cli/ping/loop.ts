@@ -1,0 +1,221 @@
+/** The ping-pong itself, for either side: as rdma-core's programs do it, so that either side may be one of them. */
+import type { CompletionQueue, QueuePair } from '../../index.js'
+import { Breath } from '../breath.js'
+import { Samples } from '../percentiles.js'
+
+/** Cookies of the two kinds of request. */
+const RECEIVE = 1
+const SEND = 2
+
+/** What can post itself: what the library calls a prepared request. */
+export interface Postable {
+  post(cookie: number, offset: number, length: number): number
+}
+
+export interface LoopOptions {
+  queuePair: QueuePair
+  completionQueue: CompletionQueue
+  receive: Postable
+  /** Where messages are read from, and where they arrive, in the regions of the two requests. */
+  sendOffset: number
+  receiveOffset: number
+  /** Bytes of a message, and of a receive buffer. */
+  size: number
+  receiveSize: number
+  /** Receives kept posted. */
+  depth: number
+  iterations: number
+  /** The client sends first. */
+  client: boolean
+  /** Sleep on the completion channel instead of polling. */
+  events: boolean
+  /** How long the other side may be silent, in milliseconds. */
+  timeout: number
+  signal: AbortSignal
+}
+
+export interface LoopResult {
+  /** Round trips in microseconds: from posting a message to the arrival of the answer. */
+  samples: Samples
+  sent: number
+  received: number
+  /** From the first message to the last, in milliseconds. */
+  elapsed: number
+  /** Why the exchange ended early; undefined when it was complete, or interrupted by the signal. */
+  failure?: string
+}
+
+/** Posts the receives that must be there before the peer may send. */
+export class PingPong {
+  /** The message; known once the peer is. */
+  send: Postable | undefined
+  readonly #options: LoopOptions
+  #posted = 0
+
+  constructor(options: LoopOptions) {
+    this.#options = options
+    this.#postReceives()
+  }
+
+  #postReceives(): void {
+    const { receive, receiveOffset, receiveSize, depth, queuePair } = this.#options
+    const first = this.#posted
+    while (this.#posted < depth && receive.post(RECEIVE, receiveOffset, receiveSize) === 0) this.#posted++
+    const wanted = this.#posted - first
+    const accepted = queuePair.submit()
+    if (this.#posted < depth || accepted < wanted) {
+      throw queuePair.error ?? new Error(`only ${first + accepted} of ${depth} receives could be posted`)
+    }
+  }
+
+  #postSend(): void {
+    const { sendOffset, size, queuePair } = this.#options
+    if (this.send?.post(SEND, sendOffset, size) !== 0 || queuePair.submit() !== 1) {
+      throw queuePair.error ?? new Error('the message could not be posted')
+    }
+  }
+
+  /** Runs until all iterations are done, the peer is silent for too long, a completion fails, or the signal aborts. */
+  async run(): Promise<LoopResult> {
+    const { completionQueue: cq, iterations, client, events, timeout, signal } = this.#options
+    const samples = new Samples(iterations)
+    let sent = 0
+    let received = 0
+    // Our turn begins when the peer has answered and our own last message has completed.
+    let answered = false
+    let completed = true
+    let postedAt = 0
+    let failure: string | undefined
+
+    const begin = performance.now()
+    let now = begin
+    const breath = new Breath()
+    // One timer and one signal for the whole run: a wait per message must not cost an AbortSignal per message.
+    const silence = new Silence(timeout, signal)
+    try {
+      if (client) {
+        postedAt = begin
+        this.#postSend()
+        completed = false
+      }
+      while (
+        (sent < iterations || received < iterations) &&
+        failure === undefined &&
+        !silence.signal.aborted
+      ) {
+        let n = cq.poll()
+        now = performance.now()
+        if (n === 0) {
+          if (events) n = await sleep(cq, silence.signal)
+          else if (breath.due(now)) await breath.take()
+          if (n === 0) continue
+          now = performance.now()
+        }
+        silence.broken(now)
+        for (let i = 0; i < n; i++) {
+          if (cq.status[i] !== 0) {
+            failure = failed(cq, i)
+            break
+          }
+          if (cq.cookie[i] === SEND) {
+            sent++
+            completed = true
+          } else {
+            // The server's first message arrives before it has sent any itself: no round trip yet.
+            if (postedAt > 0) samples.record((now - postedAt) * 1000)
+            received++
+            answered = true
+            if (--this.#posted <= 1) this.#postReceives()
+          }
+          if (answered && completed && sent < iterations) {
+            postedAt = performance.now()
+            this.#postSend()
+            answered = false
+            completed = false
+          }
+        }
+      }
+    } finally {
+      silence.end()
+    }
+    if (silence.tooLong && failure === undefined) failure = silent(timeout, sent, received)
+    return { samples, sent, received, elapsed: now - begin, ...(failure === undefined ? {} : { failure }) }
+  }
+}
+
+/** Watches how long nothing has arrived. */
+class Silence {
+  readonly #controller = new AbortController()
+  readonly #timeout: number
+  readonly #outer: AbortSignal
+  #last = performance.now()
+  #timer: NodeJS.Timeout
+  /** Whether the silence was longer than allowed. */
+  tooLong = false
+
+  constructor(timeout: number, outer: AbortSignal) {
+    this.#timeout = timeout
+    this.#outer = outer
+    this.#timer = setTimeout(this.#check, timeout)
+    outer.addEventListener('abort', this.#stop)
+    if (outer.aborted) this.#stop()
+  }
+
+  /** Aborts when the silence is too long, or when the outer signal does. */
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Something arrived. */
+  broken(now: number): void {
+    this.#last = now
+  }
+
+  end(): void {
+    clearTimeout(this.#timer)
+    this.#outer.removeEventListener('abort', this.#stop)
+  }
+
+  #stop = () => this.#controller.abort()
+
+  #check = () => {
+    const left = this.#last + this.#timeout - performance.now()
+    if (left > 0) {
+      this.#timer = setTimeout(this.#check, left)
+      return
+    }
+    this.tooLong = true
+    this.#stop()
+  }
+}
+
+async function sleep(cq: CompletionQueue, signal: AbortSignal): Promise<number> {
+  try {
+    return await cq.wait({ signal })
+  } catch (error) {
+    if (signal.aborted) return 0
+    throw error
+  }
+}
+
+function silent(timeout: number, sent: number, received: number): string {
+  return (
+    `no message from the peer for ${timeout / 1000} s, after ${sent} sent and ${received} received: ` +
+    'it has ended, it was given another -n, or a message was lost (UC and UD do not send again)'
+  )
+}
+
+function failed(cq: CompletionQueue, i: number): string {
+  const status = cq.statusName(i)
+  const hint = hints[status]
+  const what = cq.cookie[i] === SEND ? 'send' : 'receive'
+  return `the ${what} failed with ${status} (vendor error 0x${cq.vendorError[i].toString(16)})${hint ? `: ${hint}` : ''}`
+}
+
+const hints: Readonly<Record<string, string>> = {
+  RETRY_EXC_ERR: 'the peer did not acknowledge: it has ended, its link is down, or no path leads to its GID',
+  RNR_RETRY_EXC_ERR: 'the peer has no receive posted',
+  LOC_LEN_ERR: "the peer's messages are larger than -s",
+  REM_INV_REQ_ERR: "the message is larger than the peer's receive buffer: give both sides the same -s",
+  WR_FLUSH_ERR: 'the queue pair was in the error state already',
+}

@@ -1,0 +1,184 @@
+/** `ibverbs send`: raw Ethernet frames from hexadecimal text. */
+import { readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { PacketQueue } from '../ethernet/index.js'
+import { Breath } from './breath.js'
+import { type Command, ExitCode } from './command.js'
+import { ethernetHeaderLength } from './frame/frame-text.js'
+import { parseHex } from './hex.js'
+import type { Session } from './session.js'
+import { integerOption, numberOption, parse, UsageError } from './usage.js'
+
+/** The shortest frame on a wire, without its check sequence (IEEE 802.3, 3.2.8). */
+const shortestFrame = 60
+const vlanTagLength = 4
+
+const options = {
+  file: {
+    type: 'string',
+    short: 'f',
+    argument: 'FILE',
+    help: "read frames from FILE, one a line; '-' is standard input",
+  },
+  count: { type: 'string', short: 'c', argument: 'N', help: 'send all of it N times (1)' },
+  interval: {
+    type: 'string',
+    short: 'i',
+    argument: 'MS',
+    help: 'wait so many milliseconds between the times (0)',
+  },
+  pad: { type: 'boolean', help: `fill frames shorter than ${shortestFrame} bytes with zeros` },
+  json: { type: 'boolean', help: 'print one JSON object: { interface, sent, bytes, wanted }' },
+} as const
+
+export const send: Command = {
+  name: 'send',
+  summary: 'send raw Ethernet frames',
+  synopsis: ['IFACE HEX… [OPTIONS]', 'IFACE -f FILE [OPTIONS]', 'IFACE [OPTIONS] < FILE'],
+  description: `
+Sends frames as they are: destination MAC, source MAC, EtherType, payload; the interface adds the check sequence.
+All HEX arguments together are one frame; ':', '-', '.' and white space between bytes do not matter. A file has one
+frame a line; what follows '#' is a comment.
+Nothing is padded unless --pad says so: an interface may refuse, or pad by itself, a frame of less than ${shortestFrame} bytes.
+Prints how many frames the kernel accepted. Needs CAP_NET_RAW: see 'ibverbs doctor'.`,
+  options,
+  examples: [
+    ['ibverbs send v0 ffffffffffff 020000000001 88b5 68656c6c6f', 'a broadcast'],
+    ['ibverbs send v0 -f frames.hex -c 10 -i 100', 'ten times, every 100 ms'],
+  ],
+  run,
+}
+
+async function run(args: readonly string[], session: Session): Promise<ExitCode> {
+  const { values, positionals } = parse(args, options)
+  const [name, ...hex] = positionals
+  if (name === undefined) throw new UsageError('IFACE is missing')
+  if (hex.length > 0 && values.file !== undefined)
+    throw new UsageError('frames come from HEX or from --file, not both')
+  const count = integerOption('--count', values.count, 1, Number.MAX_SAFE_INTEGER) ?? 1
+  const interval = numberOption('--interval', values.interval, 0, 86_400_000) ?? 0
+  const frames =
+    hex.length > 0
+      ? [frameOf(hex.join(' '), 'HEX')]
+      : framesOf(
+          readText(values.file ?? '-'),
+          values.file === undefined || values.file === '-' ? 'stdin' : values.file,
+        )
+  const padded = values.pad ? frames.map(pad) : frames
+
+  const { PacketQueue } = await import('../ethernet/index.js')
+  const queue = PacketQueue.open(name, { transmitOnly: true })
+  const wanted = padded.length * count
+  let sent = 0
+  try {
+    checkLengths(queue, padded)
+    try {
+      await sendAll(queue, padded, { count, interval }, session.signal)
+    } finally {
+      // What was sent is told also when a frame was refused or Ctrl-C came.
+      sent = queue.statistics().transmitted
+      report({ interface: name, sent, bytes: bytesOf(padded, sent), wanted }, values.json ?? false, session)
+    }
+  } finally {
+    queue.close()
+  }
+  return sent === wanted ? ExitCode.ok : ExitCode.failed
+}
+
+interface Result {
+  interface: string
+  sent: number
+  bytes: number
+  wanted: number
+}
+
+function report(result: Result, json: boolean, session: Session): void {
+  const { sent, bytes, wanted } = result
+  if (json) session.print(JSON.stringify(result))
+  else session.print(`${sent} of ${wanted} frames accepted by ${result.interface}, ${bytes} bytes`)
+}
+
+/** Before anything is sent: a frame must not be longer than the interface takes, one VLAN tag included. */
+function checkLengths(queue: PacketQueue, frames: readonly Uint8Array[]): void {
+  const { name, mtu } = queue.interface
+  const longest = Math.min(mtu + ethernetHeaderLength + vlanTagLength, queue.frames.frameSize)
+  const long = frames.find((frame) => frame.length > longest)
+  if (long)
+    throw new Error(
+      `a frame of ${long.length} bytes is too long for ${name}: its MTU is ${mtu}, the headers take ${ethernetHeaderLength}`,
+    )
+}
+
+/** Sends all frames `count` times. The kernel accepts them in this order, and stops at the first that it refuses. */
+async function sendAll(
+  queue: PacketQueue,
+  frames: readonly Uint8Array[],
+  { count, interval }: { count: number; interval: number },
+  signal: AbortSignal,
+): Promise<void> {
+  const breath = new Breath()
+  for (let time = 0; time < count; time++) {
+    if (time > 0 && interval > 0) {
+      await queue.drain({ signal })
+      await delay(interval, undefined, { signal })
+    }
+    for (const frame of frames) {
+      let slot = queue.claim()
+      if (slot < 0) {
+        await queue.drain({ signal })
+        slot = queue.claim()
+      }
+      queue.memory.set(frame, queue.offset(slot))
+      queue.send(slot, frame.length)
+      if (breath.due()) {
+        await breath.take()
+        signal.throwIfAborted()
+      }
+    }
+  }
+  await queue.drain({ signal })
+}
+
+/** Bytes of the first `sent` frames, when all are sent in turn again and again. */
+function bytesOf(frames: readonly Uint8Array[], sent: number): number {
+  const sum = (part: readonly Uint8Array[]) => part.reduce((bytes, frame) => bytes + frame.length, 0)
+  return Math.floor(sent / frames.length) * sum(frames) + sum(frames.slice(0, sent % frames.length))
+}
+
+function readText(file: string): string {
+  if (file === '-' && process.stdin.isTTY)
+    throw new UsageError('no frame: give HEX, --file, or text on standard input')
+  return readFileSync(file === '-' ? 0 : file, 'latin1')
+}
+
+function framesOf(text: string, source: string): Uint8Array[] {
+  const frames: Uint8Array[] = []
+  text.split('\n').forEach((line, i) => {
+    const hex = line.replace(/#.*/, '').trim()
+    if (hex !== '') frames.push(frameOf(hex, `${source}:${i + 1}`))
+  })
+  if (frames.length === 0) throw new UsageError(`${source}: no frame there`)
+  return frames
+}
+
+function frameOf(hex: string, where: string): Uint8Array {
+  let frame: Uint8Array
+  try {
+    frame = parseHex(hex)
+  } catch (error) {
+    throw new UsageError(`${where}: ${(error as Error).message}`)
+  }
+  if (frame.length < ethernetHeaderLength) {
+    throw new UsageError(
+      `${where}: ${frame.length} bytes are no frame: the header alone has ${ethernetHeaderLength}`,
+    )
+  }
+  return frame
+}
+
+function pad(frame: Uint8Array): Uint8Array {
+  if (frame.length >= shortestFrame) return frame
+  const padded = new Uint8Array(shortestFrame)
+  padded.set(frame)
+  return padded
+}

@@ -1,0 +1,96 @@
+/** One run of the program: its output, and what ends it early. */
+import { once } from 'node:events'
+import { constants } from 'node:os'
+import { makeStyle, type Style, wantsColour } from './style.js'
+
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/**
+ * Output and interruption for a command. A signal, or a reader of standard output that has gone (`… | head`), aborts
+ * {@link Session.signal}: the command then closes what it opened, prints what it has so far and returns.
+ * A second signal kills the process in the system's own way.
+ */
+export class Session {
+  readonly style: Style
+  readonly #abort = new AbortController()
+  #received: (typeof signals)[number] | undefined
+  #unread = false
+  #name = 'ibverbs'
+
+  constructor() {
+    this.style = makeStyle(wantsColour(process.stdout, process.env))
+    for (const signal of signals) process.once(signal, this.#interrupt)
+    process.stdout.on('error', this.#lost)
+    // Nothing is left to tell anybody when standard error is gone.
+    process.stderr.on('error', () => {})
+  }
+
+  /** Aborts when the command is to end now. */
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  /** Whether the command was told to end before it was done. */
+  get interrupted(): boolean {
+    return this.#abort.signal.aborted
+  }
+
+  /** Columns of the terminal; 80 where there is none. */
+  get columns(): number {
+    return process.stdout.columns ?? 80
+  }
+
+  set command(name: string) {
+    this.#name = `ibverbs ${name}`
+  }
+
+  /** A line to standard output. */
+  print(text = ''): void {
+    if (!this.#unread) process.stdout.write(`${text}\n`)
+  }
+
+  /** A line to standard error, headed by the command's name, as is the custom. */
+  complain(text: string): void {
+    process.stderr.write(`${this.#name}: ${text}\n`)
+  }
+
+  /** A line to standard error as it is: progress and totals that must not mix with the output. */
+  note(text: string): void {
+    process.stderr.write(`${text}\n`)
+  }
+
+  /** Raw bytes to standard output, such as a capture. Resolves when the reader keeps up. */
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#unread || process.stdout.write(bytes)) return
+    await once(process.stdout, 'drain', { signal: this.signal }).catch(() => {})
+  }
+
+  /** The exit code, given what the command returned. A reader that left early is no failure of the command. */
+  exitCode(code: number): number {
+    if (this.#received) return 128 + constants.signals[this.#received]
+    return this.#unread ? 0 : code
+  }
+
+  /** Ends the process once all output is written. */
+  async exit(code: number): Promise<never> {
+    const flush = (stream: NodeJS.WriteStream) =>
+      new Promise<void>((resolve) => {
+        stream.write('', () => resolve())
+      })
+    await Promise.all([flush(process.stdout), flush(process.stderr)])
+    process.exit(this.exitCode(code))
+  }
+
+  #interrupt = (signal: (typeof signals)[number]) => {
+    this.#received ??= signal
+    // The others go back to their default too: whoever asks twice means it.
+    for (const each of signals) process.off(each, this.#interrupt)
+    this.#abort.abort()
+  }
+
+  #lost = (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') this.complain(`standard output: ${error.message}`)
+    this.#unread = true
+    this.#abort.abort()
+  }
+}
