@@ -3,8 +3,8 @@
 #
 # It loads the modules, puts a throw-away writable layer over the host's root,
 # lays one wire (veth v0-v1) with an rxe device on each end, runs one command
-# in a chroot there and hands its output and exit code to the host. It never
-# shuts down: the host ends QEMU when it has read the exit code.
+# there and hands its output and exit code to the host. It never shuts down:
+# the host ends QEMU when it has read the exit code.
 #
 # Protocol on the two virtio-serial ports named stdout and stderr: token, then
 # the bytes of the command, then token and on stdout the exit code in three
@@ -15,7 +15,7 @@ $busybox --install -s /bin
 PATH=/bin
 
 # A command of the host's: through env, because busybox prefers its own ip.
-host() { PATH=/usr/sbin:/usr/bin:/sbin:/bin $busybox chroot /root /usr/bin/env "$@"; }
+host() { PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot . /usr/bin/env "$@"; }
 
 fail() { echo "vm: $*"; poweroff -f; } # the host prints the console's last lines
 
@@ -23,6 +23,8 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 
+# Nobody wants gre0, gretap0, erspan0, … in every network namespace.
+echo 2 >/proc/sys/net/core/fb_tunnels_only_for_init_net
 while read -r module; do
 	insmod "/modules/$module.ko" # what is really needed fails below, with its own message
 done </modules/order
@@ -62,6 +64,12 @@ ln -sf /proc/self/fd/1 /root/dev/stdout
 ln -sf /proc/self/fd/2 /root/dev/stderr
 mount -t 9p -o "cache=mmap,$nine" results /root/run/ibverbs/results || fail 'mount results'
 cp "$job/command" /root/run/ibverbs/command
+
+# The new root goes over the old one. This shell stays in the old one and reaches the
+# new one as its working directory. A mere chroot would not do: in one, the kernel
+# refuses to make user namespaces.
+cd /root
+mount --move . /
 
 hostname ibverbs-vm
 ulimit -l unlimited
@@ -118,7 +126,7 @@ cat </stdout >&3 3>&- 4>&- &
 out=$!
 cat </stderr >&4 3>&- 4>&- &
 err=$!
-chroot /root /bin/sh /run/ibverbs/command </dev/null >/stdout 2>/stderr 3>&- 4>&-
+chroot . /bin/sh /run/ibverbs/command </dev/null >/stdout 2>/stderr 3>&- 4>&-
 code=$?
 
 # The pipes end when the last process that holds them does. What the command left
@@ -126,11 +134,11 @@ code=$?
 (
 	sleep 1
 	for process in /proc/[0-9]*; do
-		[ "$(readlink "$process/root")" = /root ] && kill -9 "${process#/proc/}"
+		[ -e "$process/root/modules/order" ] || kill -9 "${process#/proc/}"
 	done
 ) 2>/dev/null &
 wait $out $err
-umount /root/run/ibverbs/results 2>/dev/null || sync
+umount run/ibverbs/results 2>/dev/null || sync
 printf %s "$token" >&4
 printf '%s%03d' "$token" $code >&3
 while :; do sleep 1000; done
