@@ -2,6 +2,8 @@
 export interface PairParameters {
   /** Device names of the two ends. */
   devices: readonly [string, string]
+  /** Their GID indices. */
+  gidIndices: readonly [number, number]
   type: 'RC' | 'UD'
   /** Bytes of payload. */
   size: number
@@ -28,10 +30,12 @@ export const grhSize = 40
 
 /** The words that the peers of bench/peers take. */
 export function peerArguments(parameters: PairParameters | RateParameters): string[] {
-  const { devices, type, size, inline, sendDepth, receiveDepth } = parameters
+  const { devices, gidIndices, type, size, inline, sendDepth, receiveDepth } = parameters
   const words = [
     `a=${devices[0]}`,
     `b=${devices[1]}`,
+    `gid-a=${gidIndices[0]}`,
+    `gid-b=${gidIndices[1]}`,
     `type=${type}`,
     `size=${size}`,
     `inline=${inline}`,

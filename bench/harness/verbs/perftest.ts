@@ -1,0 +1,97 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Side } from '../compare.js'
+import type { PairParameters } from './parameters.js'
+
+/** A run that takes longer is stuck. */
+const limit = 30_000
+
+/**
+ * ib_send_lat of perftest as a side: each round starts its two processes, as a user would. [typical, 99 %] of the
+ * one-way time in µs, which is half a round trip (perftest's own definition).
+ */
+export function sendLatSide(parameters: PairParameters, iterations: number): Side {
+  const { devices, gidIndices, type, size, inline } = parameters
+  const args = (side: 0 | 1, port: number) => [
+    ...['-d', devices[side], '-x', String(gidIndices[side]), '-p', String(port), '-c', type],
+    ...['-s', String(size), '-n', String(iterations), '-I', String(inline), '-F'],
+  ]
+  return {
+    async run() {
+      const port = await freePort()
+      const server = start(args(1, port))
+      try {
+        await listening(port, server)
+        const client = start([...args(0, port), '127.0.0.1'])
+        const output = await client.output
+        await server.output
+        return parseSendLat(output, size)
+      } finally {
+        server.process.kill()
+      }
+    },
+    close() {},
+  }
+}
+
+/** [t_typical, 99 % percentile] from what ib_send_lat prints. */
+export function parseSendLat(output: string, size: number): number[] {
+  // #bytes #iterations t_min t_max t_typical t_avg t_stdev 99% 99.9%
+  const line = output.split('\n').find((text) => new RegExp(`^\\s*${size}\\s+\\d+\\s+[\\d.]+\\s`).test(text))
+  const numbers = line?.trim().split(/\s+/).map(Number) ?? []
+  if (numbers.length < 9) throw new Error(`ib_send_lat printed no result line for ${size} bytes:\n${output}`)
+  return [numbers[4], numbers[7]]
+}
+
+interface Started {
+  process: ChildProcess
+  /** What it printed, once it has ended well. */
+  output: Promise<string>
+}
+
+function start(args: string[]): Started {
+  const process = spawn('ib_send_lat', args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: limit })
+  let text = ''
+  for (const stream of [process.stdout, process.stderr]) stream.on('data', (chunk) => (text += chunk))
+  const output = once(process, 'close').then(
+    ([code, signal]) => {
+      if (code === 0) return text
+      throw new Error(`ib_send_lat ended with ${signal ?? `exit code ${code}`}: ${text.trim().slice(-400)}`)
+    },
+    (error) => {
+      throw error.code === 'ENOENT' ? new Error('ib_send_lat not found: install the package perftest') : error
+    },
+  )
+  output.catch(() => {}) // whoever awaits it gets it
+  return { process, output }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** perftest says that it waits before it listens, and into a buffer; the kernel's table says when it does. */
+async function listening(port: number, server: Started): Promise<void> {
+  // Local address and state 0A, TCP_LISTEN (proc(5)).
+  const wanted = new RegExp(`:${port.toString(16).toUpperCase().padStart(4, '0')} [0-9A-F:]+ 0A `)
+  let ended: unknown
+  server.output.then(
+    () => (ended = new Error('ib_send_lat ended before its client came')),
+    (error) => (ended = error),
+  )
+  for (let waited = 0; waited < limit; waited += 5) {
+    if (ended !== undefined) throw ended
+    if (['/proc/net/tcp', '/proc/net/tcp6'].some((table) => wanted.test(readFileSync(table, 'latin1'))))
+      return
+    await delay(5)
+  }
+  throw new Error(`ib_send_lat does not listen on port ${port}`)
+}
