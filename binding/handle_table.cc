@@ -59,6 +59,8 @@ int HandleTable::close(Handle* handle, const char** syscall) {
   }
   int first = 0;
   for (auto it = order.rbegin(); it != order.rend(); ++it) {
+    // A child that could not be closed still points at its parents: they stay open with it.
+    if ((*it)->children > 0) continue;
     const char* failed = nullptr;
     const int error = closeOne(*it, &failed);
     if (error && !first) {
@@ -76,6 +78,7 @@ void HandleTable::closeAll() {
   }
   std::sort(all.begin(), all.end(), [](Handle* a, Handle* b) { return a->sequence > b->sequence; });
   for (Handle* handle : all) {
+    if (handle->children > 0) continue;  // a child refused, and points at it
     const char* syscall;
     // The environment is going: what refuses is left to the kernel, which frees it with the process.
     closeOne(handle, &syscall);

@@ -52,8 +52,12 @@ class SharedMemory {
       case napi_uint32_array:
       case napi_float32_array:
         return 4;
-      default:
+      case napi_float64_array:
+      case napi_bigint64_array:
+      case napi_biguint64_array:
         return 8;
+      default:
+        return 1;  // a type newer than this header (Float16Array): never more than there is
     }
   }
 

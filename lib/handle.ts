@@ -5,6 +5,7 @@ import { type Kind, native } from './native.js'
 import { rejectClosed } from './pending.js'
 
 let read: (handle: NativeHandle) => number
+let isReal: (handle: object) => boolean
 
 /**
  * What stands for an object of the binding: a number there, closed by hand, by its parent, or with the environment.
@@ -24,6 +25,7 @@ export abstract class NativeHandle {
 
   static {
     read = (handle) => handle.#id
+    isReal = (handle) => #id in handle
   }
 
   /** Whether this, or a parent of it, was closed. */
@@ -37,8 +39,11 @@ export abstract class NativeHandle {
    * @throws VerbsError when the kernel refuses (EBUSY); the handle is then still open
    */
   close(): void {
-    native.close(this.#id, this.#kind)
-    rejectClosed()
+    try {
+      native.close(this.#id, this.#kind)
+    } finally {
+      rejectClosed() // what hung from it may be closed although the kernel refused the rest
+    }
   }
 
   [Symbol.dispose](): void {
@@ -65,7 +70,8 @@ export abstract class NativeHandle {
 
 /** The binding's number for a handle of the given class; a TypeError that names the argument for anything else. */
 export function idOf<T extends NativeHandle>(name: string, handle: T, type: ClassOf<T>): number {
-  if (!(handle instanceof type)) throw typeError(name, `a ${type.name}`, handle)
+  // An object can have the prototype without having been constructed.
+  if (!(handle instanceof type) || !isReal(handle)) throw typeError(name, `a ${type.name}`, handle)
   if (handle.closed) throw closedError(name)
   return read(handle)
 }

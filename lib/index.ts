@@ -3,6 +3,7 @@ export { Arena, type ArenaOptions } from './ring/arena.js'
 export { AddressHandle, type AddressVector } from './verbs/address-handle.js'
 export type { AsyncEvent } from './verbs/async-event.js'
 export { CompletionQueue, type CompletionQueueOptions } from './verbs/completion-queue.js'
+export type { ConnectOptions } from './verbs/connect-options.js'
 export {
   type Access,
   type AtomicCapability,
@@ -38,5 +39,5 @@ export type {
   TransferOptions,
 } from './verbs/prepared.js'
 export { ProtectionDomain, type RegisterOptions } from './verbs/protection-domain.js'
-export { type ConnectOptions, QueuePair, type QueuePairOptions } from './verbs/queue-pair.js'
+export { QueuePair, type QueuePairOptions } from './verbs/queue-pair.js'
 export type { QueuePairAttributes, QueuePairQuery } from './verbs/queue-pair-attributes.js'

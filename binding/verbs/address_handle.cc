@@ -34,10 +34,15 @@ namespace {
 // createAddressHandle(domain, addressVector): ibv_create_ah(3)
 Napi::Value createAddressHandle(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
-  ProtectionDomain& domain = environment.handle<ProtectionDomain>(info, 0, "domain");
   ibv_ah_attr attributes = addressVector(info.Env(), info[1], "addressVector");
+  ProtectionDomain& domain = environment.handle<ProtectionDomain>(info, 0, "domain");
   ibv_ah* handle = ibv_create_ah(domain.ibv, &attributes);
-  if (!handle) throwErrno(info.Env(), errno, "ibv_create_ah");
+  if (!handle) {
+    throwErrno(info.Env(), errno, "ibv_create_ah",
+               attributes.is_global ? "from GID index " + std::to_string(attributes.grh.sgid_index) + " of port " +
+                                          std::to_string(attributes.port_num)
+                                    : "from port " + std::to_string(attributes.port_num));
+  }
   return environment.open(std::make_unique<AddressHandle>(domain, handle));
 }
 

@@ -157,9 +157,10 @@ Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
   auto queue = std::make_unique<CompletionQueue>(context, batch, std::move(columns));
   queue->ibv = ibv_create_cq(context.ibv, entries, queue.get(), context.channel, 0);
   if (!queue->ibv) throwErrno(env, errno, "ibv_create_cq", std::to_string(entries) + " entries");
+  const uint32_t granted = queue->entries();
   Napi::Object result = Napi::Object::New(env);
-  result.Set("entries", Napi::Number::New(env, queue->entries()));
   result.Set("handle", environment.open(std::move(queue)));
+  result.Set("entries", Napi::Number::New(env, granted));
   return result;
 }
 

@@ -43,9 +43,10 @@ int Context::release(const char** syscall) {
   if (completionWatcher_) completionWatcher_->stop();
   if (eventWatcher_) eventWatcher_->stop();
   completionWatcher_ = eventWatcher_ = nullptr;
-  if (channel && ibv_destroy_comp_channel(channel)) {
+  if (channel) {
     *syscall = "ibv_destroy_comp_channel";
-    return errno;
+    const int error = ibv_destroy_comp_channel(channel);  // an errno, not −1 (ibv_create_comp_channel(3))
+    if (error) return error;
   }
   channel = nullptr;
   *syscall = "ibv_close_device";

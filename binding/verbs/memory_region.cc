@@ -15,11 +15,13 @@ Napi::Value registerMemory(const Napi::CallbackInfo& info) {
   const int access = static_cast<int>(argument::uint32(info, 2, "access"));
   ibv_mr* region = ibv_reg_mr(domain.ibv, memory.data(), memory.length(), access);
   if (!region) throwErrno(env, errno, "ibv_reg_mr", std::to_string(memory.length()) + " bytes");
+  const uint32_t lkey = region->lkey, rkey = region->rkey;
+  const auto address = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(region->addr));
   Napi::Object result = Napi::Object::New(env);
-  result.Set("lkey", Napi::Number::New(env, region->lkey));
-  result.Set("rkey", Napi::Number::New(env, region->rkey));
-  result.Set("address", Napi::BigInt::New(env, static_cast<uint64_t>(reinterpret_cast<uintptr_t>(region->addr))));
   result.Set("handle", environment.open(std::make_unique<MemoryRegion>(domain, region, std::move(memory))));
+  result.Set("lkey", Napi::Number::New(env, lkey));
+  result.Set("rkey", Napi::Number::New(env, rkey));
+  result.Set("address", Napi::BigInt::New(env, address));
   return result;
 }
 

@@ -98,12 +98,7 @@ QueuePair& pairOf(const Napi::CallbackInfo& info) {
 Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Environment& environment = environmentOf(info);
-  ProtectionDomain& domain = environment.handle<ProtectionDomain>(info, 0, "domain");
-  CompletionQueue& sendQueue = environment.handle<CompletionQueue>(info, 1, "send completion queue");
-  CompletionQueue& receiveQueue = environment.handle<CompletionQueue>(info, 2, "receive completion queue");
-  if (&sendQueue.context != &domain.context || &receiveQueue.context != &domain.context) {
-    throwArgumentRange(env, "cq", "a completion queue of the domain's own context");
-  }
+  // Options first: a getter may run JavaScript, and that may close what a handle stands for.
   Napi::Object options = argument::object(env, info[3], "options");
   QueuePair::Sizes sizes;
   sizes.maxSendWr = argument::field<uint32_t>(options, "maxSendWr");
@@ -111,6 +106,7 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   sizes.maxSendSge = argument::field<uint32_t>(options, "maxSendSge");
   sizes.maxRecvSge = argument::field<uint32_t>(options, "maxRecvSge");
   sizes.maxInline = argument::field<uint32_t>(options, "maxInline");
+  const auto type = static_cast<ibv_qp_type>(argument::field<uint32_t>(options, "type"));
   if (sizes.maxSendWr == 0 || sizes.maxSendWr > WorkQueue::kMaxCapacity) {
     throwArgumentRange(env, "maxSendWr", "from 1 to 2^24");
   }
@@ -122,6 +118,12 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   SharedMemory block(env, info[4], "block");
   if (!block.aligned(4) || block.length() / sizeof(uint32_t) < QueuePair::blockWords(sizes)) {
     throwArgumentRange(env, "block", "as large as the rings");
+  }
+  ProtectionDomain& domain = environment.handle<ProtectionDomain>(info, 0, "domain");
+  CompletionQueue& sendQueue = environment.handle<CompletionQueue>(info, 1, "send completion queue");
+  CompletionQueue& receiveQueue = environment.handle<CompletionQueue>(info, 2, "receive completion queue");
+  if (&sendQueue.context != &domain.context || &receiveQueue.context != &domain.context) {
+    throwArgumentRange(env, "cq", "a completion queue of the domain's own context");
   }
 
   auto pair = std::make_unique<QueuePair>(domain, sendQueue, receiveQueue, sizes, std::move(block));
@@ -142,7 +144,7 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   attributes.qp_context = pair.get();
   attributes.send_cq = sendQueue.ibv;
   attributes.recv_cq = receiveQueue.ibv;
-  attributes.qp_type = static_cast<ibv_qp_type>(argument::field<uint32_t>(options, "type"));
+  attributes.qp_type = type;
   attributes.cap = {sizes.maxSendWr, sizes.maxRecvWr, sizes.maxSendSge, sizes.maxRecvSge, sizes.maxInline};
   pair->ibv = ibv_create_qp(domain.ibv, &attributes);
   if (!pair->ibv) {
@@ -153,21 +155,21 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   }
   pair->maxInline = attributes.cap.max_inline_data;
 
+  const uint32_t number = pair->ibv->qp_num;
   Napi::Object result = Napi::Object::New(env);
-  result.Set("number", Napi::Number::New(env, pair->ibv->qp_num));
+  result.Set("handle", environment.open(std::move(pair)));
+  result.Set("number", Napi::Number::New(env, number));
   result.Set("maxSendWr", Napi::Number::New(env, attributes.cap.max_send_wr));
   result.Set("maxRecvWr", Napi::Number::New(env, attributes.cap.max_recv_wr));
   result.Set("maxSendSge", Napi::Number::New(env, attributes.cap.max_send_sge));
   result.Set("maxRecvSge", Napi::Number::New(env, attributes.cap.max_recv_sge));
   result.Set("maxInline", Napi::Number::New(env, attributes.cap.max_inline_data));
-  result.Set("handle", environment.open(std::move(pair)));
   return result;
 }
 
 // modifyQueuePair(pair, attributes): ibv_modify_qp(3). An attribute that is there is set, and its mask bit with it.
 void modifyQueuePair(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  QueuePair& pair = pairOf(info);
   Napi::Object attributes = argument::object(env, info[1], "attributes");
   ibv_qp_attr attr{};
   int mask = 0;
@@ -196,6 +198,7 @@ void modifyQueuePair(const Napi::CallbackInfo& info) {
     attr.ah_attr = addressVector(env, attributes.Get("addressVector"), "addressVector");
     mask |= IBV_QP_AV;
   }
+  QueuePair& pair = pairOf(info);  // only now: a getter among the attributes may have closed it
   const int error = ibv_modify_qp(pair.ibv, &attr, mask);
   if (error) throwErrno(env, error, "ibv_modify_qp");
   if (mask & IBV_QP_STATE && attr.qp_state == IBV_QPS_RESET) pair.afterReset();

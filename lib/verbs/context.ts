@@ -140,12 +140,11 @@ export class Context extends NativeHandle {
    * @param entries places; the device may give more
    */
   createCompletionQueue(entries: number, options?: CompletionQueueOptions): CompletionQueue {
-    integer('entries', entries, 1, 0x7fffffff)
+    this.assertOpen()
+    integer('entries', entries, 1, this.limits.maxCqe)
     const { batch = 64 } = optionsOf('options', options)
     integer('options.batch', batch, 1, 1 << 20)
-    this.assertOpen()
-    const queue = CompletionQueue.create(this, this.#handle, entries, batch)
-    return queue
+    return CompletionQueue.create(this, this.#handle, entries, batch)
   }
 
   /**

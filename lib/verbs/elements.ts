@@ -2,7 +2,7 @@ import { integer, typeError } from '../argument.js'
 import { idOf } from '../handle.js'
 import { MemoryRegion } from './memory-region.js'
 import { elementWords } from './records.js'
-import { checkStretch, writeElement } from './request-ring.js'
+import { checkStretch, rest, writeElement } from './request-ring.js'
 
 /** A stretch of a memory region: one element of a scatter/gather list. */
 export interface ScatterElement {
@@ -51,7 +51,7 @@ export class Elements {
         throw typeError(`${name}.elements[${i}]`, 'an object', element)
       const region = regionOf(`${name}.elements[${i}].memory`, element.memory, domain)
       const offset = element.offset ?? 0
-      const length = element.length ?? element.memory.length - offset
+      const length = element.length ?? rest(element.memory.length, offset)
       checkStretch(offset, length, element.memory.length)
       writeElement(this.fixed, i * elementWords, region, offset, length)
     })

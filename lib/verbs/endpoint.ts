@@ -1,5 +1,6 @@
-import { integer, oneOf, string, typeError, uint32 } from '../argument.js'
-import type { QueuePairType } from './constants.js'
+import { integer, oneOf, rangeError, typeError, uint32 } from '../argument.js'
+import { checkGid } from './address-handle.js'
+import { mtuCodes, type QueuePairType } from './constants.js'
 
 /**
  * One end of a connection: what the other side must know to talk to it. Plain JSON: send it over whatever is at
@@ -28,9 +29,11 @@ export function checkEndpoint(name: string, value: unknown, type: QueuePairType)
   oneOf(`${name}.type`, endpoint.type, [type])
   integer(`${name}.queuePairNumber`, endpoint.queuePairNumber, 0, 0xffffff)
   integer(`${name}.packetSequenceNumber`, endpoint.packetSequenceNumber, 0, 0xffffff)
-  string(`${name}.gid`, endpoint.gid)
+  checkGid(`${name}.gid`, endpoint.gid)
   integer(`${name}.lid`, endpoint.lid, 0, 0xffff)
-  integer(`${name}.mtu`, endpoint.mtu, 256, 4096)
+  if (!mtuCodes.has(integer(`${name}.mtu`, endpoint.mtu))) {
+    throw rangeError(`${name}.mtu`, `one of ${[...mtuCodes.keys()].join(', ')}`, endpoint.mtu)
+  }
   if (endpoint.queueKey !== undefined) uint32(`${name}.queueKey`, endpoint.queueKey)
   return endpoint
 }

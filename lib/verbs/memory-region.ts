@@ -1,4 +1,4 @@
-import { typeError } from '../argument.js'
+import { rangeError, typeError } from '../argument.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import type { Arena } from '../ring/arena.js'
@@ -54,6 +54,11 @@ export class MemoryRegion extends NativeHandle {
   ): MemoryRegion {
     const names = access ?? defaultAccess(domain)
     const flags = accessFlags('options.access', names)
+    // ibv_reg_mr(3) asks for it, and the kernel says EINVAL only.
+    const writers = AccessFlag.REMOTE_WRITE | AccessFlag.REMOTE_ATOMIC
+    if (flags & writers && !(flags & AccessFlag.LOCAL_WRITE)) {
+      throw rangeError('options.access', 'with LOCAL_WRITE where a peer may write', names)
+    }
     return new MemoryRegion(
       domain,
       arena,

@@ -8,7 +8,14 @@ import { AddressHandle } from './address-handle.js'
 import { Elements, type RequestMemory } from './elements.js'
 import type { RemoteMemory } from './memory-region.js'
 import { Receive, Send, SendFlag, WorkRequestOpcode } from './records.js'
-import { checkCookie, checkStretch, copyElements, type RequestRing, writeElement } from './request-ring.js'
+import {
+  checkCookie,
+  checkStretch,
+  copyElements,
+  type RequestRing,
+  rest,
+  writeElement,
+} from './request-ring.js'
 
 /** Flags of a send request (ibv_send_flags, ibv_post_send(3)). */
 export interface SendFlags {
@@ -78,6 +85,7 @@ export class PreparedSend {
   #remoteQueuePair = 0
   #remoteQueueKey = 0
   readonly #datagram: boolean
+  readonly #domain: object
 
   /** @internal */
   constructor(posting: Posting, options: SendOptions) {
@@ -87,6 +95,7 @@ export class PreparedSend {
     this.#head = opcode | (sendFlags(options) << 8) | (this.#elements.count << 16)
     if (options.immediate !== undefined) this.immediate = options.immediate
     this.#datagram = posting.type === 'UD'
+    this.#domain = posting.domain
     if (this.#datagram) {
       this.to(
         options.addressHandle as AddressHandle,
@@ -107,9 +116,19 @@ export class PreparedSend {
   /** UD: where the next posts go. */
   to(addressHandle: AddressHandle, remoteQueuePair: number, remoteQueueKey: number): this {
     if (!this.#datagram) throw typeError('addressHandle', 'for UD queue pairs only', addressHandle)
-    this.#addressHandle = idOf('addressHandle', addressHandle, AddressHandle)
-    this.#remoteQueuePair = integer('remoteQueuePair', remoteQueuePair, 0, 0xffffff)
-    this.#remoteQueueKey = uint32('remoteQueueKey', remoteQueueKey)
+    const handle = idOf('addressHandle', addressHandle, AddressHandle)
+    if (addressHandle.domain !== this.#domain) {
+      throw typeError(
+        'addressHandle',
+        "an address handle of the queue pair's own protection domain",
+        addressHandle,
+      )
+    }
+    integer('remoteQueuePair', remoteQueuePair, 0, 0xffffff)
+    uint32('remoteQueueKey', remoteQueueKey)
+    this.#addressHandle = handle
+    this.#remoteQueuePair = remoteQueuePair
+    this.#remoteQueueKey = remoteQueueKey
     this.#destination = addressHandle
     return this
   }
@@ -127,7 +146,7 @@ export class PreparedSend {
    * @param length bytes; to the region's end by default
    * @returns 0, or −1 when the queue is full: poll, then try again
    */
-  post(cookie: number, offset = 0, length: number = this.#elements.size - offset): number {
+  post(cookie: number, offset = 0, length: number = rest(this.#elements.size, offset)): number {
     checkCookie(cookie)
     checkStretch(offset, length, this.#elements.size)
     const ring = this.#ring
@@ -239,7 +258,12 @@ export class PreparedTransfer {
    * @param remoteOffset bytes from the peer's region's first
    * @returns 0, or −1 when the queue is full: poll, then try again
    */
-  post(cookie: number, offset = 0, length: number = this.#elements.size - offset, remoteOffset = 0): number {
+  post(
+    cookie: number,
+    offset = 0,
+    length: number = rest(this.#elements.size, offset),
+    remoteOffset = 0,
+  ): number {
     checkCookie(cookie)
     checkStretch(offset, length, this.#elements.size)
     this.#remote.check(remoteOffset, length + this.#fixedLength)
@@ -302,6 +326,9 @@ export class PreparedAtomic {
     checkCookie(cookie)
     if (this.#elements.memory) checkStretch(offset, 8, this.#elements.size)
     this.#remote.check(remoteOffset, 8)
+    if ((this.#remote.low + remoteOffset) % 8 !== 0) {
+      throw rangeError('remoteOffset', 'such that the address of an atomic is a multiple of 8', remoteOffset)
+    }
     uint32('low', low)
     uint32('high', high)
     uint32('swapLow', swapLow)
@@ -343,7 +370,7 @@ export class PreparedReceive {
    * @param length bytes; to the region's end by default
    * @returns 0, or −1 when the queue is full
    */
-  post(cookie: number, offset = 0, length: number = this.#elements.size - offset): number {
+  post(cookie: number, offset = 0, length: number = rest(this.#elements.size, offset)): number {
     checkCookie(cookie)
     checkStretch(offset, length, this.#elements.size)
     const ring = this.#ring

@@ -51,21 +51,25 @@ export interface QueuePairAttributes {
 export type QueuePairQuery = Required<Omit<QueuePairAttributes, 'currentState'>> & QueuePairSizes
 
 /** Checks attributes and turns them into the binding's numbers. @internal */
-export function toNative(context: Context, attributes: QueuePairAttributes): NativeQueuePairAttributes {
+export function toNative(
+  context: Context,
+  attributes: QueuePairAttributes,
+  argument = 'attributes',
+): NativeQueuePairAttributes {
   if (typeof attributes !== 'object' || attributes === null) {
-    throw typeError('attributes', 'an object', attributes)
+    throw typeError(argument, 'an object', attributes)
   }
   const result: NativeQueuePairAttributes = {}
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined) continue
     if (!Object.hasOwn(checks, name))
-      throw typeError(`attributes.${name}`, 'left out: there is no such one', value)
+      throw typeError(`${argument}.${name}`, 'left out: there is no such one', value)
     const check = checks[name as keyof typeof checks] as (
       name: string,
       value: unknown,
       context: Context,
     ) => never
-    result[name as keyof NativeQueuePairAttributes] = check(`attributes.${name}`, value, context)
+    result[name as keyof NativeQueuePairAttributes] = check(`${argument}.${name}`, value, context)
   }
   return result
 }

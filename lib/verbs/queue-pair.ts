@@ -1,9 +1,10 @@
 import { randomInt } from 'node:crypto'
-import { integer, oneOf, options as optionsOf, typeError, uint32 } from '../argument.js'
+import { integer, oneOf, typeError, uint32 } from '../argument.js'
 import { type VerbsError, verbsError } from '../errors.js'
 import { idOf, NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import { CompletionQueue } from './completion-queue.js'
+import { type ConnectOptions, checkConnectOptions } from './connect-options.js'
 import {
   type Access,
   nameOf,
@@ -15,6 +16,7 @@ import {
 import type { RequestMemory } from './elements.js'
 import { checkEndpoint, type Endpoint } from './endpoint.js'
 import { bestGid, type GidEntry, gidKind } from './gid.js'
+import { orLargestInline } from './largest-inline.js'
 import type { QueuePairSizes } from './native.js'
 import {
   type AtomicOptions,
@@ -66,34 +68,6 @@ export interface QueuePairOptions {
   queueKey?: number
   /** First packet sequence number to send, 24 bits; random by default. */
   packetSequenceNumber?: number
-}
-
-/** Options of {@link QueuePair.connect}; every one has a default that works. */
-export interface ConnectOptions {
-  /** What the peer may do; by default REMOTE_WRITE, REMOTE_READ and, where the device has them, REMOTE_ATOMIC. */
-  access?: Access[]
-  /** Bytes; by default the smaller of the two ports' active MTUs. */
-  pathMtu?: number
-  /** Local ACK timeout, 4.096 µs × 2^timeout: 14 (67 ms) by default. */
-  timeout?: number
-  /** 6 by default, so that a peer that is gone is an error within seconds. (7 on rxe of Linux 6.1 may never end.) */
-  retryCount?: number
-  /** 6 by default; 7 is for ever. */
-  rnrRetry?: number
-  /** RNR NAK timer code: 12 (0.64 ms) by default. */
-  minRnrTimer?: number
-  /** Reads and atomics of ours under way; by default what the device can, at most 16. */
-  maxRdAtomic?: number
-  /** Reads and atomics of the peer's; by default what the device can, at most 16. */
-  maxDestRdAtomic?: number
-  pkeyIndex?: number
-  /** Service level, on Ethernet the 802.1p priority: 0 by default. */
-  serviceLevel?: number
-  /** IPv4 TOS or IPv6 traffic class: 0 by default. */
-  trafficClass?: number
-  flowLabel?: number
-  /** TTL: 64 by default. */
-  hopLimit?: number
 }
 
 const defaultQueueKey = 0x11111111
@@ -197,13 +171,15 @@ export class QueuePair extends NativeHandle {
       sizes.maxSendWr * sendWords(sizes.maxSendSge) +
       sizes.maxRecvWr * receiveWords(sizes.maxRecvSge)
     const block = new Uint32Array(new SharedArrayBuffer(words * 4))
-    const { handle, number, ...capabilities } = native.verbs.createQueuePair(
-      domainHandle,
-      sendQueue,
-      receiveQueue,
-      { type: QueuePairTypes[type], ...sizes },
-      block,
-    )
+    const make = (maxInline: number) =>
+      native.verbs.createQueuePair(
+        domainHandle,
+        sendQueue,
+        receiveQueue,
+        { type: QueuePairTypes[type], ...sizes, maxInline },
+        block,
+      )
+    const { handle, number, ...capabilities } = orLargestInline(sizes.maxInline, make)
     const endpoint: Endpoint = {
       type,
       queuePairNumber: number,
@@ -255,7 +231,7 @@ export class QueuePair extends NativeHandle {
     const wrong = diagnose(this.type, attributes.currentState ?? from, to, given as AttributeName[])
     if (wrong) throw verbsError('EINVAL', 'ibv_modify_qp', wrong)
     native.verbs.modifyQueuePair(this.#handle, wanted)
-    if (to === 'RESET') {
+    if (attributes.state === 'RESET') {
       this.#send.clear()
       this.#receive.clear()
     }
@@ -268,7 +244,7 @@ export class QueuePair extends NativeHandle {
    * @throws VerbsError EINVAL when it is connected already, or when the two GIDs cannot reach each other
    */
   connect(remote?: Endpoint, options?: ConnectOptions): void {
-    const settings = optionsOf('options', options)
+    const settings = checkConnectOptions(this.domain.context, options)
     const peer = this.type === 'UD' ? undefined : checkEndpoint('remote', remote, this.type)
     const from = this.state
     if (from !== 'RESET' && from !== 'INIT') {
@@ -325,7 +301,7 @@ export class QueuePair extends NativeHandle {
 
   /** RESET → INIT: from here on receives can be posted, so that they are there before the peer sends. */
   initialize(options?: Pick<ConnectOptions, 'access' | 'pkeyIndex'>): void {
-    const { pkeyIndex = 0, access } = optionsOf('options', options)
+    const { pkeyIndex = 0, access } = checkConnectOptions(this.domain.context, options)
     if (this.type === 'UD') {
       this.modify({ state: 'INIT', port: this.port, pkeyIndex, qkey: this.endpoint.queueKey })
       return
@@ -384,6 +360,7 @@ export class QueuePair extends NativeHandle {
   submit(): number {
     this.#error = null
     let accepted = 0
+    if (this.#receive.pending + this.#send.pending === 0) this.assertOpen() // else the binding asserts it
     if (this.#receive.pending > 0) {
       accepted += this.#flush(this.#receive, native.verbs.postReceive, 'ibv_post_recv')
     }

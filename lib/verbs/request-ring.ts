@@ -47,8 +47,9 @@ export class RequestRing {
 
 /** Throws for a cookie that is no u32. */
 export function checkCookie(cookie: number): void {
+  // The type first: a BigInt or a Symbol throws at the shift.
+  if (typeof cookie !== 'number') throw typeError('cookie', 'a number', cookie)
   if (cookie >>> 0 !== cookie) {
-    if (typeof cookie !== 'number') throw typeError('cookie', 'a number', cookie)
     throw rangeError('cookie', 'an integer from 0 to 4294967295', cookie)
   }
 }
@@ -62,6 +63,11 @@ export function checkStretch(offset: number, length: number, size: number): void
   }
   if (typeof offset !== 'number') throw typeError('offset', 'a number', offset)
   throw rangeError('offset', `an integer from 0 to ${size}`, offset)
+}
+
+/** What is left of `size` bytes after `offset`; 0 for an offset that {@link checkStretch} is going to refuse. */
+export function rest(size: number, offset: number): number {
+  return typeof offset === 'number' ? size - offset : 0
 }
 
 /** Writes a scatter/gather element. */

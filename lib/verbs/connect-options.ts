@@ -1,0 +1,64 @@
+import { integer, options as optionsOf } from '../argument.js'
+import type { Access } from './constants.js'
+import type { Context } from './context.js'
+import { type QueuePairAttributes, toNative } from './queue-pair-attributes.js'
+
+/** Options of {@link QueuePair.connect}; every one has a default that works. */
+export interface ConnectOptions {
+  /** What the peer may do; by default REMOTE_WRITE, REMOTE_READ and, where the device has them, REMOTE_ATOMIC. */
+  access?: Access[]
+  /** Bytes; by default the smaller of the two ports' active MTUs. */
+  pathMtu?: number
+  /** Local ACK timeout, 4.096 µs × 2^timeout: 14 (67 ms) by default. */
+  timeout?: number
+  /** 6 by default, so that a peer that is gone is an error within seconds. (7 on rxe of Linux 6.1 may never end.) */
+  retryCount?: number
+  /** 6 by default; 7 is for ever. */
+  rnrRetry?: number
+  /** RNR NAK timer code: 12 (0.64 ms) by default. */
+  minRnrTimer?: number
+  /** Reads and atomics of ours under way; by default what the device can, at most 16. */
+  maxRdAtomic?: number
+  /** Reads and atomics of the peer's; by default what the device can, at most 16. */
+  maxDestRdAtomic?: number
+  pkeyIndex?: number
+  /** Service level, on Ethernet the 802.1p priority: 0 by default. */
+  serviceLevel?: number
+  /** IPv4 TOS or IPv6 traffic class: 0 by default. */
+  trafficClass?: number
+  flowLabel?: number
+  /** TTL: 64 by default. */
+  hopLimit?: number
+}
+
+/** Attributes of the queue pair among the options, and the highest values of those of the address vector. */
+const ofPair = [
+  'access',
+  'pathMtu',
+  'timeout',
+  'retryCount',
+  'rnrRetry',
+  'minRnrTimer',
+  'maxRdAtomic',
+  'maxDestRdAtomic',
+  'pkeyIndex',
+] as const satisfies (keyof ConnectOptions & keyof QueuePairAttributes)[]
+const ofVector = { serviceLevel: 15, trafficClass: 255, flowLabel: 0xfffff, hopLimit: 255 } as const
+
+/**
+ * Checks the options before anything is changed, so that a wrong one is named as the caller wrote it and leaves the
+ * queue pair in the state it was in.
+ *
+ * @internal
+ */
+export function checkConnectOptions(context: Context, options: ConnectOptions | undefined): ConnectOptions {
+  const settings = optionsOf('options', options)
+  const attributes: Record<string, unknown> = {}
+  for (const name of ofPair) attributes[name] = settings[name]
+  toNative(context, attributes, 'options')
+  for (const [name, high] of Object.entries(ofVector)) {
+    const value = settings[name as keyof typeof ofVector]
+    if (value !== undefined) integer(`options.${name}`, value, 0, high)
+  }
+  return settings
+}
