@@ -28,20 +28,33 @@ export interface Native {
   ethernet: EthernetNative
 }
 
+const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
+
+/** node-gyp-build looks into build/Release, then into prebuilds/, of the package or of what IBVERBS_PREBUILD names. */
 function load(): Native {
   const require = createRequire(import.meta.url)
-  const root = fileURLToPath(new URL('..', import.meta.url))
+  const locator = require('node-gyp-build') as { resolve(folder: string): string }
+  let file: string
   try {
-    return require('node-gyp-build')(root) as Native
+    file = locator.resolve(root)
   } catch (cause) {
-    const libc = process.report?.getReport !== undefined && isMusl() ? 'musl' : 'glibc'
-    throw new Error(
-      `ibverbs: no addon for ${process.platform}-${process.arch} (${libc}) in ${root}. ` +
-        `Build it there with: npm install --ignore-scripts && npm run build:native ` +
-        `(needs g++, make, cmake and the Debian packages libibverbs-dev librdmacm-dev libuv1-dev)`,
-      { cause },
-    )
+    const machine = `${process.platform}-${process.arch} (${isMusl() ? 'musl' : 'glibc'})`
+    throw new Error(`ibverbs: no addon for ${machine} in ${root}. ${howToBuild()}`, { cause })
   }
+  try {
+    return require(file) as Native
+  } catch (cause) {
+    throw new Error(`ibverbs: ${(cause as Error).message}. ${howToBuild()}`, { cause })
+  }
+}
+
+/** One command for a checkout and for an installed package, which has no devDependencies. */
+export function howToBuild(): string {
+  if (process.platform !== 'linux') return 'It runs on Linux only'
+  return (
+    `Build it with: npx --yes --package cmake-js@8 --package node-addon-api@8 cmake-js compile --directory '${root}' ` +
+    `(needs g++, make, cmake and headers; on Debian: apt-get install g++ make cmake libibverbs-dev librdmacm-dev libuv1-dev)`
+  )
 }
 
 function isMusl(): boolean {

@@ -2,13 +2,13 @@
  * The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer.
  * binding/verbs/records.h says the same in C++, field by field; the version changes with any change there.
  */
-import { native } from '../native.js'
+import { howToBuild, native } from '../native.js'
 
 const version = 1
 if (native.verbs.recordVersion !== version) {
   throw new Error(
-    `ibverbs: the addon speaks version ${native.verbs.recordVersion} of the records and this library version ${version}: ` +
-      'build the addon again with npm run build:native',
+    `ibverbs: the addon speaks version ${native.verbs.recordVersion} of the records and this library version ${version}. ` +
+      howToBuild(),
   )
 }
 
