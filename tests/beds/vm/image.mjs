@@ -48,14 +48,14 @@ const wanted = [
 ]
 
 /** Paths of a kernel and an initramfs that are ready to boot; builds what is missing. */
-export async function image({ log = () => {} } = {}) {
+export async function image({ log = () => {}, signal } = {}) {
   if (process.arch !== 'x64') {
     throw new Error(
       `the VM bed runs on x64 (the guest uses this machine's own Node); this is ${process.arch}`,
     )
   }
   await mkdir(cache, { recursive: true })
-  const kernel = (await cachedKernel()) ?? (await buildKernel(log))
+  const kernel = (await cachedKernel()) ?? (await buildKernel(log, signal))
   return { kernel: join(kernel, 'vmlinux'), initramfs: await initramfs(kernel, log) }
 }
 
@@ -73,14 +73,14 @@ async function cachedKernel() {
   return found.length > 0 ? join(cache, found.at(-1)) : undefined
 }
 
-async function buildKernel(log) {
-  const work = await mkdtemp(join(cache, 'building-'))
+async function buildKernel(log, signal) {
+  const work = await mkdtemp(join(cache, `building-${process.pid}-`))
   try {
     const packages = await kernelPackages()
     log(`VM kernel: downloading ${packages.join(' ')} (unpacked in ${cache}, not installed)`)
-    await tool('apt-get', ['download', ...packages], { cwd: work })
+    await tool('apt-get', ['download', ...packages], { cwd: work, signal })
     for (const file of (await readdir(work)).filter((name) => name.endsWith('.deb'))) {
-      await tool('dpkg', ['-x', file, 'root'], { cwd: work })
+      await tool('dpkg', ['-x', file, 'root'], { cwd: work, signal })
     }
     const root = join(work, 'root')
     const boot = (await readdir(join(root, 'boot'))).find((name) => name.startsWith('vmlinuz-'))
@@ -213,13 +213,18 @@ async function initramfs(kernel, log) {
   return target
 }
 
-/** What earlier versions of this folder made; an hour's grace for a VM that is just starting on it. */
+/**
+ * What builders left that were killed, and what earlier versions of this folder made
+ * (an hour's grace: a VM may just be starting on it).
+ */
 async function removeOld(current) {
   for (const name of await readdir(cache)) {
     const path = join(cache, name)
     if (current.includes(path)) continue
-    const age = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now())
-    if (age > 3_600_000) await rm(path, { recursive: true, force: true })
+    const builder = /^building-(\d+)-/.exec(name)?.[1]
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }))
+    const old = /^(initramfs|kernel)-/.test(name) && Date.now() - mtimeMs > 3_600_000
+    if (old || (builder && !existsSync(`/proc/${builder}`))) await rm(path, { recursive: true, force: true })
   }
 }
 
@@ -247,6 +252,7 @@ async function tool(command, args, options) {
   try {
     return await run(command, args, { maxBuffer: 1 << 30, ...options })
   } catch (error) {
+    if (error.name === 'AbortError') throw error
     if (error.code === 'ENOENT')
       throw new Error(`${command} not found: install the package ${packageOf[command]}`)
     throw new Error(`${command} ${args.join(' ')} failed:\n${String(error.stderr || error.message).trim()}`)

@@ -63,7 +63,7 @@ export async function runInVm(argv, options = {}) {
   const started = Date.now()
   const setpriv = find('setpriv', 'util-linux')
   const qemu = find('qemu-system-x86_64', 'qemu-system-x86')
-  const files = await image({ log })
+  const files = await image({ log, signal })
 
   sweep()
   const vm = { job: await mkdtemp(join(spaceless(tmpdir()), `ibverbs-vm-${process.pid}-`)), child: undefined }
