@@ -65,7 +65,7 @@ export function completeVector(
   vector: AddressVector,
   name: string,
 ): NativeAddressVector & AddressVector {
-  const port = integer(`${name}.port`, vector.port ?? 1, 1, 255)
+  const port = integer(`${name}.port`, vector.port ?? 1, 1, context.portCount)
   const complete: NativeAddressVector = {
     port,
     serviceLevel: integer(`${name}.serviceLevel`, vector.serviceLevel ?? 0, 0, 15),

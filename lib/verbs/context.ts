@@ -94,8 +94,8 @@ export class Context extends NativeHandle {
    * @param port from 1
    */
   queryPort(port = 1): PortAttributes {
-    integer('port', port, 1, 255)
     this.assertOpen()
+    integer('port', port, 1, this.portCount)
     const attributes = native.verbs.queryPort(this.#handle, port)
     return {
       ...attributes,
@@ -113,9 +113,9 @@ export class Context extends NativeHandle {
    * @returns the partition key, in host order
    */
   queryPkey(port: number, index: number): number {
-    integer('port', port, 1, 255)
-    integer('index', index, 0, 0xffff)
     this.assertOpen()
+    integer('port', port, 1, this.portCount)
+    integer('index', index, 0, 0xffff)
     return native.verbs.queryPkey(this.#handle, port, index)
   }
 

@@ -1,4 +1,4 @@
-import { boolean, integer, typeError } from '../argument.js'
+import { boolean, integer, rangeError, typeError } from '../argument.js'
 import { NativeHandle } from '../handle.js'
 import { Kind } from '../native.js'
 import { Arena } from '../ring/arena.js'
@@ -44,7 +44,9 @@ export class ProtectionDomain extends NativeHandle {
     options?: RegisterOptions,
   ): MemoryRegion {
     this.assertOpen()
-    return MemoryRegion.register(this, this.#handle, arenaOf(memory, options), options?.access)
+    const arena = arenaOf(memory, options)
+    if (arena.byteLength === 0) throw rangeError('memory', 'at least one byte', memory)
+    return MemoryRegion.register(this, this.#handle, arena, options?.access)
   }
 
   /** Creates a queue pair (ibv_create_qp(3)): see {@link QueuePairOptions}. */

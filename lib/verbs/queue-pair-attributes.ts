@@ -83,7 +83,7 @@ const checks = {
   currentState: state,
   access: (name: string, value: unknown) => accessFlags(name, value as Access[]),
   pkeyIndex: upTo(0xffff),
-  port: (name: string, value: unknown) => integer(name, value, 1, 255),
+  port: (name: string, value: unknown, context: Context) => integer(name, value, 1, context.portCount),
   qkey: uint32,
   addressVector(name: string, value: unknown, context: Context) {
     if (typeof value !== 'object' || value === null) throw typeError(name, 'an address vector', value)

@@ -228,7 +228,12 @@ export class QueuePair extends NativeHandle {
     const from = this.state
     const to = attributes.state ?? from
     const given = (Object.keys(wanted) as (keyof QueuePairAttributes)[]).filter((name) => name !== 'state')
-    const wrong = diagnose(this.type, attributes.currentState ?? from, to, given as AttributeName[])
+    // Some kernels believe currentState (rxe of Linux 6.1 goes from INIT to RTS with it, and no peer set).
+    const { currentState = from } = attributes
+    const wrong =
+      currentState === from
+        ? diagnose(this.type, from, to, given as AttributeName[])
+        : `the queue pair is in ${from}, not in ${currentState} as currentState says`
     if (wrong) throw verbsError('EINVAL', 'ibv_modify_qp', wrong)
     native.verbs.modifyQueuePair(this.#handle, wanted)
     if (attributes.state === 'RESET') {
