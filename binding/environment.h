@@ -37,7 +37,11 @@ class Environment {
   template <typename T>
   T& handle(Napi::Value value, const char* what) {
     if (!value.IsNumber()) throwArgumentType(env_, what, "a handle");
-    Handle* found = handles.find(value.As<Napi::Number>().Uint32Value(), T::kKind);
+    return handle<T>(value.As<Napi::Number>().Uint32Value(), what);
+  }
+  template <typename T>
+  T& handle(uint32_t id, const char* what) {
+    Handle* found = handles.find(id, T::kKind);
     if (!found) throwClosed(env_, what);
     return *static_cast<T*>(found);
   }

@@ -6,6 +6,7 @@
 
 #include "argument.h"
 #include "clock.h"
+#include "hot_call.h"
 #include "verbs/queue_pair.h"
 #include "verbs/records.h"
 #include "verbs/verbs.h"
@@ -164,24 +165,30 @@ Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
   return result;
 }
 
-Napi::Value count(const Napi::CallbackInfo& info, int32_t result) {
-  if (result < 0) throwErrno(info.Env(), -result, "ibv_poll_cq");
-  return Napi::Number::New(info.Env(), result);
+CompletionQueue& queueOf(Environment& environment, uint32_t id) {
+  return environment.handle<CompletionQueue>(id, "completion queue");
+}
+
+int32_t checked(Environment& environment, int32_t count) {
+  if (count < 0) throwErrno(environment.env(), -count, "ibv_poll_cq");
+  return count;
 }
 
 // poll(queue): ibv_poll_cq(3)
-Napi::Value poll(const Napi::CallbackInfo& info) { return count(info, queueOf(info).poll()); }
-
-// pollFor(queue, microseconds)
-Napi::Value pollFor(const Napi::CallbackInfo& info) {
-  CompletionQueue& queue = queueOf(info);
-  return count(info, queue.pollFor(1000ull * argument::uint32(info, 1, "microseconds")));
+int32_t poll(Environment& environment, const uint32_t* numbers) {
+  return checked(environment, queueOf(environment, numbers[0]).poll());
 }
 
-// arm(queue): ibv_req_notify_cq(3)
-void arm(const Napi::CallbackInfo& info) {
-  const int error = queueOf(info).arm();
-  if (error) throwErrno(info.Env(), error, "ibv_req_notify_cq");
+// pollFor(queue, microseconds)
+int32_t pollFor(Environment& environment, const uint32_t* numbers) {
+  return checked(environment, queueOf(environment, numbers[0]).pollFor(1000ull * numbers[1]));
+}
+
+// arm(queue): ibv_req_notify_cq(3). 0
+int32_t arm(Environment& environment, const uint32_t* numbers) {
+  const int error = queueOf(environment, numbers[0]).arm();
+  if (error) throwErrno(environment.env(), error, "ibv_req_notify_cq");
+  return 0;
 }
 
 // freeCredits(queue): places that no queue pair has taken
@@ -193,9 +200,9 @@ Napi::Value freeCredits(const Napi::CallbackInfo& info) {
 
 void initializeCompletionQueue(Napi::Env env, Napi::Object exports) {
   exports.Set("createCompletionQueue", Napi::Function::New(env, createCompletionQueue, "createCompletionQueue"));
-  exports.Set("poll", Napi::Function::New(env, poll, "poll"));
-  exports.Set("pollFor", Napi::Function::New(env, pollFor, "pollFor"));
-  exports.Set("arm", Napi::Function::New(env, arm, "arm"));
+  hot_call::define<1, poll>(env, exports, "poll");
+  hot_call::define<2, pollFor>(env, exports, "pollFor");
+  hot_call::define<1, arm>(env, exports, "arm");
   exports.Set("freeCredits", Napi::Function::New(env, freeCredits, "freeCredits"));
 }
 

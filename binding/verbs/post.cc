@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "argument.h"
+#include "hot_call.h"
 #include "verbs/address_handle.h"
 #include "verbs/memory_region.h"
 #include "verbs/queue_pair.h"
@@ -210,21 +210,21 @@ uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
 namespace {
 
 // postSend(pair, first, count), postReceive(pair, first, count): how many the device took
-Napi::Value post(const Napi::CallbackInfo& info, uint32_t (QueuePair::*post)(uint32_t, uint32_t)) {
-  QueuePair& pair = Environment::of(info.Env()).handle<QueuePair>(info, 0, "queue pair");
-  const uint32_t first = argument::uint32(info, 1, "first");
-  const uint32_t count = argument::uint32(info, 2, "count");
-  return Napi::Number::New(info.Env(), (pair.*post)(first & (WorkQueue::kMaxCapacity * 2 - 1), count));
+int32_t postSend(Environment& environment, const uint32_t* numbers) {
+  QueuePair& pair = environment.handle<QueuePair>(numbers[0], "queue pair");
+  return static_cast<int32_t>(pair.postSend(numbers[1] % WorkQueue::kMaxCapacity, numbers[2]));
 }
 
-Napi::Value postSend(const Napi::CallbackInfo& info) { return post(info, &QueuePair::postSend); }
-Napi::Value postReceive(const Napi::CallbackInfo& info) { return post(info, &QueuePair::postReceive); }
+int32_t postReceive(Environment& environment, const uint32_t* numbers) {
+  QueuePair& pair = environment.handle<QueuePair>(numbers[0], "queue pair");
+  return static_cast<int32_t>(pair.postReceive(numbers[1] % WorkQueue::kMaxCapacity, numbers[2]));
+}
 
 }  // namespace
 
 void initializePost(Napi::Env env, Napi::Object exports) {
-  exports.Set("postSend", Napi::Function::New(env, postSend, "postSend"));
-  exports.Set("postReceive", Napi::Function::New(env, postReceive, "postReceive"));
+  hot_call::define<3, postSend>(env, exports, "postSend");
+  hot_call::define<3, postReceive>(env, exports, "postReceive");
 }
 
 }  // namespace verbs
