@@ -1,0 +1,59 @@
+/** package.json and what stands beside it. */
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { manifest, project } from './tarball.js'
+
+describe('package.json', async () => {
+  const { files, exports, scripts, dependencies, bin } = await manifest()
+
+  test('names files that are there, but for what is built', () => {
+    const written = files.filter((name) => !name.startsWith('!') && name !== 'dist' && name !== 'prebuilds')
+    expect(written).toContain('README.md')
+    for (const name of written) expect(existsSync(join(project, name)), name).toBe(true)
+  })
+
+  test('every entry point has a source, and its types come first', () => {
+    for (const [name, entry] of Object.entries(exports)) {
+      if (typeof entry === 'string') continue
+      expect(Object.keys(entry), name).toEqual(['types', 'default'])
+      expect(entry.types.replace(/\.d\.ts$/, '')).toBe(entry.default.replace(/\.js$/, ''))
+      const source = entry.default.replace('./dist/', 'lib/').replace(/\.js$/, '.ts')
+      expect(existsSync(join(project, source)), source).toBe(true)
+    }
+  })
+
+  test('the command starts with a shebang', async () => {
+    const source = bin.ibverbs.replace('dist/', 'lib/').replace(/\.js$/, '.ts')
+    expect(await readFile(join(project, source), 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/)
+  })
+
+  test('nothing runs when it is installed', () => {
+    const hooks = ['preinstall', 'install', 'postinstall', 'prepare', 'preprepare', 'postprepare']
+    expect(hooks.filter((name) => name in scripts)).toEqual([])
+    // npm runs node-gyp by itself where it sees this file.
+    expect(existsSync(join(project, 'binding.gyp'))).toBe(false)
+  })
+
+  test('one dependency', () => {
+    expect(Object.keys(dependencies)).toEqual(['node-gyp-build'])
+  })
+})
+
+test('the lockfile names no registry, and .npmrc keeps it so', async () => {
+  const lockfile = JSON.parse(await readFile(join(project, 'package-lock.json'), 'utf8'))
+  const packages = Object.entries<{ resolved?: string; hasInstallScript?: boolean }>(lockfile.packages)
+  expect(packages.length).toBeGreaterThan(100)
+  expect(packages.filter(([, entry]) => entry.resolved !== undefined)).toEqual([])
+  expect(await readFile(join(project, '.npmrc'), 'utf8')).toContain('omit-lockfile-registry-resolved=true\n')
+})
+
+test('every folder of the native sources is of the same name in lib/', async () => {
+  const folders = async (name: string) =>
+    (await readdir(join(project, name), { withFileTypes: true }))
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name)
+  const library = await folders('lib')
+  for (const name of await folders('binding')) if (name !== 'tools') expect(library).toContain(name)
+})

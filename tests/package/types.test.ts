@@ -1,0 +1,136 @@
+/** The declarations compile for those who use the package, whatever module resolution they have. */
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { project, run, Sandbox } from './tarball.js'
+
+let sandbox: Sandbox
+let tarball: string
+let consumer: string
+
+const tool = (path: string) => [process.execPath, join(project, 'node_modules', path)]
+
+beforeAll(async () => {
+  sandbox = await Sandbox.create()
+  tarball = await sandbox.pack({ prebuild: false })
+  consumer = await sandbox.install(tarball)
+  await mkdir(join(consumer, 'node_modules/@types'))
+  await symlink(join(project, 'node_modules/@types/node'), join(consumer, 'node_modules/@types/node'))
+}, 600_000)
+
+afterAll(() => sandbox?.remove())
+
+/** A program whose wrong lines are marked: it compiles only if these are refused, so nothing has become `any`. */
+const program = `
+import { Arena, type Context, type Endpoint, listDevices, open, type QueuePair, VerbsError } from 'ibverbs'
+import { formatMac, PacketQueue } from 'ibverbs/ethernet'
+
+export async function ping(context: Context, remote: Endpoint): Promise<number> {
+  const domain = context.allocateProtectionDomain()
+  const memory = domain.registerMemory(Arena.allocate(4096))
+  const cq = context.createCompletionQueue(16)
+  const pair: QueuePair = domain.createQueuePair({ type: 'RC', cq })
+  pair.connect(remote)
+  const send = pair.prepareSend({ memory })
+  const refused: number = send.post(7, 0, 64)
+  // @ts-expect-error a cookie is a number
+  send.post('7', 0, 64)
+  // @ts-expect-error no such type of queue pair
+  domain.createQueuePair({ type: 'RX', cq })
+  const bytes: Uint8Array = memory.bytes
+  return refused + pair.submit() + bytes.length + (await cq.wait())
+}
+
+export function frames(name: string): string {
+  const queue: PacketQueue = PacketQueue.open(name)
+  try {
+    const count: number = queue.receive()
+    return formatMac(queue.memory.subarray(0, 6)) + count
+  } catch (error) {
+    if (error instanceof VerbsError) return error.syscall
+    throw error
+  } finally {
+    queue.close()
+  }
+}
+
+// @ts-expect-error a name is a string
+open(5)
+// @ts-expect-error not exported
+import('ibverbs/dist/native.js')
+export const names: string[] = listDevices().map((device) => device.name)
+`
+
+async function compile(name: string, files: Record<string, string>, compilerOptions: object) {
+  const folder = join(consumer, name)
+  await mkdir(folder)
+  for (const [file, text] of Object.entries(files)) await writeFile(join(folder, file), text)
+  const options = { strict: true, skipLibCheck: false, noEmit: true, types: ['node'], ...compilerOptions }
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, include: ['*'] }))
+  return run([...tool('typescript/bin/tsc'), '-p', folder], { cwd: folder })
+}
+
+const clean = { code: 0, stdout: '', stderr: '' }
+
+describe('declarations, with skipLibCheck off', () => {
+  test.each([
+    ['nodenext', { module: 'nodenext', moduleResolution: 'nodenext', target: 'es2022' }],
+    ['node16', { module: 'node16', moduleResolution: 'node16', target: 'es2022' }],
+    ['bundler', { module: 'esnext', moduleResolution: 'bundler', target: 'es2022' }],
+  ])('%s', async (name, options) => {
+    expect(await compile(name, { 'program.mts': program }, options)).toEqual(clean)
+  })
+
+  test('using, where the library of types knows it', async () => {
+    const text = `import { open } from 'ibverbs'
+export function count() { using context = open(); return context.portCount }
+export async function later() { await using context = open(); return context.name }\n`
+    const options = { module: 'nodenext', target: 'esnext', lib: ['esnext'] }
+    expect(await compile('using', { 'program.mts': text }, options)).toEqual(clean)
+  })
+
+  test('require() from CommonJS', async () => {
+    const text = `import ibverbs = require('ibverbs')
+export const devices: readonly ibverbs.DeviceInfo[] = ibverbs.listDevices()
+// @ts-expect-error a name is a string
+ibverbs.open(5)\n`
+    expect(
+      await compile('commonjs', { 'program.cts': text }, { module: 'nodenext', target: 'es2022' }),
+    ).toEqual(clean)
+  })
+})
+
+test('publint has nothing to say', async () => {
+  const installed = join(consumer, 'node_modules/ibverbs')
+  const { code, stdout, stderr } = await run(
+    [...tool('publint/src/cli.js'), '--strict', '--pack', 'false', installed],
+    {
+      cwd: consumer,
+    },
+  )
+  expect({ code, stderr }, stdout).toEqual({ code: 0, stderr: '' })
+  expect(stdout).toContain('All good!')
+})
+
+test('arethetypeswrong finds every entry point right, for ES modules and bundlers', async () => {
+  // esm-only: require() of an ES module is what Node 20.19 and later do; the tool still calls it a problem.
+  const { code, stdout } = await run(
+    [...tool('@arethetypeswrong/cli/dist/index.js'), tarball, '--profile', 'esm-only', '--format', 'json'],
+    { cwd: consumer },
+  )
+  expect(code, stdout).toBe(0)
+  const { analysis } = JSON.parse(stdout)
+  const { exports } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8'))
+  const resolved = Object.entries<{ resolutions: Record<string, { resolution?: { fileName: string } }> }>(
+    analysis.entrypoints,
+  )
+  expect(resolved.map(([name]) => name).sort()).toEqual(Object.keys(exports).sort())
+  for (const [name, { resolutions }] of resolved) {
+    const target = typeof exports[name] === 'string' ? exports[name] : exports[name].types
+    for (const kind of ['node16-esm', 'bundler']) {
+      expect(resolutions[kind].resolution?.fileName, `${name} ${kind}`).toBe(
+        `/node_modules/ibverbs/${target.replace('./', '')}`,
+      )
+    }
+  }
+})
