@@ -23,11 +23,17 @@ void Environment::call(const Napi::FunctionReference& callback, std::initializer
   Napi::HandleScope scope(env_);
   std::vector<napi_value> arguments;
   for (const double number : numbers) arguments.push_back(Napi::Number::New(env_, number));
-  try {
-    callback.MakeCallback(env_.Global(), arguments);
-  } catch (const Napi::Error& error) {
-    napi_fatal_exception(env_, error.Value());
-  }
+  // Plain Node-API: in a worker that is being terminated node-addon-api would make an Error of the failure, which V8
+  // does not allow any more, and abort the process.
+  const napi_status status =
+      napi_make_callback(env_, nullptr, env_.Global(), callback.Value(), arguments.size(), arguments.data(), nullptr);
+  bool pending = false;
+  if (status == napi_ok || napi_is_exception_pending(env_, &pending) != napi_ok || !pending) return;
+  napi_value exception;
+  napi_valuetype type = napi_undefined;
+  if (napi_get_and_clear_last_exception(env_, &exception) != napi_ok) return;
+  // A termination has no value.
+  if (napi_typeof(env_, exception, &type) == napi_ok && type != napi_undefined) napi_fatal_exception(env_, exception);
 }
 
 void Environment::leave() {

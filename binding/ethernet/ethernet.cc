@@ -8,6 +8,7 @@
 #include "environment.h"
 #include "ethernet/interfaces.h"
 #include "ethernet/packet_socket.h"
+#include "hot_call.h"
 
 namespace ethernet {
 namespace {
@@ -24,13 +25,13 @@ Napi::Value open(const Napi::CallbackInfo& info) {
 }
 
 // receive(handle): how many records it put into the receive ring, or a negative errno
-Napi::Value receive(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), socketOf(info).receive());
+int32_t receive(Environment& environment, const uint32_t* numbers) {
+  return environment.handle<PacketSocket>(numbers[0], "packet queue").receive();
 }
 
 // transmit(handle): 0, or the negative errno that stopped it
-Napi::Value transmit(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), socketOf(info).transmit());
+int32_t transmit(Environment& environment, const uint32_t* numbers) {
+  return environment.handle<PacketSocket>(numbers[0], "packet queue").transmit();
 }
 
 // arm(handle, readable, writable, referenced)
@@ -81,8 +82,8 @@ Napi::Value bufferSizes(const Napi::CallbackInfo& info) {
 void initialize(Napi::Env env, Napi::Object exports) {
   Napi::Object ethernet = Napi::Object::New(env);
   ethernet.Set("open", Napi::Function::New<open>(env, "open"));
-  ethernet.Set("receive", Napi::Function::New<receive>(env, "receive"));
-  ethernet.Set("transmit", Napi::Function::New<transmit>(env, "transmit"));
+  hot_call::define<1, receive>(env, ethernet, "receive");
+  hot_call::define<1, transmit>(env, ethernet, "transmit");
   ethernet.Set("arm", Napi::Function::New<arm>(env, "arm"));
   ethernet.Set("disarm", Napi::Function::New<disarm>(env, "disarm"));
   ethernet.Set("membership", Napi::Function::New<membership>(env, "membership"));

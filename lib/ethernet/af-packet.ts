@@ -112,8 +112,8 @@ export class AfPacket implements Backend {
   }
 
   leaveGroup(group: Uint8Array): void {
+    if (!this.#groups.delete(formatMac(group))) return
     this.#membership(false, group)
-    this.#groups.delete(formatMac(group))
     this.#refilter()
   }
 

@@ -9,7 +9,7 @@ export interface NetworkInterface {
   readonly name: string
   /** Number of the interface in the kernel (if_nametoindex(3)). */
   readonly index: number
-  /** Hardware address as ip(8) prints it; empty for an interface that has none. */
+  /** Hardware address as ip(8) prints it; empty for an interface that is not Ethernet. */
   readonly mac: string
   /** The same, as bytes. */
   readonly macBytes: Uint8Array
@@ -31,7 +31,7 @@ const Flag = { up: 0x1, loopback: 0x8, running: 0x40 } as const
 /**
  * Every network interface of this network namespace, in the order of the kernel's list. Needs no privilege.
  *
- * @throws VerbsError of getifaddrs(3)
+ * @throws VerbsError of if_nameindex(3) or netdevice(7)
  */
 export function listInterfaces(): NetworkInterface[] {
   return native.ethernet.interfaces().map(describe)

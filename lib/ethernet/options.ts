@@ -123,7 +123,12 @@ function framesOf(device: NetworkInterface, options: PacketQueueOptions): FrameP
   if (frames === undefined) {
     const needed = device.mtu + overhead + (typeof headroom === 'number' ? headroom : 0)
     const roomy = Math.min(131072, Math.max(2048, 2 ** Math.ceil(Math.log2(needed))))
-    return new FramePool({ arena, frameCount, headroom, frameSize: options.frameSize ?? roomy })
+    return new FramePool({
+      arena,
+      frameCount,
+      headroom,
+      frameSize: options.frameSize === undefined ? roomy : options.frameSize,
+    })
   }
   instance('options.frames', frames, FramePool)
   for (const name of ['arena', 'frameSize', 'frameCount', 'headroom'] as const) {

@@ -57,7 +57,7 @@ export class PacketQueue {
   /**
    * Opens a queue on an interface, with the best backend that this interface has.
    *
-   * @throws VerbsError ENODEV (with a list of the interfaces there are), ENETDOWN, EOPNOTSUPP for what is not Ethernet,
+   * @throws VerbsError ENODEV (with a list of the interfaces there are), ENETDOWN, ENOTSUP for what is not Ethernet,
    *   EPERM without CAP_NET_RAW; TypeError, RangeError
    */
   static open(interfaceName: string, options?: PacketQueueOptions): PacketQueue {
@@ -330,11 +330,7 @@ export class PacketQueue {
     this.#backend.joinGroup(groupArgument('group', group))
   }
 
-  /**
-   * No longer receives frames to a group.
-   *
-   * @throws VerbsError EADDRNOTAVAIL if the queue is not in it
-   */
+  /** No longer receives frames to a group; nothing happens if the queue is not in it. */
   leaveMulticast(group: MacAddress): void {
     this.#open()
     this.#backend.leaveGroup(groupArgument('group', group))

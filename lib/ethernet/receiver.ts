@@ -82,8 +82,8 @@ export class Receiver {
   }
 
   slot(i: number): number {
-    if (i >= 0 && i < this.#count) return this.#slots[i] ?? integer('i', i)
     if (typeof i !== 'number') throw typeError('i', 'a number', i)
+    if (i >= 0 && i < this.#count) return this.#slots[i] ?? integer('i', i)
     throw rangeError('i', `an index into the ${this.#count} frames of the last receive()`, i)
   }
 

@@ -47,7 +47,7 @@ export class Transmitter {
     const { slots, records } = this.#table
     const index = slots.index(slot)
     const record = index * FrameRecord.words
-    const from = offset ?? records[record + FrameRecord.offset]
+    const from = offset === undefined ? records[record + FrameRecord.offset] : offset
     const start = index * this.#frameSize
     const end = start + this.#frameSize
     if (!Number.isInteger(from) || from < start || from > end - headerBytes) {

@@ -109,7 +109,7 @@ export class SlotPool {
         `slot ${slot} is stale: frame ${index} was released, forwarded or sent since it was handed out`,
       )
     }
-    const where = state % 2 === 0 ? 'is waiting to receive' : 'was sent and not yet accepted'
+    const where = state % 2 === 0 ? 'waits to receive' : 'was sent and not yet accepted'
     return staleSlotError(`slot ${slot} is the kernel's: frame ${index} ${where}`)
   }
 }

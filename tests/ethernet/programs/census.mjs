@@ -1,0 +1,35 @@
+// What a process holds: descriptors, threads, shared memory and open handles.
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { native } from '../../../dist/native.js'
+
+/** The event loop closes handles asynchronously, and V8 frees what it collected: a few turns of both. */
+export async function census() {
+  for (let i = 0; i < 10; i++) {
+    await new Promise((resolve) => setImmediate(resolve))
+    globalThis.gc?.()
+  }
+  const sockets = readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:')
+    } catch {
+      return false // the descriptor of this very readdir
+    }
+  })
+  return {
+    descriptors: readdirSync('/proc/self/fd').length,
+    sockets: sockets.length,
+    threads: readdirSync('/proc/self/task').length,
+    handles: native.handleCount(),
+    sharedMebibytes: Math.round(process.memoryUsage().arrayBuffers / 2 ** 20),
+  }
+}
+
+/** How many mappings there are, and how large they are altogether in MiB. */
+export function mappings() {
+  const lines = readFileSync('/proc/self/maps', 'latin1').trim().split('\n')
+  const bytes = lines.reduce((sum, line) => {
+    const [from, to] = line.split(' ')[0].split('-')
+    return sum + Number(BigInt(`0x${to}`) - BigInt(`0x${from}`))
+  }, 0)
+  return { count: lines.length, mebibytes: bytes / 2 ** 20 }
+}

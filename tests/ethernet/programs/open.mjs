@@ -1,0 +1,9 @@
+// Opens a queue and prints the error. Usage: open.mjs INTERFACE
+import { PacketQueue } from 'ibverbs/ethernet'
+
+try {
+  PacketQueue.open(process.argv[2]).close()
+  console.log('opened')
+} catch (error) {
+  console.log(error.code, error.syscall, error.message)
+}

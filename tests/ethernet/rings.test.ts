@@ -1,0 +1,192 @@
+/** JavaScript can write anything into the rings. It may lose its own frames by that; nothing else may happen. */
+import { FramePool, PacketQueue } from 'ibverbs/ethernet'
+import { describe, expect, test } from 'vitest'
+import { collect, frame, openWire, queueFrame, transmit } from './traffic.js'
+
+/** Where things are in a ring: lib/ring/ring.ts. */
+const producer = 0
+const consumer = 16
+const records = 32
+
+/** xorshift32: the same numbers in every run. */
+function random(seed: number): () => number {
+  let state = seed
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return state >>> 0
+  }
+}
+
+/** A number that looks like an index, an offset, a length, or nothing at all. */
+function plausible(next: () => number): number {
+  const kinds = [
+    next() % 8,
+    next() % 70,
+    (next() % 4200) * 2048,
+    next() % 3000,
+    2 ** 32 - 1 - (next() % 8),
+    next(),
+  ]
+  return kinds[next() % kinds.length]
+}
+
+test('memory that JavaScript sees can be neither detached nor transferred', () => {
+  using wire = openWire()
+  for (const view of [wire.a.memory, ...Object.values(wire.a.rings)]) {
+    expect(view.buffer).toBeInstanceOf(SharedArrayBuffer)
+    expect(() => structuredClone(view.buffer, { transfer: [view.buffer as never] })).toThrow()
+    expect('transfer' in view.buffer).toBe(false)
+  }
+})
+
+describe('a record that names no part of a frame', () => {
+  test.each([
+    ['beyond the arena', { address: 4096 * 2048 }],
+    ['at the end of the address space', { address: 2 ** 32 - 1 }],
+    ['above 4 GiB', { addressHigh: 1 }],
+    ['over the end of its frame', { length: 2049 }],
+    ['as long as can be', { length: 2 ** 32 - 1 }],
+    ['too short for a header', { length: 13 }],
+    ['empty', { length: 0 }],
+  ])(
+    'in the transmit ring: %s',
+    async (_, forged: { address?: number; addressHigh?: number; length?: number }) => {
+      using wire = openWire()
+      const { a, b } = wire
+      queueFrame(a, frame(b, a, 60, 1))
+      queueFrame(a, frame(b, a, 60, 2))
+      const ring = a.rings.transmit
+      if (forged.address !== undefined) ring[records] = forged.address
+      if (forged.addressHigh !== undefined) ring[records + 1] = forged.addressHigh
+      if (forged.length !== undefined) ring[records + 2] = forged.length
+      expect(a.submit()).toBe(0)
+      expect(a.error).toMatchObject({ code: 'EFAULT', message: expect.stringContaining('ring record') })
+      expect(a.submit()).toBe(1)
+      expect(a.error).toBe(null)
+      expect(await collect(b, 1)).toEqual([frame(b, a, 60, 2)])
+    },
+  )
+
+  test('in the fill ring', async () => {
+    using wire = openWire()
+    const { a, b } = wire
+    for (const address of [4096 * 2048, 2 ** 32 - 1]) {
+      const at = records + (b.rings.fill[consumer] % 64) * 2
+      b.rings.fill[at] = address
+      transmit(a, frame(b, a, 60, 3))
+      expect(() => b.receive()).toThrow(expect.objectContaining({ code: 'EFAULT', syscall: 'recvmmsg' }))
+      expect(await collect(b, 1)).toEqual([frame(b, a, 60, 3)])
+    }
+  })
+
+  test('in the receive ring', async () => {
+    using wire = openWire()
+    const { a, b } = wire
+    transmit(a, frame(b, a, 60, 1), frame(b, a, 60, 2))
+    expect(await b.wait()).toBe(2)
+    b.rings.receive[records] = 2 ** 32 - 1
+    expect(b.receive()).toBe(1)
+    expect(b.length(b.slot(0))).toBe(60)
+    expect(b.statistics().invalid).toBe(1)
+  })
+
+  test('in the receive ring: a frame that is the caller’s is not handed out again', async () => {
+    using wire = openWire()
+    const { a, b } = wire
+    const mine = b.claim()
+    transmit(a, frame(b, a, 60))
+    await b.wait()
+    b.rings.receive[records] = b.offset(mine)
+    expect(b.receive()).toBe(0)
+    b.release(mine)
+  })
+})
+
+describe('an index that cannot be true', () => {
+  test.each([producer, consumer])('word %i of the transmit and completion rings', async (word) => {
+    using wire = openWire()
+    const { a, b } = wire
+    a.rings.transmit[word] = 0x12345678
+    a.rings.completion[word] = 0x12345678
+    queueFrame(a, frame(b, a, 60, 1))
+    for (let i = 0; a.pending > 0 && i < 3; i++) a.submit()
+    expect(a.pending).toBe(0)
+    expect(await collect(b, 1)).toEqual([frame(b, a, 60, 1)])
+  })
+
+  test.each([producer, consumer])('word %i of the fill and receive rings', async (word) => {
+    using wire = openWire()
+    const { a, b } = wire
+    b.rings.fill[word] = 0x12345678
+    b.rings.receive[word] = 0x12345678
+    transmit(a, frame(b, a, 60, 1))
+    let n = 0
+    for (let i = 0; n === 0 && i < 3; i++) {
+      try {
+        n = b.receive()
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'ERANGE', message: expect.stringContaining("a ring's index") })
+      }
+    }
+    expect(n).toBe(1)
+  })
+})
+
+test('thousands of random words in the rings and frame records: errors, and nothing else', () => {
+  using wire = openWire()
+  const next = random(20260101)
+  const errors = new Set<string>()
+  for (let round = 0; round < 40; round++) {
+    const frames = new FramePool({ frameCount: 64 })
+    using a = PacketQueue.open(wire.veth.a, { frames, batch: 16, promiscuous: true })
+    using b = PacketQueue.open(wire.veth.b, { frameCount: 64, batch: 16, promiscuous: true })
+    for (let i = 0; i < 200; i++) {
+      for (const queue of [a, b]) {
+        const rings = Object.values(queue.rings)
+        for (let words = next() % 6; words > 0; words--) {
+          const ring = rings[next() % 4]
+          const index = [producer, consumer, records + (next() % (ring.length - records))][
+            next() % 8 === 0 ? next() % 2 : 2
+          ]
+          ring[index] = plausible(next)
+        }
+        try {
+          const slot = queue.claim()
+          if (slot >= 0) queue.send(slot, 14 + (next() % 1500))
+          queue.submit()
+          if (queue.error) errors.add(queue.error.code)
+          const n = queue.receive()
+          for (let k = 0; k < n; k++) {
+            const received = queue.slot(k)
+            if (next() % 2) queue.release(received)
+            else queue.forward(received)
+          }
+        } catch (error) {
+          errors.add((error as { code?: string }).code ?? String(error))
+        }
+      }
+    }
+  }
+  expect(
+    [...errors].sort().filter((code) => !['EFAULT', 'ERANGE', 'EMSGSIZE', 'ERR_OUT_OF_RANGE'].includes(code)),
+  ).toEqual([])
+  expect(errors).toContain('EFAULT')
+  expect(errors).toContain('ERANGE')
+  // And the interface is as good as before.
+  transmit(wire.a, frame(wire.b, wire.a, 60))
+  expect(wire.b.statistics().dropped).toBe(0)
+})
+
+test('a completion cannot free a frame that was not sent', () => {
+  using wire = openWire()
+  const { a, b } = wire
+  const mine = a.claim()
+  queueFrame(a, frame(b, a, 60))
+  a.rings.completion[producer] = 1
+  a.rings.completion[records] = a.offset(mine)
+  a.submit()
+  a.release(mine)
+  expect(() => a.release(mine)).toThrow(expect.objectContaining({ code: 'ERR_IBVERBS_STALE_SLOT' }))
+})

@@ -1,0 +1,88 @@
+/** Frames that say what they are: each byte follows from the frame's number, so that every one can be checked. */
+import { PacketQueue, type PacketQueueOptions } from 'ibverbs/ethernet'
+import { type VethPair, vethPair } from '../beds/veth.js'
+
+/** For local experiments (IEEE 802). */
+export const etherType = 0x88b5
+
+export interface Wire extends Disposable {
+  veth: VethPair
+  a: PacketQueue
+  b: PacketQueue
+}
+
+/** A veth pair with a queue on each end. */
+export function openWire(options: PacketQueueOptions & { mtu?: number } = {}): Wire {
+  const { mtu, ...queueOptions } = options
+  const veth = vethPair({ mtu })
+  const a = PacketQueue.open(veth.a, queueOptions)
+  const b = PacketQueue.open(veth.b, queueOptions)
+  const close = (): void => {
+    a.close()
+    b.close()
+    veth.remove()
+  }
+  return { veth, a, b, [Symbol.dispose]: close }
+}
+
+/** Frame `number`, `length` bytes long. */
+export function frame(
+  to: PacketQueue | Uint8Array,
+  from: PacketQueue,
+  length: number,
+  number = 0,
+): Uint8Array {
+  const bytes = new Uint8Array(length)
+  bytes.set(to instanceof Uint8Array ? to : to.interface.macBytes, 0)
+  bytes.set(from.interface.macBytes, 6)
+  bytes[12] = etherType >> 8
+  bytes[13] = etherType & 0xff
+  for (let i = 14; i < length; i++) bytes[i] = (number * 31 + i * 7 + (i >> 8)) & 0xff
+  return bytes
+}
+
+/** Puts a frame into the transmit ring. */
+export function queueFrame(queue: PacketQueue, bytes: Uint8Array): void {
+  const slot = queue.claim()
+  if (slot < 0) throw new Error('no frame to claim')
+  queue.memory.set(bytes, queue.offset(slot))
+  queue.send(slot, bytes.length)
+}
+
+/** Sends frames now. */
+export function transmit(queue: PacketQueue, ...frames: Uint8Array[]): void {
+  for (const bytes of frames) queueFrame(queue, bytes)
+  const accepted = queue.submit()
+  if (accepted !== frames.length)
+    throw queue.error ?? new Error(`${accepted} of ${frames.length} were accepted`)
+}
+
+/** Receives so many frames, copied, and releases their slots. */
+export async function collect(queue: PacketQueue, count: number): Promise<Uint8Array[]> {
+  const signal = AbortSignal.timeout(10_000)
+  const frames: Uint8Array[] = []
+  while (frames.length < count) {
+    await queue.wait({ signal })
+    const n = queue.receive()
+    for (let i = 0; i < n; i++) {
+      const slot = queue.slot(i)
+      frames.push(copy(queue, slot))
+      queue.release(slot)
+    }
+  }
+  return frames
+}
+
+/** A copy of a slot's frame. */
+export function copy(queue: PacketQueue, slot: number): Uint8Array {
+  const offset = queue.offset(slot)
+  return Uint8Array.from(queue.memory.subarray(offset, offset + queue.length(slot)))
+}
+
+/** Receives one frame, whose slot stays the caller's. */
+export async function receiveOne(queue: PacketQueue): Promise<number> {
+  const count = await queue.wait({ signal: AbortSignal.timeout(10_000) })
+  const n = queue.receive()
+  if (count !== 1 || n !== 1) throw new Error(`expected one frame: ${count} announced, ${n} received`)
+  return queue.slot(0)
+}
