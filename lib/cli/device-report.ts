@@ -1,5 +1,7 @@
 /** A device's attributes, as tables and as JSON. */
+import { readFileSync } from 'node:fs'
 import type { Context, DeviceAttributes, DeviceInfo, GidEntry, PortAttributes } from '../index.js'
+import { flagNames } from './device-flags.js'
 import type { Session } from './session.js'
 import { table } from './table.js'
 
@@ -11,6 +13,8 @@ export interface PortReport extends PortAttributes {
 }
 
 export interface DeviceReport extends DeviceInfo {
+  /** What the vendor calls the board; null where the driver does not tell. */
+  boardId: string | null
   attributes: DeviceAttributes
   ports: PortReport[]
 }
@@ -28,7 +32,15 @@ export function deviceReport(device: DeviceInfo, context: Context): DeviceReport
       gids: gids.filter((gid) => gid.port === port),
     }
   })
-  return { ...device, attributes, ports }
+  return { ...device, boardId: boardId(device.name), attributes, ports }
+}
+
+function boardId(device: string): string | null {
+  try {
+    return readFileSync(`/sys/class/infiniband/${device}/board_id`, 'latin1').trim()
+  } catch {
+    return null
+  }
 }
 
 // Codes of active_speed (a lane's Gbit/s) and active_width (lanes): ibv_query_port(3), IBA 14.2.5.6.
@@ -109,7 +121,7 @@ export function printDetails(report: DeviceReport, session: Session): void {
       table(Object.entries(values).map(([name, value]) => [`  ${snakeCase(name)}`, valueText(name, value)])),
     )
   }
-  section(`${report.name}: attributes`, attributes)
+  section(`${report.name}: attributes`, { boardId: report.boardId, ...attributes })
   section(`${report.name}: extended attributes`, extended)
   for (const { gids, ...port } of report.ports) section(`${report.name}: port ${port.port}`, port)
 }
@@ -122,8 +134,10 @@ function snakeCase(name: string): string {
 const bitSets = /(Flags|Flags2|FlagsEx|Caps|Cap|Qpts|Mask|Id|hwVer|rxHashFunction)$/
 
 function valueText(name: string, value: unknown): string {
-  if (typeof value === 'bigint') return /Guid$/.test(name) ? guidText(value) : `0x${value.toString(16)}`
-  if (typeof value === 'number' && bitSets.test(name)) return `0x${value.toString(16)}`
+  if (typeof value === 'bigint' && /Guid$/.test(name)) return guidText(value)
+  if (typeof value === 'bigint' || (typeof value === 'number' && bitSets.test(name))) {
+    return [`0x${value.toString(16)}`, ...flagNames(name, BigInt(value))].join(' ')
+  }
   return String(value ?? 'unknown')
 }
 

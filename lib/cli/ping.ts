@@ -126,6 +126,10 @@ async function exchangeAndRun(context: Context, chosen: PingSettings, session: S
       server.close()
     }
   }
+  const describe = (side: string, { lid, queuePairNumber, gid }: Destination) =>
+    session.note(`${side}: queue pair ${queuePairNumber}, ${gid === null ? `LID ${lid}` : `GID ${gid}`}`)
+  describe('local', end.destination)
+  describe('remote', remote)
   const result = await end.run()
   const { type, size, iterations, events } = chosen
   const common = { type, device: context.name, client, size, iterations, mtu: end.mtu, events }

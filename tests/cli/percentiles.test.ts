@@ -68,40 +68,55 @@ describe('histogram', () => {
     }
   })
 
-  test('has bins of 1, 2 or 5 times a power of ten, side by side', () => {
-    const all = bins(upTo(100))
-    const width = all[0].to - all[0].from
-    expect(width).toBe(10)
+  test('has bins of one width, 1, 2 or 5 times a power of ten, where the samples lie close together', () => {
+    const all = bins(upTo(100).map((value) => value + 100))
+    expect(all.map(({ from, to }) => [from, to])).toEqual(
+      Array.from({ length: 11 }, (_, i) => [100 + 10 * i, 110 + 10 * i])
+        .slice(0, 10)
+        .concat([[200, Infinity]]),
+    )
+  })
+
+  test('has bins that grow by 2, 2.5 and 2 in turn where they do not', () => {
+    const all = bins(Float64Array.from({ length: 100 }, (_, i) => 3 * 1.1 ** i))
+    expect(all.map(({ from }) => from)).toEqual([
+      2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000,
+    ])
     for (let i = 1; i < all.length; i++) expect(all[i].from).toBe(all[i - 1].to)
   })
 
   test('gives the tail beyond the 99th percentile one bin without an end', () => {
-    const sorted = Float64Array.from([...Array.from({ length: 999 }, (_, i) => 10 + (i % 10)), 5000])
+    const sorted = Float64Array.from([...Array.from({ length: 999 }, (_, i) => 10 + (i % 10)), 5000]).sort()
     const all = bins(sorted)
     expect(all[all.length - 1]).toEqual({ from: 20, to: Number.POSITIVE_INFINITY, count: 1 })
   })
 
-  test('of equal samples has one bin', () => {
-    expect(bins(Float64Array.from([7, 7, 7]))).toHaveLength(1)
-    expect(bins(Float64Array.from([0]))).toHaveLength(1)
+  test.each([[7], [0], [0.3]])('of samples that are all %f has one bin', (value) => {
+    const [bin, ...more] = bins(Float64Array.from([value, value, value]))
+    expect(more).toEqual([])
+    expect(bin.from).toBeLessThanOrEqual(value)
+    expect(bin.to).toBeGreaterThan(value)
+    expect(bin.count).toBe(3)
   })
 
   test('draws bars in proportion to the counts', () => {
-    const sorted = Float64Array.from([1, 1, 1, 1, 11, 11, 21])
+    const sorted = Float64Array.from([101, 101, 101, 101, 111, 111, 121])
     expect(histogram(sorted, 8)).toBe(
       [
-        ' 0  4  ████████',
-        ' 2  0',
-        ' 4  0',
-        ' 6  0',
-        ' 8  0',
-        '10  2  ████',
-        '12  0',
-        '14  0',
-        '16  0',
-        '18  0',
-        '20  1  ██',
-      ].join('\n'),
+        ['100', '4', '████████'],
+        ['102', '0'],
+        ['104', '0'],
+        ['106', '0'],
+        ['108', '0'],
+        ['110', '2', '████'],
+        ['112', '0'],
+        ['114', '0'],
+        ['116', '0'],
+        ['118', '0'],
+        ['120', '1', '██'],
+      ]
+        .map((row) => row.join('  '))
+        .join('\n'),
     )
   })
 })

@@ -4,7 +4,7 @@ import type { PacketQueue } from '../../ethernet/index.js'
 import { hexDump, toHex } from '../hex.js'
 import { PcapBuffer, pcapHeader } from '../pcap.js'
 import type { Session } from '../session.js'
-import { ethernetHeaderLength, frameText } from './frame-text.js'
+import { frameText, payloadOffset } from './frame-text.js'
 
 export interface FrameSink {
   /** Takes a frame; false, taking nothing, when there is no room before the next flush. */
@@ -140,7 +140,7 @@ export class LineSink implements FrameSink {
     let text = `${when}${frameText(frame, { link, wireLength })}\n`
     if (hex > 0 || ascii > 0) {
       const withLink = hex > 1 || ascii > 1
-      const bytes = withLink ? frame : frame.subarray(ethernetHeaderLength)
+      const bytes = withLink ? frame : frame.subarray(payloadOffset(frame))
       if (bytes.length > 0) text += `${hexDump(bytes, ascii > 0)}\n`
     }
     return text

@@ -38,20 +38,24 @@ export function frameText(frame: Uint8Array, options: FrameTextOptions = {}): st
   const view = new FrameView(frame)
   if (frame.length < ethernetHeaderLength) return `[|ether] length ${frame.length}`
   const header = linkHeader(view, wireLength)
-  let at = 12
-  let type = view.u16(at)
-  at += 2
+  const at = payloadOffset(frame)
+  const type = view.u16(at - 2)
   let tags = ''
-  // Tags of 802.1Q and 802.1ad stand between the addresses and the type that matters.
-  while ((type === 0x8100 || type === 0x88a8) && at + 4 <= frame.length) {
-    tags += `${vlanText(view.u16(at))}, `
-    type = view.u16(at + 2)
-    at += 4
-    if (type > lastLength) tags += `ethertype ${etherTypeText(type)}, `
+  for (let tag = ethernetHeaderLength; tag < at; tag += 4) {
+    const next = view.u16(tag + 2)
+    tags += `${vlanText(view.u16(tag))}, ${next > lastLength ? `ethertype ${etherTypeText(next)}, ` : ''}`
   }
   const payload = payloadText(view, at, type, !link)
   if (payload === undefined) return `${header}${tags}`.replace(/[:,\s]+$/, '')
   return link ? `${header}${tags}${payload}` : payload
+}
+
+/** Where the payload of a frame with a whole header begins: behind the tags of 802.1Q and 802.1ad, if it has any. */
+export function payloadOffset(frame: Uint8Array): number {
+  let at = ethernetHeaderLength
+  const type = () => (frame[at - 2] << 8) | frame[at - 1]
+  while ((type() === 0x8100 || type() === 0x88a8) && at + 4 <= frame.length) at += 4
+  return at
 }
 
 function linkHeader(view: FrameView, wireLength: number): string {

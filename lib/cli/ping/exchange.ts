@@ -121,21 +121,33 @@ export class ExchangeServer {
   }
 }
 
-/** Exactly `length` bytes, however TCP cuts them. */
+/** Exactly `length` bytes, however TCP cuts them. The peer sends no more before it is answered. */
 async function read(socket: Socket, length: number, signal: AbortSignal): Promise<Buffer> {
+  const stop = new AbortController()
+  const ended = AbortSignal.any([signal, stop.signal])
   const receive = async () => {
-    const ended = once(socket, 'end', { signal })
-    ended.catch(() => {})
-    for (;;) {
-      const bytes: Buffer | null = socket.read(length)
-      if (bytes?.length === length) return bytes
-      if (bytes || socket.readableEnded) {
-        throw new Error(`closed the connection after ${bytes?.length ?? 0} of ${length} bytes`)
-      }
-      await Promise.race([once(socket, 'readable', { signal }), ended])
-    }
+    const parts: Buffer[] = []
+    let count = 0
+    const whole = new Promise<void>((resolve) => {
+      socket.on('data', (part: Buffer) => {
+        parts.push(part)
+        count += part.length
+        if (count >= length) resolve()
+      })
+    })
+    const gone = once(socket, 'end', { signal: ended })
+    gone.catch(() => {})
+    socket.resume()
+    await Promise.race([whole, gone])
+    socket.pause().removeAllListeners('data')
+    if (count < length) throw new Error(`closed the connection after ${count} of ${length} bytes`)
+    return Buffer.concat(parts).subarray(0, length)
   }
-  return within(receive(), `sent nothing for ${answerTimeout / 1000} s`)
+  try {
+    return await within(receive(), `sent nothing for ${answerTimeout / 1000} s`)
+  } finally {
+    stop.abort()
+  }
 }
 
 /** A promise that must be settled in time. */

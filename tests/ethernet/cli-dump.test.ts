@@ -1,0 +1,232 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PacketQueue } from 'ibverbs/ethernet'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { frameText } from '../../dist/cli/frame/frame-text.js'
+import { ip, type VethPair, vethPair } from '../beds/veth.js'
+import { frames } from '../cli/frames.js'
+import { main, Running, start } from '../cli/run.js'
+import { transmit } from './traffic.js'
+
+let veth: VethPair
+let queue: PacketQueue
+let folder: string
+
+beforeEach(() => {
+  veth = vethPair()
+  queue = PacketQueue.open(veth.a)
+  folder = mkdtempSync(join(tmpdir(), 'ibverbs-dump-'))
+})
+
+afterEach(() => {
+  queue.close()
+  veth.remove()
+  rmSync(folder, { recursive: true })
+})
+
+const listening = /^listening on /m
+const list = Object.values(frames)
+const count = String(list.length)
+
+/** Starts a dump, sends the frames once it listens, and waits for its end. */
+async function dump(args: readonly string[], sent: readonly Uint8Array[] = list) {
+  const dumping = start(['dump', veth.b, ...args])
+  await dumping.until(listening)
+  transmit(queue, ...sent)
+  return { ...(await dumping.finished), bytes: Buffer.concat(dumping.bytes) }
+}
+
+/** What the real tcpdump prints of a capture. */
+function tcpdump(capture: Buffer, ...flags: string[]): string {
+  return execFileSync('tcpdump', ['-n', '-S', ...flags, '-r', '-'], {
+    input: capture,
+    stdio: ['pipe', 'pipe', 'ignore'],
+  }).toString()
+}
+
+describe('ibverbs dump', () => {
+  test('prints one line a frame, and ends after -c of them', async () => {
+    const { code, stdout, stderr } = await dump(['-t', '-c', count])
+    expect(stdout.trimEnd().split('\n')).toEqual(list.map((frame) => frameText(frame)))
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: `listening on ${veth.b}, link-type EN10MB (Ethernet), af_packet\n${count} frames captured, 0 dropped by kernel\n`,
+    })
+  })
+
+  test('prints the link-level header with -e', async () => {
+    const { stdout } = await dump(['-t', '-e', '-c', count])
+    expect(stdout.trimEnd().split('\n')).toEqual(list.map((frame) => frameText(frame, { link: true })))
+  })
+
+  test.each(['-x', '-xx', '-X', '-XX'])(
+    "prints the bytes with %s, line by line as tcpdump's",
+    async (flag) => {
+      const file = join(folder, 'frames.pcap')
+      // tcpdump dumps an unknown EtherType by itself, with another offset: leave that one out.
+      const sent = Object.entries(frames).flatMap(([name, frame]) =>
+        name === 'unknown EtherType' ? [] : [frame],
+      )
+      await dump(['-w', file, '-c', String(sent.length)], sent)
+      const { stdout } = await dump(['-t', flag, '-c', String(sent.length)], sent)
+      expect(stdout).toBe(tcpdump(readFileSync(file), '-t', flag).replaceAll(':  ip-proto', ': ip-proto'))
+    },
+  )
+
+  test("prints the kernel's time, which lies between sending and receiving", async () => {
+    const before = Date.now()
+    const { stdout } = await dump(['-tt', '--nano', '-c', '1'], [frames['ARP reply']])
+    const [, seconds, nanoseconds] = /^(\d+)\.(\d{9}) ARP, Reply/.exec(stdout) as RegExpExecArray
+    const milliseconds = Number(seconds) * 1000 + Number(nanoseconds) / 1e6
+    expect(milliseconds).toBeGreaterThanOrEqual(before)
+    expect(milliseconds).toBeLessThanOrEqual(Date.now())
+  })
+
+  test('prints local time by default', async () => {
+    const { stdout } = await dump(['-c', '1'], [frames['ARP reply']])
+    expect(stdout).toMatch(
+      /^\d\d:\d\d:\d\d\.\d{6} ARP, Reply 10\.0\.0\.1 is-at 02:00:00:00:00:01, length 28\n$/,
+    )
+  })
+
+  test('prints one JSON object a frame with --json', async () => {
+    const { stdout } = await dump(['--json', '-c', count])
+    const objects = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(objects.map(({ bytes }) => bytes)).toEqual(list.map((frame) => frame.toString('hex')))
+    expect(objects.map(({ length }) => length)).toEqual(list.map((frame) => frame.length))
+    expect(objects.map(({ text }) => text)).toEqual(list.map((frame) => frameText(frame, { link: true })))
+    for (const { time } of objects) expect(time).toMatch(/^\d+\.\d{9}$/)
+  })
+
+  test.each([
+    ['a file', (file: string) => file, () => Buffer.alloc(0)],
+    ['standard output', () => '-', (bytes: Buffer) => bytes],
+  ])('-w writes to %s a capture in which tcpdump finds every byte', async (_, target, onOutput) => {
+    const file = join(folder, 'frames.pcap')
+    const { code, bytes } = await dump(['-w', target(file), '-c', count])
+    expect(code).toBe(0)
+    const toOutput = onOutput(bytes)
+    const capture = toOutput.length > 0 ? toOutput : readFileSync(file)
+    const found = tcpdump(capture, '-t', '-e', '-xx')
+      .split(/\n(?!\t)/)
+      .filter((part) => part !== '')
+      .map((part) =>
+        [...part.matchAll(/\t0x[\da-f]{4}: {2}([\da-f ]+)/g)]
+          .map((row) => row[1].replaceAll(' ', ''))
+          .join(''),
+      )
+    expect(found).toEqual(list.map((frame) => frame.toString('hex')))
+  })
+
+  test('-s keeps so many bytes of each frame, and the length of all', async () => {
+    const file = join(folder, 'frames.pcap')
+    await dump(['-w', file, '-s', '20', '-c', '1'], [frames['TCP data']])
+    const capture = readFileSync(file)
+    expect(capture).toHaveLength(24 + 16 + 20)
+    expect([capture.readUInt32LE(24 + 8), capture.readUInt32LE(24 + 12)]).toEqual([
+      20,
+      frames['TCP data'].length,
+    ])
+    expect(capture.subarray(40)).toEqual(frames['TCP data'].subarray(0, 20))
+  })
+
+  test.each([
+    ['Ctrl-C', 'SIGINT', 130],
+    ['SIGTERM', 'SIGTERM', 143],
+    ['a terminal that is gone', 'SIGHUP', 129],
+  ] as const)(
+    'ends on %s (%s) with all frames so far in the capture, and exit code %i',
+    async (_, signal, expected) => {
+      const dumping = start(['dump', veth.b, '-w', '-'])
+      await dumping.until(listening)
+      transmit(queue, ...list)
+      const whole = 24 + list.reduce((sum, frame) => sum + 16 + frame.length, 0)
+      for (let length = 0; length < whole; ) {
+        await new Promise((resolve) => dumping.child.stdout?.once('data', resolve))
+        length = Buffer.concat(dumping.bytes).length
+      }
+      dumping.child.kill(signal)
+      const { code, stderr } = await dumping.finished
+      expect(code).toBe(expected)
+      expect(stderr).toMatch(new RegExp(`\n${count} frames captured, 0 dropped by kernel\n$`))
+      expect(Buffer.concat(dumping.bytes)).toHaveLength(whole)
+    },
+  )
+
+  test('ends without an error when its reader has gone', async () => {
+    const script = `"${process.execPath}" "${main}" dump ${veth.b} -t | head -n 1; echo "\${PIPESTATUS[0]}"`
+    const dumping = new Running('bash', ['-c', script])
+    await dumping.until(listening)
+    transmit(queue, frames['ARP reply'])
+    await dumping.until(/Reply/)
+    // The next frame finds nobody there. How many it takes for head to be gone is up to the scheduler.
+    let ended = false
+    dumping.finished.then(() => {
+      ended = true
+    })
+    while (!ended) {
+      transmit(queue, frames['ARP reply'])
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    const { stdout, stderr } = await dumping.finished
+    expect(stdout).toBe('ARP, Reply 10.0.0.1 is-at 02:00:00:00:00:01, length 28\n0\n')
+    expect(stderr).toMatch(/^listening.*\n\d+ frames? captured, \d+ dropped by kernel\n$/)
+  })
+
+  test('shows what leaves too, but not with -Q in', async () => {
+    const other = PacketQueue.open(veth.b)
+    try {
+      for (const [flag, expected] of [
+        ['inout', ['Request', 'Reply']],
+        ['in', ['Reply', 'Reply']],
+      ] as const) {
+        const dumping = start(['dump', veth.b, '-t', '-c', '2', '-Q', flag])
+        await dumping.until(listening)
+        transmit(other, frames['ARP request'])
+        transmit(queue, frames['ARP reply'], frames['ARP reply'])
+        const { stdout } = await dumping.finished
+        expect([...stdout.matchAll(/Request|Reply/g)].map(([word]) => word)).toEqual(expected)
+      }
+    } finally {
+      other.close()
+    }
+  })
+
+  test('says that the interface went away, after what was captured', async () => {
+    const dumping = start(['dump', veth.b, '-t'])
+    await dumping.until(listening)
+    transmit(queue, frames['ARP reply'])
+    await dumping.until(/Reply/)
+    veth.remove()
+    const { code, stderr } = await dumping.finished
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/\n1 frame captured, 0 dropped by kernel\nibverbs dump: (ENODEV|ENETDOWN): /)
+  })
+
+  test('says that a file cannot be written', async () => {
+    const dumping = start(['dump', veth.b, '-w', join(folder, 'nosuch', 'file')])
+    const { code, stderr } = await dumping.finished
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^ibverbs dump: ENOENT: /)
+  })
+
+  test('leaves promiscuous mode when it ends, and never enters it with -p', async () => {
+    const promiscuity = () => /promiscuity (\d+)/.exec(ip('-d', 'link', 'show', veth.b))?.[1]
+    for (const [flags, during] of [
+      [[], '1'],
+      [['-p'], '0'],
+    ] as const) {
+      const dumping = start(['dump', veth.b, ...flags])
+      await dumping.until(listening)
+      expect(promiscuity()).toBe(during)
+      dumping.child.kill('SIGINT')
+      expect((await dumping.finished).code).toBe(130)
+      expect(promiscuity()).toBe('0')
+    }
+  })
+})
