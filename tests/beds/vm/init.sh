@@ -6,9 +6,10 @@
 # there and hands its output and exit code to the host. It never shuts down:
 # the host ends QEMU when it has read the exit code.
 #
-# Protocol on the two virtio-serial ports named stdout and stderr: token, then
-# the bytes of the command, then token and on stdout the exit code in three
-# digits. The token is random for each run, so no output can look like it.
+# Protocol on the two virtio-serial ports named stdout and stderr: token and a line
+# (on stdout: the rate of the clock), then the bytes of the command, then token and
+# on stdout the exit code in three digits. The token is random for each run, so no
+# output can look like it.
 
 busybox=/bin/busybox
 $busybox --install -s /bin
@@ -104,8 +105,21 @@ for directory in /sys/class/virtio-ports/*; do
 	stderr) exec 4<>"/dev/${directory##*/}" ;;
 	esac
 done
-printf %s "$token" >&4
-printf %s "$token" >&3
+
+# The guest counts the host's TSC, but on a busy host the kernel may misjudge its rate
+# at boot (twice too fast was seen), and all that is measured here is wrong with it.
+# One second later it measures again and says so if the two agree: only then is the
+# rate good. The host remembers it and gives it to the next VM (tsc_early_khz).
+khz=$(sed -n 's/.*tsc_early_khz=\([0-9]*\).*/\1/p' /proc/cmdline)
+tries=0
+while [ -z "$khz" ] && [ $tries -lt 160 ]; do
+	grep -q kvm-clock /sys/devices/system/clocksource/clocksource0/current_clocksource && break
+	khz=$(dmesg | sed -n 's/.*Refined TSC clocksource calibration: \([0-9]*\)[.]\([0-9]*\) MHz.*/\1\2/p')
+	[ -n "$khz" ] || usleep 50000
+	tries=$((tries + 1))
+done
+printf '%s\n' "$token" >&4
+printf '%s%s\n' "$token" "${khz:-0}" >&3
 read -r now <&3 # the answer: the host's time
 host date -s "@$now" >/dev/null
 dmesg -c >/dev/null # what the kernel says from here on is the command's doing

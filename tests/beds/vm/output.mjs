@@ -1,8 +1,8 @@
 // The guest's output, as init.sh sends it.
 
 /**
- * What comes through one virtio-serial port: token, the command's bytes, token, and
- * `extra` bytes more. Passes the command's bytes on at once, holding back only what
+ * What comes through one virtio-serial port: token, a line, the command's bytes, token,
+ * and `extra` bytes more. Passes the command's bytes on at once, holding back only what
  * may be the beginning of the token.
  *
  * @param {import('node:net').Socket} socket
@@ -10,7 +10,7 @@
  * @param {string} handlers.token
  * @param {number} handlers.extra
  * @param {import('./vm.mjs').Sink} handlers.sink
- * @param {() => void} handlers.begin
+ * @param {(line: string) => void} handlers.begin
  * @param {(extra: string) => void} handlers.end
  */
 export function readPort(socket, { token, extra, sink, begin, end }) {
@@ -32,10 +32,11 @@ export function readPort(socket, { token, extra, sink, begin, end }) {
     rest = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk
     let at = rest.indexOf(mark)
     if (state === 'booting') {
-      if (at < 0) return
+      const newline = rest.indexOf('\n', at + mark.length)
+      if (at < 0 || newline < 0) return
       state = 'running'
-      begin()
-      rest = rest.subarray(at + mark.length)
+      begin(rest.toString('latin1', at + mark.length, newline))
+      rest = rest.subarray(newline + 1)
       at = rest.indexOf(mark)
     }
     if (at < 0) {

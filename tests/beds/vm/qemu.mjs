@@ -11,15 +11,16 @@ import { accessSync, constants, readFileSync } from 'node:fs'
  * @param {string} machine.results directory that the guest may write to
  * @param {number} machine.memory megabytes
  * @param {number} machine.cpus
+ * @param {number} [machine.khz] of the TSC, if known
  */
-export function qemuArguments({ accelerator, kernel, initramfs, job, results, memory, cpus }) {
+export function qemuArguments({ accelerator, kernel, initramfs, job, results, memory, cpus, khz }) {
   return [
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
     ...['-machine', 'q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off'],
     ...accelerators[accelerator],
     ...['-smp', String(cpus), '-m', String(memory)],
     ...['-bios', 'qboot.rom', '-kernel', kernel, '-initrd', initramfs],
-    ...['-append', `console=ttyS0 ${kernelOptions} ibverbs.job=${job}`],
+    ...['-append', `console=ttyS0 ${kernelOptions}${khz ? ` tsc_early_khz=${khz}` : ''} ibverbs.job=${job}`],
     ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
     ...share('root', '/', ',readonly=on,multidevs=remap'),
     ...share('results', results, ''),

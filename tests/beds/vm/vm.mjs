@@ -15,6 +15,7 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { rememberRate, tscRate } from './clock.mjs'
 import { image } from './image.mjs'
 import { lastLines, readPort } from './output.mjs'
 import { qemuArguments, usableAccelerators } from './qemu.mjs'
@@ -28,7 +29,7 @@ const defaultCpus = Math.min(2, availableParallelism())
 const defaultMemory = 1024 // the host gives only what the guest touches
 const kvmBootSeconds = 20 // a KVM that works boots in a few; the next accelerator is tried then
 
-/** code: ENOENT (a program is missing), EBOOT, ECRASH (the guest ended by itself), ETIMEDOUT. */
+/** code: ENOENT (a program is missing), EBOOT, ECLOCK, ECRASH (the guest ended by itself), ETIMEDOUT. */
 export class VmError extends Error {
   name = 'VmError'
   constructor(code, message, lines = []) {
@@ -77,11 +78,13 @@ export async function runInVm(argv, options = {}) {
     await writeFile(join(vm.job, 'command'), script(argv, resolve(cwd), env))
     await writeFile(join(vm.job, 'keep'), keep(resolve(cwd)))
 
-    const accelerators = usableAccelerators()
+    // Several tries: a KVM that does not boot, a clock that was not calibrated.
+    const accelerators = [...usableAccelerators(), 'tcg', 'tcg']
     for (const [i, accelerator] of accelerators.entries()) {
       signal?.throwIfAborted()
       const last = i === accelerators.length - 1
-      const machine = { ...files, accelerator, job: vm.job, results, memory, cpus }
+      const khz = accelerator === 'tcg' ? tscRate() : undefined
+      const machine = { ...files, accelerator, job: vm.job, results, memory, cpus, khz }
       try {
         return await boot({
           vm,
@@ -92,11 +95,13 @@ export async function runInVm(argv, options = {}) {
           signal,
           timeoutSeconds,
           deadline: started + timeoutSeconds * 1000,
-          bootSeconds: last ? Number.POSITIVE_INFINITY : kvmBootSeconds,
+          calibrate: accelerator === 'tcg' && khz === undefined,
+          bootSeconds: accelerator === 'tcg' ? Number.POSITIVE_INFINITY : kvmBootSeconds,
         })
       } catch (error) {
-        if (error.code !== 'EBOOT' || last) throw error
-        log(`VM: ${accelerator} does not work here; trying ${accelerators[i + 1]}`)
+        const again = error.code === 'ECLOCK' || (error.code === 'EBOOT' && accelerator === 'kvm')
+        if (!again || last) throw error
+        log(`VM: ${error.message.split(';')[0]} (${accelerator}); trying again with ${accelerators[i + 1]}`)
       }
     }
   } finally {
@@ -106,7 +111,18 @@ export async function runInVm(argv, options = {}) {
   }
 }
 
-function boot({ vm, command, token, stdout, stderr, signal, timeoutSeconds, deadline, bootSeconds }) {
+function boot({
+  vm,
+  command,
+  token,
+  stdout,
+  stderr,
+  signal,
+  timeoutSeconds,
+  deadline,
+  calibrate,
+  bootSeconds,
+}) {
   return new Promise((resolve, reject) => {
     // A session of its own: the terminal's Ctrl-C comes to us alone, and we end the VM.
     // SIGKILL cannot be caught: then the kernel ends QEMU (pdeathsig).
@@ -132,7 +148,12 @@ function boot({ vm, command, token, stdout, stderr, signal, timeoutSeconds, dead
     let booted = false
     let code
     let open = 2
-    const begin = () => {
+    const begin = (khz) => {
+      if (calibrate && khz === '0') {
+        const message = 'the guest could not calibrate its clock (is this machine very busy?)'
+        return finish(reject, new VmError('ECLOCK', message))
+      }
+      if (calibrate) rememberRate(khz)
       booted = true
       outPort.write(`${Date.now() / 1000}\n`)
     }
