@@ -78,7 +78,10 @@ export const beds = {
     needs: ['build'],
     async run({ variant, signal }) {
       const file = reportFile('native', variant)
-      const exclude = ['--exclude', 'tests/ethernet/**', '--exclude', 'tests/verbs/**']
+      const exclude = ['tests/ethernet/**', 'tests/verbs/**', ...(variant.exclude ?? [])].flatMap((glob) => [
+        '--exclude',
+        glob,
+      ])
       const code = await runCommand([variant.node, ...vitestArguments(file, ...exclude)], {
         env: variant.env,
         signal,

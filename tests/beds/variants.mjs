@@ -12,7 +12,8 @@ const otherNodes = ['22', '24', '26']
 
 /**
  * @param {string[]} flags --long, --asan, --nodes
- * @returns {Promise<{ title: string, node: string, env: Record<string, string>, beds: string[], vmSeconds: number }[]>}
+ * @returns {Promise<{ title: string, node: string, env: Record<string, string>, beds: string[], vmSeconds: number,
+ *   exclude?: string[] }[]>}
  */
 export async function variants(flags) {
   const long = flags.includes('--long')
@@ -58,6 +59,8 @@ async function sanitized() {
       UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     },
     beds: all,
+    // Packages are installed and loaded by child processes with an environment of their own.
+    exclude: ['tests/package/**'],
     vmSeconds: 1800,
   }
 }
