@@ -55,7 +55,7 @@ Napi::Value interfaces(const Napi::CallbackInfo& info) {
     const uint16_t type = address.ifr_hwaddr.sa_family;
     const bool ethernet = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK;
     Napi::Uint8Array mac = Napi::Uint8Array::New(env, ethernet ? ETH_ALEN : 0);
-    memcpy(mac.Data(), address.ifr_hwaddr.sa_data, mac.ByteLength());
+    if (ethernet) memcpy(mac.Data(), address.ifr_hwaddr.sa_data, ETH_ALEN);
     Napi::Object item = Napi::Object::New(env);
     item.Set("name", Napi::String::New(env, entry->if_name));
     item.Set("index", Napi::Number::New(env, entry->if_index));

@@ -26,6 +26,12 @@ constexpr uint32_t kMaxBatch = 1024;
 
 bool isFramesOwnFault(int error) { return error == EMSGSIZE || error == EINVAL; }
 
+// recvmmsg(2) has overwritten them with what it used.
+void resetLengths(msghdr* message) {
+  message->msg_namelen = sizeof(sockaddr_ll);
+  message->msg_controllen = kControlWords * sizeof(uint64_t);
+}
+
 }  // namespace
 
 PacketSocket::PacketSocket(Environment& environment, Napi::Object options)
@@ -135,12 +141,14 @@ void PacketSocket::allocate() {
   outgoingBytes_.resize(batch_);
   names_.resize(batch_ * sizeof(sockaddr_ll));
   controls_.resize(batch_ * kControlWords);
-  addresses_.resize(batch_);
+  receiving_.resize(batch_);
+  sending_.resize(batch_);
   for (uint32_t i = 0; i < batch_; i++) {
     incoming_[i].msg_hdr.msg_iov = &incomingBytes_[i];
     incoming_[i].msg_hdr.msg_iovlen = 1;
     incoming_[i].msg_hdr.msg_name = &names_[i * sizeof(sockaddr_ll)];
     incoming_[i].msg_hdr.msg_control = &controls_[i * kControlWords];
+    resetLengths(&incoming_[i].msg_hdr);
     outgoing_[i].msg_hdr.msg_iov = &outgoingBytes_[i];
     outgoing_[i].msg_hdr.msg_iovlen = 1;
   }
@@ -151,21 +159,30 @@ bool PacketSocket::frameAt(uint32_t address, uint32_t* frame) const {
   return *frame < frameCount_;
 }
 
+// Copies records of the fill ring until `wanted` stand ready, and returns how many do. What stood ready when nothing
+// came still does: an empty poll costs no more than its system call.
+uint32_t PacketSocket::prepare(uint32_t wanted) {
+  for (uint32_t frame; prepared_ < wanted; prepared_++) {
+    if (!frameAt(fill_.read(prepared_, AddressRecord::kAddress), &frame)) break;
+    receiving_[prepared_] = frame;
+    incomingBytes_[prepared_] = {arena_.data() + size_t{frame} * frameSize_ + headroom_, frameSize_ - headroom_};
+  }
+  return std::min(prepared_, wanted);
+}
+
+// The first `count` were received into: those behind them move up.
+void PacketSocket::advance(uint32_t count) {
+  prepared_ -= count;
+  memmove(receiving_.data(), receiving_.data() + count, prepared_ * sizeof receiving_[0]);
+  memmove(incomingBytes_.data(), incomingBytes_.data() + count, prepared_ * sizeof incomingBytes_[0]);
+  for (uint32_t i = 0; i < count; i++) resetLengths(&incoming_[i].msg_hdr);
+}
+
 int PacketSocket::receive() {
   uint32_t available, room;
   if (!fill_.available(&available) || !receive_.room(&room)) return -ERANGE;
   const uint32_t wanted = std::min({available, room, batch_});
-  uint32_t count = 0;
-  uint32_t frame;
-  for (; count < wanted; count++) {
-    const uint32_t address = fill_.read(count, AddressRecord::kAddress);
-    if (!frameAt(address, &frame)) break;
-    addresses_[count] = frame;
-    incomingBytes_[count] = {arena_.data() + size_t{frame} * frameSize_ + headroom_, frameSize_ - headroom_};
-    msghdr& message = incoming_[count].msg_hdr;
-    message.msg_namelen = sizeof(sockaddr_ll);
-    message.msg_controllen = kControlWords * sizeof(uint64_t);
-  }
+  const uint32_t count = prepare(wanted);
   if (count == 0 && wanted > 0) {
     fill_.consume(1);
     return -EFAULT;
@@ -175,18 +192,19 @@ int PacketSocket::receive() {
   // MSG_TRUNC makes the kernel tell the frame's whole length (packet(7)).
   const int received = recvmmsg(fd_, incoming_.data(), count, MSG_DONTWAIT | MSG_TRUNC, nullptr);
   if (received < 0) return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-  for (int i = 0; i < received; i++) {
+  const uint32_t taken = static_cast<uint32_t>(received);
+  for (uint32_t i = 0; i < taken; i++) {
     const uint32_t original = incoming_[i].msg_len;
     const uint32_t length = std::min(original, frameSize_ - headroom_);
-    const uint32_t at = static_cast<uint32_t>(i);
-    describe(addresses_[i], incoming_[i].msg_hdr, length, original);
-    receive_.write(at, DescriptorRecord::kAddress, addresses_[i] * frameSize_ + headroom_);
-    receive_.write(at, DescriptorRecord::kAddressHigh, 0);
-    receive_.write(at, DescriptorRecord::kLength, length);
-    receive_.write(at, DescriptorRecord::kOptions, 0);
+    describe(receiving_[i], incoming_[i].msg_hdr, length, original);
+    receive_.write(i, DescriptorRecord::kAddress, receiving_[i] * frameSize_ + headroom_);
+    receive_.write(i, DescriptorRecord::kAddressHigh, 0);
+    receive_.write(i, DescriptorRecord::kLength, length);
+    receive_.write(i, DescriptorRecord::kOptions, 0);
   }
-  fill_.consume(static_cast<uint32_t>(received));
-  receive_.produce(static_cast<uint32_t>(received));
+  advance(taken);
+  fill_.consume(taken);
+  receive_.produce(taken);
   return received;
 }
 
@@ -242,22 +260,22 @@ int PacketSocket::transmit() {
     for (; count < wanted; count++) {
       const uint32_t address = transmit_.read(count, DescriptorRecord::kAddress);
       const uint32_t length = transmit_.read(count, DescriptorRecord::kLength);
-      addresses_[count] = address;
+      sending_[count] = address;
       if (transmit_.read(count, DescriptorRecord::kAddressHigh) != 0 || !frameAt(address, &frame)) break;
       if (length < ETH_HLEN || length > frameSize_ - address % frameSize_) break;
       outgoingBytes_[count] = {arena_.data() + address, length};
     }
     if (count == 0) {
-      complete(addresses_[0], EFAULT);
+      complete(sending_[0], EFAULT);
       return -EFAULT;
     }
     const int sent = sendmmsg(fd_, outgoing_.data(), count, MSG_DONTWAIT);
     if (sent < 0) {
       const int error = errno;
-      if (isFramesOwnFault(error)) complete(addresses_[0], static_cast<uint32_t>(error));
+      if (isFramesOwnFault(error)) complete(sending_[0], static_cast<uint32_t>(error));
       return -error;
     }
-    for (int i = 0; i < sent; i++) complete(addresses_[i], 0);
+    for (int i = 0; i < sent; i++) complete(sending_[i], 0);
     available -= static_cast<uint32_t>(sent);
   }
   return 0;

@@ -52,6 +52,8 @@ class PacketSocket : public Handle {
   void enable(int level, int option, const char* name, const char* detail);
   void growBuffer(int option, int force, uint32_t bytes);
   void allocate();
+  uint32_t prepare(uint32_t wanted);
+  void advance(uint32_t count);
   void describe(uint32_t frame, const msghdr& message, uint32_t length, uint32_t original);
   void complete(uint32_t address, uint32_t status);
   bool frameAt(uint32_t address, uint32_t* frame) const;
@@ -78,7 +80,10 @@ class PacketSocket : public Handle {
   std::vector<iovec> outgoingBytes_;
   std::vector<uint8_t> names_;
   std::vector<uint64_t> controls_;
-  std::vector<uint32_t> addresses_;
+  std::vector<uint32_t> sending_;    // addresses
+  std::vector<uint32_t> receiving_;  // frames
+  // How many fill records have been copied into receiving_ and incomingBytes_ and not been received into yet.
+  uint32_t prepared_ = 0;
 
   uint64_t received_ = 0;
   uint64_t dropped_ = 0;

@@ -38,8 +38,9 @@ export class Transmitter {
     const index = slots.take(this.#holder)
     if (index < 0) return -1
     const record = index * FrameRecord.words
-    records.fill(0, record, record + FrameRecord.words)
     records[record + FrameRecord.offset] = index * this.#frameSize + this.#headroom
+    // Not fill(), which costs ten times as much for so few words.
+    for (let word = FrameRecord.length; word < FrameRecord.words; word++) records[record + word] = 0
     return slots.handOut(index, this.#holder)
   }
 
