@@ -148,7 +148,9 @@ function guidText(guid: bigint): string {
 
 /** All reports. JSON has no 64-bit integers: they are strings of hexadecimal digits, GUIDs as ibv_devinfo writes them. */
 export function deviceJson(reports: readonly DeviceReport[]): string {
-  const replace = (name: string, value: unknown) =>
-    typeof value === 'bigint' ? valueText(name, value) : value
+  const replace = (name: string, value: unknown) => {
+    if (typeof value !== 'bigint') return value
+    return /Guid$/.test(name) ? guidText(value) : `0x${value.toString(16)}`
+  }
   return JSON.stringify(reports, replace, 2)
 }

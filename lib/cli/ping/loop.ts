@@ -212,10 +212,14 @@ function failed(cq: CompletionQueue, i: number): string {
   return `the ${what} failed with ${status} (vendor error 0x${cq.vendorError[i].toString(16)})${hint ? `: ${hint}` : ''}`
 }
 
+const otherSize = 'give both sides the same -s'
+/** What a status means here (ibv_poll_cq(3)). For a message larger than its buffer each device has names of its own. */
 const hints: Readonly<Record<string, string>> = {
   RETRY_EXC_ERR: 'the peer did not acknowledge: it has ended, its link is down, or no path leads to its GID',
   RNR_RETRY_EXC_ERR: 'the peer has no receive posted',
-  LOC_LEN_ERR: "the peer's messages are larger than -s",
-  REM_INV_REQ_ERR: "the message is larger than the peer's receive buffer: give both sides the same -s",
+  LOC_LEN_ERR: `the peer's message is too large: ${otherSize}`,
+  LOC_QP_OP_ERR: `the peer's message is too large: ${otherSize}`,
+  REM_INV_REQ_ERR: `the message is too large for the peer: ${otherSize}`,
+  REM_OP_ERR: `the message is too large for the peer: ${otherSize}`,
   WR_FLUSH_ERR: 'the queue pair was in the error state already',
 }
