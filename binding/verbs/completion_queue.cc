@@ -131,6 +131,15 @@ void CompletionQueue::purge(const QueuePair& pair) {
   sift(pair.id, [](const ibv_wc&) {});
 }
 
+uint32_t CompletionQueue::hold(const QueuePair& pair) {
+  ibv_wc completions[kChunk];
+  int got;
+  while ((got = ibv_poll_cq(ibv, kChunk, completions)) > 0) kept_.insert(kept_.end(), completions, completions + got);
+  return static_cast<uint32_t>(std::count_if(kept_.begin(), kept_.end(), [&](const ibv_wc& completion) {
+    return static_cast<uint32_t>(completion.wr_id >> 32) == pair.id && !(completion.wr_id & QueuePair::kReceiveName);
+  }));
+}
+
 void CompletionQueue::drainInto(QueuePair& pair) {
   sift(pair.id, [&](const ibv_wc& completion) {
     uint32_t cookie;

@@ -30,7 +30,9 @@ class CompletionQueue : public Handle {
   // Takes every completion out of the device's queue, so that the places that a queue pair gives back are really
   // free. Those of `pair`, which is being reset or destroyed, are dropped, the others kept for the next polls.
   void purge(const QueuePair& pair);
-  // The same, but tells `pair` of its completions: it waits for the last of them.
+  // Keeps every completion that is there for the next polls; returns how many of them are of sends of `pair`.
+  uint32_t hold(const QueuePair& pair);
+  // As purge, but tells `pair` of its completions: it waits for the last of them.
   void drainInto(QueuePair& pair);
 
   // A completion queue cannot overrun: each queue pair takes as many places as it can ever fill.

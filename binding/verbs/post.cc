@@ -144,7 +144,7 @@ uint32_t QueuePair::postSend(uint32_t first, uint32_t count) {
     } else {
       unsignaled++;
     }
-    send_.write(built, record[records::kSendCookie], wanted);
+    send_.write(built, record[records::kSendCookie], wanted, request.send_flags & IBV_SEND_SIGNALED);
     request.wr_id = owner | send_.name(built);
     request.next = nullptr;
     if (built) sendRequests_[built - 1].next = &request;
@@ -190,7 +190,7 @@ uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
     ibv_sge* list = &receiveElements_[static_cast<size_t>(built) * sizes_.maxRecvSge];
     uint64_t total = 0;
     if (!buildElements(record + records::kReceiveElements, elements, list, &total)) break;
-    receive_.write(built, record[records::kReceiveCookie], true);
+    receive_.write(built, record[records::kReceiveCookie], true, true);
     request = {owner | receive_.name(built), nullptr, list, static_cast<int>(elements)};
     if (built) receiveRequests_[built - 1].next = &request;
   }

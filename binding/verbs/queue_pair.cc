@@ -134,9 +134,10 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
                    std::to_string(sizes.maxSendWr) + ": create it larger, or this queue pair smaller");
   }
   if (!receiveQueue.takeCredits(sizes.maxRecvWr)) {
+    const uint32_t left = receiveQueue.freeCredits();  // after the sends, if they complete in the same queue
     sendQueue.giveCredits(sizes.maxSendWr);
     throwErrno(env, ENOSPC, "ibv_create_qp",
-               "the receive completion queue has " + std::to_string(receiveQueue.freeCredits()) + " of " +
+               "the receive completion queue has " + std::to_string(left) + " of " +
                    std::to_string(receiveQueue.entries()) + " places left and maxRecvWr is " +
                    std::to_string(sizes.maxRecvWr) + ": create it larger, or this queue pair smaller");
   }
@@ -253,11 +254,17 @@ Napi::Value queryQueuePair(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// settled(pair): whether every send that brings a completion has brought it; what came is kept for the next polls
+Napi::Value settled(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), pairOf(info).settled());
+}
+
 }  // namespace
 
 void initializeQueuePair(Napi::Env env, Napi::Object exports) {
   exports.Set("createQueuePair", Napi::Function::New(env, createQueuePair, "createQueuePair"));
   exports.Set("modifyQueuePair", Napi::Function::New(env, modifyQueuePair, "modifyQueuePair"));
+  exports.Set("settled", Napi::Function::New(env, settled, "settled"));
   exports.Set("queryQueuePair", Napi::Function::New(env, queryQueuePair, "queryQueuePair"));
 }
 

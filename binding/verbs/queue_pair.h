@@ -31,6 +31,9 @@ class QueuePair : public Handle {
   // A completion came: releases its request and the older unsignalled ones. False when the caller is not to see it.
   bool retire(uint32_t name, bool success, uint32_t* cookie);
 
+  // Whether every send that brings a completion has brought it, polled or not.
+  bool settled() { return send_.signaled() <= sendQueue.hold(*this); }
+
   // After a transition to RESET: releases everything, drops completions that were not polled.
   void afterReset();
 

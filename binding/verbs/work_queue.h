@@ -21,10 +21,18 @@ class WorkQueue {
   // The low half of the wr_id of the request that is `ahead` of the next free slot: epoch and slot.
   uint32_t name(uint32_t ahead) const { return epoch_ << 24 | slotAt(ahead); }
 
+  // Requests with the device that will bring a completion even if all goes well.
+  uint32_t signaled() const { return signaled_; }
+
   // Writes down a request that is about to be posted `ahead` of the next free slot.
-  void write(uint32_t ahead, uint32_t cookie, bool wanted) { slots_[slotAt(ahead)] = {cookie, wanted}; }
+  void write(uint32_t ahead, uint32_t cookie, bool wanted, bool signaled) {
+    slots_[slotAt(ahead)] = {cookie, wanted, signaled};
+  }
   // The device took `count` requests.
-  void accept(uint32_t count) { outstanding_ += count; }
+  void accept(uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) signaled_ += slots_[slotAt(i)].signaled;
+    outstanding_ += count;
+  }
 
   // A completion came for `name`. Returns false for one that is not outstanding (stale). `*wanted` says whether the
   // caller asked for it, or we did so that the queue moves on.
@@ -35,7 +43,10 @@ class WorkQueue {
     if (distance >= outstanding_) return false;
     *cookie = slots_[slot].cookie;
     *wanted = slots_[slot].wanted;
-    tail_ = slot + 1 == capacity_ ? 0 : slot + 1;
+    for (uint32_t i = 0; i <= distance; i++) {
+      signaled_ -= slots_[tail_].signaled;
+      tail_ = tail_ + 1 == capacity_ ? 0 : tail_ + 1;
+    }
     outstanding_ -= distance + 1;
     return true;
   }
@@ -43,6 +54,7 @@ class WorkQueue {
   // Reset: nothing is with the device any more, and what still completes is stale.
   void reset() {
     outstanding_ = 0;
+    signaled_ = 0;
     tail_ = 0;
     epoch_ = (epoch_ + 1) & 0x7f;
   }
@@ -50,7 +62,8 @@ class WorkQueue {
  private:
   struct Slot {
     uint32_t cookie;
-    bool wanted;
+    bool wanted;    // the caller asked for its completion
+    bool signaled;  // it brings one
   };
 
   uint32_t slotAt(uint32_t ahead) const {
@@ -62,6 +75,7 @@ class WorkQueue {
   std::vector<Slot> slots_;
   uint32_t tail_ = 0;
   uint32_t outstanding_ = 0;
+  uint32_t signaled_ = 0;
   uint32_t epoch_ = 0;
 };
 

@@ -19,7 +19,7 @@ export interface AddressVector {
   port?: number
   /** Index of the local GID to send from; by default the best that is of the destination's kind. */
   gidIndex?: number
-  /** TTL of the packets, 64 by default. */
+  /** TTL of the packets, 64 by default. For RoCE v2 the kernel takes the route's instead (ib_resolve_eth_dmac). */
   hopLimit?: number
   /** IPv4 TOS or IPv6 traffic class (DSCP << 2 | ECN), 0 by default. */
   trafficClass?: number

@@ -257,6 +257,12 @@ export class CompletionQueue extends NativeHandle {
     }
   }
 
+  /** Drains the queue pairs of this queue ({@link QueuePair.drain}), then closes it and them. */
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await this.context.drain((pair) => pair.sendCq === this || pair.recvCq === this)
+    this.close()
+  }
+
   protected override describe(): Record<string, unknown> {
     return { entries: this.entries, batch: this.batch, closed: false }
   }

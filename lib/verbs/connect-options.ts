@@ -27,7 +27,7 @@ export interface ConnectOptions {
   /** IPv4 TOS or IPv6 traffic class: 0 by default. */
   trafficClass?: number
   flowLabel?: number
-  /** TTL: 64 by default. */
+  /** TTL: 64 by default. For RoCE v2 the kernel takes the route's instead (ib_resolve_eth_dmac). */
   hopLimit?: number
 }
 

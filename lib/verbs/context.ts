@@ -21,6 +21,7 @@ import {
 import type { GidEntry } from './gid.js'
 import type { NativeDeviceAttributes, NativePortAttributes } from './native.js'
 import { ProtectionDomain } from './protection-domain.js'
+import { QueuePair } from './queue-pair.js'
 
 /** Attributes of a device: the fields of ibv_device_attr and ibv_device_attr_ex in camelCase. */
 export type DeviceAttributes = Omit<NativeDeviceAttributes, 'atomicCap'> & { atomicCap: AtomicCapability }
@@ -246,6 +247,20 @@ export class Context extends NativeHandle {
       for (const [id, reference] of this.#children) if (!reference.deref()) this.#children.delete(id)
     }
     this.#children.set(handle, new WeakRef(child))
+  }
+
+  /** Drains the queue pairs that `chosen` says. @internal */
+  async drain(chosen: (pair: QueuePair) => boolean): Promise<void> {
+    const children = [...this.#children.values()].map((reference) => reference.deref())
+    for (const child of children) {
+      if (child instanceof QueuePair && !child.closed && chosen(child)) await child.drain()
+    }
+  }
+
+  /** Drains all queue pairs ({@link QueuePair.drain}), then closes. */
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await this.drain(() => true)
+    this.close()
   }
 
   /** @internal */

@@ -35,6 +35,7 @@ export interface VerbsNative {
   ): NativeQueuePairResult
   modifyQueuePair(pair: number, attributes: NativeQueuePairAttributes): void
   queryQueuePair(pair: number): NativeQueuePairState
+  settled(pair: number): boolean
   postSend(pair: number, first: number, count: number): number
   postReceive(pair: number, first: number, count: number): number
   createAddressHandle(domain: number, vector: NativeAddressVector): number

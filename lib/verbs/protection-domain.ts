@@ -65,6 +65,12 @@ export class ProtectionDomain extends NativeHandle {
     return AddressHandle.create(this, this.#handle, destination)
   }
 
+  /** Drains the queue pairs of this domain ({@link QueuePair.drain}), then closes. */
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await this.context.drain((pair) => pair.domain === this)
+    this.close()
+  }
+
   protected override describe(): Record<string, unknown> {
     return { device: this.context.name, closed: false }
   }

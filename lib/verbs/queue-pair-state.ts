@@ -99,7 +99,7 @@ export function diagnose(
   to: QueuePairState,
   given: AttributeName[],
 ): string {
-  const name = `${from} → ${to} of a${type === 'UC' ? '' : 'n'} ${type} queue pair`
+  const name = `${from} → ${to} of a${type === 'RC' ? 'n' : ''} ${type} queue pair`
   const transition =
     to === 'RESET' || to === 'ERR' ? { required: [], optional: [] } : tables[type][`${from}>${to}`]
   if (!transition) {

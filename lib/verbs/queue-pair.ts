@@ -141,13 +141,12 @@ export class QueuePair extends NativeHandle {
     if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
     const type = oneOf('options.type', options.type, Object.keys(QueuePairTypes) as QueuePairType[])
     const context = domain.context
-    const sendCq = (options.sendCq ?? options.cq) as CompletionQueue
-    const recvCq = (options.recvCq ?? options.cq) as CompletionQueue
-    const sendQueue = idOf(options.sendCq ? 'options.sendCq' : 'options.cq', sendCq, CompletionQueue)
-    const receiveQueue = idOf(options.recvCq ? 'options.recvCq' : 'options.cq', recvCq, CompletionQueue)
-    for (const queue of [sendCq, recvCq]) {
-      if (queue.context !== context) throw typeError('options.cq', "of the domain's own context", queue)
-    }
+    const [sendName, sendCq] = queueOf(options, 'sendCq')
+    const [receiveName, recvCq] = queueOf(options, 'recvCq')
+    const sendQueue = idOf(sendName, sendCq, CompletionQueue)
+    const receiveQueue = idOf(receiveName, recvCq, CompletionQueue)
+    if (sendCq.context !== context) throw typeError(sendName, "of the domain's own context", sendCq)
+    if (recvCq.context !== context) throw typeError(receiveName, "of the domain's own context", recvCq)
     const limits = context.limits
     const sizes: QueuePairSizes = {
       maxSendWr: integer('options.maxSendWr', options.maxSendWr ?? 64, 1, limits.maxQpWr),
@@ -398,6 +397,25 @@ export class QueuePair extends NativeHandle {
     return this.#control[Control.receiveOutstanding]
   }
 
+  /**
+   * Submits what is pending and waits until every signalled send has completed. Their completions, and all others
+   * that come meanwhile, stay for the next polls. A send to a peer that is gone ends with the timers of
+   * {@link connect}. Requests that a full queue or a wrong state holds back are not waited for.
+   */
+  async drain(): Promise<void> {
+    this.assertOpen()
+    this.submit()
+    while (!this.closed && !native.verbs.settled(this.#handle)) {
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  /** Drains, then closes. */
+  override async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.closed) await this.drain()
+    this.close()
+  }
+
   #flush(
     ring: RequestRing,
     post: (pair: number, first: number, count: number) => number,
@@ -470,6 +488,12 @@ interface Made {
   endpoint: Endpoint
   port: number
   gidIndex: number
+}
+
+/** The completion queue of one half, and the option that named it. */
+function queueOf(options: QueuePairOptions, half: 'sendCq' | 'recvCq'): [string, CompletionQueue] {
+  const own = options[half] ?? undefined
+  return own !== undefined ? [`options.${half}`, own] : ['options.cq', options.cq as CompletionQueue]
 }
 
 /** The named GID, or the best there is; undefined on InfiniBand without one. */
