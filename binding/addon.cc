@@ -9,6 +9,10 @@
 
 namespace {
 
+// Of all records that cross the boundary (binding/verbs/records.h, binding/ethernet/records.h): changes with any change
+// there, and lib/native.ts refuses an addon of another version.
+constexpr uint32_t kRecordVersion = 1;
+
 // close(handle, kind): closes a handle of any kind and all that hangs from it; false when it was closed already.
 Napi::Value close(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
@@ -42,6 +46,7 @@ void setErrorConstructor(const Napi::CallbackInfo& info) {
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   Environment::create(env);
+  exports.Set("recordVersion", Napi::Number::New(env, kRecordVersion));
   exports.Set("close", Napi::Function::New(env, close, "close"));
   exports.Set("isOpen", Napi::Function::New(env, isOpen, "isOpen"));
   exports.Set("handleCount", Napi::Function::New(env, handleCount, "handleCount"));

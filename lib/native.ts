@@ -19,6 +19,7 @@ export const Kind = {
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
 export interface Native {
+  readonly recordVersion: number
   close(handle: number, kind: Kind): boolean
   isOpen(handle: number, kind: Kind): boolean
   handleCount(): number
@@ -49,7 +50,7 @@ function load(): Native {
 }
 
 /** One command for a checkout and for an installed package, which has no devDependencies. */
-export function howToBuild(): string {
+function howToBuild(): string {
   if (process.platform !== 'linux') return 'It runs on Linux only'
   return (
     `Build it with: npx --yes --package cmake-js@8 --package node-addon-api@8 cmake-js compile --directory '${root}' ` +
@@ -62,5 +63,14 @@ function isMusl(): boolean {
   return report?.header?.glibcVersionRuntime === undefined
 }
 
+/** Version of all records that cross the boundary: that of binding/addon.cc. */
+const recordVersion = 1
+
 export const native: Native = load()
+if (native.recordVersion !== recordVersion) {
+  throw new Error(
+    `ibverbs: the addon speaks version ${native.recordVersion} of the records and this library version ${recordVersion}. ` +
+      howToBuild(),
+  )
+}
 native.setErrorConstructor(VerbsError)

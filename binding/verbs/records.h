@@ -1,6 +1,5 @@
 // The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer.
-// lib/verbs/records.ts says the same in TypeScript; kVersion changes with any change here, and lib/ refuses an addon
-// of another version.
+// lib/verbs/records.ts says the same in TypeScript; kRecordVersion (binding/addon.cc) changes with any change here.
 //
 // A queue pair shares one block: control words, then the send ring, then the receive ring.
 // A completion queue shares one block: a column of `batch` words for each field of a completion.
@@ -9,8 +8,6 @@
 #include <cstdint>
 
 namespace records {
-
-constexpr uint32_t kVersion = 1;
 
 // Written by native code, read by JavaScript. Native code keeps its own copy: what JavaScript writes here is ignored.
 enum Control : uint32_t {

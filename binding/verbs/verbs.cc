@@ -1,12 +1,9 @@
 #include "verbs/verbs.h"
 
-#include "verbs/records.h"
-
 namespace verbs {
 
 void initialize(Napi::Env env, Napi::Object exports) {
   Napi::Object verbs = Napi::Object::New(env);
-  verbs.Set("recordVersion", Napi::Number::New(env, records::kVersion));
   initializeDevice(env, verbs);
   initializeContext(env, verbs);
   initializeProtectionDomain(env, verbs);

@@ -1,6 +1,5 @@
 /** What binding/verbs/ exports. Handles are numbers; a closed or foreign one throws ERR_IBVERBS_CLOSED. */
 export interface VerbsNative {
-  readonly recordVersion: number
   listDevices(): NativeDevice[]
   libraryPath(): string | null
   openDevice(name: string): number

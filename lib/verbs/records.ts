@@ -1,17 +1,8 @@
 /**
  * The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer.
- * binding/verbs/records.h says the same in C++, field by field; the version changes with any change there.
+ * binding/verbs/records.h says the same in C++, field by field; the version in lib/native.ts changes with any
+ * change there.
  */
-import { howToBuild, native } from '../native.js'
-
-const version = 1
-if (native.verbs.recordVersion !== version) {
-  throw new Error(
-    `ibverbs: the addon speaks version ${native.verbs.recordVersion} of the records and this library version ${version}. ` +
-      howToBuild(),
-  )
-}
-
 /** Control words of a queue pair: written by the binding, only read here. */
 export const Control = { sendOutstanding: 0, receiveOutstanding: 1, errno: 2, reason: 3, detail: 4 } as const
 export const controlWords = 16

@@ -184,10 +184,10 @@ describe('an addon that does not fit', () => {
 
   test('of another record version is refused, with both versions and the command', async () => {
     const { cwd, inside } = await damaged('other records')
-    const records = inside('dist/verbs/records.js')
+    const records = inside('dist/native.js')
     const source = await readFile(records, 'utf8')
-    const version = /^const version = (\d+)/m.exec(source)?.[1]
-    await writeFile(records, source.replace(/^const version = \d+/m, 'const version = 99'))
+    const version = /^const recordVersion = (\d+)/m.exec(source)?.[1]
+    await writeFile(records, source.replace(/^const recordVersion = \d+/m, 'const recordVersion = 99'))
     const { stdout } = await node(message, { cwd })
     expect(stdout).toContain(
       `ibverbs: the addon speaks version ${version} of the records and this library version 99. Build it with: npx `,
