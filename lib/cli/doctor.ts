@@ -18,8 +18,9 @@ export const doctor: Command = {
   summary: 'what works on this machine, what does not, and what mends it',
   synopsis: ['[--json]'],
   description: `
-Looks at the process (Node, capabilities, locked memory), the libraries, the kernel, the network interfaces and the
-RDMA devices. Each line is ok, warn (works, but not all of it) or missing, with the remedy below. Changes nothing.
+Looks at the process (Node, capabilities, locked memory), the libraries, the kernel, the network
+interfaces and the RDMA devices. Each line is ok, warn (works, but not all of it) or missing, with
+the remedy below. Changes nothing.
 Exit code 0 when at least one main path works: raw Ethernet frames, or RDMA verbs on an active port.`,
   options,
   examples: [
@@ -72,13 +73,15 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
 function report({ works, checks }: Diagnosis, session: Session): void {
   const { style } = session
   const marks = { ok: style.green('ok'), warn: style.yellow('warn'), missing: style.red('missing') }
+  // One column of names for all groups: a table each would shift from group to group.
+  const longest = Math.max(...checks.map((check) => check.name.length))
   for (const group of Object.keys(titles) as Check['group'][]) {
     const own = checks.filter((check) => check.group === group)
     if (own.length === 0) continue
     session.print(style.bold(titles[group]))
-    const rows = own.flatMap((check) => [
-      [`  ${marks[check.status]}`, check.name, check.detail],
-      ...(check.remedy && check.status !== 'ok' ? [['', '', style.dim(`→ ${check.remedy}`)]] : []),
+    const rows = own.flatMap(({ status, name, detail, remedy }) => [
+      [`  ${marks[status]}${' '.repeat('missing'.length - status.length)}`, name.padEnd(longest), detail],
+      ...(remedy && status !== 'ok' ? [['', '', style.dim(`→ ${remedy}`)]] : []),
     ])
     session.print(table(rows))
     session.print()

@@ -36,7 +36,7 @@ const options = {
     type: 'boolean',
     short: 'X',
     multiple: true,
-    help: 'as -x, in ASCII as well; -XX with the link-level header',
+    help: 'as -x, with ASCII beside it; -XX with the link-level header',
   },
   direction: {
     type: 'string',
@@ -53,9 +53,9 @@ export const dump: Command = {
   summary: 'show or capture raw Ethernet frames',
   synopsis: ['IFACE [OPTIONS]'],
   description: `
-One line a frame, in the form of tcpdump -n -S, until Ctrl-C or COUNT frames. With -w a capture in the classic pcap
-format, which tcpdump -r and Wireshark read. Ends with the frames captured and dropped, on standard error.
-Needs CAP_NET_RAW: see 'ibverbs doctor'.`,
+One line a frame, in the form of tcpdump -n -S, until Ctrl-C or COUNT frames. With -w a capture in
+the classic pcap format, which tcpdump -r and Wireshark read. Ends with the frames captured and
+dropped, on standard error. Needs CAP_NET_RAW: see 'ibverbs doctor'.`,
   options,
   examples: [
     ['ibverbs dump eth0 -c 10', 'ten frames'],

@@ -50,11 +50,13 @@ export const ping: Command = {
   summary: 'latency of RC, UC or UD between two processes or hosts',
   synopsis: ['--listen [OPTIONS]', 'HOST [OPTIONS]'],
   description: `
-Sends messages back and forth and prints the percentiles of the round trip, exactly, from every sample. One side
-listens, the other names it; both take the same --type, --size and -n. The two meet over TCP and speak the protocol of
-rdma-core's programs, so ibv_rc_pingpong, ibv_uc_pingpong and ibv_ud_pingpong can be either side (on Ethernet they need
--g with the index of a GID, see 'ibverbs devices').
-RC reports a lost peer by itself; UC and UD lose messages in silence, so a silence of --timeout ends the run.`,
+Sends messages back and forth and prints the percentiles of the round trip, exactly, from every
+sample. One side listens, the other names it; both take the same --type, --size and -n. Polling,
+the default, wants a processor for each side: on a machine with fewer say --events.
+The two meet over TCP and speak the protocol of rdma-core's programs, so ibv_rc_pingpong,
+ibv_uc_pingpong and ibv_ud_pingpong can be either side (on Ethernet they need -g with the index of
+a GID, see 'ibverbs devices').
+RC reports a lost peer by itself; UC and UD lose messages in silence: --timeout ends the run.`,
   options,
   examples: [
     ['ibverbs ping --listen', 'on one host'],

@@ -1,6 +1,9 @@
 /** `ibverbs send`: raw Ethernet frames from hexadecimal text. */
 import { readFileSync } from 'node:fs'
+import { addAbortSignal } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
+import { debuglog } from 'node:util'
 import type { PacketQueue } from '../ethernet/index.js'
 import { Breath } from './breath.js'
 import { type Command, ExitCode } from './command.js'
@@ -8,6 +11,8 @@ import { ethernetHeaderLength } from './frame/frame-text.js'
 import { parseHex } from './hex.js'
 import type { Session } from './session.js'
 import { integerOption, numberOption, parse, UsageError } from './usage.js'
+
+const debug = debuglog('ibverbs')
 
 /** The shortest frame on a wire, without its check sequence (IEEE 802.3, 3.2.8). */
 const shortestFrame = 60
@@ -36,10 +41,11 @@ export const send: Command = {
   summary: 'send raw Ethernet frames',
   synopsis: ['IFACE HEX… [OPTIONS]', 'IFACE -f FILE [OPTIONS]', 'IFACE [OPTIONS] < FILE'],
   description: `
-Sends frames as they are: destination MAC, source MAC, EtherType, payload; the interface adds the check sequence.
-All HEX arguments together are one frame; ':', '-', '.' and white space between bytes do not matter. A file has one
-frame a line; what follows '#' is a comment.
-Nothing is padded unless --pad says so: an interface may refuse, or pad by itself, a frame of less than ${shortestFrame} bytes.
+Sends frames as they are: destination MAC, source MAC, EtherType, payload; the interface adds
+the check sequence. All HEX arguments together are one frame; ':', '-', '.' and white space
+between bytes do not matter. A file has one frame a line; what follows '#' is a comment.
+Nothing is padded unless --pad says so: an interface may refuse a frame of less than ${shortestFrame} bytes,
+or pad it by itself.
 Prints how many frames the kernel accepted. Needs CAP_NET_RAW: see 'ibverbs doctor'.`,
   options,
   examples: [
@@ -61,7 +67,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     hex.length > 0
       ? [frameOf(hex.join(' '), 'HEX')]
       : framesOf(
-          readText(values.file ?? '-'),
+          await readText(values.file, session.signal),
           values.file === undefined || values.file === '-' ? 'stdin' : values.file,
         )
   const padded = values.pad ? frames.map(pad) : frames
@@ -145,15 +151,19 @@ function bytesOf(frames: readonly Uint8Array[], sent: number): number {
   return Math.floor(sent / frames.length) * sum(frames) + sum(frames.slice(0, sent % frames.length))
 }
 
-function readText(file: string): string {
-  if (file === '-' && process.stdin.isTTY)
+/** Standard input is read without blocking the process: Ctrl-C must end it, whoever is at the other end. */
+async function readText(file: string | undefined, signal: AbortSignal): Promise<string> {
+  if (file !== undefined && file !== '-') return readFileSync(file, 'latin1')
+  if (file === undefined && process.stdin.isTTY) {
     throw new UsageError('no frame: give HEX, --file, or text on standard input')
-  return readFileSync(file === '-' ? 0 : file, 'latin1')
+  }
+  debug('reading standard input')
+  return text(addAbortSignal(signal, process.stdin))
 }
 
-function framesOf(text: string, source: string): Uint8Array[] {
+function framesOf(content: string, source: string): Uint8Array[] {
   const frames: Uint8Array[] = []
-  text.split('\n').forEach((line, i) => {
+  content.split('\n').forEach((line, i) => {
     const hex = line.replace(/#.*/, '').trim()
     if (hex !== '') frames.push(frameOf(hex, `${source}:${i + 1}`))
   })

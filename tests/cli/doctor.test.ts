@@ -112,7 +112,7 @@ describe('without an addon', () => {
     expect(find(checks, 'addon')).toMatchObject({
       status: 'missing',
       detail: expect.stringContaining(`no addon for ${process.platform}-${process.arch}`),
-      remedy: expect.stringContaining('npm run build:native'),
+      remedy: expect.stringMatching(/^Build it with: /),
     })
   })
 
@@ -135,7 +135,7 @@ describe('without an addon', () => {
   ])('%s says how to build it', async (name, args) => {
     const { code, stdout, stderr } = await run(name, ...args)
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-    expect(stderr).toMatch(new RegExp(`^ibverbs ${name}: ibverbs: no addon for .*npm run build:native`))
+    expect(stderr).toMatch(new RegExp(`^ibverbs ${name}: ibverbs: no addon for .*Build it with: `))
   })
 })
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { ibverbs, main, Running } from './run.js'
+import { ibverbs, main, Running, start } from './run.js'
 
 const commands = ['devices', 'ping', 'send', 'dump', 'doctor']
 
@@ -39,7 +39,7 @@ describe('help', () => {
 
   test.each(commands)('ibverbs %s --help fits 100 columns', async (name) => {
     const { stdout } = await ibverbs([name, '--help'])
-    for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(120)
+    for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(100)
   })
 
   test('is asked for even where operands are missing or wrong', async () => {
@@ -109,6 +109,19 @@ describe('wrong usage: exit code 2, nothing on standard output, and what is wron
     ],
   ])('ibverbs %j', async (args, stderr) => {
     expect(await ibverbs(args as string[])).toEqual({ code: 2, signal: null, stdout: '', stderr })
+  })
+})
+
+describe('Ctrl-C', () => {
+  test('ends a command that reads its standard input', async () => {
+    const sending = start(['send', 'lo'], {
+      input: 'ffffffffffff',
+      open: true,
+      env: { NODE_DEBUG: 'ibverbs' },
+    })
+    await sending.until(/reading/)
+    sending.child.kill('SIGINT')
+    expect(await sending.finished).toMatchObject({ code: 130, signal: null, stdout: '' })
   })
 })
 

@@ -15,6 +15,8 @@ export interface Finished {
 export interface RunOptions {
   input?: string | Buffer
   env?: NodeJS.ProcessEnv
+  /** Leave standard input open: there might come more. */
+  open?: boolean
 }
 
 /** A process whose output can be waited for. */
@@ -25,7 +27,7 @@ export class Running {
   readonly bytes: Buffer[] = []
   readonly finished: Promise<Finished>
 
-  constructor(command: string, args: readonly string[], { input, env }: RunOptions = {}) {
+  constructor(command: string, args: readonly string[], { input, env, open = false }: RunOptions = {}) {
     this.child = spawn(command, args, { env: { ...process.env, NO_COLOR: undefined, ...env } })
     this.child.stdout?.on('data', (part: Buffer) => {
       this.bytes.push(part)
@@ -35,7 +37,8 @@ export class Running {
       this.stderr += part.toString()
     })
     this.child.stdin?.on('error', () => {})
-    this.child.stdin?.end(input)
+    if (open) this.child.stdin?.write(input ?? '')
+    else this.child.stdin?.end(input)
     this.finished = once(this.child, 'close').then(([code, signal]) => ({
       code,
       signal,
