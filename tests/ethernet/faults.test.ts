@@ -90,7 +90,11 @@ describe('an interface that goes down in traffic', () => {
     expect(b.submit()).toBe(1)
     expect(b.error).toBe(null)
     expect(await collect(a, 1)).toEqual([frame(a, b, 60, 9)])
+    // Asleep before the frame comes: the watch on the descriptor, which the error ended, was begun anew.
+    const again = b.wait({ signal: AbortSignal.timeout(5000) })
+    await new Promise((resolve) => setTimeout(resolve, 1))
     transmit(a, frame(b, a, 60, 10))
+    expect(await again).toBe(1)
     expect(await collect(b, 1)).toEqual([frame(b, a, 60, 10)])
   })
 

@@ -47,6 +47,8 @@ describe('a record that names no part of a frame', () => {
     ['at the end of the address space', { address: 2 ** 32 - 1 }],
     ['above 4 GiB', { addressHigh: 1 }],
     ['over the end of its frame', { length: 2049 }],
+    ['from within its frame over the end', { address: 1000, length: 1049 }],
+    ['over the end of the arena', { address: 4096 * 2048 - 100, length: 101 }],
     ['as long as can be', { length: 2 ** 32 - 1 }],
     ['too short for a header', { length: 13 }],
     ['empty', { length: 0 }],
