@@ -1,6 +1,7 @@
 export { VerbsError } from '../errors.js'
 export { Arena, type ArenaOptions } from '../ring/arena.js'
 export { FrameFlag, FramePool, type FramePoolOptions, PacketType } from './frames.js'
+export * from './headers/index.js'
 export { listInterfaces, type NetworkInterface, queryInterface } from './interfaces.js'
 export { formatMac, type MacAddress, parseMac } from './mac.js'
 export type { PacketBackend, PacketQueueOptions } from './options.js'

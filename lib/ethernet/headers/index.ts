@@ -1,0 +1,27 @@
+/**
+ * Headers, read and written in place: one namespace a protocol, functions of an array and an offset, numbers in and
+ * numbers out. Nothing allocates.
+ *
+ * - `at` is where a header begins, `end` where the frame ends (`queue.offset(slot) + queue.length(slot)`).
+ * - `isValid(bytes, at, end)` comes first: it says whether all of the header is there and its lengths fit. What reads
+ *   fields after that checks nothing again: outside of the array there is nothing to read, and such a call gives 0 or
+ *   undefined, never an exception.
+ * - `write(bytes, at, …)` gives the offset behind the header, where the next one begins.
+ * - `push` and `pop` give where the frame begins now, or −1. They never touch a byte of the payload.
+ * - Addresses of 32 bits are numbers; longer ones are bytes at an offset. `format` and `parse` are for people.
+ *
+ * Written here because what npm has does not do it: `pcap`, `cap`, `ethernet`, `ip-packet` and `udp-packet` decode into
+ * objects with strings and buffers for each frame, and none reads or writes a single field in place.
+ */
+export * as arp from './arp.js'
+export { EtherType, IpProtocol, UdpPort } from './assigned-numbers.js'
+export * as checksum from './checksum.js'
+export * as ethernet from './ethernet.js'
+export * as gre from './gre.js'
+export * as icmp from './icmp.js'
+export * as ipv4 from './ipv4.js'
+export * as ipv6 from './ipv6.js'
+export * as tcp from './tcp.js'
+export * as udp from './udp.js'
+export * as vlan from './vlan.js'
+export * as vxlan from './vxlan.js'
