@@ -32,6 +32,12 @@ const types = { rc: 'RC', uc: 'UC', ud: 'UD' } as const
 
 /** Refuses what cannot work before anybody connects. */
 export function checkPort(context: Context, settings: PingSettings): void {
+  const { portCount, name } = context
+  if (settings.devicePort > portCount) {
+    throw new UsageError(
+      `--ib-port ${settings.devicePort}: ${name} has ${portCount} port${portCount === 1 ? '' : 's'}`,
+    )
+  }
   const { state, activeMtu } = context.queryPort(settings.devicePort)
   if (state !== 'ACTIVE') {
     throw new Error(
