@@ -124,7 +124,11 @@ describe('VXLAN', () => {
       { destination: '2001:db8::1' },
       '"options.destination" must be an address of the version of 10.1.0.1, not',
     ],
-    [{ source: 'x', destination: 'y' }, '"text" must be an IPv6 address'],
+    [
+      { source: 'x', destination: 'y' },
+      '"options.source" must be an IPv4 or IPv6 address without a zone, not',
+    ],
+    [{ destination: 'y' }, '"options.destination" must be an address of the version of 10.1.0.1, not'],
     [{ port: 0 }, '"options.port" must be an integer from 1 to 65535, not 0'],
     [{ ttl: 256 }, '"options.ttl" must be an integer from 1 to 255, not 256'],
     [{ destinationMac: 'x' }, '"options.destinationMac" must be an Ethernet address'],
