@@ -2,9 +2,8 @@
  * The rxe bed: two SoftRoCE devices, rxe0 and rxe1, on the two ends of one veth pair (v0, v1). It exists in the VM
  * (`node tests/beds/vm/run.mjs -- COMMAND`); elsewhere the tests that use it fail with ENODEV.
  */
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import {
   type Access,
   CompletionFlag,
@@ -21,7 +20,7 @@ import {
 import { afterEach, expect } from 'vitest'
 import { native } from '../../dist/native.js'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
+export { collectGarbage, node, thrownBy } from './process.js'
 
 export const names = ['rxe0', 'rxe1'] as const
 export const netdevs = ['v0', 'v1'] as const
@@ -165,16 +164,6 @@ export function expectBytes(actual: Uint8Array, expected: Uint8Array): void {
   if (at >= 0) expect(`byte ${at} is ${actual[at]}`).toBe(`byte ${at} is ${expected[at]}`)
 }
 
-/** What ibverbs throws for a call: code, and the whole object for toThrow's sake. */
-export function thrownBy(call: () => unknown): Error & { code?: string; errno?: number; syscall?: string } {
-  try {
-    call()
-  } catch (error) {
-    return error as Error
-  }
-  throw new Error('nothing was thrown')
-}
-
 /** What this process has of things that leak; `rdma` counts the kernel's objects, of all processes. */
 export function resources() {
   const maps = readFileSync('/proc/self/maps', 'latin1').split('\n')
@@ -196,45 +185,4 @@ export function rdmaResources(): Record<string, number> {
     }
   }
   return total
-}
-
-export interface Ended {
-  code: number | null
-  signal: string | null
-  stdout: string
-  stderr: string
-}
-
-/** Runs an ES module text in a Node process of its own, in the project's folder. Ends it after 25 s. */
-export function node(script: string, ...flags: string[]): Promise<Ended> {
-  const child = spawn(process.execPath, [...flags, '--input-type=module', '-e', script], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const timer = setTimeout(() => child.kill('SIGKILL'), 25_000)
-  let [stdout, stderr] = ['', '']
-  child.stdout.on('data', (text) => {
-    stdout += text
-  })
-  child.stderr.on('data', (text) => {
-    stderr += text
-  })
-  return new Promise((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', (code, signal) => {
-      clearTimeout(timer)
-      resolve({ code, signal, stdout, stderr })
-    })
-  })
-}
-
-/** Everything to the garbage collector that nothing reaches, finalizers included. */
-export async function collectGarbage(): Promise<void> {
-  const { gc } = globalThis
-  if (!gc) throw new Error('run node with --expose-gc')
-  for (let i = 0; i < 3; i++) {
-    gc()
-    // Finalizers are tasks of their own.
-    await new Promise((resolve) => setTimeout(resolve, 0))
-  }
 }

@@ -25,7 +25,7 @@ const mappingCount = () => readFileSync('/proc/self/maps', 'latin1').split('\n')
 
 describe('nothing is left of', () => {
   it('contexts with everything in them', async () => {
-    await keepsNothing(20, () => {
+    await keepsNothing(12, () => {
       const { context, domain, pair } = rxe.side('UD', 0, { size: 1 << 20 })
       pair.connect()
       domain.createAddressHandle(pair.endpoint)
@@ -36,7 +36,7 @@ describe('nothing is left of', () => {
   it('queue pairs, completion queues, regions and address handles of one context', async () => {
     const context = rxe.context()
     const domain = context.allocateProtectionDomain()
-    await keepsNothing(40, () => {
+    await keepsNothing(25, () => {
       const cq = context.createCompletionQueue(64)
       const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 32, maxRecvWr: 32 })
       const region = domain.registerMemory(1 << 20)

@@ -155,11 +155,17 @@ describe('a send record', () => {
       (a: Raw) => {
         const made = region(a.domain, 4096)
         made.region.close()
-        // Slots come again when more than 1024 are free (binding/handle_table.cc).
-        for (let i = 0; i < 1100; i++) a.context.allocateProtectionDomain().close()
-        const again = Array.from({ length: 1100 }, () => region(a.domain, 1).handle)
-        expect(again).not.toContain(made.handle)
-        return made.handle
+        // Slots come again, oldest first, when more than 1024 are free (binding/handle_table.cc).
+        const slot = (handle: number) => handle & 0xfffff
+        for (let i = 0; i < 3000; i++) {
+          const again = region(a.domain, 1)
+          if (slot(again.handle) === slot(made.handle)) {
+            expect(again.handle).not.toBe(made.handle)
+            return made.handle
+          }
+          again.region.close()
+        }
+        throw new Error('the slot did not come again')
       },
       Refusal.staleRegion,
     ],
@@ -511,7 +517,7 @@ describe('thousands of random records', () => {
     }
     connect()
     let taken = 0
-    for (let i = 0; i < 400; i++) {
+    for (let i = 0; i < 150; i++) {
       for (let index = 0; index < sizes.maxSendWr; index++) {
         plausible(next, known, a.send(index), true)
         plausible(next, known, a.receive(index % sizes.maxRecvWr), false)
@@ -525,7 +531,7 @@ describe('thousands of random records', () => {
       b.cq.poll()
       if (a.pair.state === 'ERR' || a.pair.sendFree < 4) connect()
     }
-    expect(taken).toBeGreaterThan(100)
+    expect(taken).toBeGreaterThan(50)
     expect(buffer.subarray(0, 8192).every((byte) => byte === 0xcc)).toBe(true)
     expect(buffer.subarray(2 * 8192).every((byte) => byte === 0xcc)).toBe(true)
   })
