@@ -26,14 +26,14 @@ export interface NodeOptions {
   env?: Record<string, string>
 }
 
-/** Runs an ES module text in a Node process of its own, in the project's folder. Ends it after 25 s. */
+/** Runs an ES module text in a Node process of its own, in the project's folder. Ends it after 100 s. */
 export function node(script: string, { flags = [], env = {} }: NodeOptions = {}): Promise<Ended> {
   const child = spawn(process.execPath, [...flags, '--input-type=module', '-e', script], {
     cwd: root,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const timer = setTimeout(() => child.kill('SIGKILL'), 25_000)
+  const timer = setTimeout(() => child.kill('SIGKILL'), 100_000)
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (text) => {
     stdout += text

@@ -11,6 +11,7 @@ import {
   pattern,
   rdmaResources,
   resources,
+  rows,
   type Side,
   thrownBy,
   until,
@@ -103,6 +104,78 @@ describe('close', () => {
     expect(a.cq.poll()).toBe(0)
     expect(a.cq.freeEntries).toBe(a.cq.entries)
     b.context.close()
+  })
+})
+
+describe('asynchronous disposal', () => {
+  it.each(['pair', 'cq', 'domain', 'context'] as const)(
+    'of a %s lets its sends complete first',
+    async (kind) => {
+      const [a, b] = rxe.connected('RC', { entries: 128 })
+      a.memory.bytes.set(pattern(64 << 10, 5))
+      const receive = b.pair.prepareReceive({ memory: b.memory })
+      for (let i = 0; i < 20; i++) receive.post(i)
+      b.pair.submit()
+      const send = a.pair.prepareSend({ memory: a.memory })
+      for (let i = 0; i < 20; i++) send.post(100 + i, 0, 64 << 10)
+      // Not even submitted: disposal does that too.
+      await a[kind][Symbol.asyncDispose]()
+      expect([a[kind].closed, a.pair.closed]).toEqual([true, true])
+      expect(outcome(await completions(b.cq, 20))).toEqual(
+        Array.from({ length: 20 }, (_, i) => [i, 'SUCCESS']),
+      )
+      expectBytes(b.memory.bytes.subarray(0, 64 << 10), pattern(64 << 10, 5))
+      await a[kind][Symbol.asyncDispose]()
+    },
+  )
+
+  it('drain() leaves the completions to be polled', async () => {
+    const [a, b] = rxe.connected('RC')
+    const receive = b.pair.prepareReceive({})
+    const [loud, silent] = [a.pair.prepareSend({}), a.pair.prepareSend({ signaled: false })]
+    for (let i = 0; i < 10; i++) {
+      receive.post(i)
+      ;(i % 2 ? loud : silent).post(i)
+    }
+    b.pair.submit()
+    await a.pair.drain()
+    expect(outcome(rows(a.cq, a.cq.poll()))).toEqual([1, 3, 5, 7, 9].map((i) => [i, 'SUCCESS']))
+    expect(a.pair.sendOutstanding).toBe(0)
+    await a.pair.drain()
+    expect(a.cq.poll()).toBe(0)
+  })
+
+  it('drain() ends when the peer is gone, and says so in the completions', async () => {
+    const [a, b] = rxe.connected('RC', {}, { retryCount: 1, timeout: 10 })
+    b.pair.close()
+    a.pair.prepareSend({}).post(1)
+    a.pair.prepareSend({}).post(2)
+    await a.pair.drain()
+    expect(outcome(rows(a.cq, a.cq.poll()))).toEqual([
+      [1, 'RETRY_EXC_ERR'],
+      [2, 'WR_FLUSH_ERR'],
+    ])
+  })
+
+  it('drain() ends in states that hold sends back, and when the queue pair is closed meanwhile', async () => {
+    const { pair: early } = rxe.side('RC')
+    early.prepareSend({}).post(1)
+    await early.drain()
+    expect(early.error?.message).toContain('is in RESET and must be in RTS')
+
+    const [a] = rxe.connected('RC')
+    a.pair.modify({ state: 'SQD' })
+    a.pair.prepareSend({}).post(1)
+    await a.pair.drain() // in SQD nothing would ever complete
+    expect(a.pair.sendOutstanding).toBe(1)
+    await a.pair[Symbol.asyncDispose]()
+
+    const [c] = rxe.connected('RC', {}, { rnrRetry: 6, minRnrTimer: 31 })
+    c.pair.prepareSend({}).post(1)
+    const draining = c.pair.drain()
+    c.pair.close()
+    await draining
+    await expect(c.pair.drain()).rejects.toMatchObject({ code: 'ERR_IBVERBS_CLOSED' })
   })
 })
 
