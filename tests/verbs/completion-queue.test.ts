@@ -237,6 +237,30 @@ describe('wait', () => {
     expect(thrownBy(() => cq.poll())).toMatchObject({ code: 'ERR_IBVERBS_CLOSED' })
   })
 
+  it('may close everything from the first of many wakeups', async () => {
+    const { context, domain, pair, cq } = rxe.side('RC')
+    const queues = [cq, ...Array.from({ length: 5 }, () => context.createCompletionQueue(128))]
+    const pairs = [pair, ...queues.slice(1).map((queue) => domain.createQueuePair({ type: 'RC', cq: queue }))]
+    for (const each of pairs) {
+      each.initialize()
+      each.prepareReceive({}).post(1)
+      each.submit()
+    }
+    const waits = queues.map((queue) =>
+      queue.wait().then(
+        (count) => {
+          context.close() // while the binding has the other queues' events in its hands
+          return count
+        },
+        (error) => error.code,
+      ),
+    )
+    for (const each of pairs) each.modify({ state: 'ERR' })
+    const ended = await Promise.all(waits)
+    expect(ended.filter((each) => each === 1)).toHaveLength(1)
+    expect(ended.filter((each) => each === 'ERR_IBVERBS_CLOSED')).toHaveLength(5)
+  })
+
   it('delivers a failure, and does not throw it', async () => {
     const { pair, cq, memory } = rxe.side('RC')
     pair.initialize()

@@ -162,6 +162,19 @@ describe('nextEvent', () => {
     expect(seen).toEqual([])
   })
 
+  it('may close the context from the first of several events', async () => {
+    const context = rxe.context(0)
+    const closed = context.nextEvent().then((event) => {
+      context.close()
+      return event.type
+    })
+    // Down, up and the change of the address: they come in one go.
+    ip('link', 'set', netdevs[0], 'down')
+    ip('link', 'set', netdevs[0], 'up')
+    expect(await closed).toBe('PORT_ERR')
+    expect(context.closed).toBe(true)
+  })
+
   it('does not disturb completions on the other descriptor', async () => {
     const [a, b] = rxe.connected('RC')
     const event = next(a.context, 'PORT_ERR')

@@ -5,6 +5,12 @@ import { completion, completions, expectBytes, pattern, thrownBy, useRxe } from 
 
 const rxe = useRxe()
 
+/** WebAssembly.Memory with `shared`, which @types/node leaves out. */
+interface WasmMemory {
+  buffer: SharedArrayBuffer
+  grow(pages: number): number
+}
+
 describe('registerMemory', () => {
   it('allocates page-aligned, zeroed memory of the size asked for', () => {
     const domain = rxe.context().allocateProtectionDomain()
@@ -80,6 +86,37 @@ describe('registerMemory', () => {
     expect(two.bytes[5000]).toBe(77)
     expect(one.address).toBe(two.address)
     expect(one.lkey).not.toBe(two.lkey)
+  })
+
+  it('takes shared memory of WebAssembly, and a buffer that grows, as they are at that moment', async () => {
+    const [a, b] = rxe.connected('RC')
+    const { WebAssembly } = globalThis as unknown as {
+      WebAssembly: { Memory: new (options: object) => WasmMemory }
+    }
+    const wasm = new WebAssembly.Memory({ initial: 1, maximum: 4, shared: true })
+    const region = b.domain.registerMemory(wasm.buffer)
+    expect(region.length).toBe(64 << 10)
+    wasm.grow(2)
+    b.pair.prepareReceive({ memory: region }).post(1)
+    b.pair.submit()
+    a.memory.bytes.set(pattern(64 << 10, 3))
+    a.pair.prepareSend({ memory: a.memory }).post(2, 0, 64 << 10)
+    a.pair.submit()
+    expect(await completion(b.cq)).toMatchObject({ status: 'SUCCESS', byteLength: 64 << 10 })
+    expectBytes(new Uint8Array(wasm.buffer, 0, 64 << 10), pattern(64 << 10, 3))
+
+    const Growable = SharedArrayBuffer as unknown as new (
+      size: number,
+      options: { maxByteLength: number },
+    ) => SharedArrayBuffer & { grow(size: number): void }
+    const buffer = new Growable(4096, { maxByteLength: 8192 })
+    const grown = a.domain.registerMemory(buffer)
+    const send = a.pair.prepareSend({ memory: grown })
+    buffer.grow(8192)
+    expect([grown.length, grown.remote.length]).toEqual([4096, 4096])
+    expect(thrownBy(() => send.post(1, 0, 4097)).message).toBe(
+      '"length" must be an integer from 0 to 4096, not 4097',
+    )
   })
 
   it('has the access flags that were asked for, or all that the device can do', () => {

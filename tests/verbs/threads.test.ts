@@ -133,6 +133,15 @@ describe('a process', () => {
     expect(rdmaResources()).toEqual(before)
   })
 
+  it('that exits while a worker of it has traffic exits with its code', async () => {
+    const before = rdmaResources()
+    const ended = await node(`
+      import { Worker } from 'node:worker_threads'
+      new Worker(new URL(${JSON.stringify(traffic.href)}), { execArgv: [] }).once('message', () => process.exit(5))`)
+    expect(ended).toEqual({ code: 5, signal: null, stdout: '', stderr: '' })
+    expect(rdmaResources()).toEqual(before)
+  })
+
   it('that dies of an exception in mid-traffic says so', async () => {
     const ended = await node(`${start} start((round) => { if (round === 20) throw new Error('on purpose') })`)
     expect(ended.stderr).toContain('on purpose')
@@ -247,6 +256,16 @@ describe('ref and unref', () => {
 })
 
 describe('spawning children', () => {
+  it('gives them no descriptor of a device', () => {
+    rxe.side('RC')
+    const { stdout } = spawnSync('ls', ['-l', '/proc/self/fd'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    expect(stdout).toContain('/dev/null')
+    expect(stdout).not.toMatch(/uverbs|infiniband/)
+  })
+
   it('during traffic corrupts nothing', async () => {
     // fork() without ibv_fork_init would give the child the pinned pages and the parent copies of them.
     const [a, b] = rxe.connected('RC')
