@@ -9,6 +9,7 @@
 #include "hot_call.h"
 #include "verbs/queue_pair.h"
 #include "verbs/records.h"
+#include "verbs/rxe_ring.h"
 #include "verbs/verbs.h"
 
 namespace verbs {
@@ -24,10 +25,28 @@ int CompletionQueue::release(const char** syscall) {
   // ibv_destroy_cq waits for every event that was read to be acknowledged.
   if (unacknowledged_) ibv_ack_cq_events(ibv, unacknowledged_);
   unacknowledged_ = 0;
+  // From here on JavaScript asks native code, which knows that the queue is closed.
+  uint32_t* control = columns_.words() + static_cast<size_t>(batch_) * records::kCompletionColumns;
+  control[records::kRingWatched] = 0;
+  if (!ring_.IsEmpty()) {
+    Napi::HandleScope scope(ring_.Env());
+    napi_detach_arraybuffer(ring_.Env(), ring_.Value());
+    ring_.Reset();
+  }
   *syscall = "ibv_destroy_cq";
   const int error = ibv_destroy_cq(ibv);
   if (!error) columns_.release();
   return error;
+}
+
+void CompletionQueue::watchRing(Napi::ArrayBuffer head) {
+  ring_ = Napi::Reference<Napi::ArrayBuffer>::New(head, 1);
+  columns_.words()[static_cast<size_t>(batch_) * records::kCompletionColumns + records::kRingWatched] = 1;
+}
+
+void CompletionQueue::publish() {
+  uint32_t* control = columns_.words() + static_cast<size_t>(batch_) * records::kCompletionColumns;
+  control[records::kKept] = static_cast<uint32_t>(kept_.size());
 }
 
 void CompletionQueue::eventRead() {
@@ -51,6 +70,7 @@ int CompletionQueue::next(ibv_wc* completions, int most) {
     completions[count] = kept_.front();
     kept_.pop_front();
   }
+  publish();
   return count;
 }
 
@@ -125,6 +145,7 @@ void CompletionQueue::sift(uint32_t pair, OfPair ofPair) {
     for (int i = 0; i < got; i++) take(completions[i]);
   }
   kept_.swap(others);
+  publish();
 }
 
 void CompletionQueue::purge(const QueuePair& pair) {
@@ -135,6 +156,7 @@ uint32_t CompletionQueue::hold(const QueuePair& pair) {
   ibv_wc completions[kChunk];
   int got;
   while ((got = ibv_poll_cq(ibv, kChunk, completions)) > 0) kept_.insert(kept_.end(), completions, completions + got);
+  publish();
   return static_cast<uint32_t>(std::count_if(kept_.begin(), kept_.end(), [&](const ibv_wc& completion) {
     return static_cast<uint32_t>(completion.wr_id >> 32) == pair.id && !(completion.wr_id & QueuePair::kReceiveName);
   }));
@@ -153,24 +175,31 @@ CompletionQueue& queueOf(const Napi::CallbackInfo& info) {
   return Environment::of(info.Env()).handle<CompletionQueue>(info, 0, "completion queue");
 }
 
-// createCompletionQueue(context, entries, batch, columns): ibv_create_cq(3). { handle, entries }
+// createCompletionQueue(context, entries, batch, block): ibv_create_cq(3). { handle, entries, and, for rxe, ring }
 Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Environment& environment = Environment::of(env);
   Context& context = environment.handle<Context>(info, 0, "context");
   const int entries = argument::integer<int>(env, info[1], "entries");
   const uint32_t batch = argument::uint32(info, 2, "batch");
-  SharedMemory columns(env, info[3], "columns");
-  if (batch == 0 || batch > columns.length() / sizeof(uint32_t) / records::kCompletionColumns || !columns.aligned(4)) {
-    throwArgumentRange(env, "columns", "a column of `batch` words for each field");
+  SharedMemory block(env, info[3], "block");
+  if (batch == 0 || block.length() / sizeof(uint32_t) < CompletionQueue::blockWords(batch) || !block.aligned(4)) {
+    throwArgumentRange(env, "block", "as large as the columns and the control words");
   }
-  auto queue = std::make_unique<CompletionQueue>(context, batch, std::move(columns));
+  auto queue = std::make_unique<CompletionQueue>(context, batch, std::move(block));
+  const std::vector<uintptr_t> before = context.isRxe ? uverbsMappings() : std::vector<uintptr_t>();
   queue->ibv = ibv_create_cq(context.ibv, entries, queue.get(), context.channel, 0);
   if (!queue->ibv) throwErrno(env, errno, "ibv_create_cq", std::to_string(entries) + " entries");
-  const uint32_t granted = queue->entries();
   Napi::Object result = Napi::Object::New(env);
+  if (const void* ring = context.isRxe ? newRxeRing(before, queue->ibv) : nullptr) {
+    Napi::ArrayBuffer head = rxeRingHead(env, ring);
+    if (!head.IsEmpty()) {
+      queue->watchRing(head);
+      result.Set("ring", head);
+    }
+  }
+  result.Set("entries", Napi::Number::New(env, queue->entries()));
   result.Set("handle", environment.open(std::move(queue)));
-  result.Set("entries", Napi::Number::New(env, granted));
   return result;
 }
 

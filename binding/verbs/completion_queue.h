@@ -4,6 +4,7 @@
 
 #include "shared_memory.h"
 #include "verbs/context.h"
+#include "verbs/records.h"
 
 namespace verbs {
 
@@ -15,6 +16,13 @@ class CompletionQueue : public Handle {
 
   CompletionQueue(Context& context, uint32_t batch, SharedMemory columns)
       : Handle(kKind, {&context}), context(context), batch_(batch), columns_(std::move(columns)) {}
+
+  // How many words the shared block needs.
+  static size_t blockWords(uint32_t batch) {
+    return static_cast<size_t>(batch) * records::kCompletionColumns + records::kQueueControlWords;
+  }
+  // JavaScript may look at the device's own ring, through this, from now on until release().
+  void watchRing(Napi::ArrayBuffer head);
 
   int release(const char** syscall) override;
 
@@ -49,6 +57,8 @@ class CompletionQueue : public Handle {
   ibv_cq* ibv = nullptr;
 
  private:
+  // Tells JavaScript how many completions are kept here, which the device's ring does not show.
+  void publish();
   template <typename OfPair>
   void sift(uint32_t pair, OfPair ofPair);
   bool deliver(const ibv_wc& completion, uint32_t row);
@@ -57,6 +67,7 @@ class CompletionQueue : public Handle {
   const uint32_t batch_;
   SharedMemory columns_;
   std::deque<ibv_wc> kept_;
+  Napi::Reference<Napi::ArrayBuffer> ring_;
   uint32_t credits_ = 0;
   uint32_t unacknowledged_ = 0;
   bool armed_ = false;

@@ -23,6 +23,9 @@ int setNonBlocking(int fd) {
 }  // namespace
 
 int Context::watch(const char** syscall) {
+  ibv_device_attr attributes{};
+  // RXE_VENDOR_ID of drivers/infiniband/sw/rxe/rxe_param.h.
+  isRxe = ibv_query_device(ibv, &attributes) == 0 && attributes.vendor_id == 0xffffff;
   channel = ibv_create_comp_channel(ibv);
   if (!channel) {
     *syscall = "ibv_create_comp_channel";

@@ -25,6 +25,7 @@ class Context : public Handle {
 
   Environment& environment;
   ibv_context* const ibv;
+  bool isRxe = false;
   ibv_comp_channel* channel = nullptr;
 
  private:

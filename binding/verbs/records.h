@@ -2,7 +2,7 @@
 // lib/verbs/records.ts says the same in TypeScript; kRecordVersion (binding/addon.cc) changes with any change here.
 //
 // A queue pair shares one block: control words, then the send ring, then the receive ring.
-// A completion queue shares one block: a column of `batch` words for each field of a completion.
+// A completion queue shares one block: a column of `batch` words for each field of a completion, then control words.
 #pragma once
 
 #include <cstdint>
@@ -84,6 +84,13 @@ enum Completion : uint32_t {
   kTimestampLow,    // device clock; 0 where the queue has none
   kTimestampHigh,
   kCompletionColumns = 16,
+};
+
+// Control words of a completion queue, behind its columns: written by native code, read by JavaScript.
+enum QueueControl : uint32_t {
+  kRingWatched,  // 1 while JavaScript may look at the device's own ring
+  kKept,         // completions kept in native code, which the device's ring does not show
+  kQueueControlWords = 16,
 };
 
 }  // namespace records

@@ -75,11 +75,11 @@ export class CompletionQueue extends NativeHandle {
 
   private constructor(
     context: Context,
-    handle: number,
-    entries: number,
+    made: { handle: number; entries: number; ring?: ArrayBuffer },
     batch: number,
     columns: Uint32Array,
   ) {
+    const { handle, entries, ring } = made
     super(handle, Kind.CompletionQueue, 'completion queue')
     this.context = context
     this.#handle = handle
@@ -87,7 +87,7 @@ export class CompletionQueue extends NativeHandle {
     this.batch = batch
     this.#control = columns.subarray(completionColumns * batch)
     // Never handed out: what is behind it is unmapped when the queue is closed.
-    this.#ring = new Uint32Array(ring ?? 0)
+    this.#ring = new Uint32Array(ring ?? new ArrayBuffer(0))
     const column = (index: number) => columns.subarray(index * batch, (index + 1) * batch)
     this.cookie = column(Completion.cookie)
     this.status = column(Completion.status)
@@ -135,7 +135,8 @@ export class CompletionQueue extends NativeHandle {
     const control = this.#control
     if (control[QueueControl.ringWatched] === 1 && control[QueueControl.kept] === 0) {
       const ring = this.#ring
-      if (Atomics.load(ring, RxeRing.producer) === Atomics.load(ring, RxeRing.consumer)) return 0
+      // Only the kernel hands over: the consumer's word is written by this thread, in ibv_poll_cq.
+      if (Atomics.load(ring, RxeRing.producer) === ring[RxeRing.consumer]) return 0
     }
     return native.verbs.poll(this.#handle)
   }

@@ -1,0 +1,29 @@
+// SoftRoCE's completion ring, seen from JavaScript: an empty poll is then two loads and no native call.
+//
+// The ring is memory that the kernel and librxe share, and its layout is kernel ABI (struct rxe_queue_buf,
+// rdma/rdma_user_rxe.h): the kernel writes producer_index, ibv_poll_cq writes consumer_index, equal means empty.
+// Only those two words are looked at, and only by lib/verbs/completion-queue.ts; completions still come through
+// ibv_poll_cq. libibverbs does not tell where the ring is, but ibv_create_cq maps exactly one part of the device file.
+#pragma once
+
+#include <napi.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "verbs/rdma_core.h"
+
+namespace verbs {
+
+// Where the process has mapped /dev/infiniband/uverbs*, from /proc/self/maps.
+std::vector<uintptr_t> uverbsMappings();
+
+// The head of the ring that appeared since `before`; null when that is not exactly one ring of rxe's shape.
+const void* newRxeRing(const std::vector<uintptr_t>& before, const ibv_cq* queue);
+
+// The head's bytes as an ArrayBuffer; empty where the runtime has no external ones (Electron). Detach it before
+// ibv_destroy_cq unmaps the ring.
+Napi::ArrayBuffer rxeRingHead(Napi::Env env, const void* ring);
+
+}  // namespace verbs

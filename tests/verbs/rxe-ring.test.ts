@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest'
+import { native } from '../../dist/native.js'
+import { thrownBy } from '../beds/process.js'
+import { outcome, rows, until, useRxe } from '../beds/rxe.js'
+
+const rxe = useRxe()
+
+/** How often `call` goes into native code to poll. */
+function nativePolls(call: () => unknown): number {
+  const real = native.verbs.poll
+  let count = 0
+  native.verbs.poll = (queue) => {
+    count++
+    return real(queue)
+  }
+  try {
+    call()
+  } finally {
+    native.verbs.poll = real
+  }
+  return count
+}
+
+describe("SoftRoCE's completion ring", () => {
+  it('tells that it is empty without a native call, for each of many queues', () => {
+    const context = rxe.context()
+    const queues = Array.from({ length: 30 }, () => context.createCompletionQueue(16))
+    for (const cq of queues) expect(nativePolls(() => expect(cq.poll()).toBe(0))).toBe(0)
+  })
+
+  it('shows what came, and when all of it was taken', async () => {
+    const [a] = rxe.connected('RC')
+    const b = a.pair
+    const write = b.prepareSend({})
+    // The peer has no receive posted: the send stays under way until the retries are used up.
+    expect(nativePolls(() => expect(a.cq.poll()).toBe(0))).toBe(0)
+    write.post(7)
+    b.submit()
+    let got: [number, string][] = []
+    await until(() => {
+      const n = a.cq.poll()
+      if (n > 0) got = outcome(rows(a.cq, n))
+      return n > 0
+    })
+    expect(got).toEqual([[7, 'RNR_RETRY_EXC_ERR']])
+    expect(nativePolls(() => expect(a.cq.poll()).toBe(0))).toBe(0)
+  })
+
+  it('is not looked at any more when the queue is closed, by hand or by its context', () => {
+    const context = rxe.context()
+    const [byHand, byContext] = [context.createCompletionQueue(16), context.createCompletionQueue(16)]
+    byHand.close()
+    expect(thrownBy(() => byHand.poll())).toMatchObject({ code: 'ERR_IBVERBS_CLOSED' })
+    context.close()
+    expect(thrownBy(() => byContext.poll())).toMatchObject({ code: 'ERR_IBVERBS_CLOSED' })
+    // Nor when somebody writes into the control words, which JavaScript can reach.
+    const words = new Uint32Array(byContext.cookie.buffer)
+    words.fill(1)
+    expect(() => byContext.poll()).toThrow()
+    words.fill(0)
+    expect(thrownBy(() => byContext.poll())).toMatchObject({ code: 'ERR_IBVERBS_CLOSED' })
+  })
+})
