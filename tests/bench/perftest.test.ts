@@ -17,6 +17,12 @@ describe('what ib_send_lat prints', () => {
     expect(parseSendLat(output, 2)).toEqual([14.75, 38.55])
   })
 
+  it('is no result where its clock could not be calibrated', () => {
+    const line =
+      ' 2       1000          inf            inf          inf           inf         -nan     inf       inf'
+    expect(parseSendLat(`Correlation coefficient r^2: 0.210983 < 0.9\n${line}\n`, 2)).toBeNull()
+  })
+
   it('is refused without a line for the size', () => {
     expect(() => parseSendLat(output, 64)).toThrow('no result line for 64 bytes')
     expect(() => parseSendLat("Couldn't connect to 127.0.0.1:18515\n", 2)).toThrow("Couldn't connect")
