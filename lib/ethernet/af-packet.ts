@@ -3,6 +3,7 @@ import { Kind, native } from '../native.js'
 import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../ring/ring.js'
 import { acceptProgram, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
+import { both, classicProgram } from './flow/classic.js'
 import { tableOf } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
@@ -27,6 +28,8 @@ export class AfPacket implements Backend {
   readonly #handle: number
   readonly #groups: Map<string, Uint8Array>
   readonly #allMulticast: boolean
+  /** What the flow rules accept; undefined: every frame. */
+  readonly #flows: Uint32Array | undefined
   #promiscuous = false
 
   /**
@@ -44,6 +47,7 @@ export class AfPacket implements Backend {
     this.completion = new Consumer(allocateRing(frames.frameCount, AddressRecord.words), AddressRecord.words)
     this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
     this.#allMulticast = settings.allMulticast
+    this.#flows = settings.flows && classicProgram(settings.flows, 'options.flows')
     this.#handle = native.ethernet.open({
       interfaceIndex: device.index,
       protocol: settings.protocol,
@@ -108,7 +112,14 @@ export class AfPacket implements Backend {
     }
     this.#membership(true, group)
     this.#groups.set(mac, group)
-    this.#refilter()
+    try {
+      this.#refilter()
+    } catch (error) {
+      // No room beside the flow rules' program, for instance.
+      this.#groups.delete(mac)
+      this.#membership(false, group)
+      throw error
+    }
   }
 
   leaveGroup(group: Uint8Array): void {
@@ -135,7 +146,8 @@ export class AfPacket implements Backend {
 
   #filter(promiscuous: boolean): Uint32Array {
     const groups = [...this.#groups.values()]
-    return acceptProgram({ promiscuous, allMulticast: this.#allMulticast, groups })
+    const accepted = acceptProgram({ promiscuous, allMulticast: this.#allMulticast, groups })
+    return this.#flows ? both(accepted, this.#flows, 'options.flows') : accepted
   }
 
   #refilter(): void {

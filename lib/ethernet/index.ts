@@ -1,5 +1,6 @@
 export { VerbsError } from '../errors.js'
 export { Arena, type ArenaOptions } from '../ring/arena.js'
+export type { FlowBytes, FlowRule, PortRange } from './flow/rule.js'
 export { FrameFlag, FramePool, type FramePoolOptions, PacketType } from './frames.js'
 export * from './headers/index.js'
 export { listInterfaces, type NetworkInterface, queryInterface } from './interfaces.js'
