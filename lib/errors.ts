@@ -53,10 +53,12 @@ export function busyError(message: string): Error {
 
 function errorName(errno: number): string {
   try {
-    return getSystemErrorName(-errno)
+    const name = getSystemErrorName(-errno)
+    // What libuv does not know it calls 'Unknown system error -74'; the rest of errno(3) is in os.constants.
+    if (/^E[A-Z0-9]+$/.test(name)) return name
   } catch {
-    // getSystemErrorName knows libuv's errors only; the rest of errno(3) is in os.constants.
-    for (const [name, value] of Object.entries(constants.errno)) if (value === errno) return name
-    return `errno ${errno}`
+    // not an errno at all
   }
+  for (const [name, value] of Object.entries(constants.errno)) if (value === errno) return name
+  return `errno ${errno}`
 }

@@ -7,4 +7,5 @@ export { listInterfaces, type NetworkInterface, queryInterface } from './interfa
 export { formatMac, type MacAddress, parseMac } from './mac.js'
 export type { PacketBackend, PacketQueueOptions } from './options.js'
 export { PacketQueue, type PacketStatistics } from './packet-queue.js'
+export { type ResolveOptions, type Route, resolve } from './route.js'
 export type { WaitOptions } from './waiting.js'
