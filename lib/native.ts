@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { VerbsError } from './errors.js'
-import type { EthernetNative } from './ethernet/native.js'
+import type { EthernetNative, NetlinkNative } from './ethernet/native.js'
 import type { RingNative } from './ring/native.js'
 import type { VerbsNative } from './verbs/native.js'
 
@@ -28,6 +28,7 @@ export interface Native {
   ring: RingNative
   verbs: VerbsNative
   ethernet: EthernetNative
+  netlink: NetlinkNative
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')

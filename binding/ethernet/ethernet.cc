@@ -92,8 +92,8 @@ void initialize(Napi::Env env, Napi::Object exports) {
   ethernet.Set("statistics", Napi::Function::New<statistics>(env, "statistics"));
   ethernet.Set("bufferSizes", Napi::Function::New<bufferSizes>(env, "bufferSizes"));
   ethernet.Set("interfaces", Napi::Function::New<interfaces>(env, "interfaces"));
-  initializeNetlink(env, ethernet);
   exports.Set("ethernet", ethernet);
+  initializeNetlink(env, exports);
 }
 
 }  // namespace ethernet

@@ -97,7 +97,10 @@ export class AfPacket implements Backend {
     if (on === this.#promiscuous) return
     native.ethernet.membership(this.#handle, on, Membership.promiscuous)
     this.#promiscuous = on
-    this.#refilter()
+    this.#refilter(() => {
+      this.#promiscuous = !on
+      native.ethernet.membership(this.#handle, !on, Membership.promiscuous)
+    })
   }
 
   joinGroup(group: Uint8Array): void {
@@ -112,20 +115,17 @@ export class AfPacket implements Backend {
     }
     this.#membership(true, group)
     this.#groups.set(mac, group)
-    try {
-      this.#refilter()
-    } catch (error) {
-      // No room beside the flow rules' program, for instance.
+    this.#refilter(() => {
       this.#groups.delete(mac)
       this.#membership(false, group)
-      throw error
-    }
+    })
   }
 
   leaveGroup(group: Uint8Array): void {
-    if (!this.#groups.delete(formatMac(group))) return
+    const mac = formatMac(group)
+    if (!this.#groups.delete(mac)) return
+    this.#refilter(() => this.#groups.set(mac, group))
     this.#membership(false, group)
-    this.#refilter()
   }
 
   statistics(): { received: number; dropped: number } {
@@ -150,7 +150,13 @@ export class AfPacket implements Backend {
     return this.#flows ? both(accepted, this.#flows, 'options.flows') : accepted
   }
 
-  #refilter(): void {
-    native.ethernet.filter(this.#handle, this.#filter(this.#promiscuous))
+  /** @param undo what to do when the program does not fit, as may be beside the one of many flow rules */
+  #refilter(undo: () => void): void {
+    try {
+      native.ethernet.filter(this.#handle, this.#filter(this.#promiscuous))
+    } catch (error) {
+      undo()
+      throw error
+    }
   }
 }

@@ -46,7 +46,6 @@ export interface EthernetNative {
   statistics(handle: number): { received: number; dropped: number }
   bufferSizes(handle: number): { receive: number; send: number }
   interfaces(): NativeInterface[]
-  netlink: NetlinkNative
 }
 
 /** What binding/ethernet/netlink.cc exports. */

@@ -9,7 +9,7 @@ import { linkOf, neighbourOf, routeOf } from '../../dist/ethernet/netlink/tables
 import { native } from '../../dist/native.js'
 import { awaitRunning, ip, requireOwnNamespace } from '../beds/veth.js'
 import { Chance } from './flows.js'
-import { command, programPath } from './program.js'
+import { command, programPath, run } from './program.js'
 
 const [near, far] = ['rtnear', 'rtfar']
 const routerMac = '02:00:00:00:0f:01'
@@ -159,6 +159,20 @@ describe('a neighbour', () => {
     )
   })
 
+  test('is found although the news of it are lost (ENOBUFS)', async () => {
+    forget()
+    patience(30_000)
+    const waiting = resolve('10.66.0.78', { timeout: 20_000 })
+    // More changes than the socket holds, before the event loop turns.
+    const lines = Array.from({ length: 600 }, (_, i) => {
+      const address = `10.66.0.${100 + (i % 100)}`
+      return `neigh replace ${address} lladdr 02:00:00:01:${(i >> 8).toString(16)}:${(i & 255).toString(16)} dev ${near}`
+    })
+    lines.push(`neigh replace 10.66.0.78 lladdr 02:00:00:00:00:78 dev ${near}`)
+    execFileSync('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` })
+    expect(await waiting).toEqual(expected({ source: '10.66.0.1', destinationMac: '02:00:00:00:00:78' }))
+  })
+
   test.runIf(process.getuid?.() === 0)('without CAP_NET_ADMIN a datagram asks', async () => {
     forget()
     for (const [destination, source] of [
@@ -281,13 +295,22 @@ describe('no way', () => {
     setImmediate(() => ip('link', 'set', near, 'down'))
     try {
       await expect(waiting).rejects.toMatchObject({
-        code: expect.stringMatching(/^(EHOSTUNREACH|ETIMEDOUT)$/),
+        code: 'EHOSTUNREACH',
+        message: `EHOSTUNREACH: RTM_GETNEIGH: 10.66.0.12 on "${near}", the next hop to 10.66.0.12, was removed from the table`,
       })
       await expect(resolve('10.66.0.2')).rejects.toMatchObject({ code: 'ENETUNREACH' })
     } finally {
       ip('link', 'set', near, 'up')
     }
   })
+
+  test('workers terminated while they wait leave nothing', async () => {
+    patience(30_000)
+    const { code, output } = await run('resolving.mjs', '10.66.0.13')
+    expect(code, output).toBe(0)
+    const { before, after } = JSON.parse(output)
+    expect(after).toEqual(before)
+  }, 60_000)
 
   test('arguments', async () => {
     for (const [destination, options, code] of [
@@ -354,9 +377,31 @@ describe('messages', () => {
   })
 
   test('the binding refuses what is no handle and no message', () => {
-    const { netlink } = native.ethernet
+    const { netlink } = native
     const handle = netlink.open(0)
     expect(netlink.receive(handle)).toBe(null)
+    for (const junk of [
+      undefined,
+      null,
+      -1,
+      0,
+      1,
+      2 ** 31,
+      Number.NaN,
+      'x',
+      {},
+      [],
+      new Uint32Array(4),
+      1n,
+    ]) {
+      const refusal = expect.objectContaining({
+        code: expect.stringMatching(/^ERR_(INVALID_ARG_TYPE|OUT_OF_RANGE|IBVERBS_CLOSED)$/),
+      })
+      expect(() => netlink.send(junk as never, new Uint8Array(16))).toThrow(refusal)
+      expect(() => netlink.send(handle, junk as never)).toThrow(refusal)
+      expect(() => netlink.receive(junk as never)).toThrow(refusal)
+      if (typeof junk !== 'number') expect(() => netlink.open(junk as never)).toThrow(refusal)
+    }
     expect(() => netlink.send(handle, 'x' as never)).toThrow(
       expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }),
     )

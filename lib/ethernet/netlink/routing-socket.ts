@@ -20,7 +20,7 @@ export class RoutingSocket {
    * @param onEvent called on libuv's loop until {@link drain} took what is there; it keeps the process alive
    */
   constructor(groups = 0, onEvent?: () => void) {
-    this.#handle = native.ethernet.netlink.open(groups, onEvent)
+    this.#handle = native.netlink.open(groups, onEvent)
   }
 
   /**
@@ -35,12 +35,9 @@ export class RoutingSocket {
     attributes: readonly (readonly [type: number, value: Uint8Array])[],
   ): Message | number {
     const sequence = ++this.#sequence
-    native.ethernet.netlink.send(
-      this.#handle,
-      encode(type, flags | MessageFlag.request, sequence, fixed, attributes),
-    )
+    native.netlink.send(this.#handle, encode(type, flags | MessageFlag.request, sequence, fixed, attributes))
     for (;;) {
-      const datagram = native.ethernet.netlink.receive(this.#handle)
+      const datagram = native.netlink.receive(this.#handle)
       if (!datagram) throw verbsError('EPROTO', 'recvmsg', `the kernel does not answer message ${type}`)
       const answer = decode(datagram).find((message) => message.sequence === sequence)
       if (!answer) continue
@@ -53,7 +50,7 @@ export class RoutingSocket {
   drain(): void {
     for (;;) {
       try {
-        if (!native.ethernet.netlink.receive(this.#handle)) return
+        if (!native.netlink.receive(this.#handle)) return
       } catch (error) {
         if (!(error instanceof VerbsError && error.code === 'ENOBUFS')) throw error
       }
