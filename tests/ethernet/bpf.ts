@@ -31,6 +31,7 @@ export function runClassic(program: Uint32Array, frame: Uint8Array, metadata: Me
     if (at * 4 >= program.length) throw new Error('the program has no end')
     const [code, jt, jf, k] = program.subarray(at * 4, at * 4 + 4)
     at++
+    if (code > 0xffff || jt > 255 || jf > 255) throw new Error('a field does not hold its number')
     const size = { 0: 4, 8: 2, 16: 1 }[code & 0x18] as number
     if ((code & 7) === 0 && ((code & 0xe0) === 0x20 || (code & 0xe0) === 0x40)) {
       const value = load((code & 0xe0) === 0x40 ? x + k : k, size)
