@@ -279,6 +279,16 @@ describe('the kernel', () => {
     )
     expect(answers).toEqual(expected)
   })
+
+  test.skipIf(!permitted)(
+    'verifies the way to a socket; where there is none, the kernel keeps the frame',
+    () => {
+      const [{ rules, frames }] = cases(6, 1, 20, 14)
+      const options = { ...seesAll, matched: redirectToSocket(0) }
+      const program = xdpProgram(flowsArgument('flows', [...rules, {}]), options)
+      expect(run(input(program, frames))).toEqual({ status: 0, answers: frames.map(() => pass), log: '' })
+    },
+  )
 })
 
 describe('what XDP cannot express is refused by name', () => {

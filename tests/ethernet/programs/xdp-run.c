@@ -24,10 +24,32 @@ static void bytes(void* to, uint32_t length, size_t room) {
   }
 }
 
+// Puts an empty XSKMAP where a program names a map (BPF_PSEUDO_MAP_FD), whatever number it gives. -1: there is none.
+static int putMap(uint32_t length) {
+  struct bpf_insn* instructions = (struct bpf_insn*)program;
+  int map = -1;
+  for (uint32_t i = 0; i < length / sizeof *instructions; i++) {
+    if (instructions[i].code != (BPF_LD | BPF_IMM | BPF_DW)) continue;
+    union bpf_attr create;
+    memset(&create, 0, sizeof create);
+    create.map_type = BPF_MAP_TYPE_XSKMAP;
+    create.key_size = create.value_size = sizeof(uint32_t);
+    create.max_entries = 4;
+    map = syscall(SYS_bpf, BPF_MAP_CREATE, &create, sizeof create);
+    if (map < 0) {
+      fprintf(stderr, "BPF_MAP_CREATE: %s\n", strerror(errno));
+      exit(errno == EPERM ? 3 : 1);
+    }
+    instructions[i].imm = map;
+  }
+  return map;
+}
+
 int main(void) {
   uint32_t length, count;
   while (number(&length)) {
     bytes(program, length, sizeof program);
+    const int map = putMap(length);
     union bpf_attr load;
     memset(&load, 0, sizeof load);
     load.prog_type = BPF_PROG_TYPE_XDP;
@@ -62,6 +84,7 @@ int main(void) {
       fwrite(&run.test.retval, sizeof run.test.retval, 1, stdout);
     }
     close(fd);
+    if (map >= 0) close(map);
   }
   return 0;
 }
