@@ -54,10 +54,10 @@ export function busyError(message: string): Error {
 function errorName(errno: number): string {
   try {
     const name = getSystemErrorName(-errno)
-    // What libuv does not know it calls 'Unknown system error -74'; the rest of errno(3) is in os.constants.
-    if (/^E[A-Z0-9]+$/.test(name)) return name
+    // It knows libuv's errors only, and has "Unknown system error" for the rest of errno(3).
+    if (!name.startsWith('Unknown')) return name
   } catch {
-    // not an errno at all
+    // no errno at all
   }
   for (const [name, value] of Object.entries(constants.errno)) if (value === errno) return name
   return `errno ${errno}`
