@@ -8,7 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { both, classicProgram } from '../../dist/ethernet/flow/classic.js'
 import { ClassicAssembler } from '../../dist/ethernet/flow/classic-assembler.js'
 import { flowsArgument } from '../../dist/ethernet/flow/normalize.js'
-import { redirectToSocket, xdpProgram } from '../../dist/ethernet/flow/xdp.js'
+import { redirectToSocket, xdpFlowProgram } from '../../dist/ethernet/flow/xdp.js'
 import { exit, move } from '../../dist/ethernet/flow/xdp-assembler.js'
 import { runClassic, runXdp } from './bpf.js'
 import { Chance, matches, randomFrame, randomRule } from './flows.js'
@@ -20,7 +20,7 @@ const seesAll = { matched, vlanInFrame: true, firstBuffer: 2 ** 20 }
 
 const classic = (rules: FlowRule[]): Uint32Array => classicProgram(flowsArgument('flows', rules))
 const xdp = (rules: FlowRule[], options = {}): Uint8Array =>
-  xdpProgram(flowsArgument('flows', rules), { ...seesAll, ...options })
+  xdpFlowProgram(flowsArgument('flows', rules), { ...seesAll, ...options })
 
 /** Rule lists and frames, and what the plain reading says. */
 function cases(seed: number, lists: number, framesEach: number, shortest = 0) {
@@ -285,7 +285,7 @@ describe('the kernel', () => {
     () => {
       const [{ rules, frames }] = cases(6, 1, 20, 14)
       const options = { ...seesAll, matched: redirectToSocket(0) }
-      const program = xdpProgram(flowsArgument('flows', [...rules, {}]), options)
+      const program = xdpFlowProgram(flowsArgument('flows', [...rules, {}]), options)
       expect(run(input(program, frames))).toEqual({ status: 0, answers: frames.map(() => pass), log: '' })
     },
   )
@@ -328,7 +328,10 @@ describe('what XDP cannot express is refused by name', () => {
   })
 
   test('what to do with a match is the caller’s: to the socket of the receive queue', () => {
-    const program = xdpProgram(flowsArgument('flows', [{}]), { ...seesAll, matched: redirectToSocket(77) })
+    const program = xdpFlowProgram(flowsArgument('flows', [{}]), {
+      ...seesAll,
+      matched: redirectToSocket(77),
+    })
     const tail = Buffer.from(program.slice(-6 * 8)).toString('hex')
     expect(tail).toBe(
       '6162100000000000' +

@@ -73,10 +73,12 @@ export function redirectToSocket(mapDescriptor: number): XdpInstruction[] {
 /**
  * The program, `struct bpf_insn` after `struct bpf_insn` in the machine's byte order, ready for bpf(2) BPF_PROG_LOAD.
  *
+ * It begins with the context in r1 and needs nothing else, so that it may stand behind another program.
+ *
  * @param name of the argument, for the error
  * @throws VerbsError ENOTSUP that names the field that XDP cannot see; RangeError when it is too long
  */
-export function xdpProgram(
+export function xdpFlowProgram(
   alternatives: readonly Alternative[],
   options: XdpProgramOptions,
   name = 'flows',
