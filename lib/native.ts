@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { VerbsError } from './errors.js'
-import type { EthernetNative } from './ethernet/native.js'
+import type { EthernetNative, NetlinkNative } from './ethernet/native.js'
 import type { RingNative } from './ring/native.js'
 import type { VerbsNative } from './verbs/native.js'
 
@@ -15,6 +15,7 @@ export const Kind = {
   QueuePair: 4,
   AddressHandle: 5,
   PacketSocket: 6,
+  NetlinkSocket: 7,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
@@ -27,6 +28,7 @@ export interface Native {
   ring: RingNative
   verbs: VerbsNative
   ethernet: EthernetNative
+  netlink: NetlinkNative
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')

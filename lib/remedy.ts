@@ -8,6 +8,9 @@ export function remedy(code: string, syscall: string): string {
   if (syscall === 'ibv_reg_mr' && (code === 'ENOMEM' || code === 'EAGAIN')) {
     return `locked memory is limited to ${memlockLimit()}: raise it with 'ulimit -l unlimited', LimitMEMLOCK=infinity (systemd) or memlock in /etc/security/limits.conf`
   }
+  if (syscall === 'setsockopt' && code === 'ENOMEM') {
+    return 'a filter must fit into net.core.optmem_max: raise it with sysctl -w, or give fewer flow rules or groups'
+  }
   if (syscall === 'dlopen')
     return 'install rdma-core: apt-get install libibverbs1 ibverbs-providers librdmacm1'
   if (syscall === 'socket' && code === 'EPERM') {

@@ -7,6 +7,7 @@
 #include "argument.h"
 #include "environment.h"
 #include "ethernet/interfaces.h"
+#include "ethernet/netlink.h"
 #include "ethernet/packet_socket.h"
 #include "hot_call.h"
 
@@ -92,6 +93,7 @@ void initialize(Napi::Env env, Napi::Object exports) {
   ethernet.Set("bufferSizes", Napi::Function::New<bufferSizes>(env, "bufferSizes"));
   ethernet.Set("interfaces", Napi::Function::New<interfaces>(env, "interfaces"));
   exports.Set("ethernet", ethernet);
+  initializeNetlink(env, exports);
 }
 
 }  // namespace ethernet

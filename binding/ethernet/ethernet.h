@@ -1,4 +1,4 @@
-// Raw Ethernet: packet sockets today.
+// Raw Ethernet: packet sockets, and routing sockets to know where frames go.
 #pragma once
 
 #include <napi.h>

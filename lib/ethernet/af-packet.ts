@@ -3,6 +3,7 @@ import { Kind, native } from '../native.js'
 import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../ring/ring.js'
 import { acceptProgram, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
+import { both, classicProgram } from './flow/classic.js'
 import { tableOf } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
@@ -27,6 +28,8 @@ export class AfPacket implements Backend {
   readonly #handle: number
   readonly #groups: Map<string, Uint8Array>
   readonly #allMulticast: boolean
+  /** What the flow rules accept; undefined: every frame. */
+  readonly #flows: Uint32Array | undefined
   #promiscuous = false
 
   /**
@@ -44,6 +47,7 @@ export class AfPacket implements Backend {
     this.completion = new Consumer(allocateRing(frames.frameCount, AddressRecord.words), AddressRecord.words)
     this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
     this.#allMulticast = settings.allMulticast
+    this.#flows = settings.flows && classicProgram(settings.flows, 'options.flows')
     this.#handle = native.ethernet.open({
       interfaceIndex: device.index,
       protocol: settings.protocol,
@@ -93,7 +97,10 @@ export class AfPacket implements Backend {
     if (on === this.#promiscuous) return
     native.ethernet.membership(this.#handle, on, Membership.promiscuous)
     this.#promiscuous = on
-    this.#refilter()
+    this.#refilter(() => {
+      this.#promiscuous = !on
+      native.ethernet.membership(this.#handle, !on, Membership.promiscuous)
+    })
   }
 
   joinGroup(group: Uint8Array): void {
@@ -108,13 +115,17 @@ export class AfPacket implements Backend {
     }
     this.#membership(true, group)
     this.#groups.set(mac, group)
-    this.#refilter()
+    this.#refilter(() => {
+      this.#groups.delete(mac)
+      this.#membership(false, group)
+    })
   }
 
   leaveGroup(group: Uint8Array): void {
-    if (!this.#groups.delete(formatMac(group))) return
+    const mac = formatMac(group)
+    if (!this.#groups.delete(mac)) return
+    this.#refilter(() => this.#groups.set(mac, group))
     this.#membership(false, group)
-    this.#refilter()
   }
 
   statistics(): { received: number; dropped: number } {
@@ -135,10 +146,17 @@ export class AfPacket implements Backend {
 
   #filter(promiscuous: boolean): Uint32Array {
     const groups = [...this.#groups.values()]
-    return acceptProgram({ promiscuous, allMulticast: this.#allMulticast, groups })
+    const accepted = acceptProgram({ promiscuous, allMulticast: this.#allMulticast, groups })
+    return this.#flows ? both(accepted, this.#flows, 'options.flows') : accepted
   }
 
-  #refilter(): void {
-    native.ethernet.filter(this.#handle, this.#filter(this.#promiscuous))
+  /** @param undo what to do when the program does not fit, as may be beside the one of many flow rules */
+  #refilter(undo: () => void): void {
+    try {
+      native.ethernet.filter(this.#handle, this.#filter(this.#promiscuous))
+    } catch (error) {
+      undo()
+      throw error
+    }
   }
 }

@@ -47,3 +47,12 @@ export interface EthernetNative {
   bufferSizes(handle: number): { receive: number; send: number }
   interfaces(): NativeInterface[]
 }
+
+/** What binding/ethernet/netlink.cc exports. */
+export interface NetlinkNative {
+  /** @param groups RTMGRP_* bits; `onEvent` is called until what is there was received */
+  open(groups: number, onEvent?: () => void): number
+  send(handle: number, message: Uint8Array): void
+  /** A datagram of the kernel's, null when there is none. */
+  receive(handle: number): Uint8Array | null
+}

@@ -8,6 +8,9 @@ import {
   typeError,
 } from '../argument.js'
 import { maxGroups } from './accept.js'
+import type { Alternative } from './flow/alternative.js'
+import { flowsArgument } from './flow/normalize.js'
+import type { FlowRule } from './flow/rule.js'
 import { FramePool, type FramePoolOptions } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { groupArgument, type MacAddress } from './mac.js'
@@ -30,6 +33,8 @@ export interface PacketQueueOptions extends FramePoolOptions {
   batch?: number
   /** Receive only frames of this EtherType, 0x0600 to 0xffff. Default: all. */
   etherType?: number
+  /** Receive only frames that one of these rules matches, and no others. Default: all. Left out with `transmitOnly`. */
+  flows?: readonly FlowRule[]
   /** Receive frames to other stations too (PACKET_MR_PROMISC; packet(7)). Default false. */
   promiscuous?: boolean
   /** Groups to receive, or 'all' (PACKET_MR_ALLMULTI). Default none. Broadcast is always received. */
@@ -55,6 +60,8 @@ export interface Settings {
   batch: number
   /** in host order; 3 (ETH_P_ALL) is every one, 0 none */
   protocol: number
+  /** of the flow rules; undefined: every frame */
+  flows: Alternative[] | undefined
   promiscuous: boolean
   allMulticast: boolean
   groups: Uint8Array[]
@@ -89,6 +96,10 @@ export function settingsOf(device: NetworkInterface, given: PacketQueueOptions |
   integer('options.receiveBuffer', receiveBuffer, 0, 2 ** 30)
   integer('options.sendBuffer', sendBuffer, 0, 2 ** 30)
   if (etherType !== undefined) integer('options.etherType', etherType, 0x0600, 0xffff)
+  const flows = options.flows === undefined ? undefined : flowsArgument('options.flows', options.flows)
+  if (flows && transmitOnly) {
+    throw typeError('options.flows', 'left out where "options.transmitOnly" is true', options.flows)
+  }
   if (multicast !== 'all' && !Array.isArray(multicast)) {
     throw typeError('options.multicast', "an array of group addresses or 'all'", multicast)
   }
@@ -107,6 +118,7 @@ export function settingsOf(device: NetworkInterface, given: PacketQueueOptions |
     frames,
     batch: options.batch ?? Math.min(64, half),
     protocol: transmitOnly ? 0 : (etherType ?? everyProtocol),
+    flows,
     promiscuous,
     allMulticast: multicast === 'all',
     groups,

@@ -1,0 +1,125 @@
+/** ja: jumps by a 32-bit offset */
+const jumpAlways = 0x05
+/** Offsets of conditional jumps have 8 bits. */
+const farthest = 255
+
+interface Instruction {
+  code: number
+  k: number
+  /** Ids of the labels for true and false; −1 goes on with the next instruction. */
+  whenTrue: number
+  whenFalse: number
+  /** Numbers of the long jumps behind it, that are taken where a label is out of reach of 8 bits. */
+  farTrue: boolean
+  farFalse: boolean
+}
+
+/**
+ * Puts classic BPF together, forward jumps by name. A name means the next place where it is set, so that the same name
+ * may be used and set many times.
+ */
+export class ClassicAssembler {
+  readonly #instructions: Instruction[] = []
+  /** Where each label stands, in instructions. */
+  readonly #places: number[] = []
+  /** The label that a name that was jumped to will be. */
+  readonly #awaited = new Map<string, number>()
+  #unique = 0
+
+  /** A number that was not given before. */
+  unique(): number {
+    return this.#unique++
+  }
+
+  emit(code: number, k = 0): void {
+    this.#push(code, k, -1, -1)
+  }
+
+  /** A conditional jump; undefined goes on. */
+  jump(code: number, k: number, whenTrue: string | undefined, whenFalse: string | undefined): void {
+    this.#push(code, k, this.#await(whenTrue), this.#await(whenFalse))
+  }
+
+  go(name: string): void {
+    this.#push(jumpAlways, 0, this.#await(name), -1)
+  }
+
+  /** All jumps to this name so far come here. */
+  label(name: string): void {
+    const id = this.#awaited.get(name)
+    if (id === undefined) return
+    this.#places[id] = this.#instructions.length
+    this.#awaited.delete(name)
+  }
+
+  /** The program, four numbers (code, jt, jf, k) an instruction. */
+  assemble(): Uint32Array {
+    if (this.#awaited.size > 0) throw new Error(`labels never set: ${[...this.#awaited.keys()].join(', ')}`)
+    // A long jump makes the program longer, which may put other labels out of reach: until nothing changes.
+    let positions = this.#positions()
+    while (this.#extend(positions)) positions = this.#positions()
+
+    const program: number[] = []
+    for (const [i, { code, k, whenTrue, whenFalse, farTrue, farFalse }] of this.#instructions.entries()) {
+      const at = positions[i]
+      const distance = (label: number, from: number): number => positions[this.#places[label]] - from - 1
+      if (code === jumpAlways) {
+        program.push(code, 0, 0, distance(whenTrue, at))
+        continue
+      }
+      // The long jumps stand behind it, that for true first; the way on leads over both.
+      const on = Number(farTrue) + Number(farFalse)
+      const short = (label: number, far: boolean, farAt: number): number =>
+        label < 0 ? on : far ? farAt : distance(label, at)
+      const isJump = whenTrue >= 0 || whenFalse >= 0
+      program.push(
+        code,
+        isJump ? short(whenTrue, farTrue, 0) : 0,
+        isJump ? short(whenFalse, farFalse, Number(farTrue)) : 0,
+        k,
+      )
+      if (farTrue) program.push(jumpAlways, 0, 0, distance(whenTrue, at + 1))
+      if (farFalse) program.push(jumpAlways, 0, 0, distance(whenFalse, at + 1 + Number(farTrue)))
+    }
+    return Uint32Array.from(program)
+  }
+
+  #push(code: number, k: number, whenTrue: number, whenFalse: number): void {
+    this.#instructions.push({ code, k: k >>> 0, whenTrue, whenFalse, farTrue: false, farFalse: false })
+  }
+
+  #await(name: string | undefined): number {
+    if (name === undefined) return -1
+    const known = this.#awaited.get(name)
+    if (known !== undefined) return known
+    this.#places.push(-1)
+    this.#awaited.set(name, this.#places.length - 1)
+    return this.#places.length - 1
+  }
+
+  #positions(): number[] {
+    let position = 0
+    const positions = this.#instructions.map(({ farTrue, farFalse }) => {
+      const at = position
+      position += 1 + Number(farTrue) + Number(farFalse)
+      return at
+    })
+    return [...positions, position]
+  }
+
+  /** Gives long jumps to those that need them now; whether there were any. */
+  #extend(positions: number[]): boolean {
+    let changed = false
+    const isFar = (label: number, at: number): boolean =>
+      label >= 0 && positions[this.#places[label]] - at - 1 > farthest
+    for (const [i, instruction] of this.#instructions.entries()) {
+      if (instruction.code === jumpAlways) continue
+      const farTrue = instruction.farTrue || isFar(instruction.whenTrue, positions[i])
+      const farFalse = instruction.farFalse || isFar(instruction.whenFalse, positions[i])
+      changed ||= farTrue !== instruction.farTrue || farFalse !== instruction.farFalse
+      instruction.farTrue = farTrue
+      instruction.farFalse = farFalse
+    }
+    return changed
+  }
+}

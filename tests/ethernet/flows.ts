@@ -1,0 +1,234 @@
+/** Flow rules and frames at random, from a seed, and what a rule means, said as plainly as can be. */
+import { BlockList } from 'node:net'
+import type { FlowBytes, FlowRule, PortRange } from 'ibverbs/ethernet'
+
+const protocols: Record<string, number> = { icmp: 1, tcp: 6, udp: 17, gre: 47, icmp6: 58, sctp: 132 }
+const tagTypes = [0x8100, 0x88a8, 0x9100]
+
+const number = (bytes: Uint8Array, at: number, size: number): number =>
+  bytes.subarray(at, at + size).reduce((sum, byte) => sum * 256 + byte, 0)
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+/** Whether the rule matches a frame whose outer tag, if `tag` is given, was taken out. */
+export function matches(rule: FlowRule, frame: Uint8Array, tag?: number): boolean {
+  if (frame.length < 14) return false
+  const ids = tag === undefined ? [] : [tag & 0xfff]
+  let at = 12
+  while (ids.length < 2 && tagTypes.includes(number(frame, at, 2)) && frame.length >= at + 6) {
+    ids.push(number(frame, at + 2, 2) & 0xfff)
+    at += 4
+  }
+  const type = number(frame, at, 2)
+  const packet = frame.subarray(at + 2)
+
+  if (rule.destinationMac !== undefined && mac(rule.destinationMac) !== hex(frame.subarray(0, 6)))
+    return false
+  if (rule.sourceMac !== undefined && mac(rule.sourceMac) !== hex(frame.subarray(6, 12))) return false
+  if (rule.etherType !== undefined && rule.etherType !== type) return false
+  if (rule.vlan === 'none' && ids.length > 0) return false
+  if (typeof rule.vlan === 'number' && rule.vlan !== ids[0]) return false
+
+  const ip = ipOf(type, packet)
+  if (rule.source !== undefined && !(ip && inside(rule.source, ip.source))) return false
+  if (rule.destination !== undefined && !(ip && inside(rule.destination, ip.destination))) return false
+  if (rule.protocol !== undefined) {
+    const wanted = typeof rule.protocol === 'number' ? rule.protocol : protocols[rule.protocol]
+    if (ip?.protocol !== wanted) return false
+  }
+  for (const [range, place] of [
+    [rule.sourcePort, 0],
+    [rule.destinationPort, 2],
+  ] as [PortRange | undefined, number][]) {
+    if (range === undefined) continue
+    if (!ip?.payload || ip.payload.length < place + 2) return false
+    const { from, to } = typeof range === 'number' ? { from: range, to: range } : range
+    const port = number(ip.payload, place, 2)
+    if (port < from || port > to) return false
+  }
+  return (rule.bytes ?? []).every(({ from = 'frame', offset, value, mask }) => {
+    const layer = { frame, network: packet, transport: ip?.payload }[from]
+    if (!layer || layer.length < offset + value.length) return false
+    return value.every((byte, i) => (layer[offset + i] & (mask?.[i] ?? 255)) === byte)
+  })
+}
+
+interface Ip {
+  source: string
+  destination: string
+  protocol: number
+  /** undefined where a fragment or a cut header leaves none */
+  payload: Uint8Array | undefined
+}
+
+function ipOf(type: number, packet: Uint8Array): Ip | undefined {
+  if (type === 0x0800) {
+    const length = (packet[0] & 15) * 4
+    if (packet.length < 20 || packet[0] >> 4 !== 4 || length < 20) return undefined
+    const later = (number(packet, 6, 2) & 0x1fff) > 0
+    return {
+      source: packet.subarray(12, 16).join('.'),
+      destination: packet.subarray(16, 20).join('.'),
+      protocol: packet[9],
+      payload: later || length > packet.length ? undefined : packet.subarray(length),
+    }
+  }
+  if (type !== 0x86dd || packet.length < 40 || packet[0] >> 4 !== 6) return undefined
+  const text = (at: number): string =>
+    Array.from({ length: 8 }, (_, i) => number(packet, at + i * 2, 2).toString(16)).join(':')
+  return { source: text(8), destination: text(24), protocol: packet[6], payload: packet.subarray(40) }
+}
+
+function mac(text: unknown): string {
+  return typeof text === 'string' ? text.replaceAll(/[:-]/g, '').toLowerCase() : hex(text as Uint8Array)
+}
+
+/** Node's own notion of a prefix. */
+function inside(prefix: string, address: string): boolean {
+  const family = prefix.includes(':') ? 'ipv6' : 'ipv4'
+  if (address.includes(':') !== (family === 'ipv6')) return false
+  const [network, length] = prefix.split('/')
+  const list = new BlockList()
+  if (length === undefined) list.addAddress(network, family)
+  else if (length === '0') return true
+  else list.addSubnet(network, Number(length), family)
+  return list.check(address, family)
+}
+
+/** Numbers from a seed (mulberry32). */
+export class Chance {
+  #state: number
+  constructor(seed: number) {
+    this.#state = seed
+  }
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) | 0
+    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
+  below(limit: number): number {
+    return Math.floor(this.next() * limit)
+  }
+  often(probability: number): boolean {
+    return this.next() < probability
+  }
+  of<T>(list: readonly T[]): T {
+    return list[this.below(list.length)]
+  }
+  bytes(count: number): Uint8Array {
+    return Uint8Array.from({ length: count }, () => this.below(256))
+  }
+}
+
+// Few values of each kind, neighbours among them, so that rules and frames often meet and often just miss.
+const macs = ['02:00:00:00:00:01', '02:00:00:00:00:02', '02:00:00:00:01:01', '03:00:5e:80:00:01']
+const addresses4 = ['10.0.0.1', '10.0.0.2', '10.0.1.1', '10.128.0.1', '203.0.113.255']
+const addresses6 = [
+  'fe80:0:0:0:0:0:0:1',
+  'fe80:0:0:0:0:0:0:2',
+  'fe80:0:0:0:8000:0:0:1',
+  '2001:db8:ffff:0:0:0:0:1',
+]
+const ports = [0, 1, 80, 81, 255, 256, 8080, 65534, 65535]
+const ids = [0, 5, 6, 261, 4094]
+
+const bytesOf4 = (text: string): number[] => text.split('.').map(Number)
+const bytesOf6 = (text: string): number[] =>
+  text.split(':').flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 255])
+const bytesOfMac = (text: string): number[] => text.split(':').map((part) => Number.parseInt(part, 16))
+const word = (value: number): number[] => [value >> 8, value & 255]
+
+/** A frame: plain and odd ones, whole and cut. */
+export function randomFrame(chance: Chance, shortest = 0): Uint8Array {
+  const bytes = [...bytesOfMac(chance.of(macs)), ...bytesOfMac(chance.of(macs))]
+  for (let tags = chance.of([0, 0, 0, 1, 1, 2, 3]); tags > 0; tags--) {
+    bytes.push(...word(chance.of(tagTypes)), ...word((chance.below(16) << 12) | chance.of(ids)))
+  }
+  const kind = chance.of([4, 4, 4, 6, 6, 0])
+  const protocol = chance.of([6, 17, 17, 1, 58, 132, 44, 0, 47])
+  if (kind === 4) {
+    const words = chance.often(0.6) ? 5 : chance.below(16)
+    const first = ((chance.often(0.95) ? 4 : chance.below(16)) << 4) | words
+    const fragment = chance.of([0, 0, 0, 0x4000, 0x2000, 1, 0x2100, 0x1fff])
+    bytes.push(...word(0x0800), first, 0, ...word(100), ...word(7), ...word(fragment), 64, protocol, 0, 0)
+    bytes.push(...bytesOf4(chance.of(addresses4)), ...bytesOf4(chance.of(addresses4)))
+    bytes.push(...chance.bytes(Math.max(0, words - 5) * 4))
+  } else if (kind === 6) {
+    const first = chance.often(0.95) ? 0x60 : chance.below(256)
+    bytes.push(...word(0x86dd), first, 0, 0, 0, ...word(60), protocol, 64)
+    bytes.push(...bytesOf6(chance.of(addresses6)), ...bytesOf6(chance.of(addresses6)))
+  } else {
+    bytes.push(...word(chance.of([0x0806, 0x88b5, 0x88b6, 0x0800, 0x86dd])))
+  }
+  bytes.push(...word(chance.of(ports)), ...word(chance.of(ports)), ...chance.bytes(chance.below(60)))
+  const whole = Uint8Array.from(bytes)
+  const length = chance.often(0.2) ? chance.below(whole.length + 1) : whole.length
+  if (length >= shortest) return whole.slice(0, length)
+  const padded = new Uint8Array(Math.max(shortest, whole.length))
+  padded.set(whole)
+  return padded
+}
+
+function prefix(chance: Chance, address: number[]): string {
+  const length = chance.of(
+    [0, 1, 8, 9, 24, 31, 32, 33, 64, 65, 127, 128].filter((n) => n <= address.length * 8),
+  )
+  const network = address.map((byte, i) => byte & (0xff00 >> Math.min(8, Math.max(0, length - i * 8))) & 255)
+  const text =
+    address.length === 4
+      ? network.join('.')
+      : Array.from({ length: 8 }, (_, i) => ((network[2 * i] << 8) | network[2 * i + 1]).toString(16)).join(
+          ':',
+        )
+  return length === address.length * 8 && chance.often(0.5) ? text : `${text}/${length}`
+}
+
+function range(chance: Chance): PortRange {
+  if (chance.often(0.6)) return chance.of(ports)
+  const [from, to] = [chance.of(ports), chance.of(ports)].sort((a, b) => a - b)
+  return { from, to }
+}
+
+/** Bytes that the frame has, or nearly. */
+function places(chance: Chance, frame: Uint8Array, transport: boolean): FlowBytes[] {
+  return Array.from({ length: 1 + chance.below(2) }, () => {
+    const from = chance.of(
+      transport ? (['frame', 'network', 'transport'] as const) : (['frame', 'network'] as const),
+    )
+    const offset = chance.often(0.05) ? chance.below(65536) : chance.below(90)
+    const base = from === 'frame' ? 0 : from === 'network' ? 14 : 34
+    const value = Uint8Array.from({ length: 1 + chance.below(9) }, (_, i) => frame[base + offset + i] ?? 0)
+    if (chance.often(0.1)) value[chance.below(value.length)] ^= 1 << chance.below(8)
+    if (chance.often(0.5)) return from === 'frame' ? { offset, value } : { from, offset, value }
+    const mask = value.map(() => chance.of([0, 255, 1, 240, 127]))
+    return { from, offset, value: value.map((byte, i) => byte & mask[i]), mask }
+  })
+}
+
+/** A rule; about half of its fields are those of the frame. */
+export function randomRule(chance: Chance, frame: Uint8Array): FlowRule {
+  const rule: FlowRule = {}
+  const p = chance.of([0.1, 0.2, 0.4])
+  if (chance.often(p)) rule.destinationMac = chance.of(macs)
+  if (chance.often(p)) rule.sourceMac = Uint8Array.from(bytesOfMac(chance.of(macs)))
+  if (chance.often(p)) rule.vlan = chance.of([...ids, 'none', 'none', 'none'] as const)
+  const version = chance.of([4, 4, 6, 0])
+  const addresses = version === 6 ? addresses6.map(bytesOf6) : addresses4.map(bytesOf4)
+  if (version !== 0) {
+    if (chance.often(p)) rule.source = prefix(chance, chance.of(addresses))
+    if (chance.often(p)) rule.destination = prefix(chance, chance.of(addresses))
+    if (chance.often(p)) rule.etherType = version === 4 ? 0x0800 : 0x86dd
+  }
+  const withProtocol = chance.often(0.4)
+  if (withProtocol) {
+    rule.protocol = chance.of(['tcp', 'udp', 'sctp', 17, 17, 'icmp', 'icmp6', 0, 44] as const)
+    if (['tcp', 'udp', 'sctp', 17].includes(rule.protocol)) {
+      if (chance.often(0.5)) rule.sourcePort = range(chance)
+      if (chance.often(0.5)) rule.destinationPort = range(chance)
+    }
+  } else if (version === 0 && chance.often(p)) {
+    rule.etherType = chance.of([0x0800, 0x86dd, 0x88b5, 0x88b6, 0x0806])
+  }
+  if (chance.often(0.25)) rule.bytes = places(chance, frame, withProtocol)
+  return rule
+}
