@@ -18,6 +18,7 @@ enum class Kind : uint8_t {
   QueuePair,
   AddressHandle,
   PacketSocket,
+  XdpSocket,
 };
 
 class Handle {

@@ -15,6 +15,7 @@ export const Kind = {
   QueuePair: 4,
   AddressHandle: 5,
   PacketSocket: 6,
+  XdpSocket: 7,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 

@@ -1,4 +1,4 @@
-// Raw Ethernet: packet sockets today.
+// Raw Ethernet: packet sockets and AF_XDP sockets.
 #pragma once
 
 #include <napi.h>

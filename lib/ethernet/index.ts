@@ -4,6 +4,7 @@ export { FrameFlag, FramePool, type FramePoolOptions, PacketType } from './frame
 export * from './headers/index.js'
 export { listInterfaces, type NetworkInterface, queryInterface } from './interfaces.js'
 export { formatMac, type MacAddress, parseMac } from './mac.js'
-export type { PacketBackend, PacketQueueOptions } from './options.js'
+export type { PacketQueueOptions } from './options.js'
 export { PacketQueue, type PacketStatistics } from './packet-queue.js'
+export type { BackendReport, PacketBackend } from './report.js'
 export type { WaitOptions } from './waiting.js'
