@@ -48,13 +48,25 @@ export class XdpReceiver implements ReceivingEnd {
   }
 
   ready(): number {
+    const ring = this.#backend.receive
+    const descriptors = this.#look()
+    let frames = 0
+    for (let i = 0; i < descriptors && frames < this.#slots.length; i++) {
+      if ((ring.words[ring.at(i) + DescriptorRecord.options] & DescriptorOption.continued) === 0) frames++
+    }
+    // Descriptors without an end are somebody's forgery, which receive() will take away.
+    return descriptors > 0 ? Math.max(1, frames) : 0
+  }
+
+  /** Descriptors in the receive ring. */
+  #look(): number {
     const waiting = this.#backend.receive.available()
-    if (waiting > 0) return Math.min(waiting, this.#slots.length)
+    if (waiting > 0) return waiting
     this.#device.check(this.#backend.syscalls.receive)
     if (this.#filled < this.#target) this.#refill()
     const status = this.#backend.poll()
     if (status < 0) throw this.#device.failed(-status, this.#backend.syscalls.receive)
-    return Math.min(status, this.#slots.length)
+    return status
   }
 
   awaitable(): number {
@@ -71,7 +83,7 @@ export class XdpReceiver implements ReceivingEnd {
 
   receive(): number {
     this.#count = 0
-    if (this.ready() === 0) return 0
+    if (this.#look() === 0) return 0
     const ring = this.#backend.receive
     const { words } = ring
     const { slots, shift } = this.#table

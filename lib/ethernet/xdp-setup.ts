@@ -18,6 +18,9 @@ const maxTransmitBudget = 9
 const BusyPoll = { prefer: 69, microseconds: 46, budget: 70 } as const
 const solSocket = 1
 
+/** Milliseconds to wait for a queue that is taken. */
+const patience = 1000
+
 const { EBUSY, EEXIST, EPERM, EINVAL, ERANGE, ENOMEM } = constants.errno
 
 type Rings = ReturnType<typeof native.ethernet.xdp.rings>
@@ -150,10 +153,13 @@ function bind(
   throw new VerbsError(last, 'bind', `AF_XDP on queue ${queueId} of "${device.name}"${why}`)
 }
 
-/** The kernel takes 5 to 20 ms to give a queue back after its socket was closed; measured, facts/raw.md. */
+/**
+ * The kernel gives a queue back some time after its socket was closed (xp_release_deferred in net/xdp): 5 to 20 ms on a
+ * machine at rest, over 250 ms on a busy one (measured).
+ */
 function bindPatiently(handle: number, queueId: number, flags: number): number {
   const pause = new Int32Array(new SharedArrayBuffer(4))
-  const deadline = performance.now() + 250
+  const deadline = performance.now() + patience
   for (;;) {
     const status = native.ethernet.xdp.bind(handle, queueId, flags)
     if (status !== -EBUSY || performance.now() >= deadline) return status
