@@ -2,7 +2,11 @@
 import { inspect } from 'node:util'
 
 function received(value: unknown): string {
-  return inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY }).slice(0, 80)
+  try {
+    return inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY }).slice(0, 80)
+  } catch {
+    return `a ${typeof value} that cannot be inspected` // its own inspection throws; the argument's name matters more
+  }
 }
 
 /** A TypeError with code ERR_INVALID_ARG_TYPE. */

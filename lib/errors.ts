@@ -53,10 +53,12 @@ export function busyError(message: string): Error {
 
 function errorName(errno: number): string {
   try {
-    return getSystemErrorName(-errno)
+    const name = getSystemErrorName(-errno)
+    // It knows libuv's errors only, and has "Unknown system error" for the rest of errno(3).
+    if (!name.startsWith('Unknown')) return name
   } catch {
-    // getSystemErrorName knows libuv's errors only; the rest of errno(3) is in os.constants.
-    for (const [name, value] of Object.entries(constants.errno)) if (value === errno) return name
-    return `errno ${errno}`
+    // no errno at all
   }
+  for (const [name, value] of Object.entries(constants.errno)) if (value === errno) return name
+  return `errno ${errno}`
 }

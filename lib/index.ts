@@ -26,7 +26,7 @@ export { Context, type DeviceAttributes, type PortAttributes, type WaitOptions }
 export { type DeviceInfo, libibverbsPath, listDevices, open } from './verbs/device.js'
 export type { RequestMemory, ScatterElement } from './verbs/elements.js'
 export type { Endpoint } from './verbs/endpoint.js'
-export type { GidEntry } from './verbs/gid.js'
+export { bestGid, type GidEntry, type GidKind, gidKind } from './verbs/gid.js'
 export { MemoryRegion, type RemoteMemory } from './verbs/memory-region.js'
 export type {
   AtomicOptions,

@@ -100,6 +100,7 @@ export const packages = [
   { group: 'peers', debian: 'rdmacm-utils', fedora: 'librdmacm-utils', present: commands('rping') },
   { group: 'peers', debian: 'python3-pyverbs', fedora: 'python3-pyverbs', present: pythonModule('pyverbs') },
   { group: 'peers', debian: 'tcpdump', fedora: 'tcpdump', present: commands('tcpdump') },
+  { group: 'peers', debian: 'tshark', fedora: 'wireshark-cli', present: commands('tshark') },
   { group: 'peers', debian: 'iproute2', fedora: 'iproute', present: commands('ip', 'rdma') },
   { group: 'peers', debian: 'iputils-ping', fedora: 'iputils', present: commands('ping') },
 

@@ -1,7 +1,7 @@
 /** `ibverbs ping`: the latency of RC, UC or UD between two processes or hosts; rdma-core's programs are peers too. */
 import type { Context } from '../index.js'
 import { type Command, ExitCode } from './command.js'
-import { checkPort, PingEnd, type PingSettings } from './ping/end.js'
+import type { PingEnd, PingSettings } from './ping/end.js'
 import { type Destination, ExchangeServer, exchangeAsClient } from './ping/exchange.js'
 import { type PingRun, pingJson, printPing } from './ping/report.js'
 import type { Session } from './session.js'
@@ -112,6 +112,8 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
 async function exchangeAndRun(context: Context, chosen: PingSettings, session: Session): Promise<PingRun> {
   const { signal } = session
   const client = chosen.host !== undefined
+  // Loaded on demand, as the library itself: --help works without the addon.
+  const { checkPort, PingEnd } = await import('./ping/end.js')
   checkPort(context, chosen)
   let end: PingEnd
   let remote: Destination
@@ -123,7 +125,8 @@ async function exchangeAndRun(context: Context, chosen: PingSettings, session: S
     const server = await ExchangeServer.listen(chosen.port, signal)
     try {
       session.note(`${context.name}: waiting for a client on TCP port ${server.port}`)
-      ;({ end, remote } = await serve(server, context, chosen, signal))
+      const makeEnd = (client: Destination) => new PingEnd(context, chosen, signal, client.gid ?? undefined)
+      ;({ end, remote } = await serve(server, makeEnd, signal))
     } finally {
       server.close()
     }
@@ -141,13 +144,12 @@ async function exchangeAndRun(context: Context, chosen: PingSettings, session: S
 /** The server makes its end when it knows the client's, so that its GID is of a kind that reaches the client's. */
 async function serve(
   server: ExchangeServer,
-  context: Context,
-  chosen: PingSettings,
+  makeEnd: (client: Destination) => PingEnd,
   signal: AbortSignal,
 ): Promise<{ end: PingEnd; remote: Destination }> {
   let end: PingEnd | undefined
   const remote = await server.exchange((client) => {
-    end = new PingEnd(context, chosen, signal, client.gid ?? undefined)
+    end = makeEnd(client)
     end.connect(client)
     return end.destination
   }, signal)

@@ -52,7 +52,8 @@ export class Arena {
    * @throws TypeError ERR_INVALID_ARG_TYPE for an ordinary ArrayBuffer, which could be detached under the device
    */
   static over(memory: SharedArrayBuffer | Uint8Array<SharedArrayBuffer>): Arena {
-    if (memory instanceof SharedArrayBuffer) return new Arena(new Uint8Array(memory))
+    // With a length: a view without one grows when a growable buffer does, and a registered region cannot.
+    if (memory instanceof SharedArrayBuffer) return new Arena(new Uint8Array(memory, 0, memory.byteLength))
     instance('memory', memory, Uint8Array)
     instance('memory.buffer', memory.buffer, SharedArrayBuffer)
     return new Arena(new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength))

@@ -74,7 +74,14 @@ export class Context extends NativeHandle {
     this.#handle = handle
     this.name = name
     contexts.set(handle, new WeakRef(this))
-    unreachable.register(this, handle)
+    unreachable.register(this, handle, this)
+  }
+
+  override close(): void {
+    super.close()
+    // Its number may be another context's, a million contexts later.
+    unreachable.unregister(this)
+    contexts.delete(this.#handle)
   }
 
   /** Number of ports; they count from 1. */

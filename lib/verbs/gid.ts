@@ -18,6 +18,7 @@ export interface GidEntry {
 /** How far a GID reaches: two can talk when they are of the same kind. */
 export type GidKind = 'link-local' | 'IPv4' | 'IPv6'
 
+/** @param gid as {@link GidEntry.gid} */
 export function gidKind(gid: string): GidKind {
   if (gid.startsWith('::ffff:')) return 'IPv4'
   return /^fe[89ab]/i.test(gid) ? 'link-local' : 'IPv6'

@@ -19,8 +19,8 @@ export interface VerbsNative {
     context: number,
     entries: number,
     batch: number,
-    columns: Uint32Array,
-  ): { handle: number; entries: number }
+    block: Uint32Array,
+  ): { handle: number; entries: number; ring?: ArrayBuffer }
   poll(queue: number): number
   pollFor(queue: number, microseconds: number): number
   arm(queue: number): void

@@ -27,7 +27,8 @@ interface Transition {
 type Transitions = Partial<Record<`${QueuePairState}>${QueuePairState}`, Transition>>
 
 // IBA specification 1.4, section 11.2.5.2, as ib_core checks it (qp_state_table in
-// drivers/infiniband/core/verbs.c). From any state, RESET and ERR need nothing and allow nothing.
+// drivers/infiniband/core/verbs.c). From any state, RESET and ERR need nothing and allow nothing;
+// only from RESET there is no way to ERR.
 const connected: AttributeName[] = ['pkeyIndex', 'port', 'access']
 const connectedTable: Transitions = {
   'RESET>INIT': { required: connected, optional: [] },
@@ -100,13 +101,13 @@ export function diagnose(
   given: AttributeName[],
 ): string {
   const name = `${from} → ${to} of a${type === 'RC' ? 'n' : ''} ${type} queue pair`
-  const transition =
-    to === 'RESET' || to === 'ERR' ? { required: [], optional: [] } : tables[type][`${from}>${to}`]
+  const always: QueuePairState[] = from === 'RESET' ? ['RESET'] : ['RESET', 'ERR']
+  const transition = always.includes(to) ? { required: [], optional: [] } : tables[type][`${from}>${to}`]
   if (!transition) {
     const reachable = Object.keys(tables[type])
       .filter((key) => key.startsWith(`${from}>`))
       .map((key) => key.slice(from.length + 1))
-    return `there is no transition ${name}: from ${from} it can go to ${[...new Set([...reachable, 'RESET', 'ERR'])].join(', ')}`
+    return `there is no transition ${name}: from ${from} it can go to ${[...new Set([...reachable, ...always])].join(', ')}`
   }
   const missing = transition.required.filter((attribute) => !given.includes(attribute))
   if (missing.length > 0) return `${name} needs ${missing.join(', ')}`

@@ -400,12 +400,13 @@ export class QueuePair extends NativeHandle {
   /**
    * Submits what is pending and waits until every signalled send has completed. Their completions, and all others
    * that come meanwhile, stay for the next polls. A send to a peer that is gone ends with the timers of
-   * {@link connect}. Requests that a full queue or a wrong state holds back are not waited for.
+   * {@link connect}. Requests that a full queue or the queue pair's state holds back are not waited for.
    */
   async drain(): Promise<void> {
     this.assertOpen()
     this.submit()
-    while (!this.closed && !native.verbs.settled(this.#handle)) {
+    // In SQD the device holds them back, for as long as it stays there.
+    while (!this.closed && !native.verbs.settled(this.#handle) && this.state !== 'SQD') {
       await new Promise((resolve) => setImmediate(resolve))
     }
   }

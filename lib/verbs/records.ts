@@ -51,6 +51,13 @@ export const Completion = {
 } as const
 export const completionColumns = 16
 
+/** Control words of a completion queue, behind its columns. */
+export const QueueControl = { ringWatched: 0, kept: 1 } as const
+export const queueControlWords = 16
+
+/** Words of a completion ring of SoftRoCE: struct rxe_queue_buf, rdma/rdma_user_rxe.h. */
+export const RxeRing = { producer: 32, consumer: 64 } as const
+
 /** ibv_wr_opcode (verbs.h). */
 export const WorkRequestOpcode = {
   RDMA_WRITE: 0,

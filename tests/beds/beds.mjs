@@ -55,7 +55,7 @@ async function check(argv, { signal }) {
 export const namespace =
   process.getuid() === 0
     ? ['unshare', '--net', '--mount']
-    : ['unshare', '--map-root-user', '--net', '--mount']
+    : ['unshare', '--map-current-user', '--keep-caps', '--net', '--mount']
 
 export const beds = {
   lint: {

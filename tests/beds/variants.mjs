@@ -22,7 +22,7 @@ export async function variants(flags) {
     node: process.execPath,
     env: {},
     beds: ['lint', 'types', ...all],
-    vmSeconds: 600,
+    vmSeconds: 1200,
   }
   if (flags.length === 0) return [plain]
   const chosen = long ? [{ ...plain, title: 'long', env: { IBVERBS_LONG: '1' }, vmSeconds: 1800 }] : []
@@ -76,5 +76,5 @@ async function otherNode(version) {
     const code = await runCommand(['npm', 'install', '--prefix', folder, '--no-save', `${name}@${version}`])
     if (code !== 0) throw new Error(`Node ${version} could not be installed`)
   }
-  return { title: `node${version}`, node, env: {}, beds: all, vmSeconds: 600 }
+  return { title: `node${version}`, node, env: {}, beds: all, vmSeconds: 1200 }
 }

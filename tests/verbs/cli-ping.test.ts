@@ -171,7 +171,7 @@ describe('what goes wrong', () => {
     ],
     ['a path MTU that the port does not have', ['-m', '2048'], '--mtu 2048 is more than the port has: 1024'],
     ['a GID index that is not there', ['-g', '200'], /port 1 of rxe0 has no GID at index 200/],
-    ['a port that is not there', ['-i', '2'], /ibv_query_port/],
+    ['a port that is not there', ['-i', '2'], '--ib-port 2: rxe0 has 1 port'],
     ['a device that is not there', ['-d', 'rxe7'], /no device "rxe7": there are rxe0, rxe1/],
   ])('%s', async (_, args, message) => {
     // In this process: a new one takes seconds in the VM.

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { CompletionQueue, Endpoint, PreparedReceive, PreparedSend, QueuePair } from 'ibverbs'
 import type { Side } from '../compare.js'
 import { percentile } from '../statistics.js'

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { Side } from '../compare.js'
 import { connectedPair, type End } from './end.js'
 import type { RateParameters } from './parameters.js'

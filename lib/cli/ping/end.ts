@@ -1,8 +1,7 @@
 /** One end of a ping: queue pair, memory, and the ping-pong that runs on them. */
-import type { Context, Endpoint, GidEntry, QueuePair } from '../../index.js'
+import { bestGid, type Context, type Endpoint, gidKind, type QueuePair } from '../../index.js'
 import { UsageError } from '../usage.js'
 import type { Destination } from './exchange.js'
-import { gidToWire } from './gid.js'
 import { type LoopResult, PingPong } from './loop.js'
 
 export interface PingSettings {
@@ -32,6 +31,12 @@ const types = { rc: 'RC', uc: 'UC', ud: 'UD' } as const
 
 /** Refuses what cannot work before anybody connects. */
 export function checkPort(context: Context, settings: PingSettings): void {
+  const { portCount, name } = context
+  if (settings.devicePort > portCount) {
+    throw new UsageError(
+      `--ib-port ${settings.devicePort}: ${name} has ${portCount} port${portCount === 1 ? '' : 's'}`,
+    )
+  }
   const { state, activeMtu } = context.queryPort(settings.devicePort)
   if (state !== 'ACTIVE') {
     throw new Error(
@@ -76,7 +81,9 @@ export class PingEnd {
     const completionQueue = context.createCompletionQueue(depth + 1)
     const gidIndex =
       settings.gidIndex ??
-      (peerGid === undefined ? undefined : gidLike(context.queryGidTable(), devicePort, peerGid))
+      (peerGid === undefined
+        ? undefined
+        : bestGid(context.queryGidTable(), devicePort, gidKind(peerGid))?.index)
     const queuePair = domain.createQueuePair({
       type: types[type],
       cq: completionQueue,
@@ -157,17 +164,4 @@ export class PingEnd {
   run(): Promise<LoopResult> {
     return this.#pingPong.run()
   }
-}
-
-/** The first GID that reaches `peer`: of the same kind, and RoCE v2 rather than v1. */
-function gidLike(table: readonly GidEntry[], port: number, peer: string): number | undefined {
-  const kind = kindOf(peer)
-  const alike = table.filter((entry) => entry.port === port && kindOf(entry.gid) === kind)
-  return (alike.find((entry) => entry.type !== 'RoCE v1') ?? alike[0])?.index
-}
-
-function kindOf(gid: string): 'IPv4' | 'link-local' | 'IPv6' {
-  const wire = gidToWire(gid)
-  if (/^0{20}ffff/.test(wire)) return 'IPv4'
-  return /^fe[89ab]/.test(wire) ? 'link-local' : 'IPv6'
 }

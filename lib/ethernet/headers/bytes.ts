@@ -1,9 +1,9 @@
 /**
  * Numbers in network byte order (RFC 1700, "Data Notation") in a Uint8Array.
  *
- * Single bytes rather than a DataView: a queue's memory is a Uint8Array, writing is faster that way (measured: 2.2 ns
- * against 5.6 ns for three fields), reading the few fields of a header costs about the same, and reading beyond the
- * end gives 0 instead of an exception. Only long checksums are worth a DataView (checksum.ts).
+ * Single bytes rather than a DataView: a queue's memory is a Uint8Array, and reading beyond its end gives 0 instead of
+ * an exception. Measured in one loop over frames: writing three fields takes 2.2 ns against a DataView's 5.6, reading
+ * seven 5.5 against 2.7. Only checksums over more than a few bytes are worth a DataView (checksum.ts).
  */
 
 /** 16 bits, unsigned. */

@@ -7,8 +7,8 @@
  */
 import { setU16, setU32, u16, u32 } from './bytes.js'
 
-/** Bytes from where on a DataView, looked up, beats single bytes (measured: 1.6 times at 64, 3 times at 1480). */
-const longRange = 64
+/** Bytes from where on a DataView, looked up, beats single bytes: even at 32, some six times at 1480 (180 ns). */
+const longRange = 32
 /** One view of each array that a long sum went over; null where the buffer can change its size under a view. */
 const views = new WeakMap<Uint8Array, DataView | null>()
 
@@ -38,22 +38,26 @@ function fold(sum: number): number {
  * @param initial a sum to go on from: of a pseudo-header, or of an even number of bytes before
  */
 export function sum(bytes: Uint8Array, from: number, to: number, initial = 0): number {
-  const end = Math.min(to, bytes.length)
-  let total = initial
-  let at = Math.max(from, 0)
-  if (end - at >= longRange) {
+  const begin = from > 0 ? from : 0
+  const length = (to < bytes.length ? to : bytes.length) - begin
+  // Both count from a constant: V8 then keeps them as plain numbers. A loop that went on from an argument would have it
+  // allocate a number in each turn.
+  let total = 0
+  let i = 0
+  if (length >= longRange) {
     const view = viewOf(bytes)
     if (view !== null) {
       // 32 bits at a time: the carries out of 16 bits are folded in the end (RFC 1071, 2(C)).
-      for (; at + 16 <= end; at += 16) {
+      for (; i + 16 <= length; i += 16) {
+        const at = begin + i
         total +=
           view.getUint32(at) + view.getUint32(at + 4) + view.getUint32(at + 8) + view.getUint32(at + 12)
       }
     }
   }
-  for (; at + 2 <= end; at += 2) total += (bytes[at] << 8) | bytes[at + 1]
-  if (at < end) total += bytes[at] << 8
-  return fold(total)
+  for (; i + 2 <= length; i += 2) total += (bytes[begin + i] << 8) | bytes[begin + i + 1]
+  if (i < length) total += bytes[begin + i] << 8
+  return fold(total + initial)
 }
 
 /** The checksum of a sum. */

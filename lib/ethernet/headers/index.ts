@@ -8,6 +8,9 @@
  *   undefined, never an exception.
  * - `write(bytes, at, …)` gives the offset behind the header, where the next one begins.
  * - `push` and `pop` give where the frame begins now, or −1. They never touch a byte of the payload.
+ * - 32 bits are read as unsigned numbers; what takes 32 bits takes signed ones (`value | 0`) as well. From 2^31 on V8
+ *   puts an unsigned number into 16 bytes of heap when it passes through a call that is not inlined. These functions are
+ *   small enough to be inlined, but not into one function with dozens of such calls: split that up.
  * - Addresses of 32 bits are numbers; longer ones are bytes at an offset. `format` and `parse` are for people.
  *
  * Written here because what npm has does not do it: `pcap`, `cap`, `ethernet`, `ip-packet` and `udp-packet` decode into

@@ -3,7 +3,7 @@
  * again. The lengths are all that differs from frame to frame, so the checksum of an outer IPv4 header (RFC 791) is
  * updated instead of computed (RFC 1624).
  */
-import { isIPv4 } from 'node:net'
+import { isIP } from 'node:net'
 import { integer, rangeError, string } from '../../argument.js'
 import { type MacAddress, macArgument } from '../mac.js'
 import { EtherType } from './assigned-numbers.js'
@@ -51,12 +51,16 @@ export function outerHeader(options: OuterOptions, protocol: number, ownLength: 
   const ttl = integer('options.ttl', options.ttl ?? 64, 1, 255)
   const trafficClass = integer('options.trafficClass', options.trafficClass ?? 0, 0, 255)
   const flowLabel = integer('options.flowLabel', options.flowLabel ?? 0, 0, 0xfffff)
-  if (isIPv4(source) !== isIPv4(destination)) {
+  const version = isIP(source)
+  if (version === 0 || source.includes('%')) {
+    throw rangeError('options.source', 'an IPv4 or IPv6 address without a zone', source)
+  }
+  if (isIP(destination) !== version || destination.includes('%')) {
     throw rangeError('options.destination', `an address of the version of ${source}`, destination)
   }
-  const addressLength = isIPv4(source) ? ipv4.minimumHeaderLength : ipv6.headerLength
-  const outer = new Uint8Array(outerIp + addressLength + ownLength)
-  if (isIPv4(source)) {
+  const ipLength = version === 4 ? ipv4.minimumHeaderLength : ipv6.headerLength
+  const outer = new Uint8Array(outerIp + ipLength + ownLength)
+  if (version === 4) {
     ethernet.write(outer, 0, destinationMac, sourceMac, EtherType.ipv4)
     const [from, to] = [ipv4.parse(source), ipv4.parse(destination)]
     ipv4.write(outer, outerIp, 0, protocol, from, to, ttl, 0, ipv4.Flag.dontFragment, trafficClass)

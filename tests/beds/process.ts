@@ -1,0 +1,62 @@
+/** What tests of any bed do to this process and to processes of their own. */
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** What a call throws. */
+export function thrownBy(call: () => unknown): Error & { code?: string; errno?: number; syscall?: string } {
+  try {
+    call()
+  } catch (error) {
+    return error as Error
+  }
+  throw new Error('nothing was thrown')
+}
+
+export interface Ended {
+  code: number | null
+  signal: string | null
+  stdout: string
+  stderr: string
+}
+
+export interface NodeOptions {
+  flags?: string[]
+  env?: Record<string, string>
+}
+
+/** Runs an ES module text in a Node process of its own, in the project's folder. Ends it after 100 s. */
+export function node(script: string, { flags = [], env = {} }: NodeOptions = {}): Promise<Ended> {
+  const child = spawn(process.execPath, [...flags, '--input-type=module', '-e', script], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const timer = setTimeout(() => child.kill('SIGKILL'), 100_000)
+  let [stdout, stderr] = ['', '']
+  child.stdout.on('data', (text) => {
+    stdout += text
+  })
+  child.stderr.on('data', (text) => {
+    stderr += text
+  })
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code, signal) => {
+      clearTimeout(timer)
+      resolve({ code, signal, stdout, stderr })
+    })
+  })
+}
+
+/** Everything to the garbage collector that nothing reaches, finalizers included. */
+export async function collectGarbage(): Promise<void> {
+  const { gc } = globalThis
+  if (!gc) throw new Error('run node with --expose-gc')
+  for (let i = 0; i < 3; i++) {
+    gc()
+    // Finalizers are tasks of their own.
+    await new Promise((resolve) => setTimeout(resolve, 0))
+  }
+}

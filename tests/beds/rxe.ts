@@ -1,0 +1,188 @@
+/**
+ * The rxe bed: two SoftRoCE devices, rxe0 and rxe1, on the two ends of one veth pair (v0, v1). It exists in the VM
+ * (`node tests/beds/vm/run.mjs -- COMMAND`); elsewhere the tests that use it fail with ENODEV.
+ */
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import {
+  type Access,
+  CompletionFlag,
+  type CompletionQueue,
+  type ConnectOptions,
+  type Context,
+  type MemoryRegion,
+  open,
+  type ProtectionDomain,
+  type QueuePair,
+  type QueuePairOptions,
+  type QueuePairType,
+} from 'ibverbs'
+import { afterEach, expect } from 'vitest'
+import { native } from '../../dist/native.js'
+
+export { collectGarbage, node, thrownBy } from './process.js'
+
+export const names = ['rxe0', 'rxe1'] as const
+export const netdevs = ['v0', 'v1'] as const
+export const types = ['RC', 'UC', 'UD'] as const
+
+/** How long a wait may take before the test fails: never how long one takes. */
+export const limit = 25_000
+
+/** A UD receive begins with room for a GRH. */
+export const grhBytes = 40
+export const queueKey = 0x11111111
+
+export interface SideOptions extends Partial<Omit<QueuePairOptions, 'type'>> {
+  /** Bytes of the memory region; 128 KiB by default. */
+  size?: number
+  access?: Access[]
+  /** Places of the completion queue; as many as the queue pair takes, by default. */
+  entries?: number
+  batch?: number
+}
+
+/** One end: everything it takes to send and receive. */
+export interface Side {
+  context: Context
+  domain: ProtectionDomain
+  cq: CompletionQueue
+  memory: MemoryRegion
+  pair: QueuePair
+}
+
+/**
+ * Opens devices and closes them after each test, and then sees that not one handle is left.
+ * Call it once in a describe block or a file.
+ */
+export function useRxe() {
+  const opened: Context[] = []
+
+  afterEach(() => {
+    for (const context of opened.splice(0).reverse()) context.close()
+    expect(native.handleCount()).toBe(0)
+  })
+
+  function context(device: 0 | 1 = 0): Context {
+    const made = open(names[device])
+    opened.push(made)
+    return made
+  }
+
+  function side(type: QueuePairType, device: 0 | 1 = 0, options: SideOptions = {}): Side {
+    const { size = 128 << 10, access, entries, batch, ...pairOptions } = options
+    const where = context(device)
+    const domain = where.allocateProtectionDomain()
+    const { maxSendWr = 64, maxRecvWr = 64 } = pairOptions
+    const cq = where.createCompletionQueue(entries ?? maxSendWr + maxRecvWr, { batch })
+    const memory = domain.registerMemory(size, { access })
+    const pair = domain.createQueuePair({ type, cq, ...pairOptions })
+    return { context: where, domain, cq, memory, pair }
+  }
+
+  return {
+    context,
+    side,
+
+    /** Two ends that know each other, on rxe0 and rxe1. */
+    connected(type: QueuePairType, options?: SideOptions, connectOptions?: ConnectOptions): [Side, Side] {
+      const a = side(type, 0, options)
+      const b = side(type, 1, options)
+      a.pair.connect(b.pair.endpoint, connectOptions)
+      b.pair.connect(a.pair.endpoint, connectOptions)
+      return [a, b]
+    },
+  }
+}
+
+/** One completion, copied out of the columns; what an error leaves undefined is left out. */
+export interface Completion {
+  cookie: number
+  status: string
+  queuePair: number
+  opcode?: string
+  byteLength?: number
+  immediate?: number
+  flags?: number
+  source?: number
+}
+
+export function row(cq: CompletionQueue, i: number): Completion {
+  const base = { cookie: cq.cookie[i], status: cq.statusName(i), queuePair: cq.queuePairNumber[i] }
+  if (base.status !== 'SUCCESS') return base
+  return {
+    ...base,
+    opcode: cq.opcodeName(i),
+    byteLength: cq.byteLength[i],
+    immediate: cq.flags[i] & CompletionFlag.WITH_IMM ? cq.immediate[i] : undefined,
+    flags: cq.flags[i],
+    source: cq.sourceQueuePair[i],
+  }
+}
+
+export function rows(cq: CompletionQueue, count: number): Completion[] {
+  return Array.from({ length: count }, (_, i) => row(cq, i))
+}
+
+/** Waits for exactly `count` completions. */
+export async function completions(cq: CompletionQueue, count: number): Promise<Completion[]> {
+  const all: Completion[] = []
+  const signal = AbortSignal.timeout(limit)
+  while (all.length < count) all.push(...rows(cq, await cq.wait({ signal })))
+  expect(all.length).toBe(count)
+  return all
+}
+
+/** The only one that is to come. */
+export async function completion(cq: CompletionQueue): Promise<Completion> {
+  return (await completions(cq, 1))[0]
+}
+
+/** Comes back when `condition` holds: for what raises no event. Fails after {@link limit}. */
+export async function until(condition: () => boolean): Promise<void> {
+  const signal = AbortSignal.timeout(limit)
+  while (!condition()) {
+    signal.throwIfAborted()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+/** [cookie, status] of each. */
+export function outcome(all: Completion[]): [number, string][] {
+  return all.map(({ cookie, status }) => [cookie, status])
+}
+
+/** Bytes that differ by position and seed, and do not repeat at any power of two. */
+export function pattern(length: number, seed: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => (i * 7 + (i >> 8) * 13 + seed * 31 + 1) & 0xff)
+}
+
+/** Every byte, with the first that differs in the message. */
+export function expectBytes(actual: Uint8Array, expected: Uint8Array): void {
+  expect(actual.length).toBe(expected.length)
+  const at = actual.findIndex((byte, i) => byte !== expected[i])
+  if (at >= 0) expect(`byte ${at} is ${actual[at]}`).toBe(`byte ${at} is ${expected[at]}`)
+}
+
+/** What this process has of things that leak; `rdma` counts the kernel's objects, of all processes. */
+export function resources() {
+  const maps = readFileSync('/proc/self/maps', 'latin1').split('\n')
+  return {
+    descriptors: readdirSync('/proc/self/fd').length,
+    threads: readdirSync('/proc/self/task').length,
+    deviceMappings: maps.filter((line) => line.includes('uverbs')).length,
+    rdma: rdmaResources(),
+  }
+}
+
+/** `rdma resource show`, added up over both devices. */
+export function rdmaResources(): Record<string, number> {
+  const total: Record<string, number> = {}
+  const shown = JSON.parse(execFileSync('rdma', ['-j', 'resource', 'show'], { encoding: 'utf8' }))
+  for (const device of shown) {
+    for (const [name, value] of Object.entries(device)) {
+      if (typeof value === 'number' && name !== 'ifindex') total[name] = (total[name] ?? 0) + value
+    }
+  }
+  return total
+}

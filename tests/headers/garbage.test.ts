@@ -1,0 +1,11 @@
+/** Nothing allocates: in a process of its own, as vitest's way of loading modules keeps V8 from compiling them whole. */
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+
+test('a million frames translated, tagged and tunnelled: not one garbage collection', () => {
+  const program = fileURLToPath(new URL('programs/garbage.mjs', import.meta.url))
+  const flags = ['--no-warnings', '--expose-gc', '--max-semi-space-size=1']
+  const output = execFileSync(process.execPath, [...flags, program], { encoding: 'utf8' })
+  expect(JSON.parse(output)).toEqual({ wrong: 0, collections: 0 })
+})

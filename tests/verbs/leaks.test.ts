@@ -1,0 +1,113 @@
+import { readFileSync } from 'node:fs'
+import { open } from 'ibverbs'
+import { describe, expect, it } from 'vitest'
+import { native } from '../../dist/native.js'
+import { collectGarbage, completions, resources, useRxe } from '../beds/rxe.js'
+
+const rxe = useRxe()
+
+/** Before and after: the same number of descriptors, threads, device mappings and kernel objects. */
+async function keepsNothing(cycles: number, cycle: () => unknown): Promise<void> {
+  for (let i = 0; i < 3; i++) await cycle() // what is made once: libuv's own descriptors, caches
+  await collectGarbage()
+  const handles = native.handleCount()
+  const before = resources()
+  const mappings = mappingCount()
+  for (let i = 0; i < cycles; i++) await cycle()
+  await collectGarbage()
+  expect(resources()).toEqual(before)
+  expect(native.handleCount()).toBe(handles)
+  // V8's heap comes and goes by a few mappings; one lost in each cycle would be `cycles`.
+  expect(mappingCount() - mappings).toBeLessThan(cycles / 2)
+}
+
+const mappingCount = () => readFileSync('/proc/self/maps', 'latin1').split('\n').length
+
+describe('nothing is left of', () => {
+  it('contexts with everything in them', async () => {
+    await keepsNothing(12, () => {
+      const { context, domain, pair } = rxe.side('UD', 0, { size: 1 << 20 })
+      pair.connect()
+      domain.createAddressHandle(pair.endpoint)
+      context.close()
+    })
+  })
+
+  it('queue pairs, completion queues, regions and address handles of one context', async () => {
+    const context = rxe.context()
+    const domain = context.allocateProtectionDomain()
+    await keepsNothing(25, () => {
+      const cq = context.createCompletionQueue(64)
+      const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 32, maxRecvWr: 32 })
+      const region = domain.registerMemory(1 << 20)
+      pair.initialize()
+      pair.prepareReceive({ memory: region }).post(1)
+      pair.submit()
+      domain.createAddressHandle(pair.endpoint).close()
+      pair.close()
+      region.close()
+      cq.close()
+    })
+  })
+
+  it('connections that carried data, closed with requests outstanding', async () => {
+    await keepsNothing(8, async () => {
+      const [a, b] = rxe.connected('RC')
+      const receive = b.pair.prepareReceive({ memory: b.memory })
+      for (let i = 0; i < 32; i++) receive.post(i)
+      b.pair.submit()
+      const send = a.pair.prepareSend({ memory: a.memory })
+      for (let i = 0; i < 16; i++) send.post(i, 0, 1000)
+      a.pair.submit()
+      await completions(b.cq, 16)
+      a.context.close()
+      b.context.close()
+    })
+  })
+
+  it('waits, ended by a completion, a signal or a close', async () => {
+    await keepsNothing(8, async () => {
+      const { context, cq, pair } = rxe.side('RC')
+      const controller = new AbortController()
+      const aborted = cq.wait({ signal: controller.signal }).catch((error) => error.name)
+      const event = context.nextEvent({ signal: controller.signal }).catch((error) => error.name)
+      controller.abort()
+      expect([await aborted, await event]).toEqual(['AbortError', 'AbortError'])
+      pair.initialize()
+      pair.prepareReceive({}).post(1)
+      pair.submit()
+      const woken = cq.wait()
+      pair.modify({ state: 'ERR' })
+      expect(await woken).toBe(1)
+      const closed = cq.wait().catch((error) => error.code)
+      context.close()
+      expect(await closed).toBe('ERR_IBVERBS_CLOSED')
+    })
+  })
+
+  it('what was refused', async () => {
+    const context = rxe.context()
+    const domain = context.allocateProtectionDomain()
+    const cq = context.createCompletionQueue(1)
+    await keepsNothing(20, () => {
+      expect(() => open('nobody')).toThrow('ENODEV')
+      expect(() => domain.createQueuePair({ type: 'RC', cq })).toThrow('ENOSPC')
+      expect(() => domain.registerMemory(1 << 20, { access: ['ON_DEMAND'] })).toThrow('EINVAL')
+      expect(() => domain.createAddressHandle({ gid: 'fe80::1', gidIndex: 77 })).toThrow('ENODATA')
+    })
+  })
+})
+
+describe('handles', () => {
+  it('that are stale after many others stay closed', () => {
+    // Slots are used again late, and then with another generation.
+    const context = rxe.context()
+    const stale = Array.from({ length: 50 }, () => context.allocateProtectionDomain())
+    for (const domain of stale) domain.close()
+    for (let i = 0; i < 3000; i++) context.allocateProtectionDomain().close()
+    expect(stale.every((domain) => domain.closed)).toBe(true)
+    const alive = context.allocateProtectionDomain()
+    for (const domain of stale) domain.close()
+    expect(alive.closed).toBe(false)
+  })
+})

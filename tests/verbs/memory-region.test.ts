@@ -1,0 +1,216 @@
+import { type Access, Arena } from 'ibverbs'
+import { describe, expect, it } from 'vitest'
+import { native } from '../../dist/native.js'
+import { completion, completions, expectBytes, pattern, thrownBy, useRxe } from '../beds/rxe.js'
+
+const rxe = useRxe()
+
+/** WebAssembly.Memory with `shared`, which @types/node leaves out. */
+interface WasmMemory {
+  buffer: SharedArrayBuffer
+  grow(pages: number): number
+}
+
+describe('registerMemory', () => {
+  it('allocates page-aligned, zeroed memory of the size asked for', () => {
+    const domain = rxe.context().allocateProtectionDomain()
+    for (const size of [1, 100, 4096, 100_000]) {
+      const region = domain.registerMemory(size)
+      expect(region.length).toBe(size)
+      expect(region.bytes.length).toBe(size)
+      expect(region.bytes.buffer).toBeInstanceOf(SharedArrayBuffer)
+      expect(region.address % BigInt(native.ring.pageSize)).toBe(0n)
+      expect(region.bytes.every((byte) => byte === 0)).toBe(true)
+    }
+  })
+
+  it('lays memory on huge pages', () => {
+    const domain = rxe.context().allocateProtectionDomain()
+    const region = domain.registerMemory(4 << 20, { hugePages: true })
+    expect(region.address % BigInt(2 << 20)).toBe(0n)
+    expect(region.length).toBe(4 << 20)
+    expect(region.arena.hugePageBytes).toBe(4 << 20)
+    const arena = Arena.allocate(2 << 20, { hugePages: true })
+    expect(domain.registerMemory(arena).arena).toBe(arena)
+    expect(arena.hugePageBytes).toBe(2 << 20)
+  })
+
+  it('tells a peer what it needs, as JSON', () => {
+    const region = rxe.context().allocateProtectionDomain().registerMemory(5000)
+    expect(region.remote).toEqual({
+      address: `0x${region.address.toString(16)}`,
+      rkey: region.rkey,
+      length: 5000,
+    })
+    expect(JSON.parse(JSON.stringify(region.remote))).toEqual(region.remote)
+    expect(region.rkey).toBeGreaterThan(0)
+    expect(region.lkey).toBeGreaterThan(0)
+  })
+
+  it("takes a caller's SharedArrayBuffer, and part of one at an odd offset", async () => {
+    const [a, b] = rxe.connected('RC')
+    const buffer = new SharedArrayBuffer(10_000)
+    const view = new Uint8Array(buffer, 1001, 3003)
+    const whole = b.domain.registerMemory(buffer)
+    const part = b.domain.registerMemory(view)
+    expect(whole.length).toBe(10_000)
+    expect(part.length).toBe(3003)
+    expect(part.address - whole.address).toBe(1001n)
+    expect(part.bytes.buffer).toBe(buffer)
+
+    a.memory.bytes.set(pattern(3003, 1))
+    b.pair.prepareReceive({ memory: part }).post(1)
+    b.pair.submit()
+    a.pair.prepareSend({ memory: a.memory }).post(1, 0, 3003)
+    a.pair.submit()
+    expect(await completion(b.cq)).toMatchObject({ status: 'SUCCESS', byteLength: 3003 })
+    expectBytes(view, pattern(3003, 1))
+    expectBytes(new Uint8Array(buffer, 0, 1001), new Uint8Array(1001))
+    expectBytes(new Uint8Array(buffer, 4004), new Uint8Array(10_000 - 4004))
+
+    // And the other way: what is written through the buffer is what a peer reads.
+    new Uint8Array(buffer).set(pattern(10_000, 2))
+    a.pair.prepareRead({ memory: a.memory, remote: part.remote }).post(2, 0, 3003)
+    a.pair.submit()
+    await completions(a.cq, 2)
+    expectBytes(a.memory.bytes.subarray(0, 3003), pattern(10_000, 2).subarray(1001, 4004))
+  })
+
+  it('takes an arena, whose memory a second region may share', () => {
+    const context = rxe.context()
+    const domain = context.allocateProtectionDomain()
+    const arena = Arena.allocate(8192)
+    const one = domain.registerMemory(arena)
+    const two = domain.registerMemory(Arena.over(arena.bytes))
+    one.bytes[5000] = 77
+    expect(two.bytes[5000]).toBe(77)
+    expect(one.address).toBe(two.address)
+    expect(one.lkey).not.toBe(two.lkey)
+  })
+
+  it('takes shared memory of WebAssembly, and a buffer that grows, as they are at that moment', async () => {
+    const [a, b] = rxe.connected('RC')
+    const { WebAssembly } = globalThis as unknown as {
+      WebAssembly: { Memory: new (options: object) => WasmMemory }
+    }
+    const wasm = new WebAssembly.Memory({ initial: 1, maximum: 4, shared: true })
+    const region = b.domain.registerMemory(wasm.buffer)
+    expect(region.length).toBe(64 << 10)
+    wasm.grow(2)
+    b.pair.prepareReceive({ memory: region }).post(1)
+    b.pair.submit()
+    a.memory.bytes.set(pattern(64 << 10, 3))
+    a.pair.prepareSend({ memory: a.memory }).post(2, 0, 64 << 10)
+    a.pair.submit()
+    expect(await completion(b.cq)).toMatchObject({ status: 'SUCCESS', byteLength: 64 << 10 })
+    expectBytes(new Uint8Array(wasm.buffer, 0, 64 << 10), pattern(64 << 10, 3))
+
+    const Growable = SharedArrayBuffer as unknown as new (
+      size: number,
+      options: { maxByteLength: number },
+    ) => SharedArrayBuffer & { grow(size: number): void }
+    const buffer = new Growable(4096, { maxByteLength: 8192 })
+    const grown = a.domain.registerMemory(buffer)
+    const send = a.pair.prepareSend({ memory: grown })
+    buffer.grow(8192)
+    expect([grown.length, grown.remote.length]).toEqual([4096, 4096])
+    expect(thrownBy(() => send.post(1, 0, 4097)).message).toBe(
+      '"length" must be an integer from 0 to 4096, not 4097',
+    )
+  })
+
+  it('has the access flags that were asked for, or all that the device can do', () => {
+    const domain = rxe.context().allocateProtectionDomain()
+    expect(domain.registerMemory(1).access).toEqual([
+      'LOCAL_WRITE',
+      'REMOTE_WRITE',
+      'REMOTE_READ',
+      'REMOTE_ATOMIC',
+    ])
+    expect(domain.registerMemory(1, { access: [] }).access).toEqual([])
+    const access: Access[] = ['REMOTE_READ']
+    const region = domain.registerMemory(1, { access })
+    access.push('LOCAL_WRITE')
+    expect(region.access).toEqual(['REMOTE_READ'])
+  })
+
+  it('refuses what the device lacks', () => {
+    const domain = rxe.context().allocateProtectionDomain()
+    // rxe of Linux 6.1 has no on-demand paging.
+    expect(thrownBy(() => domain.registerMemory(4096, { access: ['ON_DEMAND'] }))).toMatchObject({
+      name: 'VerbsError',
+      code: 'EINVAL',
+      errno: -22,
+      syscall: 'ibv_reg_mr',
+      message: 'EINVAL: ibv_reg_mr: 4096 bytes',
+    })
+  })
+
+  it('names the limit on locked memory in force', async () => {
+    // The limit counts for who lacks CAP_IPC_LOCK (ib_umem_get in drivers/infiniband/core/umem.c).
+    const { execFileSync } = await import('node:child_process')
+    const script = `
+      import { open } from 'ibverbs'
+      try { open('rxe0').allocateProtectionDomain().registerMemory(1 << 20) } catch (error) {
+        console.log(JSON.stringify({ code: error.code, syscall: error.syscall, message: error.message }))
+      }`
+    const out = execFileSync(
+      'setpriv',
+      [
+        '--bounding-set=-ipc_lock',
+        '--inh-caps=-ipc_lock',
+        'prlimit',
+        '--memlock=65536:65536',
+        process.execPath,
+        '--input-type=module',
+        '-e',
+        script,
+      ],
+      { encoding: 'utf8' },
+    )
+    expect(JSON.parse(out)).toEqual({
+      code: 'ENOMEM',
+      syscall: 'ibv_reg_mr',
+      message:
+        'ENOMEM: ibv_reg_mr: 1048576 bytes (locked memory is limited to 64 KiB: raise it with ' +
+        "'ulimit -l unlimited', LimitMEMLOCK=infinity (systemd) or memlock in /etc/security/limits.conf)",
+    })
+  })
+})
+
+describe('a closed region', () => {
+  it('stays readable', () => {
+    const region = rxe.context().allocateProtectionDomain().registerMemory(4096)
+    region.bytes.fill(9)
+    region.close()
+    expect(region.closed).toBe(true)
+    expect(region.bytes[4095]).toBe(9)
+    region.bytes[0] = 1
+    expect(region.length).toBe(4096)
+  })
+
+  it('takes no more requests, and requests that name it are refused', () => {
+    const [a] = rxe.connected('RC')
+    const region = a.domain.registerMemory(4096)
+    const send = a.pair.prepareSend({ memory: region })
+    const receive = a.pair.prepareReceive({ memory: region })
+    region.close()
+    for (const prepare of [
+      () => a.pair.prepareSend({ memory: region }),
+      () => a.pair.prepareReceive({ elements: [{ memory: region }] }),
+    ]) {
+      expect(thrownBy(prepare)).toMatchObject({ code: 'ERR_IBVERBS_CLOSED' })
+    }
+    expect(send.post(5)).toBe(0)
+    expect(a.pair.submit()).toBe(0)
+    expect(a.pair.error).toMatchObject({
+      code: 'EINVAL',
+      syscall: 'ibv_post_send',
+      cookie: 5,
+      message: 'EINVAL: ibv_post_send: element 0 names a memory region that is closed',
+    })
+    expect(receive.post(6)).toBe(0)
+    expect(a.pair.submit()).toBe(0)
+    expect(a.pair.error).toMatchObject({ syscall: 'ibv_post_recv', cookie: 6 })
+  })
+})
