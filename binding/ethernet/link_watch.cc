@@ -2,6 +2,7 @@
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -33,6 +34,16 @@ void LinkWatch::stop() {
   fd_ = -1;
 }
 
+LinkState LinkWatch::ask() const {
+  ifreq request{};
+  if (!if_indextoname(static_cast<unsigned>(interfaceIndex_), request.ifr_name)) return {false, false, 0};
+  // netdevice(7): any socket will do.
+  if (ioctl(fd_, SIOCGIFFLAGS, &request)) return {errno != ENODEV, errno != ENODEV, 0};
+  const bool up = request.ifr_flags & IFF_UP;
+  const uint32_t mtu = ioctl(fd_, SIOCGIFMTU, &request) ? 0 : static_cast<uint32_t>(request.ifr_mtu);
+  return {true, up, mtu};
+}
+
 void LinkWatch::read() {
   LinkState state{true, true, 0};
   bool changed = false;
@@ -40,8 +51,12 @@ void LinkWatch::read() {
   for (;;) {
     const ssize_t received = recv(fd_, buffer, sizeof buffer, MSG_DONTWAIT);
     if (received < 0 && errno == EINTR) continue;
-    // ENOBUFS: messages were lost. There is no telling of what, so the interface is asked after by its next use.
-    if (received < 0 && errno == ENOBUFS) continue;
+    if (received < 0 && errno == ENOBUFS) {
+      // Messages were lost, there is no telling of what.
+      state = ask();
+      changed = true;
+      continue;
+    }
     if (received <= 0) break;
     size_t left = static_cast<size_t>(received);
     for (auto* header = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {

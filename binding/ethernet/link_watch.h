@@ -28,6 +28,7 @@ class LinkWatch {
 
  private:
   void read();
+  LinkState ask() const;
 
   int fd_ = -1;
   int32_t interfaceIndex_ = 0;
