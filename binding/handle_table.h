@@ -19,6 +19,7 @@ enum class Kind : uint8_t {
   AddressHandle,
   PacketSocket,
   NetlinkSocket,
+  XdpSocket,
 };
 
 class Handle {

@@ -16,6 +16,7 @@ export const Kind = {
   AddressHandle: 5,
   PacketSocket: 6,
   NetlinkSocket: 7,
+  XdpSocket: 8,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 

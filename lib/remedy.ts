@@ -5,7 +5,9 @@ import { readFileSync } from 'node:fs'
  * more (which inline size, which attribute) put it into the error's detail instead.
  */
 export function remedy(code: string, syscall: string): string {
-  if (syscall === 'ibv_reg_mr' && (code === 'ENOMEM' || code === 'EAGAIN')) {
+  // XDP_UMEM_REG is the only option set here that locks memory.
+  const locked = syscall === 'ibv_reg_mr' ? ['ENOMEM', 'EAGAIN'] : syscall === 'setsockopt' ? ['ENOBUFS'] : []
+  if (locked.includes(code)) {
     return `locked memory is limited to ${memlockLimit()}: raise it with 'ulimit -l unlimited', LimitMEMLOCK=infinity (systemd) or memlock in /etc/security/limits.conf`
   }
   if (syscall === 'setsockopt' && code === 'ENOMEM') {
@@ -15,6 +17,9 @@ export function remedy(code: string, syscall: string): string {
     return 'install rdma-core: apt-get install libibverbs1 ibverbs-providers librdmacm1'
   if (syscall === 'socket' && code === 'EPERM') {
     return "raw frames need CAP_NET_RAW: run as root, 'setcap cap_net_raw+ep $(readlink -f $(which node))', or in a namespace of your own: unshare -Urn"
+  }
+  if (syscall === 'bpf' && code === 'EPERM') {
+    return "an XDP program needs CAP_NET_ADMIN and CAP_BPF (or CAP_SYS_ADMIN) in the first user namespace, which unshare -U leaves: run as root, or use backend 'af_packet'"
   }
   return ''
 }

@@ -1,14 +1,14 @@
 #include "ethernet/ethernet.h"
 
-#include <linux/if_packet.h>
-#include <net/ethernet.h>
 #include <uv.h>
 
 #include "argument.h"
 #include "environment.h"
 #include "ethernet/interfaces.h"
+#include "ethernet/membership.h"
 #include "ethernet/netlink.h"
 #include "ethernet/packet_socket.h"
+#include "ethernet/xdp.h"
 #include "hot_call.h"
 
 namespace ethernet {
@@ -52,15 +52,7 @@ void membership(const Napi::CallbackInfo& info) {
   PacketSocket& socket = socketOf(info);
   const bool add = argument::boolean(info.Env(), info[1], "add");
   const auto type = argument::integer<uint16_t>(info.Env(), info[2], "type");
-  const uint8_t* address = nullptr;
-  if (!info[3].IsUndefined()) {
-    if (!info[3].IsTypedArray() || info[3].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array ||
-        info[3].As<Napi::Uint8Array>().ByteLength() != ETH_ALEN) {
-      throwArgumentType(info.Env(), "address", "a Uint8Array of 6 bytes");
-    }
-    address = info[3].As<Napi::Uint8Array>().Data();
-  }
-  socket.membership(add, type, address);
+  socket.membership(add, type, addressOf(info.Env(), info[3]));
 }
 
 // filter(handle, program)
@@ -92,6 +84,7 @@ void initialize(Napi::Env env, Napi::Object exports) {
   ethernet.Set("statistics", Napi::Function::New<statistics>(env, "statistics"));
   ethernet.Set("bufferSizes", Napi::Function::New<bufferSizes>(env, "bufferSizes"));
   ethernet.Set("interfaces", Napi::Function::New<interfaces>(env, "interfaces"));
+  initializeXdp(env, ethernet);
   exports.Set("ethernet", ethernet);
   initializeNetlink(env, exports);
 }

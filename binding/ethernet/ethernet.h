@@ -1,4 +1,4 @@
-// Raw Ethernet: packet sockets, and routing sockets to know where frames go.
+// Raw Ethernet: packet sockets, AF_XDP sockets, and routing sockets to know where frames go.
 #pragma once
 
 #include <napi.h>

@@ -12,6 +12,7 @@
 
 #include "argument.h"
 #include "environment.h"
+#include "ethernet/membership.h"
 #include "ethernet/records.h"
 #include "watcher.h"
 
@@ -310,17 +311,7 @@ void PacketSocket::disarm() {
 }
 
 void PacketSocket::membership(bool add, uint16_t type, const uint8_t* address) {
-  packet_mreq request{};
-  request.mr_ifindex = interfaceIndex_;
-  request.mr_type = type;
-  if (address) {
-    request.mr_alen = ETH_ALEN;
-    memcpy(request.mr_address, address, ETH_ALEN);
-  }
-  if (setsockopt(fd_, SOL_PACKET, add ? PACKET_ADD_MEMBERSHIP : PACKET_DROP_MEMBERSHIP, &request, sizeof request)) {
-    throwErrno(environment_.env(), errno, "setsockopt",
-               add ? "PACKET_ADD_MEMBERSHIP" : "PACKET_DROP_MEMBERSHIP");
-  }
+  changeMembership(environment_.env(), fd_, interfaceIndex_, add, type, address);
 }
 
 void PacketSocket::filter(Napi::Env env, Napi::Value program) {

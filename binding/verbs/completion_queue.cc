@@ -187,7 +187,7 @@ Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
     throwArgumentRange(env, "block", "as large as the columns and the control words");
   }
   auto queue = std::make_unique<CompletionQueue>(context, batch, std::move(block));
-  const std::vector<uintptr_t> before = context.isRxe ? uverbsMappings() : std::vector<uintptr_t>();
+  const std::vector<UverbsMapping> before = context.isRxe ? uverbsMappings() : std::vector<UverbsMapping>();
   queue->ibv = ibv_create_cq(context.ibv, entries, queue.get(), context.channel, 0);
   if (!queue->ibv) throwErrno(env, errno, "ibv_create_cq", std::to_string(entries) + " entries");
   Napi::Object result = Napi::Object::New(env);

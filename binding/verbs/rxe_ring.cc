@@ -13,25 +13,28 @@ namespace verbs {
 static_assert(offsetof(rxe_queue_buf, producer_index) == 128 && offsetof(rxe_queue_buf, consumer_index) == 256,
               "struct rxe_queue_buf is kernel ABI");
 
-std::vector<uintptr_t> uverbsMappings() {
-  std::vector<uintptr_t> starts;
+std::vector<UverbsMapping> uverbsMappings() {
+  std::vector<UverbsMapping> mappings;
   FILE* maps = fopen("/proc/self/maps", "re");
-  if (!maps) return starts;
+  if (!maps) return mappings;
   char line[4352];  // PATH_MAX and the columns before it (proc(5))
   while (fgets(line, sizeof line, maps)) {
-    uintptr_t start;
-    if (strstr(line, "/dev/infiniband/uverbs") && sscanf(line, "%" SCNxPTR "-", &start) == 1) starts.push_back(start);
+    UverbsMapping m;
+    if (strstr(line, "/dev/infiniband/uverbs") &&
+        sscanf(line, "%" SCNxPTR "-%*s %*s %" SCNx64 " %*s %" SCNu64, &m.start, &m.offset, &m.inode) == 3) {
+      mappings.push_back(m);
+    }
   }
   fclose(maps);
-  return starts;
+  return mappings;
 }
 
-const void* newRxeRing(const std::vector<uintptr_t>& before, const ibv_cq* queue) {
+const void* newRxeRing(const std::vector<UverbsMapping>& before, const ibv_cq* queue) {
   uintptr_t found = 0;
-  for (const uintptr_t start : uverbsMappings()) {
-    if (std::find(before.begin(), before.end(), start) != before.end()) continue;
-    if (found) return nullptr;
-    found = start;
+  for (const UverbsMapping& mapping : uverbsMappings()) {
+    if (std::find(before.begin(), before.end(), mapping) != before.end()) continue;
+    if (found) return nullptr;  // another thread's came up meanwhile
+    found = mapping.start;
   }
   if (!found) return nullptr;
   const auto* ring = reinterpret_cast<const rxe_queue_buf*>(found);

@@ -16,11 +16,23 @@
 
 namespace verbs {
 
+// A part of a device file that is mapped. Another thread may unmap one and map the next at the same address, but rxe
+// gives each part of a device an offset of its own (rxe_create_mmap_info in drivers/infiniband/sw/rxe/rxe_mmap.c).
+struct UverbsMapping {
+  uintptr_t start;
+  uint64_t offset;
+  uint64_t inode;
+
+  bool operator==(const UverbsMapping& other) const {
+    return start == other.start && offset == other.offset && inode == other.inode;
+  }
+};
+
 // Where the process has mapped /dev/infiniband/uverbs*, from /proc/self/maps.
-std::vector<uintptr_t> uverbsMappings();
+std::vector<UverbsMapping> uverbsMappings();
 
 // The head of the ring that appeared since `before`; null when that is not exactly one ring of rxe's shape.
-const void* newRxeRing(const std::vector<uintptr_t>& before, const ibv_cq* queue);
+const void* newRxeRing(const std::vector<UverbsMapping>& before, const ibv_cq* queue);
 
 // The head's bytes as an ArrayBuffer; empty where the runtime has no external ones (Electron). Detach it before
 // ibv_destroy_cq unmaps the ring.

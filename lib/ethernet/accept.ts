@@ -13,6 +13,9 @@ const PacketType = { multicast: 2, otherHost: 3 } as const
 const accept = 0xffffffff
 const drop = 0
 
+/** PACKET_MR_*, linux/if_packet.h */
+export const Membership = { multicast: 0, promiscuous: 1, allMulticast: 2 } as const
+
 /** What a queue wants to see. */
 export interface Accepted {
   promiscuous: boolean

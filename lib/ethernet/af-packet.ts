@@ -1,16 +1,19 @@
 import { rangeError } from '../argument.js'
 import { Kind, native } from '../native.js'
 import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../ring/ring.js'
-import { acceptProgram, maxGroups } from './accept.js'
+import { acceptProgram, Membership, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
 import { both, classicProgram } from './flow/classic.js'
 import { tableOf } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
 import type { Settings } from './options.js'
+import type { BackendReport } from './report.js'
 
-/** PACKET_MR_*, linux/if_packet.h */
-const Membership = { multicast: 0, promiscuous: 1, allMulticast: 2 } as const
+/** Of bind(2); ETH_P_ALL of linux/if_ether.h */
+const noProtocol = 0
+const everyProtocol = 3
+const defaultReceiveBuffer = 2 ** 24
 
 /**
  * AF_PACKET (packet(7)) in the ring vocabulary.
@@ -21,6 +24,8 @@ const Membership = { multicast: 0, promiscuous: 1, allMulticast: 2 } as const
 export class AfPacket implements Backend {
   readonly name = 'af_packet'
   readonly zeroCopy = false
+  readonly syscalls = { receive: 'recvmmsg', transmit: 'sendmmsg' }
+  readonly report: BackendReport
   readonly fill: Producer
   readonly receive: Consumer
   readonly transmit: Producer
@@ -34,11 +39,26 @@ export class AfPacket implements Backend {
 
   /**
    * @param onEvent called on libuv's loop after {@link arm}
+   * @param notUsed what was tried before
    * @throws VerbsError EPERM without CAP_NET_RAW, and whatever else socket(2), bind(2) or setsockopt(2) say
    */
-  constructor(device: NetworkInterface, settings: Settings, onEvent: () => void) {
-    const { frames, batch } = settings
-    this.fill = new Producer(allocateRing(batch, AddressRecord.words), AddressRecord.words)
+  constructor(
+    device: NetworkInterface,
+    settings: Settings,
+    onEvent: () => void,
+    notUsed: BackendReport['notUsed'],
+  ) {
+    const { frames, batch, receiveFrames } = settings
+    this.report = Object.freeze({
+      backend: this.name,
+      zeroCopy: false,
+      mode: null,
+      multiBuffer: false,
+      queueId: null,
+      queues: native.ethernet.xdp.channels(device.name),
+      notUsed,
+    })
+    this.fill = new Producer(allocateRing(receiveFrames.af_packet, AddressRecord.words), AddressRecord.words)
     this.receive = new Consumer(allocateRing(batch, DescriptorRecord.words), DescriptorRecord.words)
     this.transmit = new Producer(
       allocateRing(frames.frameCount, DescriptorRecord.words),
@@ -50,13 +70,13 @@ export class AfPacket implements Backend {
     this.#flows = settings.flows && classicProgram(settings.flows, 'options.flows')
     this.#handle = native.ethernet.open({
       interfaceIndex: device.index,
-      protocol: settings.protocol,
+      protocol: settings.transmitOnly ? noProtocol : (settings.etherType ?? everyProtocol),
       batch,
       frameSize: frames.frameSize,
       headroom: frames.headroom,
       outgoing: settings.outgoing,
       timestamps: settings.timestamps,
-      receiveBuffer: settings.receiveBuffer,
+      receiveBuffer: settings.receiveBuffer ?? defaultReceiveBuffer,
       sendBuffer: settings.sendBuffer,
       filter: this.#filter(settings.promiscuous),
       arena: frames.arena.bytes,

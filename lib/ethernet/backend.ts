@@ -1,5 +1,6 @@
+import type { VerbsError } from '../errors.js'
 import type { Consumer, Producer } from '../ring/ring.js'
-import type { PacketBackend } from './options.js'
+import type { BackendReport, PacketBackend } from './report.js'
 
 /**
  * A way to a device: four rings of AF_XDP's vocabulary, and what rings the bell. A queue pushes free frames into `fill`
@@ -9,6 +10,9 @@ export interface Backend {
   readonly name: PacketBackend
   /** Whether frames move between the device and the arena without a copy. */
   readonly zeroCopy: boolean
+  readonly report: BackendReport
+  /** Who is to blame in an error of {@link poll} and of {@link kick}. */
+  readonly syscalls: { readonly receive: string; readonly transmit: string }
   readonly fill: Producer
   readonly receive: Consumer
   readonly transmit: Producer
@@ -29,5 +33,33 @@ export interface Backend {
   statistics(): { received: number; dropped: number }
   /** Bytes of the kernel's queues, as the kernel accounts them. */
   bufferSizes(): { receive: number; send: number }
+  close(): void
+}
+
+/** The receiving half of a queue: who moves frames between the pool, the fill ring and the receive ring. */
+export interface ReceivingEnd {
+  /** Records in the receive ring that named no frame of ours. */
+  readonly invalid: number
+  /** Frames in the receive ring, after a look for more when it is empty. Throws what ails the interface. */
+  ready(): number
+  /** {@link ready}, or an error when no frame can ever come. */
+  awaitable(): number
+  receive(): number
+  slot(i: number): number
+}
+
+/** The transmitting half of a queue: who moves frames between the pool, the transmit ring and the completion ring. */
+export interface TransmittingEnd {
+  /** What ended the last {@link submit} before all was accepted. */
+  readonly error: VerbsError | null
+  /** Frames that were sent and not accepted. */
+  readonly pending: number
+  readonly transmitted: number
+  readonly refused: number
+  /** Records in the completion ring that named no frame of ours. */
+  readonly invalid: number
+  claim(): number
+  send(slot: number, length: number, offset: number | undefined): void
+  submit(): number
   close(): void
 }

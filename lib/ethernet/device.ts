@@ -19,7 +19,7 @@ export class Device {
   }
 
   /** The kernel reports a removed interface only once: after that this does. */
-  check(): void {
-    if (this.#gone) throw goneError('recvmmsg', this.interface)
+  check(syscall: string): void {
+    if (this.#gone) throw goneError(syscall, this.interface)
   }
 }

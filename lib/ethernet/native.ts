@@ -1,4 +1,4 @@
-import type { RingWords } from '../ring/ring.js'
+import type { RingLayout, RingWords } from '../ring/ring.js'
 
 /** A network interface as binding/ethernet/interfaces.cc reports it. */
 export interface NativeInterface {
@@ -34,6 +34,62 @@ export interface PacketSocketOptions {
   onEvent(): void
 }
 
+/** What binding/ethernet/xdp_socket.cc needs to open. */
+export interface XdpSocketOptions {
+  interfaceIndex: number
+  arena: Uint8Array
+  /** of the arena, from its beginning */
+  bytes: number
+  chunkSize: number
+  headroom: number
+  sendBuffer: number
+  fillEntries: number
+  /** 0: never receives */
+  receiveEntries: number
+  transmitEntries: number
+  completionEntries: number
+  onEvent(): void
+  /** what became of the interface; `mtu` is 0 when it was not told */
+  onLink(present: number, up: number, mtu: number): void
+}
+
+/** A ring of the kernel's, mapped, and where its flags are. */
+export interface XdpRing {
+  words: RingWords
+  flags: number
+  layout: RingLayout
+}
+
+/** What binding/ethernet/xdp.cc exports. What returns a number returns a negative errno when it failed. */
+export interface XdpNative {
+  open(options: XdpSocketOptions): number
+  rings(handle: number): { fill: XdpRing; receive?: XdpRing; transmit: XdpRing; completion: XdpRing }
+  bind(handle: number, queue: number, flags: number): number
+  option(handle: number, level: number, name: number, value: number): number
+  createMap(handle: number, queues: number): number
+  attach(handle: number, program: Uint32Array, fragments: boolean, mode: number): number
+  replace(handle: number, program: Uint32Array): number
+  enlist(handle: number, queue: number): number
+  membership(handle: number, add: boolean, type: number, address?: Uint8Array): void
+  transmit(handle: number): number
+  receive(handle: number): number
+  arm(handle: number, readable: boolean, writable: boolean, referenced: boolean): void
+  disarm(handle: number): void
+  zeroCopy(handle: number): boolean
+  /** struct xdp_statistics, linux/if_xdp.h */
+  statistics(handle: number): {
+    dropped: number
+    receiveInvalid: number
+    transmitInvalid: number
+    receiveRingFull: number
+    fillRingEmpty: number
+    transmitRingEmpty: number
+  }
+  sendBuffer(handle: number): number
+  attached(interfaceIndex: number): { id: number; name: string; mode: number } | null
+  channels(name: string): number
+}
+
 /** What binding/ethernet/ exports. */
 export interface EthernetNative {
   open(options: PacketSocketOptions): number
@@ -46,6 +102,7 @@ export interface EthernetNative {
   statistics(handle: number): { received: number; dropped: number }
   bufferSizes(handle: number): { receive: number; send: number }
   interfaces(): NativeInterface[]
+  xdp: XdpNative
 }
 
 /** What binding/ethernet/netlink.cc exports. */

@@ -14,14 +14,35 @@ import type { FlowRule } from './flow/rule.js'
 import { FramePool, type FramePoolOptions } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { groupArgument, type MacAddress } from './mac.js'
-
-/** The ways to a device that a {@link PacketQueue} has. */
-export type PacketBackend = 'af_packet'
+import type { PacketBackend } from './report.js'
 
 /** Options of {@link PacketQueue.open}. */
 export interface PacketQueueOptions extends FramePoolOptions {
-  /** Use this backend or fail. Default: the best that works. */
+  /**
+   * Use this backend or fail. Default: 'af_packet', beside which the kernel goes on as if nobody looked; or the best that
+   * works, if the queue is to have its frames {@link exclusive | exclusively}.
+   */
   backend?: PacketBackend
+  /**
+   * Take the frames that the queue accepts away from the kernel, if that is faster: AF_XDP where it works, AF_PACKET
+   * (which leaves them to the kernel as well) where it does not. With AF_XDP the kernel's own network stack no longer
+   * sees what is sent to this interface's address, nor broadcasts: it neither answers ARP nor ping there. All other
+   * frames still go to it. Default false.
+   */
+  exclusive?: boolean
+  /** Of AF_XDP: the receive queue of the device (ethtool -l) that this queue has. Default 0. */
+  queueId?: number
+  /**
+   * How many frames stand ready to receive into. Default: with AF_PACKET one batch (the kernel queues what comes in
+   * between), with AF_XDP half of the frames: what comes when they are used up is dropped.
+   */
+  receiveFrames?: number
+  /**
+   * Of AF_XDP: microseconds for which the kernel polls the device on each look instead of being interrupted
+   * (SO_PREFER_BUSY_POLL, SO_BUSY_POLL); {@link PacketQueue.report} tells what of it the kernel refused. An empty look
+   * then costs a system call. Default 0, off.
+   */
+  busyPoll?: number
   /** Frames shared with other queues of this thread, instead of `arena`, `frameSize`, `frameCount`, `headroom`. */
   frames?: FramePool
   /**
@@ -46,7 +67,7 @@ export interface PacketQueueOptions extends FramePoolOptions {
   /** Never receive: saves the kernel the work of queueing frames that nobody will read. Default false. */
   transmitOnly?: boolean
   /**
-   * Bytes that the kernel may queue until {@link PacketQueue.receive} comes (SO_RCVBUF; a 64-byte frame takes about
+   * Of AF_PACKET: bytes that the kernel may queue until {@link PacketQueue.receive} comes (SO_RCVBUF; a 64-byte frame takes about
    * 800). More than net.core.rmem_max takes CAP_NET_ADMIN; without it the limit applies. Default 16 MiB.
    */
   receiveBuffer?: number
@@ -58,8 +79,14 @@ export interface PacketQueueOptions extends FramePoolOptions {
 export interface Settings {
   frames: FramePool
   batch: number
-  /** in host order; 3 (ETH_P_ALL) is every one, 0 none */
-  protocol: number
+  /** undefined: no matter which */
+  backend: PacketBackend | undefined
+  exclusive: boolean
+  queueId: number | undefined
+  /** of each backend: what was asked for, or its default */
+  receiveFrames: Record<PacketBackend, number>
+  busyPoll: number
+  etherType: number | undefined
   /** of the flow rules; undefined: every frame */
   flows: Alternative[] | undefined
   promiscuous: boolean
@@ -68,32 +95,39 @@ export interface Settings {
   outgoing: boolean
   timestamps: boolean
   transmitOnly: boolean
-  receiveBuffer: number
+  /** undefined: the default */
+  receiveBuffer: number | undefined
   sendBuffer: number
 }
 
-const everyProtocol = 3
+/** XDP_PACKET_HEADROOM, linux/bpf.h: bytes before each frame of AF_XDP's that the kernel keeps free. */
+export const packetHeadroom = 256
 /** Ethernet header, one VLAN tag */
 const overhead = 14 + 4
 
 export function settingsOf(device: NetworkInterface, given: PacketQueueOptions | undefined): Settings {
   const options = optionsOf('options', given)
-  if (options.backend !== undefined) oneOf('options.backend', options.backend, ['af_packet'])
+  if (options.backend !== undefined) oneOf('options.backend', options.backend, ['af_packet', 'af_xdp'])
   const {
+    backend,
+    exclusive = false,
+    queueId,
+    busyPoll = 0,
     etherType,
     promiscuous = false,
     multicast = [],
     outgoing = false,
     timestamps = false,
     transmitOnly = false,
-    receiveBuffer = 2 ** 24,
+    receiveBuffer,
     sendBuffer = 0,
   } = options
+  boolean('options.exclusive', exclusive)
   boolean('options.promiscuous', promiscuous)
   boolean('options.outgoing', outgoing)
   boolean('options.timestamps', timestamps)
   boolean('options.transmitOnly', transmitOnly)
-  integer('options.receiveBuffer', receiveBuffer, 0, 2 ** 30)
+  if (receiveBuffer !== undefined) integer('options.receiveBuffer', receiveBuffer, 0, 2 ** 30)
   integer('options.sendBuffer', sendBuffer, 0, 2 ** 30)
   if (etherType !== undefined) integer('options.etherType', etherType, 0x0600, 0xffff)
   const flows = options.flows === undefined ? undefined : flowsArgument('options.flows', options.flows)
@@ -109,15 +143,39 @@ export function settingsOf(device: NetworkInterface, given: PacketQueueOptions |
     throw rangeError('options.multicast', `at most ${maxGroups} groups, or 'all'`, groups.length)
   }
   if (options.batch !== undefined) integer('options.batch', options.batch, 1, 1024)
-  const frames = framesOf(device, options)
+  if (queueId !== undefined) integer('options.queueId', queueId, 0, 2 ** 16 - 1)
+  integer('options.busyPoll', busyPoll, 0, 1e6)
+  const xdp = backend === 'af_xdp' || (backend === undefined && exclusive)
+  for (const name of ['queueId', 'busyPoll'] as const) {
+    if (options[name] !== undefined && !xdp) {
+      throw typeError(
+        `options.${name}`,
+        "left out, or with backend: 'af_xdp' or exclusive: true",
+        options[name],
+      )
+    }
+  }
+  const frames = framesOf(device, options, xdp)
   const half = Math.floor(frames.frameCount / 2)
   if (options.batch !== undefined && options.batch > half) {
     throw rangeError('options.batch', `at most half of the ${frames.frameCount} frames`, options.batch)
   }
+  const batch = options.batch ?? Math.min(64, half)
+  if (options.receiveFrames !== undefined) {
+    integer('options.receiveFrames', options.receiveFrames, batch, frames.frameCount)
+  }
   return {
     frames,
-    batch: options.batch ?? Math.min(64, half),
-    protocol: transmitOnly ? 0 : (etherType ?? everyProtocol),
+    batch,
+    backend,
+    exclusive,
+    queueId,
+    receiveFrames: {
+      af_packet: options.receiveFrames ?? batch,
+      af_xdp: options.receiveFrames ?? half,
+    },
+    busyPoll,
+    etherType,
     flows,
     promiscuous,
     allMulticast: multicast === 'all',
@@ -130,10 +188,11 @@ export function settingsOf(device: NetworkInterface, given: PacketQueueOptions |
   }
 }
 
-function framesOf(device: NetworkInterface, options: PacketQueueOptions): FramePool {
+function framesOf(device: NetworkInterface, options: PacketQueueOptions, xdp: boolean): FramePool {
   const { frames, arena, frameCount, headroom } = options
   if (frames === undefined) {
-    const needed = device.mtu + overhead + (typeof headroom === 'number' ? headroom : 0)
+    const room = typeof headroom === 'number' ? headroom : 0
+    const needed = device.mtu + overhead + (xdp ? Math.max(room, packetHeadroom) : room)
     const roomy = Math.min(131072, Math.max(2048, 2 ** Math.ceil(Math.log2(needed))))
     return new FramePool({
       arena,

@@ -1,17 +1,16 @@
 import { inspect } from 'node:util'
 import { abortSignal, boolean, options as optionsOf, string } from '../argument.js'
 import { closedError, type VerbsError, verbsError } from '../errors.js'
-import type { RingWords } from '../ring/ring.js'
-import { AfPacket } from './af-packet.js'
-import type { Backend } from './backend.js'
+import type { RingLayout, RingWords } from '../ring/ring.js'
+import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
+import { chooseBackend } from './choice.js'
 import { Device } from './device.js'
 import { downError } from './failure.js'
 import { type FramePool, FrameRecord, type FrameTable, tableOf } from './frames.js'
 import { type NetworkInterface, queryInterface } from './interfaces.js'
 import { groupArgument, type MacAddress } from './mac.js'
-import { type PacketBackend, type PacketQueueOptions, type Settings, settingsOf } from './options.js'
-import { Receiver } from './receiver.js'
-import { Transmitter } from './transmitter.js'
+import { type PacketQueueOptions, type Settings, settingsOf } from './options.js'
+import type { BackendReport, PacketBackend } from './report.js'
 import { Waiting, type WaitOptions } from './waiting.js'
 
 /** Counters since the queue was opened, in frames. */
@@ -49,16 +48,18 @@ export class PacketQueue {
   readonly #backend: Backend
   readonly #table: FrameTable
   readonly #holder: number
-  readonly #receiver: Receiver
-  readonly #transmitter: Transmitter
+  readonly #receiver: ReceivingEnd
+  readonly #transmitter: TransmittingEnd
   readonly #waiting: Waiting
   #closed = false
 
   /**
-   * Opens a queue on an interface, with the best backend that this interface has.
+   * Opens a queue on an interface: with AF_PACKET, beside the kernel's own network stack, unless `backend` or
+   * `exclusive` ask for AF_XDP, which takes frames away from it.
    *
    * @throws VerbsError ENODEV (with a list of the interfaces there are), ENETDOWN, ENOTSUP for what is not Ethernet,
-   *   EPERM without CAP_NET_RAW; TypeError, RangeError
+   *   EPERM without CAP_NET_RAW (AF_XDP: and CAP_NET_ADMIN and CAP_BPF), EBUSY or EEXIST when somebody else has AF_XDP
+   *   there; TypeError, RangeError
    */
   static open(interfaceName: string, options?: PacketQueueOptions): PacketQueue {
     const device = queryInterface(string('interfaceName', interfaceName))
@@ -81,14 +82,20 @@ export class PacketQueue {
     this.memory = frames.arena.bytes
     this.batch = batch
     this.#table = tableOf(frames)
-    const backend = new AfPacket(device, settings, () => this.#waiting.wake())
     const state = new Device(device)
     const holder = this.#table.attach()
-    this.#backend = backend
+    let chosen: ReturnType<typeof chooseBackend>
+    try {
+      chosen = chooseBackend(state, settings, holder, () => this.#waiting.wake())
+    } catch (error) {
+      this.#table.detach(holder)
+      throw error
+    }
     this.#holder = holder
-    this.#receiver = new Receiver(backend, state, this.#table, holder, batch, !settings.transmitOnly)
-    this.#transmitter = new Transmitter(backend, state, this.#table, holder + 1, frames.headroom)
-    this.#waiting = new Waiting(backend, this.#receiver, this.#transmitter)
+    this.#backend = chosen.backend
+    this.#receiver = chosen.receiver
+    this.#transmitter = chosen.transmitter
+    this.#waiting = new Waiting(this.#backend, this.#receiver, this.#transmitter)
   }
 
   /** The way to the device. */
@@ -99,6 +106,11 @@ export class PacketQueue {
   /** Whether frames move between device and arena without a copy. */
   get zeroCopy(): boolean {
     return this.#backend.zeroCopy
+  }
+
+  /** Which backend was chosen, how it works here, and why not another. */
+  get report(): BackendReport {
+    return this.#backend.report
   }
 
   /** Whether the queue was closed. */
@@ -122,7 +134,10 @@ export class PacketQueue {
     return this.#backend.bufferSizes()
   }
 
-  /** The rings as they lie in shared memory, to look at: the layout is that of lib/ring/ring.ts. */
+  /**
+   * The rings as they lie in memory, to look at: {@link ringLayouts} says where in them things are. Those of AF_XDP are
+   * the kernel's own, and empty when the queue is closed.
+   */
   get rings(): { fill: RingWords; receive: RingWords; transmit: RingWords; completion: RingWords } {
     const { fill, receive, transmit, completion } = this.#backend
     return {
@@ -130,6 +145,17 @@ export class PacketQueue {
       receive: receive.words,
       transmit: transmit.words,
       completion: completion.words,
+    }
+  }
+
+  /** Where in {@link rings} the indices and records are, in words. */
+  get ringLayouts(): { fill: RingLayout; receive: RingLayout; transmit: RingLayout; completion: RingLayout } {
+    const { fill, receive, transmit, completion } = this.#backend
+    return {
+      fill: fill.layout,
+      receive: receive.layout,
+      transmit: transmit.layout,
+      completion: completion.layout,
     }
   }
 
@@ -177,7 +203,10 @@ export class PacketQueue {
     return this.#word(slot, FrameRecord.flags) >>> 8
   }
 
-  /** The VLAN tag that the kernel took out of the frame, as on the wire (TPID << 16 | TCI, unsigned); 0 if none. */
+  /**
+   * The VLAN tag that the kernel took out of the frame, as on the wire (TPID << 16 | TCI, unsigned); 0 if none, and with
+   * AF_XDP, where a tag stays in the frame unless the device takes it out.
+   */
   vlan(slot: number): number {
     return this.#word(slot, FrameRecord.vlan)
   }
@@ -355,7 +384,7 @@ export class PacketQueue {
     this.#closed = true
     this.#backend.close()
     this.#table.detach(this.#holder)
-    this.#transmitter.pending = 0
+    this.#transmitter.close()
     this.#waiting.close()
   }
 

@@ -2,65 +2,64 @@ import { constants } from 'node:os'
 import { integer, rangeError, typeError } from '../argument.js'
 import { verbsError } from '../errors.js'
 import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
-import type { Backend } from './backend.js'
+import type { Backend, ReceivingEnd } from './backend.js'
 import type { Device } from './device.js'
 import type { FrameTable } from './frames.js'
 
 /** The receiving half of a queue: the fill ring and the receive ring. */
-export class Receiver {
-  /** Records in the receive ring that named no frame of ours. */
+export class Receiver implements ReceivingEnd {
   invalid = 0
   readonly #backend: Backend
   readonly #device: Device
   readonly #table: FrameTable
   readonly #holder: number
-  /** How many frames to keep in the fill ring; 0 for a queue that only transmits. */
   readonly #target: number
   readonly #slots: Uint32Array
   #filled = 0
   #count = 0
 
-  /** @param holder who has the frames in the fill ring (lib/ring/slots.ts) */
+  /**
+   * @param holder who has the frames in the fill ring (lib/ring/slots.ts)
+   * @param target how many frames to keep in the fill ring; 0 for a queue that only transmits
+   */
   constructor(
     backend: Backend,
     device: Device,
     table: FrameTable,
     holder: number,
     batch: number,
-    receives: boolean,
+    target: number,
   ) {
     this.#backend = backend
     this.#device = device
     this.#table = table
     this.#holder = holder
-    this.#target = receives ? batch : 0
+    this.#target = target
     this.#slots = new Uint32Array(batch)
     this.#refill()
   }
 
-  /** Frames in the receive ring, after a look for more when it is empty. Throws what ails the interface. */
   ready(): number {
     const waiting = this.#backend.receive.available()
     if (waiting > 0) return waiting
-    this.#device.check()
+    this.#device.check(this.#backend.syscalls.receive)
     this.#refill()
     const status = this.#backend.poll()
     if (status >= 0) return status
     // The binding skipped one record (EFAULT), or wants to see our indices again (ERANGE).
     if (status === -constants.errno.EFAULT) this.#filled = Math.max(0, this.#filled - 1)
     if (status === -constants.errno.ERANGE) this.#backend.receive.consume(0)
-    throw this.#device.failed(-status, 'recvmmsg')
+    throw this.#device.failed(-status, this.#backend.syscalls.receive)
   }
 
-  /** {@link ready}, or an error when no frame can ever come. */
   awaitable(): number {
     const count = this.ready()
     if (count > 0 || this.#filled > 0) return count
     if (this.#target === 0)
-      throw verbsError('EOPNOTSUPP', 'recvmmsg', 'the queue was opened with transmitOnly')
+      throw verbsError('EOPNOTSUPP', this.#backend.syscalls.receive, 'the queue was opened with transmitOnly')
     throw verbsError(
       'ENOBUFS',
-      'recvmmsg',
+      this.#backend.syscalls.receive,
       `none of the ${this.#table.slots.count} frames is free to receive into: release(), forward() or submit() some`,
     )
   }

@@ -2,14 +2,48 @@ import { constants } from 'node:os'
 import { integer } from '../argument.js'
 import type { VerbsError } from '../errors.js'
 import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
-import type { Backend } from './backend.js'
+import type { Backend, TransmittingEnd } from './backend.js'
 import type { Device } from './device.js'
 import { FrameRecord, type FrameTable } from './frames.js'
 
 const headerBytes = 14
 
+/** A free frame for the caller, −1 when there is none. */
+export function claimFrame({ slots, records, shift }: FrameTable, holder: number, headroom: number): number {
+  const index = slots.take(holder)
+  if (index < 0) return -1
+  const record = index * FrameRecord.words
+  records[record + FrameRecord.offset] = index * 2 ** shift + headroom
+  // Not fill(), which costs ten times as much for so few words.
+  for (let word = FrameRecord.length; word < FrameRecord.words; word++) records[record + word] = 0
+  return slots.handOut(index, holder)
+}
+
+/** The index of the caller's frame, whose record then says what is to be sent; throws for one that leaves its place. */
+export function checkFrame(
+  { slots, records, shift }: FrameTable,
+  slot: number,
+  length: number,
+  offset: number | undefined,
+): number {
+  const index = slots.index(slot)
+  const record = index * FrameRecord.words
+  const from = offset === undefined ? records[record + FrameRecord.offset] : offset
+  const start = index * 2 ** shift
+  const end = start + 2 ** shift
+  if (!Number.isInteger(from) || from < start || from > end - headerBytes) {
+    integer('offset', from, start, end - headerBytes)
+  }
+  if (!Number.isInteger(length) || length < headerBytes || length > end - from) {
+    integer('length', length, headerBytes, end - from)
+  }
+  records[record + FrameRecord.offset] = from
+  records[record + FrameRecord.length] = length
+  return index
+}
+
 /** The transmitting half of a queue: the transmit ring and the completion ring. */
-export class Transmitter {
+export class Transmitter implements TransmittingEnd {
   error: VerbsError | null = null
   pending = 0
   transmitted = 0
@@ -20,7 +54,6 @@ export class Transmitter {
   readonly #device: Device
   readonly #table: FrameTable
   readonly #holder: number
-  readonly #frameSize: number
   readonly #headroom: number
 
   /** @param holder who has the frames that are pending (lib/ring/slots.ts) */
@@ -29,43 +62,23 @@ export class Transmitter {
     this.#device = device
     this.#table = table
     this.#holder = holder
-    this.#frameSize = 2 ** table.shift
     this.#headroom = headroom
   }
 
   claim(): number {
-    const { slots, records } = this.#table
-    const index = slots.take(this.#holder)
-    if (index < 0) return -1
-    const record = index * FrameRecord.words
-    records[record + FrameRecord.offset] = index * this.#frameSize + this.#headroom
-    // Not fill(), which costs ten times as much for so few words.
-    for (let word = FrameRecord.length; word < FrameRecord.words; word++) records[record + word] = 0
-    return slots.handOut(index, this.#holder)
+    return claimFrame(this.#table, this.#holder, this.#headroom)
   }
 
   send(slot: number, length: number, offset: number | undefined): void {
-    const { slots, records } = this.#table
-    const index = slots.index(slot)
+    const index = checkFrame(this.#table, slot, length, offset)
     const record = index * FrameRecord.words
-    const from = offset === undefined ? records[record + FrameRecord.offset] : offset
-    const start = index * this.#frameSize
-    const end = start + this.#frameSize
-    if (!Number.isInteger(from) || from < start || from > end - headerBytes) {
-      integer('offset', from, start, end - headerBytes)
-    }
-    if (!Number.isInteger(length) || length < headerBytes || length > end - from) {
-      integer('length', length, headerBytes, end - from)
-    }
-    records[record + FrameRecord.offset] = from
-    records[record + FrameRecord.length] = length
     const ring = this.#backend.transmit
     const at = ring.push()
-    ring.words[at + DescriptorRecord.address] = from
+    ring.words[at + DescriptorRecord.address] = this.#table.records[record + FrameRecord.offset]
     ring.words[at + DescriptorRecord.addressHigh] = 0
     ring.words[at + DescriptorRecord.length] = length
     ring.words[at + DescriptorRecord.options] = 0
-    slots.hold(index, this.#holder)
+    this.#table.slots.hold(index, this.#holder)
     this.pending++
   }
 
@@ -91,8 +104,12 @@ export class Transmitter {
     if (refused >= 0) this.refused++
     if (status < 0 && status !== -constants.errno.EAGAIN) {
       const length = refused < 0 ? 0 : this.#table.records[refused * FrameRecord.words + FrameRecord.length]
-      this.error = this.#device.failed(-status, 'sendmmsg', length)
+      this.error = this.#device.failed(-status, this.#backend.syscalls.transmit, length)
     }
     return accepted
+  }
+
+  close(): void {
+    this.pending = 0
   }
 }

@@ -1,9 +1,7 @@
 import { abortSignal, options as optionsOf, rangeError, typeError } from '../argument.js'
 import { busyError, closedError } from '../errors.js'
 import { Waiter } from '../ring/waiter.js'
-import type { Backend } from './backend.js'
-import type { Receiver } from './receiver.js'
-import type { Transmitter } from './transmitter.js'
+import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
 
 /** How a wait may be ended. */
 export interface WaitOptions {
@@ -22,8 +20,8 @@ const oneDrain = 'another drain() is waiting: one at a time'
  */
 export class Waiting {
   readonly #backend: Backend
-  readonly #receiver: Receiver
-  readonly #transmitter: Transmitter
+  readonly #receiver: ReceivingEnd
+  readonly #transmitter: TransmittingEnd
   #closed = false
   #referenced = true
   /** Pending frames wait for room in the socket's send buffer. */
@@ -38,7 +36,7 @@ export class Waiting {
   })
   readonly #drainer = new Waiter(() => this.#arm())
 
-  constructor(backend: Backend, receiver: Receiver, transmitter: Transmitter) {
+  constructor(backend: Backend, receiver: ReceivingEnd, transmitter: TransmittingEnd) {
     this.#backend = backend
     this.#receiver = receiver
     this.#transmitter = transmitter

@@ -7,79 +7,123 @@
  * or repeat records, but never leads outside the ring.
  */
 
-const producerWord = 0
-const consumerWord = 16
 const firstRecord = 32
+
+/** Where in a ring's memory things are, in u32 words. */
+export interface RingLayout {
+  /** the producer's index */
+  readonly producer: number
+  /** the consumer's index */
+  readonly consumer: number
+  /** the first record */
+  readonly records: number
+  /** how many records there are, a power of two */
+  readonly capacity: number
+}
 
 /** Records in AF_XDP's shapes, as u32 words: addresses (fill, completion) and descriptors (receive, transmit). */
 export const AddressRecord = { address: 0, status: 1, words: 2 } as const
 export const DescriptorRecord = { address: 0, addressHigh: 1, length: 2, options: 3, words: 4 } as const
 
-export type RingWords = Uint32Array<SharedArrayBuffer>
+/** A ring's memory: a SharedArrayBuffer of our own, or a mapping of the kernel's. */
+export type RingWords = Uint32Array
 
 /** Fresh memory for a ring of at least `records` records; the capacity is rounded up to a power of two. */
-export function allocateRing(records: number, recordWords: number): RingWords {
+export function allocateRing(records: number, recordWords: number): Uint32Array<SharedArrayBuffer> {
   const capacity = 2 ** Math.ceil(Math.log2(records))
   return new Uint32Array(new SharedArrayBuffer((firstRecord + capacity * recordWords) * 4))
 }
 
-function capacityOf(words: RingWords, recordWords: number): number {
-  return (words.length - firstRecord) / recordWords
+/** The layout of {@link allocateRing}: each index on a cache line of its own. */
+function ownLayout(words: RingWords, recordWords: number): RingLayout {
+  const capacity = (words.length - firstRecord) / recordWords
+  return { producer: 0, consumer: 16, records: firstRecord, capacity }
 }
 
 /** The end that writes records. */
 export class Producer {
   readonly words: RingWords
+  readonly layout: RingLayout
   readonly #recordWords: number
   readonly #mask: number
+  readonly #records: number
+  readonly #producer: number
+  readonly #consumer: number
   #next = 0
 
-  constructor(words: RingWords, recordWords: number) {
+  /** @param layout of a ring that is not {@link allocateRing}'s */
+  constructor(words: RingWords, recordWords: number, layout = ownLayout(words, recordWords)) {
     this.words = words
+    this.layout = layout
     this.#recordWords = recordWords
-    this.#mask = capacityOf(words, recordWords) - 1
+    this.#mask = layout.capacity - 1
+    this.#records = layout.records
+    this.#producer = layout.producer
+    this.#consumer = layout.consumer
   }
 
   /** Takes the next place and returns its first word. The other side sees the record after {@link publish}. */
   push(): number {
-    const at = firstRecord + (this.#next & this.#mask) * this.#recordWords
+    const at = this.#records + (this.#next & this.#mask) * this.#recordWords
     this.#next = (this.#next + 1) >>> 0
     return at
   }
 
   /** Hands over everything pushed so far. */
   publish(): void {
-    Atomics.store(this.words, producerWord, this.#next)
+    Atomics.store(this.words, this.#producer, this.#next)
+  }
+
+  /**
+   * How many records the consumer has not taken yet, published or not; more than the capacity when its index cannot be
+   * true.
+   */
+  outstanding(): number {
+    return (this.#next - Atomics.load(this.words, this.#consumer)) >>> 0
+  }
+
+  /** The place of the record `back` before the next one, 0 to capacity − 1. */
+  place(back: number): number {
+    return (this.#next - back) & this.#mask
   }
 }
 
 /** The end that reads records. */
 export class Consumer {
   readonly words: RingWords
+  readonly layout: RingLayout
   readonly #recordWords: number
   readonly #mask: number
+  readonly #records: number
+  readonly #producer: number
+  readonly #consumer: number
   #next = 0
 
-  constructor(words: RingWords, recordWords: number) {
+  /** @param layout of a ring that is not {@link allocateRing}'s */
+  constructor(words: RingWords, recordWords: number, layout = ownLayout(words, recordWords)) {
     this.words = words
+    this.layout = layout
     this.#recordWords = recordWords
-    this.#mask = capacityOf(words, recordWords) - 1
+    this.#mask = layout.capacity - 1
+    this.#records = layout.records
+    this.#producer = layout.producer
+    this.#consumer = layout.consumer
   }
 
   /** How many records wait; 0 when the producer's index cannot be true. */
   available(): number {
-    const count = (Atomics.load(this.words, producerWord) - this.#next) >>> 0
+    const count = (Atomics.load(this.words, this.#producer) - this.#next) >>> 0
     return count <= this.#mask + 1 ? count : 0
   }
 
   /** The first word of the record `ahead` of the next one. */
   at(ahead: number): number {
-    return firstRecord + ((this.#next + ahead) & this.#mask) * this.#recordWords
+    return this.#records + ((this.#next + ahead) & this.#mask) * this.#recordWords
   }
 
   /** Hands `count` places back. */
   consume(count: number): void {
     this.#next = (this.#next + count) >>> 0
-    Atomics.store(this.words, consumerWord, this.#next)
+    Atomics.store(this.words, this.#consumer, this.#next)
   }
 }

@@ -52,10 +52,10 @@ async function check(argv, { signal }) {
 }
 
 /** A network namespace of the tests' own: what is made in it goes with it, however the tests end. */
-export const namespace =
-  process.getuid() === 0
-    ? ['unshare', '--net', '--mount']
-    : ['unshare', '--map-current-user', '--keep-caps', '--net', '--mount']
+const root = process.getuid() === 0
+const namespace = root
+  ? ['unshare', '--net', '--mount']
+  : ['unshare', '--map-current-user', '--keep-caps', '--net', '--mount']
 
 export const beds = {
   lint: {

@@ -63,13 +63,17 @@ let count = 0
  * A new pair, both ends up, with no protocol of the kernel's own on it: nothing is on this wire but what a test sends.
  *
  * @param options.mtu of both ends, in bytes
+ * @param options.queues of both ends, each way. One by default: the kernel would make one for each processor, and an
+ *   AF_XDP socket sees one
  */
-export function vethPair(options: { mtu?: number } = {}): VethPair {
+export function vethPair(options: { mtu?: number; queues?: number } = {}): VethPair {
   requireOwnNamespace()
   const name = `v${process.pid.toString(36)}x${(count++).toString(36)}`
   const [a, b] = [`${name}a`, `${name}b`]
   const mtu = String(options.mtu ?? 1500)
-  ip('link', 'add', a, 'mtu', mtu, 'type', 'veth', 'peer', 'name', b, 'mtu', mtu)
+  const queues = String(options.queues ?? 1)
+  const end = ['mtu', mtu, 'numtxqueues', queues, 'numrxqueues', queues]
+  ip('link', 'add', a, ...end, 'type', 'veth', 'peer', 'name', b, ...end)
   for (const end of [a, b]) {
     // Before it is up: no router solicitations, no multicast reports.
     writeFileSync(join('/proc/sys/net/ipv6/conf', end, 'disable_ipv6'), '1')

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { formatMac, listInterfaces, PacketQueue, parseMac, queryInterface } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { ip } from '../beds/veth.js'
-import { collect, frame, openWire, transmit, type Wire } from './traffic.js'
+import { backends, collect, frame, on, openWire, transmit, type Wire } from './traffic.js'
 
 const stranger = parseMac('02:00:00:00:00:99')
 const group = parseMac('01:00:5e:00:00:fb')
@@ -20,82 +20,87 @@ async function arriving(wire: Wire, ...targets: Uint8Array[]): Promise<string[]>
   return arrived.slice(0, -1)
 }
 
-test('own address and broadcast by default', async () => {
-  using wire = openWire()
-  expect(await arriving(wire, stranger, group, broadcast)).toEqual([formatMac(broadcast)])
-})
+describe.each(backends)('%s', (backend) => {
+  const { openWire, open } = on(backend)
 
-test('promiscuous on and off', async () => {
-  using wire = openWire()
-  const all = [stranger, group, broadcast].map((mac) => formatMac(mac))
-  wire.b.setPromiscuous(true)
-  wire.b.setPromiscuous(true)
-  expect(await arriving(wire, stranger, group, broadcast)).toEqual(all)
-  wire.b.setPromiscuous(false)
-  expect(await arriving(wire, stranger, group, broadcast)).toEqual([formatMac(broadcast)])
-  using promiscuous = PacketQueue.open(wire.veth.b, { promiscuous: true })
-  transmit(wire.a, frame(stranger, wire.a, 60))
-  expect(await collect(promiscuous, 1)).toEqual([frame(stranger, wire.a, 60)])
-})
-
-test('promiscuous reaches the device, and leaves it with the queue', () => {
-  using wire = openWire()
-  const promiscuity = (): string =>
-    /promiscuity (\d+)/.exec(ip('-d', 'link', 'show', wire.veth.b))?.[1] ?? 'none'
-  expect(promiscuity()).toBe('0')
-  wire.b.setPromiscuous(true)
-  expect(promiscuity()).toBe('1')
-  wire.b.close()
-  expect(promiscuity()).toBe('0')
-})
-
-describe('multicast', () => {
-  test('join and leave', async () => {
+  test('own address and broadcast by default', async () => {
     using wire = openWire()
-    wire.b.joinMulticast('01:00:5E:00:00:FB')
-    wire.b.joinMulticast(group)
-    expect(await arriving(wire, stranger, group, otherGroup)).toEqual([formatMac(group)])
-    wire.b.joinMulticast(otherGroup)
-    expect(await arriving(wire, group, otherGroup)).toEqual([formatMac(group), formatMac(otherGroup)])
-    wire.b.leaveMulticast('01-00-5e-00-00-fb')
-    expect(await arriving(wire, group, otherGroup)).toEqual([formatMac(otherGroup)])
-    wire.b.leaveMulticast(group)
-    expect(await arriving(wire, group, otherGroup)).toEqual([formatMac(otherGroup)])
+    expect(await arriving(wire, stranger, group, broadcast)).toEqual([formatMac(broadcast)])
   })
 
-  test('groups and all groups from the start', async () => {
-    using wire = openWire({ multicast: ['33:33:00:00:00:01', group] })
-    expect(await arriving(wire, stranger, group, otherGroup)).toEqual([
-      formatMac(group),
-      formatMac(otherGroup),
-    ])
-    using all = openWire({ multicast: 'all' })
-    expect(await arriving(all, stranger, group)).toEqual([formatMac(group)])
-  })
-
-  test('as many groups as a program holds, each of them told apart', async () => {
-    const groups = Array.from({ length: 256 }, (_, i) => Uint8Array.of(0x33, 0x33, i, 7, i, i))
-    using wire = openWire({ multicast: groups })
-    const near = Uint8Array.of(0x33, 0x33, 255, 7, 255, 254)
-    expect(await arriving(wire, near, groups[0], groups[255], group)).toEqual([
-      formatMac(groups[0]),
-      formatMac(groups[255]),
-    ])
-    expect(() => wire.b.joinMulticast(group)).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }))
-    wire.b.joinMulticast(groups[3])
-  })
-
-  test('the device knows the groups while the queue is open', () => {
+  test('promiscuous on and off', async () => {
     using wire = openWire()
-    const joined = (): boolean =>
-      readFileSync('/proc/self/net/dev_mcast', 'latin1')
-        .split('\n')
-        .some((line) => line.includes(wire.veth.b) && line.endsWith('01005e0000fb'))
-    expect(joined()).toBe(false)
-    wire.b.joinMulticast(group)
-    expect(joined()).toBe(true)
+    const all = [stranger, group, broadcast].map((mac) => formatMac(mac))
+    wire.b.setPromiscuous(true)
+    wire.b.setPromiscuous(true)
+    expect(await arriving(wire, stranger, group, broadcast)).toEqual(all)
+    wire.b.setPromiscuous(false)
+    expect(await arriving(wire, stranger, group, broadcast)).toEqual([formatMac(broadcast)])
     wire.b.close()
-    expect(joined()).toBe(false)
+    using promiscuous = open(wire.veth.b, { promiscuous: true })
+    transmit(wire.a, frame(stranger, wire.a, 60))
+    expect(await collect(promiscuous, 1)).toEqual([frame(stranger, wire.a, 60)])
+  })
+
+  test('promiscuous reaches the device, and leaves it with the queue', () => {
+    using wire = openWire()
+    const promiscuity = (): string =>
+      /promiscuity (\d+)/.exec(ip('-d', 'link', 'show', wire.veth.b))?.[1] ?? 'none'
+    expect(promiscuity()).toBe('0')
+    wire.b.setPromiscuous(true)
+    expect(promiscuity()).toBe('1')
+    wire.b.close()
+    expect(promiscuity()).toBe('0')
+  })
+
+  describe('multicast', () => {
+    test('join and leave', async () => {
+      using wire = openWire()
+      wire.b.joinMulticast('01:00:5E:00:00:FB')
+      wire.b.joinMulticast(group)
+      expect(await arriving(wire, stranger, group, otherGroup)).toEqual([formatMac(group)])
+      wire.b.joinMulticast(otherGroup)
+      expect(await arriving(wire, group, otherGroup)).toEqual([formatMac(group), formatMac(otherGroup)])
+      wire.b.leaveMulticast('01-00-5e-00-00-fb')
+      expect(await arriving(wire, group, otherGroup)).toEqual([formatMac(otherGroup)])
+      wire.b.leaveMulticast(group)
+      expect(await arriving(wire, group, otherGroup)).toEqual([formatMac(otherGroup)])
+    })
+
+    test('groups and all groups from the start', async () => {
+      using wire = openWire({ multicast: ['33:33:00:00:00:01', group] })
+      expect(await arriving(wire, stranger, group, otherGroup)).toEqual([
+        formatMac(group),
+        formatMac(otherGroup),
+      ])
+      using all = openWire({ multicast: 'all' })
+      expect(await arriving(all, stranger, group)).toEqual([formatMac(group)])
+    })
+
+    test('as many groups as a program holds, each of them told apart', async () => {
+      const groups = Array.from({ length: 256 }, (_, i) => Uint8Array.of(0x33, 0x33, i, 7, i, i))
+      using wire = openWire({ multicast: groups })
+      const near = Uint8Array.of(0x33, 0x33, 255, 7, 255, 254)
+      expect(await arriving(wire, near, groups[0], groups[255], group)).toEqual([
+        formatMac(groups[0]),
+        formatMac(groups[255]),
+      ])
+      expect(() => wire.b.joinMulticast(group)).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }))
+      wire.b.joinMulticast(groups[3])
+    })
+
+    test('the device knows the groups while the queue is open', () => {
+      using wire = openWire()
+      const joined = (): boolean =>
+        readFileSync('/proc/self/net/dev_mcast', 'latin1')
+          .split('\n')
+          .some((line) => line.includes(wire.veth.b) && line.endsWith('01005e0000fb'))
+      expect(joined()).toBe(false)
+      wire.b.joinMulticast(group)
+      expect(joined()).toBe(true)
+      wire.b.close()
+      expect(joined()).toBe(false)
+    })
   })
 })
 

@@ -35,6 +35,10 @@ describe('open', () => {
     ['headroom', ['2', null]],
     ['batch', ['2', null]],
     ['etherType', ['2', null]],
+    ['exclusive', [1, null, 'yes']],
+    ['queueId', ['1', null]],
+    ['receiveFrames', ['1', null]],
+    ['busyPoll', ['1', null]],
     ['promiscuous', [1, null, 'yes']],
     ['multicast', [1, null, 'none', {}]],
     ['multicast[0]', []],
@@ -56,7 +60,10 @@ describe('open', () => {
   })
 
   test.each<[string, unknown[]]>([
-    ['backend', ['af_xdp', 'dpdk', '']],
+    ['backend', ['dpdk', '']],
+    ['queueId', [-1, 0.5, 65536]],
+    ['receiveFrames', [0, 63, 4097, Number.NaN]],
+    ['busyPoll', [-1, 1e6 + 1]],
     ['frameSize', [0, 64, 127, 1000, 2 ** 18, -2048, 0.5, Number.NaN, Number.POSITIVE_INFINITY]],
     ['frameCount', [0, 1, -1, 2 ** 18 + 1, 1e300, Number.NaN]],
     ['headroom', [-1, 2035, 2048, 1e10, Number.NaN]],
@@ -176,10 +183,12 @@ describe('methods', () => {
 })
 
 describe('the binding itself', () => {
-  const calls = Object.entries(native.ethernet).filter(([name]) => name !== 'interfaces') as [
-    string,
-    (...values: unknown[]) => unknown,
-  ][]
+  const { interfaces, xdp, ...packet } = native.ethernet
+  const { attached, channels, ...socket } = xdp
+  const calls = [
+    ...Object.entries(packet),
+    ...Object.entries(socket).map(([name, call]) => [`xdp ${name}`, call]),
+  ] as [string, (...values: unknown[]) => unknown][]
   const junk = [
     undefined,
     null,

@@ -4,8 +4,9 @@ import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
 import { type FlowRule, PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
+import { vethPair } from '../beds/veth.js'
 import { Chance, matches, randomFrame, randomRule } from './flows.js'
-import { collect, copy, etherType, frame, openWire, transmit } from './traffic.js'
+import { backends, collect, copy, etherType, frame, openWire, transmit } from './traffic.js'
 
 /** Ends a series of frames: everything that was sent before has come or was filtered. */
 const last = 0x88b7
@@ -82,8 +83,8 @@ describe('the kernel lets through', () => {
     expect(Math.min(yes, no)).toBeGreaterThan(300)
   })
 
-  test('together with addresses: own, groups that are joined and left', async () => {
-    using wire = openWire({ flows: [{ etherType }, { etherType: last }] })
+  test.each(backends)('%s: together with addresses: own, groups joined and left', async (backend) => {
+    using wire = openWire({ backend, flows: [{ etherType }, { etherType: last }] })
     const group = Uint8Array.of(1, 0, 0x5e, 0, 0, 9)
     const stranger = Uint8Array.of(2, 9, 9, 9, 9, 9)
     const otherType = frame(wire.b, wire.a, 60, 1)
@@ -105,6 +106,34 @@ describe('the kernel lets through', () => {
     wire.b.setPromiscuous(true)
     transmit(wire.a, ...all)
     expect(await received(wire.b)).toEqual([own, toGroup, toStranger])
+  })
+
+  test('af_xdp: what the rules say, and refuses a tag that it may not see', async () => {
+    using veth = vethPair()
+    using sender = PacketQueue.open(veth.a, { transmitOnly: true })
+    using queue = PacketQueue.open(veth.b, {
+      backend: 'af_xdp',
+      flows: [{ etherType, bytes: [{ offset: 14, value: Uint8Array.of(1) }] }, { etherType: last }],
+    })
+    const [one, two] = [1, 2].map((number) => {
+      const bytes = frame(queue, sender, 60, 0)
+      bytes[14] = number
+      return bytes
+    })
+    const end = lastFrame()
+    end.set(queue.interface.macBytes)
+    transmit(sender, two, one, two, end)
+    expect(await received(queue)).toEqual([one])
+    queue.close()
+    expect(() => PacketQueue.open(veth.b, { backend: 'af_xdp', flows: [{ vlan: 5 }] })).toThrow(
+      expect.objectContaining({ code: 'ENOTSUP', message: expect.stringContaining('options.flows[0].vlan') }),
+    )
+    // Asked for only if it works, AF_XDP makes way for what can see the tag.
+    using either = PacketQueue.open(veth.b, { exclusive: true, flows: [{ vlan: 5 }] })
+    expect(either.backend).toBe('af_packet')
+    expect(either.report.notUsed).toEqual([
+      { what: 'af_xdp', why: expect.stringContaining('options.flows[0].vlan') },
+    ])
   })
 
   test('a rule of many comparisons, and many rules', async () => {

@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { vethPair } from '../beds/veth.js'
 import { command, programPath, run } from './program.js'
+import { backends } from './traffic.js'
 
 /**
  * Each in a process of its own, where nothing else opens descriptors. glibc's malloc is told to map what is large: once
@@ -16,27 +17,29 @@ async function census(
   return JSON.parse(output)
 }
 
-test('200 queues opened, used, waited for and closed leave nothing', async () => {
-  using veth = vethPair()
-  const { before, after } = await census('cycles.mjs', veth.a, veth.b)
-  expect(after).toEqual(before)
-}, 60_000)
+describe.each(backends)('%s', (backend) => {
+  test('200 queues opened, used, waited for and closed leave nothing', async () => {
+    using veth = vethPair()
+    const { before, after } = await census('cycles.mjs', veth.a, veth.b, backend)
+    expect(after).toEqual(before)
+  }, 60_000)
 
-test('workers terminated while they wait in traffic leave nothing', async () => {
-  using veth = vethPair()
-  const { before, after, frames } = await census('terminated.mjs', veth.a, veth.b)
-  expect(after).toEqual(before)
-  expect(frames).toBeGreaterThan(0)
-}, 60_000)
+  test('workers terminated while they wait in traffic leave nothing', async () => {
+    using veth = vethPair()
+    const { before, after, frames } = await census('terminated.mjs', veth.a, veth.b, backend)
+    expect(after).toEqual(before)
+    expect(frames).toBeGreaterThan(0)
+  }, 60_000)
 
-test('a process that exits while workers and itself wait in traffic does not crash', async () => {
-  using veth = vethPair()
-  for (const how of ['exit', 'throw']) {
-    const { code, output } = await run('exit.mjs', veth.a, veth.b, how)
-    expect(output.split('\n')[0]).toBe('going')
-    expect(code).toBe(how === 'exit' ? 7 : 1)
-  }
-}, 60_000)
+  test('a process that exits while workers and itself wait in traffic does not crash', async () => {
+    using veth = vethPair()
+    for (const how of ['exit', 'throw']) {
+      const { code, output } = await run('exit.mjs', veth.a, veth.b, how, backend)
+      expect(output.split('\n')[0]).toBe('going')
+      expect(code).toBe(how === 'exit' ? 7 : 1)
+    }
+  }, 60_000)
+})
 
 test('workers terminated in the middle of a call that fails do not abort the process', async () => {
   expect(await run('failing.mjs')).toEqual({ code: 0, output: 'alive\n' })

@@ -1,5 +1,5 @@
 /** Frames that say what they are: each byte follows from the frame's number, so that every one can be checked. */
-import { PacketQueue, type PacketQueueOptions } from 'ibverbs/ethernet'
+import { type PacketBackend, PacketQueue, type PacketQueueOptions } from 'ibverbs/ethernet'
 import { type VethPair, vethPair } from '../beds/veth.js'
 
 /** For local experiments (IEEE 802). */
@@ -23,6 +23,28 @@ export function openWire(options: PacketQueueOptions & { mtu?: number } = {}): W
     veth.remove()
   }
   return { veth, a, b, [Symbol.dispose]: close }
+}
+
+/** Every test of what a queue does runs over each of these: one that does not work here fails. */
+export const backends: readonly PacketBackend[] = process.env.IBVERBS_TEST_UNPRIVILEGED
+  ? ['af_packet'] // AF_XDP needs privileges in the machine's own user namespace: tests/beds/beds.mjs says so
+  : ['af_packet', 'af_xdp']
+
+/** What the tests need to know of a backend, and queues on it. */
+export function on(backend: PacketBackend) {
+  const xdp = backend === 'af_xdp'
+  return {
+    xdp,
+    /** who is named in the errors of receiving and of sending */
+    syscalls: xdp ? { receive: 'poll', transmit: 'sendto' } : { receive: 'recvmmsg', transmit: 'sendmmsg' },
+    /** bytes before a received frame that are the kernel's (XDP_PACKET_HEADROOM) */
+    reserve: xdp ? 256 : 0,
+    /** how many frames a queue keeps ready to receive into */
+    filled: (queue: PacketQueue): number => (xdp ? queue.frames.frameCount / 2 : queue.batch),
+    open: (name: string, options?: PacketQueueOptions): PacketQueue =>
+      PacketQueue.open(name, { backend, ...options }),
+    openWire: (options?: PacketQueueOptions & { mtu?: number }): Wire => openWire({ backend, ...options }),
+  }
 }
 
 /** Frame `number`, `length` bytes long. */

@@ -64,6 +64,44 @@ describe('a worker', () => {
     await workers[1].terminate()
   })
 
+  it('makes and closes queues while others do, and every poll looks at the right one', async () => {
+    // Completion rings are found by what a creation maps (binding/verbs/rxe_ring.cc): not by what another maps.
+    const script = `
+      import('ibverbs').then(({ open }) => {
+        const { parentPort, workerData } = require('node:worker_threads')
+        const context = open(workerData)
+        const domain = context.allocateProtectionDomain()
+        const kept = []
+        for (let i = 0; i < 60; i++) {
+          const cq = context.createCompletionQueue(8)
+          const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxRecvWr: 4 })
+          pair.initialize()
+          pair.prepareReceive({}).post(i)
+          if (pair.submit() !== 1 || cq.poll() !== 0) throw new Error('not ready')
+          kept.push({ cq, pair })
+          // The oldest of a few goes while others come, so that addresses are used again.
+          if (kept.length > 3) {
+            const { cq, pair } = kept.shift()
+            pair.modify({ state: 'ERR' })
+            const end = performance.now() + 20000
+            while (cq.poll() === 0) if (performance.now() > end) throw new Error('the flush did not come')
+            if (cq.cookie[0] !== i - 3 || cq.queuePairNumber[0] !== pair.number) throw new Error('of another queue')
+            pair.close()
+            cq.close()
+          }
+        }
+        parentPort.postMessage('done')
+      })`
+    const ended = ['rxe0', 'rxe0', 'rxe1'].map(async (workerData) => {
+      const worker = new Worker(script, { eval: true, workerData })
+      const signal = AbortSignal.timeout(100_000)
+      const [message] = await once(worker, 'message', { signal })
+      await worker.terminate()
+      return message
+    })
+    expect(await Promise.all(ended)).toEqual(['done', 'done', 'done'])
+  })
+
   it('cannot be given a handle', () => {
     const { pair, memory, cq } = rxe.side('RC')
     for (const handle of [pair, memory, cq]) {

@@ -1,13 +1,13 @@
-// Opens, uses and closes 200 queues. Usage: cycles.mjs INTERFACE_A INTERFACE_B
+// Opens, uses and closes 200 queues. Usage: cycles.mjs INTERFACE_A INTERFACE_B BACKEND
 
 import { PacketQueue } from 'ibverbs/ethernet'
 import { census, mappings } from './census.mjs'
 
-const [a, b] = process.argv.slice(2)
+const [a, b, backend] = process.argv.slice(2)
 
 async function cycle(i) {
-  const sender = PacketQueue.open(a)
-  const receiver = PacketQueue.open(b, { promiscuous: true, multicast: ['01:00:5e:00:00:01'] })
+  const sender = PacketQueue.open(a, { backend })
+  const receiver = PacketQueue.open(b, { backend, promiscuous: true, multicast: ['01:00:5e:00:00:01'] })
   const waiting = receiver.wait()
   const slot = sender.claim()
   sender.send(slot, 60)

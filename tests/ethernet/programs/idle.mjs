@@ -1,8 +1,8 @@
-// Opens a queue and waits, or not: does the process end by itself? Usage: idle.mjs INTERFACE open|aborted|unref|wait
+// Opens a queue and waits, or not: does the process end by itself? Usage: idle.mjs INTERFACE open|aborted|unref|wait BACKEND
 import { PacketQueue } from 'ibverbs/ethernet'
 
-const [name, how] = process.argv.slice(2)
-const queue = PacketQueue.open(name)
+const [name, how, backend] = process.argv.slice(2)
+const queue = PacketQueue.open(name, { backend })
 console.log(how)
 if (how === 'aborted') {
   const controller = new AbortController()

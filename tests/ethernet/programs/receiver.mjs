@@ -3,7 +3,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { PacketQueue } from 'ibverbs/ethernet'
 
-const queue = PacketQueue.open(workerData.name, { promiscuous: true })
+const queue = PacketQueue.open(workerData.name, { backend: workerData.backend, promiscuous: true })
 const frames = new Int32Array(workerData.frames)
 let batches = 0
 for await (const n of queue.batches()) {

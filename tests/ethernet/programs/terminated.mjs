@@ -1,12 +1,12 @@
-// Terminates workers that receive. Usage: terminated.mjs INTERFACE_A INTERFACE_B
+// Terminates workers that receive. Usage: terminated.mjs INTERFACE_A INTERFACE_B BACKEND
 
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { PacketQueue } from 'ibverbs/ethernet'
 import { census } from './census.mjs'
 
-const [a, b] = process.argv.slice(2)
-const sender = PacketQueue.open(a, { transmitOnly: true })
+const [a, b, backend] = process.argv.slice(2)
+const sender = PacketQueue.open(a, { backend, transmitOnly: true })
 const frames = new SharedArrayBuffer(4)
 let sending = true
 
@@ -19,7 +19,9 @@ function send() {
 }
 
 async function cycle() {
-  const worker = new Worker(new URL('receiver.mjs', import.meta.url), { workerData: { name: b, frames } })
+  const worker = new Worker(new URL('receiver.mjs', import.meta.url), {
+    workerData: { name: b, frames, backend },
+  })
   await once(worker, 'message')
   await worker.terminate()
 }

@@ -1,0 +1,311 @@
+#include "ethernet/xdp_socket.h"
+
+#include <linux/if_xdp.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "argument.h"
+#include "environment.h"
+#include "ethernet/membership.h"
+#include "watcher.h"
+
+#ifndef AF_XDP
+#define AF_XDP 44
+#endif
+#ifndef SOL_XDP
+#define SOL_XDP 283
+#endif
+
+namespace ethernet {
+namespace {
+
+// How each ring is made and mapped, and the size of its records (linux/if_xdp.h).
+struct RingKind {
+  const char* name;
+  int option;
+  const char* optionName;
+  off_t pageOffset;
+  xdp_ring_offset xdp_mmap_offsets::*offsets;
+  size_t recordSize;
+};
+constexpr RingKind kRingKinds[] = {
+    {"fill", XDP_UMEM_FILL_RING, "XDP_UMEM_FILL_RING", static_cast<off_t>(XDP_UMEM_PGOFF_FILL_RING),
+     &xdp_mmap_offsets::fr, sizeof(uint64_t)},
+    {"receive", XDP_RX_RING, "XDP_RX_RING", XDP_PGOFF_RX_RING, &xdp_mmap_offsets::rx, sizeof(xdp_desc)},
+    {"transmit", XDP_TX_RING, "XDP_TX_RING", XDP_PGOFF_TX_RING, &xdp_mmap_offsets::tx, sizeof(xdp_desc)},
+    {"completion", XDP_UMEM_COMPLETION_RING, "XDP_UMEM_COMPLETION_RING",
+     static_cast<off_t>(XDP_UMEM_PGOFF_COMPLETION_RING), &xdp_mmap_offsets::cr, sizeof(uint64_t)},
+};
+
+void finalize(napi_env, void*, void* share) { delete static_cast<std::shared_ptr<Mapping>*>(share); }
+
+// A program as lib/ethernet/xdp-program.ts assembles it: two words an instruction.
+Napi::Uint32Array programOf(Napi::Env env, Napi::Value program) {
+  if (!program.IsTypedArray() || program.As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array) {
+    throwArgumentType(env, "program", "a Uint32Array");
+  }
+  const auto words = program.As<Napi::Uint32Array>();
+  if (words.ElementLength() == 0 || words.ElementLength() % 2 != 0 || words.ElementLength() > 2 * 4096) {
+    throwArgumentRange(env, "program", "from 1 to 4096 instructions of two words");
+  }
+  return words;
+}
+
+}  // namespace
+
+Mapping::~Mapping() { munmap(address, length); }
+
+void Mapping::replace() const {
+  mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+}
+
+XdpSocket::XdpSocket(Environment& environment, Napi::Object options)
+    : Handle(Kind::XdpSocket, {}),
+      environment_(environment),
+      arena_(options.Env(), options.Get("arena"), "arena") {
+  Napi::Env env = options.Env();
+  interfaceIndex_ = argument::field<int32_t>(options, "interfaceIndex");
+  onEvent_ = Napi::Persistent(argument::function(env, options.Get("onEvent"), "onEvent"));
+  onLink_ = Napi::Persistent(argument::function(env, options.Get("onLink"), "onLink"));
+  for (int i = 0; i < kRings; i++) {
+    const std::string name = std::string(kRingKinds[i].name) + "Entries";
+    const uint32_t capacity = argument::field<uint32_t>(options, name.c_str());
+    // A socket that only transmits has no receive ring.
+    const bool optional = i == kReceive;
+    if ((capacity == 0 && !optional) || (capacity & (capacity - 1)) != 0 || capacity > 1u << 20) {
+      throwArgumentRange(env, name.c_str(), "a power of two, at most 2^20");
+    }
+    rings_[i].capacity = capacity;
+  }
+  try {
+    configure(env, options);
+  } catch (...) {
+    // No destructor runs for an object whose constructor throws.
+    const char* syscall;
+    release(&syscall);
+    throw;
+  }
+}
+
+XdpSocket::~XdpSocket() {
+  const char* syscall;
+  release(&syscall);
+}
+
+int XdpSocket::release(const char**) {
+  link_.stop();
+  if (watcher_) watcher_->stop();
+  watcher_ = nullptr;
+  program_.close();
+  for (int* fd : {&fd_, &memberships_}) {
+    if (*fd >= 0) ::close(*fd);
+    *fd = -1;
+  }
+  for (Ring& ring : rings_) {
+    if (!ring.mapping) continue;
+    // Detaching alone would not do: the user may have transferred the buffer, and with it the memory.
+    ring.mapping->replace();
+    if (!ring.buffer.IsEmpty()) {
+      napi_detach_arraybuffer(environment_.env(), ring.buffer.Value());
+      ring.buffer.Reset();
+    }
+    ring.mapping.reset();
+  }
+  return 0;
+}
+
+void XdpSocket::configure(Napi::Env env, Napi::Object options) {
+  const auto chunkSize = argument::field<uint32_t>(options, "chunkSize");
+  const auto headroom = argument::field<uint32_t>(options, "headroom");
+  const auto bytes = argument::field<uint32_t>(options, "bytes");
+  const auto sendBuffer = argument::field<uint32_t>(options, "sendBuffer");
+  if (bytes == 0 || bytes > arena_.length()) throwArgumentRange(env, "bytes", "from 1 to the arena's length");
+
+  fd_ = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+  if (fd_ < 0) throwErrno(env, errno, "socket", "AF_XDP");
+
+  xdp_umem_reg memory{};
+  memory.addr = reinterpret_cast<uintptr_t>(arena_.data());
+  memory.len = bytes;
+  memory.chunk_size = chunkSize;
+  memory.headroom = headroom;
+  if (setsockopt(fd_, SOL_XDP, XDP_UMEM_REG, &memory, sizeof memory)) {
+    throwErrno(env, errno, "setsockopt", "XDP_UMEM_REG");
+  }
+  for (int i = 0; i < kRings; i++) {
+    if (rings_[i].capacity == 0) continue;
+    const uint32_t capacity = rings_[i].capacity;
+    if (setsockopt(fd_, SOL_XDP, kRingKinds[i].option, &capacity, sizeof capacity)) {
+      throwErrno(env, errno, "setsockopt", kRingKinds[i].optionName);
+    }
+  }
+  if (sendBuffer > 0) {
+    const int size = static_cast<int>(std::min<uint32_t>(sendBuffer, INT32_MAX / 2));
+    // Past net.core.wmem_max with CAP_NET_ADMIN, up to it without (socket(7)).
+    if (setsockopt(fd_, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) &&
+        setsockopt(fd_, SOL_SOCKET, SO_SNDBUF, &size, sizeof size)) {
+      throwErrno(env, errno, "setsockopt", "SO_SNDBUF");
+    }
+  }
+  map(env);
+  const int error = link_.start(environment_, interfaceIndex_, [this](LinkState state) {
+    environment_.call(onLink_, {state.present ? 1.0 : 0.0, state.up ? 1.0 : 0.0, static_cast<double>(state.mtu)});
+  });
+  if (error) throwErrno(env, error, "netlink", "RTMGRP_LINK");
+}
+
+void XdpSocket::map(Napi::Env env) {
+  xdp_mmap_offsets offsets{};
+  socklen_t length = sizeof offsets;
+  if (getsockopt(fd_, SOL_XDP, XDP_MMAP_OFFSETS, &offsets, &length)) {
+    throwErrno(env, errno, "getsockopt", "XDP_MMAP_OFFSETS");
+  }
+  // Before Linux 5.4 the offsets had no flags, and there was no need_wakeup either.
+  if (length != sizeof offsets) throwErrno(env, EOPNOTSUPP, "getsockopt", "AF_XDP with need_wakeup needs Linux 5.4");
+  for (int i = 0; i < kRings; i++) {
+    Ring& ring = rings_[i];
+    if (ring.capacity == 0) continue;
+    const xdp_ring_offset& at = offsets.*kRingKinds[i].offsets;
+    ring.producer = static_cast<uint32_t>(at.producer);
+    ring.consumer = static_cast<uint32_t>(at.consumer);
+    ring.flags = static_cast<uint32_t>(at.flags);
+    ring.records = static_cast<uint32_t>(at.desc);
+    const size_t bytes = at.desc + ring.capacity * kRingKinds[i].recordSize;
+    void* address =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_, kRingKinds[i].pageOffset);
+    if (address == MAP_FAILED) throwErrno(env, errno, "mmap", kRingKinds[i].optionName);
+    ring.mapping = std::make_shared<Mapping>(address, bytes);
+
+    auto* share = new std::shared_ptr<Mapping>(ring.mapping);
+    napi_value buffer;
+    const napi_status status = napi_create_external_arraybuffer(env, address, bytes, finalize, share, &buffer);
+    if (status != napi_ok) {
+      delete share;
+      throwErrno(env, EOPNOTSUPP, "napi_create_external_arraybuffer",
+                 "this JavaScript runtime allows no memory from outside (Electron does not): use backend 'af_packet'");
+    }
+    ring.buffer = Napi::Persistent(Napi::ArrayBuffer(env, buffer));
+  }
+}
+
+Napi::Value XdpSocket::rings(Napi::Env env) {
+  Napi::Object result = Napi::Object::New(env);
+  for (int i = 0; i < kRings; i++) {
+    const Ring& ring = rings_[i];
+    if (!ring.mapping) continue;
+    Napi::Object item = Napi::Object::New(env);
+    const size_t words = ring.mapping->length / sizeof(uint32_t);
+    item.Set("words", Napi::Uint32Array::New(env, words, ring.buffer.Value(), 0));
+    item.Set("flags", Napi::Number::New(env, ring.flags / 4));
+    Napi::Object layout = Napi::Object::New(env);
+    layout.Set("producer", Napi::Number::New(env, ring.producer / 4));
+    layout.Set("consumer", Napi::Number::New(env, ring.consumer / 4));
+    layout.Set("records", Napi::Number::New(env, ring.records / 4));
+    layout.Set("capacity", Napi::Number::New(env, ring.capacity));
+    item.Set("layout", layout);
+    result.Set(kRingKinds[i].name, item);
+  }
+  return result;
+}
+
+int XdpSocket::bind(uint32_t queue, uint16_t flags) {
+  sockaddr_xdp address{};
+  address.sxdp_family = AF_XDP;
+  address.sxdp_flags = flags;
+  address.sxdp_ifindex = static_cast<uint32_t>(interfaceIndex_);
+  address.sxdp_queue_id = queue;
+  return ::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) ? -errno : 0;
+}
+
+int XdpSocket::option(int level, int name, int value) {
+  return setsockopt(fd_, level, name, &value, sizeof value) ? -errno : 0;
+}
+
+int XdpSocket::attach(Napi::Env env, Napi::Value program, bool fragments, uint32_t mode) {
+  const Napi::Uint32Array words = programOf(env, program);
+  return -program_.attach(interfaceIndex_, words.Data(), static_cast<uint32_t>(words.ElementLength() / 2), fragments,
+                          mode);
+}
+
+int XdpSocket::replace(Napi::Env env, Napi::Value program) {
+  const Napi::Uint32Array words = programOf(env, program);
+  return -program_.replace(words.Data(), static_cast<uint32_t>(words.ElementLength() / 2));
+}
+
+void XdpSocket::membership(bool add, uint16_t type, const uint8_t* address) {
+  if (memberships_ < 0) memberships_ = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+  if (memberships_ < 0) throwErrno(environment_.env(), errno, "socket", "AF_PACKET");
+  changeMembership(environment_.env(), memberships_, interfaceIndex_, add, type, address);
+}
+
+int XdpSocket::transmit() { return sendto(fd_, nullptr, 0, MSG_DONTWAIT, nullptr, 0) < 0 ? -errno : 0; }
+
+int XdpSocket::receive() { return recvfrom(fd_, nullptr, 0, MSG_DONTWAIT, nullptr, nullptr) < 0 ? -errno : 0; }
+
+void XdpSocket::arm(int events, bool referenced) {
+  int error = 0;
+  if (!watcher_) {
+    watcher_ = Watcher::start(
+        environment_, fd_,
+        [this] {
+          if (awaited_ == 0) {
+            watcher_->listen(0);
+            return;
+          }
+          disarm();
+          // The callback may close this socket: nothing of it may be touched afterwards.
+          environment_.call(onEvent_);
+        },
+        &error);
+    if (!watcher_) throwErrno(environment_.env(), error, "uv_poll_start");
+  }
+  error = watcher_->listen(events);
+  if (error) throwErrno(environment_.env(), error, "uv_poll_start");
+  awaited_ = events;
+  watcher_->reference(referenced);
+}
+
+void XdpSocket::disarm() {
+  awaited_ = 0;
+  if (watcher_) watcher_->reference(false);
+}
+
+bool XdpSocket::zeroCopy(Napi::Env env) const {
+  xdp_options options{};
+  socklen_t length = sizeof options;
+  if (getsockopt(fd_, SOL_XDP, XDP_OPTIONS, &options, &length)) throwErrno(env, errno, "getsockopt", "XDP_OPTIONS");
+  return options.flags & XDP_OPTIONS_ZEROCOPY;
+}
+
+Napi::Value XdpSocket::statistics(Napi::Env env) const {
+  xdp_statistics counters{};
+  socklen_t length = sizeof counters;
+  if (getsockopt(fd_, SOL_XDP, XDP_STATISTICS, &counters, &length)) {
+    throwErrno(env, errno, "getsockopt", "XDP_STATISTICS");
+  }
+  Napi::Object result = Napi::Object::New(env);
+  const auto set = [&](const char* name, uint64_t value) {
+    result.Set(name, Napi::Number::New(env, static_cast<double>(value)));
+  };
+  set("dropped", counters.rx_dropped);
+  set("receiveInvalid", counters.rx_invalid_descs);
+  set("transmitInvalid", counters.tx_invalid_descs);
+  set("receiveRingFull", counters.rx_ring_full);
+  set("fillRingEmpty", counters.rx_fill_ring_empty_descs);
+  set("transmitRingEmpty", counters.tx_ring_empty_descs);
+  return result;
+}
+
+uint32_t XdpSocket::bufferSize(int option) const {
+  int size = 0;
+  socklen_t length = sizeof size;
+  if (getsockopt(fd_, SOL_SOCKET, option, &size, &length)) throwErrno(environment_.env(), errno, "getsockopt");
+  return static_cast<uint32_t>(size);
+}
+
+}  // namespace ethernet

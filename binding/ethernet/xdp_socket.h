@@ -1,0 +1,96 @@
+// An AF_XDP socket (Documentation/networking/af_xdp.rst in the kernel): an arena as its UMEM, and its four rings mapped
+// into JavaScript, which drives them. What is here are the steps of setting it up, in the order in which lib/ takes them,
+// and its doorbells. The binding never reads or writes a ring: the kernel validates what JavaScript writes.
+#pragma once
+
+#include <napi.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "ethernet/link_watch.h"
+#include "ethernet/xdp_program.h"
+#include "handle_table.h"
+#include "shared_memory.h"
+
+class Environment;
+class Watcher;
+
+namespace ethernet {
+
+// Memory of the kernel's that JavaScript sees. The socket and the ArrayBuffer each own a share: the buffer may outlive
+// the socket (transferred by its user, say), and may go before it (transferred into a smaller one).
+struct Mapping {
+  void* address;
+  size_t length;
+  Mapping(void* address, size_t length) : address(address), length(length) {}
+  ~Mapping();
+  Mapping(const Mapping&) = delete;
+  // Takes the kernel's memory away and leaves zeros in its place, so that whoever still looks there finds memory.
+  void replace() const;
+};
+
+class XdpSocket : public Handle {
+ public:
+  static constexpr Kind kKind = Kind::XdpSocket;
+
+  // The socket, its UMEM and its rings. Throws what is wrong with the options, or the VerbsError of a failed call.
+  XdpSocket(Environment& environment, Napi::Object options);
+  ~XdpSocket() override;
+  int release(const char** syscall) override;
+
+  // { fill, receive, transmit, completion }, each { words, flags, layout: { producer, consumer, records, capacity } }: a
+  // Uint32Array over the mapping, and where in it things are, in words.
+  Napi::Value rings(Napi::Env env);
+
+  // These return 0 or a negative errno.
+  int bind(uint32_t queue, uint16_t flags);
+  int option(int level, int name, int value);
+  int createMap(uint32_t queues) { return -program_.createMap(queues); }
+  int attach(Napi::Env env, Napi::Value program, bool fragments, uint32_t mode);
+  int replace(Napi::Env env, Napi::Value program);
+  // Adds or drops PACKET_MR_MULTICAST, PACKET_MR_PROMISC or PACKET_MR_ALLMULTI. Throws.
+  void membership(bool add, uint16_t type, const uint8_t* address);
+  int enlist(uint32_t queue) { return -program_.enlist(queue, fd_); }
+  // Rings the doorbell of the transmit ring, or of the fill ring. Neither waits.
+  int transmit();
+  int receive();
+
+  // Calls onEvent once, on libuv's loop, when there is something to receive or room to send.
+  void arm(int events, bool referenced);
+  void disarm();
+
+  bool zeroCopy(Napi::Env env) const;
+  Napi::Value statistics(Napi::Env env) const;
+  uint32_t bufferSize(int option) const;
+
+ private:
+  struct Ring {
+    std::shared_ptr<Mapping> mapping;
+    Napi::Reference<Napi::ArrayBuffer> buffer;
+    uint32_t capacity = 0;
+    uint32_t producer = 0, consumer = 0, flags = 0, records = 0;  // offsets in bytes
+  };
+  enum { kFill, kReceive, kTransmit, kCompletion, kRings };
+
+  void configure(Napi::Env env, Napi::Object options);
+  void map(Napi::Env env);
+
+  Environment& environment_;
+  int fd_ = -1;
+  // A packet socket that receives nothing: AF_XDP has no memberships of its own.
+  int memberships_ = -1;
+  int32_t interfaceIndex_ = 0;
+  SharedMemory arena_;
+  std::array<Ring, kRings> rings_;
+  XdpProgram program_;
+  LinkWatch link_;
+
+  Watcher* watcher_ = nullptr;
+  int awaited_ = 0;
+  Napi::FunctionReference onEvent_;
+  Napi::FunctionReference onLink_;
+};
+
+}  // namespace ethernet

@@ -1,0 +1,225 @@
+import { constants } from 'node:os'
+import { rangeError } from '../argument.js'
+import { VerbsError } from '../errors.js'
+import { Kind, native } from '../native.js'
+import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../ring/ring.js'
+import { Membership, maxGroups } from './accept.js'
+import type { Backend } from './backend.js'
+import type { NetworkInterface } from './interfaces.js'
+import { formatMac } from './mac.js'
+import type { Settings } from './options.js'
+import type { BackendReport } from './report.js'
+import { xdpProgram } from './xdp-program.js'
+import { attachProgram, chunkSizeOf, openSocket, type XdpSetup } from './xdp-setup.js'
+
+/** XDP_RING_NEED_WAKEUP, linux/if_xdp.h */
+const needWakeup = 1
+/** XDP_PKT_CONTD, linux/if_xdp.h: the frame goes on in the next descriptor. */
+export const DescriptorOption = { continued: 1 } as const
+const { ENETDOWN, ENOBUFS, EAGAIN, EBUSY } = constants.errno
+
+/**
+ * AF_XDP (Documentation/networking/af_xdp.rst in the kernel) in the ring vocabulary.
+ *
+ * Descriptor: the kernel's own, in the kernel's own rings, which this thread reads and writes. Hand-over: their indices.
+ * Bell: sendto(2), only when the transmit ring's need_wakeup flag asks for it, as it always does where the kernel
+ * copies; recvfrom(2) when the fill ring's does. An empty look is one atomic load.
+ */
+export class AfXdp implements Backend {
+  readonly name = 'af_xdp'
+  readonly syscalls = { receive: 'poll', transmit: 'sendto' }
+  readonly fill: Producer
+  readonly receive: Consumer
+  readonly transmit: Producer
+  readonly completion: Consumer
+  /** Bytes of one of the kernel's buffers: a longer frame takes several. */
+  readonly chunkSize: number
+  /** Largest payload that the interface takes at this moment. */
+  mtu: number
+  /** Frames that were received; counted by {@link XdpReceiver}. */
+  received = 0
+  #report: BackendReport
+  readonly #handle: number
+  readonly #setup: XdpSetup
+  readonly #device: NetworkInterface
+  readonly #settings: Settings
+  readonly #fillFlags: number
+  readonly #transmitFlags: number
+  readonly #groups: Map<string, Uint8Array>
+  readonly #onEvent: () => void
+  /** errno of what happened to the interface and was not told yet, as SO_ERROR is. */
+  #fault = 0
+  #promiscuous: boolean
+
+  /**
+   * @param onEvent called on libuv's loop after {@link arm}, and when the interface goes down or away
+   * @throws VerbsError EPERM without CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF, EBUSY or EEXIST when somebody else has the
+   *   queue or an XDP program on the interface, and whatever else socket(2), setsockopt(2), bind(2) or bpf(2) say
+   */
+  constructor(device: NetworkInterface, settings: Settings, onEvent: () => void) {
+    this.#device = device
+    this.#settings = settings
+    this.#onEvent = onEvent
+    this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
+    this.#promiscuous = settings.promiscuous
+    this.mtu = device.mtu
+    this.chunkSize = chunkSizeOf(settings)
+    this.#setup = openSocket(device, settings, onEvent, this.#linkChanged)
+    this.#handle = this.#setup.handle
+    this.#report = this.#setup.report
+    const { fill, receive, transmit, completion } = this.#setup.rings
+    this.fill = new Producer(fill.words, AddressRecord.words, fill.layout)
+    this.receive = receive
+      ? new Consumer(receive.words, DescriptorRecord.words, receive.layout)
+      : new Consumer(allocateRing(1, DescriptorRecord.words), DescriptorRecord.words)
+    this.transmit = new Producer(transmit.words, DescriptorRecord.words, transmit.layout)
+    this.completion = new Consumer(completion.words, AddressRecord.words, completion.layout)
+    this.#fillFlags = fill.flags
+    this.#transmitFlags = transmit.flags
+    try {
+      if (settings.promiscuous) this.#membership(true, Membership.promiscuous)
+      if (settings.allMulticast) this.#membership(true, Membership.allMulticast)
+      for (const group of this.#groups.values()) this.#membership(true, Membership.multicast, group)
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  get zeroCopy(): boolean {
+    return this.#report.zeroCopy
+  }
+
+  get report(): BackendReport {
+    return this.#report
+  }
+
+  /** From here on frames come: called when there are frames in the fill ring. */
+  start(): void {
+    if (this.#settings.transmitOnly) return
+    try {
+      this.#report = attachProgram(this.#setup, this.#device, this.#program())
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  poll(): number {
+    if (this.#fault !== 0) {
+      const fault = this.#fault
+      this.#fault = 0
+      return -fault
+    }
+    const asked = (Atomics.load(this.fill.words, this.#fillFlags) & needWakeup) !== 0
+    if (asked || this.#settings.busyPoll > 0) {
+      const status = native.ethernet.xdp.receive(this.#handle)
+      if (status < 0 && status !== -EAGAIN && status !== -EBUSY) return status
+    }
+    return this.receive.available()
+  }
+
+  kick(): number {
+    for (;;) {
+      const before = this.transmit.outstanding()
+      if (before === 0) return 0
+      if ((Atomics.load(this.transmit.words, this.#transmitFlags) & needWakeup) === 0) return 0
+      const status = native.ethernet.xdp.transmit(this.#handle)
+      if (this.zeroCopy) return status === -EAGAIN || status === -EBUSY ? 0 : status
+      const after = this.transmit.outstanding()
+      if (after === 0) return 0
+      // EAGAIN is the send buffer as well as the budget of one call, EBUSY a frame that the device dropped.
+      if (status < 0 && status !== -EAGAIN && status !== -EBUSY) return status
+      if (after === before) return -ENOBUFS
+    }
+  }
+
+  arm(readable: boolean, writable: boolean, referenced: boolean): void {
+    native.ethernet.xdp.arm(this.#handle, readable, writable, referenced)
+  }
+
+  disarm(): void {
+    native.ethernet.xdp.disarm(this.#handle)
+  }
+
+  promiscuous(on: boolean): void {
+    if (on === this.#promiscuous) return
+    this.#membership(on, Membership.promiscuous)
+    this.#promiscuous = on
+    this.#replace()
+  }
+
+  joinGroup(group: Uint8Array): void {
+    const mac = formatMac(group)
+    if (this.#groups.has(mac)) return
+    if (this.#groups.size === maxGroups) {
+      throw rangeError(
+        'group',
+        `one of at most ${maxGroups} that a queue joins (or open with multicast: 'all')`,
+        mac,
+      )
+    }
+    this.#membership(true, Membership.multicast, group)
+    this.#groups.set(mac, group)
+    this.#replace()
+  }
+
+  leaveGroup(group: Uint8Array): void {
+    if (!this.#groups.delete(formatMac(group))) return
+    this.#membership(false, Membership.multicast, group)
+    this.#replace()
+  }
+
+  statistics(): { received: number; dropped: number } {
+    const counters = native.ethernet.xdp.statistics(this.#handle)
+    let waiting = 0
+    for (let i = this.receive.available() - 1; i >= 0; i--) {
+      const options = this.receive.words[this.receive.at(i) + DescriptorRecord.options]
+      if ((options & DescriptorOption.continued) === 0) waiting++
+    }
+    // A frame that finds the fill ring empty counts as dropped already (xsk_rcv in net/xdp/xsk.c).
+    return { received: this.received + waiting, dropped: counters.dropped + counters.receiveRingFull }
+  }
+
+  bufferSizes(): { receive: number; send: number } {
+    const { receiveFrames, frames, transmitOnly } = this.#settings
+    return {
+      receive: transmitOnly ? 0 : receiveFrames.af_xdp * frames.frameSize,
+      send: native.ethernet.xdp.sendBuffer(this.#handle),
+    }
+  }
+
+  close(): void {
+    native.close(this.#handle, Kind.XdpSocket)
+  }
+
+  readonly #linkChanged = (present: number, up: number, mtu: number): void => {
+    if (mtu > 0) this.mtu = mtu
+    if (present && up) return
+    this.#fault = ENETDOWN
+    this.#onEvent()
+  }
+
+  #membership(add: boolean, type: number, group?: Uint8Array): void {
+    native.ethernet.xdp.membership(this.#handle, add, type, group)
+  }
+
+  #program(): Uint32Array {
+    return xdpProgram({
+      own: this.#device.macBytes,
+      etherType: this.#settings.etherType,
+      promiscuous: this.#promiscuous,
+      allMulticast: this.#settings.allMulticast,
+      groups: [...this.#groups.values()],
+      flows: this.#settings.flows,
+      // The kernel keeps XDP_PACKET_HEADROOM, 256 bytes, before the frame; buffers are at most a page.
+      firstBuffer: Math.min(this.chunkSize, 4096) - this.#settings.frames.headroom - 256,
+    })
+  }
+
+  #replace(): void {
+    if (this.#report.mode === null) return
+    const status = native.ethernet.xdp.replace(this.#handle, this.#program())
+    if (status < 0) throw new VerbsError(-status, 'bpf', 'BPF_LINK_UPDATE')
+  }
+}

@@ -1,0 +1,113 @@
+import { rangeError } from '../argument.js'
+import { AfPacket } from './af-packet.js'
+import { AfXdp } from './af-xdp.js'
+import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
+import type { Device } from './device.js'
+import { tableOf } from './frames.js'
+import type { Settings } from './options.js'
+import { Receiver } from './receiver.js'
+import type { BackendReport } from './report.js'
+import { Transmitter } from './transmitter.js'
+import { XdpReceiver } from './xdp-receiver.js'
+import { xdpObstacle } from './xdp-setup.js'
+import { XdpTransmitter } from './xdp-transmitter.js'
+
+/** A backend and the two halves of a queue on it. */
+export interface Chosen {
+  backend: Backend
+  receiver: ReceivingEnd
+  transmitter: TransmittingEnd
+}
+
+/**
+ * The backend that was asked for, or else the best that works.
+ *
+ * AF_XDP takes frames away from the kernel's network stack, and from one receive queue only. Neither is what somebody
+ * expects who just opens a queue (a host that stops to answer ARP, frames that never come), so without being asked by
+ * name or by `exclusive` a queue is AF_PACKET's; and `exclusive` alone does not choose AF_XDP on a device that spreads
+ * its frames over several receive queues.
+ *
+ * @param holder who has the queue's frames (lib/ring/slots.ts)
+ */
+export function chooseBackend(
+  device: Device,
+  settings: Settings,
+  holder: number,
+  onEvent: () => void,
+): Chosen {
+  if (settings.backend === 'af_xdp') return openXdp(device, settings, holder, onEvent)
+  const notUsed: BackendReport['notUsed'][number][] = []
+  if (settings.backend === undefined) {
+    const why = settings.exclusive
+      ? tryXdp(device, settings, holder, onEvent)
+      : "it takes frames away from the kernel: ask for it with backend: 'af_xdp' or exclusive: true"
+    if (typeof why !== 'string') return why
+    notUsed.push({ what: 'af_xdp', why })
+  }
+  return openPacket(device, settings, holder, onEvent, notUsed)
+}
+
+/** AF_XDP, or the reason why not. */
+function tryXdp(device: Device, settings: Settings, holder: number, onEvent: () => void): Chosen | string {
+  const obstacle = xdpObstacle(settings)
+  if (obstacle && settings.queueId === undefined)
+    return `options.${obstacle.option} must be ${obstacle.expected}`
+  try {
+    return openXdp(device, settings, holder, onEvent, settings.queueId === undefined)
+  } catch (error) {
+    // Who names a queue of the device wants no backend that has none.
+    if (settings.queueId !== undefined) throw error
+    return (error as Error).message
+  }
+}
+
+function openXdp(
+  device: Device,
+  settings: Settings,
+  holder: number,
+  onEvent: () => void,
+  whole = false,
+): Chosen {
+  const obstacle = xdpObstacle(settings)
+  if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
+  const { frames, batch, transmitOnly } = settings
+  const backend = new AfXdp(device.interface, settings, onEvent)
+  const { queues } = backend.report
+  if (whole && queues > 1 && !transmitOnly) {
+    backend.close()
+    throw new Error(
+      `the device spreads frames over ${queues} receive queues, and AF_XDP has one: give queueId`,
+    )
+  }
+  const table = tableOf(frames)
+  const { bytes } = frames.arena
+  const target = transmitOnly ? 0 : settings.receiveFrames.af_xdp
+  const receiver = new XdpReceiver(backend, device, table, bytes, holder, batch, target)
+  const transmitter = new XdpTransmitter(backend, device, table, bytes, holder + 1, frames.headroom)
+  try {
+    backend.start()
+  } catch (error) {
+    // What the fill ring holds is nobody's again.
+    table.slots.freeAll(holder)
+    throw error
+  }
+  return { backend, receiver, transmitter }
+}
+
+function openPacket(
+  device: Device,
+  settings: Settings,
+  holder: number,
+  onEvent: () => void,
+  notUsed: BackendReport['notUsed'],
+): Chosen {
+  const { frames, batch, transmitOnly } = settings
+  const table = tableOf(frames)
+  const target = settings.receiveFrames.af_packet
+  const backend = new AfPacket(device.interface, settings, onEvent, notUsed)
+  return {
+    backend,
+    receiver: new Receiver(backend, device, table, holder, batch, transmitOnly ? 0 : target),
+    transmitter: new Transmitter(backend, device, table, holder + 1, frames.headroom),
+  }
+}

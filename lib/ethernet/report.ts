@@ -1,0 +1,22 @@
+/** The ways to a device that a `PacketQueue` has. */
+export type PacketBackend = 'af_packet' | 'af_xdp'
+
+/** Which way to the device a queue took, and why not another. */
+export interface BackendReport {
+  readonly backend: PacketBackend
+  /** Whether frames move between the device and the arena without a copy. */
+  readonly zeroCopy: boolean
+  /**
+   * Where AF_XDP's program runs: in the driver ('native'), or after the kernel has made a packet of the frame
+   * ('generic'). Null without a program: AF_PACKET, and AF_XDP that only transmits.
+   */
+  readonly mode: 'native' | 'generic' | null
+  /** Whether a frame may lie in several of AF_XDP's buffers (jumbo frames); false for AF_PACKET, which needs it not. */
+  readonly multiBuffer: boolean
+  /** The receive queue of the device that AF_XDP has; null for AF_PACKET, which sees them all. */
+  readonly queueId: number | null
+  /** How many receive queues the device has in use (ethtool -l); 0 where its driver does not tell. */
+  readonly queues: number
+  /** What was better and did not work, with the reason. */
+  readonly notUsed: readonly { readonly what: string; readonly why: string }[]
+}

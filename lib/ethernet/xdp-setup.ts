@@ -1,0 +1,244 @@
+/** Opens AF_XDP sockets: what is tried in which order, and what is said when it does not work. */
+import { constants } from 'node:os'
+import { getSystemErrorName } from 'node:util'
+import { VerbsError, verbsError } from '../errors.js'
+import { Kind, native } from '../native.js'
+import type { NetworkInterface } from './interfaces.js'
+import { packetHeadroom, type Settings } from './options.js'
+import type { BackendReport } from './report.js'
+
+/** sxdp_flags, linux/if_xdp.h */
+const Bind = { copy: 2, zeroCopy: 4, needWakeup: 8, multiBuffer: 16 } as const
+/** linux/if_link.h */
+const ProgramMode = { generic: 2, native: 4 } as const
+const solXdp = 283
+/** Linux 6.17; a send call sends at most so many frames, 32 by default. */
+const maxTransmitBudget = 9
+/** asm-generic/socket.h */
+const BusyPoll = { prefer: 69, microseconds: 46, budget: 70 } as const
+const solSocket = 1
+
+/** Milliseconds to wait for a queue that is taken. */
+const patience = 1000
+
+const { EBUSY, EEXIST, EPERM, EINVAL, ERANGE, ENOMEM } = constants.errno
+
+type Rings = ReturnType<typeof native.ethernet.xdp.rings>
+
+export interface XdpSetup {
+  handle: number
+  rings: Rings
+  report: BackendReport
+}
+
+/** How an arena is cut for AF_XDP: buffers of at most a page, so that a longer frame takes several. */
+export function chunkSizeOf(settings: Settings): number {
+  return Math.min(settings.frames.frameSize, native.ring.pageSize)
+}
+
+/** Of UMEM_REG: what the pool's headroom asks for beyond what is there anyhow. */
+export function extraHeadroomOf(settings: Settings): number {
+  return Math.max(0, settings.frames.headroom - packetHeadroom)
+}
+
+function powerOfTwo(count: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(2, count)))
+}
+
+/**
+ * The socket with its UMEM and rings, bound to its queue: zero-copy where the device has it. The frames to receive into
+ * are put into the fill ring before {@link attachProgram} lets the first frame come.
+ */
+export function openSocket(
+  device: NetworkInterface,
+  settings: Settings,
+  onEvent: () => void,
+  onLink: (present: number, up: number, mtu: number) => void,
+): XdpSetup {
+  const { frames, transmitOnly } = settings
+  const xdp = native.ethernet.xdp
+  const queueId = settings.queueId ?? 0
+  const queues = xdp.channels(device.name)
+  if (queues > 0 && queueId >= queues) {
+    throw verbsError(
+      'EINVAL',
+      'bind',
+      `"${device.name}" has no receive queue ${queueId}: ${queueNames(queues)}`,
+    )
+  }
+  const chunkSize = chunkSizeOf(settings)
+  const chunks = frames.frameSize / chunkSize
+  const transmitEntries = powerOfTwo(Math.min(frames.frameCount * chunks, 2 ** 16))
+  const handle = xdp.open({
+    interfaceIndex: device.index,
+    arena: frames.arena.bytes,
+    bytes: frames.frameCount * frames.frameSize,
+    chunkSize,
+    headroom: extraHeadroomOf(settings),
+    sendBuffer: settings.sendBuffer,
+    fillEntries: powerOfTwo(settings.receiveFrames.af_xdp),
+    receiveEntries: transmitOnly ? 0 : powerOfTwo(settings.receiveFrames.af_xdp),
+    transmitEntries,
+    // Room for everything that is ever under way: the kernel sends nothing whose completion has no place.
+    completionEntries: Math.min(powerOfTwo(frames.frameCount * chunks), 2 ** 20),
+    onEvent,
+    onLink,
+  })
+  try {
+    // Before the rest: it is what a user namespace refuses, and says so most clearly.
+    if (!transmitOnly) check(xdp.createMap(handle, queueId + 1), 'bpf', 'BPF_MAP_CREATE')
+    const notUsed: { what: string; why: string }[] = []
+    const { zeroCopy, multiBuffer } = bind(handle, device, settings, queueId, notUsed)
+    tune(handle, settings, transmitEntries, notUsed)
+    const report = { backend: 'af_xdp', zeroCopy, mode: null, multiBuffer, queueId, queues, notUsed } as const
+    return { handle, rings: xdp.rings(handle), report }
+  } catch (error) {
+    native.close(handle, Kind.XdpSocket)
+    throw error
+  }
+}
+
+/** Puts the program on the interface, in the driver where that works, and returns the report with what came of it. */
+export function attachProgram(
+  { handle, report }: XdpSetup,
+  device: NetworkInterface,
+  program: Uint32Array,
+): BackendReport {
+  const xdp = native.ethernet.xdp
+  const notUsed = [...report.notUsed]
+  let last = 0
+  for (const fragments of report.multiBuffer ? [true, false] : [false]) {
+    for (const mode of ['native', 'generic'] as const) {
+      const status = xdp.attach(handle, program, fragments, ProgramMode[mode])
+      if (status === 0) {
+        check(xdp.enlist(handle, report.queueId ?? 0), 'bpf', 'BPF_MAP_UPDATE_ELEM')
+        return Object.freeze({ ...report, mode, multiBuffer: fragments, notUsed })
+      }
+      if (status === -EBUSY || status === -EEXIST) throw occupiedError(-status, device)
+      if (status === -EPERM || status === -ENOMEM) check(status, 'bpf', 'BPF_LINK_CREATE')
+      last = -status
+      notUsed.push({ what: `${mode}${fragments ? ', multi-buffer' : ''}`, why: nameOf(last) })
+    }
+  }
+  const mtu = last === ERANGE ? `: its MTU of ${device.mtu} is too large for XDP without multi-buffer` : ''
+  throw new VerbsError(last, 'bpf', `no XDP program can be put on "${device.name}"${mtu}`)
+}
+
+function bind(
+  handle: number,
+  device: NetworkInterface,
+  settings: Settings,
+  queueId: number,
+  notUsed: { what: string; why: string }[],
+): { zeroCopy: boolean; multiBuffer: boolean } {
+  let last = 0
+  for (const zeroCopy of [true, false]) {
+    for (const multiBuffer of [true, false]) {
+      const flags =
+        Bind.needWakeup | (zeroCopy ? Bind.zeroCopy : Bind.copy) | (multiBuffer ? Bind.multiBuffer : 0)
+      const status = bindPatiently(handle, queueId, flags)
+      if (status === 0) return { zeroCopy: native.ethernet.xdp.zeroCopy(handle), multiBuffer }
+      last = -status
+      if (last === EBUSY) {
+        throw verbsError('EBUSY', 'bind', `queue ${queueId} of "${device.name}" has another AF_XDP socket`)
+      }
+      if (last === EPERM) throw new VerbsError(last, 'bind', `AF_XDP on "${device.name}"`)
+      notUsed.push({
+        what: `${zeroCopy ? 'zero-copy' : 'copy'}${multiBuffer ? ', multi-buffer' : ''}`,
+        why: nameOf(last),
+      })
+    }
+  }
+  const why = last === EINVAL && settings.queueId ? ` (is there a receive queue ${queueId}?)` : ''
+  throw new VerbsError(last, 'bind', `AF_XDP on queue ${queueId} of "${device.name}"${why}`)
+}
+
+/**
+ * The kernel gives a queue back some time after its socket was closed (xp_release_deferred in net/xdp): 5 to 20 ms on a
+ * machine at rest, over 250 ms on a busy one (measured).
+ */
+function bindPatiently(handle: number, queueId: number, flags: number): number {
+  const pause = new Int32Array(new SharedArrayBuffer(4))
+  const deadline = performance.now() + patience
+  for (;;) {
+    const status = native.ethernet.xdp.bind(handle, queueId, flags)
+    if (status !== -EBUSY || performance.now() >= deadline) return status
+    Atomics.wait(pause, 0, 0, 1)
+  }
+}
+
+/** What makes it faster and is not there in every kernel. */
+function tune(
+  handle: number,
+  settings: Settings,
+  transmitEntries: number,
+  notUsed: { what: string; why: string }[],
+): void {
+  const set = (what: string, level: number, name: number, value: number): void => {
+    const status = native.ethernet.xdp.option(handle, level, name, value)
+    if (status < 0) notUsed.push({ what, why: nameOf(-status) })
+  }
+  if (transmitEntries > 32) set('XDP_MAX_TX_SKB_BUDGET', solXdp, maxTransmitBudget, transmitEntries)
+  if (settings.busyPoll > 0) {
+    set('SO_PREFER_BUSY_POLL', solSocket, BusyPoll.prefer, 1)
+    set('SO_BUSY_POLL', solSocket, BusyPoll.microseconds, settings.busyPoll)
+    set('SO_BUSY_POLL_BUDGET', solSocket, BusyPoll.budget, settings.batch)
+  }
+}
+
+function check(status: number, syscall: string, detail: string): void {
+  if (status < 0) throw new VerbsError(-status, syscall, detail)
+}
+
+function occupiedError(errno: number, device: NetworkInterface): VerbsError {
+  const found = native.ethernet.xdp.attached(device.index)
+  // Gone since, or of a kind that RTM_GETLINK does not show.
+  if (found === null) return new VerbsError(errno, 'bpf', `"${device.name}" has an XDP program already`)
+  const mode = ['', 'native', 'generic', 'offloaded', 'several'][found.mode]
+  const whose: Record<string, string> = {
+    ibverbs: "; it is a PacketQueue's: an interface has one with backend 'af_xdp'",
+    xdp_dispatcher: "; it is libxdp's dispatcher: see xdp-loader status",
+  }
+  return new VerbsError(
+    errno,
+    'bpf',
+    `"${device.name}" has an XDP program already, "${found.name}" (id ${found.id}, ${mode}), which is not replaced` +
+      (whose[found.name] ?? `; to remove it: ip link set ${device.name} xdp off`),
+  )
+}
+
+export function queueNames(queues: number): string {
+  return queues === 1 ? 'it has one, 0' : `it has ${queues}, 0 to ${queues - 1}`
+}
+
+function nameOf(errno: number): string {
+  try {
+    return getSystemErrorName(-errno)
+  } catch {
+    return `errno ${errno}`
+  }
+}
+
+/** Why AF_XDP cannot do what is asked, whatever the device: the option to blame, and what it would have to be. */
+export function xdpObstacle(settings: Settings): { option: string; expected: string; value: unknown } | null {
+  const { frames } = settings
+  if (settings.outgoing) return { option: 'outgoing', expected: "false with backend 'af_xdp'", value: true }
+  if (settings.timestamps)
+    return { option: 'timestamps', expected: "false with backend 'af_xdp'", value: true }
+  if (settings.receiveBuffer !== undefined) {
+    const expected = "left out with backend 'af_xdp', which has receiveFrames instead"
+    return { option: 'receiveBuffer', expected, value: settings.receiveBuffer }
+  }
+  if (frames.frameSize < 2048) {
+    return { option: 'frameSize', expected: "at least 2048 with backend 'af_xdp'", value: frames.frameSize }
+  }
+  const most = chunkSizeOf(settings) - packetHeadroom
+  if (frames.headroom > most) {
+    return { option: 'headroom', expected: `at most ${most} with backend 'af_xdp'`, value: frames.headroom }
+  }
+  if (native.ring.alignmentGap(frames.arena.bytes, native.ring.pageSize) !== 0) {
+    const expected = "one that begins at a page (Arena.allocate) with backend 'af_xdp'"
+    return { option: 'arena', expected, value: frames.arena }
+  }
+  return null
+}

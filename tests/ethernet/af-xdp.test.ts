@@ -1,0 +1,410 @@
+/** What AF_XDP has and packet sockets have not. What both have is in the other files, over both. */
+import { readFileSync } from 'node:fs'
+import { Arena, FramePool, PacketQueue } from 'ibverbs/ethernet'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { native } from '../../dist/native.js'
+import { ip, type VethPair, vethPair } from '../beds/veth.js'
+import { command, programPath, run } from './program.js'
+import { collect, copy, etherType, frame, on, queueFrame, receiveOne, transmit } from './traffic.js'
+
+const { open, openWire } = on('af_xdp')
+
+/** The program on an interface, as ip(8) sees it: 'xdp' (native), 'xdpgeneric', or none. */
+function programOn(name: string): string | undefined {
+  return /\bprog\/(xdp\w*)/.exec(ip('-d', 'link', 'show', name))?.[1]
+}
+
+describe('which backend', () => {
+  test('by default a packet socket, which leaves the frames to the kernel', () => {
+    using veth = vethPair()
+    using queue = PacketQueue.open(veth.a)
+    expect(queue.report).toEqual({
+      backend: 'af_packet',
+      zeroCopy: false,
+      mode: null,
+      multiBuffer: false,
+      queueId: null,
+      queues: 1,
+      notUsed: [{ what: 'af_xdp', why: expect.stringContaining('exclusive: true') }],
+    })
+    using named = PacketQueue.open(veth.a, { backend: 'af_packet' })
+    expect(named.report.notUsed).toEqual([])
+  })
+
+  test('exclusive: AF_XDP, native, copying on a veth, and why not without a copy', () => {
+    using veth = vethPair()
+    using queue = PacketQueue.open(veth.a, { exclusive: true })
+    expect(queue.report).toEqual({
+      backend: 'af_xdp',
+      zeroCopy: false,
+      mode: 'native',
+      multiBuffer: true,
+      queueId: 0,
+      queues: 1,
+      notUsed: [
+        { what: 'zero-copy, multi-buffer', why: 'ENOTSUP' },
+        { what: 'zero-copy', why: 'ENOTSUP' },
+      ],
+    })
+    expect(programOn(veth.a)).toBe('xdp')
+    queue.close()
+    expect(programOn(veth.a)).toBe(undefined)
+  })
+
+  test('generic where the driver has no XDP of its own', async () => {
+    ip('link', 'set', 'lo', 'up')
+    using queue = PacketQueue.open('lo', { exclusive: true, promiscuous: true, etherType })
+    expect(queue.report).toMatchObject({ backend: 'af_xdp', mode: 'generic', queues: 0 })
+    expect(queue.report.notUsed).toContainEqual({ what: 'native, multi-buffer', why: 'ENOTSUP' })
+    expect(programOn('lo')).toBe('xdp')
+    const sent = frame(new Uint8Array(6), queue, 100, 8)
+    transmit(queue, sent)
+    expect(await collect(queue, 1)).toEqual([sent])
+  })
+
+  test('exclusive, with what AF_XDP has not: a packet socket, and the reason', () => {
+    using veth = vethPair()
+    using queue = PacketQueue.open(veth.a, { exclusive: true, timestamps: true })
+    expect(queue.backend).toBe('af_packet')
+    expect(queue.report.notUsed).toEqual([
+      { what: 'af_xdp', why: "options.timestamps must be false with backend 'af_xdp'" },
+    ])
+  })
+
+  test('exclusive on an interface with several receive queues: a packet socket, unless one is named', () => {
+    using veth = vethPair({ queues: 2 })
+    using whole = PacketQueue.open(veth.a, { exclusive: true })
+    expect(whole.report).toMatchObject({ backend: 'af_packet', queues: 2 })
+    expect(whole.report.notUsed[0].why).toContain('2 receive queues')
+    using one = PacketQueue.open(veth.a, { exclusive: true, queueId: 1 })
+    expect(one.report).toMatchObject({ backend: 'af_xdp', queueId: 1, queues: 2 })
+    expect(() => PacketQueue.open(veth.b, { exclusive: true, queueId: 2 })).toThrow(
+      expect.objectContaining({ code: 'EINVAL', message: expect.stringContaining('it has 2, 0 to 1') }),
+    )
+  })
+
+  test.each<[string, object]>([
+    ['outgoing', { outgoing: true }],
+    ['timestamps', { timestamps: true }],
+    ['receiveBuffer', { receiveBuffer: 65536 }],
+    ['frameSize', { frameSize: 1024 }],
+    ['headroom', { headroom: 1900, frameSize: 2048 }],
+    ['arena', { arena: Arena.over(Arena.allocate(65536).bytes.subarray(64)) }],
+  ])('what it has not is refused by name: %s', (name, options) => {
+    using veth = vethPair()
+    const before = native.handleCount()
+    expect(() => open(veth.a, options)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_OUT_OF_RANGE',
+        message: expect.stringMatching(new RegExp(`"options.${name}".*af_xdp`)),
+      }),
+    )
+    expect(native.handleCount()).toBe(before)
+  })
+
+  test('what only it has is refused without it', () => {
+    using veth = vethPair()
+    for (const options of [{ queueId: 0 }, { busyPoll: 20 }, { backend: 'af_packet', queueId: 0 }] as const) {
+      expect(() => PacketQueue.open(veth.a, options)).toThrow(
+        expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE', message: expect.stringContaining('af_xdp') }),
+      )
+    }
+  })
+})
+
+describe('what is there already', () => {
+  test('another queue: the program is not replaced, and the error says whose it is', async () => {
+    using veth = vethPair({ queues: 2 })
+    using first = open(veth.a)
+    const frames = new FramePool({ frameCount: 64 })
+    const before = native.handleCount()
+    expect(() => open(veth.a, { queueId: 1, frames })).toThrow(
+      expect.objectContaining({
+        name: 'VerbsError',
+        code: expect.stringMatching(/^(EBUSY|EEXIST)$/),
+        syscall: 'bpf',
+        message: expect.stringMatching(/"ibverbs" \(id \d+, native\).*not replaced; it is a PacketQueue's/),
+      }),
+    )
+    expect(() => open(veth.a)).toThrow(
+      expect.objectContaining({
+        code: 'EBUSY',
+        syscall: 'bind',
+        message: expect.stringContaining('queue 0'),
+      }),
+    )
+    expect(native.handleCount()).toBe(before)
+    expect(frames.free).toBe(64)
+    using peer = PacketQueue.open(veth.b)
+    transmit(peer, frame(first, peer, 60))
+    first.close()
+    using again = open(veth.a)
+    expect(again.backend).toBe('af_xdp')
+  })
+})
+
+describe('memory', () => {
+  let veths: VethPair
+  beforeAll(() => {
+    veths = vethPair()
+  })
+  afterAll(() => veths.remove())
+
+  test.each(['fill', 'receive', 'transmit', 'completion'] as const)(
+    'the %s ring, taken away by its user: errors that can be caught, and a close that harms nobody',
+    async (name) => {
+      expect(await run('transfer.mjs', name, veths.a, veths.b)).toEqual({ code: 0, output: 'alive\n' })
+    },
+  )
+
+  test('a closed queue’s rings are empty, and reading on is harmless', () => {
+    using wire = openWire()
+    const { rings } = wire.a
+    wire.a.close()
+    for (const words of Object.values(rings)) {
+      expect(words.length).toBe(0)
+      expect(words[0]).toBe(undefined)
+      words[0] = 1
+      expect(() => Atomics.load(words, 0)).toThrow(TypeError)
+    }
+  })
+
+  test('the rings are where ringLayouts says', async () => {
+    using wire = openWire()
+    const { a, b } = wire
+    transmit(a, frame(b, a, 77))
+    expect(await b.wait()).toBe(1)
+    const { rings, ringLayouts } = b
+    expect(rings.receive[ringLayouts.receive.producer]).toBe(1)
+    expect(rings.receive[ringLayouts.receive.consumer]).toBe(0)
+    expect(rings.receive[ringLayouts.receive.records + 2]).toBe(77)
+    expect(ringLayouts.receive.capacity).toBe(2048)
+    expect(rings.fill[ringLayouts.fill.producer]).toBe(2048)
+    expect(a.rings.transmit[a.ringLayouts.transmit.consumer]).toBe(1)
+  })
+
+  test('locked memory that does not suffice: ENOBUFS, and the limit in force', async () => {
+    using veth = vethPair()
+    const { output } = await command(
+      'prlimit',
+      '--memlock=65536',
+      'setpriv',
+      '--inh-caps=-ipc_lock',
+      '--bounding-set=-ipc_lock',
+      process.execPath,
+      programPath('open.mjs'),
+      veth.a,
+      'af_xdp',
+    )
+    expect(output).toMatch(
+      /^ENOBUFS setsockopt ENOBUFS: setsockopt: XDP_UMEM_REG \(locked memory is limited to 64 KiB: raise/,
+    )
+  })
+})
+
+test('in a user namespace: EPERM, exactly what is missing, and transmitting alone works', async () => {
+  const { code, output } = await command(
+    'unshare',
+    '-Urn',
+    process.execPath,
+    programPath('unprivileged-xdp.mjs'),
+  )
+  expect(code, output).toBe(0)
+  expect(JSON.parse(output)).toEqual({
+    named: {
+      code: 'EPERM',
+      syscall: 'bpf',
+      message:
+        'EPERM: bpf: BPF_MAP_CREATE (an XDP program needs CAP_NET_ADMIN and CAP_BPF (or CAP_SYS_ADMIN) in the first ' +
+        "user namespace, which unshare -U leaves: run as root, or use backend 'af_packet')",
+    },
+    exclusive: 'af_packet',
+    why: expect.stringContaining('EPERM: bpf: BPF_MAP_CREATE'),
+    transmitted: 5,
+    received: 5,
+  })
+})
+
+describe('frames', () => {
+  test('what is not accepted goes on to the kernel', async () => {
+    using wire = openWire()
+    const { a, b } = wire
+    using beside = PacketQueue.open(wire.veth.b, { promiscuous: true })
+    const stranger = frame(Uint8Array.of(2, 0, 0, 0, 0, 9), a, 60, 1)
+    const own = frame(b, a, 60, 2)
+    transmit(a, own, stranger, own)
+    expect(await collect(beside, 1)).toEqual([stranger])
+    expect(await collect(b, 2)).toEqual([own, own])
+    expect(beside.receive()).toBe(0)
+    expect(b.receive()).toBe(0)
+  })
+
+  test('to and from a packet socket at the other end, at every size', async () => {
+    using veth = vethPair()
+    using xdp = open(veth.a)
+    using packet = PacketQueue.open(veth.b)
+    for (let first = 14; first <= 1514; first += 100) {
+      for (const [from, to] of [
+        [xdp, packet],
+        [packet, xdp],
+      ]) {
+        const lengths = Array.from({ length: Math.min(100, 1515 - first) }, (_, i) => first + i)
+        const sent = lengths.map((length) => frame(to, from, length, length))
+        transmit(from, ...sent)
+        expect(Buffer.compare(Buffer.concat(await collect(to, sent.length)), Buffer.concat(sent))).toBe(0)
+      }
+    }
+  })
+
+  test('jumbo frames over several of the kernel’s buffers, forwarded from where they lie', async () => {
+    using wire = openWire({ mtu: 9000, promiscuous: true })
+    const { a, b } = wire
+    const lengths = [9014, 60, 4096, 3840, 3841, 7936, 7937, 9013, 14]
+    const sent = lengths.map((length, i) => frame(b, a, length, i))
+    for (let round = 0; round < 30; round++) {
+      transmit(a, ...sent)
+      let forwarded = 0
+      while (forwarded < sent.length) {
+        await b.wait({ signal: AbortSignal.timeout(10_000) })
+        const n = b.receive()
+        for (let i = 0; i < n; i++) {
+          expect(Buffer.compare(copy(b, b.slot(i)), sent[forwarded + i])).toBe(0)
+          b.forward(b.slot(i))
+        }
+        expect(b.submit()).toBe(n)
+        forwarded += n
+      }
+      expect(Buffer.compare(Buffer.concat(await collect(a, sent.length)), Buffer.concat(sent))).toBe(0)
+    }
+    a.submit()
+    b.submit()
+    expect([a.frames.free, b.frames.free]).toEqual([2048, 2048])
+    expect(a.statistics()).toEqual({ received: 270, dropped: 0, transmitted: 270, refused: 0, invalid: 0 })
+  })
+
+  test('what comes when no frame stands ready is dropped, and counted', async () => {
+    using wire = openWire({ frameCount: 64 })
+    const { a, b } = wire
+    const sent = Array.from({ length: 30 }, (_, i) => frame(b, a, 60, i))
+    transmit(a, ...sent)
+    transmit(a, ...sent)
+    expect(await collect(b, 32)).toEqual([...sent, ...sent.slice(0, 2)])
+    expect(b.receive()).toBe(0)
+    expect(b.statistics()).toMatchObject({ received: 32, dropped: 28 })
+  })
+
+  test('more than the kernel sends in one call', async () => {
+    using wire = openWire({ receiveFrames: 3000 })
+    const { a, b } = wire
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 1000; i++) queueFrame(a, frame(b, a, 60, i))
+      await a.drain()
+      const received = await collect(b, 1000 - b.statistics().dropped)
+      expect(received.length).toBe(1000)
+    }
+  })
+})
+
+describe('words that somebody writes into the kernel’s rings', () => {
+  test('lose frames at most; the process and the interface live on', async () => {
+    using veth = vethPair()
+    let state = 20260101
+    const next = (): number => {
+      state ^= state << 13
+      state ^= state >>> 17
+      state ^= state << 5
+      return state >>> 0
+    }
+    const plausible = (): number =>
+      [next() % 8, next() % 70, (next() % 70) * 2048, next() % 3000, 2 ** 32 - 1 - (next() % 8), next()][
+        next() % 6
+      ]
+    const errors = new Set<string>()
+    for (let round = 0; round < 6; round++) {
+      using a = open(veth.a, { frameCount: 64, batch: 16, promiscuous: true })
+      using b = open(veth.b, { frameCount: 64, batch: 16, promiscuous: true })
+      for (let i = 0; i < 300; i++) {
+        for (const queue of [a, b]) {
+          const rings = Object.values(queue.rings)
+          for (let words = next() % 4; words > 0; words--) {
+            const ring = rings[next() % 4]
+            ring[next() % ring.length] = plausible()
+          }
+          try {
+            const slot = queue.claim()
+            if (slot >= 0) queue.send(slot, 14 + (next() % 1500))
+            queue.submit()
+            if (queue.error) errors.add(queue.error.code)
+            const n = queue.receive()
+            for (let k = 0; k < n; k++) {
+              const received = queue.slot(k)
+              expect(queue.length(received)).toBeLessThanOrEqual(2048)
+              if (next() % 2 || queue.length(received) < 14) queue.release(received)
+              else queue.forward(received)
+            }
+          } catch (error) {
+            errors.add((error as { code?: string }).code ?? String(error))
+          }
+        }
+      }
+    }
+    for (const code of errors)
+      expect(['ERANGE', 'ENOBUFS', 'EMSGSIZE', 'EINVAL', 'EOVERFLOW']).toContain(code)
+    using a = open(veth.a)
+    using b = open(veth.b)
+    transmit(a, frame(b, a, 60, 5))
+    expect(await collect(b, 1)).toEqual([frame(b, a, 60, 5)])
+  })
+
+  test('a frame that is the caller’s is not handed out again', async () => {
+    using wire = openWire()
+    const { a, b } = wire
+    const mine = b.claim()
+    transmit(a, frame(b, a, 60))
+    await b.wait()
+    b.rings.receive[b.ringLayouts.receive.records] = b.offset(mine)
+    expect(b.receive()).toBe(0)
+    expect(b.statistics().invalid).toBe(1)
+    b.release(mine)
+  })
+
+  test('a completion cannot free a frame that was not sent', () => {
+    using wire = openWire()
+    const { a } = wire
+    const mine = a.claim()
+    a.rings.completion[a.ringLayouts.completion.producer] = 1
+    a.rings.completion[a.ringLayouts.completion.records] = a.offset(mine)
+    a.submit()
+    a.release(mine)
+    expect(() => a.release(mine)).toThrow(expect.objectContaining({ code: 'ERR_IBVERBS_STALE_SLOT' }))
+  })
+})
+
+describe('looking', () => {
+  test('makes no system call when nothing is there', async () => {
+    using veth = vethPair()
+    // Counted by the kernel: what strace would show of 100 000 looks.
+    const { code, output } = await run('looks.mjs', veth.a)
+    expect(code, output).toBe(0)
+    const { looks, systemCalls } = JSON.parse(output)
+    expect(looks).toBe(100_000)
+    expect(systemCalls).toBe(0)
+  })
+
+  test('busy polling is asked for, and the queue works with it', async () => {
+    using wire = openWire({ busyPoll: 20 })
+    const { a, b } = wire
+    transmit(a, frame(b, a, 60, 3))
+    expect(await b.spin(1e6)).toBe(1)
+    expect(copy(b, await receiveOne(b))).toEqual(frame(b, a, 60, 3))
+    expect(b.report.notUsed.map(({ what }) => what)).not.toContain('SO_BUSY_POLL')
+  })
+})
+
+test('a process that is killed leaves no program behind', async () => {
+  using veth = vethPair()
+  const { output } = await run('killed.mjs', veth.a)
+  expect(output).toBe('xdp\n')
+  expect(programOn(veth.a)).toBe(undefined)
+  expect(readFileSync('/proc/self/net/dev', 'latin1')).toContain(veth.a)
+})

@@ -1,0 +1,19 @@
+// Looks 100 000 times for frames that do not come, and counts this thread's system calls in it. Usage: looks.mjs INTERFACE
+import { PacketQueue } from 'ibverbs/ethernet'
+import { native } from '../../../dist/native.js'
+
+const { xdp } = native.ethernet
+let systemCalls = 0
+// The binding makes system calls of a queue's only where these are called.
+for (const name of ['receive', 'transmit']) {
+  const call = xdp[name]
+  xdp[name] = (...words) => {
+    systemCalls++
+    return call(...words)
+  }
+}
+const queue = PacketQueue.open(process.argv[2], { backend: 'af_xdp' })
+let looks = 0
+for (; looks < 100_000; looks++) if (queue.receive() !== 0) throw new Error('a frame came')
+console.log(JSON.stringify({ looks, systemCalls }))
+queue.close()
