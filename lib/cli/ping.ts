@@ -38,6 +38,11 @@ const options = {
     argument: 'N',
     help: 'messages each way, the same on both sides (1000)',
   },
+  warmup: {
+    type: 'string',
+    argument: 'N',
+    help: 'leave the first N of them out of the statistics (0)',
+  },
   mtu: { type: 'string', short: 'm', argument: 'BYTES', help: 'path MTU of rc and uc: 256 … 4096 (1024)' },
   'rx-depth': { type: 'string', short: 'r', argument: 'N', help: 'receives kept posted (500)' },
   events: { type: 'boolean', short: 'e', help: 'sleep until a completion arrives, instead of polling' },
@@ -85,6 +90,7 @@ function settings(args: readonly string[]): PingSettings {
     gidIndex: integerOption('--gid-index', values['gid-index'], 0, 255),
     size: integerOption('--size', values.size, 1, 1 << 30) ?? defaultSizes[type],
     iterations: integerOption('--iterations', values.iterations, 1, 100_000_000) ?? 1000,
+    warmup: integerOption('--warmup', values.warmup, 0, 100_000_000) ?? 0,
     mtu,
     depth: integerOption('--rx-depth', values['rx-depth'], 2, 32768) ?? 500,
     events: values.events ?? false,
@@ -136,8 +142,8 @@ async function exchangeAndRun(context: Context, chosen: PingSettings, session: S
   describe('local', end.destination)
   describe('remote', remote)
   const result = await end.run()
-  const { type, size, iterations, events } = chosen
-  const common = { type, device: context.name, client, size, iterations, mtu: end.mtu, events }
+  const { type, size, iterations, warmup, events } = chosen
+  const common = { type, device: context.name, client, size, iterations, warmup, mtu: end.mtu, events }
   return { ...common, interrupted: session.interrupted, local: end.destination, remote, ...result }
 }
 

@@ -14,6 +14,7 @@ export interface PingSettings {
   gidIndex: number | undefined
   size: number
   iterations: number
+  warmup: number
   mtu: number
   depth: number
   events: boolean
@@ -113,6 +114,7 @@ export class PingEnd {
       size,
       depth,
       iterations: settings.iterations,
+      warmup: settings.warmup,
       client: settings.host !== undefined,
       events: settings.events,
       timeout: settings.timeout,

@@ -13,6 +13,7 @@ export interface PingRun extends LoopResult {
   client: boolean
   size: number
   iterations: number
+  warmup: number
   mtu: number
   events: boolean
   interrupted: boolean
