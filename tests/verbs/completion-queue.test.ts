@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { CompletionStatus } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
 import { completion, completions, limit, outcome, rows, type Side, thrownBy, useRxe } from '../beds/rxe.js'
@@ -192,6 +193,22 @@ describe('wait', () => {
     const next = cq.wait({ signal: again.signal })
     again.abort()
     await expect(next).rejects.toMatchObject({ name: 'AbortError' })
+  })
+
+  it('leaves no listener on a signal that outlives it', async () => {
+    const [a, b] = rxe.connected('RC')
+    const { signal } = new AbortController()
+    const waiting = b.cq.wait({ signal })
+    const event = b.context.nextEvent({ signal }).catch((error) => error.code)
+    expect(getEventListeners(signal, 'abort')).toHaveLength(2)
+    exchange(a, b, 1)
+    await waiting
+    await b.cq.spin(0, { signal })
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1)
+    const closed = b.cq.wait({ signal }).catch((error) => error.code)
+    b.context.close()
+    expect([await closed, await event]).toEqual(['ERR_IBVERBS_CLOSED', 'ERR_IBVERBS_CLOSED'])
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0)
   })
 
   it('delivers after an aborted wait what came meanwhile', async () => {

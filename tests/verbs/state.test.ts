@@ -177,6 +177,24 @@ describe('RESET', () => {
     expect(rows(a.cq, a.cq.poll())).toEqual([])
   })
 
+  it('gives back the places of completions that nobody polled', async () => {
+    // 127 places; without that, the third round would overrun them and lose completions (rxe_cq_post).
+    const { pair, cq } = rxe.side('RC', 0, { entries: 127, maxSendWr: 64, maxRecvWr: 63 })
+    expect(cq.entries).toBe(127)
+    const receive = pair.prepareReceive({})
+    for (let round = 0; round < 6; round++) {
+      pair.initialize()
+      for (let i = 0; i < 63; i++) receive.post(round * 100 + i)
+      expect(pair.submit()).toBe(63)
+      pair.modify({ state: 'ERR' })
+      if (round < 5) pair.modify({ state: 'RESET' })
+    }
+    expect(outcome(await completions(cq, 63))).toEqual(
+      Array.from({ length: 63 }, (_, i) => [500 + i, 'WR_FLUSH_ERR']),
+    )
+    expect(cq.poll()).toBe(0)
+  })
+
   it('may come hundreds of times', async () => {
     const [a, b] = rxe.connected('UC', { maxSendWr: 2, maxRecvWr: 2 })
     for (let i = 0; i < 200; i++) {
