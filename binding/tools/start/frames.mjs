@@ -103,7 +103,7 @@ const megabits = (sent * frameSize * 8) / seconds / 1e6
 console.log(
   `${sent.toLocaleString('en')} frames sent, received and verified, none lost: ` +
     `${Math.round(sent / seconds).toLocaleString('en')} frames/s (${megabits.toFixed(0)} Mbit/s) ` +
-    'sending and receiving in one thread',
+    'in one thread',
 )
 
 // --- round trips: one frame there and back, busy polling ---

@@ -109,7 +109,7 @@ async function theirs() {
 }
 
 console.log(
-  `ibverbs ping, ${serverDevice} ↔ ${clientDevice}: ${iterations} messages of ${size} bytes each way …`,
+  `ibverbs ping, ${serverDevice} ↔ ${clientDevice}: ${iterations} messages of ${size} bytes, the first ${warmup} not counted …`,
 )
 const measured = await ours()
 if (!measured.complete) throw new Error(measured.failure ?? 'the ping-pong was interrupted')
