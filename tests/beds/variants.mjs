@@ -55,7 +55,7 @@ async function sanitized() {
     env: {
       IBVERBS_PREBUILD: out,
       LD_PRELOAD: 'libasan.so.8',
-      ASAN_OPTIONS: 'detect_leaks=0:halt_on_error=1:abort_on_error=1',
+      ASAN_OPTIONS: 'detect_leaks=0:halt_on_error=1:abort_on_error=1:allocator_may_return_null=1',
       UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     },
     beds: all,

@@ -85,12 +85,12 @@ describe('Arena.allocate', () => {
   it('gives memory back when nothing sees it any more', async () => {
     await collectGarbage()
     const before = process.memoryUsage().rss
-    // Were it kept, this would be 512 MiB.
+    // Were it kept, this would be 1 GiB. (AddressSanitizer keeps 256 MiB of what was freed.)
     for (let i = 0; i < 32; i++) {
-      Arena.allocate(16 << 20).bytes.fill(i + 1)
+      Arena.allocate(32 << 20).bytes.fill(i + 1)
       if (i % 4 === 3) await collectGarbage()
     }
-    expect(process.memoryUsage().rss - before).toBeLessThan(128 << 20)
+    expect(process.memoryUsage().rss - before).toBeLessThan(400 << 20)
   })
 })
 
