@@ -1,13 +1,18 @@
 import { readFileSync } from 'node:fs'
 import { open } from 'ibverbs'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { native } from '../../dist/native.js'
 import { collectGarbage, completions, resources, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()
 
+/** Thousands of cycles in `npm run test:long`. */
+const factor = process.env.IBVERBS_LONG ? 50 : 1
+if (factor > 1) vi.setConfig({ testTimeout: 600_000 })
+
 /** Before and after: the same number of descriptors, threads, device mappings and kernel objects. */
-async function keepsNothing(cycles: number, cycle: () => unknown): Promise<void> {
+async function keepsNothing(times: number, cycle: () => unknown): Promise<void> {
+  const cycles = times * factor
   for (let i = 0; i < 3; i++) await cycle() // what is made once: libuv's own descriptors, caches
   await collectGarbage()
   const handles = native.handleCount()

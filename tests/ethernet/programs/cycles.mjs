@@ -1,4 +1,4 @@
-// Opens, uses and closes 200 queues. Usage: cycles.mjs INTERFACE_A INTERFACE_B BACKEND
+// Opens, uses and closes 200 queues, 5000 with IBVERBS_LONG set. Usage: cycles.mjs INTERFACE_A INTERFACE_B BACKEND
 
 import { PacketQueue } from 'ibverbs/ethernet'
 import { census, mappings } from './census.mjs'
@@ -24,7 +24,8 @@ async function cycle(i) {
 for (let i = 0; i < 20; i++) await cycle(i)
 const before = await census()
 const mapped = mappings()
-for (let i = 0; i < 200; i++) await cycle(i)
+const cycles = process.env.IBVERBS_LONG ? 5000 : 200
+for (let i = 0; i < cycles; i++) await cycle(i)
 const after = await census()
 const grown = mappings()
 // 200 pairs of arenas are 3200 MiB; V8's own heap comes and goes by a few mappings.
