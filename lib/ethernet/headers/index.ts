@@ -13,8 +13,8 @@
  *   small enough to be inlined, but not into one function with dozens of such calls: split that up.
  * - Addresses of 32 bits are numbers; longer ones are bytes at an offset. `format` and `parse` are for people.
  *
- * Written here because what npm has does not do it: `pcap`, `cap`, `ethernet`, `ip-packet` and `udp-packet` decode into
- * objects with strings and buffers for each frame, and none reads or writes a single field in place.
+ * Written here because what was found on npm decodes into objects with strings for each frame: `cap` and `ethernet`, by
+ * their sources; `pcap`, `ip-packet` and `udp-packet`, by their descriptions.
  */
 export * as arp from './arp.js'
 export { EtherType, IpProtocol, UdpPort } from './assigned-numbers.js'
