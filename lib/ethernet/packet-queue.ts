@@ -11,21 +11,8 @@ import { type NetworkInterface, queryInterface } from './interfaces.js'
 import { groupArgument, type MacAddress } from './mac.js'
 import { type PacketQueueOptions, type Settings, settingsOf } from './options.js'
 import type { BackendReport, PacketBackend } from './report.js'
+import { type PacketStatistics, sumOf } from './statistics.js'
 import { Waiting, type WaitOptions } from './waiting.js'
-
-/** Counters since the queue was opened, in frames. */
-export interface PacketStatistics {
-  /** queued for us by the kernel */
-  received: number
-  /** for us, and dropped because nobody read and the receive buffer was full */
-  dropped: number
-  /** accepted by the kernel for transmission */
-  transmitted: number
-  /** refused for their own sake, such as too long ones, and freed */
-  refused: number
-  /** ring records that named no frame of this queue: somebody wrote into the rings */
-  invalid: number
-}
 
 const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
 
@@ -368,10 +355,16 @@ export class PacketQueue {
   /** What went through since the queue was opened. */
   statistics(): PacketStatistics {
     this.#open()
+    const { received, drops, truncated } = this.#backend.statistics()
+    const { transmitted, refusals } = this.#transmitter
     return {
-      ...this.#backend.statistics(),
-      transmitted: this.#transmitter.transmitted,
-      refused: this.#transmitter.refused,
+      received,
+      dropped: sumOf(drops),
+      drops,
+      truncated,
+      transmitted,
+      refused: sumOf(refusals),
+      refusals: { ...refusals },
       invalid: this.#receiver.invalid + this.#transmitter.invalid,
     }
   }

@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { getSystemErrorName } from 'node:util'
 import { integer } from '../argument.js'
 import type { VerbsError } from '../errors.js'
 import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
@@ -47,7 +48,7 @@ export class Transmitter implements TransmittingEnd {
   error: VerbsError | null = null
   pending = 0
   transmitted = 0
-  refused = 0
+  readonly refusals: Record<string, number> = {}
   /** Records in the completion ring that named no frame of ours. */
   invalid = 0
   readonly #backend: Backend
@@ -96,12 +97,15 @@ export class Transmitter implements TransmittingEnd {
       const index = completion.words[at + AddressRecord.address] >>> this.#table.shift
       if (!this.#table.slots.free(index, this.#holder)) this.invalid++
       else if (completion.words[at + AddressRecord.status] === 0) accepted++
-      else refused = index
+      else {
+        refused = index
+        const error = getSystemErrorName(-completion.words[at + AddressRecord.status])
+        this.refusals[error] = (this.refusals[error] ?? 0) + 1
+      }
     }
     completion.consume(n)
     this.pending = Math.max(0, this.pending - n)
     this.transmitted += accepted
-    if (refused >= 0) this.refused++
     if (status < 0 && status !== -constants.errno.EAGAIN) {
       const length = refused < 0 ? 0 : this.#table.records[refused * FrameRecord.words + FrameRecord.length]
       this.error = this.#device.failed(-status, this.#backend.syscalls.transmit, length)

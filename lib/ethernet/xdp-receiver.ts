@@ -179,7 +179,10 @@ export class XdpReceiver implements ReceivingEnd {
     }
     records[record + FrameRecord.length] = length
     records[record + FrameRecord.originalLength] = original
-    if (original > length) records[record + FrameRecord.flags] |= FrameFlag.truncated
+    if (original > length) {
+      records[record + FrameRecord.flags] |= FrameFlag.truncated
+      this.#backend.truncated++
+    }
     return used
   }
 

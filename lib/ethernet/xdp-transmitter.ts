@@ -19,7 +19,7 @@ const tagBytes = 4
 export class XdpTransmitter implements TransmittingEnd {
   error: VerbsError | null = null
   transmitted = 0
-  refused = 0
+  readonly refusals: Record<string, number> = {}
   invalid = 0
   readonly #backend: AfXdp
   readonly #device: Device
@@ -124,7 +124,7 @@ export class XdpTransmitter implements TransmittingEnd {
       if (length > longest && !this.#tagged(from, length - longest)) {
         // The kernel would drop it without a word (is_skb_forwardable), or the device would.
         this.#table.slots.free(index, this.#holder)
-        this.refused++
+        this.refusals.EMSGSIZE = (this.refusals.EMSGSIZE ?? 0) + 1
         this.#unstage()
         refused = length
         break
