@@ -17,6 +17,8 @@ export const Kind = {
   PacketSocket: 6,
   NetlinkSocket: 7,
   XdpSocket: 8,
+  Flow: 9,
+  RawPacketQueue: 10,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
@@ -67,7 +69,7 @@ function isMusl(): boolean {
 }
 
 /** Version of all records that cross the boundary: that of binding/addon.cc. */
-const recordVersion = 2
+const recordVersion = 3
 
 export const native: Native = load()
 if (native.recordVersion !== recordVersion) {
