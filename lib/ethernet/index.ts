@@ -7,7 +7,7 @@ export { listInterfaces, type NetworkInterface, queryInterface } from './interfa
 export { formatMac, type MacAddress, parseMac } from './mac.js'
 export type { PacketQueueOptions } from './options.js'
 export { PacketQueue } from './packet-queue.js'
-export type { BackendReport, PacketBackend } from './report.js'
+export type { BackendReport, PacketBackend, ReceivePath } from './report.js'
 export { type ResolveOptions, type Route, resolve } from './route.js'
 export type { DropCause, PacketStatistics } from './statistics.js'
 export type { WaitOptions } from './waiting.js'
