@@ -18,7 +18,7 @@ class FrameQueue {
   // Room for a frame of up to `length` bytes; null when the queue is full. Nothing is queued until commit().
   uint8_t* reserve(size_t length) {
     const size_t need = kHeader + ((length + 7) & ~size_t{7});
-    if (head_ == tail_) head_ = tail_ = 0;  // empty: begin where the cache is warm
+    if (count_ == 0) head_ = tail_ = 0;  // empty: begin where the cache is warm
     if (tail_ >= head_) {
       if (tail_ + need <= capacity_) return bytes_.get() + tail_ + kHeader;
       if (need >= head_) return nullptr;
