@@ -106,8 +106,9 @@ export class AfPacket implements Backend {
       this.close()
       throw error
     }
-    const path = this.#ring ? 'ring' : 'recvmmsg'
-    this.syscalls = { receive: this.#ring ? 'poll' : 'recvmmsg', transmit: 'sendmmsg' }
+    const messages = settings.receivePath === 'recvmmsg' || obstacles.length > notUsed.length
+    const path = messages ? 'recvmmsg' : 'ring'
+    this.syscalls = { receive: messages ? 'recvmmsg' : 'poll', transmit: 'sendmmsg' }
     this.report = Object.freeze({
       backend: this.name,
       zeroCopy: false,
