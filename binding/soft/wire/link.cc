@@ -150,6 +150,7 @@ class LinkWire : public Wire {
     return directions_[1].step(now, transmit_[1], receive_[0]) || there;
   }
 
+  bool loops() const override { return loop_; }
   uint64_t deadline() const override { return std::min(directions_[0].deadline(), directions_[1].deadline()); }
 
  private:
