@@ -9,11 +9,17 @@
 
 namespace soft {
 
+// TODO(roce): until binding/soft/roce defines them.
+namespace roce {
+__attribute__((weak)) std::unique_ptr<Transport> makeTransport(Engine& engine, QueuePair& qp);
+}
+
 namespace {
 
 constexpr uint32_t kMaxWqes = 1u << 15;      // max_send_wqebb, max_recv_wr
 constexpr uint32_t kMaxCqes = 1u << 22;      // the consumer index has 24 bits
 constexpr uint32_t kMaxIndirection = 1u << 10;
+constexpr uint8_t kMaxReadAtomic = 16;       // max_qp_rd_atom
 
 bool powerOfTwo(uint64_t value) { return value != 0 && (value & (value - 1)) == 0; }
 
@@ -156,7 +162,10 @@ int Engine::destroySharedReceiveQueue(uint32_t srqn) {
 
 int Engine::createQueuePair(const QueuePairAttributes& attributes, uint32_t* qpn) {
   const QueuePairType type = attributes.type;
-  if (type != QueuePairType::rawPacket) return EOPNOTSUPP;
+  const bool connectable = type == QueuePairType::rc || type == QueuePairType::uc || type == QueuePairType::ud;
+  if (!connectable && type != QueuePairType::rawPacket) return EOPNOTSUPP;
+  if (connectable && &roce::makeTransport == nullptr) return EOPNOTSUPP;
+  if (type == QueuePairType::rawPacket && attributes.srq != 0) return EINVAL;
   if (pds_.find(attributes.pd) == nullptr) return EINVAL;
   const SendRing& sq = attributes.sq;
   if (sq.count != 0 && (!powerOfTwo(sq.count) || sq.count > kMaxWqes || sq.buffer == nullptr || sq.doorbell == nullptr)) {
@@ -171,7 +180,12 @@ int Engine::createQueuePair(const QueuePairAttributes& attributes, uint32_t* qpn
   if ((attributes.rq.count != 0 || srq != nullptr) && receiveCq == nullptr) return EINVAL;
   *qpn = qps_.allocate();
   if (*qpn == 0) return ENOSPC;
-  qpList_.push_back(qps_.insert(*qpn, std::make_unique<QueuePair>(*qpn, attributes, sendCq, receiveCq, srq)));
+  auto qp = std::make_unique<QueuePair>(*qpn, attributes, sendCq, receiveCq, srq);
+  if (connectable) {
+    qp->transport = roce::makeTransport(*this, *qp);
+    ++roceQps_;
+  }
+  qpList_.push_back(qps_.insert(*qpn, std::move(qp)));
   if (sendCq != nullptr) ++sendCq->users;
   if (receiveCq != nullptr) ++receiveCq->users;
   if (srq != nullptr) ++srq->users;
@@ -223,6 +237,8 @@ int Engine::modifyQueuePair(uint32_t qpn, const QueuePairChange& change) {
   if ((change.mask & IBV_QP_CUR_STATE) && change.currentState != qp->state) return EINVAL;
   if ((change.mask & IBV_QP_STATE) && !mayFollow(qp->state, change.state)) return EINVAL;
   if ((change.mask & IBV_QP_PORT) && port(change.port) == nullptr) return EINVAL;
+  if ((change.mask & IBV_QP_MAX_QP_RD_ATOMIC) && change.maxReadAtomic > kMaxReadAtomic) return EINVAL;
+  if ((change.mask & IBV_QP_MAX_DEST_RD_ATOMIC) && change.maxDestinationReadAtomic > kMaxReadAtomic) return EINVAL;
 
   QueuePairChange& now = qp->attributes;
   if (change.mask & IBV_QP_PORT) {
@@ -242,7 +258,9 @@ int Engine::modifyQueuePair(uint32_t qpn, const QueuePairChange& change) {
   if (change.mask & IBV_QP_RETRY_CNT) now.retryCount = change.retryCount & 7;
   if (change.mask & IBV_QP_RNR_RETRY) now.rnrRetry = change.rnrRetry & 7;
   if (change.mask & IBV_QP_AV) now.address = change.address;
-  return change.mask & IBV_QP_STATE ? modifyState(*qp, change) : 0;
+  const int error = change.mask & IBV_QP_STATE ? modifyState(*qp, change) : 0;
+  if (error == 0 && qp->transport != nullptr) qp->transport->modified(change);
+  return error;
 }
 
 int Engine::modifyState(QueuePair& qp, const QueuePairChange& change) {
@@ -272,6 +290,10 @@ int Engine::queryQueuePair(uint32_t qpn, QueuePairStatus* status) {
   status->state = qp->state;
   status->attributes = qp->attributes;
   status->attributes.state = status->attributes.currentState = qp->state;
+  if (qp->transport != nullptr) {
+    status->attributes.sendPsn = qp->transport->sendPsn();
+    status->attributes.receivePsn = qp->transport->receivePsn();
+  }
   return 0;
 }
 
@@ -283,6 +305,7 @@ int Engine::destroyQueuePair(uint32_t qpn) {
   if (qp->receiver.cq != nullptr) --qp->receiver.cq->users;
   if (qp->srq != nullptr) --qp->srq->users;
   if (qp->target.rss != nullptr) --qp->target.rss->table->users;
+  if (qp->transport != nullptr) --roceQps_;
   erase(qpList_, qp);
   qps_.remove(qpn);
   return 0;

@@ -48,7 +48,10 @@ bool Engine::step(uint64_t now) {
         }
       }
     }
-    for (const std::unique_ptr<Port>& port : ports_) busy |= drain(*port);
+    for (const std::unique_ptr<Port>& port : ports_) {
+      busy |= drain(*port, port->end.receive);
+      busy |= drain(*port, &port->loopback);
+    }
   }
   for (CompletionQueue* cq : cqList_) {
     if (cq->takeEvent()) events_.completion(cq->number, cq->cookie);
@@ -62,17 +65,27 @@ uint64_t Engine::deadline() const {
   for (const std::unique_ptr<Port>& port : ports_) {
     if (port->wire != nullptr) earliest = std::min(earliest, port->wire->deadline());
   }
+  if (roceQps_ == 0) return earliest;
+  for (const QueuePair* qp : qpList_) {
+    if (qp->transport != nullptr) earliest = std::min(earliest, qp->transport->deadline());
+  }
   return earliest;
 }
 
+FrameQueue* Engine::outgoing(Port& port, const uint8_t* destinationMac) {
+  if (!port.ready()) return nullptr;
+  const bool own = std::memcmp(destinationMac, port.attributes.mac.data(), 6) == 0;
+  return own && !port.wire->loops() ? &port.loopback : port.end.transmit;
+}
+
 bool Engine::stepQueuePair(QueuePair& qp) {
+  bool busy = false;
+  if (qp.transport != nullptr && qp.state != QueuePairState::reset && !failed_) busy = qp.transport->transmit();
   switch (qp.state) {
-    case QueuePairState::rts:
-      if (qp.type == QueuePairType::rawPacket) return transmitFrames(qp);
-      return false;
-    case QueuePairState::sqe: return flushSends(qp);
-    case QueuePairState::err: return flush(qp);
-    default: return false;
+    case QueuePairState::rts: return qp.type == QueuePairType::rawPacket ? transmitFrames(qp) : busy;
+    case QueuePairState::sqe: return flushSends(qp) || busy;
+    case QueuePairState::err: return flush(qp) || busy;
+    default: return busy;
   }
 }
 
@@ -115,11 +128,13 @@ bool Engine::takeReceive(QueuePair& qp, ReceiveWqe* wqe) {
 
 void Engine::toSendError(QueuePair& qp) {
   if (qp.state != QueuePairState::rts && qp.state != QueuePairState::sqd) return;
+  if (qp.transport != nullptr) qp.transport->abandon(false);
   qp.state = QueuePairState::sqe;
 }
 
 void Engine::toError(QueuePair& qp) {
   if (qp.state == QueuePairState::err) return;
+  if (qp.transport != nullptr) qp.transport->abandon(true);
   qp.state = QueuePairState::err;
   qp.receiver.open = false;
 }

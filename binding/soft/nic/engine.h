@@ -82,9 +82,12 @@ class Engine {
   std::vector<int> descriptors() const;
   MemoryTable& memory() { return memory_; }
 
-  // For the transports (rc.cc, ud.cc).
+  // For the transports (roce/).
   QueuePair* queuePair(uint32_t qpn) { return qps_.find(qpn); }
+  const std::vector<QueuePair*>& queuePairs() const { return qpList_; }
   uint64_t now() const { return now_; }
+  // Where a frame for `destinationMac` goes: the wire, or back to the port itself; null while the link is down.
+  FrameQueue* outgoing(Port& port, const uint8_t* destinationMac);
   // Writes a CQE; on overrun raises the events, and the QP that it was for is lost.
   void complete(CompletionQueue* cq, Cqe& cqe, QueuePair* qp);
   void completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount = 0);
@@ -100,6 +103,8 @@ class Engine {
   void toSendError(QueuePair& qp);
   // Reads the data segments from `offset` on into a list of checked pieces.
   SendResult gather(const QueuePair& qp, const SendWqe& wqe, uint32_t offset, GatherList* list);
+  // Binds or invalidates a memory window (MLX5_OPCODE_UMR), in umr.cc.
+  SendResult configureKey(QueuePair& qp, const SendWqe& wqe);
 
  private:
   bool stepQueuePair(QueuePair& qp);
@@ -110,7 +115,7 @@ class Engine {
   bool transmitFrames(QueuePair& qp);
   SendResult transmitFrame(QueuePair& qp, const SendWqe& wqe);
   SendResult transmitSegments(QueuePair& qp, const SendWqe& wqe, const EthSegment& eth, const GatherList& list);
-  bool drain(Port& port);
+  bool drain(Port& port, FrameQueue* queue);
   void receiveFrame(Port& port, const uint8_t* frame, size_t length);
   void deliver(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,
                const ChecksumStatus& checks);
@@ -134,6 +139,7 @@ class Engine {
   std::vector<CompletionQueue*> cqList_;
   std::vector<QueuePair*> qpList_;
   std::vector<WorkQueue*> wqList_;
+  uint32_t roceQps_ = 0;  // while there is none, RoCE frames are like any other
   uint64_t now_ = 0;
   bool failed_ = false;
   SendWqe wqe_;  // scratch: the WQE that is being worked on

@@ -5,6 +5,11 @@
 
 namespace soft {
 
+// TODO(roce): until binding/soft/roce defines them.
+namespace roce {
+__attribute__((weak)) bool receiveFrame(Engine&, Port&, const uint8_t*, size_t, const Layers&);
+}
+
 namespace {
 
 constexpr uint32_t kBatch = 256;
@@ -28,15 +33,15 @@ Receiver* RawTarget::pick(const uint8_t* frame, const Layers& layers, PacketHash
   return &queues[hash->value & (queues.size() - 1)]->receiver;
 }
 
-bool Engine::drain(Port& port) {
-  if (port.end.receive == nullptr) return false;
+bool Engine::drain(Port& port, FrameQueue* queue) {
+  if (queue == nullptr) return false;
   uint32_t done = 0;
   size_t length;
   while (done < kBatch) {
-    const uint8_t* frame = port.end.receive->front(&length);
+    const uint8_t* frame = queue->front(&length);
     if (frame == nullptr) break;
     if (port.linkUp) receiveFrame(port, frame, length);
-    port.end.receive->pop();
+    queue->pop();
     ++done;
   }
   return done != 0;
@@ -47,6 +52,9 @@ void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
   port.counters.receiveBytes += length;
   Layers layers;
   parseLayers(frame, length, 0, &layers);
+  const bool roce = roceQps_ != 0 && layers.protocol == kProtocolUdp && layers.l4 != 0 && !layers.fragment &&
+                    layers.end >= layers.l4 + 8 && load16(frame + layers.l4 + 2) == kPortRoce;
+  if (roce && roce::receiveFrame(*this, port, frame, length, layers)) return;
   if (port.steering.empty()) {
     ++port.counters.receiveUnmatched;
     return;

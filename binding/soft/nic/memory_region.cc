@@ -76,6 +76,13 @@ void MemoryTable::unbind(MemoryKey& window) {
   window.open = false;
 }
 
+bool MemoryTable::invalidate(uint32_t key, uint32_t pd, uint32_t qpn) {
+  MemoryKey* window = find(key);
+  if (window == nullptr || !window->window || !window->open || window->pd != pd || window->boundQpn != qpn) return false;
+  unbind(*window);
+  return true;
+}
+
 void MemoryTable::bind(MemoryKey& window, uint32_t regionKey) {
   window.boundTo = regionKey >> 8;
   window.open = true;

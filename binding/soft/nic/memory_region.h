@@ -67,6 +67,8 @@ class MemoryTable {
     return index < keys_.size() && keys_[index].used && keys_[index].tag == static_cast<uint8_t>(key) ? &keys_[index]
                                                                                                       : nullptr;
   }
+  // A peer's SEND_WITH_INV: closes a type 2 window that is bound to `qpn`. False when `key` is none.
+  bool invalidate(uint32_t key, uint32_t pd, uint32_t qpn);
   void unbind(MemoryKey& window);
   void bind(MemoryKey& window, uint32_t regionKey);
 

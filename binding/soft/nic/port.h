@@ -24,6 +24,7 @@ struct Port {
   PortAttributes attributes;
   std::shared_ptr<Wire> wire;
   WireEnd end;
+  FrameQueue loopback{1u << 18};  // from the port to itself: RDMA between two QPs of one machine
   bool linkUp = true;
   bool carrier = false;  // what the wire said last
   std::map<uint32_t, Gid> gids;

@@ -10,6 +10,7 @@
 #include "nic/receive_queue.h"
 #include "nic/toeplitz.h"
 #include "nic/wqe.h"
+#include "roce/transport.h"
 
 namespace soft {
 
@@ -116,6 +117,7 @@ struct QueuePair {
   Port* port = nullptr;
   QueuePairChange attributes;
   std::vector<Gid> multicast;
+  std::unique_ptr<roce::Transport> transport;  // RC, UC and UD
 };
 
 }  // namespace soft

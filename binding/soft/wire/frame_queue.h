@@ -53,6 +53,18 @@ class FrameQueue {
     --count_;
   }
 
+  // The oldest frames, up to `max`, without taking them; for a wire that hands over several at once.
+  size_t list(const uint8_t** frames, size_t* lengths, size_t max) {
+    size_t at = head_, listed = 0;
+    for (; listed < max && listed < count_; ++listed) {
+      if (at == wrap_ && tail_ < at) at = 0;
+      lengths[listed] = *reinterpret_cast<uint64_t*>(bytes_.get() + at);
+      frames[listed] = bytes_.get() + at + kHeader;
+      at += kHeader + ((lengths[listed] + 7) & ~size_t{7});
+    }
+    return listed;
+  }
+
   void clear() { head_ = tail_ = count_ = 0; }
 
  private:

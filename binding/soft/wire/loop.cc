@@ -9,6 +9,7 @@ class LoopWire : public Wire {
  public:
   WireEnd end(int index) override { return index == 0 ? WireEnd{&queue_, &queue_} : WireEnd{}; }
   bool step(uint64_t) override { return false; }
+  bool loops() const override { return true; }
 
  private:
   FrameQueue queue_;
