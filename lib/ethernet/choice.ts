@@ -5,6 +5,9 @@ import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
 import type { Device } from './device.js'
 import { tableOf } from './frames.js'
 import type { Settings } from './options.js'
+import { RawDevice, RawPacket, rawObstacle } from './raw-packet.js'
+import { RawTransmitter } from './raw-transmitter.js'
+import { portBehind } from './rdma-port.js'
 import { Receiver } from './receiver.js'
 import type { BackendReport } from './report.js'
 import { Transmitter } from './transmitter.js'
@@ -37,6 +40,7 @@ export function chooseBackend(
 ): Chosen {
   if (settings.backend === 'af_xdp') return openXdp(device, settings, holder, onEvent)
   const notUsed: BackendReport['notUsed'][number][] = []
+  if (settings.backend === 'raw_packet_qp') return openRaw(device, settings, holder, onEvent, notUsed)
   if (settings.backend === undefined) {
     const why = settings.exclusive
       ? tryXdp(device, settings, holder, onEvent)
@@ -88,6 +92,31 @@ function openXdp(
     backend.start()
   } catch (error) {
     // What the fill ring holds is nobody's again.
+    table.slots.freeAll(holder)
+    throw error
+  }
+  return { backend, receiver, transmitter }
+}
+
+function openRaw(
+  device: Device,
+  settings: Settings,
+  holder: number,
+  onEvent: () => void,
+  notUsed: BackendReport['notUsed'],
+): Chosen {
+  const obstacle = rawObstacle(settings)
+  if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
+  const { frames, batch } = settings
+  const port = settings.rdma ?? portBehind(device.interface.name, settings.device)
+  const table = tableOf(frames)
+  const backend = new RawPacket(device.interface, port, settings, onEvent, notUsed)
+  const state = new RawDevice(device.interface, backend)
+  const receiver = new Receiver(backend, state, table, holder, batch, backend.receiveDepth)
+  const transmitter = new RawTransmitter(backend, state, table, holder + 1, frames.headroom)
+  try {
+    backend.start()
+  } catch (error) {
     table.slots.freeAll(holder)
     throw error
   }

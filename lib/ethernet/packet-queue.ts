@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { abortSignal, boolean, options as optionsOf, string } from '../argument.js'
+import { abortSignal, boolean, options as optionsOf } from '../argument.js'
 import { closedError, type VerbsError, verbsError } from '../errors.js'
 import type { RingLayout, RingWords } from '../ring/ring.js'
 import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
@@ -7,9 +7,10 @@ import { chooseBackend } from './choice.js'
 import { Device } from './device.js'
 import { downError } from './failure.js'
 import { type FramePool, FrameRecord, type FrameTable, tableOf } from './frames.js'
-import { type NetworkInterface, queryInterface } from './interfaces.js'
+import type { NetworkInterface } from './interfaces.js'
 import { groupArgument, type MacAddress } from './mac.js'
 import { type PacketQueueOptions, type Settings, settingsOf } from './options.js'
+import { targetOf } from './rdma-port.js'
 import type { BackendReport, PacketBackend } from './report.js'
 import { type PacketStatistics, sumOf } from './statistics.js'
 import { Waiting, type WaitOptions } from './waiting.js'
@@ -42,15 +43,16 @@ export class PacketQueue {
 
   /**
    * Opens a queue on an interface: with AF_PACKET, beside the kernel's own network stack, unless `backend` or
-   * `exclusive` ask for AF_XDP, which takes frames away from it.
+   * `exclusive` ask for AF_XDP or a raw packet queue pair, which take frames away from it. On a port of an RDMA device,
+   * 'mlx5_0/1', it is a raw packet queue pair.
    *
    * @throws VerbsError ENODEV (with a list of the interfaces there are), ENETDOWN, ENOTSUP for what is not Ethernet,
    *   EPERM without CAP_NET_RAW (AF_XDP: and CAP_NET_ADMIN and CAP_BPF), EBUSY or EEXIST when somebody else has AF_XDP
    *   there; TypeError, RangeError
    */
   static open(interfaceName: string, options?: PacketQueueOptions): PacketQueue {
-    const device = queryInterface(string('interfaceName', interfaceName))
-    const settings = settingsOf(device, options)
+    const { interface: device, rdma } = targetOf(interfaceName, options?.port, options?.mtu)
+    const settings = settingsOf(device, options, rdma)
     if (!ethernetTypes.includes(device.type)) {
       throw verbsError(
         'EOPNOTSUPP',

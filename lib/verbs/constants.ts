@@ -70,7 +70,12 @@ export const QueuePairTypes = { RC: 2, UC: 3, UD: 4, RAW_PACKET: 8 } as const
 export type QueuePairType = keyof typeof QueuePairTypes
 
 /** ibv_raw_packet_caps, as bits: what a device can do for raw packets. */
-export const RawPacketCapabilities = { CVLAN_STRIPPING: 1, SCATTER_FCS: 2, IP_CSUM: 4, DELAY_DROP: 8 } as const
+export const RawPacketCapabilities = {
+  CVLAN_STRIPPING: 1,
+  SCATTER_FCS: 2,
+  IP_CSUM: 4,
+  DELAY_DROP: 8,
+} as const
 /** Name of an ibv_raw_packet_caps bit. */
 export type RawPacketCapability = keyof typeof RawPacketCapabilities
 

@@ -1,4 +1,5 @@
 import { boolean, integer, oneOf, options as optionsOf } from '../argument.js'
+import type { Alternative } from '../ethernet/flow/alternative.js'
 import { flowsArgument } from '../ethernet/flow/normalize.js'
 import type { FlowRule } from '../ethernet/flow/rule.js'
 import { verbsFlowRules, withActions } from '../ethernet/flow/verbs.js'
@@ -53,13 +54,16 @@ export class Flow extends NativeHandle {
     const type = typeof rules === 'string' ? oneOf('rules', rules, defaults) : 'normal'
     const specifications = typeof rules === 'string' ? [new Uint8Array()] : compile(rules)
     const made = specifications.map((each) => withActions(each, { tag, drop }))
-    const handle = native.verbs.createFlow(pairHandle, made, {
-      type: FlowTypes[type],
-      priority,
-      port: pair.port,
-      flags: dontTrap ? dontTrapFlag : 0,
-    })
-    return new Flow(pair, handle, made.length)
+    const flags = dontTrap ? dontTrapFlag : 0
+    const attributes = { type: FlowTypes[type], priority, port: pair.port, flags }
+    return new Flow(pair, native.verbs.createFlow(pairHandle, made, attributes), made.length)
+  }
+
+  /** Of rules in normal form; `name` of the argument, for errors. @internal */
+  static of(pair: QueuePair, pairHandle: number, rules: readonly Alternative[], name: string): Flow {
+    const made = verbsFlowRules(rules, name)
+    const attributes = { type: FlowTypes.normal, priority: 0, port: pair.port, flags: 0 }
+    return new Flow(pair, native.verbs.createFlow(pairHandle, made, attributes), made.length)
   }
 
   protected override describe(): Record<string, unknown> {

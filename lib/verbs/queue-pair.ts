@@ -1,5 +1,6 @@
 import { typeError } from '../argument.js'
 import { type VerbsError, verbsError } from '../errors.js'
+import type { Alternative } from '../ethernet/flow/alternative.js'
 import type { FlowRule } from '../ethernet/flow/rule.js'
 import { idOf, NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
@@ -282,6 +283,12 @@ export class QueuePair extends NativeHandle {
     this.#assertType('createFlow', 'RAW_PACKET')
     this.assertOpen()
     return Flow.create(this, this.#handle, rules, options)
+  }
+
+  /** The same for rules in normal form. @internal */
+  createFlowOf(alternatives: readonly Alternative[], name: string): Flow {
+    this.assertOpen()
+    return Flow.of(this, this.#handle, alternatives, name)
   }
 
   /** Prepares a receive. */

@@ -133,7 +133,10 @@ function compile(alternative: Alternative, name: string): Uint8Array[] {
   const protocol = protocolOf(alternative)
   if (vlan) {
     if (vlan.id === 'none')
-      throw unable(vlan.field, "a device's rule cannot say that there is no tag (match the tagged ones apart)")
+      throw unable(
+        vlan.field,
+        "a device's rule cannot say that there is no tag (match the tagged ones apart)",
+      )
     eth.set16(ether.vlan, vlan.id, 0xfff)
   }
   if (etherType !== undefined && version === undefined) eth.set16(ether.type, etherType, 0xffff)
@@ -143,7 +146,8 @@ function compile(alternative: Alternative, name: string): Uint8Array[] {
   for (const comparison of comparisons) {
     const { layer, field } = comparison
     if (layer === 'frame') place(eth, framePlaces, comparison)
-    else if (version === undefined) throw unable(field, "a device's rule compares addresses, protocols and ports")
+    else if (version === undefined)
+      throw unable(field, "a device's rule compares addresses, protocols and ports")
     else if (layer === 'network') {
       // The specification of TCP or UDP says it already.
       if (protocol === undefined || comparison.offset !== protocolAt[version] || comparison.size > 1) {
