@@ -3,15 +3,16 @@ import { abortSignal, boolean, options as optionsOf, string } from '../argument.
 import { closedError, type VerbsError, verbsError } from '../errors.js'
 import type { RingLayout, RingWords } from '../ring/ring.js'
 import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
-import { chooseBackend } from './choice.js'
+import { chooseBackend, xdpEnds } from './choice.js'
 import { Device } from './device.js'
 import { downError } from './failure.js'
 import { type FramePool, FrameRecord, type FrameTable, tableOf } from './frames.js'
 import { type NetworkInterface, queryInterface } from './interfaces.js'
-import { groupArgument, type MacAddress } from './mac.js'
+import { formatMac, groupArgument, type MacAddress } from './mac.js'
 import { type PacketQueueOptions, type Settings, settingsOf } from './options.js'
 import type { BackendReport, PacketBackend } from './report.js'
 import { Waiting, type WaitOptions } from './waiting.js'
+import type { XdpPort } from './xdp-port.js'
 
 /** Counters since the queue was opened, in frames. */
 export interface PacketStatistics {
@@ -26,6 +27,18 @@ export interface PacketStatistics {
   /** ring records that named no frame of this queue: somebody wrote into the rings */
   invalid: number
 }
+
+/**
+ * A queue over a backend that is not the kernel's, for tests and benchmarks: see {@link XdpPort}.
+ *
+ * @param receiveFrames how many frames to keep in the fill ring
+ */
+export let queueOver: (
+  frames: FramePool,
+  batch: number,
+  port: Backend & XdpPort,
+  receiveFrames?: number,
+) => PacketQueue
 
 const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
 
@@ -72,10 +85,14 @@ export class PacketQueue {
       )
     }
     if (!device.up) throw downError('bind', device)
-    return new PacketQueue(device, settings)
+    return new PacketQueue(device, settings, chooseBackend)
   }
 
-  private constructor(device: NetworkInterface, settings: Settings) {
+  private constructor(
+    device: NetworkInterface,
+    settings: Pick<Settings, 'frames' | 'batch'>,
+    choose: typeof chooseBackend,
+  ) {
     const { frames, batch } = settings
     this.interface = device
     this.frames = frames
@@ -83,12 +100,12 @@ export class PacketQueue {
     this.batch = batch
     this.#table = tableOf(frames)
     const state = new Device(device)
-    const holder = this.#table.attach()
+    const holder = this.#table.slots.attach()
     let chosen: ReturnType<typeof chooseBackend>
     try {
-      chosen = chooseBackend(state, settings, holder, () => this.#waiting.wake())
+      chosen = choose(state, settings as Settings, holder, () => this.#waiting.wake())
     } catch (error) {
-      this.#table.detach(holder)
+      this.#table.slots.detach(holder)
       throw error
     }
     this.#holder = holder
@@ -200,7 +217,7 @@ export class PacketQueue {
 
   /** {@link PacketType} of a received frame. */
   packetType(slot: number): number {
-    return this.#word(slot, FrameRecord.flags) >>> 8
+    return this.#table.packetType(slot, this.memory, this.interface.macBytes)
   }
 
   /**
@@ -383,7 +400,7 @@ export class PacketQueue {
     if (this.#closed) return
     this.#closed = true
     this.#backend.close()
-    this.#table.detach(this.#holder)
+    this.#table.slots.detach(this.#holder)
     this.#transmitter.close()
     this.#waiting.close()
   }
@@ -408,11 +425,29 @@ export class PacketQueue {
     return `PacketQueue { ${name} (${mac}, MTU ${mtu}), ${this.backend}, batch ${this.batch}, ${state} }`
   }
 
+  static {
+    queueOver = (frames, batch, port, receiveFrames = frames.frameCount / 2) => {
+      const macBytes = Uint8Array.of(2, 0, 0, 0, 0, 1)
+      const device = {
+        name: 'none',
+        index: 0,
+        type: 1,
+        up: true,
+        mtu: port.mtu,
+        mac: formatMac(macBytes),
+        macBytes,
+      }
+      return new PacketQueue(device as NetworkInterface, { frames, batch }, (state, _, holder) =>
+        xdpEnds(port, state, frames, holder, batch, receiveFrames),
+      )
+    }
+  }
+
   #open(): void {
     if (this.#closed) throw closedError('packet queue')
   }
 
   #word(slot: number, word: number): number {
-    return this.#table.records[this.#table.slots.index(slot) * FrameRecord.words + word]
+    return this.#table.word(slot, word)
   }
 }
