@@ -129,33 +129,42 @@ function buildPeer(name) {
   if (status !== 0) throw new Error(`the C peer ${source} did not compile`)
 }
 
+/** The options of this run, for this very script elsewhere. */
+function sameOptions({ json, rounds, case: only }) {
+  return [
+    '--rounds',
+    String(rounds),
+    ...(json ? ['--json'] : []),
+    ...(only === undefined ? [] : ['--case', only]),
+  ]
+}
+
+/** Runs one benchmark in a network namespace of its own: what it makes there goes with it, however it ends. */
+function runInNamespace(name, given) {
+  const root = process.getuid() === 0
+  const how = root ? ['--net', '--mount'] : ['--map-current-user', '--keep-caps', '--net', '--mount']
+  const script = fileURLToPath(import.meta.url)
+  return runElsewhere('unshare', [...how, process.execPath, script, name, ...sameOptions(given)], {
+    IBVERBS_BENCH_NAMESPACE: '1',
+  })
+}
+
 /** Runs one benchmark in the VM: this very script, in there. */
-async function runInVm(name, { json, rounds, case: only }) {
+function runInVm(name, given) {
   const vm = join(project, 'tests/beds/vm/run.mjs')
   // A second processor, where there is one: ib_send_lat is two processes that spin.
   const cpus = String(Math.min(2, availableParallelism()))
-  const args = [
-    ...[
-      vm,
-      '--timeout',
-      '1800',
-      '--cpus',
-      cpus,
-      '--',
-      process.execPath,
-      fileURLToPath(import.meta.url),
-      name,
-    ],
-    ...[
-      '--rounds',
-      String(rounds),
-      ...(json ? ['--json'] : []),
-      ...(only === undefined ? [] : ['--case', only]),
-    ],
-  ]
+  const script = fileURLToPath(import.meta.url)
+  const args = [vm, '--timeout', '1800', '--cpus', cpus, '--', process.execPath, script, name]
   console.error(`bench: ${name} runs in the VM, on rxe0 and rxe1 (--device names others)`)
-  const child = spawn(process.execPath, args, { cwd: project, stdio: 'inherit' })
-  // Ctrl-C reaches the child too, which ends the VM; what reaches us alone is passed on.
+  return runElsewhere(process.execPath, [...args, ...sameOptions(given)])
+}
+
+/** Runs a command to its end; its exit code. */
+async function runElsewhere(command, args, environment = {}) {
+  const env = { ...process.env, ...environment }
+  const child = spawn(command, args, { cwd: project, env, stdio: 'inherit' })
+  // Ctrl-C reaches the child too, which ends what it runs; what reaches us alone is passed on.
   const ignore = () => {}
   const pass = (signal) => child.kill(signal)
   process.on('SIGINT', ignore).on('SIGTERM', pass).on('SIGHUP', pass)
@@ -177,6 +186,8 @@ async function main() {
     let status
     if (bench.bed === 'rdma' && given.devices === undefined) {
       status = await runInVm(name, given)
+    } else if (bench.bed === 'veth' && process.env.IBVERBS_BENCH_NAMESPACE !== '1') {
+      status = await runInNamespace(name, given)
     } else {
       const { runBench } = await import(pathToFileURL(join(project, 'build/bench/harness/bench.js')))
       const { json, rounds, case: only } = given

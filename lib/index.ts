@@ -39,5 +39,6 @@ export type {
   TransferOptions,
 } from './verbs/prepared.js'
 export { ProtectionDomain, type RegisterOptions } from './verbs/protection-domain.js'
-export { QueuePair, type QueuePairOptions } from './verbs/queue-pair.js'
+export { QueuePair } from './verbs/queue-pair.js'
 export type { QueuePairAttributes, QueuePairQuery } from './verbs/queue-pair-attributes.js'
+export type { QueuePairOptions } from './verbs/queue-pair-options.js'

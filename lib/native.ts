@@ -67,7 +67,7 @@ function isMusl(): boolean {
 }
 
 /** Version of all records that cross the boundary: that of binding/addon.cc. */
-const recordVersion = 1
+const recordVersion = 2
 
 export const native: Native = load()
 if (native.recordVersion !== recordVersion) {

@@ -4,10 +4,10 @@ import { jsonLine, table } from './report.js'
 /** What a file bench/DOMAIN/NAME.ts exports by default. Its first comment is its line in the list. */
 export interface Bench {
   /**
-   * Where it runs: `rdma` on the RDMA devices that the user names, else in the VM on rxe0 and rxe1; `host` here, as it
-   * stands.
+   * Where it runs: `rdma` on the RDMA devices that the user names, else in the VM on rxe0 and rxe1; `veth` in a network
+   * namespace of its own, gone when it ends; `host` here, as it stands.
    */
-  bed: 'rdma' | 'host'
+  bed: 'rdma' | 'veth' | 'host'
   /** The C programs of bench/peers that it runs against, without `.c`. */
   peers?: readonly string[]
   run(session: Session): Promise<void>

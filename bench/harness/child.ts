@@ -46,6 +46,11 @@ export class LineChild {
     this.#waiting = null
   }
 
+  /** Its process id; undefined when it could not be started. */
+  get pid(): number | undefined {
+    return this.#process.pid
+  }
+
   /** The next line of output. */
   line(): Promise<string> {
     if (this.#lines.length > 0) return Promise.resolve(this.#lines.shift()!)

@@ -1,17 +1,12 @@
-// What every peer here needs: two queue pairs in one process, one on each of two devices, connected to each
-// other, and a loop that answers one line of JSON to each line of standard input.
+// What every verbs peer needs: two queue pairs in one process, one on each of two devices, connected to each other.
 //
 // Header only, so that a peer is one `cc` away from its source; static inline, so that a peer may use half of it.
 #pragma once
 
-#include <errno.h>
 #include <infiniband/verbs.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "serve.h"
 
 // A UD receive begins with room for the global routing header (ibv_post_recv(3), rdma-core's ud_pingpong.c).
 enum { kGrhSize = 40 };
@@ -46,17 +41,6 @@ struct end {
 };
 
 static const uint32_t kQkey = 0x11111111;
-
-static void fail(const char *what) {
-  fprintf(stderr, "%s: %s\n", what, strerror(errno));
-  exit(1);
-}
-
-static inline uint64_t now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
 
 // KEY=VALUE words.
 static void parse(struct options *options, int argc, char **argv) {
@@ -222,20 +206,4 @@ static inline double empty_poll(struct ibv_cq *cq, long calls) {
     exit(1);
   }
   return (double)(end - begin) / (double)calls;
-}
-
-// Calls answer(command, count, warm-up, context) for each line "COMMAND COUNT WARMUP" until the end of input.
-static void serve(void (*answer)(const char *, long, long, void *), void *context) {
-  char line[256], command[64];
-  long count, warmup;
-  puts("ready");
-  fflush(stdout);
-  while (fgets(line, sizeof line, stdin) != NULL) {
-    if (sscanf(line, "%63s %ld %ld", command, &count, &warmup) != 3 || count < 1 || warmup < 0) {
-      fprintf(stderr, "not understood: %s", line);
-      exit(2);
-    }
-    answer(command, count, warmup, context);
-    fflush(stdout);
-  }
 }

@@ -58,7 +58,7 @@ void membership(const Napi::CallbackInfo& info) {
 // filter(handle, program)
 void filter(const Napi::CallbackInfo& info) { socketOf(info).filter(info.Env(), info[1]); }
 
-// statistics(handle): { received, dropped } since open
+// statistics(handle): { received, truncated, dropped } since open
 Napi::Value statistics(const Napi::CallbackInfo& info) { return socketOf(info).statistics(info.Env()); }
 
 // bufferSizes(handle): { receive, send }, bytes as the kernel accounts them (twice what was asked for; socket(7))

@@ -210,7 +210,11 @@ int PacketSocket::receive() {
 }
 
 void PacketSocket::describe(uint32_t frame, const msghdr& message, uint32_t length, uint32_t original) {
-  uint32_t flags = original > length ? uint32_t{FrameRecord::kTruncated} : 0;
+  uint32_t flags = 0;
+  if (original > length) {
+    flags |= FrameRecord::kTruncated;
+    truncated_++;
+  }
   const auto* source = static_cast<const sockaddr_ll*>(message.msg_name);
   flags |= static_cast<uint32_t>(source->sll_pkttype) << FrameRecord::kPacketTypeShift;
   uint32_t vlan = 0, seconds = 0, nanoseconds = 0;
@@ -344,6 +348,7 @@ Napi::Value PacketSocket::statistics(Napi::Env env) {
   dropped_ += counters.tp_drops;
   Napi::Object result = Napi::Object::New(env);
   result.Set("received", Napi::Number::New(env, static_cast<double>(received_)));
+  result.Set("truncated", Napi::Number::New(env, static_cast<double>(truncated_)));
   result.Set("dropped", Napi::Number::New(env, static_cast<double>(dropped_)));
   return result;
 }

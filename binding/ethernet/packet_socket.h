@@ -86,6 +86,7 @@ class PacketSocket : public Handle {
   uint32_t prepared_ = 0;
 
   uint64_t received_ = 0;
+  uint64_t truncated_ = 0;
   uint64_t dropped_ = 0;
 
   Watcher* watcher_ = nullptr;

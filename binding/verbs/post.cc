@@ -207,6 +207,21 @@ uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
   return accepted;
 }
 
+uint32_t QueuePair::submit() {
+  // Read once: JavaScript may change them meanwhile. postReceive and postSend check what they are given.
+  const volatile uint32_t* control = block_.words();
+  const uint32_t receiveFirst = control[records::kReceiveFirst] % WorkQueue::kMaxCapacity;
+  const uint32_t receives = control[records::kReceivePending];
+  const uint32_t sendFirst = control[records::kSendFirst] % WorkQueue::kMaxCapacity;
+  const uint32_t sends = control[records::kSendPending];
+  uint32_t accepted = 0;
+  if (receives) {
+    accepted = postReceive(receiveFirst, receives);
+    if (accepted < receives) return accepted;
+  }
+  return sends ? accepted + postSend(sendFirst, sends) : accepted;
+}
+
 namespace {
 
 // postSend(pair, first, count), postReceive(pair, first, count): how many the device took
@@ -220,11 +235,17 @@ int32_t postReceive(Environment& environment, const uint32_t* numbers) {
   return static_cast<int32_t>(pair.postReceive(numbers[1] % WorkQueue::kMaxCapacity, numbers[2]));
 }
 
+// submit(pair): how many the device took
+int32_t submit(Environment& environment, const uint32_t* numbers) {
+  return static_cast<int32_t>(environment.handle<QueuePair>(numbers[0], "queue pair").submit());
+}
+
 }  // namespace
 
 void initializePost(Napi::Env env, Napi::Object exports) {
   hot_call::define<3, postSend>(env, exports, "postSend");
   hot_call::define<3, postReceive>(env, exports, "postReceive");
+  hot_call::define<1, submit>(env, exports, "submit");
 }
 
 }  // namespace verbs

@@ -27,6 +27,9 @@ class QueuePair : public Handle {
   // Returns how many it took; when fewer, the control words say why the next one was refused.
   uint32_t postSend(uint32_t first, uint32_t count);
   uint32_t postReceive(uint32_t first, uint32_t count);
+  // Both, receives first, for the stretches that the control words name. Stops at the first refusal: a result that is
+  // less than the two counts together says that there was one.
+  uint32_t submit();
 
   // A completion came: releases its request and the older unsignalled ones. False when the caller is not to see it.
   bool retire(uint32_t name, bool success, uint32_t* cookie);

@@ -16,6 +16,11 @@ enum Control : uint32_t {
   kRefusedErrno,        // of the request that the last post refused: positive errno, 0 if none
   kRefusedReason,       // a Refusal
   kRefusedDetail,       // what Refusal says
+  // Written by JavaScript before a submit: the stretches of both rings that it wrote.
+  kReceiveFirst = 8,
+  kReceivePending,
+  kSendFirst,
+  kSendPending,
   kControlWords = 16,   // one cache line
 };
 

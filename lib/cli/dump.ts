@@ -1,10 +1,14 @@
 /** `ibverbs dump`: what passes an interface, one line a frame, or into a capture. */
-import type { PacketQueue } from '../ethernet/index.js'
+import type { PacketQueue, PacketQueueOptions } from '../ethernet/index.js'
 import { Breath } from './breath.js'
 import { type Command, ExitCode } from './command.js'
-import { CaptureSink, type FrameSink, LineSink } from './frame/frame-sink.js'
+import { filterHelp, parseFilter } from './filter.js'
+import { CaptureSink, formatOf } from './frame/capture-sink.js'
+import { type FrameSink, LineSink } from './frame/frame-sink.js'
+import { queueFlags, queueOptions } from './queue-flags.js'
 import type { Session } from './session.js'
-import { integerOption, operands, parse, UsageError, wordOption } from './usage.js'
+import { dropsText, framesText } from './totals.js'
+import { integerOption, parse, UsageError, wordOption } from './usage.js'
 
 /** What tcpdump(1) keeps of a frame by default: more than any frame has. */
 const defaultSnapLength = 262144
@@ -15,15 +19,16 @@ const options = {
     type: 'string',
     short: 'w',
     argument: 'FILE',
-    help: "write a pcap capture instead of lines; '-' is standard output",
+    help: "write a capture (pcapng where FILE is *.pcapng, else pcap); '-' is stdout",
   },
+  format: { type: 'string', argument: 'pcap|pcapng', help: "the capture's format, whatever its name" },
   snaplen: {
     type: 'string',
     short: 's',
     argument: 'BYTES',
     help: `keep so much of each frame (${defaultSnapLength})`,
   },
-  nano: { type: 'boolean', help: 'nanoseconds in times and in the capture, instead of microseconds' },
+  nano: { type: 'boolean', help: 'nanoseconds in times and in pcap, instead of microseconds' },
   'no-promiscuous': { type: 'boolean', short: 'p', help: 'only frames for this host: no promiscuous mode' },
   link: { type: 'boolean', short: 'e', help: 'print the link-level header too' },
   hex: {
@@ -46,21 +51,23 @@ const options = {
   },
   time: { type: 'boolean', short: 't', multiple: true, help: 'no time; -tt: seconds since 1970' },
   json: { type: 'boolean', help: 'print one JSON object a frame: { time, length, text, bytes }' },
+  ...queueFlags,
 } as const
 
 export const dump: Command = {
   name: 'dump',
   summary: 'show or capture raw Ethernet frames',
-  synopsis: ['IFACE [OPTIONS]'],
+  synopsis: ['IFACE [OPTIONS] [FILTER]'],
   description: `
-One line a frame, in the form of tcpdump -n -S, until Ctrl-C or COUNT frames. With -w a capture in
-the classic pcap format, which tcpdump -r and Wireshark read. Ends with the frames captured and
-dropped, on standard error. Needs CAP_NET_RAW: see 'ibverbs doctor'.`,
+One line a frame, in the form of tcpdump -n -S, until Ctrl-C or COUNT frames. With -w a capture that
+tcpdump -r and Wireshark read; pcapng has nanoseconds, directions and the drops too. Ends with the
+frames captured and dropped, on standard error. Needs CAP_NET_RAW: see 'ibverbs doctor'.
+${filterHelp}`,
   options,
   examples: [
-    ['ibverbs dump eth0 -c 10', 'ten frames'],
+    ['ibverbs dump eth0 -c 10 udp port 53', 'ten DNS frames'],
     ['ibverbs dump eth0 -e -xx', 'with all headers and bytes'],
-    ['ibverbs dump eth0 -w frames.pcap', 'a capture'],
+    ['ibverbs dump eth0 -w frames.pcapng', 'a capture'],
     ['ibverbs dump eth0 -w - | tcpdump -nr -', 'in tcpdump'],
   ],
   run,
@@ -68,23 +75,33 @@ dropped, on standard error. Needs CAP_NET_RAW: see 'ibverbs doctor'.`,
 
 async function run(args: readonly string[], session: Session): Promise<ExitCode> {
   const { values, positionals } = parse(args, options)
-  const [name] = operands(positionals, 'IFACE')
+  const [name, ...words] = positionals
+  if (name === undefined) throw new UsageError('IFACE is missing')
   const most = integerOption('--count', values.count, 1, Number.MAX_SAFE_INTEGER) ?? Number.POSITIVE_INFINITY
   const snapLength = integerOption('--snaplen', values.snaplen, 1, defaultSnapLength) ?? defaultSnapLength
-  const direction = wordOption('--direction', values.direction, ['in', 'inout']) ?? 'inout'
+  const format = wordOption('--format', values.format, ['pcap', 'pcapng'])
+  if (values.write === undefined && format)
+    throw new UsageError('--format is that of a capture: it needs --write')
   if (values.write !== undefined && values.json) throw new UsageError('--json and --write exclude each other')
   if (values.write === '-' && process.stdout.isTTY)
     throw new UsageError('a capture is not for a terminal: name a FILE')
   const nanoseconds = values.nano ?? false
 
-  const { PacketQueue } = await import('../ethernet/index.js')
-  const queue = PacketQueue.open(name, {
+  const opening: PacketQueueOptions = {
+    ...queueOptions(values),
     promiscuous: !values['no-promiscuous'],
-    outgoing: direction === 'inout',
-    timestamps: true,
-  })
+    flows: parseFilter(words),
+  }
+  // AF_XDP sees only what comes, and has no clock: then the times are when this program saw the frames.
+  const xdp = opening.backend === 'af_xdp'
+  const direction = wordOption('--direction', values.direction, ['in', 'inout']) ?? (xdp ? 'in' : 'inout')
+  if (!xdp) opening.timestamps = true
+  opening.outgoing = direction === 'inout'
+
+  const { PacketQueue } = await import('../ethernet/index.js')
+  const queue = PacketQueue.open(name, opening)
   try {
-    const format = {
+    const lines = {
       link: values.link,
       hex: values.hex?.length,
       ascii: values.ascii?.length,
@@ -92,8 +109,15 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     }
     const sink: FrameSink =
       values.write === undefined
-        ? new LineSink(session, { ...format, json: values.json, nanoseconds, snapLength })
-        : new CaptureSink(session, values.write, { nanoseconds, snapLength })
+        ? new LineSink(session, { ...lines, json: values.json, nanoseconds, snapLength })
+        : new CaptureSink(session, values.write, {
+            format: format ?? formatOf(values.write),
+            nanoseconds,
+            snapLength,
+            interfaceName: name,
+            description: words.length === 0 ? undefined : words.join(' '),
+            statistics: () => queue.statistics(),
+          })
     await capture(queue, most, sink, session)
     return ExitCode.ok
   } finally {
@@ -109,12 +133,18 @@ async function capture(queue: PacketQueue, most: number, sink: FrameSink, sessio
   try {
     while (captured < most && !signal.aborted) {
       const n = queue.receive()
+      const now = performance.timeOrigin + performance.now()
       for (let i = 0; i < n && captured < most; i++) {
         const slot = queue.slot(i)
-        const full = !sink.take(queue, slot)
-        if (full) {
+        let seconds = queue.seconds(slot)
+        let nanoseconds = queue.nanoseconds(slot)
+        if (seconds === 0) {
+          seconds = Math.floor(now / 1000)
+          nanoseconds = Math.floor((now % 1000) * 1e6)
+        }
+        if (!sink.take(queue, slot, seconds, nanoseconds)) {
           await sink.flush()
-          sink.take(queue, slot)
+          sink.take(queue, slot, seconds, nanoseconds)
         }
         queue.release(slot)
         captured++
@@ -127,13 +157,11 @@ async function capture(queue: PacketQueue, most: number, sink: FrameSink, sessio
     // Ctrl-C is how a capture without a count ends.
     if (!signal.aborted) throw error
   } finally {
-    const { dropped } = queue.statistics()
+    const statistics = queue.statistics()
     try {
       await sink.close()
     } finally {
-      session.note(
-        `${captured} ${captured === 1 ? 'frame' : 'frames'} captured, ${dropped} dropped by kernel`,
-      )
+      session.note(`${framesText(captured)} captured, ${dropsText(statistics)}`)
     }
   }
 }

@@ -9,6 +9,7 @@ import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
 import type { Settings } from './options.js'
 import type { BackendReport } from './report.js'
+import type { BackendStatistics } from './statistics.js'
 
 /** Of bind(2); ETH_P_ALL of linux/if_ether.h */
 const noProtocol = 0
@@ -148,8 +149,9 @@ export class AfPacket implements Backend {
     this.#membership(false, group)
   }
 
-  statistics(): { received: number; dropped: number } {
-    return native.ethernet.statistics(this.#handle)
+  statistics(): BackendStatistics {
+    const { received, truncated, dropped } = native.ethernet.statistics(this.#handle)
+    return { received, truncated, drops: { receiveBufferFull: dropped } }
   }
 
   bufferSizes(): { receive: number; send: number } {

@@ -9,6 +9,7 @@ import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
 import type { Settings } from './options.js'
 import type { BackendReport } from './report.js'
+import type { BackendStatistics } from './statistics.js'
 import { DescriptorOption, type XdpPort } from './xdp-port.js'
 import { xdpProgram } from './xdp-program.js'
 import { attachProgram, chunkSizeOf, openSocket, type XdpSetup } from './xdp-setup.js'
@@ -37,6 +38,8 @@ export class AfXdp implements Backend, XdpPort {
   mtu: number
   /** Frames that were received; counted by {@link XdpReceiver}. */
   received = 0
+  /** Of these, those that were cut; counted by {@link XdpReceiver}. */
+  truncated = 0
   #report: BackendReport
   readonly #handle: number
   readonly #setup: XdpSetup
@@ -169,7 +172,7 @@ export class AfXdp implements Backend, XdpPort {
     this.#replace()
   }
 
-  statistics(): { received: number; dropped: number } {
+  statistics(): BackendStatistics {
     const counters = native.ethernet.xdp.statistics(this.#handle)
     let waiting = 0
     for (let i = this.receive.available() - 1; i >= 0; i--) {
@@ -177,7 +180,9 @@ export class AfXdp implements Backend, XdpPort {
       if ((options & DescriptorOption.continued) === 0) waiting++
     }
     // A frame that finds the fill ring empty counts as dropped already (xsk_rcv in net/xdp/xsk.c).
-    return { received: this.received + waiting, dropped: counters.dropped + counters.receiveRingFull }
+    const { receiveRingFull, dropped } = counters
+    const drops = { receiveRingFull, other: dropped }
+    return { received: this.received + waiting, truncated: this.truncated, drops }
   }
 
   bufferSizes(): { receive: number; send: number } {

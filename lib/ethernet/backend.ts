@@ -1,6 +1,7 @@
 import type { VerbsError } from '../errors.js'
 import type { Consumer, Producer } from '../ring/ring.js'
 import type { BackendReport, PacketBackend } from './report.js'
+import type { BackendStatistics } from './statistics.js'
 
 /**
  * A way to a device: four rings of AF_XDP's vocabulary, and what rings the bell. A queue pushes free frames into `fill`
@@ -29,8 +30,7 @@ export interface Backend {
   promiscuous(on: boolean): void
   joinGroup(group: Uint8Array): void
   leaveGroup(group: Uint8Array): void
-  /** Frames that the kernel queued for us, and that it dropped because the queue was full, since open. */
-  statistics(): { received: number; dropped: number }
+  statistics(): BackendStatistics
   /** Bytes of the kernel's queues, as the kernel accounts them. */
   bufferSizes(): { receive: number; send: number }
   close(): void
@@ -55,11 +55,14 @@ export interface TransmittingEnd {
   /** Frames that were sent and not accepted. */
   readonly pending: number
   readonly transmitted: number
-  readonly refused: number
+  /** Frames that were refused for their own sake, by the name of the error. */
+  readonly refusals: Record<string, number>
   /** Records in the completion ring that named no frame of ours. */
   readonly invalid: number
   claim(): number
-  send(slot: number, length: number, offset: number | undefined): void
+  send(slot: number, length: number): void
+  /** {@link send}, of a frame that begins elsewhere than its record says */
+  sendAt(slot: number, length: number, offset: number): void
   submit(): number
   close(): void
 }

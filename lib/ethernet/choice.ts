@@ -107,7 +107,7 @@ export function xdpEnds(
   return {
     backend,
     receiver: new XdpReceiver(backend, device, table, bytes, holder, batch, target),
-    transmitter: new XdpTransmitter(backend, device, table, bytes, holder + 1, frames.headroom),
+    transmitter: new XdpTransmitter(backend, device, table, bytes, holder + 1),
   }
 }
 
@@ -125,6 +125,6 @@ function openPacket(
   return {
     backend,
     receiver: new Receiver(backend, device, table, holder, batch, transmitOnly ? 0 : target),
-    transmitter: new Transmitter(backend, device, table, holder + 1, frames.headroom),
+    transmitter: new Transmitter(backend, device, table, holder + 1),
   }
 }

@@ -20,6 +20,7 @@ const maxFrames = 2 ** 18
 /** Offsets into an arena are u32 in the records. */
 const maxBytes = 2 ** 32 - 1
 const headerBytes = 14
+const readySlots = 32
 
 /** Words of the record that each frame has in shared memory (binding/ethernet/records.h, FrameRecord). */
 export const FrameRecord = {
@@ -53,82 +54,129 @@ export const PacketType = { host: 0, broadcast: 1, multicast: 2, otherHost: 3, o
 const brief = 2 ** 30
 
 // Constants of this file's own: V8 folds them, but looks into an exported object each time.
-const { words: recordWords, offset: offsetWord, length: lengthWord } = FrameRecord
+const recordShift = Math.log2(FrameRecord.words) | 0
+const { offset: offsetWord, length: lengthWord } = FrameRecord
 const { originalLength: originalLengthWord, flags: flagsWord } = FrameRecord
 
-/** What a queue knows of its pool, and nobody outside lib/ sees. */
+/** What a queue knows of its pool, and nobody outside lib/ sees. Its fields: see RingEnd in ring/ring.ts. */
 export class FrameTable {
-  readonly slots: SlotPool
+  declare readonly slots: SlotPool
   /** One {@link FrameRecord} a frame. */
-  readonly records: Uint32Array<SharedArrayBuffer>
+  declare readonly records: Uint32Array<SharedArrayBuffer>
   /** log2 of the frame size: an offset shifted by it is a frame's index. */
-  readonly shift: number
-  readonly #frameSize: number
+  declare readonly shift: number
+  declare private readonly frameSize: number
+  declare private readonly headroom: number
+  /** Slots that are ready to be claimed: made many at a time, which costs a third of one at a time. */
+  declare private readonly ready: Int32Array
+  private readyCount = 0
 
   /** @param from how many frames, or what another thread shares of them */
-  constructor(from: number | SharedFrames, frameSize: number) {
+  constructor(from: number | SharedFrames, frameSize: number, headroom: number) {
     const own = typeof from === 'number'
-    const buffer = own ? new SharedArrayBuffer(from * recordWords * 4) : from.records
+    const buffer = own ? new SharedArrayBuffer(from * FrameRecord.words * 4) : from.records
     this.slots = new SlotPool(own ? from : new SlotMemory(from.slots))
     this.records = new Uint32Array(buffer)
     this.shift = Math.log2(frameSize) | 0
-    this.#frameSize = frameSize | 0
+    this.frameSize = frameSize | 0
+    this.headroom = headroom | 0
+    this.ready = new Int32Array(readySlots)
+  }
+
+  /** Frames that are nobody's. */
+  get free(): number {
+    return this.slots.freeCount + this.readyCount
   }
 
   /** A free frame for the caller; −1 when there is none. */
-  claim(headroom: number): number {
-    const { slots } = this
-    const slot = slots.claim()
-    if (slot < 0) return -1
-    const index = slots.indexOf(slot)
-    this.describe(index, (index << this.shift) + headroom, 0)
-    return slot
+  claim(): number {
+    if (this.readyCount === 0 && !this.prepare()) return -1
+    return this.ready[--this.readyCount]
+  }
+
+  private prepare(): boolean {
+    const { slots, ready, records, shift, headroom } = this
+    const count = slots.claim(ready)
+    for (let i = 0; i < count; i++) {
+      const index = slots.indexOf(ready[i])
+      const record = index << recordShift
+      records[record | offsetWord] = (index << shift) + headroom
+      records[record | lengthWord] = 0
+      records[record | flagsWord] = brief
+    }
+    this.readyCount = count
+    return count > 0
+  }
+
+  /** A free frame for a holder; its index, or −1 when there is none. */
+  take(holder: number): number {
+    const index = this.slots.take(holder)
+    return index < 0 && this.unprepare() ? this.slots.take(holder) : index
+  }
+
+  /** Gives the slots back that are ready to be claimed: somebody else is out of free frames. */
+  unprepare(): boolean {
+    const had = this.readyCount > 0
+    while (this.readyCount > 0) this.slots.release(this.ready[--this.readyCount])
+    return had
   }
 
   /** Says of a frame where it lies, and that nothing else is known of it. */
   describe(index: number, offset: number, length: number): void {
     const { records } = this
-    const record = index * recordWords
-    records[record + offsetWord] = offset
-    records[record + lengthWord] = length
-    records[record + flagsWord] = brief
+    const record = index << recordShift
+    records[record | offsetWord] = offset
+    records[record | lengthWord] = length
+    records[record | flagsWord] = brief
+  }
+
+  /** Says of a frame that was {@link describe}d all that can be known of it. */
+  complete(index: number, length: number, originalLength: number, flags: number): void {
+    const record = index << recordShift
+    this.records.fill(0, record | originalLengthWord, record + FrameRecord.words)
+    this.records[record | lengthWord] = length
+    this.records[record | originalLengthWord] = originalLength
+    this.records[record | flagsWord] = flags
   }
 
   /** A word of the record of the caller's slot. */
   word(slot: number, word: number): number {
-    const record = this.slots.index(slot) * recordWords
-    if ((this.records[record + flagsWord] & brief) === 0) return this.records[record + word]
+    const record = this.slots.index(slot) << recordShift
+    if ((this.records[record | flagsWord] & brief) === 0) return this.records[record + word]
     if (word === offsetWord) return this.records[record + word]
-    return word <= originalLengthWord ? this.records[record + lengthWord] : 0
+    return word <= originalLengthWord ? this.records[record | lengthWord] : 0
   }
 
   /** The packet type in the record of the caller's slot, or else from the frame's own address, as it is now. */
   packetType(slot: number, memory: Uint8Array, own: Uint8Array): number {
-    const record = this.slots.index(slot) * recordWords
-    const flags = this.records[record + flagsWord]
+    const record = this.slots.index(slot) << recordShift
+    const flags = this.records[record | flagsWord]
     if ((flags & brief) === 0) return flags >>> 8
-    if (this.records[record + lengthWord] === 0) return 0
-    return typeOf(memory, this.records[record + offsetWord], own)
+    if (this.records[record | lengthWord] === 0) return 0
+    return typeOf(memory, this.records[record | offsetWord], own)
   }
 
-  /** Where the caller's frame begins that is to be sent; throws for one that leaves its place. */
-  check(slot: number, length: number, offset: number | undefined): number {
+  /** The index of the caller's frame that is to be sent; throws for one that leaves its place. */
+  check(slot: number, length: number): number {
+    const index = this.slots.index(slot)
+    const within = this.records[(index << recordShift) | offsetWord] & (this.frameSize - 1)
+    if ((length | 0) !== length || length < headerBytes || length > this.frameSize - within) {
+      integer('length', length, headerBytes, this.frameSize - within)
+    }
+    return index
+  }
+
+  /** Moves the beginning of the caller's frame. */
+  move(slot: number, offset: number): void {
     const index = this.slots.index(slot)
     const start = (index << this.shift) >>> 0
-    const end = start + this.#frameSize
-    const from = offset === undefined ? this.records[index * recordWords + offsetWord] : offset
-    if (!(from >= start && from <= end - headerBytes) || !Number.isInteger(from)) {
-      integer('offset', from, start, end - headerBytes)
-    }
-    if (!(length >= headerBytes && length <= end - from) || !Number.isInteger(length)) {
-      integer('length', length, headerBytes, end - from)
-    }
-    return from
+    integer('offset', offset, start, start + this.frameSize - headerBytes)
+    this.records[(index << recordShift) | offsetWord] = offset
   }
 }
 
 /** To whom a frame is, as eth_type_trans() in the kernel tells a packet socket. */
-function typeOf(memory: Uint8Array, at: number, own: Uint8Array): number {
+export function typeOf(memory: Uint8Array, at: number, own: Uint8Array): number {
   if ((memory[at] & 1) === 0) {
     for (let i = 5; i >= 0; i--) if (memory[at + i] !== own[i]) return PacketType.otherHost
     return PacketType.host
@@ -198,7 +246,11 @@ export class FramePool {
     this.frameSize = frameSize
     this.headroom = headroom
     this.arena = arena ?? Arena.allocate(this.frameCount * frameSize)
-    this.#table = new FrameTable(shared instanceof Joining ? shared.frames : this.frameCount, frameSize)
+    this.#table = new FrameTable(
+      shared instanceof Joining ? shared.frames : this.frameCount,
+      frameSize,
+      headroom,
+    )
   }
 
   /**
@@ -232,6 +284,7 @@ export class FramePool {
    */
   share(): SharedFrames {
     const { slots, records } = this.#table
+    this.#table.unprepare()
     slots.share()
     return {
       arena: this.arena.bytes,
@@ -284,7 +337,7 @@ export class FramePool {
 
   /** How many frames are nobody's at this moment. */
   get free(): number {
-    return this.#table.slots.freeCount
+    return this.#table.free
   }
 
   [inspect.custom](): string {

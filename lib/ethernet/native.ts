@@ -99,7 +99,7 @@ export interface EthernetNative {
   disarm(handle: number): void
   membership(handle: number, add: boolean, type: number, address?: Uint8Array): void
   filter(handle: number, program: Uint32Array): void
-  statistics(handle: number): { received: number; dropped: number }
+  statistics(handle: number): { received: number; truncated: number; dropped: number }
   bufferSizes(handle: number): { receive: number; send: number }
   interfaces(): NativeInterface[]
   xdp: XdpNative

@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { getSystemErrorName } from 'node:util'
 import type { VerbsError } from '../errors.js'
 import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
 import type { Backend, TransmittingEnd } from './backend.js'
@@ -10,36 +11,38 @@ export class Transmitter implements TransmittingEnd {
   error: VerbsError | null = null
   pending = 0
   transmitted = 0
-  refused = 0
+  readonly refusals: Record<string, number> = {}
   /** Records in the completion ring that named no frame of ours. */
   invalid = 0
   readonly #backend: Backend
   readonly #device: Device
   readonly #table: FrameTable
   readonly #holder: number
-  readonly #headroom: number
 
   /** @param holder who has the frames that are pending (lib/ring/slots.ts) */
-  constructor(backend: Backend, device: Device, table: FrameTable, holder: number, headroom: number) {
+  constructor(backend: Backend, device: Device, table: FrameTable, holder: number) {
     this.#backend = backend
     this.#device = device
     this.#table = table
     this.#holder = holder
-    this.#headroom = headroom
   }
 
   claim(): number {
-    return this.#table.claim(this.#headroom)
+    return this.#table.claim()
   }
 
-  send(slot: number, length: number, offset: number | undefined): void {
-    const from = this.#table.check(slot, length, offset)
-    const index = this.#table.slots.indexOf(slot)
+  sendAt(slot: number, length: number, offset: number): void {
+    this.#table.move(slot, offset)
+    this.send(slot, length)
+  }
+
+  send(slot: number, length: number): void {
+    const index = this.#table.check(slot, length)
     const record = index * FrameRecord.words
     this.#table.records[record + FrameRecord.length] = length
     const ring = this.#backend.transmit
     const at = ring.push()
-    ring.words[at + DescriptorRecord.address] = from
+    ring.words[at + DescriptorRecord.address] = this.#table.records[record + FrameRecord.offset]
     ring.words[at + DescriptorRecord.addressHigh] = 0
     ring.words[at + DescriptorRecord.length] = length
     ring.words[at + DescriptorRecord.options] = 0
@@ -61,12 +64,15 @@ export class Transmitter implements TransmittingEnd {
       const index = completion.words[at + AddressRecord.address] >>> this.#table.shift
       if (!this.#table.slots.free(index, this.#holder)) this.invalid++
       else if (completion.words[at + AddressRecord.status] === 0) accepted++
-      else refused = index
+      else {
+        refused = index
+        const error = getSystemErrorName(-completion.words[at + AddressRecord.status])
+        this.refusals[error] = (this.refusals[error] ?? 0) + 1
+      }
     }
     completion.consume(n)
     this.pending = Math.max(0, this.pending - n)
     this.transmitted += accepted
-    if (refused >= 0) this.refused++
     if (status < 0 && status !== -constants.errno.EAGAIN) {
       const length = refused < 0 ? 0 : this.#table.records[refused * FrameRecord.words + FrameRecord.length]
       this.error = this.#device.failed(-status, this.#backend.syscalls.transmit, length)

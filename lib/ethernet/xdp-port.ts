@@ -26,6 +26,8 @@ export interface XdpPort {
   readonly zeroCopy: boolean
   /** Frames that were received; {@link XdpReceiver} counts. */
   received: number
+  /** Of these, those that were cut. */
+  truncated: number
   /** Who is to blame in an error of {@link poll} and of {@link kick}. */
   readonly syscalls: { readonly receive: string; readonly transmit: string }
   /** Called when `receive` is empty: how many descriptors it has then, or a negative errno. */

@@ -40,28 +40,34 @@ function ownLayout(words: RingWords, recordWords: number): RingLayout {
   return { producer: 0, consumer: 16, records: firstRecord, capacity }
 }
 
-/** What both ends have: a ring's memory, and how far this end has come. */
+/**
+ * What both ends have: a ring's memory, and how far this end has come.
+ *
+ * V8 keeps of each field what it was given first, and checks it from then on when that changes. So here, and in the
+ * other classes of the hot path, fields are declared and not defined (which would give them undefined first), and
+ * numbers are made int32 by `| 0` (a power is a number on the heap).
+ */
 class RingEnd {
-  readonly words: RingWords
-  readonly layout: RingLayout
-  /** Of numbers, that they are an int32 (`| 0`): V8 then keeps them so, and not as numbers on the heap. */
-  protected readonly mask: number
+  declare readonly words: RingWords
+  declare readonly layout: RingLayout
+  declare readonly mask: number
+  declare protected readonly producer: number
+  declare protected readonly consumer: number
+  /** for loops that keep these to themselves: the first record, and log2 of a record's words */
+  declare readonly records: number
+  declare readonly recordShift: number
   /** wraps */
   protected next = 0
-  protected readonly producer: number
-  protected readonly consumer: number
-  readonly #records: number
-  readonly #recordShift: number
 
   /** @param layout of a ring that is not {@link allocateRing}'s */
   constructor(words: RingWords, recordWords: number, layout = ownLayout(words, recordWords)) {
     this.words = words
     this.layout = layout
     this.mask = (layout.capacity - 1) | 0
-    this.producer = layout.producer
-    this.consumer = layout.consumer
-    this.#records = layout.records
-    this.#recordShift = Math.log2(recordWords) | 0
+    this.producer = layout.producer | 0
+    this.consumer = layout.consumer | 0
+    this.records = layout.records | 0
+    this.recordShift = Math.log2(recordWords) | 0
   }
 
   /** How far this end has come, a wrapping int32. */
@@ -71,7 +77,7 @@ class RingEnd {
 
   /** The first word of the record `ahead` of the next one. */
   at(ahead: number): number {
-    return this.#records + (((this.next + ahead) & this.mask) << this.#recordShift)
+    return (this.records + (((this.next + ahead) & this.mask) << this.recordShift)) | 0
   }
 }
 

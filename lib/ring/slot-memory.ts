@@ -2,7 +2,8 @@
 const chainLength = 32
 /** Threads and queues that a pool can have at once. */
 const places = 2048
-const ownerMask = 2 * places - 1
+/** Bits of a slot's number that are its frame's index, at least: an owner's number takes their place (SlotPool). */
+const leastIndexBits = Math.log2(2 * places)
 /** Owners below are no member's: see SlotState. */
 const firstOwner = 2
 /** Words: the first chain (its first frame's index + 1, and a tag), how many frames the chains have. */
@@ -19,7 +20,9 @@ const Header = { head: 0, free: 1, count: 2, words: 16 } as const
 export class SlotMemory {
   readonly buffer: SharedArrayBuffer
   readonly count: number
-  /** By index: the generation that was handed out last, and in the low 12 bits the owner. */
+  /** Which bits of a slot's number are its frame's index. */
+  readonly indexMask: number
+  /** By index: the slot number that was handed out last, with the owner in the index's place. */
   readonly words: Int32Array
   readonly #header: Int32Array
   /** By number of a member or queue, halved: 0 unused, 1 a member, otherwise the member whose queue it is. */
@@ -28,7 +31,8 @@ export class SlotMemory {
   readonly #next: Uint32Array
   /** By index of a chain's first frame: the next chain, as {@link Header.head}. */
   readonly #chain: Int32Array
-  readonly #indexMask: number
+  /** Which bits of the top of the chains name a frame, + 1. */
+  readonly #topMask: number
 
   /** For how many frames a buffer was {@link allocate}d; 0 for one that was not. */
   static countOf(buffer: SharedArrayBuffer): number {
@@ -55,11 +59,12 @@ export class SlotMemory {
     this.#header = new Int32Array(...take(Header.words))
     const count = this.#header[Header.count]
     this.count = count
+    this.indexMask = indexMaskOf(count)
+    this.#topMask = 2 ** Math.ceil(Math.log2(count + 1)) - 1
     this.#attached = new Int32Array(...take(places))
-    this.words = new Int32Array(...take(count))
+    this.words = new Int32Array(...take(this.indexMask + 1))
     this.#next = new Uint32Array(...take(count))
     this.#chain = new Int32Array(...take(count))
-    this.#indexMask = 2 ** Math.ceil(Math.log2(count + 1)) - 1
   }
 
   /** Frames in the chains. */
@@ -98,16 +103,16 @@ export class SlotMemory {
   }
 
   /** Moves a chain of frames from the top of a stack of `count`; returns how many. */
-  push(stack: Uint32Array, count: number): number {
+  push(stack: Int32Array, count: number): number {
     const length = Math.min(chainLength, count)
     let next = 0
     for (let i = count - length; i < count; i++) {
       const index = stack[i]
       this.#next[index] = next
-      this.words[index] &= ~ownerMask
+      this.words[index] &= ~this.indexMask
       next = index + 1
     }
-    const mask = this.#indexMask
+    const mask = this.#topMask
     for (;;) {
       const head = Atomics.load(this.#header, Header.head)
       Atomics.store(this.#chain, next - 1, head & mask)
@@ -119,8 +124,8 @@ export class SlotMemory {
   }
 
   /** Moves a chain of frames onto an empty stack and makes them its `owner`'s; returns how many, 0 when there are none. */
-  pop(stack: Uint32Array, owner: number): number {
-    const mask = this.#indexMask
+  pop(stack: Int32Array, owner: number): number {
+    const mask = this.#topMask
     let next: number
     for (;;) {
       const head = Atomics.load(this.#header, Header.head)
@@ -142,5 +147,9 @@ export class SlotMemory {
 }
 
 function byteLength(count: number): number {
-  return (Header.words + places + 3 * count) * 4
+  return (Header.words + places + indexMaskOf(count) + 1 + 2 * count) * 4
+}
+
+function indexMaskOf(count: number): number {
+  return 2 ** Math.max(leastIndexBits, Math.ceil(Math.log2(count))) - 1
 }

@@ -13,6 +13,9 @@ import {
 import type { Context, WaitOptions } from './context.js'
 import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './records.js'
 
+// A constant of the module, so that the compiler knows what is called.
+const { poll } = native.verbs
+
 /** Options of {@link Context.createCompletionQueue}. */
 export interface CompletionQueueOptions {
   /** The most completions that one poll brings; 64 by default. */
@@ -138,7 +141,7 @@ export class CompletionQueue extends NativeHandle {
       // Only the kernel hands over: the consumer's word is written by this thread, in ibv_poll_cq.
       if (Atomics.load(ring, RxeRing.producer) === ring[RxeRing.consumer]) return 0
     }
-    return native.verbs.poll(this.#handle)
+    return poll(this.#handle)
   }
 
   /**

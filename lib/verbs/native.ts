@@ -37,6 +37,7 @@ export interface VerbsNative {
   settled(pair: number): boolean
   postSend(pair: number, first: number, count: number): number
   postReceive(pair: number, first: number, count: number): number
+  submit(pair: number): number
   createAddressHandle(domain: number, vector: NativeAddressVector): number
 }
 

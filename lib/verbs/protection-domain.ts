@@ -7,7 +7,8 @@ import type { Access } from './constants.js'
 import type { Context } from './context.js'
 import type { Endpoint } from './endpoint.js'
 import { MemoryRegion } from './memory-region.js'
-import { QueuePair, type QueuePairOptions } from './queue-pair.js'
+import { QueuePair } from './queue-pair.js'
+import type { QueuePairOptions } from './queue-pair-options.js'
 
 /** Options of {@link ProtectionDomain.registerMemory}. */
 export interface RegisterOptions {

@@ -1,10 +1,10 @@
-import { randomInt } from 'node:crypto'
-import { integer, oneOf, typeError, uint32 } from '../argument.js'
+import { typeError } from '../argument.js'
 import { type VerbsError, verbsError } from '../errors.js'
 import { idOf, NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import { CompletionQueue } from './completion-queue.js'
 import { type ConnectOptions, checkConnectOptions } from './connect-options.js'
+import { assertRoute, readyToReceive, readyToSend } from './connection.js'
 import {
   type Access,
   nameOf,
@@ -15,7 +15,6 @@ import {
 } from './constants.js'
 import type { RequestMemory } from './elements.js'
 import { checkEndpoint, type Endpoint } from './endpoint.js'
-import { bestGid, type GidEntry, gidKind } from './gid.js'
 import { orLargestInline } from './largest-inline.js'
 import type { QueuePairSizes } from './native.js'
 import {
@@ -35,42 +34,15 @@ import {
   type QueuePairQuery,
   toNative,
 } from './queue-pair-attributes.js'
+import { checkQueuePairOptions, type QueuePairOptions } from './queue-pair-options.js'
 import { type AttributeName, diagnose } from './queue-pair-state.js'
 import { Control, controlWords, receiveWords, sendWords } from './records.js'
 import { isRetriable, refusalError } from './refusal.js'
 import { RequestRing } from './request-ring.js'
 
-/** Options of {@link ProtectionDomain.createQueuePair}. */
-export interface QueuePairOptions {
-  /** Reliable connection, unreliable connection, or unreliable datagram. */
-  type: QueuePairType
-  /** Completion queue of both halves. */
-  cq?: CompletionQueue
-  /** Completion queue of sends, instead of `cq`. */
-  sendCq?: CompletionQueue
-  /** Completion queue of receives, instead of `cq`. */
-  recvCq?: CompletionQueue
-  /** Send requests that may be outstanding, 64 by default: it takes as many places of the completion queue. */
-  maxSendWr?: number
-  /** Receive requests that may be outstanding, 64 by default: it takes as many places of the completion queue. */
-  maxRecvWr?: number
-  /** Scatter/gather elements of a send, 1 by default. */
-  maxSendSge?: number
-  /** Scatter/gather elements of a receive, 1 by default. */
-  maxRecvSge?: number
-  /** Bytes that can be sent inline, 0 by default. The device may grant more: see {@link QueuePair.capabilities}. */
-  maxInline?: number
-  /** Port, from 1; 1 by default. */
-  port?: number
-  /** Index of the GID to use; by default the RoCE v2 GID that reaches farthest. */
-  gidIndex?: number
-  /** UD: queue key that senders must know; 0x11111111 by default, as rdma-core's examples. */
-  queueKey?: number
-  /** First packet sequence number to send, 24 bits; random by default. */
-  packetSequenceNumber?: number
-}
-
-const defaultQueueKey = 0x11111111
+// Constants of the module: a property of the addon's object is looked up at each call, and a function that the compiler
+// does not know is called the slow way.
+const { postSend, submit } = native.verbs
 
 /**
  * A queue pair (ibv_create_qp(3)): prepare requests once, post them as often as you like, submit them in batches.
@@ -138,33 +110,9 @@ export class QueuePair extends NativeHandle {
 
   /** @internal */
   static create(domain: ProtectionDomain, domainHandle: number, options: QueuePairOptions): QueuePair {
-    if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
-    const type = oneOf('options.type', options.type, Object.keys(QueuePairTypes) as QueuePairType[])
+    const checked = checkQueuePairOptions(domain, options)
+    const { type, sizes, sendCq, recvCq, port, gid, queueKey, packetSequenceNumber } = checked
     const context = domain.context
-    const [sendName, sendCq] = queueOf(options, 'sendCq')
-    const [receiveName, recvCq] = queueOf(options, 'recvCq')
-    const sendQueue = idOf(sendName, sendCq, CompletionQueue)
-    const receiveQueue = idOf(receiveName, recvCq, CompletionQueue)
-    if (sendCq.context !== context) throw typeError(sendName, "of the domain's own context", sendCq)
-    if (recvCq.context !== context) throw typeError(receiveName, "of the domain's own context", recvCq)
-    const limits = context.limits
-    const sizes: QueuePairSizes = {
-      maxSendWr: integer('options.maxSendWr', options.maxSendWr ?? 64, 1, limits.maxQpWr),
-      maxRecvWr: integer('options.maxRecvWr', options.maxRecvWr ?? 64, 1, limits.maxQpWr),
-      maxSendSge: integer('options.maxSendSge', options.maxSendSge ?? 1, 1, Math.min(limits.maxSge, 255)),
-      maxRecvSge: integer('options.maxRecvSge', options.maxRecvSge ?? 1, 1, Math.min(limits.maxSge, 255)),
-      maxInline: integer('options.maxInline', options.maxInline ?? 0, 0, 0xffff),
-    }
-    const port = integer('options.port', options.port ?? 1, 1, context.portCount)
-    const portAttributes = context.queryPort(port)
-    const gid = chooseGid(domain, port, options.gidIndex)
-    const queueKey = uint32('options.queueKey', options.queueKey ?? defaultQueueKey)
-    const packetSequenceNumber = integer(
-      'options.packetSequenceNumber',
-      options.packetSequenceNumber ?? randomInt(1 << 24),
-      0,
-      0xffffff,
-    )
     const words =
       controlWords +
       sizes.maxSendWr * sendWords(sizes.maxSendSge) +
@@ -173,8 +121,8 @@ export class QueuePair extends NativeHandle {
     const make = (maxInline: number) =>
       native.verbs.createQueuePair(
         domainHandle,
-        sendQueue,
-        receiveQueue,
+        idOf('options.sendCq', sendCq, CompletionQueue),
+        idOf('options.recvCq', recvCq, CompletionQueue),
         { type: QueuePairTypes[type], ...sizes, maxInline },
         block,
       )
@@ -184,8 +132,8 @@ export class QueuePair extends NativeHandle {
       queuePairNumber: number,
       packetSequenceNumber,
       gid: gid?.gid ?? '::',
-      lid: portAttributes.lid,
-      mtu: portAttributes.activeMtu,
+      lid: checked.lid,
+      mtu: checked.mtu,
     }
     if (type === 'UD') endpoint.queueKey = queueKey
     const pair = new QueuePair(domain, {
@@ -258,49 +206,15 @@ export class QueuePair extends NativeHandle {
         `the queue pair is in ${from}: connect() starts from RESET or INIT`,
       )
     }
-    if (peer) this.#assertRoute(peer)
+    if (peer) assertRoute(this.endpoint, peer)
     if (from === 'RESET') this.initialize(settings)
     if (!peer) {
       this.modify({ state: 'RTR' })
       this.modify({ state: 'RTS', sqPsn: this.endpoint.packetSequenceNumber })
       return
     }
-    const limits = this.domain.context.limits
-    const reliable = this.type === 'RC'
-    this.modify({
-      state: 'RTR',
-      pathMtu: settings.pathMtu ?? Math.min(this.endpoint.mtu, peer.mtu),
-      destQpNum: peer.queuePairNumber,
-      rqPsn: peer.packetSequenceNumber,
-      addressVector: {
-        port: this.port,
-        lid: peer.lid,
-        serviceLevel: settings.serviceLevel,
-        ...(peer.gid === '::'
-          ? {}
-          : {
-              gid: peer.gid,
-              gidIndex: this.gidIndex,
-              hopLimit: settings.hopLimit,
-              trafficClass: settings.trafficClass,
-              flowLabel: settings.flowLabel,
-            }),
-      },
-      ...(reliable && {
-        maxDestRdAtomic: settings.maxDestRdAtomic ?? Math.min(limits.maxQpRdAtom, 16),
-        minRnrTimer: settings.minRnrTimer ?? 12,
-      }),
-    })
-    this.modify({
-      state: 'RTS',
-      sqPsn: this.endpoint.packetSequenceNumber,
-      ...(reliable && {
-        timeout: settings.timeout ?? 14,
-        retryCount: settings.retryCount ?? 6,
-        rnrRetry: settings.rnrRetry ?? 6,
-        maxRdAtomic: settings.maxRdAtomic ?? Math.min(limits.maxQpInitRdAtom, 16),
-      }),
-    })
+    this.modify(readyToReceive(this, peer, settings))
+    this.modify(readyToSend(this, settings))
   }
 
   /** RESET → INIT: from here on receives can be posted, so that they are there before the peer sends. */
@@ -352,7 +266,7 @@ export class QueuePair extends NativeHandle {
   }
 
   /**
-   * Hands everything that was posted to the device: receives, then sends, one native call each.
+   * Hands everything that was posted to the device, receives before sends, in one native call.
    *
    * A request that is refused is dropped, with {@link error} saying which and why; what comes after it waits for the
    * next submit. A request that is refused because of the queue pair's state, or because the device is full, stays
@@ -363,12 +277,27 @@ export class QueuePair extends NativeHandle {
    */
   submit(): number {
     this.#error = null
-    let accepted = 0
-    if (this.#receive.pending + this.#send.pending === 0) this.assertOpen() // else the binding asserts it
-    if (this.#receive.pending > 0) {
-      accepted += this.#flush(this.#receive, native.verbs.postReceive, 'ibv_post_recv')
+    const receive = this.#receive
+    const send = this.#send
+    const control = this.#control
+    const receives = receive.pending
+    const sends = send.pending
+    if (receives + sends === 0) this.assertOpen() // else the binding asserts it
+    control[Control.receiveFirst] = receive.first
+    control[Control.receivePending] = receives
+    control[Control.sendFirst] = send.first
+    control[Control.sendPending] = sends
+    let accepted = submit(this.#handle)
+    if (accepted === receives + sends) {
+      receive.advance(receives)
+      send.advance(sends)
+    } else if (accepted < receives) {
+      this.#refused(receive, accepted, 'ibv_post_recv')
+      if (sends > 0) accepted += this.#flush(send, postSend, 'ibv_post_send')
+    } else {
+      receive.advance(receives)
+      this.#refused(send, accepted - receives, 'ibv_post_send')
     }
-    if (this.#send.pending > 0) accepted += this.#flush(this.#send, native.verbs.postSend, 'ibv_post_send')
     return accepted
   }
 
@@ -460,19 +389,6 @@ export class QueuePair extends NativeHandle {
     )
   }
 
-  // Two RoCE ends of different kinds have no way to each other: said here, it is a sentence; later, a timeout.
-  #assertRoute(peer: Endpoint): void {
-    if (peer.gid === '::' || this.endpoint.gid === '::') return
-    const [ours, theirs] = [gidKind(this.endpoint.gid), gidKind(peer.gid)]
-    if (ours === theirs || (ours === 'IPv6' && theirs === 'link-local')) return
-    throw verbsError(
-      'EINVAL',
-      'ibv_modify_qp',
-      `the peer's GID ${peer.gid} is ${theirs} and ours, ${this.endpoint.gid}, ${ours}: ` +
-        'create both queue pairs with a gidIndex of the same kind (ibverbs devices lists them)',
-    )
-  }
-
   protected override describe(): Record<string, unknown> {
     return { type: this.type, number: this.number, state: this.state, closed: false }
   }
@@ -489,25 +405,4 @@ interface Made {
   endpoint: Endpoint
   port: number
   gidIndex: number
-}
-
-/** The completion queue of one half, and the option that named it. */
-function queueOf(options: QueuePairOptions, half: 'sendCq' | 'recvCq'): [string, CompletionQueue] {
-  const own = options[half] ?? undefined
-  return own !== undefined ? [`options.${half}`, own] : ['options.cq', options.cq as CompletionQueue]
-}
-
-/** The named GID, or the best there is; undefined on InfiniBand without one. */
-function chooseGid(domain: ProtectionDomain, port: number, index: number | undefined): GidEntry | undefined {
-  const table = domain.context.queryGidTable()
-  if (index === undefined) return bestGid(table, port)
-  integer('options.gidIndex', index, 0, 255)
-  const entry = table.find((each) => each.port === port && each.index === index)
-  if (entry) return entry
-  const there = table.filter((each) => each.port === port).map((each) => `${each.index} (${each.gid})`)
-  throw verbsError(
-    'EINVAL',
-    'ibv_query_gid_table',
-    `port ${port} of ${domain.context.name} has no GID at index ${index}: there are ${there.join(', ') || 'none'}`,
-  )
 }

@@ -3,8 +3,18 @@
  * binding/verbs/records.h says the same in C++, field by field; the version in lib/native.ts changes with any
  * change there.
  */
-/** Control words of a queue pair: written by the binding, only read here. */
-export const Control = { sendOutstanding: 0, receiveOutstanding: 1, errno: 2, reason: 3, detail: 4 } as const
+/** Control words of a queue pair: the first five are written by the binding, the others here, before a submit. */
+export const Control = {
+  sendOutstanding: 0,
+  receiveOutstanding: 1,
+  errno: 2,
+  reason: 3,
+  detail: 4,
+  receiveFirst: 8,
+  receivePending: 9,
+  sendFirst: 10,
+  sendPending: 11,
+} as const
 export const controlWords = 16
 
 /** Words of a send request. */

@@ -1,14 +1,14 @@
 import { execFileSync } from 'node:child_process'
+import { PcapEncoder } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { frameText } from '../../dist/cli/frame/frame-text.js'
-import { PcapBuffer, pcapHeader } from '../../dist/cli/pcap.js'
 import { ethernet, frames } from './frames.js'
 
 /** The lines of the real tcpdump for the same frames, without times and without the dump of unknown ones. */
 function tcpdump(...flags: string[]): string[] {
-  const buffer = new PcapBuffer({ snapLength: 65535 })
+  const buffer = new PcapEncoder()
   for (const frame of Object.values(frames)) if (!buffer.add(1, 0, frame)) throw new Error('does not fit')
-  const capture = Buffer.concat([pcapHeader({ snapLength: 65535 }), buffer.take()])
+  const capture = Buffer.concat([buffer.header(), buffer.take()])
   const output = execFileSync('tcpdump', ['-n', '-S', '-t', ...flags, '-r', '-'], {
     input: capture,
     stdio: ['pipe', 'pipe', 'ignore'],

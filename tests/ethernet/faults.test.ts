@@ -189,7 +189,7 @@ describe.each(backends)('%s', (backend) => {
       expect(a.submit()).toBe(1)
       expect(a.error).toBe(null)
       expect(await collect(b, 3)).toEqual(good)
-      expect(a.statistics()).toMatchObject({ transmitted: 3, refused: 1 })
+      expect(a.statistics()).toMatchObject({ transmitted: 3, refused: 1, refusals: { EMSGSIZE: 1 } })
       a.submit()
       expect(a.frames.free).toBe(4096 - filled(a))
     })

@@ -29,8 +29,11 @@ describe.each(backends)('%s', (backend) => {
       expect(wire.a.statistics()).toEqual({
         received: 1501,
         dropped: 0,
+        drops: xdp ? { receiveRingFull: 0, other: 0 } : { receiveBufferFull: 0 },
+        truncated: 0,
         transmitted: 1501,
         refused: 0,
+        refusals: {},
         invalid: 0,
       })
       expect(wire.b.statistics()).toEqual(wire.a.statistics())
@@ -54,6 +57,7 @@ describe.each(backends)('%s', (backend) => {
       expect(wire.b.length(slot)).toBe(2048 - reserve)
       expect(wire.b.originalLength(slot)).toBe(5000)
       expect(wire.b.flags(slot) & FrameFlag.truncated).toBe(FrameFlag.truncated)
+      expect(wire.b.statistics().truncated).toBe(1)
       expect(copy(wire.b, slot)).toEqual(sent.subarray(0, 2048 - reserve))
     })
 

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PcapBuffer, pcapHeader } from '../../dist/cli/pcap.js'
+import { PcapEncoder } from 'ibverbs/ethernet'
 
 const preferences = [
   ...['ip.check_checksum', 'udp.check_checksum', 'tcp.check_checksum'].map((name) => `${name}:TRUE`),
@@ -20,12 +20,11 @@ export function dissect<const F extends string>(
 ): Record<F, string>[] {
   const folder = mkdtempSync(join(tmpdir(), 'ibverbs-tshark-'))
   try {
-    const options = { snapLength: 65535 }
     const size = frames.reduce((total, frame) => total + frame.length + 16, 0)
-    const buffer = new PcapBuffer(options, size)
+    const buffer = new PcapEncoder({ snapLength: 65535, capacity: size })
     for (const frame of frames) if (!buffer.add(0, 0, frame)) throw new Error('the capture is too small')
     const file = join(folder, 'frames.pcap')
-    writeFileSync(file, Buffer.concat([pcapHeader(options), buffer.take()]))
+    writeFileSync(file, Buffer.concat([buffer.header(), buffer.take()]))
     const words = ['-n', '-r', file, '-T', 'fields', '-E', 'separator=/t', '-E', 'occurrence=a']
     for (const preference of preferences) words.push('-o', preference)
     for (const field of fields) words.push('-e', field)

@@ -1,101 +1,42 @@
-/** Where dump puts the frames that it receives: lines of text, or a capture. */
-import { closeSync, openSync, writeSync } from 'node:fs'
+/** Where dump puts the frames that it receives: lines of text here, a capture in capture-sink.ts. */
 import type { PacketQueue } from '../../ethernet/index.js'
+import { copyFrameTo, wireLength } from '../../ethernet/wire-frame.js'
 import { hexDump, toHex } from '../hex.js'
-import { PcapBuffer, pcapHeader } from '../pcap.js'
 import type { Session } from '../session.js'
 import { frameText, payloadOffset } from './frame-text.js'
 
 export interface FrameSink {
-  /** Takes a frame; false, taking nothing, when there is no room before the next flush. */
-  take(queue: PacketQueue, slot: number): boolean
+  /** Takes a frame that came at this time; false, taking nothing, when there is no room before the next flush. */
+  take(queue: PacketQueue, slot: number, seconds: number, nanoseconds: number): boolean
   /** Lets go of everything that was taken. */
   flush(): Promise<void>
   /** Flushes and closes. */
   close(): Promise<void>
 }
 
-/** A frame as it was on the wire. */
-class WireFrame {
+/** A received frame as it was on the wire: the kernel takes a VLAN tag out of a frame, which is put back. */
+export class WireFrame {
   #tagged = new Uint8Array(0)
 
-  /** The bytes there are, valid until the next frame. The kernel takes a VLAN tag out of a frame: it is put back. */
+  /** The bytes there are, valid until the next frame. */
   bytes(queue: PacketQueue, slot: number): Uint8Array {
     const offset = queue.offset(slot)
-    const frame = queue.memory.subarray(offset, offset + queue.length(slot))
-    const tag = queue.vlan(slot)
-    if (tag === 0) return frame
-    const length = frame.length + 4
-    if (this.#tagged.length < length) this.#tagged = new Uint8Array(2 * length)
-    const tagged = this.#tagged.subarray(0, length)
-    // Behind the two addresses (IEEE 802.1Q, 9.3).
-    tagged.set(frame.subarray(0, 12))
-    new DataView(tagged.buffer, tagged.byteOffset).setUint32(12, tag)
-    tagged.set(frame.subarray(12), 16)
-    return tagged
+    const length = queue.length(slot)
+    if (queue.vlan(slot) === 0) return queue.memory.subarray(offset, offset + length)
+    if (this.#tagged.length < length + 4) this.#tagged = new Uint8Array(2 * length + 4)
+    return this.#tagged.subarray(0, copyFrameTo(queue, slot, this.#tagged))
   }
 
   length(queue: PacketQueue, slot: number): number {
-    return queue.originalLength(slot) + (queue.vlan(slot) === 0 ? 0 : 4)
+    return wireLength(queue, slot)
   }
 }
 
-export interface CaptureOptions {
+export interface LineOptions {
+  /** Times in nanoseconds instead of microseconds. */
   nanoseconds: boolean
+  /** How many bytes of a frame are shown at most. */
   snapLength: number
-}
-
-/** A capture in the pcap format, to a file or to standard output. */
-export class CaptureSink implements FrameSink {
-  readonly #session: Session
-  readonly #file: number | undefined
-  readonly #buffer: PcapBuffer
-  readonly #frame = new WireFrame()
-  #header: Uint8Array | undefined
-
-  /** @param path '-' is standard output */
-  constructor(session: Session, path: string, options: CaptureOptions) {
-    this.#session = session
-    this.#buffer = new PcapBuffer(options)
-    this.#header = pcapHeader(options)
-    this.#file = path === '-' ? undefined : openSync(path, 'w')
-  }
-
-  take(queue: PacketQueue, slot: number): boolean {
-    const frame = this.#frame.bytes(queue, slot)
-    const length = this.#frame.length(queue, slot)
-    return this.#buffer.add(queue.seconds(slot), queue.nanoseconds(slot), frame, length)
-  }
-
-  async flush(): Promise<void> {
-    if (this.#header) {
-      const header = this.#header
-      this.#header = undefined
-      await this.#write(header)
-    }
-    await this.#write(this.#buffer.take())
-  }
-
-  async close(): Promise<void> {
-    try {
-      await this.flush()
-    } finally {
-      if (this.#file !== undefined) closeSync(this.#file)
-    }
-  }
-
-  async #write(bytes: Uint8Array): Promise<void> {
-    if (bytes.length === 0) return
-    if (this.#file === undefined) {
-      // The buffer is filled again before a slow reader has taken it.
-      await this.#session.write(bytes.slice())
-      return
-    }
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at)
-  }
-}
-
-export interface LineOptions extends CaptureOptions {
   /** With the link-level header. */
   link?: boolean
   json?: boolean
@@ -120,13 +61,11 @@ export class LineSink implements FrameSink {
     this.#options = options
   }
 
-  take(queue: PacketQueue, slot: number): boolean {
+  take(queue: PacketQueue, slot: number, seconds: number, nanoseconds: number): boolean {
     if (this.#text.length >= roomForText) return false
     const whole = this.#frame.bytes(queue, slot)
     const frame = whole.subarray(0, this.#options.snapLength)
     const wireLength = this.#frame.length(queue, slot)
-    const seconds = queue.seconds(slot)
-    const nanoseconds = queue.nanoseconds(slot)
     this.#text += this.#options.json
       ? jsonLine(seconds, nanoseconds, frame, wireLength)
       : this.#line(seconds, nanoseconds, frame, wireLength)

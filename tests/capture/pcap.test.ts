@@ -1,14 +1,14 @@
 import { execFileSync } from 'node:child_process'
+import { PcapEncoder } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
-import { PcapBuffer, pcapHeader } from '../../dist/cli/pcap.js'
-import { frames } from './frames.js'
+import { frames } from '../cli/frames.js'
 
 function capture(options: { snapLength: number; nanoseconds?: boolean }, list: readonly Buffer[]): Buffer {
-  const buffer = new PcapBuffer(options)
+  const buffer = new PcapEncoder(options)
   list.forEach((frame, i) => {
     expect(buffer.add(1_700_000_000 + i, 123_456_789, frame)).toBe(true)
   })
-  return Buffer.concat([pcapHeader(options), buffer.take()])
+  return Buffer.concat([buffer.header(), buffer.take()])
 }
 
 /** What the real tcpdump reads: for each frame its time and the bytes of its -xx. */
@@ -67,13 +67,13 @@ describe('a capture, read back by tcpdump', () => {
 describe('the header', () => {
   test('is that of pcap-savefile(5)', () => {
     const header = 'd4c3b2a1' + '0200' + '0400' + '00000000' + '00000000' + '00000400' + '01000000'
-    expect(pcapHeader({ snapLength: 262144 }).toString('hex')).toBe(header)
+    expect(Buffer.from(new PcapEncoder().header()).toString('hex')).toBe(header)
   })
 })
 
 describe('a buffer that is full', () => {
   test('takes nothing of a frame that does not fit, and all of it once emptied', () => {
-    const buffer = new PcapBuffer({ snapLength: 100 }, 200)
+    const buffer = new PcapEncoder({ snapLength: 100, capacity: 200 })
     const frame = Buffer.alloc(100, 7)
     expect(buffer.add(1, 0, frame)).toBe(true)
     expect(buffer.add(1, 0, frame)).toBe(false)

@@ -1,0 +1,212 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { PacketQueueOptions } from 'ibverbs/ethernet'
+import type { Session } from '../bench.js'
+import { LineChild } from '../child.js'
+import type { Side } from '../compare.js'
+import { giveWire, receivedBy, takeWire, type Wire } from './wires.js'
+
+export type Backend = 'af_packet' | 'af_xdp'
+export type Operation = 'tx' | 'rx' | 'forward' | 'service'
+
+/** How a side is to move frames. */
+export interface FrameParameters {
+  backend: Backend
+  size: number
+  batch: number
+  /** How the C peer receives by AF_PACKET: recvmmsg, or a ring. */
+  ring?: 'none' | 'v2' | 'v3'
+  /** Options of our queues. */
+  queue?: PacketQueueOptions
+}
+
+const worker = fileURLToPath(new URL('worker.js', import.meta.url))
+
+/** The processors of the contender and of its helper: the first two that we may use. */
+export function processors(): [number, number] {
+  const list = /^Cpus_allowed_list:\s*(.*)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? ''
+  const all = list.split(',').flatMap((range) => {
+    const [first, last = first] = range.split('-').map(Number)
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i)
+  })
+  if (all.length < 2) throw new Error('two processors are needed: one for each end of the wire')
+  return [all[0], all[1]]
+}
+
+/** Which interfaces a process has. */
+interface Interfaces {
+  in?: string
+  out?: string
+  to: string
+}
+
+/** Who moves frames in a comparison. */
+export type Contender = (
+  parameters: FrameParameters,
+  interfaces: Interfaces,
+  processor: number,
+) => Promise<LineChild>
+
+async function started(child: LineChild, processor: number): Promise<LineChild> {
+  try {
+    await child.ready()
+    // The main thread alone: helpers of Node's that compile and collect may run elsewhere, as they would without us.
+    execFileSync('taskset', ['-cp', String(processor), String(child.pid)], { stdio: 'ignore' })
+    return child
+  } catch (error) {
+    await child.close().catch(() => {}) // why it did not start is the error that matters
+    throw error
+  }
+}
+
+/** Ours: a Node process. */
+export const ours: Contender = (parameters, interfaces, processor) => {
+  const { backend, size, batch, queue } = parameters
+  const options = JSON.stringify({ backend, size, batch, queue, ...interfaces })
+  return started(new LineChild(process.execPath, [worker, options]), processor)
+}
+
+/** The C program with the same sockets. */
+export function cPeer(session: Session): Contender {
+  return ({ backend, size, batch, ring }, interfaces, processor) => {
+    const program = session.peer(backend === 'af_xdp' ? 'xdp_frames' : 'packet_frames')
+    const words = Object.entries({ ...interfaces, size, batch, ring: ring ?? 'none' })
+    return started(
+      new LineChild(
+        program,
+        words.filter(([, value]) => value !== undefined).map(([key, value]) => `${key}=${value}`),
+      ),
+      processor,
+    )
+  }
+}
+
+/** Closes all, and then gives the wires back. */
+async function closeAll(children: readonly LineChild[], wires: readonly Wire[]): Promise<void> {
+  const results = await Promise.allSettled(children.map((child) => child.close()))
+  for (const wire of wires) giveWire(wire)
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}
+
+/**
+ * One direction: frames a second, or the service time of a batch.
+ *
+ * Of `tx`, nobody listens at the other end, and the frames that came there are counted. For `rx`, `forward` and
+ * `service` a C program on the other processor sends, the same for every contender; what is forwarded goes out by a
+ * second wire, where nobody listens. On a veth pair the receiving end's share of the kernel's work is done on the
+ * sender's processor.
+ *
+ * @param rate frames a second that come in; 0: as many as can be
+ */
+export async function frameSide(
+  session: Session,
+  contender: Contender,
+  parameters: FrameParameters,
+  request: { operation: Operation; count: number; warmup: number; rate?: number },
+): Promise<Side> {
+  const { operation, count, warmup, rate = 0 } = request
+  const [cpu, otherCpu] = processors()
+  const incoming = takeWire()
+  const outgoing = takeWire()
+  const wires = [incoming, outgoing]
+  const children: LineChild[] = []
+  const line = `${operation} ${count} ${warmup}`
+  try {
+    const interfaces = {
+      in: operation === 'tx' ? undefined : incoming.b,
+      out: operation === 'rx' ? undefined : outgoing.a,
+      to: outgoing.macB,
+    }
+    const child = await contender(parameters, interfaces, cpu)
+    children.push(child)
+    if (operation === 'tx') {
+      return {
+        async run() {
+          const before = receivedBy(outgoing.b)
+          const result = await child.request(line)
+          const arrived = receivedBy(outgoing.b) - before
+          if (arrived !== count + warmup) {
+            throw new Error(`${arrived} of ${count + warmup} frames arrived`)
+          }
+          return result
+        },
+        close: () => closeAll(children, wires),
+      }
+    }
+    const { size } = parameters
+    // The fastest there is, and as root only.
+    const backend = process.getuid!() === 0 ? 'af_xdp' : 'af_packet'
+    const target = { out: incoming.a, to: incoming.macB }
+    const sender = await cPeer(session)({ backend, size, batch: rate > 0 ? 1 : 64 }, target, otherCpu)
+    children.push(sender)
+    return {
+      async run() {
+        sender.send(`flood ${rate} 0`)
+        const result = await child.request(line)
+        await sender.request('stop')
+        return result
+      },
+      close: () => closeAll(children, wires),
+    }
+  } catch (error) {
+    await closeAll(children, wires).catch(() => {})
+    throw error
+  }
+}
+
+/** A frame there and back, each end busy on a processor of its own: [p50, p99] in µs. */
+export async function roundTripSide(
+  contender: Contender,
+  parameters: FrameParameters,
+  count: number,
+  warmup: number,
+): Promise<Side> {
+  const [cpu, otherCpu] = processors()
+  const wire = takeWire()
+  const children: LineChild[] = []
+  try {
+    const near = await contender(parameters, { in: wire.a, out: wire.a, to: wire.macB }, cpu)
+    children.push(near)
+    const far = await contender(parameters, { in: wire.b, out: wire.b, to: wire.macA }, otherCpu)
+    children.push(far)
+    return {
+      async run() {
+        const reflected = far.request(`reflect ${count} ${warmup}`)
+        const result = await near.request(`round-trip ${count} ${warmup}`)
+        await reflected
+        return result
+      },
+      close: () => closeAll(children, [wire]),
+    }
+  } catch (error) {
+    await closeAll(children, [wire]).catch(() => {})
+    throw error
+  }
+}
+
+/** The same with node:dgram, asleep in between: [p50, p99] in µs. */
+export async function dgramSide(count: number, warmup: number): Promise<Side> {
+  const [cpu, otherCpu] = processors()
+  const script = fileURLToPath(new URL('dgram.js', import.meta.url))
+  const children: LineChild[] = []
+  try {
+    for (const processor of [cpu, otherCpu]) {
+      children.push(await started(new LineChild(process.execPath, [script]), processor))
+    }
+    const [near, far] = children
+    const [port] = await far.request('port')
+    return {
+      async run() {
+        const reflected = far.request(`reflect ${count} ${warmup}`)
+        const result = await near.request(`round-trip ${count} ${warmup} ${port}`)
+        await reflected
+        return result
+      },
+      close: () => closeAll(children, []),
+    }
+  } catch (error) {
+    await closeAll(children, []).catch(() => {})
+    throw error
+  }
+}

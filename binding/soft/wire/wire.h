@@ -1,0 +1,66 @@
+// What a port is plugged into. A wire owns the two queues of each of its ends: the NIC fills `transmit` and empties
+// `receive`, the wire moves frames between them in step(). No call crosses this interface per frame.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "wire/frame_queue.h"
+
+namespace soft {
+
+struct WireEnd {
+  FrameQueue* transmit = nullptr;
+  FrameQueue* receive = nullptr;
+};
+
+constexpr uint64_t kNever = ~uint64_t{0};
+
+class Wire {
+ public:
+  virtual ~Wire() = default;
+
+  // The queues of end 0 (and 1, for a wire between two ports).
+  virtual WireEnd end(int index) = 0;
+
+  // Moves what can move at time `now` (nanoseconds). Returns whether anything did.
+  virtual bool step(uint64_t now) = 0;
+
+  // When it next has something to do of itself; kNever when it waits for a frame or for its descriptor.
+  virtual uint64_t deadline() const { return kNever; }
+
+  // What to poll(POLLIN) while asleep, or −1.
+  virtual int descriptor() const { return -1; }
+
+  // Whether the other side is there (carrier).
+  virtual bool up() const { return true; }
+};
+
+// One direction of a link. All zero: a perfect wire.
+struct LinkDirection {
+  uint64_t bitsPerSecond = 0;     // 0: unlimited; a frame takes (length + 24) * 8 bits, as on Ethernet
+  uint64_t delayNanoseconds = 0;  // propagation
+  uint64_t jitterNanoseconds = 0; // 0 … this, added to each frame's delay; frames may overtake
+  double loss = 0;                // probability of each frame, 0 … 1
+  double duplicate = 0;
+  double reorder = 0;  // probability that a frame is held back until the next one has gone
+  uint64_t queueBytes = 1u << 18;  // what waits for bandwidth; a frame that does not fit is dropped
+};
+
+struct LinkOptions {
+  LinkDirection direction[2];  // from end 0 to end 1, from end 1 to end 0
+  uint64_t seed = 1;           // the same seed and the same frames at the same times give the same outcome
+  bool loop = false;           // one end only: what it sends comes back to it through direction[0]
+};
+
+std::shared_ptr<Wire> makeLoopWire();
+// Two ports of one NIC, or of two NICs that the same thread steps.
+std::shared_ptr<Wire> makePairWire();
+std::shared_ptr<Wire> makeLinkWire(const LinkOptions& options);
+// An interface of this machine (AF_PACKET, needs CAP_NET_RAW). Null and an errno when it cannot be opened.
+std::shared_ptr<Wire> makeInterfaceWire(const std::string& name, int* error);
+// Two processes: the first to come listens at `path`, the second connects (SOCK_SEQPACKET). Null and an errno on failure.
+std::shared_ptr<Wire> makeSocketWire(const std::string& path, int* error);
+
+}  // namespace soft

@@ -1,0 +1,34 @@
+/** Counters in words. */
+import type { PacketStatistics } from '../ethernet/index.js'
+
+/** What the causes of `DropCause` mean, for people. */
+const causes: Readonly<Record<string, string>> = {
+  receiveBufferFull: "the socket's buffer was full",
+  receiveRingFull: 'the receive ring was full',
+  fillRingEmpty: 'no frame to receive into',
+  invalidDescriptor: 'invalid descriptor',
+  other: 'no cause given',
+}
+
+export function framesText(count: number): string {
+  return `${count} ${count === 1 ? 'frame' : 'frames'}`
+}
+
+/** '3 dropped by kernel', and why if any were. */
+export function dropsText({ dropped, drops }: Pick<PacketStatistics, 'dropped' | 'drops'>): string {
+  const why = Object.entries(drops).flatMap(([cause, count]) =>
+    count > 0 ? [`${causes[cause] ?? cause}: ${count}`] : [],
+  )
+  return `${dropped} dropped by kernel${why.length > 0 ? ` (${why.join(', ')})` : ''}`
+}
+
+/** What befell frames on the way out, one phrase a cause; empty when nothing did. */
+export function refusalsText({
+  refusals,
+  invalid,
+}: Pick<PacketStatistics, 'refusals' | 'invalid'>): string[] {
+  return [
+    ...Object.entries(refusals).map(([code, count]) => `${count} refused by the kernel (${code})`),
+    ...(invalid > 0 ? [`${invalid} ring records that were invalid`] : []),
+  ]
+}

@@ -1,0 +1,51 @@
+import { ethernetLinkType } from './captured-frame.js'
+import { type EncoderOptions, FrameEncoder } from './encoder.js'
+
+export const pcapMagic = { microseconds: 0xa1b2c3d4, nanoseconds: 0xa1b23c4d } as const
+export const pcapHeaderLength = 24
+export const pcapRecordLength = 16
+
+export interface PcapEncoderOptions extends EncoderOptions {
+  /** Timestamps in nanoseconds instead of microseconds. Default false. */
+  nanoseconds?: boolean
+}
+
+/**
+ * The classic pcap format (pcap-savefile(5)): a header of 24 bytes, then for each frame a header of 16 and its bytes. In
+ * little-endian order, one interface, seconds until 2106; neither direction nor statistics.
+ */
+export class PcapEncoder extends FrameEncoder {
+  readonly #magic: number
+  readonly #unit: number
+
+  constructor(options: PcapEncoderOptions = {}) {
+    super(options, pcapRecordLength)
+    this.#magic = options.nanoseconds ? pcapMagic.nanoseconds : pcapMagic.microseconds
+    this.#unit = options.nanoseconds ? 1 : 1000
+  }
+
+  override header(): Uint8Array {
+    const header = Buffer.alloc(pcapHeaderLength)
+    header.writeUInt32LE(this.#magic, 0)
+    header.writeUInt16LE(2, 4)
+    header.writeUInt16LE(4, 6)
+    // Time zone and accuracy, at 8 and 12, are zero by convention.
+    header.writeUInt32LE(this.snapLength, 16)
+    header.writeUInt32LE(ethernetLinkType, 20)
+    return header
+  }
+
+  override add(seconds: number, nanoseconds: number, frame: Uint8Array, length = frame.length): boolean {
+    const kept = Math.min(frame.length, this.snapLength)
+    const end = this.used + pcapRecordLength + kept
+    if (end > this.bytes.length) return false
+    const at = this.used
+    this.bytes.writeUInt32LE(seconds >>> 0, at)
+    this.bytes.writeUInt32LE(Math.floor(nanoseconds / this.#unit), at + 4)
+    this.bytes.writeUInt32LE(kept, at + 8)
+    this.bytes.writeUInt32LE(length, at + 12)
+    this.bytes.set(kept === frame.length ? frame : frame.subarray(0, kept), at + pcapRecordLength)
+    this.used = end
+    return true
+  }
+}

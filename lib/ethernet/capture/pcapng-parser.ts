@@ -1,0 +1,163 @@
+import { mostBytes } from './captured-frame.js'
+import type { Dialect, FoundFrame } from './parser.js'
+import { Block, byteOrderMagic, Option, packetFlags, padded } from './pcapng-format.js'
+import { Ticks } from './timestamp.js'
+
+/** Type, length, length again. */
+const envelope = 12
+/** As libpcap: a longer block is not believed. */
+const mostBlock = 1 << 24
+
+interface Interface {
+  linkType: number
+  snapLength: number
+  ticks: Ticks
+  trailing: number
+}
+
+/** The pcapng format: sections of either byte order, one after another, each with interfaces of its own. */
+export class PcapngDialect implements Dialect {
+  readonly name = 'pcapng'
+  #littleEndian = true
+  #interfaces: Interface[] = []
+
+  read(view: DataView, at: number, end: number, found: FoundFrame): number {
+    if (at + envelope > end) return 0
+    // The same in either order.
+    if (view.getUint32(at) === Block.section) this.#order(view, at)
+    const little = this.#littleEndian
+    const type = view.getUint32(at, little)
+    const total = view.getUint32(at + 4, little)
+    if (total < envelope || total % 4 !== 0 || total > mostBlock) {
+      throw new Error(`a block of ${total} bytes cannot be`)
+    }
+    if (at + total > end) return 0
+    const again = view.getUint32(at + total - 4, little)
+    if (again !== total) throw new Error(`the block's length is ${total} before it and ${again} behind it`)
+    const body = at + 8
+    const behind = at + total - 4
+    if (type === Block.section) this.#section(view, body, behind)
+    else if (type === Block.interface) this.#interface(view, body, behind)
+    else if (type === Block.enhancedPacket)
+      this.#packet(view, body, behind, found, view.getUint32(body, little))
+    else if (type === Block.packet) this.#packet(view, body, behind, found, view.getUint16(body, little))
+    else if (type === Block.simplePacket) this.#simplePacket(view, body, behind, found)
+    return total
+  }
+
+  /** A new section: from here on this is the byte order. */
+  #order(view: DataView, at: number): void {
+    const little = view.getUint32(at + 8, true) === byteOrderMagic
+    if (!little && view.getUint32(at + 8) !== byteOrderMagic)
+      throw new Error('a section without a byte order')
+    this.#littleEndian = little
+  }
+
+  #section(view: DataView, body: number, behind: number): void {
+    need(body + 16, behind, 'section header')
+    const major = view.getUint16(body + 4, this.#littleEndian)
+    if (major !== 1) throw new Error(`version ${major} of the pcapng format is not known here`)
+    this.#interfaces = []
+  }
+
+  #interface(view: DataView, body: number, behind: number): void {
+    need(body + 8, behind, 'interface description')
+    let perSecond = 1e6
+    let offset = 0
+    let trailing = 0
+    this.#options(view, body + 8, behind, (code, value, length) => {
+      if (code === Option.resolution && length >= 1) {
+        const exponent = view.getUint8(value)
+        perSecond = exponent & 0x80 ? 2 ** (exponent & 0x7f) : 10 ** exponent
+      } else if (code === Option.offset && length >= 8) {
+        offset = Number(view.getBigInt64(value, this.#littleEndian))
+      } else if (code === Option.checkSequence && length >= 1) trailing = view.getUint8(value)
+    })
+    this.#interfaces.push({
+      linkType: view.getUint16(body, this.#littleEndian),
+      snapLength: view.getUint32(body + 4, this.#littleEndian),
+      ticks: new Ticks(perSecond, offset),
+      trailing,
+    })
+  }
+
+  /** The enhanced packet block and the packet block differ in their first word only. */
+  #packet(view: DataView, body: number, behind: number, found: FoundFrame, id: number): void {
+    need(body + 20, behind, 'packet')
+    const little = this.#littleEndian
+    const { ticks } = this.#fill(
+      found,
+      body + 20,
+      behind,
+      id,
+      view.getUint32(body + 12, little),
+      view.getUint32(body + 16, little),
+    )
+    ticks.split(view.getUint32(body + 4, little), view.getUint32(body + 8, little))
+    found.seconds = ticks.seconds
+    found.nanoseconds = ticks.nanoseconds
+    // A frame alone has no options: nothing to look through.
+    const options = body + 20 + padded(view.getUint32(body + 12, little))
+    if (options + 8 <= behind && view.getUint16(options, little) === Option.flags) {
+      found.packetType = packetFlags.indexOf((view.getUint32(options + 4, little) & 0x1f) as 2)
+    }
+  }
+
+  #simplePacket(view: DataView, body: number, behind: number, found: FoundFrame): void {
+    need(body + 4, behind, 'simple packet')
+    const original = view.getUint32(body, this.#littleEndian)
+    const { snapLength } = this.#known(0)
+    const captured = Math.min(original, snapLength || original, behind - body - 4)
+    this.#fill(found, body + 4, behind, 0, captured, original)
+    // This kind of block has no time.
+    found.seconds = 0
+    found.nanoseconds = 0
+  }
+
+  #fill(
+    found: FoundFrame,
+    offset: number,
+    behind: number,
+    id: number,
+    captured: number,
+    original: number,
+  ): Interface {
+    const where = this.#known(id)
+    if (captured > mostBytes) throw new Error(`a frame of ${captured} bytes is not believed`)
+    need(offset + captured, behind, 'packet')
+    found.found = true
+    found.offset = offset
+    found.originalLength = Math.max(0, original - where.trailing)
+    found.length = Math.min(captured, found.originalLength)
+    found.interfaceId = id
+    found.linkType = where.linkType
+    found.packetType = -1
+    return where
+  }
+
+  #known(id: number): Interface {
+    const where = this.#interfaces[id]
+    if (!where) throw new Error(`a frame of interface ${id}, which was not described`)
+    return where
+  }
+
+  #options(
+    view: DataView,
+    from: number,
+    behind: number,
+    each: (code: number, value: number, length: number) => void,
+  ): void {
+    for (let at = from; at + 4 <= behind; ) {
+      const code = view.getUint16(at, this.#littleEndian)
+      const length = view.getUint16(at + 2, this.#littleEndian)
+      if (code === Option.end) return
+      need(at + 4 + length, behind, 'option')
+      each(code, at + 4, length)
+      at += 4 + padded(length)
+    }
+  }
+}
+
+function need(at: number, behind: number, what: string): void {
+  if (at > behind) throw new Error(`a ${what} that does not fit into its block`)
+}

@@ -1,0 +1,130 @@
+import { Readable } from 'node:stream'
+import { abortSignal, boolean, instance, integer, options as optionsOf } from '../argument.js'
+import type { CapturedFrame } from './capture/captured-frame.js'
+import { PacketQueue } from './packet-queue.js'
+import { copyFrame, wireLength } from './wire-frame.js'
+
+/** A frame that came to a queue, copied. */
+export interface ReceivedFrame extends CapturedFrame {
+  /** {@link FrameFlag} bits. */
+  flags: number
+  /** To whom it was addressed: {@link PacketType}. */
+  packetType: number
+  /**
+   * The VLAN tag that the kernel took out of the frame (TPID << 16 | TCI, unsigned), and that is in `data` again; 0 if
+   * none was taken out.
+   */
+  vlan: number
+}
+
+/** Options of {@link FrameReadable}. */
+export interface FrameReadableOptions {
+  /** Ends the stream: it is destroyed with an AbortError. */
+  signal?: AbortSignal
+  /** How many frames are copied ahead of the reader; what comes then waits in the queue. Default 64. */
+  highWaterMark?: number
+  /** Close the queue when the stream closes. Default false: it is the caller's. */
+  closeQueue?: boolean
+}
+
+/**
+ * The frames that come to a queue, as a stream of copies: `for await (const { data } of new FrameReadable(queue))`.
+ *
+ * The stream is the queue's one consumer. It copies no more than its reader takes; the kernel queues the rest, and counts
+ * what it drops then (`queue.statistics()`). It ends when the queue is closed, or after {@link stop}; it fails when the
+ * interface goes down or away. What a frame costs in objects is many times what the queue's own calls cost.
+ */
+export class FrameReadable extends Readable {
+  readonly #queue: PacketQueue
+  readonly #closeQueue: boolean
+  readonly #stop = new AbortController()
+  #next = 0
+  #count = 0
+  #reading = false
+
+  /** @throws TypeError, RangeError */
+  constructor(queue: PacketQueue, options?: FrameReadableOptions) {
+    instance('queue', queue, PacketQueue)
+    const { signal, highWaterMark = 64, closeQueue = false } = optionsOf('options', options)
+    abortSignal('options.signal', signal)
+    boolean('options.closeQueue', closeQueue)
+    super({
+      objectMode: true,
+      highWaterMark: integer('options.highWaterMark', highWaterMark, 1, 2 ** 20),
+      signal,
+    })
+    this.#queue = queue
+    this.#closeQueue = closeQueue
+  }
+
+  /** No more frames: what was received so far is delivered, then the stream ends. */
+  stop(): void {
+    this.#stop.abort()
+  }
+
+  override _read(): void {
+    if (this.#reading) return
+    this.#reading = true
+    this.#pump().catch((error: Error) => this.destroy(error))
+  }
+
+  async #pump(): Promise<void> {
+    try {
+      await this.#deliverAll()
+    } finally {
+      // At once, not a microtask later: the reader may ask again before that.
+      this.#reading = false
+    }
+  }
+
+  /** Until the reader has enough, or there is no more. */
+  async #deliverAll(): Promise<void> {
+    const queue = this.#queue
+    const { signal } = this.#stop
+    while (!this.destroyed) {
+      while (this.#next < this.#count) if (!this.#deliver()) return
+      if (queue.closed) break
+      this.#count = queue.receive()
+      this.#next = 0
+      if (this.#count > 0) continue
+      if (signal.aborted) break
+      try {
+        await queue.wait({ signal })
+      } catch (error) {
+        if (!queue.closed && !signal.aborted) throw error
+      }
+    }
+    if (!this.destroyed) this.push(null)
+  }
+
+  /** One frame; whether more are wanted. */
+  #deliver(): boolean {
+    const queue = this.#queue
+    if (queue.closed) {
+      this.#count = 0
+      return true
+    }
+    const slot = queue.slot(this.#next++)
+    const frame: ReceivedFrame = {
+      data: copyFrame(queue, slot),
+      originalLength: wireLength(queue, slot),
+      seconds: queue.seconds(slot),
+      nanoseconds: queue.nanoseconds(slot),
+      flags: queue.flags(slot),
+      packetType: queue.packetType(slot),
+      vlan: queue.vlan(slot),
+    }
+    queue.release(slot)
+    return this.push(frame)
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#stop.abort()
+    const queue = this.#queue
+    if (!queue.closed) {
+      while (this.#next < this.#count) queue.release(queue.slot(this.#next++))
+      if (this.#closeQueue) queue.close()
+    }
+    done(error)
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * Why frames that were for the queue never reached `receive()`:
+ *
+ * - `receiveBufferFull`: nobody read, and the socket's buffer (`receiveBuffer`) was full. AF_PACKET by recvmmsg.
+ * - `receiveRingFull`: nobody read, and the ring that the kernel writes to was full. AF_PACKET by a ring, AF_XDP.
+ * - `fillRingEmpty`: the kernel had no frame to write to: nobody read, or all were the caller's. AF_XDP.
+ * - `invalidDescriptor`: the fill ring held an address that is none. AF_XDP.
+ * - `other`: what the kernel drops for reasons that it does not tell apart, such as a frame that is too long. AF_XDP.
+ */
+export type DropCause =
+  | 'receiveBufferFull'
+  | 'receiveRingFull'
+  | 'fillRingEmpty'
+  | 'invalidDescriptor'
+  | 'other'
+
+/** What a backend counts, since it was opened. */
+export interface BackendStatistics {
+  /** queued for us by the kernel */
+  received: number
+  /** received, and longer than its place in the arena */
+  truncated: number
+  /** the causes that this backend knows, also those that did not occur */
+  drops: Partial<Record<DropCause, number>>
+}
+
+/** Counters since the queue was opened, in frames. */
+export interface PacketStatistics {
+  /** queued for us by the kernel */
+  received: number
+  /** for us, and dropped by the kernel: the sum of {@link drops} */
+  dropped: number
+  /** {@link dropped} by cause; the causes that the queue's backend knows, also those that did not occur */
+  drops: Partial<Record<DropCause, number>>
+  /** received, and longer than its place in the arena ({@link FrameFlag.truncated}) */
+  truncated: number
+  /** accepted by the kernel for transmission */
+  transmitted: number
+  /** refused for their own sake, such as too long ones, and freed: the sum of {@link refusals} */
+  refused: number
+  /** {@link refused} by the error that the kernel gave, such as `{ EMSGSIZE: 2 }` */
+  refusals: Readonly<Record<string, number>>
+  /** ring records that named no frame of this queue: somebody wrote into the rings */
+  invalid: number
+}
+
+/** The sum of the causes. */
+export function sumOf(causes: Readonly<Record<string, number>>): number {
+  let sum = 0
+  for (const count of Object.values(causes)) sum += count
+  return sum
+}

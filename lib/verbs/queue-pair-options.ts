@@ -1,0 +1,111 @@
+import { randomInt } from 'node:crypto'
+import { integer, oneOf, typeError, uint32 } from '../argument.js'
+import { verbsError } from '../errors.js'
+import { idOf } from '../handle.js'
+import { CompletionQueue } from './completion-queue.js'
+import { type QueuePairType, QueuePairTypes } from './constants.js'
+import { bestGid, type GidEntry } from './gid.js'
+import type { QueuePairSizes } from './native.js'
+import type { ProtectionDomain } from './protection-domain.js'
+
+/** Options of {@link ProtectionDomain.createQueuePair}. */
+export interface QueuePairOptions {
+  /** Reliable connection, unreliable connection, or unreliable datagram. */
+  type: QueuePairType
+  /** Completion queue of both halves. */
+  cq?: CompletionQueue
+  /** Completion queue of sends, instead of `cq`. */
+  sendCq?: CompletionQueue
+  /** Completion queue of receives, instead of `cq`. */
+  recvCq?: CompletionQueue
+  /** Send requests that may be outstanding, 64 by default: it takes as many places of the completion queue. */
+  maxSendWr?: number
+  /** Receive requests that may be outstanding, 64 by default: it takes as many places of the completion queue. */
+  maxRecvWr?: number
+  /** Scatter/gather elements of a send, 1 by default. */
+  maxSendSge?: number
+  /** Scatter/gather elements of a receive, 1 by default. */
+  maxRecvSge?: number
+  /** Bytes that can be sent inline, 0 by default. The device may grant more: see {@link QueuePair.capabilities}. */
+  maxInline?: number
+  /** Port, from 1; 1 by default. */
+  port?: number
+  /** Index of the GID to use; by default the RoCE v2 GID that reaches farthest. */
+  gidIndex?: number
+  /** UD: queue key that senders must know; 0x11111111 by default, as rdma-core's examples. */
+  queueKey?: number
+  /** First packet sequence number to send, 24 bits; random by default. */
+  packetSequenceNumber?: number
+}
+
+const defaultQueueKey = 0x11111111
+
+/** What {@link QueuePairOptions} come to on a device: every value checked, every default filled in. @internal */
+export interface CheckedQueuePairOptions {
+  type: QueuePairType
+  sizes: QueuePairSizes
+  sendCq: CompletionQueue
+  recvCq: CompletionQueue
+  port: number
+  gid: GidEntry | undefined
+  lid: number
+  mtu: number
+  queueKey: number
+  packetSequenceNumber: number
+}
+
+/** @internal */
+export function checkQueuePairOptions(
+  domain: ProtectionDomain,
+  options: QueuePairOptions,
+): CheckedQueuePairOptions {
+  if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
+  const type = oneOf('options.type', options.type, Object.keys(QueuePairTypes) as QueuePairType[])
+  const context = domain.context
+  const [sendName, sendCq] = queueOf(options, 'sendCq')
+  const [receiveName, recvCq] = queueOf(options, 'recvCq')
+  idOf(sendName, sendCq, CompletionQueue)
+  idOf(receiveName, recvCq, CompletionQueue)
+  if (sendCq.context !== context) throw typeError(sendName, "of the domain's own context", sendCq)
+  if (recvCq.context !== context) throw typeError(receiveName, "of the domain's own context", recvCq)
+  const limits = context.limits
+  const sizes: QueuePairSizes = {
+    maxSendWr: integer('options.maxSendWr', options.maxSendWr ?? 64, 1, limits.maxQpWr),
+    maxRecvWr: integer('options.maxRecvWr', options.maxRecvWr ?? 64, 1, limits.maxQpWr),
+    maxSendSge: integer('options.maxSendSge', options.maxSendSge ?? 1, 1, Math.min(limits.maxSge, 255)),
+    maxRecvSge: integer('options.maxRecvSge', options.maxRecvSge ?? 1, 1, Math.min(limits.maxSge, 255)),
+    maxInline: integer('options.maxInline', options.maxInline ?? 0, 0, 0xffff),
+  }
+  const port = integer('options.port', options.port ?? 1, 1, context.portCount)
+  const { lid, activeMtu: mtu } = context.queryPort(port)
+  const gid = chooseGid(domain, port, options.gidIndex)
+  const queueKey = uint32('options.queueKey', options.queueKey ?? defaultQueueKey)
+  const packetSequenceNumber = integer(
+    'options.packetSequenceNumber',
+    options.packetSequenceNumber ?? randomInt(1 << 24),
+    0,
+    0xffffff,
+  )
+  return { type, sizes, sendCq, recvCq, port, gid, lid, mtu, queueKey, packetSequenceNumber }
+}
+
+/** The completion queue of one half, and the option that named it. */
+function queueOf(options: QueuePairOptions, half: 'sendCq' | 'recvCq'): [string, CompletionQueue] {
+  const own = options[half] ?? undefined
+  return own !== undefined ? [`options.${half}`, own] : ['options.cq', options.cq as CompletionQueue]
+}
+
+/** The named GID, or the best there is; undefined on InfiniBand without one. */
+function chooseGid(domain: ProtectionDomain, port: number, index: number | undefined): GidEntry | undefined {
+  const table = domain.context.queryGidTable()
+  if (index === undefined) return bestGid(table, port)
+  integer('options.gidIndex', index, 0, 255)
+  const entry = table.find((each) => each.port === port && each.index === index)
+  if (entry) return entry
+  const there = table.filter((each) => each.port === port).map((each) => `${each.index} (${each.gid})`)
+  throw verbsError(
+    'EINVAL',
+    'ibv_query_gid_table',
+    `port ${port} of ${domain.context.name} has no GID at index ${index}: there are ${there.join(', ') || 'none'}`,
+  )
+}
