@@ -17,6 +17,8 @@ class Watcher {
   // Which events wake it from now on (UV_READABLE, UV_WRITABLE); 0 pauses it, so that what nobody reads yet does
   // not turn the loop. Returns 0 or a positive errno.
   int listen(int events);
+  // Libuv stops it when the descriptor reports an error, until the next listen().
+  bool stopped() const { return events_ == 0; }
   // What keeps the process alive: a watcher that is referenced.
   void reference(bool on);
   void stop();

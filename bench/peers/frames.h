@@ -176,11 +176,14 @@ static void service(struct port *in, struct port *out, const struct options *opt
 
 static void round_trips(struct port *port, const struct options *options, long total) {
   static uint32_t sequence;
+  static uint8_t template[2048];
   struct frame frame;
   uint32_t echoed;
+  write_frame(template, options);
   for (timed = 0; timed < total; timed++) {
     uint64_t begin = now();
     port_claim(port, &frame, 1);
+    memcpy(frame.data, template, kSequence);  // what was received last may have lain here
     stamp(&frame, options, ++sequence);
     port_send(port, &frame, 1);
     await_frames(port, &frame, 1);

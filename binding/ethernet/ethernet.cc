@@ -25,6 +25,21 @@ Napi::Value open(const Napi::CallbackInfo& info) {
       std::make_unique<PacketSocket>(environment, argument::object(info.Env(), info[0], "options")));
 }
 
+// ring(handle, bytes, payload): PacketRing::describe()
+Napi::Value ring(const Napi::CallbackInfo& info) {
+  return socketOf(info).ring(info.Env(), argument::uint32(info, 1, "bytes"), argument::uint32(info, 2, "payload"));
+}
+
+// timestamps(handle, hardware)
+void timestamps(const Napi::CallbackInfo& info) {
+  socketOf(info).timestamps(info.Env(), argument::boolean(info.Env(), info[1], "hardware"));
+}
+
+// bind(handle, protocol)
+void bind(const Napi::CallbackInfo& info) {
+  socketOf(info).bind(info.Env(), argument::integer<uint16_t>(info.Env(), info[1], "protocol"));
+}
+
 // receive(handle): how many records it put into the receive ring, or a negative errno
 int32_t receive(Environment& environment, const uint32_t* numbers) {
   return environment.handle<PacketSocket>(numbers[0], "packet queue").receive();
@@ -58,15 +73,16 @@ void membership(const Napi::CallbackInfo& info) {
 // filter(handle, program)
 void filter(const Napi::CallbackInfo& info) { socketOf(info).filter(info.Env(), info[1]); }
 
-// statistics(handle): { received, truncated, dropped } since open
+// statistics(handle): { received, truncated, dropped, undescribed } since open
 Napi::Value statistics(const Napi::CallbackInfo& info) { return socketOf(info).statistics(info.Env()); }
 
-// bufferSizes(handle): { receive, send }, bytes as the kernel accounts them (twice what was asked for; socket(7))
+// bufferSizes(handle): { receive, send }, bytes: of the ring, or as the kernel accounts them (twice what was asked for;
+// socket(7))
 Napi::Value bufferSizes(const Napi::CallbackInfo& info) {
   PacketSocket& socket = socketOf(info);
   Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("receive", Napi::Number::New(info.Env(), socket.bufferSize(SO_RCVBUF)));
-  result.Set("send", Napi::Number::New(info.Env(), socket.bufferSize(SO_SNDBUF)));
+  result.Set("receive", Napi::Number::New(info.Env(), socket.receiveBuffer()));
+  result.Set("send", Napi::Number::New(info.Env(), socket.sendBuffer()));
   return result;
 }
 
@@ -75,6 +91,9 @@ Napi::Value bufferSizes(const Napi::CallbackInfo& info) {
 void initialize(Napi::Env env, Napi::Object exports) {
   Napi::Object ethernet = Napi::Object::New(env);
   ethernet.Set("open", Napi::Function::New<open>(env, "open"));
+  ethernet.Set("ring", Napi::Function::New<ring>(env, "ring"));
+  ethernet.Set("timestamps", Napi::Function::New<timestamps>(env, "timestamps"));
+  ethernet.Set("bind", Napi::Function::New<bind>(env, "bind"));
   hot_call::define<1, receive>(env, ethernet, "receive");
   hot_call::define<1, transmit>(env, ethernet, "transmit");
   ethernet.Set("arm", Napi::Function::New<arm>(env, "arm"));

@@ -3,34 +3,29 @@
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
-#include <net/ethernet.h>
+#include <net/if.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <string>
 
 #include "argument.h"
 #include "environment.h"
 #include "ethernet/membership.h"
-#include "ethernet/records.h"
 #include "watcher.h"
 
 namespace ethernet {
 namespace {
 
-// What a received message may carry: PACKET_AUXDATA and SCM_TIMESTAMPNS.
-constexpr size_t kControlBytes = CMSG_SPACE(sizeof(tpacket_auxdata)) + CMSG_SPACE(sizeof(timespec));
-constexpr size_t kControlWords = (kControlBytes + 7) / 8;
 // sendmmsg(2) and recvmmsg(2) take at most UIO_MAXIOV messages.
 constexpr uint32_t kMaxBatch = 1024;
 
-bool isFramesOwnFault(int error) { return error == EMSGSIZE || error == EINVAL; }
-
-// recvmmsg(2) has overwritten them with what it used.
-void resetLengths(msghdr* message) {
-  message->msg_namelen = sizeof(sockaddr_ll);
-  message->msg_controllen = kControlWords * sizeof(uint64_t);
+uint32_t batchOf(Napi::Object options) {
+  const auto batch = argument::field<uint32_t>(options, "batch");
+  if (batch == 0 || batch > kMaxBatch) throwArgumentRange(options.Env(), "batch", "from 1 to 1024");
+  return batch;
 }
 
 }  // namespace
@@ -38,32 +33,15 @@ void resetLengths(msghdr* message) {
 PacketSocket::PacketSocket(Environment& environment, Napi::Object options)
     : Handle(Kind::PacketSocket, {}),
       environment_(environment),
-      arena_(options.Env(), options.Get("arena"), "arena"),
-      frames_(options.Env(), options.Get("frames"), "frames"),
-      fill_(options.Env(), options.Get("fill"), "fill", AddressRecord::kWords),
-      receive_(options.Env(), options.Get("receive"), "receive", DescriptorRecord::kWords),
-      transmit_(options.Env(), options.Get("transmit"), "transmit", DescriptorRecord::kWords),
-      completion_(options.Env(), options.Get("completion"), "completion", AddressRecord::kWords) {
-  Napi::Env env = options.Env();
-  interfaceIndex_ = argument::field<int32_t>(options, "interfaceIndex");
-  batch_ = argument::field<uint32_t>(options, "batch");
-  frameSize_ = argument::field<uint32_t>(options, "frameSize");
-  headroom_ = argument::field<uint32_t>(options, "headroom");
-  if (batch_ == 0 || batch_ > kMaxBatch) throwArgumentRange(env, "batch", "from 1 to 1024");
-  if (frameSize_ < 64 || (frameSize_ & (frameSize_ - 1)) != 0) {
-    throwArgumentRange(env, "frameSize", "a power of two, at least 64");
-  }
-  if (headroom_ > frameSize_ - ETH_HLEN) throwArgumentRange(env, "headroom", "smaller than a frame");
-  const size_t count = arena_.length() / frameSize_;
-  if (count == 0 || arena_.length() > UINT32_MAX) throwArgumentRange(env, "arena", "from one frame to 4 GiB");
-  frameCount_ = static_cast<uint32_t>(count);
-  if (!frames_.aligned(sizeof(uint32_t)) || frames_.length() / sizeof(uint32_t) < count * FrameRecord::kWords) {
-    throwArgumentRange(env, "frames", "a record for each frame of the arena");
-  }
-  onEvent_ = Napi::Persistent(argument::function(env, options.Get("onEvent"), "onEvent"));
-  allocate();
+      interfaceIndex_(argument::field<int32_t>(options, "interfaceIndex")),
+      frames_(options),
+      inlet_(options, frames_, batchOf(options)),
+      messages_(inlet_),
+      ring_(inlet_),
+      outlet_(options, frames_, batchOf(options)) {
+  onEvent_ = Napi::Persistent(argument::function(options.Env(), options.Get("onEvent"), "onEvent"));
   try {
-    configure(env, options);
+    configure(options.Env(), options);
   } catch (...) {
     // No destructor runs for an object whose constructor throws.
     if (fd_ >= 0) ::close(fd_);
@@ -79,8 +57,10 @@ PacketSocket::~PacketSocket() {
 int PacketSocket::release(const char**) {
   if (watcher_) watcher_->stop();
   watcher_ = nullptr;
+  device_.stop();
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
+  ring_.close(environment_.env());
   return 0;
 }
 
@@ -90,31 +70,72 @@ void PacketSocket::configure(Napi::Env env, Napi::Object options) {
   if (fd_ < 0) throwErrno(env, errno, "socket", "AF_PACKET");
 
   if (!argument::boolean(env, options.Get("outgoing"), "outgoing")) {
-    enable(SOL_PACKET, PACKET_IGNORE_OUTGOING, "setsockopt", "PACKET_IGNORE_OUTGOING needs Linux 4.20");
+    enable(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "setsockopt", "PACKET_IGNORE_OUTGOING needs Linux 4.20");
   }
-  enable(SOL_PACKET, PACKET_AUXDATA, "setsockopt", "PACKET_AUXDATA");
-  if (argument::boolean(env, options.Get("timestamps"), "timestamps")) {
-    enable(SOL_SOCKET, SO_TIMESTAMPNS, "setsockopt", "SO_TIMESTAMPNS");
-  }
+  enable(SOL_PACKET, PACKET_AUXDATA, 1, "setsockopt", "PACKET_AUXDATA");
+  enable(SOL_PACKET, PACKET_VNET_HDR, 1, "setsockopt", "PACKET_VNET_HDR");
   growBuffer(SO_RCVBUF, SO_RCVBUFFORCE, argument::field<uint32_t>(options, "receiveBuffer"));
   growBuffer(SO_SNDBUF, SO_SNDBUFFORCE, argument::field<uint32_t>(options, "sendBuffer"));
   filter(env, options.Get("filter"));
+}
 
+Napi::Value PacketSocket::ring(Napi::Env env, uint32_t bytes, uint32_t payload) {
+  if (ring_.isOpen()) throwErrno(env, EBUSY, "setsockopt", "PACKET_RX_RING");
+  if (payload < ETH_HLEN || payload > frames_.frameSize) throwArgumentRange(env, "payload", "at most a frame");
+  if (bytes > 1u << 30) throwArgumentRange(env, "bytes", "at most 1 GiB");
+  ring_.open(env, fd_, bytes, payload);
+  return ring_.describe(env);
+}
+
+void PacketSocket::timestamps(Napi::Env env, bool hardware) {
+  if (!hardware) {
+    // It makes the kernel stamp frames when they come in, and recvmmsg(2) tell.
+    enable(SOL_SOCKET, SO_TIMESTAMPNS, 1, "setsockopt", "SO_TIMESTAMPNS");
+    enable(SOL_PACKET, PACKET_TIMESTAMP, SOF_TIMESTAMPING_SOFTWARE, "setsockopt", "PACKET_TIMESTAMP");
+    ring_.stamped = TP_STATUS_USER;
+    return;
+  }
+  char name[IF_NAMESIZE];
+  if (!if_indextoname(static_cast<unsigned>(interfaceIndex_), name)) throwErrno(env, errno, "if_indextoname");
+  const std::string device = std::string("\"") + name + "\"";
+  TimestampAbilities abilities;
+  int error = timestampAbilities(fd_, name, &abilities);
+  if (error) throwErrno(env, error, "ioctl", device + " tells nothing of time stamps (ETHTOOL_GET_TS_INFO)");
+  if (!(abilities.stamps & SOF_TIMESTAMPING_RX_HARDWARE)) {
+    throwErrno(env, EOPNOTSUPP, "ioctl",
+               device + " stamps no received frames itself (ETHTOOL_GET_TS_INFO): use timestamps 'software'");
+  }
+  if (!(abilities.receiveFilters & 1u << HWTSTAMP_FILTER_ALL)) {
+    throwErrno(env, EOPNOTSUPP, "ioctl",
+               device + " does not stamp every received frame (ETHTOOL_GET_TS_INFO has no HWTSTAMP_FILTER_ALL): use "
+                        "timestamps 'software'");
+  }
+  error = device_.start(fd_, name);
+  if (error) throwErrno(env, error, "ioctl", device + ": SIOCSHWTSTAMP");
+  constexpr int kHardware = SOF_TIMESTAMPING_RX_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE;
+  enable(SOL_SOCKET, SO_TIMESTAMPING, kHardware, "setsockopt", "SO_TIMESTAMPING");
+  enable(SOL_PACKET, PACKET_TIMESTAMP, SOF_TIMESTAMPING_RAW_HARDWARE, "setsockopt", "PACKET_TIMESTAMP");
+  ring_.stamped = TP_STATUS_TS_RAW_HARDWARE;
+}
+
+void PacketSocket::bind(Napi::Env env, uint16_t protocol) {
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
-  address.sll_protocol = htons(argument::field<uint16_t>(options, "protocol"));
+  address.sll_protocol = htons(protocol);
   address.sll_ifindex = interfaceIndex_;
-  if (bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address)) throwErrno(env, errno, "bind");
+  if (::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address)) throwErrno(env, errno, "bind");
   // bind(2) on an interface that is down succeeds and leaves ENETDOWN on the socket (packet_do_bind in the kernel).
   int pending = 0;
   socklen_t length = sizeof pending;
   if (getsockopt(fd_, SOL_SOCKET, SO_ERROR, &pending, &length)) pending = errno;
   if (pending) throwErrno(env, pending, "bind");
+  if (!ring_.isOpen()) return;
+  watch();
+  watcher_->listen(UV_DISCONNECT);
 }
 
-void PacketSocket::enable(int level, int option, const char* name, const char* detail) {
-  const int on = 1;
-  if (setsockopt(fd_, level, option, &on, sizeof on)) throwErrno(environment_.env(), errno, name, detail);
+void PacketSocket::enable(int level, int option, int value, const char* name, const char* detail) {
+  if (setsockopt(fd_, level, option, &value, sizeof value)) throwErrno(environment_.env(), errno, name, detail);
 }
 
 // The FORCE options pass net.core.rmem_max and wmem_max but need CAP_NET_ADMIN; without it the kernel gives what the
@@ -135,175 +156,39 @@ uint32_t PacketSocket::bufferSize(int option) const {
   return static_cast<uint32_t>(size);
 }
 
-void PacketSocket::allocate() {
-  incoming_.resize(batch_);
-  outgoing_.resize(batch_);
-  incomingBytes_.resize(batch_);
-  outgoingBytes_.resize(batch_);
-  names_.resize(batch_ * sizeof(sockaddr_ll));
-  controls_.resize(batch_ * kControlWords);
-  receiving_.resize(batch_);
-  sending_.resize(batch_);
-  for (uint32_t i = 0; i < batch_; i++) {
-    incoming_[i].msg_hdr.msg_iov = &incomingBytes_[i];
-    incoming_[i].msg_hdr.msg_iovlen = 1;
-    incoming_[i].msg_hdr.msg_name = &names_[i * sizeof(sockaddr_ll)];
-    incoming_[i].msg_hdr.msg_control = &controls_[i * kControlWords];
-    resetLengths(&incoming_[i].msg_hdr);
-    outgoing_[i].msg_hdr.msg_iov = &outgoingBytes_[i];
-    outgoing_[i].msg_hdr.msg_iovlen = 1;
-  }
-}
-
-bool PacketSocket::frameAt(uint32_t address, uint32_t* frame) const {
-  *frame = address / frameSize_;
-  return *frame < frameCount_;
-}
-
-// Copies records of the fill ring until `wanted` stand ready, and returns how many do. What stood ready when nothing
-// came still does: an empty poll costs no more than its system call.
-uint32_t PacketSocket::prepare(uint32_t wanted) {
-  for (uint32_t frame; prepared_ < wanted; prepared_++) {
-    if (!frameAt(fill_.read(prepared_, AddressRecord::kAddress), &frame)) break;
-    receiving_[prepared_] = frame;
-    incomingBytes_[prepared_] = {arena_.data() + size_t{frame} * frameSize_ + headroom_, frameSize_ - headroom_};
-  }
-  return std::min(prepared_, wanted);
-}
-
-// The first `count` were received into: those behind them move up.
-void PacketSocket::advance(uint32_t count) {
-  prepared_ -= count;
-  memmove(receiving_.data(), receiving_.data() + count, prepared_ * sizeof receiving_[0]);
-  memmove(incomingBytes_.data(), incomingBytes_.data() + count, prepared_ * sizeof incomingBytes_[0]);
-  for (uint32_t i = 0; i < count; i++) resetLengths(&incoming_[i].msg_hdr);
+double PacketSocket::receiveBuffer() const {
+  return ring_.isOpen() ? static_cast<double>(ring_.length()) : bufferSize(SO_RCVBUF);
 }
 
 int PacketSocket::receive() {
-  uint32_t available, room;
-  if (!fill_.available(&available) || !receive_.room(&room)) return -ERANGE;
-  const uint32_t wanted = std::min({available, room, batch_});
-  const uint32_t count = prepare(wanted);
-  if (count == 0 && wanted > 0) {
-    fill_.consume(1);
-    return -EFAULT;
-  }
-  if (count == 0) return 0;
-
-  // MSG_TRUNC makes the kernel tell the frame's whole length (packet(7)).
-  const int received = recvmmsg(fd_, incoming_.data(), count, MSG_DONTWAIT | MSG_TRUNC, nullptr);
-  if (received < 0) return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-  const uint32_t taken = static_cast<uint32_t>(received);
-  for (uint32_t i = 0; i < taken; i++) {
-    const uint32_t original = incoming_[i].msg_len;
-    const uint32_t length = std::min(original, frameSize_ - headroom_);
-    describe(receiving_[i], incoming_[i].msg_hdr, length, original);
-    receive_.write(i, DescriptorRecord::kAddress, receiving_[i] * frameSize_ + headroom_);
-    receive_.write(i, DescriptorRecord::kAddressHigh, 0);
-    receive_.write(i, DescriptorRecord::kLength, length);
-    receive_.write(i, DescriptorRecord::kOptions, 0);
-  }
-  advance(taken);
-  fill_.consume(taken);
-  receive_.produce(taken);
-  return received;
+  if (!ring_.isOpen()) return messages_.receive(fd_);
+  const int status = ring_.receive(fd_);
+  // The error that stopped the watch is gone now that it was read.
+  if (status < 0 && awaited_ == 0) watcher_->listen(UV_DISCONNECT);
+  return status;
 }
 
-void PacketSocket::describe(uint32_t frame, const msghdr& message, uint32_t length, uint32_t original) {
-  uint32_t flags = 0;
-  if (original > length) {
-    flags |= FrameRecord::kTruncated;
-    truncated_++;
-  }
-  const auto* source = static_cast<const sockaddr_ll*>(message.msg_name);
-  flags |= static_cast<uint32_t>(source->sll_pkttype) << FrameRecord::kPacketTypeShift;
-  uint32_t vlan = 0, seconds = 0, nanoseconds = 0;
-  for (cmsghdr* control = CMSG_FIRSTHDR(&message); control;
-       control = CMSG_NXTHDR(const_cast<msghdr*>(&message), control)) {
-    if (control->cmsg_level == SOL_PACKET && control->cmsg_type == PACKET_AUXDATA) {
-      tpacket_auxdata auxiliary;
-      memcpy(&auxiliary, CMSG_DATA(control), sizeof auxiliary);
-      if (auxiliary.tp_status & TP_STATUS_CSUMNOTREADY) flags |= FrameRecord::kChecksumPartial;
-      if (auxiliary.tp_status & TP_STATUS_CSUM_VALID) flags |= FrameRecord::kChecksumValid;
-      if (auxiliary.tp_status & TP_STATUS_VLAN_VALID) {
-        const uint32_t protocol =
-            auxiliary.tp_status & TP_STATUS_VLAN_TPID_VALID ? auxiliary.tp_vlan_tpid : uint32_t{ETHERTYPE_VLAN};
-        vlan = protocol << 16 | auxiliary.tp_vlan_tci;
-      }
-    } else if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_TIMESTAMPNS) {
-      timespec time;
-      memcpy(&time, CMSG_DATA(control), sizeof time);
-      seconds = static_cast<uint32_t>(time.tv_sec);
-      nanoseconds = static_cast<uint32_t>(time.tv_nsec);
-    }
-  }
-  uint32_t* record = frames_.words() + size_t{frame} * FrameRecord::kWords;
-  record[FrameRecord::kOffset] = frame * frameSize_ + headroom_;
-  record[FrameRecord::kLength] = length;
-  record[FrameRecord::kOriginalLength] = original;
-  record[FrameRecord::kFlags] = flags;
-  record[FrameRecord::kVlan] = vlan;
-  record[FrameRecord::kSeconds] = seconds;
-  record[FrameRecord::kNanoseconds] = nanoseconds;
+void PacketSocket::watch() {
+  int error = 0;
+  watcher_ = Watcher::start(environment_, fd_, [this] { happened(); }, &error);
+  if (!watcher_) throwErrno(environment_.env(), error, "uv_poll_start");
 }
 
-void PacketSocket::complete(uint32_t address, uint32_t status) {
-  completion_.write(0, AddressRecord::kAddress, address);
-  completion_.write(0, AddressRecord::kStatus, status);
-  completion_.produce(1);
-  transmit_.consume(1);
-}
-
-int PacketSocket::transmit() {
-  uint32_t available, room;
-  if (!transmit_.available(&available) || !completion_.room(&room)) return -ERANGE;
-  available = std::min(available, room);
-  while (available > 0) {
-    const uint32_t wanted = std::min(available, batch_);
-    uint32_t count = 0;
-    uint32_t frame;
-    for (; count < wanted; count++) {
-      const uint32_t address = transmit_.read(count, DescriptorRecord::kAddress);
-      const uint32_t length = transmit_.read(count, DescriptorRecord::kLength);
-      sending_[count] = address;
-      if (transmit_.read(count, DescriptorRecord::kAddressHigh) != 0 || !frameAt(address, &frame)) break;
-      if (length < ETH_HLEN || length > frameSize_ - address % frameSize_) break;
-      outgoingBytes_[count] = {arena_.data() + address, length};
-    }
-    if (count == 0) {
-      complete(sending_[0], EFAULT);
-      return -EFAULT;
-    }
-    const int sent = sendmmsg(fd_, outgoing_.data(), count, MSG_DONTWAIT);
-    if (sent < 0) {
-      const int error = errno;
-      if (isFramesOwnFault(error)) complete(sending_[0], static_cast<uint32_t>(error));
-      return -error;
-    }
-    for (int i = 0; i < sent; i++) complete(sending_[i], 0);
-    available -= static_cast<uint32_t>(sent);
+void PacketSocket::happened() {
+  const bool failed = watcher_->stopped();
+  if (awaited_ == 0 && !(failed && ring_.isOpen())) {
+    // UV_DISCONNECT never comes, but errors are always told (epoll_ctl(2)).
+    watcher_->listen(ring_.isOpen() ? UV_DISCONNECT : 0);
+    return;
   }
-  return 0;
+  disarm();
+  // The callback may close this socket: nothing of it may be touched afterwards.
+  environment_.call(onEvent_);
 }
 
 void PacketSocket::arm(int events, bool referenced) {
-  int error = 0;
-  if (!watcher_) {
-    watcher_ = Watcher::start(
-        environment_, fd_,
-        [this] {
-          if (awaited_ == 0) {
-            watcher_->listen(0);
-            return;
-          }
-          disarm();
-          // The callback may close this socket: nothing of it may be touched afterwards.
-          environment_.call(onEvent_);
-        },
-        &error);
-    if (!watcher_) throwErrno(environment_.env(), error, "uv_poll_start");
-  }
-  error = watcher_->listen(events);
+  if (!watcher_) watch();
+  const int error = watcher_->listen(events);
   if (error) throwErrno(environment_.env(), error, "uv_poll_start");
   awaited_ = events;
   watcher_->reference(referenced);
@@ -347,9 +232,13 @@ Napi::Value PacketSocket::statistics(Napi::Env env) {
   received_ += counters.tp_packets - counters.tp_drops;
   dropped_ += counters.tp_drops;
   Napi::Object result = Napi::Object::New(env);
-  result.Set("received", Napi::Number::New(env, static_cast<double>(received_)));
-  result.Set("truncated", Napi::Number::New(env, static_cast<double>(truncated_)));
-  result.Set("dropped", Napi::Number::New(env, static_cast<double>(dropped_)));
+  const auto set = [&](const char* name, uint64_t count) {
+    result.Set(name, Napi::Number::New(env, static_cast<double>(count)));
+  };
+  set("received", received_ - messages_.undescribed);
+  set("truncated", inlet_.truncated);
+  set("dropped", dropped_);
+  set("undescribed", messages_.undescribed);
   return result;
 }
 

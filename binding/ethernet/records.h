@@ -12,19 +12,28 @@ struct AddressRecord {
   enum : uint32_t { kAddress, kStatus, kWords };
 };
 
-// Receive and transmit rings: u64 address, u32 length, u32 options (none yet).
+// Receive and transmit rings: u64 address, u32 length, u32 options.
 struct DescriptorRecord {
   enum : uint32_t { kAddress, kAddressHigh, kLength, kOptions, kWords };
+  // Options of the transmit ring of a packet socket: what of the frame's record the kernel is to put right.
+  enum Options : uint32_t {
+    kFinish = 1 << 0,     // complete the checksum, cut a super-frame into its segments
+    kInsertTag = 1 << 1,  // put the VLAN tag back
+  };
 };
 
 // One per frame of the arena, written when a frame was received. lib/ethernet/frames.ts reads it.
 struct FrameRecord {
-  enum : uint32_t { kOffset, kLength, kOriginalLength, kFlags, kVlan, kSeconds, kNanoseconds, kReserved, kWords };
+  enum : uint32_t { kOffset, kLength, kOriginalLength, kFlags, kVlan, kSeconds, kNanoseconds, kChecksum, kWords };
   enum Flags : uint32_t {
     kTruncated = 1 << 0,
-    kChecksumPartial = 1 << 1,  // TP_STATUS_CSUMNOTREADY: the sender left the checksum to a device that there is not
-    kChecksumValid = 1 << 2,    // TP_STATUS_CSUM_VALID: the kernel or the device has verified it
-    kPacketTypeShift = 8,       // sll_pkttype, packet(7): PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST, …
+    kChecksumPartial = 1 << 1,  // the sender left the checksum to a device: kChecksum holds its start << 16 | offset
+    kChecksumValid = 1 << 2,    // the kernel or the device has verified it
+    kPacketTypeShift = 8,       // 3 bits: sll_pkttype, packet(7): PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST, …
+    kSegmentsEcn = 1 << 11,     // VIRTIO_NET_HDR_GSO_ECN
+    kSegmentTypeShift = 12,     // 4 bits: VIRTIO_NET_HDR_GSO_*
+    kSegmentTypeMask = 0xf,
+    kSegmentSizeShift = 16,  // 16 bits: payload of each segment of a super-frame; 0 for a frame that is none
   };
 };
 

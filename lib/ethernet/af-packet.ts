@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { rangeError } from '../argument.js'
 import { Kind, native } from '../native.js'
 import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../ring/ring.js'
@@ -8,6 +9,7 @@ import { tableOf } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
 import type { Settings } from './options.js'
+import { PacketRing } from './packet-ring.js'
 import type { BackendReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
 
@@ -15,17 +17,24 @@ import type { BackendStatistics } from './statistics.js'
 const noProtocol = 0
 const everyProtocol = 3
 const defaultReceiveBuffer = 2 ** 24
+const defaultRing = 2 ** 23
+/** Ethernet header, two VLAN tags */
+const overhead = 14 + 8
+/** Empty looks at the ring after which the binding looks for an error, which the ring does not tell. */
+const patience = 256
+const { EBADMSG } = constants.errno
 
 /**
  * AF_PACKET (packet(7)) in the ring vocabulary.
  *
  * Descriptor: AF_XDP's. Hand-over: none is needed, the rings are between this thread and the binding, which reads and
- * writes them inside the two calls. Bell: recvmmsg(2) and sendmmsg(2), one a batch; the kernel copies every frame.
+ * writes them inside the two calls. Bell: sendmmsg(2), one a batch, to send. Received frames come by the kernel's own
+ * ring ({@link PacketRing}), whose hand-over is a slot's status word; or, where that does not work, by recvmmsg(2).
  */
 export class AfPacket implements Backend {
   readonly name = 'af_packet'
   readonly zeroCopy = false
-  readonly syscalls = { receive: 'recvmmsg', transmit: 'sendmmsg' }
+  readonly syscalls: { receive: string; transmit: string }
   readonly report: BackendReport
   readonly fill: Producer
   readonly receive: Consumer
@@ -36,7 +45,11 @@ export class AfPacket implements Backend {
   readonly #allMulticast: boolean
   /** What the flow rules accept; undefined: every frame. */
   readonly #flows: Uint32Array | undefined
+  readonly #ring: PacketRing | undefined
   #promiscuous = false
+  /** The socket may have an error to tell. */
+  #doubt = false
+  #empty = 0
 
   /**
    * @param onEvent called on libuv's loop after {@link arm}
@@ -50,15 +63,6 @@ export class AfPacket implements Backend {
     notUsed: BackendReport['notUsed'],
   ) {
     const { frames, batch, receiveFrames } = settings
-    this.report = Object.freeze({
-      backend: this.name,
-      zeroCopy: false,
-      mode: null,
-      multiBuffer: false,
-      queueId: null,
-      queues: native.ethernet.xdp.channels(device.name),
-      notUsed,
-    })
     this.fill = new Producer(allocateRing(receiveFrames.af_packet, AddressRecord.words), AddressRecord.words)
     this.receive = new Consumer(allocateRing(batch, DescriptorRecord.words), DescriptorRecord.words)
     this.transmit = new Producer(
@@ -71,12 +75,10 @@ export class AfPacket implements Backend {
     this.#flows = settings.flows && classicProgram(settings.flows, 'options.flows')
     this.#handle = native.ethernet.open({
       interfaceIndex: device.index,
-      protocol: settings.transmitOnly ? noProtocol : (settings.etherType ?? everyProtocol),
       batch,
       frameSize: frames.frameSize,
       headroom: frames.headroom,
       outgoing: settings.outgoing,
-      timestamps: settings.timestamps,
       receiveBuffer: settings.receiveBuffer ?? defaultReceiveBuffer,
       sendBuffer: settings.sendBuffer,
       filter: this.#filter(settings.promiscuous),
@@ -86,9 +88,17 @@ export class AfPacket implements Backend {
       receive: this.receive.words,
       transmit: this.transmit.words,
       completion: this.completion.words,
-      onEvent,
+      onEvent: () => {
+        this.#doubt = true
+        onEvent()
+      },
     })
+    const obstacles = [...notUsed]
     try {
+      this.#ring = this.#openRing(device, settings, obstacles)
+      if (settings.timestamps) native.ethernet.timestamps(this.#handle, settings.timestamps === 'hardware')
+      const protocol = settings.transmitOnly ? noProtocol : (settings.etherType ?? everyProtocol)
+      native.ethernet.bind(this.#handle, protocol)
       if (settings.promiscuous) this.promiscuous(true)
       if (settings.allMulticast) native.ethernet.membership(this.#handle, true, Membership.allMulticast)
       for (const group of this.#groups.values()) this.#membership(true, group)
@@ -96,10 +106,31 @@ export class AfPacket implements Backend {
       this.close()
       throw error
     }
+    const messages = settings.receivePath === 'recvmmsg' || obstacles.length > notUsed.length
+    const path = messages ? 'recvmmsg' : 'ring'
+    this.syscalls = { receive: messages ? 'recvmmsg' : 'poll', transmit: 'sendmmsg' }
+    this.report = Object.freeze({
+      backend: this.name,
+      zeroCopy: false,
+      receivePath: settings.transmitOnly ? null : path,
+      mode: null,
+      multiBuffer: false,
+      queueId: null,
+      queues: native.ethernet.xdp.channels(device.name),
+      notUsed: obstacles,
+    })
   }
 
   poll(): number {
-    return native.ethernet.receive(this.#handle)
+    const ring = this.#ring
+    if (ring === undefined) return native.ethernet.receive(this.#handle)
+    if (!ring.ready() && !this.#doubt && ++this.#empty < patience) return 0
+    this.#doubt = false
+    this.#empty = 0
+    const status = native.ethernet.receive(this.#handle)
+    if (status > 0) ring.advance(status)
+    else if (status === -EBADMSG) ring.advance(1)
+    return status
   }
 
   kick(): number {
@@ -150,8 +181,9 @@ export class AfPacket implements Backend {
   }
 
   statistics(): BackendStatistics {
-    const { received, truncated, dropped } = native.ethernet.statistics(this.#handle)
-    return { received, truncated, drops: { receiveBufferFull: dropped } }
+    const { received, truncated, dropped, undescribed } = native.ethernet.statistics(this.#handle)
+    const drops = this.#ring ? { receiveRingFull: dropped } : { receiveBufferFull: dropped, undescribed }
+    return { received, truncated, drops }
   }
 
   bufferSizes(): { receive: number; send: number } {
@@ -160,6 +192,25 @@ export class AfPacket implements Backend {
 
   close(): void {
     native.close(this.#handle, Kind.PacketSocket)
+  }
+
+  #openRing(
+    device: NetworkInterface,
+    settings: Settings,
+    notUsed: { what: string; why: string }[],
+  ): PacketRing | undefined {
+    if (settings.transmitOnly || settings.receivePath === 'recvmmsg') return undefined
+    const { frameSize, headroom } = settings.frames
+    const payload = Math.min(frameSize - headroom, device.mtu + overhead)
+    try {
+      return new PacketRing(
+        native.ethernet.ring(this.#handle, settings.receiveBuffer ?? defaultRing, payload),
+      )
+    } catch (error) {
+      if (settings.receivePath === 'ring') throw error
+      notUsed.push({ what: 'ring', why: (error as Error).message })
+      return undefined
+    }
   }
 
   #membership(add: boolean, group: Uint8Array): void {

@@ -2,13 +2,16 @@ import { constants } from 'node:os'
 import { VerbsError, verbsError } from '../errors.js'
 import { listInterfaces, type NetworkInterface } from './interfaces.js'
 
-const { ENETDOWN, ENXIO, ENOBUFS, EMSGSIZE, ERANGE, EFAULT } = constants.errno as Record<string, number>
+const { ENETDOWN, ENXIO, ENOBUFS, EMSGSIZE, ERANGE, EFAULT, EBADMSG } = constants.errno as Record<
+  string,
+  number
+>
 const headerBytes = 14
 
 /**
  * What a failed recvmmsg(2) or sendmmsg(2) means for the queue on `device`.
  *
- * @param errno positive; ERANGE and EFAULT are the binding's own (binding/ethernet/packet_socket.h)
+ * @param errno positive; ERANGE, EFAULT and EBADMSG are the binding's own (binding/ethernet/packet_inlet.h, packet_ring.h)
  * @param refused length of the frame that was refused for its own sake
  */
 export function transferError(
@@ -42,6 +45,8 @@ export function transferError(
     return new VerbsError(errno, syscall, "a ring's index was overwritten in shared memory")
   if (errno === EFAULT)
     return new VerbsError(errno, syscall, 'a ring record names no part of a frame in the arena')
+  if (errno === EBADMSG)
+    return new VerbsError(errno, syscall, 'the header of a slot of the packet ring was overwritten')
   return new VerbsError(errno, syscall, `"${device.name}"`)
 }
 

@@ -15,13 +15,10 @@ export interface NativeInterface {
 /** What binding/ethernet/packet_socket.cc needs to open. */
 export interface PacketSocketOptions {
   interfaceIndex: number
-  /** EtherType in host order; 0 receives nothing */
-  protocol: number
   batch: number
   frameSize: number
   headroom: number
   outgoing: boolean
-  timestamps: boolean
   receiveBuffer: number
   sendBuffer: number
   filter: Uint32Array
@@ -32,6 +29,20 @@ export interface PacketSocketOptions {
   transmit: RingWords
   completion: RingWords
   onEvent(): void
+}
+
+/** Where in a packet socket's receive ring its slots are (binding/ethernet/packet_ring.h), in words. */
+export interface PacketRingLayout {
+  slotWords: number
+  slotsPerBlock: number
+  blockWords: number
+  /** how many there are */
+  slots: number
+}
+
+export interface PacketRingNative {
+  words: RingWords
+  layout: PacketRingLayout
 }
 
 /** What binding/ethernet/xdp_socket.cc needs to open. */
@@ -93,13 +104,18 @@ export interface XdpNative {
 /** What binding/ethernet/ exports. */
 export interface EthernetNative {
   open(options: PacketSocketOptions): number
+  /** a ring of about so many bytes whose slots hold frames of so many; throws, and the socket has none then */
+  ring(handle: number, bytes: number, payload: number): PacketRingNative
+  timestamps(handle: number, hardware: boolean): void
+  /** @param protocol EtherType; 0 receives nothing */
+  bind(handle: number, protocol: number): void
   receive(handle: number): number
   transmit(handle: number): number
   arm(handle: number, readable: boolean, writable: boolean, referenced: boolean): void
   disarm(handle: number): void
   membership(handle: number, add: boolean, type: number, address?: Uint8Array): void
   filter(handle: number, program: Uint32Array): void
-  statistics(handle: number): { received: number; truncated: number; dropped: number }
+  statistics(handle: number): { received: number; truncated: number; dropped: number; undescribed: number }
   bufferSizes(handle: number): { receive: number; send: number }
   interfaces(): NativeInterface[]
   xdp: XdpNative

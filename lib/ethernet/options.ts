@@ -14,7 +14,7 @@ import type { FlowRule } from './flow/rule.js'
 import { FramePool, type FramePoolOptions } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { groupArgument, type MacAddress } from './mac.js'
-import type { PacketBackend } from './report.js'
+import type { PacketBackend, ReceivePath } from './report.js'
 
 /** Options of {@link PacketQueue.open}. */
 export interface PacketQueueOptions extends FramePoolOptions {
@@ -62,15 +62,27 @@ export interface PacketQueueOptions extends FramePoolOptions {
   multicast?: readonly MacAddress[] | 'all'
   /** Receive also what others on this machine send through the interface, as tcpdump shows it. Default false. */
   outgoing?: boolean
-  /** Have the kernel stamp each received frame with the time it came (SO_TIMESTAMPNS). Default false. */
-  timestamps?: boolean
+  /**
+   * Of AF_PACKET: have each received frame stamped with the time it came, by the kernel's clock ('software' or true) or
+   * by the device's ('hardware', which needs CAP_NET_ADMIN and a device that stamps every frame; its clock is its own:
+   * see phc2sys(8)). The device stamps for as long as the queue is open. Default false.
+   */
+  timestamps?: boolean | 'software' | 'hardware'
   /** Never receive: saves the kernel the work of queueing frames that nobody will read. Default false. */
   transmitOnly?: boolean
   /**
-   * Of AF_PACKET: bytes that the kernel may queue until {@link PacketQueue.receive} comes (SO_RCVBUF; a 64-byte frame takes about
-   * 800). More than net.core.rmem_max takes CAP_NET_ADMIN; without it the limit applies. Default 16 MiB.
+   * Of AF_PACKET: bytes that the kernel may queue until {@link PacketQueue.receive} comes. With `receivePath: 'ring'` it
+   * is the ring, every frame takes the room of one of the interface's MTU, and the default is 8 MiB: 5000 frames at an
+   * MTU of 1500. With 'recvmmsg' it is SO_RCVBUF, a 64-byte frame takes about 800, the default is 16 MiB, and more than
+   * net.core.rmem_max takes CAP_NET_ADMIN (without it the limit applies).
    */
   receiveBuffer?: number
+  /**
+   * Of AF_PACKET: by which way frames come out of the kernel. 'ring': the kernel writes them to memory that this thread
+   * looks at (PACKET_MMAP): no system call, and an empty look is one load. 'recvmmsg': one system call a batch. Default:
+   * 'ring', or the other where it does not work; {@link PacketQueue.report} tells.
+   */
+  receivePath?: ReceivePath
   /** Bytes under way to the device before {@link PacketQueue.submit} accepts no more (SO_SNDBUF). Default: system's. */
   sendBuffer?: number
 }
@@ -93,8 +105,11 @@ export interface Settings {
   allMulticast: boolean
   groups: Uint8Array[]
   outgoing: boolean
-  timestamps: boolean
+  /** undefined: none */
+  timestamps: 'software' | 'hardware' | undefined
   transmitOnly: boolean
+  /** undefined: no matter which */
+  receivePath: ReceivePath | undefined
   /** undefined: the default */
   receiveBuffer: number | undefined
   sendBuffer: number
@@ -120,12 +135,14 @@ export function settingsOf(device: NetworkInterface, given: PacketQueueOptions |
     timestamps = false,
     transmitOnly = false,
     receiveBuffer,
+    receivePath,
     sendBuffer = 0,
   } = options
   boolean('options.exclusive', exclusive)
   boolean('options.promiscuous', promiscuous)
   boolean('options.outgoing', outgoing)
-  boolean('options.timestamps', timestamps)
+  if (typeof timestamps !== 'boolean') oneOf('options.timestamps', timestamps, ['software', 'hardware'])
+  if (receivePath !== undefined) oneOf('options.receivePath', receivePath, ['ring', 'recvmmsg'])
   boolean('options.transmitOnly', transmitOnly)
   if (receiveBuffer !== undefined) integer('options.receiveBuffer', receiveBuffer, 0, 2 ** 30)
   integer('options.sendBuffer', sendBuffer, 0, 2 ** 30)
@@ -181,8 +198,9 @@ export function settingsOf(device: NetworkInterface, given: PacketQueueOptions |
     allMulticast: multicast === 'all',
     groups,
     outgoing,
-    timestamps,
+    timestamps: timestamps === true ? 'software' : timestamps || undefined,
     transmitOnly,
+    receivePath,
     receiveBuffer,
     sendBuffer,
   }

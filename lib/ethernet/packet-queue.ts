@@ -215,7 +215,10 @@ export class PacketQueue {
     return this.#word(slot, FrameRecord.vlan)
   }
 
-  /** When the frame came, in whole seconds since 1970; 0 without `timestamps: true`. */
+  /**
+   * When the frame came, in whole seconds since 1970 (of a device's own clock, since whenever that began); 0 without
+   * `timestamps`, and for a frame that the device did not stamp.
+   */
   seconds(slot: number): number {
     return this.#word(slot, FrameRecord.seconds)
   }

@@ -1,11 +1,16 @@
 /** The ways to a device that a `PacketQueue` has. */
 export type PacketBackend = 'af_packet' | 'af_xdp'
 
+/** How received frames come out of the kernel: by a ring that it shares with JavaScript, or by a system call. */
+export type ReceivePath = 'ring' | 'recvmmsg'
+
 /** Which way to the device a queue took, and why not another. */
 export interface BackendReport {
   readonly backend: PacketBackend
   /** Whether frames move between the device and the arena without a copy. */
   readonly zeroCopy: boolean
+  /** How received frames come out of the kernel; null for a queue that only transmits. */
+  readonly receivePath: ReceivePath | null
   /**
    * Where AF_XDP's program runs: in the driver ('native'), or after the kernel has made a packet of the frame
    * ('generic'). Null without a program: AF_PACKET, and AF_XDP that only transmits.

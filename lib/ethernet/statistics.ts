@@ -5,6 +5,8 @@
  * - `receiveRingFull`: nobody read, and the ring that the kernel writes to was full. AF_PACKET by a ring, AF_XDP.
  * - `fillRingEmpty`: the kernel had no frame to write to: nobody read, or all were the caller's. AF_XDP.
  * - `invalidDescriptor`: the fill ring held an address that is none. AF_XDP.
+ * - `undescribed`: a super-frame of a kind that the kernel has no words for (no VIRTIO_NET_HDR_GSO_*), such as SCTP's.
+ *   AF_PACKET by recvmmsg; by a ring they are among `receiveRingFull`.
  * - `other`: what the kernel drops for reasons that it does not tell apart, such as a frame that is too long. AF_XDP.
  */
 export type DropCause =
@@ -12,6 +14,7 @@ export type DropCause =
   | 'receiveRingFull'
   | 'fillRingEmpty'
   | 'invalidDescriptor'
+  | 'undescribed'
   | 'other'
 
 /** What a backend counts, since it was opened. */

@@ -90,7 +90,17 @@ export function openSocket(
     const notUsed: { what: string; why: string }[] = []
     const { zeroCopy, multiBuffer } = bind(handle, device, settings, queueId, notUsed)
     tune(handle, settings, transmitEntries, notUsed)
-    const report = { backend: 'af_xdp', zeroCopy, mode: null, multiBuffer, queueId, queues, notUsed } as const
+    const receivePath = transmitOnly ? null : 'ring'
+    const report = {
+      backend: 'af_xdp',
+      zeroCopy,
+      receivePath,
+      mode: null,
+      multiBuffer,
+      queueId,
+      queues,
+      notUsed,
+    } as const
     return { handle, rings: xdp.rings(handle), report }
   } catch (error) {
     native.close(handle, Kind.XdpSocket)
@@ -224,7 +234,9 @@ export function xdpObstacle(settings: Settings): { option: string; expected: str
   const { frames } = settings
   if (settings.outgoing) return { option: 'outgoing', expected: "false with backend 'af_xdp'", value: true }
   if (settings.timestamps)
-    return { option: 'timestamps', expected: "false with backend 'af_xdp'", value: true }
+    return { option: 'timestamps', expected: "false with backend 'af_xdp'", value: settings.timestamps }
+  if (settings.receivePath)
+    return { option: 'receivePath', expected: "left out with backend 'af_xdp'", value: settings.receivePath }
   if (settings.receiveBuffer !== undefined) {
     const expected = "left out with backend 'af_xdp', which has receiveFrames instead"
     return { option: 'receiveBuffer', expected, value: settings.receiveBuffer }

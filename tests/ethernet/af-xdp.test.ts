@@ -21,6 +21,7 @@ describe('which backend', () => {
     expect(queue.report).toEqual({
       backend: 'af_packet',
       zeroCopy: false,
+      receivePath: 'ring',
       mode: null,
       multiBuffer: false,
       queueId: null,
@@ -37,6 +38,7 @@ describe('which backend', () => {
     expect(queue.report).toEqual({
       backend: 'af_xdp',
       zeroCopy: false,
+      receivePath: 'ring',
       mode: 'native',
       multiBuffer: true,
       queueId: 0,
@@ -279,7 +281,13 @@ describe('frames', () => {
     a.submit()
     b.submit()
     expect([a.frames.free, b.frames.free]).toEqual([2048, 2048])
-    expect(a.statistics()).toMatchObject({ received: 270, dropped: 0, transmitted: 270, refused: 0, invalid: 0 })
+    expect(a.statistics()).toMatchObject({
+      received: 270,
+      dropped: 0,
+      transmitted: 270,
+      refused: 0,
+      invalid: 0,
+    })
   })
 
   test('what comes when no frame stands ready is dropped, and counted', async () => {

@@ -44,6 +44,7 @@ describe('open', () => {
     ['multicast[0]', []],
     ['outgoing', [1, null]],
     ['timestamps', [1, null]],
+    ['receivePath', [1, null]],
     ['transmitOnly', [1, null]],
     ['receiveBuffer', ['1', null]],
     ['sendBuffer', ['1', null]],
@@ -61,6 +62,8 @@ describe('open', () => {
 
   test.each<[string, unknown[]]>([
     ['backend', ['dpdk', '']],
+    ['timestamps', ['none', '']],
+    ['receivePath', ['mmap', '']],
     ['queueId', [-1, 0.5, 65536]],
     ['receiveFrames', [0, 63, 4097, Number.NaN]],
     ['busyPoll', [-1, 1e6 + 1]],
@@ -225,12 +228,10 @@ describe('the binding itself', () => {
     const shared = (words: number): Uint32Array => new Uint32Array(new SharedArrayBuffer(words * 4))
     const good = {
       interfaceIndex: 1,
-      protocol: 0,
       batch: 4,
       frameSize: 128,
       headroom: 0,
       outgoing: false,
-      timestamps: false,
       receiveBuffer: 0,
       sendBuffer: 0,
       filter: Uint32Array.of(6, 0, 0, 0),
@@ -245,12 +246,10 @@ describe('the binding itself', () => {
     const before = native.handleCount()
     const bad: Options = {
       interfaceIndex: [-(2 ** 31) - 1, 'x', Number.NaN],
-      protocol: [-1, 65536, 'x'],
       batch: [0, 1025, 'x'],
       frameSize: [0, 100, 32, 512, 'x'],
       headroom: [115, 'x'],
       outgoing: [1],
-      timestamps: [1],
       receiveBuffer: [-1, 'x'],
       sendBuffer: [-1, 'x'],
       filter: [[], new Uint8Array(4), new Uint32Array(0), new Uint32Array(4 * 4097), shared(0)],

@@ -2,7 +2,7 @@ import { PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { awaitRunning, ip, tc, vethPair } from '../beds/veth.js'
 import { command, programPath } from './program.js'
-import { backends, collect, frame, on, queueFrame, transmit } from './traffic.js'
+import { collect, frame, on, queueFrame, transmit, ways } from './traffic.js'
 
 const gone = (name: string) => ({
   name: 'VerbsError',
@@ -39,8 +39,8 @@ function traffic(a: PacketQueue, bytes: Uint8Array): { stop(): Promise<void> } {
   }
 }
 
-describe.each(backends)('%s', (backend) => {
-  const { openWire, open, xdp, filled, syscalls } = on(backend)
+describe.each(ways)('%s', (way) => {
+  const { openWire, open, xdp, backend, receivePath, filled, syscalls } = on(way)
 
   describe('opening', () => {
     test('an interface that is down', () => {
@@ -258,7 +258,7 @@ describe.each(backends)('%s', (backend) => {
   if (!xdp) {
     test('what comes while nobody reads is dropped, and counted', async () => {
       using wire = openWire()
-      using small = PacketQueue.open(wire.veth.b, { receiveBuffer: 2304 })
+      using small = open(wire.veth.b, { receiveBuffer: 2304 })
       let sent = 0
       for (let round = 0; round < 10; round++) {
         const frames = Array.from({ length: 200 }, (_, i) => frame(small, wire.a, 60, i))
@@ -272,6 +272,11 @@ describe.each(backends)('%s', (backend) => {
       expect(received).toBeLessThan(sent)
       expect(statistics.received).toBe(received)
       expect(statistics.dropped).toBe(sent - received)
+      expect(statistics.drops).toEqual(
+        receivePath === 'ring'
+          ? { receiveRingFull: sent - received }
+          : { receiveBufferFull: sent - received, undescribed: 0 },
+      )
       // The kernel's counters begin again with each look; the queue's do not.
       expect(small.statistics()).toEqual(statistics)
     })

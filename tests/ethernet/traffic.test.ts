@@ -1,10 +1,10 @@
 import { FrameFlag, FramePool, PacketQueue, PacketType } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { vethPair } from '../beds/veth.js'
-import { backends, collect, copy, etherType, frame, on, queueFrame, receiveOne, transmit } from './traffic.js'
+import { collect, copy, etherType, frame, on, queueFrame, receiveOne, transmit, ways } from './traffic.js'
 
-describe.each(backends)('%s', (backend) => {
-  const { openWire, open, xdp, reserve, filled, syscalls } = on(backend)
+describe.each(ways)('%s', (way) => {
+  const { openWire, open, xdp, backend, receivePath, reserve, filled, syscalls } = on(way)
 
   const broadcast = new Uint8Array(6).fill(0xff)
 
@@ -29,7 +29,11 @@ describe.each(backends)('%s', (backend) => {
       expect(wire.a.statistics()).toEqual({
         received: 1501,
         dropped: 0,
-        drops: xdp ? { receiveRingFull: 0, other: 0 } : { receiveBufferFull: 0 },
+        drops: {
+          af_xdp: { receiveRingFull: 0, other: 0 },
+          af_packet: { receiveRingFull: 0 },
+          recvmmsg: { receiveBufferFull: 0, undescribed: 0 },
+        }[way],
         truncated: 0,
         transmitted: 1501,
         refused: 0,
@@ -264,6 +268,7 @@ describe.each(backends)('%s', (backend) => {
   test('what it is', () => {
     using wire = openWire()
     expect(wire.a.backend).toBe(backend)
+    expect(wire.a.report).toMatchObject({ backend, receivePath })
     expect(wire.a.zeroCopy).toBe(false)
     expect(wire.a.memory.buffer).toBeInstanceOf(SharedArrayBuffer)
     expect(wire.a.memory.length).toBe(4096 * 2048)
@@ -275,7 +280,8 @@ describe.each(backends)('%s', (backend) => {
   test('kernel buffers', () => {
     using veth = vethPair()
     using small = open(veth.a, xdp ? { sendBuffer: 32768 } : { receiveBuffer: 65536, sendBuffer: 32768 })
-    expect(small.bufferSizes).toEqual({ receive: xdp ? 2048 * 2048 : 131072, send: 65536 })
+    const receive = { af_xdp: 2048 * 2048, af_packet: 65536, recvmmsg: 131072 }[way]
+    expect(small.bufferSizes).toEqual({ receive, send: 65536 })
     using standard = open(veth.b)
     // 32 MiB, or what net.core.rmem_max allows without CAP_NET_ADMIN over the machine; more than the system's default
     expect(standard.bufferSizes.receive).toBeGreaterThan(212_992)

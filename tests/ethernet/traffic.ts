@@ -30,20 +30,32 @@ export const backends: readonly PacketBackend[] = process.env.IBVERBS_TEST_UNPRI
   ? ['af_packet'] // AF_XDP needs privileges in the machine's own user namespace: tests/beds/beds.mjs says so
   : ['af_packet', 'af_xdp']
 
+/** The backends, AF_PACKET once by each way in which frames come to it. */
+export const ways: readonly (PacketBackend | 'recvmmsg')[] = [...backends, 'recvmmsg']
+
 /** What the tests need to know of a backend, and queues on it. */
-export function on(backend: PacketBackend) {
-  const xdp = backend === 'af_xdp'
+export function on(way: PacketBackend | 'recvmmsg') {
+  const xdp = way === 'af_xdp'
+  const backend = way === 'recvmmsg' ? 'af_packet' : way
+  const receivePath = xdp ? undefined : way === 'recvmmsg' ? 'recvmmsg' : 'ring'
   return {
     xdp,
+    backend,
+    /** by which way frames come out of the kernel */
+    receivePath: receivePath ?? 'ring',
     /** who is named in the errors of receiving and of sending */
-    syscalls: xdp ? { receive: 'poll', transmit: 'sendto' } : { receive: 'recvmmsg', transmit: 'sendmmsg' },
+    syscalls: {
+      receive: way === 'recvmmsg' ? 'recvmmsg' : 'poll',
+      transmit: xdp ? 'sendto' : 'sendmmsg',
+    },
     /** bytes before a received frame that are the kernel's (XDP_PACKET_HEADROOM) */
     reserve: xdp ? 256 : 0,
     /** how many frames a queue keeps ready to receive into */
     filled: (queue: PacketQueue): number => (xdp ? queue.frames.frameCount / 2 : queue.batch),
     open: (name: string, options?: PacketQueueOptions): PacketQueue =>
-      PacketQueue.open(name, { backend, ...options }),
-    openWire: (options?: PacketQueueOptions & { mtu?: number }): Wire => openWire({ backend, ...options }),
+      PacketQueue.open(name, { backend, receivePath, ...options }),
+    openWire: (options?: PacketQueueOptions & { mtu?: number }): Wire =>
+      openWire({ backend, receivePath, ...options }),
   }
 }
 

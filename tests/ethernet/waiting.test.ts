@@ -3,7 +3,7 @@ import { PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test, vi } from 'vitest'
 import { tc } from '../beds/veth.js'
 import { run } from './program.js'
-import { backends, collect, frame, on, openWire, queueFrame, transmit, type Wire } from './traffic.js'
+import { collect, frame, on, openWire, queueFrame, transmit, type Wire, ways } from './traffic.js'
 
 const busy = { code: 'ERR_IBVERBS_BUSY', message: expect.stringContaining('one consumer') }
 const closed = { code: 'ERR_IBVERBS_CLOSED', message: 'the packet queue is closed' }
@@ -13,8 +13,8 @@ async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve))
 }
 
-describe.each(backends)('%s', (backend) => {
-  const { openWire } = on(backend)
+describe.each(ways)('%s', (way) => {
+  const { openWire, backend } = on(way)
 
   describe('wait', () => {
     test('sleeps until a frame comes, and receive brings what it announced', async () => {

@@ -173,6 +173,7 @@ export async function roundTripSide(
     return {
       async run() {
         const reflected = far.request(`reflect ${count} ${warmup}`)
+        reflected.catch(() => {}) // told below, unless the near end has said more
         const result = await near.request(`round-trip ${count} ${warmup}`)
         await reflected
         return result
@@ -199,6 +200,7 @@ export async function dgramSide(count: number, warmup: number): Promise<Side> {
     return {
       async run() {
         const reflected = far.request(`reflect ${count} ${warmup}`)
+        reflected.catch(() => {}) // told below, unless the near end has said more
         const result = await near.request(`round-trip ${count} ${warmup} ${port}`)
         await reflected
         return result

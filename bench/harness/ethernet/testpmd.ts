@@ -1,5 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Session } from '../bench.js'
 import type { Side } from '../compare.js'
@@ -25,12 +28,17 @@ const modes: Record<string, string> = { tx: 'txonly', rx: 'rxonly', forward: 'io
 /** testpmd's command line: a line in, an answer and a prompt out. */
 class Testpmd {
   readonly #process
+  /** DPDK leaves an empty folder in /run if it is given no other. */
+  readonly #folder: string
   #output = ''
   #ended: Error | undefined
   #arrived: (() => void) | undefined
 
   constructor(command: string, args: readonly string[]) {
-    this.#process = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+    this.#folder = mkdtempSync(join(tmpdir(), 'ibverbs-testpmd-'))
+    const env = { ...process.env, RUNTIME_DIRECTORY: this.#folder }
+    // Into a pipe its figures would come when 4 KiB of them are there.
+    this.#process = spawn('stdbuf', ['-oL', command, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] })
     const add = (chunk: Buffer) => {
       this.#output += chunk.toString()
       this.#arrived?.()
@@ -80,6 +88,7 @@ class Testpmd {
       await closed
       clearTimeout(overdue)
     }
+    rmSync(this.#folder, { recursive: true, force: true })
   }
 }
 
@@ -101,10 +110,9 @@ export async function testpmdSide(
   const ports =
     operation === 'tx' ? [outgoing.a] : operation === 'rx' ? [incoming.b] : [incoming.b, outgoing.a]
   const device = (name: string, i: number) =>
-    // The PMD's ring has 512 places if nothing is said, which is what it is: every case runs with it.
     backend === 'af_xdp' ? `net_af_xdp${i},iface=${name}` : `net_af_packet${i},iface=${name}`
   const testpmd = new Testpmd(command, [
-    ...['--lcores', `1@${otherCpu},0@${cpu}`, '--main-lcore', '1', '--no-huge', '-m', '512', '--in-memory'],
+    ...['--lcores', `1@${otherCpu},0@${cpu}`, '--main-lcore', '1', '--no-huge', '-m', '512', '--no-shconf'],
     ...['--no-pci', '--no-telemetry', ...ports.map((name, i) => `--vdev=${device(name, i)}`), '--', '-i'],
     ...['--total-num-mbufs=16384', `--burst=${batch}`, `--forward-mode=${modes[operation]}`],
     ...['--txpkts', String(size), '--no-mlockall', '--no-lsc-interrupt'],

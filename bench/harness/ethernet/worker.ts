@@ -40,12 +40,17 @@ let sequence = 0
 let times = new Float64Array(0)
 let timed = 0
 
+/** Destination, source, EtherType. */
+const header = Uint8Array.of(
+  ...parseMac(to),
+  ...(transmitter?.interface.macBytes ?? new Uint8Array(6)),
+  ...[etherType >> 8, etherType & 0xff],
+)
+
 /** Every frame is written once, but for its sequence number. */
 function writeFrames(queue: PacketQueue): void {
   const frame = new Uint8Array(size).fill(0x5a)
-  frame.set(parseMac(to), 0)
-  frame.set(queue.interface.macBytes, 6)
-  frame.set([etherType >> 8, etherType & 0xff], 12)
+  frame.set(header)
   const claimed: number[] = []
   for (let slot = queue.claim(); slot >= 0; slot = queue.claim()) {
     memory.set(frame, queue.offset(slot))
@@ -76,7 +81,7 @@ function claim(queue: PacketQueue): number {
 }
 
 /** At least one frame. The clock is read once in 4096 empty looks. */
-function await_(queue: PacketQueue): number {
+function awaitFrames(queue: PacketQueue): number {
   let since = 0
   for (let looks = 1; ; looks++) {
     const count = queue.receive()
@@ -112,7 +117,7 @@ function transmit(out: PacketQueue, total: number): void {
 
 function receive(queue: PacketQueue, total: number): void {
   for (let received = 0; received < total; ) {
-    const count = await_(queue)
+    const count = awaitFrames(queue)
     for (let i = 0; i < count; i++) {
       const slot = queue.slot(i)
       checkFrame(queue, slot, queue.offset(slot))
@@ -133,7 +138,7 @@ function forwardBatch(queue: PacketQueue, out: PacketQueue, count: number): void
 
 function forward(queue: PacketQueue, out: PacketQueue, total: number): void {
   for (let received = 0; received < total; ) {
-    const count = await_(queue)
+    const count = awaitFrames(queue)
     forwardBatch(queue, out, count)
     received += count
   }
@@ -141,7 +146,7 @@ function forward(queue: PacketQueue, out: PacketQueue, total: number): void {
 
 function reflect(queue: PacketQueue, total: number): void {
   for (let received = 0; received < total; ) {
-    const count = await_(queue)
+    const count = awaitFrames(queue)
     for (let i = 0; i < count; i++) {
       const slot = queue.slot(i)
       const at = queue.offset(slot)
@@ -179,10 +184,12 @@ function roundTrips(queue: PacketQueue, total: number): void {
   for (timed = 0; timed < total; timed++) {
     const begin = performance.now()
     const sent = claim(queue)
+    // What was received last may have lain here.
+    for (let i = 0, at = queue.offset(sent); i < header.length; i++) memory[at + i] = header[i]
     view.setUint32(queue.offset(sent) + sequenceAt, ++sequence, true)
     queue.send(sent, size)
     submit(queue)
-    await_(queue)
+    awaitFrames(queue)
     times[timed] = performance.now() - begin
     const slot = queue.slot(0)
     const at = queue.offset(slot)

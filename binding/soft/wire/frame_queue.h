@@ -18,7 +18,7 @@ class FrameQueue {
   // Room for a frame of up to `length` bytes; null when the queue is full. Nothing is queued until commit().
   uint8_t* reserve(size_t length) {
     const size_t need = kHeader + ((length + 7) & ~size_t{7});
-    if (head_ == tail_) head_ = tail_ = 0;  // empty: begin where the cache is warm
+    if (count_ == 0) head_ = tail_ = 0;  // empty: begin where the cache is warm
     if (tail_ >= head_) {
       if (tail_ + need <= capacity_) return bytes_.get() + tail_ + kHeader;
       if (need >= head_) return nullptr;
@@ -51,6 +51,18 @@ class FrameQueue {
     if (head_ == wrap_ && tail_ < head_) head_ = 0;
     head_ += kHeader + ((*reinterpret_cast<uint64_t*>(bytes_.get() + head_) + 7) & ~size_t{7});
     --count_;
+  }
+
+  // The oldest frames, up to `max`, without taking them; for a wire that hands over several at once.
+  size_t list(const uint8_t** frames, size_t* lengths, size_t max) {
+    size_t at = head_, listed = 0;
+    for (; listed < max && listed < count_; ++listed) {
+      if (at == wrap_ && tail_ < at) at = 0;
+      lengths[listed] = *reinterpret_cast<uint64_t*>(bytes_.get() + at);
+      frames[listed] = bytes_.get() + at + kHeader;
+      at += kHeader + ((lengths[listed] + 7) & ~size_t{7});
+    }
+    return listed;
   }
 
   void clear() { head_ = tail_ = count_ = 0; }

@@ -33,6 +33,9 @@ class Wire {
   // What to poll(POLLIN) while asleep, or −1.
   virtual int descriptor() const { return -1; }
 
+  // Whether what an end sends comes back to it.
+  virtual bool loops() const { return false; }
+
   // Whether the other side is there (carrier).
   virtual bool up() const { return true; }
 };

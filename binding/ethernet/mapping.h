@@ -1,0 +1,46 @@
+// The kernel's memory, seen by JavaScript: an external ArrayBuffer over a mapping.
+//
+// Detaching the buffer on close would not do: its user may have transferred it, and with it the memory, and a read after
+// munmap(2) would then kill the process. So close replaces the mapping by anonymous memory, and the finalizer unmaps.
+#pragma once
+
+#include <napi.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace ethernet {
+
+class Mapping {
+ public:
+  Mapping() = default;
+  Mapping(const Mapping&) = delete;
+
+  // Maps `length` bytes of `fd` from `offset` on. Throws the VerbsError of what failed, which names `detail`.
+  void open(Napi::Env env, int fd, size_t length, off_t offset, const char* detail);
+  // Takes the kernel's memory away and leaves zeros in its place, so that whoever still looks there finds memory; then
+  // detaches the buffer.
+  void close(Napi::Env env);
+
+  bool isOpen() const { return region_ != nullptr; }
+  uint8_t* data() const { return static_cast<uint8_t*>(region_->address); }
+  size_t length() const { return region_->length; }
+  // All of it, as a Uint32Array.
+  Napi::Value words(Napi::Env env) const;
+
+ private:
+  // Owned by the mapping and by the buffer, each a share: the buffer may outlive the mapping's owner (transferred by its
+  // user, say), and may go before it (transferred into a smaller one).
+  struct Region {
+    void* address;
+    size_t length;
+    ~Region();
+  };
+
+  std::shared_ptr<Region> region_;
+  Napi::Reference<Napi::ArrayBuffer> buffer_;
+};
+
+}  // namespace ethernet

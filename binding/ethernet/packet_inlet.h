@@ -1,0 +1,47 @@
+// Between the ways in which a packet socket receives and the queue's fill and receive rings: free frames to write to,
+// and the frames that came.
+#pragma once
+
+#include <napi.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "ethernet/packet_frames.h"
+#include "ring/shared_ring.h"
+
+namespace ethernet {
+
+class PacketInlet {
+ public:
+  PacketInlet(Napi::Object options, const PacketFrames& frames, uint32_t batch)
+      : frames(frames),
+        batch(batch),
+        fill_(options.Env(), options.Get("fill"), "fill", AddressRecord::kWords),
+        receive_(options.Env(), options.Get("receive"), "receive", DescriptorRecord::kWords),
+        prepared_(batch) {}
+
+  // How many frames can be received now, at most a batch. Or a negative errno: -ERANGE when JavaScript's indices cannot
+  // be true, -EFAULT when the next record of the fill ring names no frame of the arena (it is then skipped).
+  int prepare();
+  // Where the frame `i` of those is to lie: frames.room() bytes.
+  uint8_t* place(uint32_t i) const { return frames.bytes(frames.addressOf(prepared_[i])); }
+  // It has come.
+  void deliver(uint32_t i, const FrameMetadata& metadata);
+  // The first `count` have come, all at once.
+  void publish(uint32_t count);
+
+  const PacketFrames& frames;
+  const uint32_t batch;
+  uint64_t truncated = 0;
+
+ private:
+  SharedRing fill_;
+  SharedRing receive_;
+  // Frames that were copied out of the fill ring and not received into yet, and how many: what stood ready when nothing
+  // came still does.
+  std::vector<uint32_t> prepared_;
+  uint32_t preparedCount_ = 0;
+};
+
+}  // namespace ethernet

@@ -1,0 +1,94 @@
+#include "ethernet/packet_outlet.h"
+
+#include <net/ethernet.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace ethernet {
+namespace {
+
+bool isFramesOwnFault(int error) { return error == EMSGSIZE || error == EINVAL; }
+
+}  // namespace
+
+PacketOutlet::PacketOutlet(Napi::Object options, const PacketFrames& frames, uint32_t batch)
+    : frames_(frames),
+      batch_(batch),
+      transmit_(options.Env(), options.Get("transmit"), "transmit", DescriptorRecord::kWords),
+      completion_(options.Env(), options.Get("completion"), "completion", AddressRecord::kWords),
+      messages_(batch),
+      parts_(batch * kParts),
+      headers_(batch),
+      tags_(batch),
+      addresses_(batch) {
+  for (uint32_t i = 0; i < batch; i++) {
+    parts_[i * kParts] = {&headers_[i], sizeof headers_[i]};
+    messages_[i].msg_hdr.msg_iov = &parts_[i * kParts];
+  }
+}
+
+// False for a record that names no part of a frame.
+bool PacketOutlet::prepare(uint32_t i) {
+  const uint32_t address = transmit_.read(i, DescriptorRecord::kAddress);
+  const uint32_t length = transmit_.read(i, DescriptorRecord::kLength);
+  const uint32_t options = transmit_.read(i, DescriptorRecord::kOptions);
+  uint32_t frame;
+  addresses_[i] = address;
+  if (transmit_.read(i, DescriptorRecord::kAddressHigh) != 0 || !frames_.at(address, &frame)) return false;
+  if (length < ETH_HLEN || length > frames_.frameSize - address % frames_.frameSize) return false;
+  parts_[i * kParts + 1] = {frames_.bytes(address), length};
+  messages_[i].msg_hdr.msg_iovlen = 2;
+  headers_[i] = {};
+  if (options != 0) finish(i, frame, options);
+  return true;
+}
+
+void PacketOutlet::finish(uint32_t i, uint32_t frame, uint32_t options) {
+  constexpr size_t kAddresses = 2 * ETH_ALEN;
+  const uint32_t* record = frames_.record(frame);
+  if (options & DescriptorRecord::kFinish) headers_[i] = headerOf(record);
+  if (!(options & DescriptorRecord::kInsertTag)) return;
+  // The tag goes between the addresses and what follows them: nothing is moved.
+  const uint32_t vlan = __atomic_load_n(record + FrameRecord::kVlan, __ATOMIC_RELAXED);
+  for (int byte = 0; byte < 4; byte++) tags_[i][byte] = static_cast<uint8_t>(vlan >> (24 - 8 * byte));
+  if (headers_[i].flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) headers_[i].csum_start += sizeof tags_[i];
+  iovec* parts = &parts_[i * kParts + 1];
+  parts[2] = {static_cast<uint8_t*>(parts[0].iov_base) + kAddresses, parts[0].iov_len - kAddresses};
+  parts[1] = {tags_[i].data(), tags_[i].size()};
+  parts[0].iov_len = kAddresses;
+  messages_[i].msg_hdr.msg_iovlen = 4;
+}
+
+void PacketOutlet::complete(uint32_t address, uint32_t status) {
+  completion_.write(0, AddressRecord::kAddress, address);
+  completion_.write(0, AddressRecord::kStatus, status);
+  completion_.produce(1);
+  transmit_.consume(1);
+}
+
+int PacketOutlet::transmit(int fd) {
+  uint32_t available, room;
+  if (!transmit_.available(&available) || !completion_.room(&room)) return -ERANGE;
+  available = std::min(available, room);
+  while (available > 0) {
+    const uint32_t wanted = std::min(available, batch_);
+    uint32_t count = 0;
+    while (count < wanted && prepare(count)) count++;
+    if (count == 0) {
+      complete(addresses_[0], EFAULT);
+      return -EFAULT;
+    }
+    const int sent = sendmmsg(fd, messages_.data(), count, MSG_DONTWAIT);
+    if (sent < 0) {
+      const int error = errno;
+      if (isFramesOwnFault(error)) complete(addresses_[0], static_cast<uint32_t>(error));
+      return -error;
+    }
+    for (int i = 0; i < sent; i++) complete(addresses_[i], 0);
+    available -= static_cast<uint32_t>(sent);
+  }
+  return 0;
+}
+
+}  // namespace ethernet

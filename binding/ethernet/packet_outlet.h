@@ -1,0 +1,45 @@
+// Sending by sendmmsg(2), one system call a batch: from the queue's transmit ring, reported in its completion ring.
+#pragma once
+
+#include <napi.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "ethernet/packet_frames.h"
+#include "ring/shared_ring.h"
+
+namespace ethernet {
+
+class PacketOutlet {
+ public:
+  PacketOutlet(Napi::Object options, const PacketFrames& frames, uint32_t batch);
+
+  // Sends what is in the transmit ring, without waiting, and reports each frame that is done with in the completion
+  // ring. Returns 0 when all are done with, else the negative errno that stopped it: -ERANGE when JavaScript's indices
+  // cannot be true, -EFAULT when a record names no part of a frame, else sendmmsg(2)'s.
+  int transmit(int fd);
+
+ private:
+  static constexpr uint32_t kParts = 4;
+
+  bool prepare(uint32_t i);
+  void finish(uint32_t i, uint32_t frame, uint32_t options);
+  void complete(uint32_t address, uint32_t status);
+
+  const PacketFrames& frames_;
+  const uint32_t batch_;
+  SharedRing transmit_;
+  SharedRing completion_;
+  // Made once, so that a batch allocates nothing.
+  std::vector<mmsghdr> messages_;
+  std::vector<iovec> parts_;  // of each message: the virtio-net header, the frame (its addresses, a VLAN tag, the rest)
+  std::vector<virtio_net_hdr> headers_;
+  std::vector<std::array<uint8_t, 4>> tags_;
+  std::vector<uint32_t> addresses_;
+};
+
+}  // namespace ethernet

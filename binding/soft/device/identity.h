@@ -1,0 +1,44 @@
+// Who a software ConnectX is: its names, GUID, and each port's MAC address and GID table.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nic/attributes.h"
+
+namespace soft {
+
+// An entry of a port's GID table: all are of RoCE v2, which is all that the NIC speaks (as rxe).
+struct GidEntry {
+  Gid gid;
+};
+
+struct PortIdentity {
+  Mac mac;
+  uint32_t mtu = 4096;  // the largest RDMA payload; the wire carries a jumbo frame
+  std::vector<GidEntry> gids;
+  std::string interface;  // the interface of the machine behind the port; empty: none
+};
+
+struct DeviceIdentity {
+  std::string name;    // mlx5_soft0: what ibv_get_device_name() says
+  std::string uverbs;  // uverbs_soft0: the character device's name
+  uint64_t guid = 0;
+  std::vector<PortIdentity> ports;
+};
+
+// A port's own MAC address and the table that follows from it: its link-local address (EUI-64 of the MAC, RFC 4291
+// appendix A) and the IPv4 address that `macOf` leads back from.
+PortIdentity portIdentity(const Mac& mac);
+
+// A MAC address that this machine's other software ports do not have: locally administered, 02:00 and an IPv4 address
+// of 10.0.0.0/8 drawn at random.
+Mac randomMac();
+
+// The MAC address of the port that has this GID. On a software wire there is no neighbour discovery, so a GID names
+// its port's MAC itself: an EUI-64 address the usual way, an IPv4 address a.b.c.d as 02:00:a:b:c:d; multicast as in
+// RFC 1112 and RFC 2464. False for any other.
+bool macOf(const Gid& gid, Mac* mac);
+
+}  // namespace soft

@@ -1,0 +1,25 @@
+// What devices there shall be, in words: the value of IBVERBS_SOFT, and what `ibverbs/soft` hands over.
+//
+//   devices  = device *( ";" device )            mlx5_soft0, mlx5_soft1, …
+//   device   = port *( "+" port )                its ports, from 1
+//   port     = wire [ "@" MAC ] [ "?" option *( "&" option ) ]
+//   wire     = "loop" | "pair:" NAME | "socket:" PATH | "interface:" NAME
+//   option   = "inline=" BYTES | link = VALUE [ "," VALUE ]
+//
+// "1" and "" mean "loop": one device, whose port hears what it sends. Both ports of a pair name it; a link's options
+// (bandwidth, delay, jitter, loss, duplicate, reorder, queue, seed: wire.h, LinkDirection) go with the first of them, one
+// value for both directions or one each. ibv_rc_pingpong between two processes: "socket:/tmp/wire" in both.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/device.h"
+
+namespace soft {
+
+// Makes the devices. An errno, and in `words` what was wrong; or 0.
+int makeDevices(const std::string& specification, std::vector<std::shared_ptr<Device>>* devices, std::string* words);
+
+}  // namespace soft

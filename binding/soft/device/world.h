@@ -1,0 +1,69 @@
+// All the software devices of this process, their thread, and what libibverbs and libmlx5 have open of them.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "device/device.h"
+#include "driver/driver.h"
+#include "sysfs/tree.h"
+#include "uverbs/verbs_file.h"
+
+namespace soft {
+
+class World {
+ public:
+  World() = default;
+  ~World() { driver_.stop(); }
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  // Makes the devices that `specification` asks for (specification.h). An errno and the words for it, or 0.
+  int open(const std::string& specification, std::string* words);
+  // The devices are pulled out: they are not listed any more, and what is open hears IBV_EVENT_DEVICE_FATAL, has its
+  // queues flushed, and can only be closed.
+  void unplug();
+  bool unplugged() const;
+  // The program ends.
+  void removeTree() { tree_.remove(); }
+  // Unplugged, and nothing is open any more: the world may end.
+  bool over();
+
+  const std::vector<std::shared_ptr<Device>>& devices() const { return devices_; }
+  Driver& driver() { return driver_; }
+
+  // The file of the generated tree that answers for a path below /sys, or an empty string.
+  std::string sysfsPath(const std::string& path) const;
+  // Whether a path below /dev/infiniband is one of ours.
+  std::shared_ptr<Device> device(const std::string& path) const;
+
+  // open(2) of a device file. A descriptor, or −1 and errno.
+  int openFile(const std::shared_ptr<Device>& device);
+  std::shared_ptr<VerbsFile> file(int descriptor);
+  void watch(const std::shared_ptr<EventFile>& file);
+  std::shared_ptr<EventFile> eventFile(int descriptor);
+  // Closes one that the program was never told of.
+  void discard(const std::shared_ptr<EventFile>& file);
+  // close(2) of any descriptor, before it is closed.
+  void closing(int descriptor);
+
+  // Around fork(2): nobody is in the middle of anything when the memory is copied.
+  void lock() { mutex_.lock(); }
+  void unlock() { mutex_.unlock(); }
+  // The descriptors of open device files. In the child, where the thread is not, they are good for nothing.
+  std::vector<int> descriptors() const;
+
+ private:
+  mutable std::mutex mutex_;
+  bool unplugged_ = false;
+  std::vector<std::shared_ptr<Device>> devices_;
+  SysfsTree tree_;
+  Driver driver_;
+  std::unordered_map<int, std::shared_ptr<VerbsFile>> files_;
+  std::unordered_map<int, std::shared_ptr<EventFile>> eventFiles_;
+};
+
+}  // namespace soft

@@ -1,0 +1,148 @@
+#include "driver/driver.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <csignal>
+#include <ctime>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "device/device.h"
+
+namespace soft {
+
+uint64_t monotonicNow() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
+
+int Driver::start(std::vector<std::shared_ptr<Device>> devices) {
+  wakeDescriptor_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (wakeDescriptor_ < 0) return errno;
+  if (const int error = pages_.open()) {
+    ::close(wakeDescriptor_);
+    return error;
+  }
+  devices_ = std::move(devices);
+  stopping_ = false;
+  // Signals are the program's: none may be delivered here.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = 0;
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error&) {
+    error = EAGAIN;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error) {
+    pages_.close();
+    ::close(wakeDescriptor_);
+    return error;
+  }
+  pthread_setname_np(thread_.native_handle(), "soft-nic");
+  return 0;
+}
+
+void Driver::stop() {
+  if (!thread_.joinable()) return;
+  stopping_ = true;
+  asleep_ = true;  // so that the wake is not left out
+  wake();
+  thread_.join();
+  devices_.clear();
+  pages_.close();
+  ::close(wakeDescriptor_);
+  wakeDescriptor_ = -1;
+}
+
+void Driver::wake() {
+  if (!asleep_.load(std::memory_order_seq_cst)) return;
+  const uint64_t one = 1;
+  // The counter is full only when it is readable, so nothing is lost.
+  if (::write(wakeDescriptor_, &one, sizeof one) < 0) return;
+}
+
+void* Driver::takePage() {
+  const std::lock_guard<std::mutex> guard(pagesMutex_);
+  return pages_.take();
+}
+
+bool Driver::giveBackPage(void* page) {
+  const std::lock_guard<std::mutex> guard(pagesMutex_);
+  return pages_.giveBack(page);
+}
+
+bool Driver::stepAll() {
+  const uint64_t now = monotonicNow();
+  bool busy = false;
+  for (const auto& device : devices_) busy |= device->nic.step(now);
+  return busy;
+}
+
+void Driver::run() {
+  uint64_t lastBusy = monotonicNow();
+  unsigned idle = 0;
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    if (stepAll()) {
+      idle = 0;
+      nap_ = kShortestNap;
+      continue;
+    }
+    // The clock is asked only once in a while: a step that finds nothing costs less than the question.
+    if (idle++ == 0) lastBusy = monotonicNow();
+    if (idle % 32 != 0 || monotonicNow() - lastBusy < kLinger) continue;
+    sleep();
+    idle = 0;
+  }
+}
+
+void Driver::sleep() {
+  asleep_.store(true, std::memory_order_seq_cst);
+  {
+    const std::lock_guard<std::mutex> guard(pagesMutex_);
+    if (pages_.canWake() && !pages_.protect()) {
+      asleep_ = false;
+      return;
+    }
+  }
+  // A doorbell rung just before the pages were protected has written its record: this look finds it. So does a command
+  // that saw `asleep_` unset.
+  if (!stepAll() && !stopping_) {
+    uint64_t wait = kNever;
+    bool flushed = true;
+    std::vector<pollfd> watched{{wakeDescriptor_, POLLIN, 0}};
+    if (pages_.canWake()) {
+      watched.push_back({pages_.descriptor(), POLLIN, 0});
+    } else {
+      wait = nap_;
+      nap_ = std::min(nap_ * 2, kLongestNap);
+    }
+    uint64_t deadline = kNever;
+    for (const auto& device : devices_) {
+      deadline = std::min(deadline, device->nic.deadline());
+      for (const int descriptor : device->nic.descriptors()) watched.push_back({descriptor, POLLIN, 0});
+      flushed &= device->flushEvents();
+    }
+    if (!flushed) wait = std::min(wait, kLongestNap);
+    if (deadline != kNever) {
+      const uint64_t now = monotonicNow();
+      wait = std::min(wait, deadline > now ? deadline - now : 0);
+    }
+    timespec timeout{static_cast<time_t>(wait / 1'000'000'000), static_cast<long>(wait % 1'000'000'000)};
+    if (ppoll(watched.data(), watched.size(), wait == kNever ? nullptr : &timeout, nullptr) > 0 && watched[0].revents) {
+      uint64_t count;
+      if (::read(wakeDescriptor_, &count, sizeof count) < 0) count = 0;
+    }
+  }
+  asleep_ = false;
+  const std::lock_guard<std::mutex> guard(pagesMutex_);
+  pages_.unprotect();
+}
+
+}  // namespace soft

@@ -1,0 +1,65 @@
+// The thread that is the NICs' clockwork. It steps every NIC as long as there is work, and a little longer; then it arms
+// the doorbell pages, looks once more, and sleeps in poll(2) until a doorbell, a frame, a timer or a command.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "driver/doorbell_pages.h"
+
+namespace soft {
+
+class Device;
+
+// Now, in nanoseconds of CLOCK_MONOTONIC: the NICs' core clock.
+uint64_t monotonicNow();
+
+class Driver {
+ public:
+  Driver() = default;
+  ~Driver() { stop(); }
+  Driver(const Driver&) = delete;
+  Driver& operator=(const Driver&) = delete;
+
+  // Starts the thread. An errno or 0.
+  int start(std::vector<std::shared_ptr<Device>> devices);
+  void stop();
+  bool running() const { return thread_.joinable(); }
+
+  // Something happened that doorbells do not tell of: a command, a change of the devices.
+  void wake();
+
+  void* takePage();
+  bool giveBackPage(void* page);
+
+  // What wakes a sleeping NIC: "userfaultfd", or "timer" where that is not allowed.
+  const char* wakeup() const { return pages_.canWake() ? "userfaultfd" : "timer"; }
+  bool canWake() const { return pages_.canWake(); }
+
+ private:
+  void run();
+  bool stepAll();
+  void sleep();
+
+  // How long after its last work the thread looks on without sleeping, in nanoseconds: longer than it takes a program
+  // to see a completion and ring the next doorbell, and short enough that an idle NIC costs nothing.
+  static constexpr uint64_t kLinger = 100'000;
+  // The longest nap where only a timer wakes, and how soon what did not fit in a socket is tried again.
+  static constexpr uint64_t kLongestNap = 1'000'000, kShortestNap = 20'000;
+
+  std::vector<std::shared_ptr<Device>> devices_;
+  std::thread thread_;
+  std::atomic<bool> stopping_{false}, asleep_{false};
+  int wakeDescriptor_ = -1;
+  std::mutex pagesMutex_;
+  DoorbellPages pages_;
+  uint64_t nap_ = kShortestNap;
+};
+
+}  // namespace soft

@@ -1,0 +1,10 @@
+// The calls of libibverbs and libmlx5 that reach for a kernel's RDMA support are answered here.
+#pragma once
+
+namespace soft {
+
+// Puts the hooks into the libraries of those names that are loaded, and into those that libibverbs loads later. Loads
+// libibverbs when it is not there yet. Any number of times. False when there is no libibverbs.
+bool installHooks();
+
+}  // namespace soft

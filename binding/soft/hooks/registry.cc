@@ -1,0 +1,164 @@
+#include "hooks/registry.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+
+namespace soft {
+
+Registry& Registry::instance() {
+  // Never destroyed: other libraries' destructors may still close files when ours have run.
+  static auto* registry = new Registry;
+  return *registry;
+}
+
+Registry::Registry() {
+  pthread_atfork(beforeFork, afterForkInParent, afterForkInChild);
+  // The directory must go even when nobody unplugs: a program under LD_PRELOAD just exits.
+  atexit([] {
+    Registry& registry = instance();
+    for (const auto& entry : registry.entries_) entry.world->removeTree();
+  });
+}
+
+void Registry::beforeFork() {
+  Registry& registry = instance();
+  registry.mutex_.lock();
+  for (const Entry& entry : registry.entries_) entry.world->lock();
+}
+
+void Registry::afterForkInParent() {
+  Registry& registry = instance();
+  for (const Entry& entry : registry.entries_) entry.world->unlock();
+  registry.mutex_.unlock();
+}
+
+void Registry::afterForkInChild() {
+  Registry& registry = instance();
+  for (const Entry& entry : registry.entries_) {
+    for (const int descriptor : entry.world->descriptors()) registry.orphans_.push_back(descriptor);
+    entry.world->unlock();
+    // Kept for ever, untouched: its thread and its directory are the parent's.
+    new std::shared_ptr<World>(entry.world);
+  }
+  registry.entries_.clear();
+  registry.environmentDone_ = false;
+  registry.mutex_.unlock();
+}
+
+int Registry::add(const std::string& specification, uint32_t* number, std::string* words) {
+  // libibverbs reads one directory, so there is one world at a time that can be listed.
+  const std::lock_guard<std::mutex> guard(mutex_);
+  for (const Entry& entry : entries_) {
+    if (entry.world->unplugged()) continue;
+    *words = "this process has its software devices already (close them first; IBVERBS_SOFT makes them, too)";
+    return EBUSY;
+  }
+  auto world = std::make_shared<World>();
+  if (const int error = world->open(specification, words)) return error;
+  *number = next_++;
+  entries_.push_back({*number, std::move(world)});
+  return 0;
+}
+
+void Registry::remove(uint32_t number) {
+  if (const auto found = world(number)) found->unplug();
+  sweep();
+}
+
+void Registry::sweep() {
+  std::vector<Entry> over;  // ended outside the lock
+  const std::lock_guard<std::mutex> guard(mutex_);
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    if (entry->world->over()) {
+      over.push_back(std::move(*entry));
+      entry = entries_.erase(entry);
+    } else {
+      ++entry;
+    }
+  }
+}
+
+std::shared_ptr<World> Registry::world(uint32_t number) {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  for (const Entry& entry : entries_) {
+    if (entry.number == number) return entry.world;
+  }
+  return nullptr;
+}
+
+std::vector<std::shared_ptr<World>> Registry::worlds() {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  std::vector<std::shared_ptr<World>> all;
+  for (const Entry& entry : entries_) all.push_back(entry.world);
+  return all;
+}
+
+bool Registry::any() {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  return std::any_of(entries_.begin(), entries_.end(), [](const Entry& entry) { return !entry.world->unplugged(); });
+}
+
+void Registry::fromEnvironment() {
+  {
+    const std::lock_guard<std::mutex> guard(mutex_);
+    if (environmentDone_) return;
+    environmentDone_ = true;
+  }
+  const char* specification = getenv("IBVERBS_SOFT");
+  if (!specification || std::string(specification) == "0") return;
+  uint32_t number;
+  std::string words;
+  if (add(specification, &number, &words)) fprintf(stderr, "IBVERBS_SOFT=%s: %s\n", specification, words.c_str());
+}
+
+std::string Registry::sysfsPath(const std::string& path) {
+  for (const auto& world : worlds()) {
+    std::string ours = world->sysfsPath(path);
+    if (!ours.empty()) return ours;
+  }
+  return {};
+}
+
+std::shared_ptr<Device> Registry::device(const std::string& path, std::shared_ptr<World>* owner) {
+  for (const auto& world : worlds()) {
+    if (auto device = world->device(path)) {
+      *owner = world;
+      return device;
+    }
+  }
+  return nullptr;
+}
+
+std::shared_ptr<VerbsFile> Registry::file(int descriptor) {
+  for (const auto& world : worlds()) {
+    if (auto file = world->file(descriptor)) return file;
+  }
+  return nullptr;
+}
+
+bool Registry::isOrphan(int descriptor) {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  return std::find(orphans_.begin(), orphans_.end(), descriptor) != orphans_.end();
+}
+
+void Registry::closing(int descriptor) {
+  for (const auto& world : worlds()) world->closing(descriptor);
+  {
+    const std::lock_guard<std::mutex> guard(mutex_);
+    orphans_.erase(std::remove(orphans_.begin(), orphans_.end(), descriptor), orphans_.end());
+  }
+  sweep();
+}
+
+bool Registry::unmapping(void* page) {
+  for (const auto& world : worlds()) {
+    if (world->driver().giveBackPage(page)) return true;
+  }
+  return false;
+}
+
+}  // namespace soft

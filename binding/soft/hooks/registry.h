@@ -1,0 +1,56 @@
+// The worlds of this process: usually none or one. Of several one at most is plugged in; the others were unplugged while
+// a program had something open of them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/world.h"
+
+namespace soft {
+
+class Registry {
+ public:
+  static Registry& instance();
+
+  // Makes a world. An errno and the words for it, or 0 and its number.
+  int add(const std::string& specification, uint32_t* number, std::string* words);
+  // Unplugs it; it ends with the last file that is open of it.
+  void remove(uint32_t number);
+  std::shared_ptr<World> world(uint32_t number);
+
+  // The world that IBVERBS_SOFT asks for is made when libibverbs first looks for devices, and again in a child after
+  // fork(2) that looks for its own.
+  void fromEnvironment();
+  bool any();
+
+  // What the hooks ask. `sysfsPath` is empty and the pointers are null where nothing here is concerned.
+  std::string sysfsPath(const std::string& path);
+  std::shared_ptr<Device> device(const std::string& path, std::shared_ptr<World>* world);
+  std::shared_ptr<VerbsFile> file(int descriptor);
+  // A device file that this process has from its parent, by fork(2).
+  bool isOrphan(int descriptor);
+  void closing(int descriptor);
+  bool unmapping(void* page);
+
+ private:
+  Registry();
+  static void beforeFork();
+  static void afterForkInParent();
+  static void afterForkInChild();
+  std::vector<std::shared_ptr<World>> worlds();
+  void sweep();
+
+  struct Entry {
+    uint32_t number;
+    std::shared_ptr<World> world;
+  };
+  std::mutex mutex_;
+  std::vector<Entry> entries_;
+  std::vector<int> orphans_;
+  uint32_t next_ = 1;
+  bool environmentDone_ = false;
+};
+
+}  // namespace soft

@@ -1,0 +1,79 @@
+#include "nic/checksum.h"
+
+#include <cstring>
+
+#include "nic/bytes.h"
+
+namespace soft {
+
+namespace {
+
+constexpr uint16_t swapped(uint16_t value) { return static_cast<uint16_t>(value << 8 | value >> 8); }
+
+// RFC 768, RFC 9293 3.1, RFC 8200 8.1.
+uint64_t pseudoHeader(const uint8_t* frame, const Layers& layers, uint32_t length) {
+  const uint8_t* ip = frame + layers.l3;
+  const uint64_t sum = layers.ipVersion == 4 ? checksumAdd(ip + 12, 8) : checksumAdd(ip + 8, 32);
+  return sum + swapped(layers.protocol) + swapped(static_cast<uint16_t>(length)) +
+         swapped(static_cast<uint16_t>(length >> 16));
+}
+
+bool hasL4(const Layers& layers) {
+  if (layers.fragment || layers.l4 == 0) return false;
+  if (layers.protocol == kProtocolTcp) return layers.end - layers.l4 >= 20;
+  return layers.protocol == kProtocolUdp && layers.end - layers.l4 >= 8;
+}
+
+}  // namespace
+
+uint64_t checksumAdd(const uint8_t* bytes, size_t length, uint64_t sum) {
+  uint64_t wide = 0;
+  while (length >= 8) {
+    uint64_t word;
+    std::memcpy(&word, bytes, 8);
+    wide += (word & 0xffffffff) + (word >> 32);
+    bytes += 8;
+    length -= 8;
+  }
+  if (length != 0) {
+    uint64_t word = 0;
+    std::memcpy(&word, bytes, length);
+    wide += (word & 0xffffffff) + (word >> 32);
+  }
+  wide = (wide & 0xffffffff) + (wide >> 32);
+  return sum + wide;
+}
+
+void writeChecksums(uint8_t* frame, const Layers& layers, bool l3, bool l4) {
+  if (l3 && layers.ipVersion == 4) {
+    uint8_t* ip = frame + layers.l3;
+    std::memset(ip + 10, 0, 2);
+    const uint16_t sum = static_cast<uint16_t>(~checksumFold(checksumAdd(ip, layers.l3Length)));
+    std::memcpy(ip + 10, &sum, 2);
+  }
+  if (!l4 || !hasL4(layers)) return;
+  const uint32_t length = layers.end - layers.l4;
+  uint8_t* field = frame + layers.l4 + (layers.protocol == kProtocolTcp ? 16 : 6);
+  std::memset(field, 0, 2);
+  uint16_t sum = static_cast<uint16_t>(~checksumFold(pseudoHeader(frame, layers, length) +
+                                                     checksumAdd(frame + layers.l4, length)));
+  if (sum == 0 && layers.protocol == kProtocolUdp) sum = 0xffff;  // 0 means "none" (RFC 768)
+  std::memcpy(field, &sum, 2);
+}
+
+ChecksumStatus checkChecksums(const uint8_t* frame, const Layers& layers) {
+  ChecksumStatus status;
+  if (layers.ipVersion == 0) return status;
+  status.l3Ok = layers.ipVersion == 6 || checksumFold(checksumAdd(frame + layers.l3, layers.l3Length)) == 0xffff;
+  if (!hasL4(layers)) return status;
+  const uint32_t length = layers.end - layers.l4;
+  if (layers.protocol == kProtocolUdp && layers.ipVersion == 4 && load16(frame + layers.l4 + 6) == 0) {
+    status.l4Ok = true;
+    return status;
+  }
+  status.l4Ok =
+      checksumFold(pseudoHeader(frame, layers, length) + checksumAdd(frame + layers.l4, length)) == 0xffff;
+  return status;
+}
+
+}  // namespace soft

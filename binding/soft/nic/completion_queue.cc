@@ -1,0 +1,59 @@
+#include "nic/completion_queue.h"
+
+#include <cerrno>
+
+namespace soft {
+
+namespace {
+
+// Never a value of the driver's (bits 31..30 and 27..25 are always 0): tells "not armed yet" from a first arm at index 0 with
+// sequence number 0, which is the word 0 (libmlx5 mlx5_arm_cq).
+constexpr uint32_t kNotArmed = 0xffffffff;
+
+}  // namespace
+
+CompletionQueue::CompletionQueue(uint32_t number, const CompletionQueueAttributes& attributes)
+    : number(number),
+      cookie(attributes.cookie),
+      buffer_(static_cast<uint8_t*>(attributes.buffer)),
+      doorbell_(static_cast<uint8_t*>(attributes.doorbell)),
+      mask_(attributes.entries - 1),
+      cqeSize_(attributes.cqeSize),
+      ignoreOverrun_(attributes.ignoreOverrun) {
+  __atomic_store_n(reinterpret_cast<uint32_t*>(doorbell_ + 4), kNotArmed, __ATOMIC_RELEASE);
+}
+
+bool CompletionQueue::overrun() {
+  error_ = true;
+  overrunDue_ = true;
+  return false;
+}
+
+bool CompletionQueue::takeEvent() {
+  const uint32_t armed = loadDoorbell(doorbell_ + 4);
+  if (armed == kNotArmed) return false;
+  const int sequence = static_cast<int>(armed >> 28 & 3);
+  if (sequence == firedSequence_) return false;
+  // The index has 24 bits; it is at most one ring behind the producer.
+  const uint64_t index = producer_ - ((static_cast<uint32_t>(producer_) - armed) & 0xffffff);
+  const uint64_t end = (armed & MLX5_CQ_DB_REQ_NOT_SOL) != 0 ? solicitedEnd_ : producer_;
+  if (static_cast<int64_t>(end - index) <= 0) return false;
+  firedSequence_ = sequence;
+  return true;
+}
+
+int CompletionQueue::resize(void* buffer, uint32_t entries, uint32_t cqeSize, uint64_t now) {
+  if (error_) return EIO;
+  consumer_ = consumerIndex();
+  if (((static_cast<uint32_t>(producer_) - consumer_) & 0xffffff) >= entries) return EINVAL;  // would not fit
+  Cqe cqe(MLX5_CQE_RESIZE_CQ, false, now, 0, 0, 0);
+  if (!write(cqe)) return EIO;
+  // mlx5_cq_resize_copy_cqes moves entry i of the old ring to i + 1 of the new one and counts the resize entry as consumed:
+  // so the producer's index goes on unchanged.
+  buffer_ = static_cast<uint8_t*>(buffer);
+  mask_ = entries - 1;
+  cqeSize_ = cqeSize;
+  return 0;
+}
+
+}  // namespace soft

@@ -1,0 +1,77 @@
+// A completion queue: the ring that the NIC writes and the driver reads. Whose turn an entry is says a bit in its last byte
+// that flips with every lap, so neither side writes an index for the other's sake; only against overrun, and to be woken,
+// the driver keeps its consumer index in the doorbell record.
+#pragma once
+
+#include <cstdint>
+
+#include "nic/attributes.h"
+#include "nic/cqe.h"
+
+namespace soft {
+
+class CompletionQueue {
+ public:
+  CompletionQueue(uint32_t number, const CompletionQueueAttributes& attributes);
+
+  // Writes one entry. False when the ring is full (overrun): then the CQ is in error and stays so.
+  bool write(Cqe& cqe) {
+    if (error_) return false;
+    if (full()) return overrun();
+    hand(cqe);
+    return true;
+  }
+
+  // Whether to raise an event now: armed, and there is an entry behind the index that the driver armed at.
+  bool takeEvent();
+
+  // Writes the MLX5_CQE_RESIZE_CQ entry, then goes on in the new ring, one entry further: the driver copies the rest.
+  int resize(void* buffer, uint32_t entries, uint32_t cqeSize, uint64_t now);
+
+  bool error() const { return error_; }
+  // Once after each overrun: whether the asynchronous event is still to be raised.
+  bool takeOverrun() {
+    const bool due = overrunDue_;
+    overrunDue_ = false;
+    return due;
+  }
+  uint32_t entries() const { return mask_ + 1; }
+  uint64_t produced() const { return producer_; }
+
+  const uint32_t number;
+  void* const cookie;
+  uint32_t users = 0;  // queues that complete here
+
+ private:
+  // mlx5.h: MLX5_CQ_SET_CI = 0, MLX5_CQ_ARM_DB = 1.
+  uint32_t consumerIndex() const { return loadDoorbell(doorbell_) & 0xffffff; }
+
+  bool full() {
+    if (((static_cast<uint32_t>(producer_) - consumer_) & 0xffffff) <= mask_) return false;
+    consumer_ = consumerIndex();
+    return ((static_cast<uint32_t>(producer_) - consumer_) & 0xffffff) > mask_ && !ignoreOverrun_;
+  }
+
+  bool overrun();
+
+  void hand(Cqe& cqe) {
+    uint8_t* entry = buffer_ + (producer_ & mask_) * cqeSize_ + (cqeSize_ - 64);  // 128: the second half
+    cqe.hand(entry, (producer_ & (uint64_t{mask_} + 1)) != 0 ? 1 : 0);
+    ++producer_;
+    if (cqe.solicited()) solicitedEnd_ = producer_;
+  }
+
+  uint8_t* buffer_;
+  uint8_t* doorbell_;
+  uint64_t producer_ = 0;
+  uint64_t solicitedEnd_ = 0;  // behind the last entry that a solicited-only request wants to hear of
+  uint32_t mask_;
+  uint32_t cqeSize_;
+  uint32_t consumer_ = 0;
+  int firedSequence_ = -1;  // the arm sequence number that has had its event
+  bool ignoreOverrun_;
+  bool error_ = false;
+  bool overrunDue_ = false;
+};
+
+}  // namespace soft

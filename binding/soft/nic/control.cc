@@ -1,0 +1,415 @@
+// The control operations: what firmware commands do on the card.
+#include <infiniband/verbs.h>
+#include <rdma/mlx5-abi.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "nic/engine.h"
+
+namespace soft {
+
+// TODO(roce): until binding/soft/roce defines them.
+namespace roce {
+__attribute__((weak)) std::unique_ptr<Transport> makeTransport(Engine& engine, QueuePair& qp);
+}
+
+namespace {
+
+constexpr uint32_t kMaxWqes = 1u << 15;      // max_send_wqebb, max_recv_wr
+constexpr uint32_t kMaxCqes = 1u << 22;      // the consumer index has 24 bits
+constexpr uint32_t kMaxIndirection = 1u << 10;
+constexpr uint8_t kMaxReadAtomic = 16;       // max_qp_rd_atom
+
+bool powerOfTwo(uint64_t value) { return value != 0 && (value & (value - 1)) == 0; }
+
+template <typename T>
+void erase(std::vector<T*>& list, const T* entry) {
+  list.erase(std::remove(list.begin(), list.end(), entry), list.end());
+}
+
+// InfiniBand 10.3.1, figure 124.
+bool mayFollow(QueuePairState from, QueuePairState to) {
+  using S = QueuePairState;
+  if (to == S::reset || to == S::err) return true;
+  switch (from) {
+    case S::reset: return to == S::init;
+    case S::init: return to == S::init || to == S::rtr;
+    case S::rtr: return to == S::rts;
+    case S::rts: return to == S::rts || to == S::sqd;
+    case S::sqd: return to == S::rts || to == S::sqd;
+    case S::sqe: return to == S::rts;
+    case S::err: return false;
+  }
+  return false;
+}
+
+}  // namespace
+
+Port* Engine::port(uint8_t number) {
+  return number >= 1 && number <= ports_.size() ? ports_[number - 1].get() : nullptr;
+}
+
+int Engine::connect(uint8_t number, std::shared_ptr<Wire> wire, int end) {
+  Port* port = this->port(number);
+  if (port == nullptr || wire == nullptr || end < 0 || end > 1) return EINVAL;
+  port->end = wire->end(end);
+  if (port->end.transmit == nullptr) return EINVAL;
+  port->wire = std::move(wire);
+  port->carrier = port->wire->up();
+  return 0;
+}
+
+int Engine::setLink(uint8_t number, bool up) {
+  Port* port = this->port(number);
+  if (port == nullptr) return EINVAL;
+  if (port->linkUp == up) return 0;
+  port->linkUp = up;
+  events_.asynchronous({up ? AsyncEventType::portActive : AsyncEventType::portError, number, nullptr});
+  return 0;
+}
+
+std::vector<int> Engine::descriptors() const {
+  std::vector<int> list;
+  for (const std::unique_ptr<Port>& port : ports_) {
+    if (port->wire != nullptr && port->wire->descriptor() >= 0) list.push_back(port->wire->descriptor());
+  }
+  return list;
+}
+
+int Engine::allocateProtectionDomain(uint32_t* pdn) {
+  *pdn = pds_.allocate();
+  if (*pdn == 0) return ENOSPC;
+  pds_.insert(*pdn, std::make_unique<uint32_t>(*pdn));
+  return 0;
+}
+
+int Engine::freeProtectionDomain(uint32_t pdn) {
+  if (pds_.find(pdn) == nullptr) return ENOENT;
+  if (memory_.uses(pdn)) return EBUSY;
+  for (const QueuePair* qp : qpList_) {
+    if (qp->pd == pdn) return EBUSY;
+  }
+  for (const WorkQueue* wq : wqList_) {
+    if (wq->receiver.pd == pdn) return EBUSY;
+  }
+  pds_.remove(pdn);
+  return 0;
+}
+
+int Engine::createMemoryRegion(const MemoryRegionAttributes& attributes, uint32_t* mkey) {
+  return pds_.find(attributes.pd) == nullptr ? EINVAL : memory_.create(attributes, mkey);
+}
+
+int Engine::changeMemoryRegion(uint32_t mkey, const MemoryRegionAttributes& attributes, uint32_t* newMkey) {
+  return pds_.find(attributes.pd) == nullptr ? EINVAL : memory_.change(mkey, attributes, newMkey);
+}
+
+int Engine::createMemoryWindow(uint32_t pd, WindowType type, uint32_t* rkey) {
+  return pds_.find(pd) == nullptr ? EINVAL : memory_.createWindow(pd, type, rkey);
+}
+
+int Engine::createCompletionQueue(const CompletionQueueAttributes& attributes, uint32_t* cqn) {
+  if (attributes.buffer == nullptr || attributes.doorbell == nullptr) return EINVAL;
+  if (!powerOfTwo(attributes.entries) || attributes.entries > kMaxCqes) return EINVAL;
+  if (attributes.cqeSize != 64 && attributes.cqeSize != 128) return EINVAL;
+  *cqn = cqs_.allocate();
+  if (*cqn == 0) return ENOSPC;
+  cqList_.push_back(cqs_.insert(*cqn, std::make_unique<CompletionQueue>(*cqn, attributes)));
+  return 0;
+}
+
+int Engine::resizeCompletionQueue(uint32_t cqn, void* buffer, uint32_t entries, uint32_t cqeSize) {
+  CompletionQueue* cq = cqs_.find(cqn);
+  if (cq == nullptr) return ENOENT;
+  if (buffer == nullptr || !powerOfTwo(entries) || entries > kMaxCqes) return EINVAL;
+  if (cqeSize != 64 && cqeSize != 128) return EINVAL;
+  return cq->resize(buffer, entries, cqeSize, now_);
+}
+
+int Engine::destroyCompletionQueue(uint32_t cqn) {
+  CompletionQueue* cq = cqs_.find(cqn);
+  if (cq == nullptr) return ENOENT;
+  if (cq->users != 0) return EBUSY;
+  erase(cqList_, cq);
+  cqs_.remove(cqn);
+  return 0;
+}
+
+int Engine::checkRing(const ReceiveRing& ring, bool optional) const {
+  if (ring.count == 0) return optional ? 0 : EINVAL;
+  if (!powerOfTwo(ring.count) || ring.count > kMaxWqes) return EINVAL;
+  if (ring.strideShift < 4 || ring.strideShift > 12) return EINVAL;
+  return ring.buffer == nullptr || ring.doorbell == nullptr ? EINVAL : 0;
+}
+
+int Engine::createSharedReceiveQueue(const SharedReceiveQueueAttributes& attributes, uint32_t* srqn) {
+  if (pds_.find(attributes.pd) == nullptr || attributes.ring.strideShift < 5) return EINVAL;
+  if (const int error = checkRing(attributes.ring, false)) return error;
+  *srqn = srqs_.allocate();
+  if (*srqn == 0) return ENOSPC;
+  srqs_.insert(*srqn, std::make_unique<SharedReceiveQueue>(*srqn, attributes));
+  return 0;
+}
+
+int Engine::destroySharedReceiveQueue(uint32_t srqn) {
+  const SharedReceiveQueue* srq = srqs_.find(srqn);
+  if (srq == nullptr) return ENOENT;
+  if (srq->users != 0) return EBUSY;
+  srqs_.remove(srqn);
+  return 0;
+}
+
+int Engine::createQueuePair(const QueuePairAttributes& attributes, uint32_t* qpn) {
+  const QueuePairType type = attributes.type;
+  const bool connectable = type == QueuePairType::rc || type == QueuePairType::uc || type == QueuePairType::ud;
+  if (!connectable && type != QueuePairType::rawPacket) return EOPNOTSUPP;
+  if (connectable && &roce::makeTransport == nullptr) return EOPNOTSUPP;
+  if (type == QueuePairType::rawPacket && attributes.srq != 0) return EINVAL;
+  if (pds_.find(attributes.pd) == nullptr) return EINVAL;
+  const SendRing& sq = attributes.sq;
+  if (sq.count != 0 && (!powerOfTwo(sq.count) || sq.count > kMaxWqes || sq.buffer == nullptr || sq.doorbell == nullptr)) {
+    return EINVAL;
+  }
+  if (const int error = checkRing(attributes.rq, true)) return error;
+  CompletionQueue* sendCq = cqs_.find(attributes.sendCq);
+  CompletionQueue* receiveCq = cqs_.find(attributes.receiveCq);
+  SharedReceiveQueue* srq = srqs_.find(attributes.srq);
+  if (attributes.srq != 0 && srq == nullptr) return EINVAL;
+  if (sq.count != 0 && sendCq == nullptr) return EINVAL;
+  if ((attributes.rq.count != 0 || srq != nullptr) && receiveCq == nullptr) return EINVAL;
+  *qpn = qps_.allocate();
+  if (*qpn == 0) return ENOSPC;
+  auto qp = std::make_unique<QueuePair>(*qpn, attributes, sendCq, receiveCq, srq);
+  if (connectable) {
+    qp->transport = roce::makeTransport(*this, *qp);
+    ++roceQps_;
+  }
+  qpList_.push_back(qps_.insert(*qpn, std::move(qp)));
+  if (sendCq != nullptr) ++sendCq->users;
+  if (receiveCq != nullptr) ++receiveCq->users;
+  if (srq != nullptr) ++srq->users;
+  return 0;
+}
+
+int Engine::createRssQueuePair(const RssQueuePairAttributes& attributes, uint32_t* qpn) {
+  IndirectionTable* table = indirections_.find(attributes.indirectionTable);
+  if (table == nullptr || pds_.find(attributes.pd) == nullptr) return EINVAL;
+  if (attributes.fields != 0 && attributes.key.size() != Toeplitz::kKeyBytes) return EINVAL;
+  // mlx5-abi.h: IPv4 and IPv6, TCP and UDP cannot be asked for together on one QP. Inner headers and SPI: not here.
+  constexpr uint64_t v4 = MLX5_RX_HASH_SRC_IPV4 | MLX5_RX_HASH_DST_IPV4;
+  constexpr uint64_t v6 = MLX5_RX_HASH_SRC_IPV6 | MLX5_RX_HASH_DST_IPV6;
+  constexpr uint64_t tcp = MLX5_RX_HASH_SRC_PORT_TCP | MLX5_RX_HASH_DST_PORT_TCP;
+  constexpr uint64_t udp = MLX5_RX_HASH_SRC_PORT_UDP | MLX5_RX_HASH_DST_PORT_UDP;
+  if ((attributes.fields & ~(v4 | v6 | tcp | udp)) != 0) return EOPNOTSUPP;
+  if ((attributes.fields & v4) && (attributes.fields & v6)) return EINVAL;
+  if ((attributes.fields & tcp) && (attributes.fields & udp)) return EINVAL;
+  *qpn = qps_.allocate();
+  if (*qpn == 0) return ENOSPC;
+  QueuePairAttributes plain;
+  plain.type = QueuePairType::rawPacket;
+  plain.pd = attributes.pd;
+  auto qp = std::make_unique<QueuePair>(*qpn, plain, nullptr, nullptr, nullptr);
+  qp->rssOnly = true;
+  qp->target.direct = nullptr;
+  std::vector<uint8_t> key = attributes.key;
+  key.resize(Toeplitz::kKeyBytes);
+  qp->target.rss = std::make_unique<Rss>(key.data(), attributes.fields, table);
+  ++table->users;
+  qpList_.push_back(qps_.insert(*qpn, std::move(qp)));
+  return 0;
+}
+
+void Engine::resetQueuePair(QueuePair& qp) {
+  qp.state = QueuePairState::reset;
+  qp.sendHead = 0;  // libmlx5 clears both doorbell records (mlx5_modify_qp)
+  qp.segmented = 0;
+  qp.receiver.queue.reset();
+  qp.receiver.open = false;
+  qp.lastWqeReported = qp.established = false;
+}
+
+int Engine::modifyQueuePair(uint32_t qpn, const QueuePairChange& change) {
+  QueuePair* qp = qps_.find(qpn);
+  if (qp == nullptr) return ENOENT;
+  if (qp->rssOnly) return EOPNOTSUPP;
+  if (failed_ && (!(change.mask & IBV_QP_STATE) || change.state != QueuePairState::err)) return EIO;
+  if ((change.mask & IBV_QP_CUR_STATE) && change.currentState != qp->state) return EINVAL;
+  if ((change.mask & IBV_QP_STATE) && !mayFollow(qp->state, change.state)) return EINVAL;
+  if ((change.mask & IBV_QP_PORT) && port(change.port) == nullptr) return EINVAL;
+  if ((change.mask & IBV_QP_MAX_QP_RD_ATOMIC) && change.maxReadAtomic > kMaxReadAtomic) return EINVAL;
+  if ((change.mask & IBV_QP_MAX_DEST_RD_ATOMIC) && change.maxDestinationReadAtomic > kMaxReadAtomic) return EINVAL;
+
+  QueuePairChange& now = qp->attributes;
+  if (change.mask & IBV_QP_PORT) {
+    now.port = change.port;
+    qp->port = port(change.port);
+  }
+  if (change.mask & IBV_QP_ACCESS_FLAGS) now.accessFlags = change.accessFlags;
+  if (change.mask & IBV_QP_QKEY) now.qkey = change.qkey;
+  if (change.mask & IBV_QP_PATH_MTU) now.pathMtu = change.pathMtu;
+  if (change.mask & IBV_QP_DEST_QPN) now.destinationQpn = change.destinationQpn & 0xffffff;
+  if (change.mask & IBV_QP_RQ_PSN) now.receivePsn = change.receivePsn & 0xffffff;
+  if (change.mask & IBV_QP_SQ_PSN) now.sendPsn = change.sendPsn & 0xffffff;
+  if (change.mask & IBV_QP_MAX_QP_RD_ATOMIC) now.maxReadAtomic = change.maxReadAtomic;
+  if (change.mask & IBV_QP_MAX_DEST_RD_ATOMIC) now.maxDestinationReadAtomic = change.maxDestinationReadAtomic;
+  if (change.mask & IBV_QP_MIN_RNR_TIMER) now.minRnrTimer = change.minRnrTimer & 31;
+  if (change.mask & IBV_QP_TIMEOUT) now.timeout = change.timeout & 31;
+  if (change.mask & IBV_QP_RETRY_CNT) now.retryCount = change.retryCount & 7;
+  if (change.mask & IBV_QP_RNR_RETRY) now.rnrRetry = change.rnrRetry & 7;
+  if (change.mask & IBV_QP_AV) now.address = change.address;
+  const int error = change.mask & IBV_QP_STATE ? modifyState(*qp, change) : 0;
+  if (error == 0 && qp->transport != nullptr) qp->transport->modified(change);
+  return error;
+}
+
+int Engine::modifyState(QueuePair& qp, const QueuePairChange& change) {
+  switch (change.state) {
+    case QueuePairState::reset:
+      resetQueuePair(qp);
+      return 0;
+    case QueuePairState::err:
+      if (qp.state != QueuePairState::reset) toError(qp);
+      else qp.state = QueuePairState::err;
+      return 0;
+    default: break;
+  }
+  if (change.state >= QueuePairState::rtr && qp.port == nullptr) return EINVAL;
+  qp.state = change.state;
+  qp.receiver.open = qp.receives();
+  if (change.state == QueuePairState::sqd && (change.mask & IBV_QP_EN_SQD_ASYNC_NOTIFY)) {
+    raise(AsyncEventType::sendQueueDrained, qp);
+  }
+  return 0;
+}
+
+int Engine::queryQueuePair(uint32_t qpn, QueuePairStatus* status) {
+  const QueuePair* qp = qps_.find(qpn);
+  if (qp == nullptr) return ENOENT;
+  status->type = qp->type;
+  status->state = qp->state;
+  status->attributes = qp->attributes;
+  status->attributes.state = status->attributes.currentState = qp->state;
+  if (qp->transport != nullptr) {
+    status->attributes.sendPsn = qp->transport->sendPsn();
+    status->attributes.receivePsn = qp->transport->receivePsn();
+  }
+  return 0;
+}
+
+int Engine::destroyQueuePair(uint32_t qpn) {
+  QueuePair* qp = qps_.find(qpn);
+  if (qp == nullptr) return ENOENT;
+  if (qp->target.rules != 0) return EBUSY;
+  if (qp->sendCq != nullptr) --qp->sendCq->users;
+  if (qp->receiver.cq != nullptr) --qp->receiver.cq->users;
+  if (qp->srq != nullptr) --qp->srq->users;
+  if (qp->target.rss != nullptr) --qp->target.rss->table->users;
+  if (qp->transport != nullptr) --roceQps_;
+  erase(qpList_, qp);
+  qps_.remove(qpn);
+  return 0;
+}
+
+int Engine::attachMulticast(uint32_t qpn, const Gid& gid, bool attach) {
+  QueuePair* qp = qps_.find(qpn);
+  if (qp == nullptr) return ENOENT;
+  const auto at = std::find(qp->multicast.begin(), qp->multicast.end(), gid);
+  if (attach) {
+    if (qp->type != QueuePairType::ud || gid[0] != 0xff) return EINVAL;
+    if (at == qp->multicast.end()) qp->multicast.push_back(gid);
+    return 0;
+  }
+  if (at == qp->multicast.end()) return EINVAL;
+  qp->multicast.erase(at);
+  return 0;
+}
+
+int Engine::createWorkQueue(const WorkQueueAttributes& attributes, uint32_t* wqn) {
+  CompletionQueue* cq = cqs_.find(attributes.cq);
+  if (cq == nullptr || pds_.find(attributes.pd) == nullptr) return EINVAL;
+  if (const int error = checkRing(attributes.ring, false)) return error;
+  *wqn = wqs_.allocate();
+  if (*wqn == 0) return ENOSPC;
+  wqList_.push_back(wqs_.insert(*wqn, std::make_unique<WorkQueue>(*wqn, attributes, cq)));
+  ++cq->users;
+  return 0;
+}
+
+// ibv_modify_wq(3): reset to ready, and from anywhere to reset or error.
+int Engine::modifyWorkQueue(uint32_t wqn, WorkQueueState state) {
+  WorkQueue* wq = wqs_.find(wqn);
+  if (wq == nullptr) return ENOENT;
+  if (state == WorkQueueState::ready && wq->state == WorkQueueState::err) return EINVAL;
+  if (state == WorkQueueState::reset) wq->receiver.queue.reset();
+  wq->state = state;
+  wq->receiver.open = state == WorkQueueState::ready;
+  return 0;
+}
+
+int Engine::destroyWorkQueue(uint32_t wqn) {
+  WorkQueue* wq = wqs_.find(wqn);
+  if (wq == nullptr) return ENOENT;
+  if (wq->users != 0) return EBUSY;
+  --wq->receiver.cq->users;
+  erase(wqList_, wq);
+  wqs_.remove(wqn);
+  return 0;
+}
+
+int Engine::createIndirectionTable(const std::vector<uint32_t>& wqns, uint32_t* number) {
+  if (!powerOfTwo(wqns.size()) || wqns.size() > kMaxIndirection) return EINVAL;
+  auto table = std::make_unique<IndirectionTable>();
+  for (const uint32_t wqn : wqns) {
+    WorkQueue* wq = wqs_.find(wqn);
+    if (wq == nullptr) return EINVAL;
+    table->queues.push_back(wq);
+  }
+  *number = indirections_.allocate();
+  if (*number == 0) return ENOSPC;
+  for (WorkQueue* wq : table->queues) ++wq->users;
+  indirections_.insert(*number, std::move(table));
+  return 0;
+}
+
+int Engine::destroyIndirectionTable(uint32_t number) {
+  IndirectionTable* table = indirections_.find(number);
+  if (table == nullptr) return ENOENT;
+  if (table->users != 0) return EBUSY;
+  for (WorkQueue* wq : table->queues) --wq->users;
+  indirections_.remove(number);
+  return 0;
+}
+
+int Engine::createFlow(const FlowRule& rule, uint32_t* number) {
+  Port* port = this->port(rule.port);
+  if (port == nullptr) return EINVAL;
+  if (rule.egress) return EOPNOTSUPP;
+  if (rule.tagged && rule.tag > 0xffffff) return EINVAL;
+  if (rule.drop && (rule.tagged || rule.type != FlowType::normal)) return EINVAL;
+  RawTarget* target = nullptr;
+  if (!rule.drop) {
+    QueuePair* qp = qps_.find(rule.qpn);
+    if (qp == nullptr || qp->type != QueuePairType::rawPacket) return EINVAL;
+    if (qp->target.rss == nullptr && qp->receiver.cq == nullptr) return EINVAL;  // it has no receive queue
+    target = &qp->target;
+  }
+  *number = flows_.allocate();
+  if (*number == 0) return ENOSPC;
+  flows_.insert(*number, std::make_unique<uint8_t>(rule.port));
+  if (target != nullptr) ++target->rules;
+  port->steering.add(rule, target, *number);
+  return 0;
+}
+
+int Engine::destroyFlow(uint32_t number) {
+  const uint8_t* port = flows_.find(number);
+  if (port == nullptr) return ENOENT;
+  RawTarget* target = nullptr;
+  this->port(*port)->steering.remove(number, &target);
+  if (target != nullptr) --target->rules;
+  flows_.remove(number);
+  return 0;
+}
+
+}  // namespace soft

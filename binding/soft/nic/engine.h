@@ -1,0 +1,148 @@
+// The engine behind Nic: the tables of objects, and one step of all their work. Single-threaded: Nic holds the lock.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "nic/checksum.h"
+#include "nic/completion_queue.h"
+#include "nic/events.h"
+#include "nic/memory_region.h"
+#include "nic/queue_pair.h"
+#include "nic/table.h"
+
+namespace soft {
+
+// How the work on one WQE ended.
+struct SendResult {
+  enum class Kind : uint8_t { done, stalled, failed };
+  Kind kind = Kind::done;
+  uint8_t syndrome = 0;  // MLX5_CQE_SYNDROME_*
+  VendorSyndrome vendor = VendorSyndrome::none;
+
+  static SendResult stalled() { return {Kind::stalled, 0, VendorSyndrome::none}; }
+  static SendResult failed(uint8_t syndrome, VendorSyndrome vendor) { return {Kind::failed, syndrome, vendor}; }
+  static SendResult badWqe() { return failed(MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR, VendorSyndrome::badWqe); }
+};
+
+// The memory that a send WQE names, translated and checked: what the NIC gathers.
+struct GatherList {
+  struct Piece {
+    const uint8_t* at;
+    uint64_t length;
+  };
+  // Copies `length` bytes from `offset` on.
+  void copy(uint8_t* to, uint64_t offset, uint64_t length) const;
+
+  Piece pieces[SendWqe::kMaxSegments];
+  uint32_t count = 0;
+  uint64_t total = 0;
+};
+
+class Engine {
+ public:
+  Engine(const NicAttributes& attributes, Events& events);
+  ~Engine();
+
+  bool step(uint64_t now);
+  uint64_t deadline() const;
+
+  // Control operations (nic.h), in control.cc.
+  int connect(uint8_t port, std::shared_ptr<Wire> wire, int end);
+  int setLink(uint8_t port, bool up);
+  Port* port(uint8_t number);
+  int allocateProtectionDomain(uint32_t* pdn);
+  int freeProtectionDomain(uint32_t pdn);
+  int createMemoryRegion(const MemoryRegionAttributes& attributes, uint32_t* mkey);
+  int changeMemoryRegion(uint32_t mkey, const MemoryRegionAttributes& attributes, uint32_t* newMkey);
+  int createMemoryWindow(uint32_t pd, WindowType type, uint32_t* rkey);
+  int createCompletionQueue(const CompletionQueueAttributes& attributes, uint32_t* cqn);
+  int resizeCompletionQueue(uint32_t cqn, void* buffer, uint32_t entries, uint32_t cqeSize);
+  int destroyCompletionQueue(uint32_t cqn);
+  int createSharedReceiveQueue(const SharedReceiveQueueAttributes& attributes, uint32_t* srqn);
+  SharedReceiveQueue* sharedReceiveQueue(uint32_t srqn) { return srqs_.find(srqn); }
+  int destroySharedReceiveQueue(uint32_t srqn);
+  int createQueuePair(const QueuePairAttributes& attributes, uint32_t* qpn);
+  int createRssQueuePair(const RssQueuePairAttributes& attributes, uint32_t* qpn);
+  int modifyQueuePair(uint32_t qpn, const QueuePairChange& change);
+  int queryQueuePair(uint32_t qpn, QueuePairStatus* status);
+  int destroyQueuePair(uint32_t qpn);
+  int attachMulticast(uint32_t qpn, const Gid& gid, bool attach);
+  int createWorkQueue(const WorkQueueAttributes& attributes, uint32_t* wqn);
+  int modifyWorkQueue(uint32_t wqn, WorkQueueState state);
+  WorkQueue* workQueue(uint32_t wqn) { return wqs_.find(wqn); }
+  int destroyWorkQueue(uint32_t wqn);
+  int createIndirectionTable(const std::vector<uint32_t>& wqns, uint32_t* number);
+  int destroyIndirectionTable(uint32_t number);
+  int createFlow(const FlowRule& rule, uint32_t* number);
+  int destroyFlow(uint32_t number);
+  void fail();
+  bool failed() const { return failed_; }
+  std::vector<int> descriptors() const;
+  MemoryTable& memory() { return memory_; }
+
+  // For the transports (roce/).
+  QueuePair* queuePair(uint32_t qpn) { return qps_.find(qpn); }
+  const std::vector<QueuePair*>& queuePairs() const { return qpList_; }
+  uint64_t now() const { return now_; }
+  // Where a frame for `destinationMac` goes: the wire, or back to the port itself; null while the link is down.
+  FrameQueue* outgoing(Port& port, const uint8_t* destinationMac);
+  // Writes a CQE; on overrun raises the events, and the QP that it was for is lost.
+  void complete(CompletionQueue* cq, Cqe& cqe, QueuePair* qp);
+  void completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount = 0);
+  void completeSendError(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
+  void completeReceiveError(QueuePair& qp, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
+  // Takes a receive WQE of the QP's own queue or its SRQ, with the SRQ's limit event.
+  bool takeReceive(QueuePair& qp, ReceiveWqe* wqe);
+  void raise(AsyncEventType type, const QueuePair& qp) { events_.asynchronous({type, qp.number, qp.cookie}); }
+  // To ERR: what is posted is flushed by the next step.
+  void toError(QueuePair& qp);
+  // To SQE: the same for the send queue alone. InfiniBand 10.3.1: where a send queue fails, an RC queue pair is in error as
+  // a whole, one of another type in its send queue only.
+  void toSendError(QueuePair& qp);
+  // Reads the data segments from `offset` on into a list of checked pieces.
+  SendResult gather(const QueuePair& qp, const SendWqe& wqe, uint32_t offset, GatherList* list);
+  // Binds or invalidates a memory window (MLX5_OPCODE_UMR), in umr.cc.
+  SendResult configureKey(QueuePair& qp, const SendWqe& wqe);
+
+ private:
+  bool stepQueuePair(QueuePair& qp);
+  bool flush(QueuePair& qp);
+  bool flushSends(QueuePair& qp);
+
+  // Raw packet QPs: ethernet_transmit.cc, ethernet_receive.cc.
+  bool transmitFrames(QueuePair& qp);
+  SendResult transmitFrame(QueuePair& qp, const SendWqe& wqe);
+  SendResult transmitSegments(QueuePair& qp, const SendWqe& wqe, const EthSegment& eth, const GatherList& list);
+  bool drain(Port& port, FrameQueue* queue);
+  void receiveFrame(Port& port, const uint8_t* frame, size_t length);
+  void deliver(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,
+               const ChecksumStatus& checks);
+  void receiverError(Receiver& receiver, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
+
+  int modifyState(QueuePair& qp, const QueuePairChange& change);
+  void resetQueuePair(QueuePair& qp);
+  int checkRing(const ReceiveRing& ring, bool optional) const;
+
+  Events& events_;
+  NicAttributes attributes_;
+  std::vector<std::unique_ptr<Port>> ports_;
+  MemoryTable memory_;
+  Table<uint32_t> pds_;
+  Table<CompletionQueue> cqs_;
+  Table<SharedReceiveQueue> srqs_;
+  Table<QueuePair> qps_;
+  Table<WorkQueue> wqs_;
+  Table<IndirectionTable> indirections_;
+  Table<uint8_t> flows_;  // the port of each
+  std::vector<CompletionQueue*> cqList_;
+  std::vector<QueuePair*> qpList_;
+  std::vector<WorkQueue*> wqList_;
+  uint32_t roceQps_ = 0;  // while there is none, RoCE frames are like any other
+  uint64_t now_ = 0;
+  bool failed_ = false;
+  SendWqe wqe_;  // scratch: the WQE that is being worked on
+};
+
+}  // namespace soft

@@ -1,0 +1,147 @@
+// A frame off the wire: what it is, whose it is, and into which memory it goes.
+#include "nic/checksum.h"
+#include "nic/engine.h"
+#include "nic/icrc.h"
+
+namespace soft {
+
+// TODO(roce): until binding/soft/roce defines them.
+namespace roce {
+__attribute__((weak)) bool receiveFrame(Engine&, Port&, const uint8_t*, size_t, const Layers&);
+}
+
+namespace {
+
+constexpr uint32_t kBatch = 256;
+
+CqeL4 l4Type(const uint8_t* frame, const Layers& layers) {
+  if (layers.l4 == 0 || layers.fragment) return CqeL4::none;
+  if (layers.protocol == kProtocolUdp) return CqeL4::udp;
+  if (layers.protocol != kProtocolTcp || layers.end < layers.l4 + 20) return CqeL4::none;
+  const uint32_t header = (frame[layers.l4 + 12] >> 4) * 4u;
+  const bool acknowledges = (frame[layers.l4 + 13] & 0x10) != 0;
+  if (!acknowledges) return CqeL4::tcpNoAck;
+  return layers.end > layers.l4 + header ? CqeL4::tcpAckData : CqeL4::tcpAckNoData;
+}
+
+}  // namespace
+
+Receiver* RawTarget::pick(const uint8_t* frame, const Layers& layers, PacketHash* hash) const {
+  if (!rss) return direct;
+  *hash = hashPacket(rss->toeplitz, rss->fields, frame, layers);
+  const std::vector<WorkQueue*>& queues = rss->table->queues;
+  return &queues[hash->value & (queues.size() - 1)]->receiver;
+}
+
+bool Engine::drain(Port& port, FrameQueue* queue) {
+  if (queue == nullptr) return false;
+  uint32_t done = 0;
+  size_t length;
+  while (done < kBatch) {
+    const uint8_t* frame = queue->front(&length);
+    if (frame == nullptr) break;
+    if (port.linkUp) receiveFrame(port, frame, length);
+    queue->pop();
+    ++done;
+  }
+  return done != 0;
+}
+
+void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
+  ++port.counters.receiveFrames;
+  port.counters.receiveBytes += length;
+  Layers layers;
+  parseLayers(frame, length, 0, &layers);
+  const bool roce = roceQps_ != 0 && layers.protocol == kProtocolUdp && layers.l4 != 0 && !layers.fragment &&
+                    layers.end >= layers.l4 + 8 && load16(frame + layers.l4 + 2) == kPortRoce;
+  if (roce && roce::receiveFrame(*this, port, frame, length, layers)) return;
+  if (port.steering.empty()) {
+    ++port.counters.receiveUnmatched;
+    return;
+  }
+  FlowKey key, innerKey;
+  extractKey(frame, layers, &key);
+  const FlowKey* inner = nullptr;
+  if (port.steering.inspectsInner()) {
+    if (const size_t at = vxlanInner(frame, layers)) {
+      Layers innerLayers;
+      parseLayers(frame, layers.end, at, &innerLayers);
+      extractKey(frame, innerLayers, &innerKey);
+      inner = &innerKey;
+    }
+  }
+  const ChecksumStatus checks = checkChecksums(frame, layers);
+  const bool found = port.steering.match(
+      key, inner, [&](const CompiledRule& rule) { deliver(port, rule, frame, length, layers, checks); });
+  if (!found) ++port.counters.receiveUnmatched;
+}
+
+void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,
+                     const ChecksumStatus& checks) {
+  if (rule.target == nullptr) {
+    ++port.counters.receiveRuleDropped;
+    return;
+  }
+  PacketHash hash;
+  Receiver& receiver = *rule.target->pick(frame, layers, &hash);
+  ReceiveWqe wqe;
+  if (!receiver.open || !receiver.queue.take(&wqe)) {
+    ++port.counters.receiveNoBuffer;
+    return;
+  }
+  const bool strip = receiver.stripVlan && layers.vlan;
+  const size_t skipped = strip ? 4 : 0;  // the tag, behind the two addresses
+  const size_t size = length - skipped;
+  ScatterResult result = ScatterResult::ok;
+  if (strip) {
+    result = wqe.scatter(memory_, receiver.pd, 0, frame, 12);
+    if (result == ScatterResult::ok) result = wqe.scatter(memory_, receiver.pd, 12, frame + 16, size - 12);
+  } else {
+    result = wqe.scatter(memory_, receiver.pd, 0, frame, size);
+  }
+  size_t written = size;
+  if (result == ScatterResult::ok && receiver.scatterFcs) {
+    uint8_t sequence[4];
+    const uint32_t crc = crc32(frame, length);
+    for (int i = 0; i < 4; ++i) sequence[i] = static_cast<uint8_t>(crc >> (8 * i));  // IEEE 802.3, 3.2.9
+    result = wqe.scatter(memory_, receiver.pd, size, sequence, 4);
+    written += 4;
+  }
+  if (result == ScatterResult::tooLong) {
+    receiverError(receiver, wqe.index, MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
+    return;
+  }
+  if (result == ScatterResult::protection) {
+    receiverError(receiver, wqe.index, MLX5_CQE_SYNDROME_LOCAL_PROT_ERR, VendorSyndrome::localProtection);
+    return;
+  }
+  // sop_drop_qpn of a raw packet carries the flow tag, not the QP (libmlx5 mlx5_cq_read_flow_tag; the kernel's default is 0).
+  Cqe cqe(MLX5_CQE_RESP_SEND, false, now_, receiver.userIndex, rule.rule.tag & 0xffffff, wqe.index);
+  cqe.setByteCount(static_cast<uint32_t>(written));
+  const uint8_t l3 = layers.ipVersion == 4   ? MLX5_CQE_L3_HDR_TYPE_IPV4
+                     : layers.ipVersion == 6 ? MLX5_CQE_L3_HDR_TYPE_IPV6
+                                             : MLX5_CQE_L3_HDR_TYPE_NONE;
+  const int ok = MLX5_CQE_L2_OK | (checks.l3Ok ? MLX5_CQE_L3_OK : 0) | (checks.l4Ok ? MLX5_CQE_L4_OK : 0);
+  const CqeL4 l4 = l4Type(frame, layers);
+  cqe.setChecks(static_cast<uint8_t>(ok), l3, l4);
+  if ((layers.ipVersion != 0 && !checks.l3Ok) || (l4 != CqeL4::none && !checks.l4Ok)) ++port.counters.receiveChecksumBad;
+  if (strip) cqe.setStrippedVlan(layers.vlanTag);
+  if (hash.type != 0) cqe.setHash(hash.value, hash.type);
+  complete(receiver.cq, cqe, receiver.queuePair);
+}
+
+void Engine::receiverError(Receiver& receiver, uint16_t index, uint8_t syndrome, VendorSyndrome vendor) {
+  if (receiver.queuePair != nullptr) {
+    completeReceiveError(*receiver.queuePair, index, syndrome, vendor);
+    toError(*receiver.queuePair);
+    return;
+  }
+  WorkQueue& wq = *receiver.workQueue;
+  Cqe cqe = Cqe::error(MLX5_CQE_RESP_ERR, syndrome, vendor, 0, now_, receiver.userIndex, wq.number, index);
+  complete(receiver.cq, cqe, nullptr);
+  wq.state = WorkQueueState::err;
+  receiver.open = false;
+  events_.asynchronous({AsyncEventType::wqFatal, wq.number, wq.cookie});
+}
+
+}  // namespace soft

@@ -1,0 +1,159 @@
+// A raw packet send queue: from WQE to frame on the wire.
+#include <algorithm>
+
+#include "nic/checksum.h"
+#include "nic/engine.h"
+#include "nic/segmentation.h"
+
+namespace soft {
+
+namespace {
+
+constexpr uint32_t kBatch = 64;             // WQEs of one queue before the next queue has its turn
+constexpr uint64_t kMaxFrame = 9978 + 22;   // a ConnectX' largest MTU, Ethernet header and two tags
+constexpr uint64_t kMinFrame = 14;          // nothing shorter has an Ethernet header; padding is the wire's business
+
+void applyChecksums(uint8_t* frame, size_t length, uint8_t flags) {
+  if (flags == 0) return;
+  Layers outer;
+  parseLayers(frame, length, 0, &outer);
+  if (flags & (kEthInnerL3Checksum | kEthInnerL4Checksum)) {
+    if (const size_t at = vxlanInner(frame, outer)) {
+      Layers inner;
+      parseLayers(frame, outer.end, at, &inner);
+      writeChecksums(frame, inner, flags & kEthInnerL3Checksum, flags & kEthInnerL4Checksum);
+    }
+  }
+  writeChecksums(frame, outer, flags & kEthL3Checksum, flags & kEthL4Checksum);
+}
+
+}  // namespace
+
+void GatherList::copy(uint8_t* to, uint64_t offset, uint64_t length) const {
+  for (uint32_t i = 0; i < count && length != 0; ++i) {
+    const Piece& piece = pieces[i];
+    if (offset >= piece.length) {
+      offset -= piece.length;
+      continue;
+    }
+    const uint64_t part = std::min(length, piece.length - offset);
+    std::memcpy(to, piece.at + offset, part);
+    to += part;
+    length -= part;
+    offset = 0;
+  }
+}
+
+SendResult Engine::gather(const QueuePair& qp, const SendWqe& wqe, uint32_t offset, GatherList* list) {
+  list->count = 0;
+  list->total = 0;
+  while (offset + SendWqe::kSegment <= wqe.size()) {
+    const DataSegment segment(wqe.bytes + offset);
+    GatherList::Piece& piece = list->pieces[list->count++];
+    if (segment.isInline()) {
+      piece.at = wqe.bytes + offset + 4;
+      piece.length = segment.inlineLength();
+      if (offset + 4 + piece.length > wqe.size()) return SendResult::badWqe();
+      offset += (4 + static_cast<uint32_t>(piece.length) + 15) & ~15u;
+    } else {
+      piece.length = segment.bytes();
+      piece.at = memory_.translate(segment.lkey, segment.address, piece.length, qp.pd, kAccessLocalRead);
+      if (piece.at == nullptr) {
+        return SendResult::failed(MLX5_CQE_SYNDROME_LOCAL_PROT_ERR, VendorSyndrome::localProtection);
+      }
+      offset += SendWqe::kSegment;
+    }
+    list->total += piece.length;
+  }
+  return {};
+}
+
+bool Engine::transmitFrames(QueuePair& qp) {
+  uint16_t backlog = qp.sendBacklog();
+  if (backlog == 0) return false;
+  const auto* ring = static_cast<const uint8_t*>(qp.sq.buffer);
+  for (uint32_t i = 0; i < kBatch && backlog != 0; ++i) {
+    wqe_.fetch(ring, qp.sq.count, qp.sendHead);
+    const uint32_t blocks = wqe_.blocks();
+    SendResult result;
+    if (blocks > backlog || blocks > qp.sq.count || wqe_.queuePair() != qp.number) {
+      result = SendResult::badWqe();
+    } else {
+      result = transmitFrame(qp, wqe_);
+    }
+    if (result.kind == SendResult::Kind::stalled) return i != 0;
+    const uint16_t index = qp.sendHead;
+    const uint16_t taken = static_cast<uint16_t>(std::min<uint32_t>(blocks, backlog));
+    qp.sendHead += taken;
+    backlog -= taken;
+    qp.segmented = 0;
+    if (result.kind == SendResult::Kind::failed) {
+      completeSendError(qp, wqe_.opcode(), index, result.syndrome, result.vendor);
+      toSendError(qp);
+      return true;
+    }
+    if (wqe_.signaled()) completeSend(qp, wqe_.opcode(), index);
+  }
+  return true;
+}
+
+SendResult Engine::transmitFrame(QueuePair& qp, const SendWqe& wqe) {
+  if (wqe.opcode() == MLX5_OPCODE_NOP) return {};
+  if (wqe.opcode() != MLX5_OPCODE_SEND && wqe.opcode() != MLX5_OPCODE_TSO) return SendResult::badWqe();
+  if (wqe.size() < EthSegment::kStart + 16) return SendResult::badWqe();
+  const EthSegment eth(wqe);
+  if (eth.end > wqe.size()) return SendResult::badWqe();
+  if (eth.inlineLength < attributes_.minimumInlineHeader && !eth.insertVlan) return SendResult::badWqe();
+  GatherList list;
+  const SendResult gathered = gather(qp, wqe, eth.end, &list);
+  if (gathered.kind != SendResult::Kind::done) return gathered;
+  if (wqe.opcode() == MLX5_OPCODE_TSO) return transmitSegments(qp, wqe, eth, list);
+
+  const uint64_t length = eth.inlineLength + list.total;
+  if (length < kMinFrame || length > kMaxFrame) {
+    return SendResult::failed(MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
+  }
+  Port& port = *qp.port;
+  if (!port.ready()) return {};  // no carrier: gone, as on a cable that was pulled
+  const uint64_t tag = eth.insertVlan ? 4 : 0;
+  uint8_t* frame = port.end.transmit->reserve(length + tag);
+  if (frame == nullptr) return SendResult::stalled();
+  std::memcpy(frame + tag, eth.inlineHeader, eth.inlineLength);
+  list.copy(frame + tag + eth.inlineLength, 0, list.total);
+  if (eth.insertVlan) {
+    std::memmove(frame, frame + tag, 12);
+    store16(frame + 12, kEtherTypeVlan);
+    store16(frame + 14, eth.vlanTag);
+  }
+  applyChecksums(frame, length + tag, eth.checksums);
+  port.end.transmit->commit(length + tag);
+  ++port.counters.transmitFrames;
+  port.counters.transmitBytes += length + tag;
+  return {};
+}
+
+SendResult Engine::transmitSegments(QueuePair& qp, const SendWqe&, const EthSegment& eth, const GatherList& list) {
+  Segmenter segmenter(eth.inlineHeader, eth.inlineLength, list.total, eth.mss);
+  if (!segmenter.valid()) return SendResult::badWqe();
+  if (eth.inlineLength + eth.mss > kMaxFrame) {
+    return SendResult::failed(MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
+  }
+  Port& port = *qp.port;
+  if (!port.ready()) return {};
+  while (qp.segmented < list.total) {
+    const uint32_t payload = segmenter.payload(qp.segmented);
+    const size_t length = eth.inlineLength + payload;
+    uint8_t* frame = port.end.transmit->reserve(length);
+    if (frame == nullptr) return SendResult::stalled();  // goes on here when there is room
+    segmenter.writeHeader(frame, qp.segmented);
+    list.copy(frame + eth.inlineLength, qp.segmented, payload);
+    applyChecksums(frame, length, eth.checksums);
+    port.end.transmit->commit(length);
+    ++port.counters.transmitFrames;
+    port.counters.transmitBytes += length;
+    qp.segmented += payload;
+  }
+  return {};
+}
+
+}  // namespace soft

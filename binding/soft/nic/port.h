@@ -1,0 +1,35 @@
+// A port: its end of the wire, its addresses, its flow rules and what it has counted.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "nic/attributes.h"
+#include "nic/steering.h"
+#include "wire/wire.h"
+
+namespace soft {
+
+struct Port {
+  bool ready() const { return end.transmit != nullptr && linkUp; }
+
+  bool hasGid(const Gid& gid) const {
+    for (const auto& [index, own] : gids) {
+      if (own == gid) return true;
+    }
+    return false;
+  }
+
+  uint8_t number = 0;
+  PortAttributes attributes;
+  std::shared_ptr<Wire> wire;
+  WireEnd end;
+  FrameQueue loopback{1u << 18};  // from the port to itself: RDMA between two QPs of one machine
+  bool linkUp = true;
+  bool carrier = false;  // what the wire said last
+  std::map<uint32_t, Gid> gids;
+  Steering steering;
+  PortCounters counters;
+};
+
+}  // namespace soft

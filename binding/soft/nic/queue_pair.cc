@@ -1,0 +1,24 @@
+#include "nic/queue_pair.h"
+
+namespace soft {
+
+QueuePair::QueuePair(uint32_t number, const QueuePairAttributes& attributes, CompletionQueue* sendCq,
+                     CompletionQueue* receiveCq, SharedReceiveQueue* srq)
+    : number(number),
+      type(attributes.type),
+      pd(attributes.pd),
+      userIndex(attributes.userIndex),
+      cookie(attributes.cookie),
+      sendCq(sendCq),
+      srq(srq),
+      sq(attributes.sq),
+      receiver(attributes.rq, receiveCq, attributes.pd, attributes.userIndex) {
+  receiver.queuePair = this;
+  receiver.stripVlan = attributes.stripVlan;
+  receiver.scatterFcs = attributes.scatterFcs;
+  target.direct = &receiver;
+}
+
+QueuePair::~QueuePair() = default;
+
+}  // namespace soft

@@ -1,0 +1,123 @@
+// Queue pairs and the other things that messages end in.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "nic/attributes.h"
+#include "nic/completion_queue.h"
+#include "nic/port.h"
+#include "nic/receive_queue.h"
+#include "nic/toeplitz.h"
+#include "nic/wqe.h"
+#include "roce/transport.h"
+
+namespace soft {
+
+struct QueuePair;
+struct WorkQueue;
+
+// Where received messages go: the receive half of a QP, or a work queue.
+struct Receiver {
+  Receiver(const ReceiveRing& ring, CompletionQueue* cq, uint32_t pd, uint32_t userIndex)
+      : queue(ring, false), cq(cq), pd(pd), userIndex(userIndex) {}
+
+  ReceiveQueue queue;
+  CompletionQueue* cq;
+  uint32_t pd;
+  uint32_t userIndex;
+  bool open = false;  // takes frames: a QP from RTR on, a ready work queue
+  bool stripVlan = false;
+  bool scatterFcs = false;
+  QueuePair* queuePair = nullptr;  // one of the two
+  WorkQueue* workQueue = nullptr;
+};
+
+struct IndirectionTable {
+  std::vector<WorkQueue*> queues;  // a power of two
+  uint32_t users = 0;
+};
+
+struct Rss {
+  Rss(const uint8_t* key, uint64_t fields, IndirectionTable* table) : toeplitz(key), fields(fields), table(table) {}
+  Toeplitz toeplitz;
+  uint64_t fields;
+  IndirectionTable* table;
+};
+
+// What a flow rule leads to (a TIR, in ConnectX' words): one receiver, or one of a table by hash.
+class RawTarget {
+ public:
+  Receiver* pick(const uint8_t* frame, const Layers& layers, PacketHash* hash) const;
+
+  Receiver* direct = nullptr;
+  std::unique_ptr<Rss> rss;
+  uint32_t rules = 0;  // how many lead here
+};
+
+struct SharedReceiveQueue {
+  SharedReceiveQueue(uint32_t number, const SharedReceiveQueueAttributes& attributes)
+      : number(number),
+        queue(attributes.ring, true),
+        pd(attributes.pd),
+        limit(attributes.limit),
+        cookie(attributes.cookie) {}
+
+  uint32_t number;
+  ReceiveQueue queue;
+  uint32_t pd;
+  uint32_t limit;  // event when fewer are posted; then 0
+  void* cookie;
+  uint32_t users = 0;
+};
+
+struct WorkQueue {
+  WorkQueue(uint32_t number, const WorkQueueAttributes& attributes, CompletionQueue* cq)
+      : number(number), receiver(attributes.ring, cq, attributes.pd, attributes.userIndex), cookie(attributes.cookie) {
+    receiver.workQueue = this;
+    receiver.stripVlan = attributes.stripVlan;
+    receiver.scatterFcs = attributes.scatterFcs;
+  }
+
+  uint32_t number;
+  Receiver receiver;
+  WorkQueueState state = WorkQueueState::reset;
+  void* cookie;
+  uint32_t users = 0;  // indirection tables
+};
+
+struct QueuePair {
+  QueuePair(uint32_t number, const QueuePairAttributes& attributes, CompletionQueue* sendCq, CompletionQueue* receiveCq,
+            SharedReceiveQueue* srq);
+  ~QueuePair();
+
+  bool receives() const { return state >= QueuePairState::rtr && state != QueuePairState::err; }
+  // WQEs that were posted to the send queue and not looked at, in basic blocks.
+  uint16_t sendBacklog() const {
+    return sq.count == 0 ? 0 : static_cast<uint16_t>(loadDoorbell(sq.doorbell) - sendHead);
+  }
+  ReceiveQueue& receiveQueue() { return srq != nullptr ? srq->queue : receiver.queue; }
+
+  uint32_t number;
+  QueuePairType type;
+  QueuePairState state = QueuePairState::reset;
+  bool rssOnly = false;  // an RSS QP: nothing but a target of flow rules
+  uint32_t pd;
+  uint32_t userIndex;
+  void* cookie;
+  CompletionQueue* sendCq;
+  SharedReceiveQueue* srq;
+  SendRing sq;
+  uint16_t sendHead = 0;  // the next block to look at
+  uint32_t segmented = 0;  // of a TSO WQE that the wire had no room for: payload bytes that are out
+  bool lastWqeReported = false;
+  bool established = false;  // communicationEstablished was raised
+  Receiver receiver;
+  RawTarget target;
+  Port* port = nullptr;
+  QueuePairChange attributes;
+  std::vector<Gid> multicast;
+  std::unique_ptr<roce::Transport> transport;  // RC, UC and UD
+};
+
+}  // namespace soft

@@ -1,0 +1,107 @@
+// Receive queues: rings of scatter lists that say where the next message may go. A ring of its own goes round in order
+// (mlx5_post_recv); a shared one is a linked list through its WQEs (mlx5_wqe_srq_next_seg), because they come back in any
+// order. Both announce what was posted by a count in their doorbell record.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "nic/attributes.h"
+#include "nic/memory_region.h"
+#include "nic/wqe.h"
+
+namespace soft {
+
+enum class ScatterResult : uint8_t { ok, tooLong, protection };
+
+// One receive WQE that the NIC has taken. It stays in the ring: each element is copied as it is used.
+struct ReceiveWqe {
+  // Writes `length` bytes of a message, beginning `offset` bytes into it.
+  ScatterResult scatter(const MemoryTable& memory, uint32_t pd, uint64_t offset, const uint8_t* data,
+                        uint64_t length) const {
+    const uint8_t* at = list;
+    for (uint32_t left = maxSegments; length != 0; at += SendWqe::kSegment, --left) {
+      if (left == 0) return ScatterResult::tooLong;
+      const DataSegment segment(at);
+      if (segment.isEnd()) return ScatterResult::tooLong;
+      const uint64_t room = segment.bytes();
+      if (offset >= room) {
+        offset -= room;
+        continue;
+      }
+      const uint64_t part = std::min(length, room - offset);
+      uint8_t* to = memory.translate(segment.lkey, segment.address + offset, part, pd, kAccessLocalWrite);
+      if (to == nullptr) return ScatterResult::protection;
+      std::memcpy(to, data, part);
+      data += part;
+      length -= part;
+      offset = 0;
+    }
+    return ScatterResult::ok;
+  }
+
+  // How much it has room for.
+  uint64_t capacity() const {
+    uint64_t total = 0;
+    const uint8_t* at = list;
+    for (uint32_t left = maxSegments; left != 0; at += SendWqe::kSegment, --left) {
+      const DataSegment segment(at);
+      if (segment.isEnd()) break;
+      total += segment.bytes();
+    }
+    return total;
+  }
+
+  const uint8_t* list = nullptr;
+  uint32_t maxSegments = 0;
+  uint16_t index = 0;  // for the CQE's wqe_counter
+};
+
+class ReceiveQueue {
+ public:
+  ReceiveQueue(const ReceiveRing& ring, bool shared)
+      : buffer_(static_cast<const uint8_t*>(ring.buffer)),
+        doorbell_(ring.doorbell),
+        count_(ring.count),
+        shift_(ring.strideShift),
+        prefix_(shared || ring.signature ? 16 : 0),
+        shared_(shared) {}
+
+  // Takes the next posted WQE. False when there is none.
+  bool take(ReceiveWqe* wqe) {
+    if (taken_ == posted_) {
+      if (count_ == 0) return false;
+      posted_ = static_cast<uint16_t>(loadDoorbell(doorbell_));
+      if (taken_ == posted_) return false;
+    }
+    const uint32_t slot = (shared_ ? next_ : taken_) & (count_ - 1);
+    const uint8_t* at = buffer_ + (size_t{slot} << shift_);
+    wqe->list = at + prefix_;
+    wqe->maxSegments = ((1u << shift_) - prefix_) / SendWqe::kSegment;
+    wqe->index = shared_ ? static_cast<uint16_t>(slot) : taken_;
+    if (shared_) next_ = load16(at + offsetof(mlx5_wqe_srq_next_seg, next_wqe_index));
+    ++taken_;
+    return true;
+  }
+
+  // How many WQEs are posted and not taken.
+  uint16_t posted() {
+    if (count_ == 0) return 0;
+    posted_ = static_cast<uint16_t>(loadDoorbell(doorbell_));
+    return static_cast<uint16_t>(posted_ - taken_);
+  }
+
+  void reset() { taken_ = posted_ = next_ = 0; }
+  uint32_t count() const { return count_; }
+
+ private:
+  const uint8_t* buffer_;
+  const void* doorbell_;
+  uint32_t count_;
+  uint32_t shift_;
+  uint32_t prefix_;
+  uint16_t taken_ = 0, posted_ = 0, next_ = 0;
+  bool shared_;
+};
+
+}  // namespace soft

@@ -1,0 +1,107 @@
+#include "nic/steering.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace soft {
+
+namespace {
+
+void compileKey(const FlowFields& value, const FlowFields& mask, uint8_t base, CompiledRule* rule) {
+  FlowKey valueKey, maskKey;
+  packFields(value, &valueKey);
+  packFields(mask, &maskKey);
+  // A TCI in the specification means that there is a tag (kernel: cvlan_tag is set with first_vid).
+  if (maskKey.vlanTag != 0) maskKey.vlanPresent = valueKey.vlanPresent = 1;
+  for (uint8_t i = 0; i < FlowKey::kWords; ++i) {
+    uint64_t maskWord, valueWord;
+    std::memcpy(&maskWord, reinterpret_cast<const uint8_t*>(&maskKey) + i * 8, 8);
+    std::memcpy(&valueWord, reinterpret_cast<const uint8_t*>(&valueKey) + i * 8, 8);
+    if (maskWord == 0) continue;
+    rule->words.push_back({static_cast<uint8_t>(base + i), maskWord, valueWord & maskWord});
+    rule->bits += static_cast<uint32_t>(__builtin_popcountll(maskWord));
+  }
+}
+
+uint64_t keyWord(const FlowKey& key, uint32_t index) {
+  uint64_t word;
+  std::memcpy(&word, reinterpret_cast<const uint8_t*>(&key) + index * 8, 8);
+  return word;
+}
+
+int rank(FlowType type) {
+  switch (type) {
+    case FlowType::normal: return 0;
+    case FlowType::multicastDefault: return 1;
+    default: return 2;
+  }
+}
+
+// Who is asked first. Among rules of one priority that a frame may match both of, the more specific one; ConnectX leaves
+// that order open, this makes it certain.
+bool before(const CompiledRule& left, const CompiledRule& right) {
+  const int leftRank = rank(left.rule.type), rightRank = rank(right.rule.type);
+  if (leftRank != rightRank) return leftRank < rightRank;
+  if (left.rule.priority != right.rule.priority) return left.rule.priority < right.rule.priority;
+  return left.bits > right.bits;
+}
+
+}  // namespace
+
+bool CompiledRule::matches(const FlowKey& outer, const FlowKey* inner) const {
+  for (const Word& word : words) {
+    uint64_t key;
+    if (word.index < FlowKey::kWords) {
+      key = keyWord(outer, word.index);
+    } else {
+      if (inner == nullptr) return false;
+      key = keyWord(*inner, word.index - FlowKey::kWords);
+    }
+    if ((key & word.mask) != word.value) return false;
+  }
+  return true;
+}
+
+bool CompiledRule::sameMatch(const CompiledRule& other) const {
+  return rule.type == other.rule.type && rule.priority == other.rule.priority && words == other.words;
+}
+
+void Steering::add(const FlowRule& rule, RawTarget* target, uint32_t number) {
+  CompiledRule compiled;
+  compiled.rule = rule;
+  compiled.target = target;
+  compiled.number = number;
+  FlowMatch outer = rule.outer;
+  if (rule.type == FlowType::multicastDefault) outer.mask.destinationMac[0] = outer.value.destinationMac[0] = 1;
+  if (rule.type == FlowType::normal || rule.type == FlowType::multicastDefault) {
+    compileKey(outer.value, outer.mask, 0, &compiled);
+    compileKey(rule.inner.value, rule.inner.mask, FlowKey::kWords, &compiled);
+  }
+  const bool inner = !compiled.words.empty() && compiled.words.back().index >= FlowKey::kWords;
+  innerRules_ += inner ? 1 : 0;
+  if (rule.type == FlowType::sniffer) {
+    sniffers_.push_back(std::move(compiled));
+    return;
+  }
+  // Alike ones stand together, so that a frame finds them all (sameMatch).
+  auto at = std::upper_bound(rules_.begin(), rules_.end(), compiled, before);
+  for (auto i = rules_.begin(); i != rules_.end(); ++i) {
+    if (i->sameMatch(compiled)) at = i + 1;
+  }
+  rules_.insert(at, std::move(compiled));
+}
+
+bool Steering::remove(uint32_t number, RawTarget** target) {
+  for (std::vector<CompiledRule>* list : {&rules_, &sniffers_}) {
+    for (auto i = list->begin(); i != list->end(); ++i) {
+      if (i->number != number) continue;
+      if (!i->words.empty() && i->words.back().index >= FlowKey::kWords) --innerRules_;
+      *target = i->target;
+      list->erase(i);
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace soft

@@ -1,0 +1,37 @@
+// The part of sysfs that libibverbs reads, for the software devices: class/infiniband_verbs and class/infiniband
+// (Documentation/ABI/stable/sysfs-class-infiniband), generated in a private temporary directory.
+//
+// The real devices of the machine are linked into it, so that they stay visible: libibverbs lists one directory.
+#pragma once
+
+#include <string>
+
+#include "device/identity.h"
+
+namespace soft {
+
+class SysfsTree {
+ public:
+  SysfsTree() = default;
+  ~SysfsTree() { remove(); }
+  SysfsTree(const SysfsTree&) = delete;
+  SysfsTree& operator=(const SysfsTree&) = delete;
+
+  // Makes the directory, empty but for the machine's own devices. An errno, or 0.
+  int create();
+  int add(const DeviceIdentity& device);
+  int withdraw(const DeviceIdentity& device);
+  void remove();
+
+  // The name of the directory; empty when there is none.
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  int lock_ = -1;
+};
+
+// Removes the directories that processes which are gone have left behind (killed, they could not).
+void sweepSysfsTrees();
+
+}  // namespace soft

@@ -1,0 +1,28 @@
+// What one device has of each thing, as ibv_query_device(3) tells and the commands enforce. Of the order of a ConnectX's
+// own; memory is what really bounds them.
+#pragma once
+
+#include <cstdint>
+
+namespace soft {
+namespace limits {
+
+constexpr uint32_t kQueuePairs = 1 << 17;
+constexpr uint32_t kCompletionQueues = 1 << 20;
+constexpr uint32_t kCompletions = 1 << 22;
+constexpr uint32_t kMemoryRegions = 1 << 22;
+constexpr uint32_t kProtectionDomains = 1 << 20;
+constexpr uint32_t kSharedReceiveQueues = 1 << 20;
+constexpr uint32_t kReceiveRequests = 1 << 15;
+constexpr uint32_t kSendBlocks = 1 << 15;            // WQE basic blocks of 64 bytes
+constexpr uint16_t kSendDescriptorBytes = 1008;      // the six bits of a control segment count 63 units of 16 bytes
+constexpr uint16_t kReceiveDescriptorBytes = 512;    // 32 scatter entries
+constexpr uint32_t kSge = 30;
+constexpr uint32_t kReadsAndAtomics = 16;
+constexpr uint32_t kIndirectionTable = 1 << 11;
+constexpr uint32_t kBlueFlameRegisters = 512;        // MLX5_MAX_BFREGS of libmlx5
+
+constexpr uint32_t kDynamicRegisters = 512;          // of thread domains
+
+}  // namespace limits
+}  // namespace soft

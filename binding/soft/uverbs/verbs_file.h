@@ -1,0 +1,73 @@
+// An open uverbs device file: a context of libibverbs, and all that was created through it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <mutex>
+#include <set>
+
+#include "device/device.h"
+#include "driver/driver.h"
+#include "uverbs/command.h"
+#include "uverbs/objects.h"
+#include "uverbs/table.h"
+
+namespace soft {
+
+class World;
+
+class VerbsFile {
+ public:
+  VerbsFile(World& world, std::shared_ptr<Device> device);
+
+  // write(2) on it: a command. 0 or an errno.
+  int write(uint64_t address, size_t length);
+  // mmap(2) on it (mlx5-abi.h, mlx5_ib_mmap_cmd). MAP_FAILED and errno when refused.
+  void* map(size_t length, int protection, off_t offset);
+  // The last close: everything that is left is destroyed, as ib_uverbs does.
+  void release();
+
+  // For the commands, which run one at a time.
+  Nic& nic() { return device->nic; }
+  std::shared_ptr<EventFile> newEventFile(int* error);
+  // Closes one that the program was never told of.
+  void discard(const std::shared_ptr<EventFile>& file);
+  std::shared_ptr<EventFile> channel(int descriptor);
+  // A blue flame register that QPs may share: libmlx5 locks those (mlx5.c, need_uuar_lock).
+  uint32_t nextRegister();
+
+  World& world;
+  const std::shared_ptr<Device> device;
+  std::shared_ptr<EventFile> asynchronousFile;  // null before GET_CONTEXT
+  uint32_t registers = 0;                       // tot_bfregs
+
+  Table<ProtectionDomain> domains;
+  Table<MemoryRegion> regions;
+  Table<MemoryWindow> windows;
+  Table<CompletionQueue> completionQueues;
+  Table<QueuePair> queuePairs;
+  Table<SharedReceiveQueue> sharedReceiveQueues;
+  Table<WorkQueue> workQueues;
+  Table<IndirectionTable> indirectionTables;
+  Table<Flow> flows;
+  Table<AddressHandle> addressHandles;
+
+ private:
+  std::mutex mutex_;
+  uint32_t registerTurn_ = 0;
+};
+
+// What answers one command: 0 or an errno.
+using Handler = int (*)(VerbsFile& file, const Command& command);
+
+// Each file of this folder adds its own.
+struct CommandEntry {
+  uint32_t number;
+  bool extended;
+  Handler handler;
+};
+extern const std::vector<CommandEntry> deviceCommands, memoryCommands, completionCommands, queuePairCommands,
+    sharedReceiveCommands, workQueueCommands, flowCommands, addressCommands;
+
+}  // namespace soft

@@ -1,0 +1,41 @@
+#include "wire/datagrams.h"
+
+#include <cerrno>
+#include <cstring>
+
+namespace soft {
+
+int DatagramBatch::send(int descriptor, FrameQueue& queue) {
+  int sent = 0;
+  while (!queue.empty()) {
+    const uint8_t* frames[kBatch];
+    size_t lengths[kBatch];
+    const size_t count = queue.list(frames, lengths, kBatch);
+    std::memset(messages_, 0, sizeof messages_[0] * count);
+    for (size_t i = 0; i < count; ++i) {
+      vectors_[i] = {const_cast<uint8_t*>(frames[i]), lengths[i]};
+      messages_[i].msg_hdr.msg_iov = &vectors_[i];
+      messages_[i].msg_hdr.msg_iovlen = 1;
+    }
+    const int done = sendmmsg(descriptor, messages_, static_cast<unsigned>(count), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (done <= 0) return sent != 0 ? sent : -1;
+    for (int i = 0; i < done; ++i) queue.pop();
+    sent += done;
+    if (static_cast<size_t>(done) < count) break;
+  }
+  return sent;
+}
+
+int DatagramBatch::receive(int descriptor) {
+  for (size_t i = 0; i < kBatch; ++i) {
+    vectors_[i] = {frame(i), FrameQueue::kMaxFrame};
+    messages_[i] = {};
+    messages_[i].msg_hdr.msg_iov = &vectors_[i];
+    messages_[i].msg_hdr.msg_iovlen = 1;
+    messages_[i].msg_hdr.msg_control = control_[i];
+    messages_[i].msg_hdr.msg_controllen = kControl;
+  }
+  return recvmmsg(descriptor, messages_, kBatch, MSG_DONTWAIT, nullptr);
+}
+
+}  // namespace soft

@@ -1,0 +1,37 @@
+// Frames through a socket whose datagrams are frames: a system call for many of them.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <memory>
+
+#include "wire/frame_queue.h"
+
+namespace soft {
+
+class DatagramBatch {
+ public:
+  static constexpr size_t kBatch = 32;
+  static constexpr size_t kControl = 64;
+
+  DatagramBatch() : bytes_(new uint8_t[kBatch * FrameQueue::kMaxFrame]) {}
+
+  // Sends what the queue holds. Returns how many went; −1 with errno when the first was refused, which may then be popped.
+  int send(int descriptor, FrameQueue& queue);
+
+  // Receives up to kBatch frames; −1 with errno. frame(i), length(i) and header(i) say what came.
+  int receive(int descriptor);
+
+  uint8_t* frame(size_t i) { return bytes_.get() + i * FrameQueue::kMaxFrame; }
+  size_t length(size_t i) const { return messages_[i].msg_len; }
+  msghdr& header(size_t i) { return messages_[i].msg_hdr; }
+
+ private:
+  std::unique_ptr<uint8_t[]> bytes_;
+  mmsghdr messages_[kBatch];
+  iovec vectors_[kBatch];
+  alignas(8) uint8_t control_[kBatch][kControl];
+};
+
+}  // namespace soft

@@ -1,0 +1,32 @@
+// The two wires that do nothing: a port whose transmit queue is its receive queue, and two ports joined crosswise.
+#include "wire/wire.h"
+
+namespace soft {
+
+namespace {
+
+class LoopWire : public Wire {
+ public:
+  WireEnd end(int index) override { return index == 0 ? WireEnd{&queue_, &queue_} : WireEnd{}; }
+  bool step(uint64_t) override { return false; }
+  bool loops() const override { return true; }
+
+ private:
+  FrameQueue queue_;
+};
+
+class PairWire : public Wire {
+ public:
+  WireEnd end(int index) override { return {&queue_[index], &queue_[1 - index]}; }
+  bool step(uint64_t) override { return false; }
+
+ private:
+  FrameQueue queue_[2];
+};
+
+}  // namespace
+
+std::shared_ptr<Wire> makeLoopWire() { return std::make_shared<LoopWire>(); }
+std::shared_ptr<Wire> makePairWire() { return std::make_shared<PairWire>(); }
+
+}  // namespace soft
