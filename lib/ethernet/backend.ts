@@ -60,7 +60,9 @@ export interface TransmittingEnd {
   /** Records in the completion ring that named no frame of ours. */
   readonly invalid: number
   claim(): number
-  send(slot: number, length: number, offset: number | undefined): void
+  send(slot: number, length: number): void
+  /** {@link send}, of a frame that begins elsewhere than its record says */
+  sendAt(slot: number, length: number, offset: number): void
   submit(): number
   close(): void
 }

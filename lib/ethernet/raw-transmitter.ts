@@ -5,7 +5,6 @@ import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
 import type { Backend, TransmittingEnd } from './backend.js'
 import type { Device } from './device.js'
 import { FrameRecord, type FrameTable } from './frames.js'
-import { checkFrame, claimFrame } from './transmitter.js'
 
 const { EAGAIN, EIO } = constants.errno
 
@@ -23,34 +22,38 @@ export class RawTransmitter implements TransmittingEnd {
   readonly #device: Device
   readonly #table: FrameTable
   readonly #holder: number
-  readonly #headroom: number
   /** Accepted since the last {@link submit} returned. */
   #accepted = 0
   /** Length of the frame that the last exchange refused for its own sake. */
   #refused = 0
 
   /** @param holder who has the frames that are pending, and those that the device has (lib/ring/slots.ts) */
-  constructor(backend: Backend, device: Device, table: FrameTable, holder: number, headroom: number) {
+  constructor(backend: Backend, device: Device, table: FrameTable, holder: number) {
     this.#backend = backend
     this.#device = device
     this.#table = table
     this.#holder = holder
-    this.#headroom = headroom
   }
 
   claim(): number {
-    const slot = claimFrame(this.#table, this.#holder, this.#headroom)
+    const slot = this.#table.claim()
     if (slot >= 0) return slot
     this.#exchange()
-    return claimFrame(this.#table, this.#holder, this.#headroom)
+    return this.#table.claim()
   }
 
-  send(slot: number, length: number, offset: number | undefined): void {
-    const index = checkFrame(this.#table, slot, length, offset)
+  sendAt(slot: number, length: number, offset: number): void {
+    this.#table.move(slot, offset)
+    this.send(slot, length)
+  }
+
+  send(slot: number, length: number): void {
+    const index = this.#table.check(slot, length)
+    const record = index * FrameRecord.words
+    this.#table.records[record + FrameRecord.length] = length
     const ring = this.#backend.transmit
     const at = ring.push()
-    ring.words[at + DescriptorRecord.address] =
-      this.#table.records[index * FrameRecord.words + FrameRecord.offset]
+    ring.words[at + DescriptorRecord.address] = this.#table.records[record + FrameRecord.offset]
     ring.words[at + DescriptorRecord.addressHigh] = 0
     ring.words[at + DescriptorRecord.length] = length
     ring.words[at + DescriptorRecord.options] = 0
