@@ -61,6 +61,8 @@ export interface TransmittingEnd {
   readonly invalid: number
   claim(): number
   send(slot: number, length: number, offset: number | undefined): void
+  /** {@link send}, with what the frame's record says is left to the device done. */
+  forward(slot: number): void
   submit(): number
   close(): void
 }

@@ -29,6 +29,8 @@ export const FrameRecord = {
   vlan: 4,
   seconds: 5,
   nanoseconds: 6,
+  /** where the checksum of a frame with a partial one begins to count << 16 | where from there it stands */
+  checksum: 7,
   words: 8,
 } as const
 
@@ -36,7 +38,10 @@ export const FrameRecord = {
 export const FrameFlag = {
   /** The frame was longer than its place: `length` of its `originalLength` bytes are there. */
   truncated: 1,
-  /** The sender left the transport checksum to a device that there is not, as local veth traffic does: it is wrong. */
+  /**
+   * The sender left the transport checksum to a device, which on a veth there is not: what stands there is the sum of the
+   * pseudo-header. `completeChecksum()` completes it, `forward()` has it completed.
+   */
   checksumPartial: 2,
   /** The kernel or the device has verified the transport checksum. */
   checksumValid: 4,

@@ -6,6 +6,7 @@ import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
 import type { Backend, TransmittingEnd } from './backend.js'
 import type { Device } from './device.js'
 import { FrameRecord, type FrameTable } from './frames.js'
+import { offloadsOf } from './offload.js'
 
 const headerBytes = 14
 
@@ -71,14 +72,24 @@ export class Transmitter implements TransmittingEnd {
   }
 
   send(slot: number, length: number, offset: number | undefined): void {
-    const index = checkFrame(this.#table, slot, length, offset)
+    this.#push(checkFrame(this.#table, slot, length, offset), length, 0)
+  }
+
+  forward(slot: number): void {
+    const index = this.#table.slots.index(slot)
+    const length = this.#table.records[index * FrameRecord.words + FrameRecord.length]
+    checkFrame(this.#table, slot, length, undefined)
+    this.#push(index, length, offloadsOf(this.#table, index))
+  }
+
+  #push(index: number, length: number, options: number): void {
     const record = index * FrameRecord.words
     const ring = this.#backend.transmit
     const at = ring.push()
     ring.words[at + DescriptorRecord.address] = this.#table.records[record + FrameRecord.offset]
     ring.words[at + DescriptorRecord.addressHigh] = 0
     ring.words[at + DescriptorRecord.length] = length
-    ring.words[at + DescriptorRecord.options] = 0
+    ring.words[at + DescriptorRecord.options] = options
     this.#table.slots.hold(index, this.#holder)
     this.pending++
   }

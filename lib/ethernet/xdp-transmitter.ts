@@ -4,7 +4,8 @@ import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
 import { type AfXdp, DescriptorOption } from './af-xdp.js'
 import type { TransmittingEnd } from './backend.js'
 import type { Device } from './device.js'
-import { FrameRecord, type FrameTable } from './frames.js'
+import { FrameFlag, FrameRecord, type FrameTable } from './frames.js'
+import { completeChecksum, offloadsOf, restoreVlan } from './offload.js'
 import { checkFrame, claimFrame } from './transmitter.js'
 
 const { EMSGSIZE, ERANGE } = constants.errno
@@ -79,6 +80,20 @@ export class XdpTransmitter implements TransmittingEnd {
     const index = checkFrame(this.#table, slot, length, offset)
     this.#table.slots.hold(index, this.#holder)
     this.#staged[(this.#stagedFirst + this.#stagedCount++) & this.#stagedMask] = index
+  }
+
+  forward(slot: number): void {
+    const table = this.#table
+    const index = table.slots.index(slot)
+    const options = offloadsOf(table, index)
+    // Nobody does it for AF_XDP. A super-frame is too long, and refused.
+    if (options !== 0) {
+      restoreVlan(table, this.#memory, index)
+      if ((table.records[index * FrameRecord.words + FrameRecord.flags] & FrameFlag.truncated) === 0) {
+        completeChecksum(table, this.#memory, index)
+      }
+    }
+    this.send(slot, table.records[index * FrameRecord.words + FrameRecord.length], undefined)
   }
 
   submit(): number {
