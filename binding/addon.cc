@@ -5,13 +5,14 @@
 #include "environment.h"
 #include "ethernet/ethernet.h"
 #include "ring/ring.h"
+#include "soft/addon/soft_library.h"
 #include "verbs/verbs.h"
 
 namespace {
 
 // Of all records that cross the boundary (binding/verbs/records.h, binding/ethernet/records.h): changes with any change
 // there, and lib/native.ts refuses an addon of another version.
-constexpr uint32_t kRecordVersion = 2;
+constexpr uint32_t kRecordVersion = 3;
 
 // close(handle, kind): closes a handle of any kind and all that hangs from it; false when it was closed already.
 Napi::Value close(const Napi::CallbackInfo& info) {
@@ -54,6 +55,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   ring::initialize(env, exports);
   verbs::initialize(env, exports);
   ethernet::initialize(env, exports);
+  soft_library::initialize(env, exports);
   return exports;
 }
 

@@ -20,6 +20,8 @@ enum class Kind : uint8_t {
   PacketSocket,
   NetlinkSocket,
   XdpSocket,
+  Flow,
+  RawPacketQueue,
 };
 
 class Handle {

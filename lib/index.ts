@@ -1,4 +1,5 @@
 export { VerbsError } from './errors.js'
+export type { FlowBytes, FlowRule, PortRange } from './ethernet/flow/rule.js'
 export { Arena, type ArenaOptions } from './ring/arena.js'
 export { AddressHandle, type AddressVector } from './verbs/address-handle.js'
 export type { AsyncEvent } from './verbs/async-event.js'
@@ -20,12 +21,14 @@ export {
   type PortState,
   type QueuePairState,
   type QueuePairType,
+  type RawPacketCapability,
   type TransportType,
 } from './verbs/constants.js'
 export { Context, type DeviceAttributes, type PortAttributes, type WaitOptions } from './verbs/context.js'
 export { type DeviceInfo, libibverbsPath, listDevices, open } from './verbs/device.js'
 export type { RequestMemory, ScatterElement } from './verbs/elements.js'
 export type { Endpoint } from './verbs/endpoint.js'
+export { type DefaultFlow, Flow, type FlowOptions } from './verbs/flow.js'
 export { bestGid, type GidEntry, type GidKind, gidKind } from './verbs/gid.js'
 export { MemoryRegion, type RemoteMemory } from './verbs/memory-region.js'
 export type {

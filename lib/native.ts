@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { VerbsError } from './errors.js'
 import type { EthernetNative, NetlinkNative } from './ethernet/native.js'
 import type { RingNative } from './ring/native.js'
+import type { SoftNative } from './soft/native.js'
 import type { VerbsNative } from './verbs/native.js'
 
 /** The kinds of handle, in the order of `enum class Kind` (binding/handle_table.h). */
@@ -17,6 +18,8 @@ export const Kind = {
   PacketSocket: 6,
   NetlinkSocket: 7,
   XdpSocket: 8,
+  Flow: 9,
+  RawPacketQueue: 10,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
@@ -30,9 +33,13 @@ export interface Native {
   verbs: VerbsNative
   ethernet: EthernetNative
   netlink: NetlinkNative
+  soft: SoftNative
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
+
+/** The file that the addon was loaded from. @internal */
+export let addonFile = ''
 
 /** node-gyp-build looks into build/Release, then into prebuilds/, of the package or of what IBVERBS_PREBUILD names. */
 function load(): Native {
@@ -46,7 +53,9 @@ function load(): Native {
     throw new Error(`ibverbs: no addon for ${machine} in ${root}. ${howToBuild()}`, { cause })
   }
   try {
-    return require(file) as Native
+    const addon = require(file) as Native
+    addonFile = file
+    return addon
   } catch (cause) {
     throw new Error(`ibverbs: ${(cause as Error).message}. ${howToBuild()}`, { cause })
   }
@@ -67,7 +76,7 @@ function isMusl(): boolean {
 }
 
 /** Version of all records that cross the boundary: that of binding/addon.cc. */
-const recordVersion = 2
+const recordVersion = 3
 
 export const native: Native = load()
 if (native.recordVersion !== recordVersion) {

@@ -8,6 +8,7 @@
 #include "ethernet/membership.h"
 #include "ethernet/netlink.h"
 #include "ethernet/packet_socket.h"
+#include "ethernet/raw_packet_queue.h"
 #include "ethernet/xdp.h"
 #include "hot_call.h"
 
@@ -104,6 +105,7 @@ void initialize(Napi::Env env, Napi::Object exports) {
   ethernet.Set("bufferSizes", Napi::Function::New<bufferSizes>(env, "bufferSizes"));
   ethernet.Set("interfaces", Napi::Function::New<interfaces>(env, "interfaces"));
   initializeXdp(env, ethernet);
+  initializeRawPacketQueue(env, ethernet);
   exports.Set("ethernet", ethernet);
   initializeNetlink(env, exports);
 }

@@ -51,7 +51,7 @@ __attribute__((visibility("default"))) size_t ibverbs_soft_describe(uint32_t num
   std::string all;
   if (world) {
     for (const auto& device : world->devices()) {
-      all += "name=" + device->identity.name + " wakeup=" + world->driver().wakeup() + "\n";
+      all += "name=" + device->identity.name + " wakeup=" + soft::Driver::wakeup() + "\n";
       for (size_t i = 0; i < device->identity.ports.size(); i++) soft::append(&all, device->identity.ports[i], i + 1);
     }
   }

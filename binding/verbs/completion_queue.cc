@@ -80,13 +80,16 @@ bool CompletionQueue::deliver(const ibv_wc& completion, uint32_t row) {
   if (!found) return false;
   uint32_t cookie = 0;
   const bool success = completion.status == IBV_WC_SUCCESS;
-  if (!static_cast<QueuePair*>(found)->retire(static_cast<uint32_t>(completion.wr_id), success, &cookie)) return false;
+  auto* pair = static_cast<QueuePair*>(found);
+  if (!pair->retire(static_cast<uint32_t>(completion.wr_id), success, &cookie)) return false;
 
   uint32_t* columns = columns_.words() + row;
   const auto set = [&](records::Completion column, uint32_t value) { columns[column * batch_] = value; };
   set(records::kCookie, cookie);
   set(records::kStatus, completion.status);
-  set(records::kQpn, completion.qp_num);
+  // A raw packet's completion has the flow tag where others have the QP number (mlx5_cqe64, sop_drop_qpn).
+  const bool raw = pair->ibv->qp_type == IBV_QPT_RAW_PACKET;
+  set(records::kQpn, raw ? pair->ibv->qp_num : completion.qp_num);
   set(records::kVendorError, completion.vendor_err);
   set(records::kOpcode, success ? completion.opcode : 0);
   set(records::kByteLength, success ? completion.byte_len : 0);
@@ -96,6 +99,7 @@ bool CompletionQueue::deliver(const ibv_wc& completion, uint32_t row) {
   // ibv_poll_cq has no timestamps; they come with extended completion queues.
   set(records::kTimestampLow, 0);
   set(records::kTimestampHigh, 0);
+  set(records::kFlowTag, success && raw && completion.opcode == IBV_WC_RECV ? completion.qp_num & 0xffffff : 0);
   return true;
 }
 

@@ -68,7 +68,9 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
   request->sg_list = elements;
   request->num_sge = static_cast<int>(count);
   request->opcode = static_cast<ibv_wr_opcode>(opcode);
-  request->send_flags = flags & (IBV_SEND_FENCE | IBV_SEND_SIGNALED | IBV_SEND_SOLICITED | IBV_SEND_INLINE);
+  request->send_flags =
+      flags & (IBV_SEND_FENCE | IBV_SEND_SIGNALED | IBV_SEND_SOLICITED | IBV_SEND_INLINE | IBV_SEND_IP_CSUM);
+  if (flags & IBV_SEND_IP_CSUM && ibv->qp_type != IBV_QPT_RAW_PACKET) return refuse(EINVAL, records::kNoChecksum);
   if (flags & IBV_SEND_INLINE && total > maxInline) {
     return refuse(EINVAL, records::kInlineTooLong, static_cast<uint32_t>(std::min<uint64_t>(total, UINT32_MAX)));
   }
@@ -103,7 +105,8 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
   // (rxe does) would leave it there.
   const bool oneSided = opcode != IBV_WR_SEND && opcode != IBV_WR_SEND_WITH_IMM;
   const bool needsReply = oneSided && opcode != IBV_WR_RDMA_WRITE && opcode != IBV_WR_RDMA_WRITE_WITH_IMM;
-  if ((ibv->qp_type == IBV_QPT_UD && oneSided) || (ibv->qp_type == IBV_QPT_UC && needsReply) ||
+  const bool raw = ibv->qp_type == IBV_QPT_RAW_PACKET;
+  if ((raw && opcode != IBV_WR_SEND) || (ibv->qp_type == IBV_QPT_UD && oneSided) || (ibv->qp_type == IBV_QPT_UC && needsReply) ||
       (needsReply && flags & IBV_SEND_INLINE)) {
     return refuse(EINVAL, records::kBadOpcode, opcode);
   }

@@ -40,6 +40,8 @@ class QueuePair : public Handle {
   // After a transition to RESET: releases everything, drops completions that were not polled.
   void afterReset();
 
+  const Sizes& sizes() const { return sizes_; }
+
   // How many words the shared block needs.
   static size_t blockWords(const Sizes& sizes) {
     return records::kControlWords + sizes.maxSendWr * static_cast<size_t>(records::sendWords(sizes.maxSendSge)) +

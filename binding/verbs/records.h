@@ -37,6 +37,7 @@ enum Refusal : uint32_t {
   kInlineTooLong,    // detail: the bytes asked for
   kBadAddressHandle,
   kBadAtomic,        // the length is not 8
+  kNoChecksum,       // IBV_SEND_IP_CSUM on a queue pair that does not send raw packets
 };
 
 // A send request. 64-bit values are two words, the low one first.
@@ -88,6 +89,7 @@ enum Completion : uint32_t {
   kVendorError,
   kTimestampLow,    // device clock; 0 where the queue has none
   kTimestampHigh,
+  kFlowTag,         // of the flow rule that brought a raw packet; 0 without one
   kCompletionColumns = 16,
 };
 

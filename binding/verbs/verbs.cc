@@ -12,6 +12,7 @@ void initialize(Napi::Env env, Napi::Object exports) {
   initializeQueuePair(env, verbs);
   initializePost(env, verbs);
   initializeAddressHandle(env, verbs);
+  initializeFlow(env, verbs);
   exports.Set("verbs", verbs);
 }
 

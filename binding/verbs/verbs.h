@@ -1,4 +1,4 @@
-// libibverbs: device, PD, MR, CQ, QP, AH. Each file registers its own functions on `exports.verbs`.
+// libibverbs: device, PD, MR, CQ, QP, AH, flow. Each file registers its own functions on `exports.verbs`.
 #pragma once
 
 #include <napi.h>
@@ -15,5 +15,6 @@ void initializeCompletionQueue(Napi::Env env, Napi::Object exports);
 void initializeQueuePair(Napi::Env env, Napi::Object exports);
 void initializePost(Napi::Env env, Napi::Object exports);
 void initializeAddressHandle(Napi::Env env, Napi::Object exports);
+void initializeFlow(Napi::Env env, Napi::Object exports);
 
 }  // namespace verbs

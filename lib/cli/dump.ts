@@ -4,10 +4,12 @@ import { Breath } from './breath.js'
 import { type Command, ExitCode } from './command.js'
 import { filterHelp, parseFilter } from './filter.js'
 import { CaptureSink, formatOf } from './frame/capture-sink.js'
+import { CheckSink } from './frame/check-sink.js'
 import { type FrameSink, LineSink } from './frame/frame-sink.js'
 import { queueFlags, queueOptions } from './queue-flags.js'
 import type { Session } from './session.js'
 import { dropsText, framesText } from './totals.js'
+import { WallClock } from './traffic/wall-clock.js'
 import { integerOption, parse, UsageError, wordOption } from './usage.js'
 
 /** What tcpdump(1) keeps of a frame by default: more than any frame has. */
@@ -19,7 +21,7 @@ const options = {
     type: 'string',
     short: 'w',
     argument: 'FILE',
-    help: "write a capture (pcapng where FILE is *.pcapng, else pcap); '-' is stdout",
+    help: "write a capture, pcapng where FILE is *.pcapng, else pcap; '-': stdout",
   },
   format: { type: 'string', argument: 'pcap|pcapng', help: "the capture's format, whatever its name" },
   snaplen: {
@@ -51,6 +53,7 @@ const options = {
   },
   time: { type: 'boolean', short: 't', multiple: true, help: 'no time; -tt: seconds since 1970' },
   json: { type: 'boolean', help: 'print one JSON object a frame: { time, length, text, bytes }' },
+  check: { type: 'boolean', help: "count the frames of 'ibverbs generate': lost, duplicated, reordered" },
   ...queueFlags,
 } as const
 
@@ -83,6 +86,8 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   if (values.write === undefined && format)
     throw new UsageError('--format is that of a capture: it needs --write')
   if (values.write !== undefined && values.json) throw new UsageError('--json and --write exclude each other')
+  if (values.check && values.write !== undefined)
+    throw new UsageError('--check and --write exclude each other')
   if (values.write === '-' && process.stdout.isTTY)
     throw new UsageError('a capture is not for a terminal: name a FILE')
   const nanoseconds = values.nano ?? false
@@ -107,8 +112,9 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
       ascii: values.ascii?.length,
       time: values.time?.length,
     }
-    const sink: FrameSink =
-      values.write === undefined
+    const sink: FrameSink = values.check
+      ? new CheckSink(session, values.json ?? false)
+      : values.write === undefined
         ? new LineSink(session, { ...lines, json: values.json, nanoseconds, snapLength })
         : new CaptureSink(session, values.write, {
             format: format ?? formatOf(values.write),
@@ -128,19 +134,20 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
 async function capture(queue: PacketQueue, most: number, sink: FrameSink, session: Session): Promise<void> {
   const { signal } = session
   const breath = new Breath()
+  const clock = new WallClock()
   let captured = 0
   session.note(`listening on ${queue.interface.name}, link-type EN10MB (Ethernet), ${queue.backend}`)
   try {
     while (captured < most && !signal.aborted) {
       const n = queue.receive()
-      const now = performance.timeOrigin + performance.now()
+      if (n > 0) clock.read()
       for (let i = 0; i < n && captured < most; i++) {
         const slot = queue.slot(i)
         let seconds = queue.seconds(slot)
         let nanoseconds = queue.nanoseconds(slot)
         if (seconds === 0) {
-          seconds = Math.floor(now / 1000)
-          nanoseconds = Math.floor((now % 1000) * 1e6)
+          seconds = clock.seconds
+          nanoseconds = clock.nanoseconds
         }
         if (!sink.take(queue, slot, seconds, nanoseconds)) {
           await sink.flush()

@@ -13,6 +13,9 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   ping: async () => (await import('./ping.js')).ping,
   send: async () => (await import('./send.js')).send,
   dump: async () => (await import('./dump.js')).dump,
+  generate: async () => (await import('./generate.js')).generate,
+  forward: async () => (await import('./forward.js')).forward,
+  reflect: async () => (await import('./reflect.js')).reflect,
   doctor: async () => (await import('./doctor.js')).doctor,
 }
 

@@ -9,7 +9,10 @@ import { Breath } from './breath.js'
 import { type Command, ExitCode } from './command.js'
 import { ethernetHeaderLength } from './frame/frame-text.js'
 import { parseHex } from './hex.js'
+import { queueFlags, queueOptions } from './queue-flags.js'
+import { replay } from './replay.js'
 import type { Session } from './session.js'
+import { rateOption } from './traffic/rate.js'
 import { integerOption, numberOption, parse, UsageError } from './usage.js'
 
 const debug = debuglog('ibverbs')
@@ -25,32 +28,53 @@ const options = {
     argument: 'FILE',
     help: "read frames from FILE, one a line; '-' is standard input",
   },
+  read: { type: 'string', short: 'r', argument: 'FILE', help: 'replay a capture, pcap or pcapng' },
   count: { type: 'string', short: 'c', argument: 'N', help: 'send all of it N times (1)' },
   interval: {
     type: 'string',
     short: 'i',
     argument: 'MS',
-    help: 'wait so many milliseconds between the times (0)',
+    help: 'of frames in hex: wait so many milliseconds between the times (0)',
+  },
+  speed: {
+    type: 'string',
+    argument: 'FACTOR',
+    help: 'of a capture: so much faster than it was captured (1)',
+  },
+  rate: {
+    type: 'string',
+    argument: 'RATE',
+    help: 'of a capture: frames a second (20k), bits (1Gbit), or max, whatever its times',
   },
   pad: { type: 'boolean', help: `fill frames shorter than ${shortestFrame} bytes with zeros` },
-  json: { type: 'boolean', help: 'print one JSON object: { interface, sent, bytes, wanted }' },
+  json: { type: 'boolean', help: 'print one JSON object: { interface, sent, bytes, wanted, … }' },
+  ...queueFlags,
 } as const
 
 export const send: Command = {
   name: 'send',
   summary: 'send raw Ethernet frames',
-  synopsis: ['IFACE HEX… [OPTIONS]', 'IFACE -f FILE [OPTIONS]', 'IFACE [OPTIONS] < FILE'],
+  synopsis: [
+    'IFACE HEX… [OPTIONS]',
+    'IFACE -f FILE [OPTIONS]',
+    'IFACE [OPTIONS] < FILE',
+    'IFACE -r CAPTURE [OPTIONS]',
+  ],
   description: `
 Sends frames as they are: destination MAC, source MAC, EtherType, payload; the interface adds
 the check sequence. All HEX arguments together are one frame; ':', '-', '.' and white space
 between bytes do not matter. A file has one frame a line; what follows '#' is a comment.
 Nothing is padded unless --pad says so: an interface may refuse a frame of less than ${shortestFrame} bytes,
 or pad it by itself.
+A capture (-r) is replayed with its own timing, at a multiple of it (--speed), or at a --rate; then
+the end says how late frames were: from when one was due to when the kernel had taken it.
 Prints how many frames the kernel accepted. Needs CAP_NET_RAW: see 'ibverbs doctor'.`,
   options,
   examples: [
     ['ibverbs send v0 ffffffffffff 020000000001 88b5 68656c6c6f', 'a broadcast'],
     ['ibverbs send v0 -f frames.hex -c 10 -i 100', 'ten times, every 100 ms'],
+    ['ibverbs send v0 -r frames.pcapng', 'a capture, with its own timing'],
+    ['ibverbs send v0 -r frames.pcap --rate max -c 100', 'a hundred times, as fast as it goes'],
   ],
   run,
 }
@@ -61,8 +85,24 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   if (name === undefined) throw new UsageError('IFACE is missing')
   if (hex.length > 0 && values.file !== undefined)
     throw new UsageError('frames come from HEX or from --file, not both')
+  const opening = queueOptions(values)
   const count = integerOption('--count', values.count, 1, Number.MAX_SAFE_INTEGER) ?? 1
   const interval = numberOption('--interval', values.interval, 0, 86_400_000) ?? 0
+  if (values.read !== undefined) {
+    for (const [given, option] of [
+      [hex.length > 0, 'HEX'],
+      [values.file !== undefined, '--file'],
+      [values.interval !== undefined, '--interval'],
+      [values.pad, '--pad'],
+    ] as const)
+      if (given) throw new UsageError(`--read and ${option} exclude each other`)
+    const rate = values.rate === undefined ? undefined : rateOption('--rate', values.rate)
+    if (rate && values.speed !== undefined) throw new UsageError('--rate and --speed exclude each other')
+    const speed = numberOption('--speed', values.speed, 1e-6, 1e6) ?? 1
+    return replay(name, values.read, { opening, count, rate, speed, json: values.json ?? false }, session)
+  }
+  for (const option of ['speed', 'rate'] as const)
+    if (values[option] !== undefined) throw new UsageError(`--${option} is of a capture: it needs --read`)
   const frames =
     hex.length > 0
       ? [frameOf(hex.join(' '), 'HEX')]
@@ -73,7 +113,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const padded = values.pad ? frames.map(pad) : frames
 
   const { PacketQueue } = await import('../ethernet/index.js')
-  const queue = PacketQueue.open(name, { transmitOnly: true })
+  const queue = PacketQueue.open(name, { ...opening, transmitOnly: true })
   const wanted = padded.length * count
   let sent = 0
   try {

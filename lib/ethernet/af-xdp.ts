@@ -10,13 +10,12 @@ import { formatMac } from './mac.js'
 import type { Settings } from './options.js'
 import type { BackendReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
+import { DescriptorOption, type XdpPort } from './xdp-port.js'
 import { xdpProgram } from './xdp-program.js'
 import { attachProgram, chunkSizeOf, openSocket, type XdpSetup } from './xdp-setup.js'
 
 /** XDP_RING_NEED_WAKEUP, linux/if_xdp.h */
 const needWakeup = 1
-/** XDP_PKT_CONTD, linux/if_xdp.h: the frame goes on in the next descriptor. */
-export const DescriptorOption = { continued: 1 } as const
 const { ENETDOWN, ENOBUFS, EAGAIN, EBUSY } = constants.errno
 
 /**
@@ -26,7 +25,7 @@ const { ENETDOWN, ENOBUFS, EAGAIN, EBUSY } = constants.errno
  * Bell: sendto(2), only when the transmit ring's need_wakeup flag asks for it, as it always does where the kernel
  * copies; recvfrom(2) when the fill ring's does. An empty look is one atomic load.
  */
-export class AfXdp implements Backend {
+export class AfXdp implements Backend, XdpPort {
   readonly name = 'af_xdp'
   readonly syscalls = { receive: 'poll', transmit: 'sendto' }
   readonly fill: Producer

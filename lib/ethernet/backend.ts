@@ -60,9 +60,14 @@ export interface TransmittingEnd {
   /** Records in the completion ring that named no frame of ours. */
   readonly invalid: number
   claim(): number
-  send(slot: number, length: number, offset: number | undefined): void
-  /** {@link send}, with what the frame's record says is left to the device done. */
-  forward(slot: number): void
+  send(slot: number, length: number): void
+  /** {@link send}, of a frame that begins elsewhere than its record says */
+  sendAt(slot: number, length: number, offset: number): void
+  /**
+   * {@link send}, of a frame whose checksum, VLAN tag or segments its record leaves to the kernel. Left out where the
+   * kernel does nothing of that.
+   */
+  offload?(slot: number): void
   submit(): number
   close(): void
 }

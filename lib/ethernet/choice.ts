@@ -3,11 +3,15 @@ import { AfPacket } from './af-packet.js'
 import { AfXdp } from './af-xdp.js'
 import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
 import type { Device } from './device.js'
-import { tableOf } from './frames.js'
+import { type FramePool, tableOf } from './frames.js'
 import type { Settings } from './options.js'
+import { RawDevice, RawPacket, rawObstacle } from './raw-packet.js'
+import { RawTransmitter } from './raw-transmitter.js'
+import { portBehind } from './rdma-port.js'
 import { Receiver } from './receiver.js'
 import type { BackendReport } from './report.js'
 import { Transmitter } from './transmitter.js'
+import type { XdpPort } from './xdp-port.js'
 import { XdpReceiver } from './xdp-receiver.js'
 import { xdpObstacle } from './xdp-setup.js'
 import { XdpTransmitter } from './xdp-transmitter.js'
@@ -37,6 +41,7 @@ export function chooseBackend(
 ): Chosen {
   if (settings.backend === 'af_xdp') return openXdp(device, settings, holder, onEvent)
   const notUsed: BackendReport['notUsed'][number][] = []
+  if (settings.backend === 'raw_packet_qp') return openRaw(device, settings, holder, onEvent, notUsed)
   if (settings.backend === undefined) {
     const why = settings.exclusive
       ? tryXdp(device, settings, holder, onEvent)
@@ -80,14 +85,55 @@ function openXdp(
     )
   }
   const table = tableOf(frames)
-  const { bytes } = frames.arena
   const target = transmitOnly ? 0 : settings.receiveFrames.af_xdp
-  const receiver = new XdpReceiver(backend, device, table, bytes, holder, batch, target)
-  const transmitter = new XdpTransmitter(backend, device, table, bytes, holder + 1, frames.headroom)
+  const ends = xdpEnds(backend, device, frames, holder, batch, target)
   try {
     backend.start()
   } catch (error) {
     // What the fill ring holds is nobody's again.
+    table.slots.freeAll(holder)
+    throw error
+  }
+  return ends
+}
+
+/** The two halves of a queue on AF_XDP's rings. */
+export function xdpEnds(
+  backend: Backend & XdpPort,
+  device: Device,
+  frames: FramePool,
+  holder: number,
+  batch: number,
+  target: number,
+): Chosen {
+  const table = tableOf(frames)
+  const { bytes } = frames.arena
+  return {
+    backend,
+    receiver: new XdpReceiver(backend, device, table, bytes, holder, batch, target),
+    transmitter: new XdpTransmitter(backend, device, table, bytes, holder + 1),
+  }
+}
+
+function openRaw(
+  device: Device,
+  settings: Settings,
+  holder: number,
+  onEvent: () => void,
+  notUsed: BackendReport['notUsed'],
+): Chosen {
+  const obstacle = rawObstacle(settings)
+  if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
+  const { frames, batch } = settings
+  const port = settings.rdma ?? portBehind(device.interface.name, settings.device)
+  const table = tableOf(frames)
+  const backend = new RawPacket(device.interface, port, settings, onEvent, notUsed)
+  const state = new RawDevice(device.interface, backend)
+  const receiver = new Receiver(backend, state, table, holder, batch, backend.receiveDepth)
+  const transmitter = new RawTransmitter(backend, state, table, holder + 1)
+  try {
+    backend.start()
+  } catch (error) {
     table.slots.freeAll(holder)
     throw error
   }
@@ -108,6 +154,6 @@ function openPacket(
   return {
     backend,
     receiver: new Receiver(backend, device, table, holder, batch, transmitOnly ? 0 : target),
-    transmitter: new Transmitter(backend, device, table, holder + 1, frames.headroom),
+    transmitter: new Transmitter(backend, device, table, holder + 1),
   }
 }

@@ -1,7 +1,8 @@
 import { inspect } from 'node:util'
 import { instance, integer, options as optionsOf, rangeError } from '../argument.js'
 import { Arena } from '../ring/arena.js'
-import { SlotPool, SlotState } from '../ring/slots.js'
+import { SlotMemory } from '../ring/slot-memory.js'
+import { SlotPool } from '../ring/slots.js'
 
 /** Options of {@link FramePool}. */
 export interface FramePoolOptions {
@@ -19,6 +20,7 @@ const maxFrames = 2 ** 18
 /** Offsets into an arena are u32 in the records. */
 const maxBytes = 2 ** 32 - 1
 const headerBytes = 14
+const readySlots = 32
 
 /** Words of the record that each frame has in shared memory (binding/ethernet/records.h, FrameRecord). */
 export const FrameRecord = {
@@ -50,46 +52,171 @@ export const FrameFlag = {
 /** To whom a frame was addressed, `PacketQueue.packetType(slot)`: sll_pkttype of packet(7). */
 export const PacketType = { host: 0, broadcast: 1, multicast: 2, otherHost: 3, outgoing: 4 } as const
 
-/** What a queue knows of its pool, and nobody outside lib/ sees. */
+/**
+ * In a record's flags: of it, offset and length alone were written, because a frame of AF_XDP's comes without anything
+ * else. Who wants to know more asks {@link FrameTable.word}.
+ */
+export const brief = 1 << 15
+
+// Constants of this file's own: V8 folds them, but looks into an exported object each time.
+const recordShift = Math.log2(FrameRecord.words) | 0
+const { offset: offsetWord, length: lengthWord } = FrameRecord
+const { originalLength: originalLengthWord, flags: flagsWord } = FrameRecord
+
+/** What a queue knows of its pool, and nobody outside lib/ sees. Its fields: see RingEnd in ring/ring.ts. */
 export class FrameTable {
-  readonly slots: SlotPool
+  declare readonly slots: SlotPool
   /** One {@link FrameRecord} a frame. */
-  readonly records: Uint32Array<SharedArrayBuffer>
+  declare readonly records: Uint32Array<SharedArrayBuffer>
   /** log2 of the frame size: an offset shifted by it is a frame's index. */
-  readonly shift: number
-  #holders = new Set<number>()
+  declare readonly shift: number
+  declare private readonly frameSize: number
+  declare private readonly headroom: number
+  /** Slots that are ready to be claimed: made many at a time, which costs a third of one at a time. */
+  declare private readonly ready: Int32Array
+  private readyCount = 0
 
-  constructor(frameCount: number, frameSize: number) {
-    this.slots = new SlotPool(frameCount)
-    this.records = new Uint32Array(new SharedArrayBuffer(frameCount * FrameRecord.words * 4))
-    this.shift = Math.log2(frameSize)
+  /** @param from how many frames, or what another thread shares of them */
+  constructor(from: number | SharedFrames, frameSize: number, headroom: number) {
+    const own = typeof from === 'number'
+    const buffer = own ? new SharedArrayBuffer(from * FrameRecord.words * 4) : from.records
+    this.slots = new SlotPool(own ? from : new SlotMemory(from.slots))
+    this.records = new Uint32Array(buffer)
+    this.shift = Math.log2(frameSize) | 0
+    this.frameSize = frameSize | 0
+    this.headroom = headroom | 0
+    this.ready = new Int32Array(readySlots)
   }
 
-  /** A pair of holders (n: waiting to receive, n + 1: sent) for a new queue. */
-  attach(): number {
-    let holder: number = SlotState.held
-    while (this.#holders.has(holder)) holder += 2
-    this.#holders.add(holder)
-    return holder
+  /** Frames that are nobody's. */
+  get free(): number {
+    return this.slots.freeCount + this.readyCount
   }
 
-  /** The queue is gone: what it held is free again. */
-  detach(holder: number): void {
-    this.slots.freeAll(holder)
-    this.slots.freeAll(holder + 1)
-    this.#holders.delete(holder)
+  /** A free frame for the caller; −1 when there is none. */
+  claim(): number {
+    if (this.readyCount === 0 && !this.prepare()) return -1
+    return this.ready[--this.readyCount]
   }
+
+  private prepare(): boolean {
+    const { slots, ready, records, shift, headroom } = this
+    const count = slots.claim(ready)
+    for (let i = 0; i < count; i++) {
+      const index = slots.indexOf(ready[i])
+      const record = index << recordShift
+      records[record | offsetWord] = (index << shift) + headroom
+      records[record | lengthWord] = 0
+      records[record | flagsWord] = brief
+    }
+    this.readyCount = count
+    return count > 0
+  }
+
+  /** A free frame for a holder; its index, or −1 when there is none. */
+  take(holder: number): number {
+    const index = this.slots.take(holder)
+    return index < 0 && this.unprepare() ? this.slots.take(holder) : index
+  }
+
+  /** Gives the slots back that are ready to be claimed: somebody else is out of free frames. */
+  unprepare(): boolean {
+    const had = this.readyCount > 0
+    while (this.readyCount > 0) this.slots.release(this.ready[--this.readyCount])
+    return had
+  }
+
+  /** Says of a frame where it lies, and that nothing else is known of it. */
+  describe(index: number, offset: number, length: number): void {
+    const { records } = this
+    const record = index << recordShift
+    records[record | offsetWord] = offset
+    records[record | lengthWord] = length
+    records[record | flagsWord] = brief
+  }
+
+  /** Says of a frame that was {@link describe}d all that can be known of it. */
+  complete(index: number, length: number, originalLength: number, flags: number): void {
+    const record = index << recordShift
+    this.records.fill(0, record | originalLengthWord, record + FrameRecord.words)
+    this.records[record | lengthWord] = length
+    this.records[record | originalLengthWord] = originalLength
+    this.records[record | flagsWord] = flags
+  }
+
+  /** A word of the record of the caller's slot. */
+  word(slot: number, word: number): number {
+    const record = this.slots.index(slot) << recordShift
+    if ((this.records[record | flagsWord] & brief) === 0) return this.records[record + word]
+    if (word === offsetWord) return this.records[record + word]
+    return word <= originalLengthWord ? this.records[record | lengthWord] : 0
+  }
+
+  /** The packet type in the record of the caller's slot, or else from the frame's own address, as it is now. */
+  packetType(slot: number, memory: Uint8Array, own: Uint8Array): number {
+    const record = this.slots.index(slot) << recordShift
+    const flags = this.records[record | flagsWord]
+    if ((flags & brief) === 0) return (flags >>> 8) & 7
+    if (this.records[record | lengthWord] === 0) return 0
+    return typeOf(memory, this.records[record | offsetWord], own)
+  }
+
+  /** The index of the caller's frame that is to be sent; throws for one that leaves its place. */
+  check(slot: number, length: number): number {
+    const index = this.slots.index(slot)
+    const within = this.records[(index << recordShift) | offsetWord] & (this.frameSize - 1)
+    if ((length | 0) !== length || length < headerBytes || length > this.frameSize - within) {
+      integer('length', length, headerBytes, this.frameSize - within)
+    }
+    return index
+  }
+
+  /** Moves the beginning of the caller's frame. */
+  move(slot: number, offset: number): void {
+    const index = this.slots.index(slot)
+    const start = (index << this.shift) >>> 0
+    integer('offset', offset, start, start + this.frameSize - headerBytes)
+    this.records[(index << recordShift) | offsetWord] = offset
+  }
+}
+
+/** To whom a frame is, as eth_type_trans() in the kernel tells a packet socket. */
+export function typeOf(memory: Uint8Array, at: number, own: Uint8Array): number {
+  if ((memory[at] & 1) === 0) {
+    for (let i = 5; i >= 0; i--) if (memory[at + i] !== own[i]) return PacketType.otherHost
+    return PacketType.host
+  }
+  for (let i = 0; i < 6; i++) if (memory[at + i] !== 0xff) return PacketType.multicast
+  return PacketType.broadcast
 }
 
 export let tableOf: (pool: FramePool) => FrameTable
 
 /**
- * An arena cut into frames of one size, and who owns each of them. Queues of the same thread that share a pool forward
- * frames to one another without a copy.
+ * A pool as another thread joins it: what {@link FramePool.share} gives, to be sent with postMessage() or as workerData.
+ * All of it is shared memory.
+ */
+export interface SharedFrames {
+  readonly arena: Uint8Array<SharedArrayBuffer>
+  readonly frameSize: number
+  readonly headroom: number
+  /** Who owns which frame. */
+  readonly slots: SharedArrayBuffer
+  /** What is known of each frame. */
+  readonly records: SharedArrayBuffer
+}
+
+/**
+ * An arena cut into frames of one size, and who owns each of them. Queues that share a pool forward frames to one
+ * another without a copy, also from thread to thread ({@link share}).
  *
  * **The rule of ownership:** a slot is the caller's from the moment `receive()` or `claim()` hands it out, and for as
  * long as the caller likes, until the caller gives it back with `release()`, `forward()` or `send()`. In between nobody
  * else reads or writes the frame; before and after, the slot is refused with ERR_IBVERBS_STALE_SLOT.
+ *
+ * **Between threads:** the caller is the thread whose queue handed the slot out, and no other thread's queue takes it.
+ * It passes on with {@link give} there and {@link take} here; how the number gets from one to the other (postMessage(),
+ * a ring in shared memory) is the caller's business.
  */
 export class FramePool {
   /** The arena. Offsets of frames count from the first byte of its memory. */
@@ -103,7 +230,13 @@ export class FramePool {
 
   /** @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE */
   constructor(options?: FramePoolOptions) {
-    const { arena, frameSize = 2048, headroom = 0, frameCount } = optionsOf('options', options)
+    const {
+      arena,
+      frameSize = 2048,
+      headroom = 0,
+      frameCount,
+      shared,
+    } = optionsOf('options', options) as Given
     integer('options.frameSize', frameSize, 128, 131072)
     if (!Number.isInteger(Math.log2(frameSize)))
       throw rangeError('options.frameSize', 'a power of two', frameSize)
@@ -118,12 +251,98 @@ export class FramePool {
     this.frameSize = frameSize
     this.headroom = headroom
     this.arena = arena ?? Arena.allocate(this.frameCount * frameSize)
-    this.#table = new FrameTable(this.frameCount, frameSize)
+    this.#table = new FrameTable(
+      shared instanceof Joining ? shared.frames : this.frameCount,
+      frameSize,
+      headroom,
+    )
+  }
+
+  /**
+   * The pool of another thread, in this one: the same frames, and one number for each. Frames that are free on the other
+   * side can be claimed and received into here.
+   *
+   * @param shared what {@link share} gave there
+   * @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE for what is no such thing
+   */
+  static join(shared: SharedFrames): FramePool {
+    const { arena, frameSize, headroom, slots, records } = optionsOf('shared', shared)
+    instance('shared.slots', slots, SharedArrayBuffer)
+    instance('shared.records', records, SharedArrayBuffer)
+    const frameCount = SlotMemory.countOf(slots)
+    if (frameCount < 2 || records.byteLength !== frameCount * FrameRecord.words * 4) {
+      throw rangeError('shared', 'what FramePool.share() gave', shared)
+    }
+    const options: Given = {
+      arena: Arena.over(arena),
+      frameSize,
+      headroom,
+      frameCount,
+      shared: new Joining(shared),
+    }
+    return new FramePool(options)
+  }
+
+  /**
+   * Lets other threads {@link join} the pool. Each keeps up to 64 free frames to itself; {@link free} does not count
+   * those of the others.
+   */
+  share(): SharedFrames {
+    const { slots, records } = this.#table
+    this.#table.unprepare()
+    slots.share()
+    return {
+      arena: this.arena.bytes,
+      frameSize: this.frameSize,
+      headroom: this.headroom,
+      slots: slots.memory.buffer,
+      records: records.buffer,
+    }
+  }
+
+  /** This thread's number among those that share the pool: see {@link reclaim}. */
+  get member(): number {
+    return this.#table.slots.member
+  }
+
+  /**
+   * Lets go of the caller's slot, so that one other thread can {@link take} it.
+   *
+   * @throws Error ERR_IBVERBS_STALE_SLOT
+   */
+  give(slot: number): void {
+    this.#table.slots.give(slot)
+  }
+
+  /**
+   * Makes a slot the caller's that another thread has given away: the same number names the same frame, and `length`,
+   * `forward` and all else of this thread's queues on the pool take it. Of several threads that try, one gets it.
+   *
+   * @throws Error ERR_IBVERBS_STALE_SLOT for all the others
+   */
+  take(slot: number): void {
+    this.#table.slots.accept(slot)
+  }
+
+  /**
+   * Frees all frames that a thread had which ended without giving them back: those of its callers, of its queues, and
+   * the free ones that it kept.
+   *
+   * @param member its {@link member}, after the worker's 'exit' event; of a thread that goes on, it would take away what
+   *   the thread uses
+   * @throws RangeError ERR_OUT_OF_RANGE for what is no other thread's number
+   */
+  reclaim(member: number): void {
+    const { slots } = this.#table
+    if (member === slots.member || !slots.memory.isMember(member)) {
+      throw rangeError('member', "another thread's number in this pool", member)
+    }
+    slots.reclaim(member)
   }
 
   /** How many frames are nobody's at this moment. */
   get free(): number {
-    return this.#table.slots.freeCount
+    return this.#table.free
   }
 
   [inspect.custom](): string {
@@ -134,3 +353,12 @@ export class FramePool {
     tableOf = (pool) => pool.#table
   }
 }
+
+/** Says to the constructor that the frames are another thread's; nobody outside can make one. */
+class Joining {
+  readonly frames: SharedFrames
+  constructor(frames: SharedFrames) {
+    this.frames = frames
+  }
+}
+type Given = FramePoolOptions & { shared?: Joining }

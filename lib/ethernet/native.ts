@@ -101,6 +101,40 @@ export interface XdpNative {
   channels(name: string): number
 }
 
+/** What binding/ethernet/raw_packet_queue.cc needs to open; `pair`, `region` and `overflow` are handles. */
+export interface RawPacketOptions {
+  pair: number
+  /** the arena */
+  region: number
+  /** what a frame's place has no room for */
+  overflow: number
+  batch: number
+  frameSize: number
+  headroom: number
+  /** bytes of a frame that the device takes, without a VLAN tag */
+  longest: number
+  sendDepth: number
+  receiveDepth: number
+  checksum: boolean
+  own: Uint8Array
+  frames: Uint32Array
+  fill: RingWords
+  receive: RingWords
+  transmit: RingWords
+  completion: RingWords
+}
+
+/** What binding/ethernet/raw_packet_queue.cc exports. What returns a number returns a negative errno when it failed. */
+export interface RawPacketNative {
+  open(options: RawPacketOptions): number
+  receive(handle: number): number
+  transmit(handle: number): number
+  /** @returns 1 when there is something already */
+  arm(handle: number, readable: number, writable: number): number
+  /** `failure` is the ibv_wc_status of the first completion that failed */
+  statistics(handle: number): { received: number; truncated: number; failure: number }
+}
+
 /** What binding/ethernet/ exports. */
 export interface EthernetNative {
   open(options: PacketSocketOptions): number
@@ -119,6 +153,7 @@ export interface EthernetNative {
   bufferSizes(handle: number): { receive: number; send: number }
   interfaces(): NativeInterface[]
   xdp: XdpNative
+  raw: RawPacketNative
 }
 
 /** What binding/ethernet/netlink.cc exports. */

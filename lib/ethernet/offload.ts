@@ -3,7 +3,7 @@
  * of a super-frame into segments. Told per frame in its record (binding/ethernet/records.h), and how to do it here.
  */
 import { integer, rangeError } from '../argument.js'
-import { FrameFlag, FrameRecord, type FrameTable } from './frames.js'
+import { brief, FrameFlag, FrameRecord, type FrameTable } from './frames.js'
 import { sum } from './headers/checksum.js'
 
 /** What the segments of a super-frame are, `PacketQueue.segmentType(slot)`: VIRTIO_NET_HDR_GSO_*, linux/virtio_net.h. */
@@ -22,7 +22,7 @@ export const SegmentType = {
 
 /** Of the flags word (FrameRecord::Flags). */
 const segmentTypeShift = 12
-const segmentTypeMask = 0xf
+const segmentTypeMask = 7
 const segmentSizeShift = 16
 
 /** Of the transmit ring of a packet socket (DescriptorRecord::Options): what the kernel is to put right. */
@@ -46,6 +46,7 @@ export function segmentSizeOf(flags: number): number {
 export function offloadsOf({ records }: FrameTable, index: number): number {
   const record = index * FrameRecord.words
   const flags = records[record + FrameRecord.flags]
+  if ((flags & brief) !== 0) return 0
   let options = records[record + FrameRecord.vlan] === 0 ? 0 : insertTag
   // Of a frame that was cut the checksum cannot be told.
   const unfinished = (flags & FrameFlag.checksumPartial) !== 0 || segmentTypeOf(flags) !== SegmentType.none
@@ -55,7 +56,7 @@ export function offloadsOf({ records }: FrameTable, index: number): number {
 
 /** Writes into a frame's record what the kernel is to do with it. */
 export function request(
-  { records }: FrameTable,
+  table: FrameTable,
   index: number,
   length: number,
   checksumStart: number,
@@ -69,10 +70,13 @@ export function request(
   if (!types.includes(segmentType)) throw rangeError('segmentType', 'one of SegmentType', segmentType)
   if (segmentType === SegmentType.none) integer('segmentSize', segmentSize, 0, 0)
   else integer('segmentSize', segmentSize, 1, 0xffff)
+  const { records } = table
   const record = index * FrameRecord.words
-  records[record + FrameRecord.length] = length
-  records[record + FrameRecord.flags] =
+  const flags =
     FrameFlag.checksumPartial | (segmentType << segmentTypeShift) | (segmentSize << segmentSizeShift)
+  if ((records[record + FrameRecord.flags] & brief) !== 0) table.complete(index, length, length, flags)
+  records[record + FrameRecord.length] = length
+  records[record + FrameRecord.flags] = flags
   records[record + FrameRecord.checksum] = (checksumStart << 16) | checksumOffset
 }
 
@@ -111,7 +115,7 @@ export function completeChecksum({ records }: FrameTable, memory: Uint8Array, in
 export function restoreVlan({ records, shift }: FrameTable, memory: Uint8Array, index: number): boolean {
   const record = index * FrameRecord.words
   const vlan = records[record + FrameRecord.vlan]
-  if (vlan === 0) return false
+  if (vlan === 0 || (records[record + FrameRecord.flags] & brief) !== 0) return false
   const place = index * 2 ** shift
   const from = records[record + FrameRecord.offset]
   const length = records[record + FrameRecord.length]
@@ -133,4 +137,11 @@ export function restoreVlan({ records, shift }: FrameTable, memory: Uint8Array, 
     records[record + FrameRecord.checksum] += tagBytes << 16
   }
   return true
+}
+
+/** Does what a frame's record leaves to the kernel where the kernel does not. A super-frame stays one: it is too long. */
+export function finishFrame(table: FrameTable, memory: Uint8Array, index: number): void {
+  restoreVlan(table, memory, index)
+  const flags = table.records[index * FrameRecord.words + FrameRecord.flags]
+  if ((flags & FrameFlag.truncated) === 0) completeChecksum(table, memory, index)
 }

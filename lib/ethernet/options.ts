@@ -5,6 +5,7 @@ import {
   oneOf,
   options as optionsOf,
   rangeError,
+  string,
   typeError,
 } from '../argument.js'
 import { maxGroups } from './accept.js'
@@ -14,6 +15,7 @@ import type { FlowRule } from './flow/rule.js'
 import { FramePool, type FramePoolOptions } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { groupArgument, type MacAddress } from './mac.js'
+import type { RdmaPort } from './rdma-port.js'
 import type { PacketBackend, ReceivePath } from './report.js'
 
 /** Options of {@link PacketQueue.open}. */
@@ -30,11 +32,25 @@ export interface PacketQueueOptions extends FramePoolOptions {
    * frames still go to it. Default false.
    */
   exclusive?: boolean
+  /**
+   * Of a raw packet queue pair: the RDMA device, such as 'mlx5_0'. Default: the one that has a port behind the interface.
+   * A port without an interface of the kernel's is opened by its own name, `PacketQueue.open('mlx5_0/1')`.
+   */
+  device?: string
+  /** Of a raw packet queue pair: the port of `device`, from 1. Default: the one behind the interface, or 1. */
+  port?: number
+  /** Of a raw packet queue pair on a port without an interface: its largest payload, 68 to 65535. Default 1500. */
+  mtu?: number
+  /**
+   * Of a raw packet queue pair: the device computes the IPv4 header's, TCP's and UDP's checksums of what is sent, so that
+   * the frame needs none (IBV_SEND_IP_CSUM). Default false.
+   */
+  transmitChecksum?: boolean
   /** Of AF_XDP: the receive queue of the device (ethtool -l) that this queue has. Default 0. */
   queueId?: number
   /**
    * How many frames stand ready to receive into. Default: with AF_PACKET one batch (the kernel queues what comes in
-   * between), with AF_XDP half of the frames: what comes when they are used up is dropped.
+   * between), with the others half of the frames: what comes when they are used up is dropped.
    */
   receiveFrames?: number
   /**
@@ -95,6 +111,11 @@ export interface Settings {
   backend: PacketBackend | undefined
   exclusive: boolean
   queueId: number | undefined
+  /** the RDMA port that was named; undefined: the one behind the interface */
+  rdma: RdmaPort | undefined
+  /** the RDMA device that was named */
+  device: string | undefined
+  transmitChecksum: boolean
   /** of each backend: what was asked for, or its default */
   receiveFrames: Record<PacketBackend, number>
   busyPoll: number
@@ -120,11 +141,17 @@ export const packetHeadroom = 256
 /** Ethernet header, one VLAN tag */
 const overhead = 14 + 4
 
-export function settingsOf(device: NetworkInterface, given: PacketQueueOptions | undefined): Settings {
+/** @param rdma the port that stood in the interface's place */
+export function settingsOf(
+  device: NetworkInterface,
+  given: PacketQueueOptions | undefined,
+  rdma?: RdmaPort,
+): Settings {
   const options = optionsOf('options', given)
-  if (options.backend !== undefined) oneOf('options.backend', options.backend, ['af_packet', 'af_xdp'])
+  if (options.backend !== undefined) oneOf('options.backend', options.backend, packetBackends)
+  const { backend = rdma ? 'raw_packet_qp' : undefined } = options
+  const raw = rawOptions(options, backend, rdma)
   const {
-    backend,
     exclusive = false,
     queueId,
     busyPoll = 0,
@@ -187,9 +214,11 @@ export function settingsOf(device: NetworkInterface, given: PacketQueueOptions |
     backend,
     exclusive,
     queueId,
+    ...raw,
     receiveFrames: {
       af_packet: options.receiveFrames ?? batch,
       af_xdp: options.receiveFrames ?? half,
+      raw_packet_qp: options.receiveFrames ?? half,
     },
     busyPoll,
     etherType,
@@ -204,6 +233,37 @@ export function settingsOf(device: NetworkInterface, given: PacketQueueOptions |
     receiveBuffer,
     sendBuffer,
   }
+}
+
+const packetBackends = ['af_packet', 'af_xdp', 'raw_packet_qp'] as const satisfies PacketBackend[]
+
+/** What concerns raw packet queue pairs only. */
+function rawOptions(
+  options: PacketQueueOptions,
+  backend: PacketBackend | undefined,
+  rdma: RdmaPort | undefined,
+): Pick<Settings, 'rdma' | 'device' | 'transmitChecksum'> {
+  const { device, port, mtu, transmitChecksum = false } = options
+  if (device !== undefined) string('options.device', device)
+  if (port !== undefined) integer('options.port', port, 1, 255)
+  if (mtu !== undefined) integer('options.mtu', mtu, 68, 65535)
+  boolean('options.transmitChecksum', transmitChecksum)
+  if (rdma && backend !== 'raw_packet_qp') {
+    throw rangeError('options.backend', "'raw_packet_qp' for a port of an RDMA device", backend)
+  }
+  for (const name of ['device', 'port', 'mtu', 'transmitChecksum'] as const) {
+    const given = options[name] !== undefined && options[name] !== false
+    if (!given) continue
+    if (backend !== 'raw_packet_qp') {
+      throw typeError(`options.${name}`, "left out, or with backend: 'raw_packet_qp'", options[name])
+    }
+    if (name === 'mtu' && !rdma) throw typeError('options.mtu', 'left out: the interface has one', mtu)
+    if (name === 'device' && rdma) throw typeError('options.device', 'left out: the name says it', device)
+  }
+  if (port !== undefined && device === undefined && !rdma) {
+    throw typeError('options.port', 'left out where "options.device" is', port)
+  }
+  return { rdma: rdma ?? (device && port ? { device, port } : undefined), device, transmitChecksum }
 }
 
 function framesOf(device: NetworkInterface, options: PacketQueueOptions, xdp: boolean): FramePool {

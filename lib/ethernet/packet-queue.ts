@@ -1,16 +1,18 @@
 import { inspect } from 'node:util'
-import { abortSignal, boolean, options as optionsOf, string } from '../argument.js'
+import { abortSignal, boolean, options as optionsOf } from '../argument.js'
 import { closedError, type VerbsError, verbsError } from '../errors.js'
 import type { RingLayout, RingWords } from '../ring/ring.js'
 import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
-import { chooseBackend } from './choice.js'
+import { chooseBackend, xdpEnds } from './choice.js'
 import { Device } from './device.js'
 import { downError } from './failure.js'
 import { type FramePool, FrameRecord, type FrameTable, tableOf } from './frames.js'
-import { type NetworkInterface, queryInterface } from './interfaces.js'
-import { groupArgument, type MacAddress } from './mac.js'
+import type { NetworkInterface } from './interfaces.js'
+import { formatMac, groupArgument, type MacAddress } from './mac.js'
 import {
   completeChecksum,
+  finishFrame,
+  offloadsOf,
   request as requestOffload,
   restoreVlan,
   SegmentType,
@@ -18,10 +20,23 @@ import {
   segmentTypeOf,
 } from './offload.js'
 import { type PacketQueueOptions, type Settings, settingsOf } from './options.js'
+import { targetOf } from './rdma-port.js'
 import type { BackendReport, PacketBackend } from './report.js'
 import { type PacketStatistics, sumOf } from './statistics.js'
-import { checkFrame } from './transmitter.js'
 import { Waiting, type WaitOptions } from './waiting.js'
+import type { XdpPort } from './xdp-port.js'
+
+/**
+ * A queue over a backend that is not the kernel's, for tests and benchmarks: see {@link XdpPort}.
+ *
+ * @param receiveFrames how many frames to keep in the fill ring
+ */
+export let queueOver: (
+  frames: FramePool,
+  batch: number,
+  port: Backend & XdpPort,
+  receiveFrames?: number,
+) => PacketQueue
 
 const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
 
@@ -34,32 +49,33 @@ const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
  */
 export class PacketQueue {
   /** The interface as it was when the queue was opened. */
-  readonly interface: NetworkInterface
+  declare readonly interface: NetworkInterface
   /** The frames, and how many of them are free. Give them to another queue to forward between the two. */
-  readonly frames: FramePool
+  declare readonly frames: FramePool
   /** The arena: a frame's bytes begin at `memory[queue.offset(slot)]`. */
-  readonly memory: Uint8Array<SharedArrayBuffer>
+  declare readonly memory: Uint8Array<SharedArrayBuffer>
   /** Most frames that one {@link receive} brings. */
-  readonly batch: number
-  readonly #backend: Backend
-  readonly #table: FrameTable
-  readonly #holder: number
-  readonly #receiver: ReceivingEnd
-  readonly #transmitter: TransmittingEnd
-  readonly #waiting: Waiting
-  #closed = false
+  declare readonly batch: number
+  declare private readonly way: Backend
+  declare private readonly table: FrameTable
+  declare private readonly holder: number
+  declare private readonly receiver: ReceivingEnd
+  declare private readonly transmitter: TransmittingEnd
+  declare private readonly waiting: Waiting
+  private ended: boolean = false
 
   /**
    * Opens a queue on an interface: with AF_PACKET, beside the kernel's own network stack, unless `backend` or
-   * `exclusive` ask for AF_XDP, which takes frames away from it.
+   * `exclusive` ask for AF_XDP or a raw packet queue pair, which take frames away from it. On a port of an RDMA device,
+   * 'mlx5_0/1', it is a raw packet queue pair.
    *
    * @throws VerbsError ENODEV (with a list of the interfaces there are), ENETDOWN, ENOTSUP for what is not Ethernet,
    *   EPERM without CAP_NET_RAW (AF_XDP: and CAP_NET_ADMIN and CAP_BPF), EBUSY or EEXIST when somebody else has AF_XDP
    *   there; TypeError, RangeError
    */
   static open(interfaceName: string, options?: PacketQueueOptions): PacketQueue {
-    const device = queryInterface(string('interfaceName', interfaceName))
-    const settings = settingsOf(device, options)
+    const { interface: device, rdma } = targetOf(interfaceName, options?.port, options?.mtu)
+    const settings = settingsOf(device, options, rdma)
     if (!ethernetTypes.includes(device.type)) {
       throw verbsError(
         'EOPNOTSUPP',
@@ -68,66 +84,70 @@ export class PacketQueue {
       )
     }
     if (!device.up) throw downError('bind', device)
-    return new PacketQueue(device, settings)
+    return new PacketQueue(device, settings, chooseBackend)
   }
 
-  private constructor(device: NetworkInterface, settings: Settings) {
+  private constructor(
+    device: NetworkInterface,
+    settings: Pick<Settings, 'frames' | 'batch'>,
+    choose: typeof chooseBackend,
+  ) {
     const { frames, batch } = settings
     this.interface = device
     this.frames = frames
     this.memory = frames.arena.bytes
     this.batch = batch
-    this.#table = tableOf(frames)
+    this.table = tableOf(frames)
     const state = new Device(device)
-    const holder = this.#table.attach()
+    const holder = this.table.slots.attach()
     let chosen: ReturnType<typeof chooseBackend>
     try {
-      chosen = chooseBackend(state, settings, holder, () => this.#waiting.wake())
+      chosen = choose(state, settings as Settings, holder, () => this.waiting.wake())
     } catch (error) {
-      this.#table.detach(holder)
+      this.table.slots.detach(holder)
       throw error
     }
-    this.#holder = holder
-    this.#backend = chosen.backend
-    this.#receiver = chosen.receiver
-    this.#transmitter = chosen.transmitter
-    this.#waiting = new Waiting(this.#backend, this.#receiver, this.#transmitter)
+    this.holder = holder
+    this.way = chosen.backend
+    this.receiver = chosen.receiver
+    this.transmitter = chosen.transmitter
+    this.waiting = new Waiting(this.way, this.receiver, this.transmitter)
   }
 
   /** The way to the device. */
   get backend(): PacketBackend {
-    return this.#backend.name
+    return this.way.name
   }
 
   /** Whether frames move between device and arena without a copy. */
   get zeroCopy(): boolean {
-    return this.#backend.zeroCopy
+    return this.way.zeroCopy
   }
 
   /** Which backend was chosen, how it works here, and why not another. */
   get report(): BackendReport {
-    return this.#backend.report
+    return this.way.report
   }
 
   /** Whether the queue was closed. */
   get closed(): boolean {
-    return this.#closed
+    return this.ended
   }
 
   /** What ended the last {@link submit} before all was accepted; null when nothing did, or the kernel was just full. */
   get error(): VerbsError | null {
-    return this.#transmitter.error
+    return this.transmitter.error
   }
 
   /** Frames sent and not yet accepted by the kernel. */
   get pending(): number {
-    return this.#transmitter.pending
+    return this.transmitter.pending
   }
 
   /** Bytes of the kernel's buffers as the kernel accounts them, twice what was asked for (socket(7)). */
   get bufferSizes(): { receive: number; send: number } {
     this.#open()
-    return this.#backend.bufferSizes()
+    return this.way.bufferSizes()
   }
 
   /**
@@ -135,7 +155,7 @@ export class PacketQueue {
    * the kernel's own, and empty when the queue is closed.
    */
   get rings(): { fill: RingWords; receive: RingWords; transmit: RingWords; completion: RingWords } {
-    const { fill, receive, transmit, completion } = this.#backend
+    const { fill, receive, transmit, completion } = this.way
     return {
       fill: fill.words,
       receive: receive.words,
@@ -146,7 +166,7 @@ export class PacketQueue {
 
   /** Where in {@link rings} the indices and records are, in words. */
   get ringLayouts(): { fill: RingLayout; receive: RingLayout; transmit: RingLayout; completion: RingLayout } {
-    const { fill, receive, transmit, completion } = this.#backend
+    const { fill, receive, transmit, completion } = this.way
     return {
       fill: fill.layout,
       receive: receive.layout,
@@ -166,12 +186,12 @@ export class PacketQueue {
    */
   receive(): number {
     this.#open()
-    return this.#receiver.receive()
+    return this.receiver.receive()
   }
 
   /** The slot of the last batch's frame `i`. */
   slot(i: number): number {
-    return this.#receiver.slot(i)
+    return this.receiver.slot(i)
   }
 
   /** Where the frame begins in {@link memory}. */
@@ -196,7 +216,7 @@ export class PacketQueue {
 
   /** {@link PacketType} of a received frame. */
   packetType(slot: number): number {
-    return (this.#word(slot, FrameRecord.flags) >>> 8) & 7
+    return this.table.packetType(slot, this.memory, this.interface.macBytes)
   }
 
   /**
@@ -238,7 +258,7 @@ export class PacketQueue {
    * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a frame that was cut
    */
   completeChecksum(slot: number): boolean {
-    return completeChecksum(this.#table, this.memory, this.#table.slots.index(slot))
+    return completeChecksum(this.table, this.memory, this.table.slots.index(slot))
   }
 
   /**
@@ -249,7 +269,7 @@ export class PacketQueue {
    * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a frame with no room before or behind it
    */
   restoreVlan(slot: number): boolean {
-    return restoreVlan(this.#table, this.memory, this.#table.slots.index(slot))
+    return restoreVlan(this.table, this.memory, this.table.slots.index(slot))
   }
 
   /**
@@ -272,7 +292,7 @@ export class PacketQueue {
    */
   release(slot: number): void {
     this.#open()
-    this.#table.slots.release(slot)
+    this.table.slots.release(slot)
   }
 
   // --- transmit ---
@@ -280,7 +300,7 @@ export class PacketQueue {
   /** A free frame to write into, from `offset(slot)` on; −1 when there is none. */
   claim(): number {
     this.#open()
-    return this.#transmitter.claim()
+    return this.transmitter.claim()
   }
 
   /**
@@ -292,7 +312,8 @@ export class PacketQueue {
    */
   send(slot: number, length: number, offset?: number): void {
     this.#open()
-    this.#transmitter.send(slot, length, offset)
+    if (offset === undefined) this.transmitter.send(slot, length)
+    else this.transmitter.sendAt(slot, length, offset)
   }
 
   /**
@@ -305,7 +326,10 @@ export class PacketQueue {
    */
   forward(slot: number): void {
     this.#open()
-    this.#transmitter.forward(slot)
+    const { table } = this
+    const index = table.slots.index(slot)
+    if (offloadsOf(table, index) !== 0) this.#finish(slot, index)
+    else this.transmitter.send(slot, table.records[index * FrameRecord.words + FrameRecord.length])
   }
 
   /**
@@ -329,9 +353,19 @@ export class PacketQueue {
     segmentSize = 0,
   ): void {
     this.#open()
-    const index = checkFrame(this.#table, slot, length, undefined)
-    requestOffload(this.#table, index, length, checksumStart, checksumOffset, segmentType, segmentSize)
-    this.#transmitter.forward(slot)
+    const index = this.table.check(slot, length)
+    requestOffload(this.table, index, length, checksumStart, checksumOffset, segmentType, segmentSize)
+    this.#finish(slot, index)
+  }
+
+  #finish(slot: number, index: number): void {
+    const { table, transmitter } = this
+    if (transmitter.offload) {
+      transmitter.offload(slot)
+    } else {
+      finishFrame(table, this.memory, index)
+      transmitter.send(slot, table.records[index * FrameRecord.words + FrameRecord.length])
+    }
   }
 
   /**
@@ -345,7 +379,7 @@ export class PacketQueue {
    */
   submit(): number {
     this.#open()
-    return this.#transmitter.submit()
+    return this.transmitter.submit()
   }
 
   /**
@@ -355,7 +389,7 @@ export class PacketQueue {
    *   ERR_IBVERBS_BUSY, ERR_IBVERBS_CLOSED, the signal's reason
    */
   drain(options?: WaitOptions): Promise<void> {
-    return this.#waiting.drain(options)
+    return this.waiting.drain(options)
   }
 
   // --- waiting ---
@@ -368,7 +402,7 @@ export class PacketQueue {
    *   ERR_IBVERBS_BUSY if somebody waits already, ERR_IBVERBS_CLOSED, the signal's reason
    */
   wait(options?: WaitOptions): Promise<number> {
-    return this.#waiting.wait(options)
+    return this.waiting.wait(options)
   }
 
   /**
@@ -379,7 +413,7 @@ export class PacketQueue {
    * @returns how many the next `receive()` will bring; 0 when none came in time
    */
   spin(microseconds: number, options?: WaitOptions): Promise<number> {
-    return this.#waiting.spin(microseconds, options)
+    return this.waiting.spin(microseconds, options)
   }
 
   /**
@@ -393,14 +427,14 @@ export class PacketQueue {
   }
 
   async *#batches(options?: WaitOptions): AsyncGenerator<number, void, void> {
-    while (!this.#closed) {
+    while (!this.ended) {
       try {
         await this.wait(options)
       } catch (error) {
-        if (this.#closed) return
+        if (this.ended) return
         throw error
       }
-      if (this.#closed) return
+      if (this.ended) return
       const n = this.receive()
       if (n > 0) yield n
     }
@@ -408,13 +442,13 @@ export class PacketQueue {
 
   /** A pending {@link wait} keeps the process alive (the default). */
   ref(): this {
-    this.#waiting.reference(true)
+    this.waiting.reference(true)
     return this
   }
 
   /** A pending {@link wait} does not keep the process alive. */
   unref(): this {
-    this.#waiting.reference(false)
+    this.waiting.reference(false)
     return this
   }
 
@@ -423,26 +457,26 @@ export class PacketQueue {
   /** Receives frames to other stations too, or no longer (PACKET_MR_PROMISC). */
   setPromiscuous(on: boolean): void {
     this.#open()
-    this.#backend.promiscuous(boolean('on', on))
+    this.way.promiscuous(boolean('on', on))
   }
 
   /** Receives frames to a group address from now on; joining twice is joining once. */
   joinMulticast(group: MacAddress): void {
     this.#open()
-    this.#backend.joinGroup(groupArgument('group', group))
+    this.way.joinGroup(groupArgument('group', group))
   }
 
   /** No longer receives frames to a group; nothing happens if the queue is not in it. */
   leaveMulticast(group: MacAddress): void {
     this.#open()
-    this.#backend.leaveGroup(groupArgument('group', group))
+    this.way.leaveGroup(groupArgument('group', group))
   }
 
   /** What went through since the queue was opened. */
   statistics(): PacketStatistics {
     this.#open()
-    const { received, drops, truncated } = this.#backend.statistics()
-    const { transmitted, refusals } = this.#transmitter
+    const { received, drops, truncated } = this.way.statistics()
+    const { transmitted, refusals } = this.transmitter
     return {
       received,
       dropped: sumOf(drops),
@@ -451,7 +485,7 @@ export class PacketQueue {
       transmitted,
       refused: sumOf(refusals),
       refusals: { ...refusals },
-      invalid: this.#receiver.invalid + this.#transmitter.invalid,
+      invalid: this.receiver.invalid + this.transmitter.invalid,
     }
   }
 
@@ -459,12 +493,12 @@ export class PacketQueue {
 
   /** Closes the queue; what is pending is not sent, whoever waits gets ERR_IBVERBS_CLOSED. Idempotent. */
   close(): void {
-    if (this.#closed) return
-    this.#closed = true
-    this.#backend.close()
-    this.#table.detach(this.#holder)
-    this.#transmitter.close()
-    this.#waiting.close()
+    if (this.ended) return
+    this.ended = true
+    this.way.close()
+    this.table.slots.detach(this.holder)
+    this.transmitter.close()
+    this.waiting.close()
   }
 
   [Symbol.dispose](): void {
@@ -477,21 +511,40 @@ export class PacketQueue {
     do {
       before = this.pending
       if (before > 0) await this.drain().catch(() => {})
-    } while (!this.#closed && this.pending > 0 && this.pending < before)
+    } while (!this.ended && this.pending > 0 && this.pending < before)
     this.close()
   }
 
   [inspect.custom](): string {
     const { name, mac, mtu } = this.interface
-    const state = this.#closed ? 'closed' : `${this.frames.free} of ${this.frames.frameCount} frames free`
+    const state = this.ended ? 'closed' : `${this.frames.free} of ${this.frames.frameCount} frames free`
     return `PacketQueue { ${name} (${mac}, MTU ${mtu}), ${this.backend}, batch ${this.batch}, ${state} }`
   }
 
+  static {
+    queueOver = (frames, batch, port, receiveFrames = frames.frameCount / 2) => {
+      const macBytes = Uint8Array.of(2, 0, 0, 0, 0, 1)
+      const device = {
+        name: 'none',
+        index: 0,
+        type: 1,
+        up: true,
+        mtu: port.mtu,
+        mac: formatMac(macBytes),
+        macBytes,
+      }
+      return new PacketQueue(device as NetworkInterface, { frames, batch }, (state, _, holder) =>
+        xdpEnds(port, state, frames, holder, batch, receiveFrames),
+      )
+    }
+  }
+
   #open(): void {
-    if (this.#closed) throw closedError('packet queue')
+    // Compared with true: V8 need not ask what else is truthy.
+    if (this.ended === true) throw closedError('packet queue')
   }
 
   #word(slot: number, word: number): number {
-    return this.#table.records[this.#table.slots.index(slot) * FrameRecord.words + word]
+    return this.table.word(slot, word)
   }
 }

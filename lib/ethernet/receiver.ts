@@ -89,7 +89,7 @@ export class Receiver implements ReceivingEnd {
   #refill(): void {
     const ring = this.#backend.fill
     while (this.#filled < this.#target) {
-      const index = this.#table.slots.take(this.#holder)
+      const index = this.#table.take(this.#holder)
       if (index < 0) break
       const at = ring.push()
       ring.words[at + AddressRecord.address] = index << this.#table.shift

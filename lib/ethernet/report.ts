@@ -1,5 +1,5 @@
 /** The ways to a device that a `PacketQueue` has. */
-export type PacketBackend = 'af_packet' | 'af_xdp'
+export type PacketBackend = 'af_packet' | 'af_xdp' | 'raw_packet_qp'
 
 /** How received frames come out of the kernel: by a ring that it shares with JavaScript, or by a system call. */
 export type ReceivePath = 'ring' | 'recvmmsg'
@@ -9,7 +9,10 @@ export interface BackendReport {
   readonly backend: PacketBackend
   /** Whether frames move between the device and the arena without a copy. */
   readonly zeroCopy: boolean
-  /** How received frames come out of the kernel; null for a queue that only transmits. */
+  /**
+   * How received frames come out of the kernel; null for a queue that only transmits, and for a raw packet queue pair,
+   * whose frames do not come through the kernel.
+   */
   readonly receivePath: ReceivePath | null
   /**
    * Where AF_XDP's program runs: in the driver ('native'), or after the kernel has made a packet of the frame
@@ -18,7 +21,7 @@ export interface BackendReport {
   readonly mode: 'native' | 'generic' | null
   /** Whether a frame may lie in several of AF_XDP's buffers (jumbo frames); false for AF_PACKET, which needs it not. */
   readonly multiBuffer: boolean
-  /** The receive queue of the device that AF_XDP has; null for AF_PACKET, which sees them all. */
+  /** The receive queue of the device that AF_XDP has; null for the others, which have none of the kernel's. */
   readonly queueId: number | null
   /** How many receive queues the device has in use (ethtool -l); 0 where its driver does not tell. */
   readonly queues: number

@@ -1,48 +1,11 @@
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
-import { integer } from '../argument.js'
 import type { VerbsError } from '../errors.js'
 import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
 import type { Backend, TransmittingEnd } from './backend.js'
 import type { Device } from './device.js'
 import { FrameRecord, type FrameTable } from './frames.js'
 import { offloadsOf } from './offload.js'
-
-const headerBytes = 14
-
-/** A free frame for the caller, −1 when there is none. */
-export function claimFrame({ slots, records, shift }: FrameTable, holder: number, headroom: number): number {
-  const index = slots.take(holder)
-  if (index < 0) return -1
-  const record = index * FrameRecord.words
-  records[record + FrameRecord.offset] = index * 2 ** shift + headroom
-  // Not fill(), which costs ten times as much for so few words.
-  for (let word = FrameRecord.length; word < FrameRecord.words; word++) records[record + word] = 0
-  return slots.handOut(index, holder)
-}
-
-/** The index of the caller's frame, whose record then says what is to be sent; throws for one that leaves its place. */
-export function checkFrame(
-  { slots, records, shift }: FrameTable,
-  slot: number,
-  length: number,
-  offset: number | undefined,
-): number {
-  const index = slots.index(slot)
-  const record = index * FrameRecord.words
-  const from = offset === undefined ? records[record + FrameRecord.offset] : offset
-  const start = index * 2 ** shift
-  const end = start + 2 ** shift
-  if (!Number.isInteger(from) || from < start || from > end - headerBytes) {
-    integer('offset', from, start, end - headerBytes)
-  }
-  if (!Number.isInteger(length) || length < headerBytes || length > end - from) {
-    integer('length', length, headerBytes, end - from)
-  }
-  records[record + FrameRecord.offset] = from
-  records[record + FrameRecord.length] = length
-  return index
-}
 
 /** The transmitting half of a queue: the transmit ring and the completion ring. */
 export class Transmitter implements TransmittingEnd {
@@ -56,34 +19,37 @@ export class Transmitter implements TransmittingEnd {
   readonly #device: Device
   readonly #table: FrameTable
   readonly #holder: number
-  readonly #headroom: number
 
   /** @param holder who has the frames that are pending (lib/ring/slots.ts) */
-  constructor(backend: Backend, device: Device, table: FrameTable, holder: number, headroom: number) {
+  constructor(backend: Backend, device: Device, table: FrameTable, holder: number) {
     this.#backend = backend
     this.#device = device
     this.#table = table
     this.#holder = holder
-    this.#headroom = headroom
   }
 
   claim(): number {
-    return claimFrame(this.#table, this.#holder, this.#headroom)
+    return this.#table.claim()
   }
 
-  send(slot: number, length: number, offset: number | undefined): void {
-    this.#push(checkFrame(this.#table, slot, length, offset), length, 0)
+  sendAt(slot: number, length: number, offset: number): void {
+    this.#table.move(slot, offset)
+    this.send(slot, length)
   }
 
-  forward(slot: number): void {
+  send(slot: number, length: number): void {
+    this.#push(this.#table.check(slot, length), length, 0)
+  }
+
+  offload(slot: number): void {
     const index = this.#table.slots.index(slot)
     const length = this.#table.records[index * FrameRecord.words + FrameRecord.length]
-    checkFrame(this.#table, slot, length, undefined)
-    this.#push(index, length, offloadsOf(this.#table, index))
+    this.#push(this.#table.check(slot, length), length, offloadsOf(this.#table, index))
   }
 
   #push(index: number, length: number, options: number): void {
     const record = index * FrameRecord.words
+    this.#table.records[record + FrameRecord.length] = length
     const ring = this.#backend.transmit
     const at = ring.push()
     ring.words[at + DescriptorRecord.address] = this.#table.records[record + FrameRecord.offset]

@@ -1,10 +1,14 @@
 import { integer, rangeError, typeError } from '../argument.js'
 import { verbsError } from '../errors.js'
-import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
-import { type AfXdp, DescriptorOption } from './af-xdp.js'
+import { type Consumer, DescriptorRecord } from '../ring/ring.js'
 import type { ReceivingEnd } from './backend.js'
 import type { Device } from './device.js'
-import { FrameFlag, FrameRecord, type FrameTable, PacketType } from './frames.js'
+import { FrameFlag, type FrameTable, typeOf } from './frames.js'
+import { DescriptorOption, type XdpPort } from './xdp-port.js'
+
+// Of this file's own: V8 folds them, but looks into an imported object each time.
+const { address: addressWord, length: lengthWord, options: optionsWord } = DescriptorRecord
+const { continued } = DescriptorOption
 
 /**
  * The receiving half of a queue on AF_XDP: the kernel's fill ring and receive ring.
@@ -15,20 +19,20 @@ import { FrameFlag, FrameRecord, type FrameTable, PacketType } from './frames.js
  */
 export class XdpReceiver implements ReceivingEnd {
   invalid = 0
-  readonly #backend: AfXdp
-  readonly #device: Device
-  readonly #table: FrameTable
-  readonly #memory: Uint8Array
-  readonly #holder: number
-  readonly #target: number
-  readonly #slots: Uint32Array
-  readonly #own: Uint8Array
-  #filled = 0
-  #count = 0
+  declare private readonly port: XdpPort
+  declare private readonly device: Device
+  declare private readonly table: FrameTable
+  declare private readonly memory: Uint8Array
+  declare private readonly holder: number
+  declare private readonly target: number
+  declare private readonly slots: Int32Array
+  declare private readonly ring: Consumer
+  private filled = 0
+  private count = 0
 
   /** @param target how many frames to keep in the fill ring; 0 for a queue that only transmits */
   constructor(
-    backend: AfXdp,
+    port: XdpPort,
     device: Device,
     table: FrameTable,
     memory: Uint8Array,
@@ -36,23 +40,23 @@ export class XdpReceiver implements ReceivingEnd {
     batch: number,
     target: number,
   ) {
-    this.#backend = backend
-    this.#device = device
-    this.#table = table
-    this.#memory = memory
-    this.#holder = holder
-    this.#target = target
-    this.#slots = new Uint32Array(batch)
-    this.#own = device.interface.macBytes
+    this.port = port
+    this.device = device
+    this.table = table
+    this.memory = memory
+    this.holder = holder | 0
+    this.target = target | 0
+    this.slots = new Int32Array(batch)
+    this.ring = port.receive
     this.#refill()
   }
 
   ready(): number {
-    const ring = this.#backend.receive
+    const { ring } = this
     const descriptors = this.#look()
     let frames = 0
-    for (let i = 0; i < descriptors && frames < this.#slots.length; i++) {
-      if ((ring.words[ring.at(i) + DescriptorRecord.options] & DescriptorOption.continued) === 0) frames++
+    for (let i = 0; i < descriptors && frames < this.slots.length; i++) {
+      if ((ring.words[ring.at(i) + optionsWord] & continued) === 0) frames++
     }
     // Descriptors without an end are somebody's forgery, which receive() will take away.
     return descriptors > 0 ? Math.max(1, frames) : 0
@@ -60,90 +64,69 @@ export class XdpReceiver implements ReceivingEnd {
 
   /** Descriptors in the receive ring. */
   #look(): number {
-    const waiting = this.#backend.receive.available()
+    const waiting = this.ring.available()
     if (waiting > 0) return waiting
-    this.#device.check(this.#backend.syscalls.receive)
-    if (this.#filled < this.#target) this.#refill()
-    const status = this.#backend.poll()
-    if (status < 0) throw this.#device.failed(-status, this.#backend.syscalls.receive)
+    this.device.check(this.port.syscalls.receive)
+    if (this.filled < this.target) this.#refill()
+    const status = this.port.poll()
+    if (status < 0) throw this.device.failed(-status, this.port.syscalls.receive)
     return status
   }
 
   awaitable(): number {
     const count = this.ready()
-    if (count > 0 || this.#filled > 0) return count
-    const { receive } = this.#backend.syscalls
-    if (this.#target === 0) throw verbsError('EOPNOTSUPP', receive, 'the queue was opened with transmitOnly')
+    if (count > 0 || this.filled > 0) return count
+    const { receive } = this.port.syscalls
+    if (this.target === 0) throw verbsError('EOPNOTSUPP', receive, 'the queue was opened with transmitOnly')
     throw verbsError(
       'ENOBUFS',
       receive,
-      `none of the ${this.#table.slots.count} frames is free to receive into: release(), forward() or submit() some`,
+      `none of the ${this.table.slots.count} frames is free to receive into: release(), forward() or submit() some`,
     )
   }
 
   receive(): number {
-    this.#count = 0
-    if (this.#look() === 0) return 0
-    const ring = this.#backend.receive
+    this.count = 0
+    const available = this.#look()
+    if (available === 0) return 0
+    const { ring } = this
     const { words } = ring
-    const { slots, shift } = this.#table
-    const available = ring.available()
+    const table = this.table
+    const { slots, shift } = table
+    const most = this.slots.length
     let used = 0
     let count = 0
-    while (used < available && count < this.#slots.length) {
+    while (used < available && count < most) {
       const at = ring.at(used++)
-      const address = words[at + DescriptorRecord.address]
+      const address = words[(at + addressWord) | 0]
       const index = address >>> shift
-      const slot = slots.handOut(index, this.#holder)
+      const slot = slots.handOut(index, this.holder)
       if (slot < 0) {
         this.invalid++
         continue
       }
-      const length = this.#describe(index, address, words[at + DescriptorRecord.length])
-      if ((words[at + DescriptorRecord.options] & DescriptorOption.continued) !== 0) {
-        used = this.#gather(index, address + length, used, available)
+      // Never out of its place, whatever the ring says.
+      const room = (((index + 1) << shift) >>> 0) - address
+      const told = words[(at + lengthWord) | 0]
+      const length = told < room ? told : room
+      table.describe(index, address, length)
+      if ((words[(at + optionsWord) | 0] & continued) !== 0) {
+        used = this.#gather(index, address, address + length, used, available)
       }
-      this.#slots[count++] = slot
+      this.slots[count++] = slot
     }
     ring.consume(used)
-    this.#filled = Math.max(0, this.#filled - used)
-    this.#backend.received += count
-    this.#count = count
+    this.filled = Math.max(0, this.filled - used)
+    this.port.received += count
+    this.count = count
     this.#refill()
     return count
   }
 
   slot(i: number): number {
     if (typeof i !== 'number') throw typeError('i', 'a number', i)
-    if (i >= 0 && i < this.#count) return this.#slots[i] ?? integer('i', i)
-    throw rangeError('i', `an index into the ${this.#count} frames of the last receive()`, i)
-  }
-
-  /** Writes a frame's record and returns its length, which never leads out of its place. */
-  #describe(index: number, address: number, told: number): number {
-    const { records, shift } = this.#table
-    const length = Math.min(told, (index + 1) * 2 ** shift - address)
-    const record = index * FrameRecord.words
-    records[record + FrameRecord.offset] = address
-    records[record + FrameRecord.length] = length
-    records[record + FrameRecord.originalLength] = length
-    records[record + FrameRecord.flags] = this.#packetType(address) << 8
-    records[record + FrameRecord.vlan] = 0
-    records[record + FrameRecord.seconds] = 0
-    records[record + FrameRecord.nanoseconds] = 0
-    return length
-  }
-
-  /** To whom the frame is, as eth_type_trans() in the kernel tells a packet socket. */
-  #packetType(at: number): number {
-    const memory = this.#memory
-    const own = this.#own
-    if ((memory[at] & 1) === 0) {
-      for (let i = 5; i >= 0; i--) if (memory[at + i] !== own[i]) return PacketType.otherHost
-      return PacketType.host
-    }
-    for (let i = 0; i < 6; i++) if (memory[at + i] !== 0xff) return PacketType.multicast
-    return PacketType.broadcast
+    if (i >= 0 && i < this.count) return this.slots[i] ?? integer('i', i)
+    throw rangeError('i', `an index into the ${this.count} frames of the last receive()`, i)
   }
 
   /**
@@ -152,53 +135,47 @@ export class XdpReceiver implements ReceivingEnd {
    *
    * @returns how many descriptors are used up then
    */
-  #gather(index: number, end: number, used: number, available: number): number {
-    const ring = this.#backend.receive
+  #gather(index: number, from: number, end: number, used: number, available: number): number {
+    const { ring } = this
     const { words } = ring
-    const { slots, shift, records } = this.#table
-    const record = index * FrameRecord.words
-    let room = (index + 1) * 2 ** shift - end
-    let options: number = DescriptorOption.continued
-    let original = records[record + FrameRecord.length]
-    let length = original
-    while ((options & DescriptorOption.continued) !== 0 && used < available) {
+    const { slots, shift } = this.table
+    let room = (((index + 1) << shift) >>> 0) - end
+    let options: number = continued
+    let length = end - from
+    let original = length
+    while ((options & continued) !== 0 && used < available) {
       const at = ring.at(used++)
-      const address = words[at + DescriptorRecord.address]
-      const told = words[at + DescriptorRecord.length]
-      options = words[at + DescriptorRecord.options]
-      if (!slots.free(address >>> shift, this.#holder)) {
+      const address = words[(at + addressWord) | 0]
+      const told = words[(at + lengthWord) | 0]
+      options = words[(at + optionsWord) | 0]
+      if (!slots.free(address >>> shift, this.holder)) {
         this.invalid++
         continue
       }
-      const fits = Math.min(told, room, this.#memory.length - address)
-      this.#memory.copyWithin(end, address, address + fits)
+      const fits = Math.min(told, room, this.memory.length - address)
+      this.memory.copyWithin(end, address, address + fits)
       end += fits
       room -= fits
       length += fits
       original += told
     }
-    records[record + FrameRecord.length] = length
-    records[record + FrameRecord.originalLength] = original
-    if (original > length) {
-      records[record + FrameRecord.flags] |= FrameFlag.truncated
-      this.#backend.truncated++
-    }
+    const truncated = original > length
+    if (truncated) this.port.truncated++
+    const type = typeOf(this.memory, from, this.device.interface.macBytes)
+    this.table.complete(index, length, original, (type << 8) | (truncated ? FrameFlag.truncated : 0))
     return used
   }
 
   #refill(): void {
-    if (this.#filled >= this.#target) return
-    const ring = this.#backend.fill
-    const { slots, shift } = this.#table
-    const before = this.#filled
-    while (this.#filled < this.#target) {
-      const index = slots.take(this.#holder)
-      if (index < 0) break
-      const at = ring.push()
-      ring.words[at + AddressRecord.address] = index << shift
-      ring.words[at + AddressRecord.status] = 0
-      this.#filled++
-    }
-    if (this.#filled > before) ring.publish()
+    const missing = this.target - this.filled
+    if (missing <= 0) return
+    const { fill } = this.port
+    const { slots, shift } = this.table
+    let count = slots.lend(fill, missing, this.holder, shift)
+    if (count < missing && this.table.unprepare())
+      count += slots.lend(fill, missing - count, this.holder, shift)
+    if (count === 0) return
+    this.filled += count
+    fill.publish()
   }
 }

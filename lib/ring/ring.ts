@@ -40,38 +40,59 @@ function ownLayout(words: RingWords, recordWords: number): RingLayout {
   return { producer: 0, consumer: 16, records: firstRecord, capacity }
 }
 
-/** The end that writes records. */
-export class Producer {
-  readonly words: RingWords
-  readonly layout: RingLayout
-  readonly #recordWords: number
-  readonly #mask: number
-  readonly #records: number
-  readonly #producer: number
-  readonly #consumer: number
-  #next = 0
+/**
+ * What both ends have: a ring's memory, and how far this end has come.
+ *
+ * V8 keeps of each field what it was given first, and checks it from then on when that changes. So here, and in the
+ * other classes of the hot path, fields are declared and not defined (which would give them undefined first), and
+ * numbers are made int32 by `| 0` (a power is a number on the heap).
+ */
+class RingEnd {
+  declare readonly words: RingWords
+  declare readonly layout: RingLayout
+  declare readonly mask: number
+  declare protected readonly producer: number
+  declare protected readonly consumer: number
+  /** for loops that keep these to themselves: the first record, and log2 of a record's words */
+  declare readonly records: number
+  declare readonly recordShift: number
+  /** wraps */
+  protected next = 0
 
   /** @param layout of a ring that is not {@link allocateRing}'s */
   constructor(words: RingWords, recordWords: number, layout = ownLayout(words, recordWords)) {
     this.words = words
     this.layout = layout
-    this.#recordWords = recordWords
-    this.#mask = layout.capacity - 1
-    this.#records = layout.records
-    this.#producer = layout.producer
-    this.#consumer = layout.consumer
+    this.mask = (layout.capacity - 1) | 0
+    this.producer = layout.producer | 0
+    this.consumer = layout.consumer | 0
+    this.records = layout.records | 0
+    this.recordShift = Math.log2(recordWords) | 0
   }
 
+  /** How far this end has come, a wrapping int32. */
+  get index(): number {
+    return this.next
+  }
+
+  /** The first word of the record `ahead` of the next one. */
+  at(ahead: number): number {
+    return (this.records + (((this.next + ahead) & this.mask) << this.recordShift)) | 0
+  }
+}
+
+/** The end that writes records. */
+export class Producer extends RingEnd {
   /** Takes the next place and returns its first word. The other side sees the record after {@link publish}. */
   push(): number {
-    const at = this.#records + (this.#next & this.#mask) * this.#recordWords
-    this.#next = (this.#next + 1) >>> 0
+    const at = this.at(0)
+    this.next = (this.next + 1) | 0
     return at
   }
 
   /** Hands over everything pushed so far. */
   publish(): void {
-    Atomics.store(this.words, this.#producer, this.#next)
+    Atomics.store(this.words, this.producer, this.next)
   }
 
   /**
@@ -79,51 +100,31 @@ export class Producer {
    * true.
    */
   outstanding(): number {
-    return (this.#next - Atomics.load(this.words, this.#consumer)) >>> 0
+    return (this.next - Atomics.load(this.words, this.consumer)) >>> 0
+  }
+
+  /** How many records were pushed since {@link index} was `since`. */
+  pushed(since: number): number {
+    return (this.next - since) | 0
   }
 
   /** The place of the record `back` before the next one, 0 to capacity − 1. */
   place(back: number): number {
-    return (this.#next - back) & this.#mask
+    return (this.next - back) & this.mask
   }
 }
 
 /** The end that reads records. */
-export class Consumer {
-  readonly words: RingWords
-  readonly layout: RingLayout
-  readonly #recordWords: number
-  readonly #mask: number
-  readonly #records: number
-  readonly #producer: number
-  readonly #consumer: number
-  #next = 0
-
-  /** @param layout of a ring that is not {@link allocateRing}'s */
-  constructor(words: RingWords, recordWords: number, layout = ownLayout(words, recordWords)) {
-    this.words = words
-    this.layout = layout
-    this.#recordWords = recordWords
-    this.#mask = layout.capacity - 1
-    this.#records = layout.records
-    this.#producer = layout.producer
-    this.#consumer = layout.consumer
-  }
-
+export class Consumer extends RingEnd {
   /** How many records wait; 0 when the producer's index cannot be true. */
   available(): number {
-    const count = (Atomics.load(this.words, this.#producer) - this.#next) >>> 0
-    return count <= this.#mask + 1 ? count : 0
-  }
-
-  /** The first word of the record `ahead` of the next one. */
-  at(ahead: number): number {
-    return this.#records + ((this.#next + ahead) & this.#mask) * this.#recordWords
+    const count = (Atomics.load(this.words, this.producer) - this.next) >>> 0
+    return count <= this.mask + 1 ? count : 0
   }
 
   /** Hands `count` places back. */
   consume(count: number): void {
-    this.#next = (this.#next + count) >>> 0
-    Atomics.store(this.words, this.#consumer, this.#next)
+    this.next = (this.next + count) | 0
+    Atomics.store(this.words, this.consumer, this.next)
   }
 }

@@ -1,8 +1,17 @@
 import { inspect } from 'node:util'
 import { typeError } from '../argument.js'
+import { AddressRecord, type Consumer, type Producer } from './ring.js'
+import { SlotMemory } from './slot-memory.js'
 
-/** Whose a frame is. From {@link SlotState.held} on, each number is one ring of one queue that holds it. */
-export const SlotState = { free: 0, caller: 1, held: 2 } as const
+/** Whose a frame is, where it is not a member's or a queue's: see {@link SlotPool}. */
+export const SlotState = { shared: 0, given: 1 } as const
+
+/** Slot numbers have 30 bits: a Smi on every platform. */
+const mostSlot = (1 << 30) - 1
+// Of this file's own: V8 folds it, but looks into an imported object each time.
+const { status: statusWord } = AddressRecord
+/** Frames that a member of a shared pool keeps to itself for the next claim, at most; it moves them in chains. */
+const stackLimit = 64
 
 /**
  * A slot that the caller does not have: an Error with code ERR_IBVERBS_STALE_SLOT.
@@ -15,81 +24,153 @@ export function staleSlotError(message: string): Error {
  * Who owns each frame of an arena, and the numbers by which callers know them.
  *
  * A slot is a frame's index and a generation that changes each time the frame is handed out, in one number of 30 bits
- * (a Smi: passing one allocates nothing). A number that was kept too long names an older generation and is refused. All
- * of this lives in memory of this thread's own: nothing that is written into shared memory can change who owns what.
+ * (a Smi: passing one allocates nothing). A number that was kept too long names an older generation and is refused.
+ *
+ * A frame has one owner at a time, and only its owner writes down who has it next: so plain loads and stores do, also
+ * where several threads share the pool. The exceptions, both away from the hot path, are the list of free frames that
+ * no thread has yet and a frame that one thread gives to another: there Atomics decide who gets it.
+ *
+ * A frame's word is its slot number with the owner in the index's place, so that one comparison tells whether a slot is
+ * current and the caller's.
+ *
+ * Owners are numbers. A thread that uses the pool is a member and has two: n, frames that its callers have, and n + 1,
+ * frames on its stack of free ones. So has a queue: n, frames that wait to receive, and n + 1, frames that were sent.
+ * Nothing of this can be reached through the arena, so nothing that is written into frames changes who owns what.
  */
 export class SlotPool {
   /** How many frames there are. */
-  readonly count: number
-  readonly #bits: number
-  readonly #mask: number
-  readonly #generations: number
-  /** By index: the slot number that was handed out last. */
-  readonly #slots: Uint32Array
-  readonly #states: Uint16Array
+  declare readonly count: number
+  /** What other threads need to join. */
+  declare readonly memory: SlotMemory
+  /** This thread's number among the pool's members; its callers' frames have it as their owner. */
+  declare readonly member: number
+  declare private readonly indexMask: number
+  /** By index, to the next power of two. */
+  declare private readonly words: Int32Array
   /** The free frames' indices, last in first out: the frame that was used last is still in the cache. */
-  readonly #free: Uint32Array
-  #freeCount: number
+  declare private readonly stack: Int32Array
+  private height = 0
+  /** Past so many, free frames go to the other members. */
+  declare private limit: number
 
-  /** @param count frames, at most 2^18 */
-  constructor(count: number) {
-    this.count = count
-    this.#bits = Math.max(1, 32 - Math.clz32(count - 1))
-    this.#mask = 2 ** this.#bits - 1
-    this.#generations = 2 ** (30 - this.#bits) - 1
-    this.#slots = new Uint32Array(count)
-    this.#states = new Uint16Array(count)
-    this.#free = Uint32Array.from({ length: count }, (_, i) => count - 1 - i)
-    this.#freeCount = count
-    for (let i = 0; i < count; i++) this.#slots[i] = i
+  /** @param from a number of frames, at most 2^18, for a new pool; or the memory of one that another thread shares */
+  constructor(from: number | SlotMemory) {
+    const memory = typeof from === 'number' ? SlotMemory.allocate(from) : from
+    const { count } = memory
+    this.count = count | 0
+    this.memory = memory
+    this.member = memory.attach(0) | 0
+    this.indexMask = memory.indexMask | 0
+    this.words = memory.words
+    this.stack = new Int32Array(count)
+    if (typeof from === 'number') {
+      this.limit = count | 0
+      this.height = count | 0
+      for (let i = 0; i < count; i++) this.stack[i] = count - 1 - i
+      this.words.fill(this.member + 1, 0, count)
+    } else {
+      this.limit = stackLimit
+    }
   }
 
-  /** How many frames are free. */
+  /** How many frames are free: this thread's, and those that any member can take. */
   get freeCount(): number {
-    return this.#freeCount
+    return this.height + this.memory.freeCount
+  }
+
+  /** Lets other threads have free frames from now on. */
+  share(): void {
+    this.limit = stackLimit
+    while (this.height > stackLimit) this.spill()
+  }
+
+  /** Numbers for a new queue of this thread's (see {@link SlotPool}). */
+  attach(): number {
+    return this.memory.attach(this.member)
+  }
+
+  /** A queue is gone: what it held is free again. */
+  detach(holder: number): void {
+    this.freeAll(holder)
+    this.freeAll(holder + 1)
+    this.memory.detach(holder)
+  }
+
+  /** Frees everything that a member had whose thread is gone. */
+  reclaim(member: number): void {
+    for (const holder of this.memory.attachedBy(member)) this.detach(holder)
+    this.detach(member)
   }
 
   /** Takes a free frame for a holder; its index, or −1 when there is none. */
   take(holder: number): number {
-    if (this.#freeCount === 0) return -1
-    const index = this.#free[--this.#freeCount]
-    this.#states[index] = holder
+    if (this.height === 0 && !this.pull()) return -1
+    const index = this.stack[--this.height]
+    this.words[index] ^= (this.member + 1) ^ holder
     return index
+  }
+
+  /**
+   * Takes free frames for the caller, at most as many as `slots` has room for; returns how many. Writes their numbers,
+   * of which the last is to be used first.
+   */
+  claim(slots: Int32Array): number {
+    if (this.height === 0 && !this.pull()) return 0
+    const { words, stack, indexMask, member } = this
+    const { height } = this
+    const count = Math.min(height, slots.length)
+    const from = height - count
+    for (let i = 0; i < count; i++) {
+      const index = stack[from + i]
+      const next = ((words[index] ^ (member + 1)) + indexMask + 1) & mostSlot
+      words[index] = next | member
+      slots[i] = next | index
+    }
+    this.height = from
+    return count
   }
 
   /** Gives a holder's frame to the caller, under a new number; −1 when the holder does not have it. */
   handOut(index: number, holder: number): number {
-    if (this.#states[index] !== holder) return -1
-    const generation = ((this.#slots[index] >>> this.#bits) + 1) & this.#generations
-    const slot = (generation << this.#bits) | index
-    this.#slots[index] = slot
-    this.#states[index] = SlotState.caller
-    return slot
+    if (index >= this.count) return -1
+    const word = this.words[index]
+    return (word & this.indexMask) === holder ? this.number(index, word ^ holder) : -1
+  }
+
+  /** The next number of a frame, whose owner was taken out of its word. */
+  private number(index: number, generation: number): number {
+    const next = (generation + this.indexMask + 1) & mostSlot
+    this.words[index] = next | this.member
+    return next | index
+  }
+
+  /** The index in a slot's number, whosever it is. */
+  indexOf(slot: number): number {
+    return slot & this.indexMask
   }
 
   /** The index of a slot that is the caller's, or throws ERR_IBVERBS_STALE_SLOT. */
   index(slot: number): number {
     if (typeof slot !== 'number') throw typeError('slot', 'a number', slot)
-    const index = slot & this.#mask
-    if (this.#slots[index] !== slot || this.#states[index] !== SlotState.caller) throw this.#refusal(slot)
+    const index = slot & this.indexMask
+    if ((this.words[index] ^ this.member ^ index) !== slot) throw this.refusal(slot)
     return index
   }
 
-  /** Takes a frame back from the caller for a holder, after {@link index} has let its slot pass. */
+  /** Takes a frame from the caller for a holder, after {@link index} has let its slot pass. */
   hold(index: number, holder: number): void {
-    this.#states[index] = holder
+    this.words[index] ^= this.member ^ holder
   }
 
   /** Takes a slot back from the caller: its frame is free. Throws ERR_IBVERBS_STALE_SLOT. */
   release(slot: number): void {
-    this.free(this.index(slot), SlotState.caller)
+    this.push(this.index(slot), this.member)
   }
 
   /** Frees a frame that `holder` has; false when it does not. */
   free(index: number, holder: number): boolean {
-    if (this.#states[index] !== holder) return false
-    this.#states[index] = SlotState.free
-    this.#free[this.#freeCount++] = index
+    if (index >= this.count || (this.words[index] & this.indexMask) !== holder) return false
+    this.push(index, holder)
     return true
   }
 
@@ -98,18 +179,108 @@ export class SlotPool {
     for (let index = 0; index < this.count; index++) this.free(index, holder)
   }
 
-  #refusal(slot: number): Error {
-    const index = slot & this.#mask
-    if (!Number.isInteger(slot) || slot < 0 || slot >= 2 ** 30 || index >= this.count) {
+  private push(index: number, owner: number): void {
+    this.words[index] ^= owner ^ (this.member + 1)
+    this.stack[this.height++] = index
+    if (this.height > this.limit) this.spill()
+  }
+
+  /** Lends free frames to a fill ring, at most `most`; returns how many. */
+  lend(ring: Producer, most: number, holder: number, shift: number): number {
+    const { words: records } = ring
+    const { words, stack } = this
+    const change = (this.member + 1) ^ holder
+    let lent = 0
+    do {
+      let height = this.height
+      const end = Math.max(0, height - (most - lent))
+      lent += height - end
+      while (height > end) {
+        const index = stack[--height]
+        words[index] ^= change
+        const at = ring.push()
+        records[at] = index << shift
+        records[(at + statusWord) | 0] = 0
+      }
+      this.height = end
+    } while (lent < most && this.pull())
+    return lent
+  }
+
+  /** Frees the frames that the next `count` records of a completion ring name; returns how many are not the holder's. */
+  recover(ring: Consumer, count: number, holder: number, shift: number): number {
+    const { words: records, records: first, mask, recordShift } = ring
+    const { words, stack, indexMask } = this
+    const change = (this.member + 1) ^ holder
+    const end = (ring.index + count) | 0
+    let { height } = this
+    let invalid = 0
+    for (let next = ring.index; next !== end; next = (next + 1) | 0) {
+      const index = records[first + ((next & mask) << recordShift)] >>> shift
+      // What has no frame's index has a word that is nobody's.
+      const word = index <= indexMask ? words[index] : 0
+      if ((word & indexMask) === holder) {
+        words[index] = word ^ change
+        stack[height] = index
+        height = (height + 1) | 0
+      } else {
+        invalid++
+      }
+    }
+    this.height = height
+    while (this.height > this.limit) this.spill()
+    return invalid
+  }
+
+  /** Lets go of the caller's slot, for another member to {@link accept}. Throws ERR_IBVERBS_STALE_SLOT. */
+  give(slot: number): void {
+    const index = this.index(slot)
+    Atomics.store(this.words, index, this.words[index] ^ this.member ^ SlotState.given)
+  }
+
+  /** Makes a slot that a member gave away the caller's. Throws ERR_IBVERBS_STALE_SLOT when it is not to be had. */
+  accept(slot: number): void {
+    if (typeof slot !== 'number') throw typeError('slot', 'a number', slot)
+    const index = slot & this.indexMask
+    const generation = slot ^ index
+    const given = generation | SlotState.given
+    const mine =
+      (generation | index) === slot &&
+      Atomics.compareExchange(this.words, index, given, generation | this.member) === given
+    if (!mine) throw this.refusal(slot)
+  }
+
+  private spill(): void {
+    this.height -= this.memory.push(this.stack, this.height)
+  }
+
+  private pull(): boolean {
+    this.height = this.memory.pop(this.stack, this.member + 1)
+    return this.height > 0
+  }
+
+  private refusal(slot: number): Error {
+    const { indexMask } = this
+    const index = slot & indexMask
+    if (!Number.isInteger(slot) || slot < 0 || slot > mostSlot || index >= this.count) {
       return staleSlotError(`slot ${inspect(slot)} is not one of this pool's ${this.count} frames`)
     }
-    const state = this.#states[index]
-    if (this.#slots[index] !== slot || state === SlotState.free) {
+    const word = this.words[index]
+    const owner = word & indexMask
+    const holder = owner & ~1
+    const queue = this.memory.member(holder) !== 0
+    const free = owner === SlotState.shared || (!queue && owner !== holder && owner !== SlotState.given)
+    if ((word & ~indexMask) !== (slot & ~indexMask) || free) {
       return staleSlotError(
         `slot ${slot} is stale: frame ${index} was released, forwarded or sent since it was handed out`,
       )
     }
-    const where = state % 2 === 0 ? 'waits to receive' : 'was sent and not yet accepted'
+    if (owner === SlotState.given) {
+      return staleSlotError(`slot ${slot} was given away: frames.take() makes it this thread's`)
+    }
+    if (owner === this.member) return staleSlotError(`slot ${slot} is this thread's already: nobody gave it`)
+    if (!queue) return staleSlotError(`slot ${slot} is another thread's, which has not given it away`)
+    const where = owner === holder ? 'waits to receive' : 'was sent and not yet accepted'
     return staleSlotError(`slot ${slot} is the kernel's: frame ${index} ${where}`)
   }
 }

@@ -28,6 +28,9 @@ const spinSlice = 50
 /** Queues that somebody sleeps on, by handle. */
 const sleeping = new Map<number, CompletionQueue>()
 
+/** Who else wants to hear of a queue's events, by handle. */
+const watchers = new Map<number, () => void>()
+
 interface Sleeper extends Pending {
   resolve(count: number): void
   reject(reason: unknown): void
@@ -68,6 +71,8 @@ export class CompletionQueue extends NativeHandle {
   readonly timestampLow: Uint32Array
   /** High word of the same. */
   readonly timestampHigh: Uint32Array
+  /** RAW_PACKET: tag of the flow rule that brought the frame ({@link QueuePair.createFlow}); 0 without one. */
+  readonly flowTag: Uint32Array
 
   readonly #handle: number
   readonly #control: Uint32Array
@@ -103,6 +108,7 @@ export class CompletionQueue extends NativeHandle {
     this.vendorError = column(Completion.vendorError)
     this.timestampLow = column(Completion.timestampLow)
     this.timestampHigh = column(Completion.timestampHigh)
+    this.flowTag = column(Completion.flowTag)
   }
 
   /** @internal */
@@ -119,6 +125,18 @@ export class CompletionQueue extends NativeHandle {
   static ready(handle: number): void {
     const queue = sleeping.get(handle)
     if (queue) queue.#wake()
+    else watchers.get(handle)?.()
+  }
+
+  /**
+   * Tells `watcher` of each event of this queue, which must not be waited on then.
+   *
+   * @returns the handle that the binding arms, and what ends it
+   * @internal
+   */
+  watch(watcher: () => void): { handle: number; stop: () => void } {
+    watchers.set(this.#handle, watcher)
+    return { handle: this.#handle, stop: () => watchers.delete(this.#handle) }
   }
 
   /** Places that no queue pair has taken yet. */

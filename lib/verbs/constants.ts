@@ -65,9 +65,22 @@ export const AccessFlag = {
 export type Access = keyof typeof AccessFlag
 
 /** ibv_qp_type. */
-export const QueuePairTypes = { RC: 2, UC: 3, UD: 4 } as const
-/** Reliable connection, unreliable connection, unreliable datagram. */
+export const QueuePairTypes = { RC: 2, UC: 3, UD: 4, RAW_PACKET: 8 } as const
+/** Reliable connection, unreliable connection, unreliable datagram, Ethernet frames as they are. */
 export type QueuePairType = keyof typeof QueuePairTypes
+
+/** ibv_raw_packet_caps, as bits: what a device can do for raw packets. */
+export const RawPacketCapabilities = {
+  CVLAN_STRIPPING: 1,
+  SCATTER_FCS: 2,
+  IP_CSUM: 4,
+  DELAY_DROP: 8,
+} as const
+/** Name of an ibv_raw_packet_caps bit. */
+export type RawPacketCapability = keyof typeof RawPacketCapabilities
+
+/** ibv_flow_attr_type. */
+export const FlowTypes = { normal: 0, allDefault: 1, multicastDefault: 2, sniffer: 3 } as const
 
 /** ibv_qp_state. */
 export const QueuePairStates = { RESET: 0, INIT: 1, RTR: 2, RTS: 3, SQD: 4, SQE: 5, ERR: 6 } as const

@@ -17,6 +17,8 @@ import {
   PhysicalStates,
   type PortState,
   PortStates,
+  RawPacketCapabilities,
+  type RawPacketCapability,
 } from './constants.js'
 import type { GidEntry } from './gid.js'
 import type { NativeDeviceAttributes, NativePortAttributes } from './native.js'
@@ -24,7 +26,11 @@ import { ProtectionDomain } from './protection-domain.js'
 import { QueuePair } from './queue-pair.js'
 
 /** Attributes of a device: the fields of ibv_device_attr and ibv_device_attr_ex in camelCase. */
-export type DeviceAttributes = Omit<NativeDeviceAttributes, 'atomicCap'> & { atomicCap: AtomicCapability }
+export type DeviceAttributes = Omit<NativeDeviceAttributes, 'atomicCap'> & {
+  atomicCap: AtomicCapability
+  /** What it can do for raw packets (ibv_raw_packet_caps). */
+  rawPacketCapabilities: RawPacketCapability[]
+}
 
 /** Attributes of a port: the fields of ibv_port_attr in camelCase; MTUs in bytes, enumerations by name. */
 export type PortAttributes = Omit<NativePortAttributes, 'state' | 'physicalState' | 'linkLayer'> & {
@@ -65,6 +71,8 @@ export class Context extends NativeHandle {
   #completionWaiters = 0
   #attributes: DeviceAttributes | undefined
   #keepAlive = true
+  /** Hears of each asynchronous event before whoever waits for it. @internal */
+  onEvent: ((event: AsyncEvent) => void) | undefined
   /** Objects by handle, for events; weak, because a child holds its parent and not the other way. */
   readonly #children = new Map<number, WeakRef<object>>()
 
@@ -93,7 +101,13 @@ export class Context extends NativeHandle {
   queryDevice(): DeviceAttributes {
     this.assertOpen()
     const attributes = native.verbs.queryDevice(this.#handle)
-    return { ...attributes, atomicCap: nameOf(AtomicCapabilities, attributes.atomicCap) }
+    const { rawPacketCaps } = attributes.extended
+    const names = Object.keys(RawPacketCapabilities) as RawPacketCapability[]
+    return {
+      ...attributes,
+      atomicCap: nameOf(AtomicCapabilities, attributes.atomicCap),
+      rawPacketCapabilities: names.filter((name) => rawPacketCaps & RawPacketCapabilities[name]),
+    }
   }
 
   /**
@@ -273,6 +287,7 @@ export class Context extends NativeHandle {
   /** @internal */
   deliverEvent(type: number, subject: number): void {
     const event = asyncEvent(uint32('type', type), subject, (handle) => this.#children.get(handle)?.deref())
+    this.onEvent?.(event)
     if (this.#eventWaiter) {
       this.#eventWaiter.deliver(event)
     } else {

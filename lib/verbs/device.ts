@@ -1,6 +1,7 @@
 import { string } from '../argument.js'
 import { verbsError } from '../errors.js'
 import { native } from '../native.js'
+import { softFromEnvironment } from '../soft/library.js'
 import { type NodeType, NodeTypes, nameOf, type TransportType, TransportTypes } from './constants.js'
 import { Context } from './context.js'
 
@@ -17,11 +18,12 @@ export interface DeviceInfo {
 }
 
 /**
- * The RDMA devices of this machine; empty where there are none.
+ * The RDMA devices of this machine; empty where there are none. With IBVERBS_SOFT set, software ones too (`ibverbs/soft`).
  *
  * @throws VerbsError ENOSYS (syscall 'dlopen') where libibverbs is not installed
  */
 export function listDevices(): DeviceInfo[] {
+  softFromEnvironment()
   return native.verbs.listDevices().map((device) => ({
     ...device,
     nodeType: device.nodeType < 0 ? 'UNKNOWN' : nameOf(NodeTypes, device.nodeType),
@@ -42,6 +44,7 @@ export function libibverbsPath(): string | null {
  */
 export function open(name?: string): Context {
   if (name !== undefined) string('name', name)
+  softFromEnvironment()
   const chosen = name ?? native.verbs.listDevices()[0]?.name
   const handle = chosen === undefined ? 0 : native.verbs.openDevice(chosen)
   if (chosen === undefined || handle === 0) throw noDevice(name)

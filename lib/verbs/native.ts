@@ -39,6 +39,16 @@ export interface VerbsNative {
   postReceive(pair: number, first: number, count: number): number
   submit(pair: number): number
   createAddressHandle(domain: number, vector: NativeAddressVector): number
+  /** @param rules struct ibv_flow_spec_*, one behind the other */
+  createFlow(pair: number, rules: Uint8Array[], options: NativeFlowOptions): number
+}
+
+/** Of struct ibv_flow_attr. */
+export interface NativeFlowOptions {
+  type: number
+  priority: number
+  port: number
+  flags: number
 }
 
 export interface NativeDevice {

@@ -27,6 +27,8 @@ export interface SendFlags {
   solicited?: boolean
   /** Copy the bytes at submit: they may be changed at once, and need no region's keys. */
   inline?: boolean
+  /** RAW_PACKET: the device computes the IPv4 header's, TCP's and UDP's checksums as it sends (IBV_SEND_IP_CSUM). */
+  checksum?: boolean
 }
 
 /** Options of {@link QueuePair.prepareSend}. */
@@ -42,7 +44,7 @@ export interface SendOptions extends RequestMemory, SendFlags {
 }
 
 /** Options of {@link QueuePair.prepareWrite} and {@link QueuePair.prepareRead}. */
-export interface TransferOptions extends RequestMemory, SendFlags {
+export interface TransferOptions extends RequestMemory, Omit<SendFlags, 'checksum'> {
   /** The peer's region: what its {@link MemoryRegion.remote} gave. */
   remote: RemoteMemory
   /** RDMA write with immediate data (u32): consumes a receive of the peer's. */
@@ -50,7 +52,7 @@ export interface TransferOptions extends RequestMemory, SendFlags {
 }
 
 /** Options of {@link QueuePair.prepareCompareAndSwap} and {@link QueuePair.prepareFetchAndAdd}. */
-export interface AtomicOptions extends RequestMemory, Omit<SendFlags, 'inline'> {
+export interface AtomicOptions extends RequestMemory, Omit<SendFlags, 'inline' | 'checksum'> {
   /** The peer's region: what its {@link MemoryRegion.remote} gave. */
   remote: RemoteMemory
 }
@@ -63,14 +65,15 @@ export interface Posting {
   type: string
 }
 
-function sendFlags(options: SendFlags & { inline?: boolean }): number {
+function sendFlags(options: SendFlags): number {
   const flag = (name: keyof SendFlags, bit: number, otherwise: boolean) =>
     boolean(`options.${name}`, options[name] ?? otherwise) ? bit : 0
   return (
     flag('signaled', SendFlag.SIGNALED, true) |
     flag('fence', SendFlag.FENCE, false) |
     flag('solicited', SendFlag.SOLICITED, false) |
-    flag('inline', SendFlag.INLINE, false)
+    flag('inline', SendFlag.INLINE, false) |
+    flag('checksum', SendFlag.IP_CSUM, false)
   )
 }
 
@@ -91,6 +94,13 @@ export class PreparedSend {
   constructor(posting: Posting, options: SendOptions) {
     this.#ring = posting.ring
     this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    const raw = posting.type === 'RAW_PACKET'
+    if (raw && options.immediate !== undefined) {
+      throw typeError('options.immediate', 'left out: a raw packet has none', options.immediate)
+    }
+    if (!raw && options.checksum) {
+      throw typeError('options.checksum', 'left out: only RAW_PACKET queue pairs have it', options.checksum)
+    }
     const opcode = options.immediate === undefined ? WorkRequestOpcode.SEND : WorkRequestOpcode.SEND_WITH_IMM
     this.#head = opcode | (sendFlags(options) << 8) | (this.#elements.count << 16)
     if (options.immediate !== undefined) this.immediate = options.immediate

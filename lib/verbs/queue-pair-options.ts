@@ -10,7 +10,7 @@ import type { ProtectionDomain } from './protection-domain.js'
 
 /** Options of {@link ProtectionDomain.createQueuePair}. */
 export interface QueuePairOptions {
-  /** Reliable connection, unreliable connection, or unreliable datagram. */
+  /** Reliable connection, unreliable connection, unreliable datagram, or Ethernet frames (RAW_PACKET). */
   type: QueuePairType
   /** Completion queue of both halves. */
   cq?: CompletionQueue
@@ -78,7 +78,12 @@ export function checkQueuePairOptions(
   }
   const port = integer('options.port', options.port ?? 1, 1, context.portCount)
   const { lid, activeMtu: mtu } = context.queryPort(port)
-  const gid = chooseGid(domain, port, options.gidIndex)
+  // Frames have MAC addresses only.
+  const raw = type === 'RAW_PACKET'
+  if (raw && options.gidIndex !== undefined) {
+    throw typeError('options.gidIndex', 'left out: a raw packet queue pair has no GID', options.gidIndex)
+  }
+  const gid = raw ? undefined : chooseGid(domain, port, options.gidIndex)
   const queueKey = uint32('options.queueKey', options.queueKey ?? defaultQueueKey)
   const packetSequenceNumber = integer(
     'options.packetSequenceNumber',

@@ -88,6 +88,16 @@ const tables: Record<QueuePairType, Transitions> = {
     'SQD>SQD': { required: [], optional: ['pkeyIndex', 'qkey'] },
     'SQE>RTS': { required: [], optional: ['currentState', 'qkey'] },
   },
+  RAW_PACKET: {
+    'RESET>INIT': { required: ['port'], optional: [] },
+    'INIT>INIT': { required: [], optional: [] },
+    'INIT>RTR': { required: [], optional: [] },
+    'RTR>RTS': { required: [], optional: ['currentState'] },
+    'RTS>RTS': { required: [], optional: ['currentState'] },
+    'RTS>SQD': { required: [], optional: [] },
+    'SQD>RTS': { required: [], optional: ['currentState'] },
+    'SQE>RTS': { required: [], optional: ['currentState'] },
+  },
 }
 
 /**

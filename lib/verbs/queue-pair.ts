@@ -1,5 +1,7 @@
 import { typeError } from '../argument.js'
 import { type VerbsError, verbsError } from '../errors.js'
+import type { Alternative } from '../ethernet/flow/alternative.js'
+import type { FlowRule } from '../ethernet/flow/rule.js'
 import { idOf, NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import { CompletionQueue } from './completion-queue.js'
@@ -15,6 +17,7 @@ import {
 } from './constants.js'
 import type { RequestMemory } from './elements.js'
 import { checkEndpoint, type Endpoint } from './endpoint.js'
+import { type DefaultFlow, Flow, type FlowOptions } from './flow.js'
 import { orLargestInline } from './largest-inline.js'
 import type { QueuePairSizes } from './native.js'
 import {
@@ -191,13 +194,15 @@ export class QueuePair extends NativeHandle {
 
   /**
    * Makes the queue pair ready to send and receive: INIT → RTR → RTS, from RESET or INIT. RC and UC need the other
-   * side's endpoint; UD needs none.
+   * side's endpoint; UD and RAW_PACKET need none. A RAW_PACKET queue pair receives what its flow rules bring
+   * ({@link createFlow}).
    *
    * @throws VerbsError EINVAL when it is connected already, or when the two GIDs cannot reach each other
    */
   connect(remote?: Endpoint, options?: ConnectOptions): void {
     const settings = checkConnectOptions(this.domain.context, options)
-    const peer = this.type === 'UD' ? undefined : checkEndpoint('remote', remote, this.type)
+    const connected = this.type === 'RC' || this.type === 'UC'
+    const peer = connected ? checkEndpoint('remote', remote, this.type) : undefined
     const from = this.state
     if (from !== 'RESET' && from !== 'INIT') {
       throw verbsError(
@@ -210,7 +215,8 @@ export class QueuePair extends NativeHandle {
     if (from === 'RESET') this.initialize(settings)
     if (!peer) {
       this.modify({ state: 'RTR' })
-      this.modify({ state: 'RTS', sqPsn: this.endpoint.packetSequenceNumber })
+      const { packetSequenceNumber: sqPsn } = this.endpoint
+      this.modify(this.type === 'UD' ? { state: 'RTS', sqPsn } : { state: 'RTS' })
       return
     }
     this.modify(readyToReceive(this, peer, settings))
@@ -220,6 +226,10 @@ export class QueuePair extends NativeHandle {
   /** RESET → INIT: from here on receives can be posted, so that they are there before the peer sends. */
   initialize(options?: Pick<ConnectOptions, 'access' | 'pkeyIndex'>): void {
     const { pkeyIndex = 0, access } = checkConnectOptions(this.domain.context, options)
+    if (this.type === 'RAW_PACKET') {
+      this.modify({ state: 'INIT', port: this.port })
+      return
+    }
     if (this.type === 'UD') {
       this.modify({ state: 'INIT', port: this.port, pkeyIndex, qkey: this.endpoint.queueKey })
       return
@@ -258,6 +268,27 @@ export class QueuePair extends NativeHandle {
   prepareFetchAndAdd(options: AtomicOptions): PreparedAtomic {
     this.#assertType('prepareFetchAndAdd', 'RC')
     return new PreparedAtomic(this.#open(options, this.#sendPosting), options, 'fetch-and-add')
+  }
+
+  /**
+   * Has the device bring this queue pair the frames that match (RAW_PACKET; ibv_create_flow(3)): they go to no other
+   * queue then, nor to the kernel. What the device's rules cannot express is refused by name, never widened.
+   *
+   * @param rules one rule, or several of which any may match; or one of the device's own: every frame that no other
+   *   rule wants ('allDefault'), every such group frame ('multicastDefault'), a copy of every frame ('sniffer')
+   * @throws VerbsError ENOTSUP with the rule's field that cannot be expressed; EPERM without CAP_NET_RAW; TypeError,
+   *   RangeError
+   */
+  createFlow(rules: FlowRule | readonly FlowRule[] | DefaultFlow, options?: FlowOptions): Flow {
+    this.#assertType('createFlow', 'RAW_PACKET')
+    this.assertOpen()
+    return Flow.create(this, this.#handle, rules, options)
+  }
+
+  /** The same for rules in normal form. @internal */
+  createFlowOf(alternatives: readonly Alternative[], name: string): Flow {
+    this.assertOpen()
+    return Flow.of(this, this.#handle, alternatives, name)
   }
 
   /** Prepares a receive. */

@@ -58,6 +58,7 @@ export const Completion = {
   vendorError: 8,
   timestampLow: 9,
   timestampHigh: 10,
+  flowTag: 11,
 } as const
 export const completionColumns = 16
 
@@ -80,4 +81,4 @@ export const WorkRequestOpcode = {
 } as const
 
 /** ibv_send_flags (verbs.h). */
-export const SendFlag = { FENCE: 1, SIGNALED: 2, SOLICITED: 4, INLINE: 8 } as const
+export const SendFlag = { FENCE: 1, SIGNALED: 2, SOLICITED: 4, INLINE: 8, IP_CSUM: 16 } as const

@@ -52,6 +52,8 @@ function words({ reason, detail, maxInline, syscall }: RefusedRequest): string {
       return 'the address handle is closed or of another protection domain'
     case 10:
       return 'an atomic takes exactly 8 bytes'
+    case 11:
+      return 'only a queue pair of type RAW_PACKET has the device compute checksums'
     default:
       return ''
   }

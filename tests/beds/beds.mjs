@@ -95,7 +95,11 @@ export const beds = {
     async run({ variant, signal }) {
       const file = reportFile('ethernet', variant)
       const code = await runCommand(
-        [...namespace, variant.node, ...vitestArguments(file, 'tests/ethernet')],
+        [
+          ...namespace,
+          variant.node,
+          ...vitestArguments(file, 'tests/ethernet', '--exclude', 'tests/ethernet/vm/**'),
+        ],
         {
           env: variant.env,
           signal,
@@ -105,7 +109,7 @@ export const beds = {
     },
   },
   rxe: {
-    what: 'verbs on SoftRoCE, in the VM',
+    what: 'verbs on SoftRoCE, and the kernel’s VLAN, VXLAN and GRE devices, in the VM',
     needs: ['build', 'rdma', 'vm'],
     async run({ variant, signal }) {
       const file = reportFile('rxe', variant)
@@ -119,6 +123,7 @@ export const beds = {
         '--no-isolate',
         '--maxWorkers=1',
         'tests/verbs',
+        'tests/ethernet/vm',
       )
       const command = [variant.node, ...argv].map((word) => `"${word}"`).join(' ')
       const code = await runInVm(['sh', '-c', command], {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { ibverbs, main, Running, start } from './run.js'
 
-const commands = ['devices', 'ping', 'send', 'dump', 'doctor']
+const commands = ['devices', 'ping', 'send', 'dump', 'generate', 'forward', 'reflect', 'doctor']
 
 describe('help', () => {
   test.each([['--help'], ['-h'], ['help']])(
@@ -97,6 +97,35 @@ describe('wrong usage: exit code 2, nothing on standard output, and what is wron
     [['send', 'lo', '0102', '-f', file], usage('send', 'frames come from HEX or from --file, not both')],
     [['send', 'lo', '0102', '-i', '-1'], usage('send', "Option '-i' argument is ambiguous")],
     [['send', 'lo'], usage('send', 'stdin: no frame there')],
+    [['send', 'lo', '--speed', '2'], usage('send', '--speed is of a capture: it needs --read')],
+    [['send', 'lo', '0102', '-r', file], usage('send', '--read and HEX exclude each other')],
+    [
+      ['send', 'lo', '-r', file, '--rate', '1x'],
+      usage('send', "--rate must be frames a second like 100k, bits like 500Mbit, or max, not '1x'"),
+    ],
+    [['dump', 'lo', '--format', 'pcap'], usage('dump', '--format is that of a capture: it needs --write')],
+    [['dump', 'lo', '--check', '-w', 'x'], usage('dump', '--check and --write exclude each other')],
+    [
+      ['dump', 'lo', '--queue', '1'],
+      usage('dump', "--queue needs '--backend af_xdp': af_packet sees all queues"),
+    ],
+    [['dump', 'lo', '--backend', 'dpdk'], usage('dump', "--backend must be af_packet or af_xdp, not 'dpdk'")],
+    [['generate', 'lo'], usage('generate', '--to is missing: a MAC address, or an IP address and a port')],
+    [
+      ['generate', 'lo', '--to', 'host:9'],
+      usage(
+        'generate',
+        "--to must be a MAC address, or ADDRESS or ADDRESS:PORT ([ADDRESS]:PORT for IPv6), not 'host:9'",
+      ),
+    ],
+    [
+      ['generate', 'lo', '--to', '10.0.0.1', '-c', '0'],
+      usage('generate', "--count must be an integer from 1, such as 5000 or 10M, not '0'"),
+    ],
+    [['generate', 'lo', '--to', '10.0.0.1', '--linger', '1'], usage('generate', '--linger is of --receive')],
+    [['forward', 'lo'], usage('forward', 'IFACE_B is missing')],
+    [['forward', 'lo', 'lo'], usage('forward', 'the two interfaces must not be the same')],
+    [['reflect'], usage('reflect', 'IFACE is missing')],
     [['ping'], usage('ping', 'HOST is missing; to be the server, say --listen')],
     [['ping', '--listen', 'host'], usage('ping', "unexpected argument 'host'")],
     [['ping', 'a', 'b'], usage('ping', "unexpected argument 'b'")],

@@ -186,11 +186,12 @@ describe('methods', () => {
 })
 
 describe('the binding itself', () => {
-  const { interfaces, xdp, ...packet } = native.ethernet
+  const { interfaces, xdp, raw, ...packet } = native.ethernet
   const { attached, channels, ...socket } = xdp
   const calls = [
     ...Object.entries(packet),
     ...Object.entries(socket).map(([name, call]) => [`xdp ${name}`, call]),
+    ...Object.entries(raw).map(([name, call]) => [`raw ${name}`, call]),
   ] as [string, (...values: unknown[]) => unknown][]
   const junk = [
     undefined,

@@ -12,7 +12,9 @@ import { programPath } from './program.js'
 import { dissect, openTap } from './tap.js'
 import { backends, collect, copy, queueFrame, receiveOne, ways } from './traffic.js'
 
-const paths = ways.filter((way) => way !== 'af_xdp').map((way) => (way === 'recvmmsg' ? way : 'ring'))
+const paths = ways
+  .filter((way) => way !== 'af_xdp')
+  .map((way) => (way === 'recvmmsg' ? way : ('ring' as const)))
 const ipv4 = 0x0800
 const good = '1'
 

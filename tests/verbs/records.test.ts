@@ -36,6 +36,7 @@ const Refusal = {
   inlineTooLong: 8,
   badAddressHandle: 9,
   badAtomic: 10,
+  noChecksum: 11,
 } as const
 const EINVAL = 22
 const flags = { signaled: 2 << 8, inline: 8 << 8 }
@@ -353,6 +354,7 @@ function judge(
   if (count > sizes.maxSendSge) return [Refusal.tooManySges, count]
   const elements = judgeElements(record.subarray(Send.elements), count, known)
   if (typeof elements !== 'number') return elements
+  if (sendFlags & 16) return [Refusal.noChecksum, 0]
   if (sendFlags & 8 && elements > maxInline) return [Refusal.inlineTooLong, elements]
   if (opcode > 6) return [Refusal.badOpcode, opcode]
   if (opcode >= 5 && elements !== 8) return [Refusal.badAtomic, 0]

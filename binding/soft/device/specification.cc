@@ -111,6 +111,20 @@ bool linkOptions(const PortSpecification& port, LinkOptions* link) {
   return any;
 }
 
+// A port on a socket is like one on a switch: its link is up, whether another one is there yet or not. Programs such as
+// ibv_rc_pingpong and perftest's servers look at the link before there is anybody else.
+class SwitchedWire : public Wire {
+ public:
+  explicit SwitchedWire(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) {}
+  WireEnd end(int index) override { return wire_->end(index); }
+  bool step(uint64_t now) override { return wire_->step(now); }
+  uint64_t deadline() const override { return wire_->deadline(); }
+  int descriptor() const override { return wire_->descriptor(); }
+
+ private:
+  std::shared_ptr<Wire> wire_;
+};
+
 // The wires that are named, while the ports are plugged in.
 struct Wires {
   struct Named {
@@ -137,7 +151,7 @@ struct Wires {
     if (imperfect) throw Problem{EINVAL, port.kind + ": options of a link are for loop and pair"};
     wire = port.kind == "socket" ? makeSocketWire(port.name, &error) : makeInterfaceWire(port.name, &error);
     if (!wire) throw Problem{error ? error : EIO, port.kind + ":" + port.name + ": " + strerror(error)};
-    return wire;
+    return port.kind == "socket" ? std::make_shared<SwitchedWire>(wire) : wire;
   }
 
   void check() const {

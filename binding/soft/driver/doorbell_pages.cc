@@ -39,6 +39,11 @@ int DoorbellPages::open() {
   return 0;
 }
 
+bool DoorbellPages::allowed() {
+  DoorbellPages pages;
+  return pages.open() == 0 && pages.canWake();
+}
+
 void DoorbellPages::close() {
   if (descriptor_ >= 0) ::close(descriptor_);
   if (memory_) munmap(memory_, kPages * pageSize_);

@@ -25,6 +25,9 @@ class DoorbellPages {
   // Whether `page` was one of ours; then it is free again.
   bool giveBack(void* page);
 
+  // Whether userfaultfd(2) is allowed here.
+  static bool allowed();
+
   bool canWake() const { return descriptor_ >= 0; }
   // Becomes readable when somebody writes to a protected page.
   int descriptor() const { return descriptor_; }

@@ -39,8 +39,7 @@ class Driver {
   bool giveBackPage(void* page);
 
   // What wakes a sleeping NIC: "userfaultfd", or "timer" where that is not allowed.
-  const char* wakeup() const { return pages_.canWake() ? "userfaultfd" : "timer"; }
-  bool canWake() const { return pages_.canWake(); }
+  static const char* wakeup() { return DoorbellPages::allowed() ? "userfaultfd" : "timer"; }
 
  private:
   void run();

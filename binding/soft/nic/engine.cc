@@ -52,11 +52,25 @@ bool Engine::step(uint64_t now) {
       busy |= drain(*port, port->end.receive);
       busy |= drain(*port, &port->loopback);
     }
+    if (busy && roceQps_ != 0) answer();
   }
   for (CompletionQueue* cq : cqList_) {
     if (cq->takeEvent()) events_.completion(cq->number, cq->cookie);
   }
   return busy;
+}
+
+// What came is acknowledged on the wire before the lock is released: a process that destroys its queue pair and ends with the
+// last completion must not leave its peer without an answer.
+void Engine::answer() {
+  bool answered = false;
+  for (QueuePair* qp : qpList_) {
+    if (qp->transport != nullptr && qp->state != QueuePairState::reset) answered |= qp->transport->transmit();
+  }
+  if (!answered) return;
+  for (const std::unique_ptr<Port>& port : ports_) {
+    if (port->wire != nullptr) port->wire->step(now_);
+  }
 }
 
 uint64_t Engine::deadline() const {

@@ -108,6 +108,7 @@ class Engine {
 
  private:
   bool stepQueuePair(QueuePair& qp);
+  void answer();
   bool flush(QueuePair& qp);
   bool flushSends(QueuePair& qp);
 

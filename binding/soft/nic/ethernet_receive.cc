@@ -5,11 +5,6 @@
 
 namespace soft {
 
-// TODO(roce): until binding/soft/roce defines them.
-namespace roce {
-__attribute__((weak)) bool receiveFrame(Engine&, Port&, const uint8_t*, size_t, const Layers&);
-}
-
 namespace {
 
 constexpr uint32_t kBatch = 256;

@@ -1,0 +1,132 @@
+/** `ibverbs forward`: frames from each of two interfaces to the other. */
+import type { PacketQueue } from '../ethernet/index.js'
+import { type Command, ExitCode } from './command.js'
+import { filterHelp, parseFilter } from './filter.js'
+import { LiveLine, Speed } from './live-line.js'
+import { queueFlags, queueOptions } from './queue-flags.js'
+import type { Session } from './session.js'
+import { dropsText, framesText, refusalsText } from './totals.js'
+import { grouped } from './traffic/rate.js'
+import { Relay, relay, tagRoom } from './traffic/relay.js'
+import { noMoreOperands, parse, UsageError } from './usage.js'
+
+/** AF_XDP wants frames for both ends to receive into, and some to be on their way. */
+const frameCount = 8192
+const receiveFrames = 2048
+
+const options = {
+  transparent: { type: 'boolean', help: 'leave the frames as they are' },
+  filter: { type: 'string', short: 'f', argument: 'FILTER', help: 'forward only these frames' },
+  busy: {
+    type: 'boolean',
+    short: 'b',
+    help: 'look for frames all the time instead of sleeping between them',
+  },
+  json: { type: 'boolean', help: 'print one JSON object at the end' },
+  ...queueFlags,
+} as const
+
+export const forward: Command = {
+  name: 'forward',
+  summary: 'forward frames between two interfaces, both ways',
+  synopsis: ['IFACE_A IFACE_B [OPTIONS]'],
+  description: `
+Sends what comes to either interface out of the other, until Ctrl-C, in promiscuous mode. The frames
+stay where the device put them. As the forwarder of ixy does, it adds 1 to the second byte of each
+frame, so that the work includes touching it; --transparent does not, and makes a wire of the two.
+Needs CAP_NET_RAW: see 'ibverbs doctor'.
+${filterHelp}`,
+  options,
+  examples: [
+    ['ibverbs forward v1 w0', 'the loop that forwarders are compared with'],
+    ['ibverbs forward v1 w0 --transparent', 'a wire'],
+    ['ibverbs forward v1 w0 --backend af_xdp --busy', 'without the kernel, never asleep'],
+  ],
+  run,
+}
+
+async function run(args: readonly string[], session: Session): Promise<ExitCode> {
+  const { values, positionals } = parse(args, options)
+  const [nameA, nameB] = positionals
+  if (nameA === undefined) throw new UsageError('IFACE_A is missing')
+  if (nameB === undefined) throw new UsageError('IFACE_B is missing')
+  noMoreOperands(positionals, 2)
+  if (nameA === nameB) throw new UsageError('the two interfaces must not be the same')
+  const common = {
+    ...queueOptions(values),
+    flows: parseFilter(values.filter === undefined ? [] : [values.filter]),
+    promiscuous: true,
+  }
+
+  const { FramePool, PacketQueue, queryInterface } = await import('../ethernet/index.js')
+  const mtu = Math.max(queryInterface(nameA).mtu, queryInterface(nameB).mtu)
+  // Room for the headers, and for what AF_XDP keeps free before each frame (XDP_PACKET_HEADROOM).
+  const frameSize = 2 ** Math.ceil(Math.log2(Math.max(2048, mtu + 18 + 256)))
+  const frames = new FramePool({ frameCount, frameSize, headroom: tagRoom })
+  const receiving = common.backend === 'af_xdp' ? { receiveFrames } : {}
+  const queues: PacketQueue[] = []
+  try {
+    for (const name of [nameA, nameB]) {
+      queues.push(PacketQueue.open(name, { ...common, ...receiving, frames }))
+    }
+    const [a, b] = queues
+    const change = values.transparent ? () => true : touch
+    return await forwardBoth([new Relay(a, b, change), new Relay(b, a, change)], values, session)
+  } finally {
+    for (const queue of queues) queue.close()
+  }
+}
+
+function touch(memory: Uint8Array, at: number): boolean {
+  memory[at + 1]++
+  return true
+}
+
+async function forwardBoth(
+  ways: readonly [Relay, Relay],
+  { busy = false, json = false }: { busy?: boolean; json?: boolean },
+  session: Session,
+): Promise<ExitCode> {
+  const live = new LiveLine()
+  const speeds = ways.map(() => new Speed())
+  const names = ways.map(({ from, to }) => `${from.interface.name} → ${to.interface.name}`)
+  const begin = performance.now()
+  session.note(
+    `forwarding between ${ways.map(({ from }) => from.interface.name).join(' and ')}, ${ways[0].from.backend}`,
+  )
+  try {
+    await relay(ways, {
+      signal: session.signal,
+      busy,
+      look: (now) => {
+        if (!live.due(now)) return
+        const text = ways.map(
+          ({ frames }, i) => `${names[i]} ${grouped(frames)} (${grouped(speeds[i].since(frames, now))}/s)`,
+        )
+        live.show(text.join('  '))
+      },
+    })
+  } catch (error) {
+    if (!session.signal.aborted) throw error
+  } finally {
+    live.clear()
+    const seconds = (performance.now() - begin) / 1000
+    if (json) {
+      const directions = ways.map(({ from, to, frames, bytes }) => ({
+        from: from.interface.name,
+        to: to.interface.name,
+        frames,
+        bytes,
+        received: from.statistics(),
+        sent: to.statistics(),
+      }))
+      session.print(JSON.stringify({ backend: ways[0].from.backend, seconds, directions }))
+    } else {
+      for (const [i, { from, to, frames, bytes }] of ways.entries()) {
+        const parts = [`${names[i]}: ${framesText(frames)}, ${bytes} bytes`, dropsText(from.statistics())]
+        session.print([...parts, ...refusalsText(to.statistics())].join(', '))
+      }
+    }
+  }
+  return ExitCode.ok
+}

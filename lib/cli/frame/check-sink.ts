@@ -1,0 +1,35 @@
+/** Counts the frames of `ibverbs generate`: `dump --check`. */
+import type { PacketQueue } from '../../ethernet/index.js'
+import type { Session } from '../session.js'
+import { SequenceCheck } from '../traffic/sequence-check.js'
+import { checkJson, checkText } from '../traffic/text.js'
+import type { FrameSink } from './frame-sink.js'
+
+export class CheckSink implements FrameSink {
+  readonly #session: Session
+  readonly #json: boolean
+  readonly #check = new SequenceCheck()
+
+  constructor(session: Session, json: boolean) {
+    this.#session = session
+    this.#json = json
+  }
+
+  take(queue: PacketQueue, slot: number, seconds: number, nanoseconds: number): boolean {
+    const at = queue.offset(slot)
+    this.#check.take(queue.memory, at, at + queue.length(slot), seconds, nanoseconds)
+    return true
+  }
+
+  async flush(): Promise<void> {}
+
+  async close(): Promise<void> {
+    const totals = this.#check.totals()
+    if (this.#json) {
+      this.#session.print(JSON.stringify({ ...checkJson(totals, this.#check), unit: 'us' }))
+      return
+    }
+    for (const line of checkText(totals, this.#check)) this.#session.print(line)
+    if (totals.foreign > 0) this.#session.print(`${totals.foreign} were not of 'ibverbs generate'`)
+  }
+}

@@ -1,0 +1,297 @@
+/** `ibverbs generate`: numbered frames at a rate, and what becomes of them. */
+import { randomInt } from 'node:crypto'
+import type { PacketQueue } from '../ethernet/index.js'
+import { type Command, ExitCode } from './command.js'
+import { addressOption, type Destination, destinationOf } from './generate/target.js'
+import { LiveLine, Speed } from './live-line.js'
+import { queueFlags, queueOptions } from './queue-flags.js'
+import type { Session } from './session.js'
+import { dropsText, refusalsText } from './totals.js'
+import { bitsText, gapOf, grouped, type Rate, rateOption } from './traffic/rate.js'
+import { SequenceCheck } from './traffic/sequence-check.js'
+import { shortestFrame, TestFrame } from './traffic/test-frame.js'
+import { checkJson, checkText, percentilesText } from './traffic/text.js'
+import { type FrameSource, Transmission, transmit } from './traffic/transmit.js'
+import { WallClock } from './traffic/wall-clock.js'
+import { integerOption, numberOption, operands, parse, UsageError } from './usage.js'
+
+const defaultRate = '1000'
+
+const options = {
+  to: { type: 'string', argument: 'DEST', help: 'a MAC address, or an IP address and UDP port: 10.0.0.2:9' },
+  rate: {
+    type: 'string',
+    short: 'r',
+    argument: 'RATE',
+    help: `frames a second (20k), bits of frames (1Gbit), or max (${defaultRate})`,
+  },
+  size: { type: 'string', short: 's', argument: 'BYTES', help: 'bytes of a frame (the fewest that do)' },
+  count: { type: 'string', short: 'c', argument: 'N', help: 'end after N frames' },
+  duration: { type: 'string', short: 't', argument: 'SECONDS', help: 'end after so many seconds' },
+  receive: { type: 'boolean', help: 'count what comes back, such as from ibverbs reflect' },
+  linger: {
+    type: 'string',
+    argument: 'SECONDS',
+    help: 'with --receive: wait for the last ones until nothing comes for so long (1)',
+  },
+  json: { type: 'boolean', help: 'print one JSON object, times in µs' },
+  ...queueFlags,
+} as const
+
+export const generate: Command = {
+  name: 'generate',
+  summary: 'send numbered frames at a rate, and say how well it was kept',
+  synopsis: ['IFACE --to DEST [OPTIONS]'],
+  description: `
+Sends frames of one size, each when it is due, until Ctrl-C, N frames or so many seconds. To a MAC
+address they have EtherType 0x88b5, to an IP address they are UDP, with the MAC address that the
+kernel's tables give. Each carries a number and the time: 'ibverbs dump --check' on the other end,
+or --receive with 'ibverbs reflect' there, counts what was lost, duplicated and reordered, and the
+latency (between two hosts as good as their clocks agree). Ends with the rate that was reached and
+with how late the frames were: from when one was due to when the kernel had taken it.
+Sleeps between frames where there is time for that. Needs CAP_NET_RAW: see 'ibverbs doctor'.`,
+  options,
+  examples: [
+    ['ibverbs generate v0 --to 02:00:00:00:00:02 -r 50k -t 10', 'ten seconds of 50 000 frames/s'],
+    ['ibverbs generate v0 --to 10.0.0.2:9 -r max -s 1514 -c 1M', 'a million, as fast as it goes'],
+    ['ibverbs generate v0 --to 10.0.0.2:7 --receive', "with 'ibverbs reflect' at the other end"],
+  ],
+  run,
+}
+
+interface Settings {
+  rate: Rate
+  size: number | undefined
+  count: number
+  /** Milliseconds. */
+  duration: number
+  receive: boolean
+  linger: number
+  json: boolean
+}
+
+async function run(args: readonly string[], session: Session): Promise<ExitCode> {
+  const { values, positionals } = parse(args, options)
+  const [name] = operands(positionals, 'IFACE')
+  const address = addressOption(values.to)
+  const settings: Settings = {
+    rate: rateOption('--rate', values.rate ?? defaultRate),
+    size: integerOption('--size', values.size, 60, 65535),
+    count: countOption(values.count),
+    duration: (numberOption('--duration', values.duration, 0.001, 1e9) ?? Number.POSITIVE_INFINITY) * 1000,
+    receive: values.receive ?? false,
+    linger: (numberOption('--linger', values.linger, 0, 3600) ?? 1) * 1000,
+    json: values.json ?? false,
+  }
+  if (values.linger !== undefined && !settings.receive) throw new UsageError('--linger is of --receive')
+  const opening = queueOptions(values)
+
+  const { PacketQueue, queryInterface } = await import('../ethernet/index.js')
+  const destination = await destinationOf(address, queryInterface(name))
+  try {
+    const listening = settings.receive
+      ? { flows: destination.flows, timestamps: opening.backend === 'af_packet' }
+      : { transmitOnly: true }
+    const queue = PacketQueue.open(name, { ...opening, ...listening })
+    try {
+      return await new Run(queue, destination, settings, session).all()
+    } finally {
+      queue.close()
+    }
+  } finally {
+    destination.close()
+  }
+}
+
+/** A count that may say 1k or 1M. */
+function countOption(text: string | undefined): number {
+  if (text === undefined) return Number.POSITIVE_INFINITY
+  const [, digits, scale] = /^(\d+)([kmg]?)$/i.exec(text) ?? []
+  const value = Number(digits) * { '': 1, k: 1e3, m: 1e6, g: 1e9 }[(scale ?? '').toLowerCase() as 'k']
+  if (!(value >= 1 && value < 2 ** 48)) {
+    throw new UsageError(`--count must be an integer from 1, such as 5000 or 10M, not '${text}'`)
+  }
+  return value
+}
+
+/** The frames of one run: which one is next, and when it is due. */
+class Numbered implements FrameSource {
+  readonly #frame: TestFrame
+  readonly #clock: WallClock
+  readonly #count: number
+  readonly #gap: number
+  #next = 0
+
+  constructor(frame: TestFrame, clock: WallClock, count: number, gap: number) {
+    this.#frame = frame
+    this.#clock = clock
+    this.#count = count
+    this.#gap = gap
+  }
+
+  due(): number {
+    return this.#next < this.#count ? this.#next * this.#gap : Number.POSITIVE_INFINITY
+  }
+
+  write(memory: Uint8Array, offset: number): number {
+    const { seconds, nanoseconds } = this.#clock
+    this.#frame.write(memory, offset, this.#next++, seconds, nanoseconds)
+    return this.#frame.length
+  }
+}
+
+class Run {
+  readonly #queue: PacketQueue
+  readonly #destination: Destination
+  readonly #settings: Settings
+  readonly #session: Session
+  readonly #clock = new WallClock()
+  readonly #frame: TestFrame
+  readonly #check: SequenceCheck | undefined
+  readonly #sent = new Transmission()
+  readonly #live = new LiveLine()
+  readonly #speed = new Speed()
+  #arrived = 0
+
+  constructor(queue: PacketQueue, destination: Destination, settings: Settings, session: Session) {
+    this.#queue = queue
+    this.#destination = destination
+    this.#settings = settings
+    this.#session = session
+    const shortest = shortestFrame(destination.target)
+    const longest = Math.min(queue.interface.mtu + 14, queue.frames.frameSize)
+    const { size = shortest } = settings
+    if (size < shortest || size > longest) {
+      throw new UsageError(
+        `--size must be from ${shortest} to ${longest} for ${destination.text}, not '${size}'`,
+      )
+    }
+    const stream = randomInt(2 ** 16)
+    this.#frame = new TestFrame(destination.target, size, stream)
+    if (settings.receive) this.#check = new SequenceCheck(stream)
+  }
+
+  async all(): Promise<ExitCode> {
+    const { rate, count, duration, linger, json } = this.#settings
+    const session = this.#session
+    const { signal } = session
+    const source = new Numbered(this.#frame, this.#clock, count, gapOf(rate, this.#frame.length))
+    try {
+      await transmit(this.#queue, source, this.#sent, {
+        signal,
+        until: duration,
+        look: (now) => this.#look(now),
+        // The kernel's own time of arrival is as good as ours when nobody looks.
+        watching: this.#check !== undefined && this.#queue.backend !== 'af_packet',
+      })
+      if (this.#check && !signal.aborted) await this.#rest(linger)
+    } catch (error) {
+      if (!signal.aborted) throw error
+    } finally {
+      this.#live.clear()
+      this.#receive()
+      if (json) session.print(JSON.stringify(this.#json()))
+      else for (const line of this.#text()) session.print(line)
+    }
+    const lost = this.#check?.totals(this.#sent.sent).lost ?? 0
+    return lost === 0 ? ExitCode.ok : ExitCode.failed
+  }
+
+  #look(now: number): void {
+    this.#clock.read()
+    if (this.#check) this.#receive()
+    if (!this.#live.due(now)) return
+    const { sent, lateness } = this.#sent
+    const back = this.#check ? `, ${grouped(this.#check.frames)} back` : ''
+    const late = this.#paced ? `, late p99 ${(lateness.percentile(99) / 1000).toFixed(1)} µs` : ''
+    this.#live.show(`${grouped(sent)} sent, ${grouped(this.#speed.since(sent, now))}/s${late}${back}`)
+  }
+
+  get #paced(): boolean {
+    return this.#settings.rate.unit !== 'max'
+  }
+
+  #receive(): void {
+    const check = this.#check
+    if (!check || this.#queue.closed) return
+    const queue = this.#queue
+    for (;;) {
+      const n = queue.receive()
+      if (n === 0) return
+      const now = performance.now()
+      this.#arrived = now
+      this.#clock.read()
+      for (let i = 0; i < n; i++) {
+        const slot = queue.slot(i)
+        const at = queue.offset(slot)
+        const seconds = queue.seconds(slot)
+        if (seconds > 0)
+          check.take(queue.memory, at, at + queue.length(slot), seconds, queue.nanoseconds(slot))
+        else
+          check.take(queue.memory, at, at + queue.length(slot), this.#clock.seconds, this.#clock.nanoseconds)
+        queue.release(slot)
+      }
+    }
+  }
+
+  /** Waits for the frames that are still on their way. */
+  async #rest(linger: number): Promise<void> {
+    const { signal } = this.#session
+    this.#arrived = performance.now()
+    this.#receive()
+    while (!signal.aborted && (this.#check?.totals(this.#sent.sent).lost ?? 0) > 0) {
+      const left = Math.ceil(this.#arrived + linger - performance.now())
+      if (left <= 0) return
+      const silence = AbortSignal.any([signal, AbortSignal.timeout(left)])
+      await this.#queue.wait({ signal: silence }).catch((error: unknown) => {
+        if (!silence.aborted) throw error
+      })
+      this.#receive()
+    }
+  }
+
+  #text(): string[] {
+    const { sent, bytes, elapsed, lateness } = this.#sent
+    const { rate } = this.#settings
+    const seconds = elapsed / 1000
+    const perSecond = seconds > 0 ? sent / seconds : 0
+    const wanted =
+      rate.unit === 'max'
+        ? 'as fast as it went'
+        : `${grouped(1000 / gapOf(rate, this.#frame.length))}/s wanted`
+    const statistics = this.#queue.statistics()
+    const lines = [
+      `${sent} frames of ${this.#frame.length} bytes to ${this.#destination.text} in ${seconds.toFixed(3)} s: ` +
+        `${grouped(perSecond)}/s (${wanted}), ${bitsText(seconds > 0 ? (bytes * 8) / seconds : 0)}`,
+    ]
+    const late = this.#paced ? percentilesText('late by µs', lateness) : null
+    if (late) lines.push(late)
+    lines.push(...refusalsText(statistics))
+    if (this.#check) {
+      lines.push(...checkText(this.#check.totals(sent), this.#check))
+      if (statistics.dropped > 0) lines.push(dropsText(statistics))
+    }
+    return lines
+  }
+
+  #json(): Record<string, unknown> {
+    const { sent, bytes, elapsed, lateness } = this.#sent
+    const { rate } = this.#settings
+    const gap = gapOf(rate, this.#frame.length)
+    return {
+      interface: this.#queue.interface.name,
+      backend: this.#queue.backend,
+      to: this.#destination.text,
+      size: this.#frame.length,
+      sent,
+      bytes,
+      seconds: elapsed / 1000,
+      framesPerSecond: elapsed > 0 ? (sent * 1000) / elapsed : 0,
+      wantedPerSecond: gap > 0 ? 1000 / gap : null,
+      unit: 'us',
+      lateness: this.#paced ? lateness.summary() : null,
+      received: this.#check ? checkJson(this.#check.totals(sent), this.#check) : null,
+      statistics: this.#queue.statistics(),
+    }
+  }
+}

@@ -1,0 +1,81 @@
+/** Where `generate` sends its frames: a MAC address, or an IP address and a UDP port. */
+import { createSocket, type Socket } from 'node:dgram'
+import { once } from 'node:events'
+import { isIPv4, isIPv6 } from 'node:net'
+import { EtherType } from '../../ethernet/headers/assigned-numbers.js'
+import type { FlowRule, NetworkInterface } from '../../ethernet/index.js'
+import type { Target } from '../traffic/test-frame.js'
+import { UsageError } from '../usage.js'
+
+/** The discard protocol, RFC 863. */
+const defaultPort = 9
+
+export interface Destination {
+  target: Target
+  /** What comes back from there. */
+  flows: FlowRule[]
+  /** For people. */
+  text: string
+  /** Gives the source port back. */
+  close(): void
+}
+
+/** What --to says: either a MAC address, or an address and a port. */
+export type Address = { mac: string } | { host: string; port: number }
+
+/** @throws UsageError */
+export function addressOption(text: string | undefined): Address {
+  if (text === undefined) throw new UsageError('--to is missing: a MAC address, or an IP address and a port')
+  if (/^[\da-f]{2}([:-][\da-f]{2}){5}$/i.test(text)) return { mac: text }
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^[\]]+?))(?::(\d+))?$/.exec(text) ?? []
+  // 'fe80::1:9' is an address: only brackets tell its port.
+  const host = isIPv6(text.split('%')[0]) ? text : (bracketed ?? plain)
+  const number = host === text || port === undefined ? defaultPort : Number(port)
+  const known = host !== undefined && (isIPv4(host) || isIPv6(host.split('%')[0]))
+  if (!known || number < 1 || number > 65535) {
+    throw new UsageError(
+      `--to must be a MAC address, or ADDRESS or ADDRESS:PORT ([ADDRESS]:PORT for IPv6), not '${text}'`,
+    )
+  }
+  return { host, port: number }
+}
+
+/** Finds the way to an address. @throws VerbsError of resolve() */
+export async function destinationOf(address: Address, device: NetworkInterface): Promise<Destination> {
+  const { parseMac, resolve } = await import('../../ethernet/index.js')
+  if ('mac' in address) {
+    return {
+      target: { destinationMac: parseMac(address.mac), sourceMac: device.macBytes },
+      flows: [{ etherType: EtherType.localExperimental1 }],
+      text: address.mac,
+      close: () => {},
+    }
+  }
+  const { host, port } = address
+  const route = await resolve(host, { interface: device.name })
+  if (route.source === null) throw new Error(`${device.name} has no address to send to ${host} from`)
+  const destination = host.split('%')[0]
+  const holder = await holdPort(destination)
+  return {
+    target: {
+      destinationMac: parseMac(route.destinationMac),
+      sourceMac: parseMac(route.sourceMac),
+      ip: { source: route.source, destination, sourcePort: holder.address().port, destinationPort: port },
+    },
+    flows: [{ protocol: 'udp', source: destination, destinationPort: holder.address().port }],
+    text: `${destination} port ${port}`,
+    close: () => holder.close(),
+  }
+}
+
+/**
+ * A UDP port of the kernel's that nobody else gets meanwhile: without a socket there the kernel would answer what comes
+ * back with "port unreachable".
+ */
+async function holdPort(destination: string): Promise<Socket> {
+  const socket = createSocket({ type: isIPv4(destination) ? 'udp4' : 'udp6', recvBufferSize: 1 })
+  socket.unref()
+  socket.bind(0)
+  await once(socket, 'listening')
+  return socket
+}

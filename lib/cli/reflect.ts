@@ -1,0 +1,89 @@
+/** `ibverbs reflect`: sends frames back to where they came from. */
+import { type Command, ExitCode } from './command.js'
+import { filterHelp, parseFilter } from './filter.js'
+import { LiveLine, Speed } from './live-line.js'
+import { queueFlags, queueOptions } from './queue-flags.js'
+import type { Session } from './session.js'
+import { dropsText, framesText, refusalsText } from './totals.js'
+import { grouped } from './traffic/rate.js'
+import { Relay, relay, tagRoom } from './traffic/relay.js'
+import { swap } from './traffic/swap.js'
+import { parse, UsageError } from './usage.js'
+
+const options = {
+  busy: {
+    type: 'boolean',
+    short: 'b',
+    help: 'look for frames all the time instead of sleeping between them',
+  },
+  json: { type: 'boolean', help: 'print one JSON object at the end' },
+  ...queueFlags,
+} as const
+
+export const reflect: Command = {
+  name: 'reflect',
+  summary: 'send frames back to where they came from',
+  synopsis: ['IFACE [OPTIONS] [FILTER]'],
+  description: `
+Exchanges source and destination of every frame to this interface's address (MAC addresses, those
+of IPv4 and IPv6, UDP ports) and sends it back, until Ctrl-C. Frames to groups are left alone. With
+af_packet the kernel answers as well: name a FILTER, or take the frames away with af_xdp.
+Needs CAP_NET_RAW: see 'ibverbs doctor'.
+${filterHelp}`,
+  options,
+  examples: [
+    ['ibverbs reflect v1 ether proto 0x88b5', "for 'ibverbs generate --to MAC --receive'"],
+    ['ibverbs reflect v1 --backend af_xdp --busy', 'everything, at the lowest latency'],
+  ],
+  run,
+}
+
+async function run(args: readonly string[], session: Session): Promise<ExitCode> {
+  const { values, positionals } = parse(args, options)
+  const [name, ...words] = positionals
+  if (name === undefined) throw new UsageError('IFACE is missing')
+  const opening = { ...queueOptions(values), flows: parseFilter(words), headroom: tagRoom }
+
+  const { PacketQueue } = await import('../ethernet/index.js')
+  const queue = PacketQueue.open(name, opening)
+  const way = new Relay(queue, queue, swap)
+  const live = new LiveLine()
+  const speed = new Speed()
+  const begin = performance.now()
+  session.note(`reflecting on ${name} (${queue.interface.mac}), ${queue.backend}`)
+  try {
+    await relay([way], {
+      signal: session.signal,
+      busy: values.busy ?? false,
+      look: (now) => {
+        if (live.due(now))
+          live.show(`${grouped(way.frames)} reflected, ${grouped(speed.since(way.frames, now))}/s`)
+      },
+    })
+  } catch (error) {
+    if (!session.signal.aborted) throw error
+  } finally {
+    live.clear()
+    const statistics = queue.statistics()
+    const { frames, bytes, ignored } = way
+    const seconds = (performance.now() - begin) / 1000
+    if (values.json)
+      session.print(
+        JSON.stringify({
+          interface: name,
+          backend: queue.backend,
+          frames,
+          bytes,
+          ignored,
+          seconds,
+          statistics,
+        }),
+      )
+    else {
+      const parts = [`${framesText(frames)} reflected`, `${ignored} left alone`, dropsText(statistics)]
+      session.print([...parts, ...refusalsText(statistics)].join(', '))
+    }
+    queue.close()
+  }
+  return ExitCode.ok
+}

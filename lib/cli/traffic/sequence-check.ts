@@ -1,0 +1,116 @@
+/** What became of numbered frames: lost, duplicated, reordered, and how long they took. */
+import { LogHistogram } from './log-histogram.js'
+import { nanosecondsOf, payloadOf, secondsOf, sequenceOf, streamOf } from './test-frame.js'
+
+/** How far back a duplicate is recognized, in frames. */
+const windowSize = 1 << 16
+
+/** One generator's frames. */
+export class SequenceWindow {
+  /** Different frames that came. */
+  distinct = 0
+  duplicated = 0
+  /** Came after one with a higher number (RFC 4737, 3). */
+  reordered = 0
+  #first = -1
+  #highest = -1
+  readonly #seen = new Uint32Array(windowSize / 32)
+
+  /** Numbers from the lowest to the highest that came, and of them those that did not. */
+  get lost(): number {
+    return this.#first < 0 ? 0 : this.#highest - this.#first + 1 - this.distinct
+  }
+
+  add(sequence: number): void {
+    if (sequence > this.#highest) {
+      this.#advance(sequence)
+      if (this.#first < 0) this.#first = sequence
+      this.#highest = sequence
+    } else if (this.#highest - sequence < windowSize && this.#has(sequence)) {
+      this.duplicated++
+      return
+    } else {
+      this.reordered++
+      if (sequence < this.#first) this.#first = sequence
+    }
+    this.distinct++
+    if (this.#highest - sequence < windowSize)
+      this.#seen[(sequence % windowSize) >>> 5] |= 1 << (sequence & 31)
+  }
+
+  #has(sequence: number): boolean {
+    return (this.#seen[(sequence % windowSize) >>> 5] & (1 << (sequence & 31))) !== 0
+  }
+
+  /** Forgets what the numbers up to this one displace. */
+  #advance(sequence: number): void {
+    if (this.#highest < 0 || sequence - this.#highest >= windowSize) {
+      this.#seen.fill(0)
+      return
+    }
+    for (let each = this.#highest + 1; each <= sequence; each++) {
+      this.#seen[(each % windowSize) >>> 5] &= ~(1 << (each & 31))
+    }
+  }
+}
+
+/** Counters, in frames. */
+export interface CheckTotals {
+  frames: number
+  lost: number
+  duplicated: number
+  reordered: number
+  /** Frames that no generator made. */
+  foreign: number
+}
+
+/** Checks the test frames of any number of generators. */
+export class SequenceCheck {
+  frames = 0
+  foreign = 0
+  /** Nanoseconds from when a frame was written to when it came. */
+  readonly latency = new LogHistogram()
+  /** Frames that came before they were written: the two clocks differ. */
+  early = 0
+  readonly #only: number | undefined
+  readonly #streams = new Map<number, SequenceWindow>()
+
+  /** @param stream count frames of this generator only */
+  constructor(stream?: number) {
+    this.#only = stream
+  }
+
+  /** Takes a frame, bytes [at, end), that came at this time; whether it is one of ours. */
+  take(bytes: Uint8Array, at: number, end: number, seconds: number, nanoseconds: number): boolean {
+    const payload = payloadOf(bytes, at, end)
+    const stream = payload < 0 ? -1 : streamOf(bytes, payload)
+    if (stream < 0 || (this.#only !== undefined && stream !== this.#only)) {
+      this.foreign++
+      return false
+    }
+    let window = this.#streams.get(stream)
+    if (!window) {
+      window = new SequenceWindow()
+      this.#streams.set(stream, window)
+    }
+    this.frames++
+    window.add(sequenceOf(bytes, payload))
+    const took = (seconds - secondsOf(bytes, payload)) * 1e9 + nanoseconds - nanosecondsOf(bytes, payload)
+    if (took < 0) this.early++
+    this.latency.record(took)
+    return true
+  }
+
+  /** @param sent how many there were, where that is known: those lost at either end are counted too then */
+  totals(sent?: number): CheckTotals {
+    let [lost, duplicated, reordered, distinct] = [0, 0, 0, 0]
+    for (const window of this.#streams.values()) {
+      lost += window.lost
+      duplicated += window.duplicated
+      reordered += window.reordered
+      distinct += window.distinct
+    }
+    if (sent !== undefined) lost = sent - distinct
+    return { frames: this.frames, lost, duplicated, reordered, foreign: this.foreign }
+  }
+}

@@ -1,0 +1,37 @@
+/** Percentiles and counters of traffic, for people. */
+import type { LogHistogram, Percentiles } from './log-histogram.js'
+import type { CheckTotals, SequenceCheck } from './sequence-check.js'
+
+const columns = ['p50', 'p90', 'p99', 'p99.9', 'max'] as const
+
+/** 'late by µs: p50 0.8, p90 …', or null without samples. */
+export function percentilesText(name: string, histogram: LogHistogram): string | null {
+  const summary = histogram.summary()
+  if (!summary) return null
+  return `${name}: ${columns.map((column) => `${column} ${micro(summary[column])}`).join(', ')}`
+}
+
+function micro(value: number): string {
+  return value.toFixed(value < 100 ? 1 : 0)
+}
+
+export function checkText(totals: CheckTotals, check: SequenceCheck): string[] {
+  const { frames, lost, duplicated, reordered } = totals
+  const lines = [`${frames} received: ${lost} lost, ${duplicated} duplicated, ${reordered} reordered`]
+  const latency = percentilesText('latency in µs', check.latency)
+  if (latency) lines.push(latency)
+  if (check.early > 0) {
+    lines.push(
+      `${check.early} came before they were written: the two clocks differ, and the latencies with them`,
+    )
+  }
+  return lines
+}
+
+/** The same for programs. */
+export function checkJson(
+  totals: CheckTotals,
+  check: SequenceCheck,
+): CheckTotals & { early: number; latency: Percentiles | null } {
+  return { ...totals, early: check.early, latency: check.latency.summary() }
+}

@@ -1,0 +1,46 @@
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
+import { abortSignal, options as optionsOf } from '../argument.js'
+import type { WaitOptions } from './waiting.js'
+
+/** Nobody rings it: waiting for it is how a thread sleeps for less than a millisecond (futex(2)). */
+const bell = new Int32Array(new SharedArrayBuffer(4))
+
+/** Milliseconds: what lies further away is slept for on the event loop, whose timers are that coarse. */
+const longestHold = 2
+/** Milliseconds before a moment from which on {@link Pacer.hold} spins: the kernel wakes a sleeper that much too late. */
+const margin = 0.1
+
+/**
+ * Waits for moments in time, to a microsecond or so, on the clock of `performance.now()`.
+ *
+ * Far from the moment it sleeps on the event loop, near to it the thread sleeps, and for the last 100 µs it spins: a
+ * thousand frames a second cost a tenth of a processor, not all of one.
+ */
+export const Pacer = {
+  /**
+   * Blocks this thread until a moment that is at most 2 ms away.
+   *
+   * @param time in milliseconds of `performance.now()`
+   * @returns whether it has come; if not it is further away: {@link Pacer.sleep} first
+   */
+  hold(time: number): boolean {
+    const left = time - performance.now()
+    if (left > longestHold) return false
+    if (left > margin) Atomics.wait(bell, 0, 0, left - margin)
+    while (performance.now() < time) {}
+    return true
+  },
+
+  /**
+   * Sleeps on the event loop until {@link Pacer.hold} can do the rest.
+   *
+   * @throws the signal's reason, as an AbortError
+   */
+  async sleep(time: number, options?: WaitOptions): Promise<void> {
+    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+    const left = time - longestHold / 2 - performance.now()
+    // A timer takes whole milliseconds, 2^31 − 1 at most.
+    if (left >= 1) await delay(Math.min(Math.floor(left), 2 ** 31 - 1), undefined, { signal })
+    else await turn(undefined, { signal })
+  },
+}

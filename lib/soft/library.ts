@@ -1,0 +1,31 @@
+/** The shared library of the software ConnectX, which lies beside the addon under the same name. */
+import { existsSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { verbsError } from '../errors.js'
+import { addonFile, native } from '../native.js'
+
+/**
+ * The file of the shared library, for LD_PRELOAD: with it, and with IBVERBS_SOFT set, any program that uses libibverbs
+ * finds the software devices.
+ *
+ * @throws VerbsError ENOENT when it was not built or not shipped
+ */
+export function softLibraryPath(): string {
+  // ibverbs.node and libibverbs_soft.so; ibverbs.glibc.node and libibverbs_soft.glibc.so
+  const name = basename(addonFile).replace(/^ibverbs(.*)\.node$/, 'libibverbs_soft$1.so')
+  const file = join(dirname(addonFile), name)
+  if (!existsSync(file)) {
+    throw verbsError('ENOENT', 'dlopen', `${file}: 'npm run build:native' makes it beside the addon`)
+  }
+  return file
+}
+
+/** Opens it in this process; harmless the second time. */
+export function loadSoftLibrary(): void {
+  native.soft.load(softLibraryPath())
+}
+
+/** With IBVERBS_SOFT set the devices that it asks for are there when libibverbs first looks for devices. @internal */
+export function softFromEnvironment(): void {
+  if (process.env.IBVERBS_SOFT) loadSoftLibrary()
+}

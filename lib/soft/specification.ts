@@ -1,0 +1,147 @@
+/** The options of a software ConnectX as the words that the native side reads (binding/soft/device/specification.h). */
+import { integer, oneOf, options as optionsOf, rangeError, string, typeError } from '../argument.js'
+
+/** One value for both directions, or one for each: from the first port to the second, and back. */
+export type PerDirection = number | readonly [number, number]
+
+/** What a wire does to frames; each is 0 by default: a perfect wire. The same seed gives the same outcome. */
+export interface SoftLink {
+  /** Bits a second; 0: no limit. A frame takes its length and 24 bytes, as on Ethernet. */
+  bandwidth?: PerDirection
+  /** Propagation, in nanoseconds. */
+  delay?: PerDirection
+  /** Up to this many nanoseconds more, drawn for each frame: frames may overtake each other. */
+  jitter?: PerDirection
+  /** Probability that a frame is lost, 0 to 1. */
+  loss?: PerDirection
+  /** Probability that a frame comes twice, 0 to 1. */
+  duplicate?: PerDirection
+  /** Probability that a frame comes after the one behind it, 0 to 1. */
+  reorder?: PerDirection
+  /** Bytes that may wait for bandwidth; what does not fit is lost. 256 KiB by default. */
+  queue?: PerDirection
+  /** Where the draws begin; 1 by default. */
+  seed?: number
+}
+
+/**
+ * What the ports are plugged into.
+ *
+ * - `'loop'`: each port hears what it sends
+ * - `'pair'`: two ports hear each other
+ * - `{ socket }`: a port here and one of another process that names the same path (a Unix socket)
+ * - `{ interface }`: an Ethernet interface of this machine (needs CAP_NET_RAW)
+ */
+export type SoftWire = 'loop' | 'pair' | { socket: string } | { interface: string }
+
+/** What {@link softConnectX} makes. */
+export interface SoftOptions {
+  /** 'loop' by default. */
+  wire?: SoftWire
+  /**
+   * Ports of a device, 1 by default. With the wire 'pair', 1 makes two devices, joined; 2 makes one device whose two
+   * ports are joined.
+   */
+  ports?: 1 | 2
+  /** Imperfections of the wire; for 'loop' and 'pair'. */
+  link?: SoftLink
+  /** MAC addresses of the ports, in order: 'aa:bb:cc:dd:ee:ff', not multicast. Drawn at random where there is none. */
+  macs?: readonly string[]
+  /** Bytes of each frame that a raw packet send must carry inline: 0 (default), or 18 as older ConnectX want it. */
+  minimumInline?: 0 | 18
+}
+
+const links = {
+  bandwidth: 1e12,
+  delay: 1e11,
+  jitter: 1e11,
+  loss: 1,
+  duplicate: 1,
+  reorder: 1,
+  queue: 2 ** 30,
+} as const
+
+/** @internal */
+export function specification(given: SoftOptions | undefined): string {
+  const options = optionsOf('options', given)
+  const ports = options.ports === undefined ? 1 : integer('options.ports', options.ports, 1, 2)
+  const wire = wireWords(options.wire)
+  const macs = macWords(options.macs)
+  if (options.link !== undefined && wire !== 'loop' && wire !== 'pair:a') {
+    throw typeError('options.link', "left out unless options.wire is 'loop' or 'pair'", options.link)
+  }
+  const link = linkWords(options.link)
+  if (options.minimumInline !== undefined) {
+    if (options.minimumInline !== 0 && options.minimumInline !== 18) {
+      throw rangeError('options.minimumInline', '0 or 18', options.minimumInline)
+    }
+  }
+  if (ports === 2 && wire !== 'loop' && wire !== 'pair:a') {
+    throw rangeError('options.ports', '1: a socket or an interface is the wire of one port', ports)
+  }
+  const count = wire === 'pair:a' ? 2 : ports
+  if (macs.length > count) throw rangeError('options.macs', `at most ${count} addresses`, options.macs)
+  const words = Array.from({ length: count }, (_, i) => {
+    const mac = macs[i] === undefined ? '' : `@${macs[i]}`
+    // Both ends of a pair are one link, whose options go with its first port.
+    const query = [...(wire === 'pair:a' && i === 1 ? [] : link)]
+    if (options.minimumInline !== undefined) query.push(`inline=${options.minimumInline}`)
+    return `${wire}${mac}${query.length > 0 ? `?${query.join('&')}` : ''}`
+  })
+  return words.join(ports === 2 ? '+' : ';')
+}
+
+function wireWords(wire: SoftWire | undefined): string {
+  if (wire === undefined) return 'loop'
+  if (typeof wire === 'string') {
+    return oneOf('options.wire', wire, ['loop', 'pair']) === 'pair' ? 'pair:a' : 'loop'
+  }
+  const { socket, interface: name } = optionsOf('options.wire', wire) as {
+    socket?: unknown
+    interface?: unknown
+  }
+  if ((socket === undefined) === (name === undefined)) {
+    throw typeError('options.wire', "'loop', 'pair', { socket } or { interface }", wire)
+  }
+  return socket !== undefined
+    ? `socket:${plain('options.wire.socket', socket)}`
+    : `interface:${plain('options.wire.interface', name)}`
+}
+
+/** A name that does not have what separates the parts of a specification. */
+function plain(name: string, value: unknown): string {
+  const text = string(name, value)
+  if (text === '' || /[;+@?\0]/.test(text)) throw rangeError(name, 'a name without ; + @ ?', text)
+  return text
+}
+
+function macWords(macs: readonly string[] | undefined): readonly string[] {
+  if (macs === undefined) return []
+  if (!Array.isArray(macs)) throw typeError('options.macs', 'an array of MAC addresses', macs)
+  for (const [i, mac] of macs.entries()) {
+    string(`options.macs[${i}]`, mac)
+    if (!/^[\da-f]{2}(:[\da-f]{2}){5}$/i.test(mac) || Number.parseInt(mac.slice(0, 2), 16) & 1) {
+      throw rangeError(`options.macs[${i}]`, "a MAC address like '02:00:0a:00:00:01', not multicast", mac)
+    }
+  }
+  return macs
+}
+
+function linkWords(given: SoftLink | undefined): readonly string[] {
+  const link = optionsOf('options.link', given)
+  const words = Object.entries(links).flatMap(([name, most]) => {
+    const value = link[name as keyof typeof links]
+    if (value === undefined) return []
+    const values: readonly unknown[] = Array.isArray(value) ? value : [value]
+    if (values.length < 1 || values.length > 2) {
+      throw typeError(`options.link.${name}`, 'a number, or one for each direction', value)
+    }
+    for (const each of values) {
+      if (typeof each !== 'number') throw typeError(`options.link.${name}`, 'a number', each)
+      if (!(each >= 0 && each <= most)) throw rangeError(`options.link.${name}`, `from 0 to ${most}`, each)
+    }
+    return [`${name}=${values.join(',')}`]
+  })
+  if (link.seed !== undefined) words.push(`seed=${integer('options.link.seed', link.seed)}`)
+  return words
+}

@@ -1,0 +1,77 @@
+import { boolean, integer, oneOf, options as optionsOf } from '../argument.js'
+import type { Alternative } from '../ethernet/flow/alternative.js'
+import { flowsArgument } from '../ethernet/flow/normalize.js'
+import type { FlowRule } from '../ethernet/flow/rule.js'
+import { verbsFlowRules, withActions } from '../ethernet/flow/verbs.js'
+import { NativeHandle } from '../handle.js'
+import { Kind, native } from '../native.js'
+import { FlowTypes } from './constants.js'
+import type { QueuePair } from './queue-pair.js'
+
+/** Rules that a device has of its own (ibv_flow_attr_type). */
+export type DefaultFlow = Exclude<keyof typeof FlowTypes, 'normal'>
+
+/** Options of {@link QueuePair.createFlow}. */
+export interface FlowOptions {
+  /** Of rules that match the same frame the lowest number wins: 0 (the default) to 65535; a device may have fewer. */
+  priority?: number
+  /** A number that completions of these frames carry: 24 bits, {@link CompletionQueue.flowTag}. */
+  tag?: number
+  /** Drop the frames instead of bringing them. */
+  drop?: boolean
+  /** Let the rules behind see the frame too (IBV_FLOW_ATTR_FLAGS_DONT_TRAP). */
+  dontTrap?: boolean
+}
+
+/** IBV_FLOW_ATTR_FLAGS_DONT_TRAP */
+const dontTrapFlag = 2
+const defaults = Object.keys(FlowTypes).filter((name) => name !== 'normal') as DefaultFlow[]
+
+/** Flow rules in force (ibv_create_flow(3)), until they are closed, or the queue pair is. */
+export class Flow extends NativeHandle {
+  readonly queuePair: QueuePair
+  /** How many rules of the device's the given ones took: a range of ports may need several. */
+  readonly count: number
+
+  private constructor(queuePair: QueuePair, handle: number, count: number) {
+    super(handle, Kind.Flow, 'flow')
+    this.queuePair = queuePair
+    this.count = count
+  }
+
+  /** @internal */
+  static create(
+    pair: QueuePair,
+    pairHandle: number,
+    rules: FlowRule | readonly FlowRule[] | DefaultFlow,
+    options: FlowOptions | undefined,
+  ): Flow {
+    const { priority = 0, tag, drop = false, dontTrap = false } = optionsOf('options', options)
+    integer('options.priority', priority, 0, 0xffff)
+    if (tag !== undefined) integer('options.tag', tag, 0, 0xffffff)
+    boolean('options.drop', drop)
+    boolean('options.dontTrap', dontTrap)
+    const type = typeof rules === 'string' ? oneOf('rules', rules, defaults) : 'normal'
+    const specifications = typeof rules === 'string' ? [new Uint8Array()] : compile(rules)
+    const made = specifications.map((each) => withActions(each, { tag, drop }))
+    const flags = dontTrap ? dontTrapFlag : 0
+    const attributes = { type: FlowTypes[type], priority, port: pair.port, flags }
+    return new Flow(pair, native.verbs.createFlow(pairHandle, made, attributes), made.length)
+  }
+
+  /** Of rules in normal form; `name` of the argument, for errors. @internal */
+  static of(pair: QueuePair, pairHandle: number, rules: readonly Alternative[], name: string): Flow {
+    const made = verbsFlowRules(rules, name)
+    const attributes = { type: FlowTypes.normal, priority: 0, port: pair.port, flags: 0 }
+    return new Flow(pair, native.verbs.createFlow(pairHandle, made, attributes), made.length)
+  }
+
+  protected override describe(): Record<string, unknown> {
+    return { queuePair: this.queuePair.number, count: this.count, closed: false }
+  }
+}
+
+function compile(rules: FlowRule | readonly FlowRule[]): Uint8Array[] {
+  const list = Array.isArray(rules) ? flowsArgument('rules', rules) : flowsArgument('rules', [rules])
+  return verbsFlowRules(list)
+}

@@ -1,0 +1,90 @@
+/** docs/examples/responder.mjs, pinged by the real ping of iputils from a namespace with a kernel's stack. */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { queryInterface } from 'ibverbs/ethernet'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Peer } from '../beds/peer.js'
+import { Running } from '../cli/run.js'
+import { backends } from './traffic.js'
+
+const responder = fileURLToPath(new URL('../../docs/examples/responder.mjs', import.meta.url))
+const ours = '10.77.0.2'
+const execute = promisify(execFile)
+
+const asRoot: [string, number, string[]][] = [
+  ['a flood: the next at once when one is answered', 2000, ['-f']],
+  ['sixteen at once', 64, ['-l', '16', '-i', '0.02']],
+]
+const root = process.getuid?.() === 0
+
+describe.each(backends)('%s', (backend) => {
+  let peer: Peer
+  let running: Running
+  let answered = 0
+
+  beforeAll(async () => {
+    // Our end has no address: nobody but the responder can answer.
+    peer = await Peer.create({ far: '10.77.0.1/24' })
+    running = new Running(process.execPath, [responder, peer.near, ours, backend])
+    await running.until(/is at/)
+  })
+
+  afterAll(async () => {
+    running.child.kill('SIGINT')
+    await running.finished
+    await peer[Symbol.asyncDispose]()
+  })
+
+  /** The totals at the end of what ping prints; rejects when it got no answer, which is its exit code 1. */
+  async function ping(...flags: string[]) {
+    const [command, ...args] = peer.inside('ping', '-n', ...flags, ours)
+    const { stdout } = await execute(command, args)
+    const [, sent, received, errors, loss] =
+      /(\d+) packets transmitted, (\d+) received(.*), ([\d.]+)% packet loss/.exec(stdout) ?? []
+    answered += Number(received)
+    return { sent: Number(sent), received: Number(received), errors, loss: Number(loss), stdout }
+  }
+
+  test('says who it is', () => {
+    expect(running.stdout).toBe(
+      `${ours} is at ${queryInterface(peer.near).mac} on ${peer.near}; Ctrl-C ends\n`,
+    )
+  })
+
+  test('is resolved by the kernel’s ARP', async () => {
+    peer.run('ip', 'neigh', 'flush', 'dev', peer.far)
+    expect(await ping('-c', '1')).toMatchObject({ sent: 1, received: 1, loss: 0 })
+    expect(peer.run('ip', 'neigh', 'show', ours)).toContain(`lladdr ${queryInterface(peer.near).mac} `)
+  })
+
+  describe('answers every ping', () => {
+    // ping lets nobody but root do the last two.
+    test.each([
+      ['a hundred, every 5 ms', 100, ['-i', '0.005']],
+      ['without data', 20, ['-i', '0.01', '-s', '0']],
+      ['an odd number of bytes', 20, ['-i', '0.01', '-s', '57']],
+      ['of the whole MTU, with a pattern', 50, ['-i', '0.01', '-s', '1472', '-p', 'a5c3']],
+      ...(root ? asRoot : []),
+    ])('%s', async (_, count, flags) => {
+      // ping compares the data of the answer with what it sent, and says so where they differ.
+      const { stdout, ...totals } = await ping('-c', String(count), '-W', '5', ...flags)
+      expect(totals).toEqual({ sent: count, received: count, errors: '', loss: 0 })
+      expect(stdout).not.toMatch(/wrong data byte|DUP!|checksum|truncated/)
+    })
+  })
+
+  test('leaves alone what is not for it', async () => {
+    const [command, ...args] = peer.inside('ping', '-n', '-c', '1', '-W', '1', '10.77.0.3')
+    await expect(execute(command, args)).rejects.toMatchObject({ code: 1 })
+  })
+
+  test('says at the end how many it answered', async () => {
+    running.child.kill('SIGTERM')
+    const { code, stdout, stderr } = await running.finished
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const [, requests, pings] = /\nanswered (\d+) ARP requests and (\d+) pings\n$/.exec(stdout) ?? []
+    expect(Number(requests)).toBeGreaterThanOrEqual(1)
+    expect(Number(pings)).toBe(answered)
+  })
+})
