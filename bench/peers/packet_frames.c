@@ -16,7 +16,7 @@
 #define PACKET_IGNORE_OUTGOING 23
 #endif
 
-enum { kFrameSize = 2048, kReceiveBuffer = 1 << 24, kBlockSize = 1 << 18, kBlocks = 32 };
+enum { kFrameSize = 2048, kReceiveBuffer = 1 << 22, kBlockSize = 1 << 18, kBlocks = 32 };
 
 struct port {
   int fd;

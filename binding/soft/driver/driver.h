@@ -48,7 +48,7 @@ class Driver {
 
   // How long after its last work the thread looks on without sleeping, in nanoseconds: longer than it takes a program
   // to see a completion and ring the next doorbell, and short enough that an idle NIC costs nothing.
-  static constexpr uint64_t kLinger = 100'000;
+  static constexpr uint64_t kLinger = 50'000;
   // The longest nap where only a timer wakes, and how soon what did not fit in a socket is tried again.
   static constexpr uint64_t kLongestNap = 1'000'000, kShortestNap = 20'000;
 

@@ -27,18 +27,32 @@ bool hasL4(const Layers& layers) {
 }  // namespace
 
 uint64_t checksumAdd(const uint8_t* bytes, size_t length, uint64_t sum) {
-  uint64_t wide = 0;
-  while (length >= 8) {
+  uint64_t wide = 0;  // eight bytes at a time: the carry goes round, as it does with two
+  const auto add = [&wide](uint64_t word) {
+    wide += word;
+    wide += wide < word ? 1 : 0;
+  };
+  for (; length >= 8; bytes += 8, length -= 8) {
     uint64_t word;
     std::memcpy(&word, bytes, 8);
-    wide += (word & 0xffffffff) + (word >> 32);
-    bytes += 8;
-    length -= 8;
+    add(word);
   }
-  if (length != 0) {
-    uint64_t word = 0;
-    std::memcpy(&word, bytes, length);
-    wide += (word & 0xffffffff) + (word >> 32);
+  if (length & 4) {
+    uint32_t word;
+    std::memcpy(&word, bytes, 4);
+    add(word);
+    bytes += 4;
+  }
+  if (length & 2) {
+    uint16_t word;
+    std::memcpy(&word, bytes, 2);
+    add(word);
+    bytes += 2;
+  }
+  if (length & 1) {
+    uint16_t word = 0;
+    std::memcpy(&word, bytes, 1);  // padded with a zero behind it (RFC 1071)
+    add(word);
   }
   wide = (wide & 0xffffffff) + (wide >> 32);
   return sum + wide;

@@ -9,11 +9,6 @@
 
 namespace soft {
 
-// TODO(roce): until binding/soft/roce defines them.
-namespace roce {
-__attribute__((weak)) std::unique_ptr<Transport> makeTransport(Engine& engine, QueuePair& qp);
-}
-
 namespace {
 
 constexpr uint32_t kMaxWqes = 1u << 15;      // max_send_wqebb, max_recv_wr
@@ -164,7 +159,6 @@ int Engine::createQueuePair(const QueuePairAttributes& attributes, uint32_t* qpn
   const QueuePairType type = attributes.type;
   const bool connectable = type == QueuePairType::rc || type == QueuePairType::uc || type == QueuePairType::ud;
   if (!connectable && type != QueuePairType::rawPacket) return EOPNOTSUPP;
-  if (connectable && &roce::makeTransport == nullptr) return EOPNOTSUPP;
   if (type == QueuePairType::rawPacket && attributes.srq != 0) return EINVAL;
   if (pds_.find(attributes.pd) == nullptr) return EINVAL;
   const SendRing& sq = attributes.sq;
@@ -277,7 +271,9 @@ int Engine::modifyState(QueuePair& qp, const QueuePairChange& change) {
   if (change.state >= QueuePairState::rtr && qp.port == nullptr) return EINVAL;
   qp.state = change.state;
   qp.receiver.open = qp.receives();
-  if (change.state == QueuePairState::sqd && (change.mask & IBV_QP_EN_SQD_ASYNC_NOTIFY)) {
+  // A raw packet queue has nothing in flight; a transport says so itself once that is true of it.
+  const bool drained = change.state == QueuePairState::sqd && qp.transport == nullptr;
+  if (drained && (change.mask & IBV_QP_EN_SQD_ASYNC_NOTIFY)) {
     raise(AsyncEventType::sendQueueDrained, qp);
   }
   return 0;

@@ -28,71 +28,85 @@ enum class VendorSyndrome : uint8_t {
 // l4_hdr_type_etc, bits 6..4 (kernel: CQE_L4_HDR_TYPE_*).
 enum class CqeL4 : uint8_t { none = 0, tcpNoAck = 1, udp = 2, tcpAckNoData = 3, tcpAckData = 4 };
 
+// The fields, in registers until hand() writes them: the entry itself is never half done where the driver looks.
 class Cqe {
  public:
   Cqe(uint8_t opcode, bool solicited, uint64_t timestamp, uint32_t userIndex, uint32_t number, uint16_t wqeCounter)
-      : opOwn_(static_cast<uint8_t>(opcode << 4 | (solicited ? 2 : 0))) {
-    store32(bytes + offsetof(mlx5_cqe64, srqn_uidx), userIndex & 0xffffff);
-    store64(bytes + offsetof(mlx5_cqe64, timestamp), timestamp);
-    store32(bytes + offsetof(mlx5_cqe64, sop_drop_qpn), number);
-    store16(bytes + offsetof(mlx5_cqe64, wqe_counter), wqeCounter);
-  }
+      : userIndex_(userIndex & 0xffffff),
+        timestamp_(timestamp),
+        number_(number),
+        wqeCounter_(wqeCounter),
+        opOwn_(static_cast<uint8_t>(opcode << 4 | (solicited ? 2 : 0))) {}
 
   // A send that is done: sop_drop_qpn carries the WQE's opcode and the QP's number.
   static Cqe request(uint8_t wqeOpcode, uint64_t timestamp, uint32_t userIndex, uint32_t qpn, uint16_t wqeCounter) {
     return Cqe(MLX5_CQE_REQ, false, timestamp, userIndex, uint32_t{wqeOpcode} << 24 | qpn, wqeCounter);
   }
 
-  // mlx5_err_cqe: MLX5_CQE_REQ_ERR or MLX5_CQE_RESP_ERR.
-  static Cqe error(uint8_t opcode, uint8_t syndrome, VendorSyndrome vendor, uint8_t wqeOpcode, uint64_t timestamp,
-                   uint32_t userIndex, uint32_t qpn, uint16_t wqeCounter) {
-    Cqe cqe(opcode, false, timestamp, userIndex, uint32_t{wqeOpcode} << 24 | qpn, wqeCounter);
-    std::memset(cqe.bytes + offsetof(mlx5_err_cqe, rsvd1), 0, sizeof(mlx5_err_cqe::rsvd1));
-    cqe.bytes[offsetof(mlx5_err_cqe, vendor_err_synd)] = static_cast<uint8_t>(vendor);
-    cqe.bytes[offsetof(mlx5_err_cqe, syndrome)] = syndrome;
-    return cqe;
+  // mlx5_err_cqe, of opcode MLX5_CQE_REQ_ERR or MLX5_CQE_RESP_ERR: where the timestamp ends, the vendor's syndrome and the
+  // syndrome (MLX5_CQE_SYNDROME_*). It has no timestamp.
+  static Cqe error(uint8_t opcode, uint8_t syndrome, VendorSyndrome vendor, uint8_t wqeOpcode, uint32_t userIndex,
+                   uint32_t qpn, uint16_t wqeCounter) {
+    const uint64_t syndromes = uint64_t{static_cast<uint8_t>(vendor)} << 8 | syndrome;
+    return Cqe(opcode, false, syndromes, userIndex, uint32_t{wqeOpcode} << 24 | qpn, wqeCounter);
   }
 
-  void setByteCount(uint32_t count) { store32(bytes + offsetof(mlx5_cqe64, byte_cnt), count); }
+  void setByteCount(uint32_t count) { byteCount_ = count; }
   // As it lay in the packet: libmlx5 hands it on unswapped.
-  void setImmediate(const uint8_t* bigEndian) {
-    std::memcpy(bytes + offsetof(mlx5_cqe64, imm_inval_pkey), bigEndian, 4);
-  }
+  void setImmediate(const uint8_t* bigEndian) { immediate_ = load32(bigEndian); }
   void setSource(uint8_t grh, uint8_t serviceLevel, uint32_t qpn) {
-    store32(bytes + offsetof(mlx5_cqe64, flags_rqpn), uint32_t{grh} << 28 | uint32_t{serviceLevel} << 24 | qpn);
+    source_ = uint32_t{grh} << 28 | uint32_t{serviceLevel} << 24 | qpn;
   }
   // MLX5_CQE_L2_OK … in hds_ip_ext; MLX5_CQE_L3_HDR_TYPE_* and the l4 type beside it.
   void setChecks(uint8_t ok, uint8_t l3Type, CqeL4 l4Type) {
-    bytes[offsetof(mlx5_cqe64, hds_ip_ext)] = ok;
-    bytes[offsetof(mlx5_cqe64, l4_hdr_type_etc)] |= static_cast<uint8_t>(static_cast<uint8_t>(l4Type) << 4 | l3Type << 2);
+    checks_ = ok;
+    types_ |= static_cast<uint8_t>(static_cast<uint8_t>(l4Type) << 4 | l3Type << 2);
   }
   // A tag was taken out of the frame: bit `cv`, and the TCI (kernel: cqe_has_vlan).
   void setStrippedVlan(uint16_t tag) {
-    bytes[offsetof(mlx5_cqe64, l4_hdr_type_etc)] |= 1;
-    store16(bytes + offsetof(mlx5_cqe64, vlan_info), tag);
+    types_ |= 1;
+    vlanTag_ = tag;
   }
   void setHash(uint32_t result, uint8_t type) {
-    store32(bytes + 12, result);  // rss_hash_result
-    bytes[16] = type;             // rss_hash_type
+    hash_ = result;
+    hashType_ = type;
   }
 
   bool solicited() const { return (opOwn_ & 2) != 0; }
 
-  // Writes it where the driver looks, the ownership byte last: that store hands the entry over.
-  void hand(uint8_t* entry, uint8_t owner) {
-    bytes[offsetof(mlx5_cqe64, op_own)] = opOwn_ | owner;
-    std::memcpy(entry, bytes, 56);
-    uint64_t last;
-    std::memcpy(&last, bytes + 56, sizeof last);
-    __atomic_store_n(reinterpret_cast<uint64_t*>(entry + 56), last, __ATOMIC_RELEASE);
+  // Writes the 64 bytes at `entry`, the word with op_own last: that store hands the entry over.
+  void hand(uint8_t* entry, uint8_t owner) const {
+    store64(entry, 0);
+    store64(entry + 8, hash_);                       // rss_hash_result at 12
+    store64(entry + 16, uint64_t{hashType_} << 56);  // rss_hash_type at 16
+    store64(entry + 24, uint64_t{source_} << 32 | uint64_t{checks_} << 24 | uint64_t{types_} << 16 | vlanTag_);
+    store64(entry + 32, uint64_t{userIndex_} << 32 | immediate_);
+    store64(entry + 40, byteCount_);                 // byte_cnt at 44
+    store64(entry + 48, timestamp_);
+    const uint64_t last = uint64_t{number_} << 32 | uint64_t{wqeCounter_} << 16 | opOwn_ | owner;
+    __atomic_store_n(reinterpret_cast<uint64_t*>(entry + 56), __builtin_bswap64(last), __ATOMIC_RELEASE);
   }
 
-  alignas(8) uint8_t bytes[64] = {};
-
  private:
+  uint32_t userIndex_;        // srqn_uidx
+  uint64_t timestamp_;
+  uint32_t number_;           // sop_drop_qpn
+  uint32_t immediate_ = 0;    // imm_inval_pkey
+  uint32_t byteCount_ = 0;    // byte_cnt
+  uint32_t source_ = 0;       // flags_rqpn
+  uint32_t hash_ = 0;
+  uint16_t wqeCounter_;       // wqe_counter
+  uint16_t vlanTag_ = 0;      // vlan_info
   uint8_t opOwn_;
+  uint8_t hashType_ = 0;
+  uint8_t checks_ = 0;        // hds_ip_ext
+  uint8_t types_ = 0;         // l4_hdr_type_etc
 };
 
-static_assert(sizeof(mlx5_cqe64) == 64 && offsetof(mlx5_cqe64, op_own) == 63, "the layout of mlx5dv.h");
+static_assert(sizeof(mlx5_cqe64) == 64 && offsetof(mlx5_cqe64, flags_rqpn) == 24 && offsetof(mlx5_cqe64, srqn_uidx) == 32 &&
+                  offsetof(mlx5_cqe64, byte_cnt) == 44 && offsetof(mlx5_cqe64, timestamp) == 48 &&
+                  offsetof(mlx5_cqe64, sop_drop_qpn) == 56 && offsetof(mlx5_cqe64, op_own) == 63 &&
+                  offsetof(mlx5_err_cqe, vendor_err_synd) == 54 && offsetof(mlx5_err_cqe, syndrome) == 55,
+              "the layout of mlx5dv.h");
 
 }  // namespace soft

@@ -5,11 +5,6 @@
 
 namespace soft {
 
-// TODO(roce): until binding/soft/roce defines them.
-namespace roce {
-__attribute__((weak)) bool receiveFrame(Engine&, Port&, const uint8_t*, size_t, const Layers&);
-}
-
 namespace {
 
 constexpr uint32_t kBatch = 256;
@@ -137,7 +132,7 @@ void Engine::receiverError(Receiver& receiver, uint16_t index, uint8_t syndrome,
     return;
   }
   WorkQueue& wq = *receiver.workQueue;
-  Cqe cqe = Cqe::error(MLX5_CQE_RESP_ERR, syndrome, vendor, 0, now_, receiver.userIndex, wq.number, index);
+  Cqe cqe = Cqe::error(MLX5_CQE_RESP_ERR, syndrome, vendor, 0, receiver.userIndex, wq.number, index);
   complete(receiver.cq, cqe, nullptr);
   wq.state = WorkQueueState::err;
   receiver.open = false;

@@ -19,6 +19,7 @@ void parseIpv4(const uint8_t* frame, size_t length, Layers* layers) {
   layers->l3Length = header;
   layers->end = layers->l3 + total;
   layers->fragment = (load16(ip + 6) & 0x3fff) != 0;  // more fragments, or an offset
+  layers->laterFragment = (load16(ip + 6) & 0x1fff) != 0;
   layers->l4 = layers->l3 + header;
 }
 
@@ -36,7 +37,10 @@ void parseIpv6(const uint8_t* frame, size_t length, Layers* layers) {
     const bool options = next == 0 || next == 43 || next == 60;  // hop-by-hop, routing, destination
     if (!options && next != 44) break;
     if (at + 8 > total) break;
-    if (next == 44) layers->fragment = (load16(ip + at + 2) & 0xfff9) != 0;
+    if (next == 44) {
+      layers->fragment = (load16(ip + at + 2) & 0xfff9) != 0;
+      layers->laterFragment = (load16(ip + at + 2) & 0xfff8) != 0;
+    }
     const uint32_t size = next == 44 ? 8 : 8u + ip[at + 1] * 8u;
     if (at + size > total) break;
     next = ip[at];
@@ -72,60 +76,53 @@ void parseLayers(const uint8_t* frame, size_t length, size_t start, Layers* laye
 }
 
 void extractKey(const uint8_t* frame, const Layers& layers, FlowKey* key) {
-  std::memset(key, 0, sizeof *key);
-  std::memcpy(key->destinationMac, frame + layers.l2, 6);
-  std::memcpy(key->sourceMac, frame + layers.l2 + 6, 6);
-  key->etherType = layers.etherType;
-  key->vlanTag = layers.vlanTag;
-  key->vlanPresent = layers.vlan ? 1 : 0;
-  if (layers.ipVersion == 0) return;
+  const uint8_t* l2 = frame + layers.l2;
+  uint64_t* words = key->words;
+  words[0] = FlowKey::mac(load64(l2) >> 16, layers.etherType);
+  words[1] = FlowKey::mac(load64(l2 + 4) & 0xffffffffffff, layers.vlanTag);  // bytes 6 … 11
+  for (uint32_t i = 2; i < FlowKey::kWords; ++i) words[i] = 0;
+  uint8_t ipFlags = 0, tcpFlags = 0;
   const uint8_t* ip = frame + layers.l3;
-  key->ipVersion = layers.ipVersion;
-  key->protocol = layers.protocol;
   if (layers.ipVersion == 4) {
-    key->trafficClass = ip[1];
-    key->hopLimit = ip[8];
-    key->ipFlags = ip[6] >> 5;
-    std::memcpy(key->sourceIp, ip + 12, 4);
-    std::memcpy(key->destinationIp, ip + 16, 4);
-  } else {
-    key->trafficClass = static_cast<uint8_t>(load16(ip) >> 4);
-    key->hopLimit = ip[7];
-    key->flowLabel = load32(ip) & 0xfffff;
-    std::memcpy(key->sourceIp, ip + 8, 16);
-    std::memcpy(key->destinationIp, ip + 24, 16);
+    words[2] = FlowKey::network(4, layers.protocol, ip[1], ip[8]);
+    words[4] = uint64_t{load32(ip + 12)} << 32;
+    words[6] = uint64_t{load32(ip + 16)} << 32;
+    ipFlags = ip[6] >> 5;
+  } else if (layers.ipVersion == 6) {
+    words[2] = FlowKey::network(6, layers.protocol, static_cast<uint8_t>(load16(ip) >> 4), ip[7]);
+    words[3] = FlowKey::labels(0, load32(ip) & 0xfffff);
+    words[4] = load64(ip + 8);
+    words[5] = load64(ip + 16);
+    words[6] = load64(ip + 24);
+    words[7] = load64(ip + 32);
   }
-  if (layers.fragment && layers.ipVersion == 4 && (load16(ip + 6) & 0x1fff) != 0) return;  // not the first one
   const bool ports = layers.protocol == kProtocolTcp || layers.protocol == kProtocolUdp;
-  if (!ports || layers.end < layers.l4 + 8) return;
-  const uint8_t* l4 = frame + layers.l4;
-  key->sourcePort = load16(l4);
-  key->destinationPort = load16(l4 + 2);
-  if (layers.protocol == kProtocolTcp && layers.end >= layers.l4 + 14) key->tcpFlags = l4[13];
-  if (layers.protocol == kProtocolUdp && key->destinationPort == kPortVxlan && layers.end >= layers.l4 + 16) {
-    key->tunnelId = load24(l4 + 8 + 4);
+  if (layers.ipVersion != 0 && ports && !layers.laterFragment && layers.end >= layers.l4 + 8) {
+    const uint8_t* l4 = frame + layers.l4;
+    words[2] |= load32(l4);  // source and destination port
+    if (layers.protocol == kProtocolTcp) {
+      if (layers.end >= layers.l4 + 14) tcpFlags = l4[13];
+    } else if (load16(l4 + 2) == kPortVxlan && layers.end >= layers.l4 + 16) {
+      words[3] |= FlowKey::labels(load24(l4 + 8 + 4), 0);
+    }
   }
+  words[8] = FlowKey::flags(layers.vlan ? 1 : 0, ipFlags, tcpFlags);
 }
 
 void packFields(const FlowFields& fields, FlowKey* key) {
-  std::memset(key, 0, sizeof *key);
-  std::memcpy(key->destinationMac, fields.destinationMac.data(), 6);
-  std::memcpy(key->sourceMac, fields.sourceMac.data(), 6);
-  key->etherType = fields.etherType;
-  key->vlanTag = fields.vlanTag;
-  key->vlanPresent = fields.vlanPresent;
-  key->ipVersion = fields.ipVersion;
-  key->protocol = fields.protocol;
-  key->trafficClass = fields.trafficClass;
-  key->hopLimit = fields.hopLimit;
-  key->ipFlags = fields.ipFlags;
-  key->flowLabel = fields.flowLabel;
-  std::memcpy(key->sourceIp, fields.sourceIp.data(), 16);
-  std::memcpy(key->destinationIp, fields.destinationIp.data(), 16);
-  key->sourcePort = fields.sourcePort;
-  key->destinationPort = fields.destinationPort;
-  key->tcpFlags = fields.tcpFlags;
-  key->tunnelId = fields.tunnelId;
+  uint64_t* words = key->words;
+  words[0] = FlowKey::mac(uint64_t{load16(fields.destinationMac.data())} << 32 | load32(fields.destinationMac.data() + 2),
+                          fields.etherType);
+  words[1] = FlowKey::mac(uint64_t{load16(fields.sourceMac.data())} << 32 | load32(fields.sourceMac.data() + 2),
+                          fields.vlanTag);
+  words[2] = FlowKey::network(fields.ipVersion, fields.protocol, fields.trafficClass, fields.hopLimit) |
+             FlowKey::ports(fields.sourcePort, fields.destinationPort);
+  words[3] = FlowKey::labels(fields.tunnelId, fields.flowLabel);
+  words[4] = load64(fields.sourceIp.data());
+  words[5] = load64(fields.sourceIp.data() + 8);
+  words[6] = load64(fields.destinationIp.data());
+  words[7] = load64(fields.destinationIp.data() + 8);
+  words[8] = FlowKey::flags(fields.vlanPresent, fields.ipFlags, fields.tcpFlags);
 }
 
 }  // namespace soft

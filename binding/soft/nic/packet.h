@@ -27,6 +27,7 @@ struct Layers {
   uint16_t vlanTag = 0;
   bool vlan = false;
   bool fragment = false;  // any fragment: the upper layer is not whole
+  bool laterFragment = false;  // not the first one: the upper layer's header is elsewhere
   uint8_t ipVersion = 0;
   uint8_t protocol = 0;
 };
@@ -42,21 +43,24 @@ inline size_t vxlanInner(const uint8_t* frame, const Layers& outer) {
   return outer.l4 + 16;
 }
 
-// The fields that flow rules compare, as nine words. FlowFields has the same ones by name; both are packed alike.
+// The fields that flow rules compare (FlowFields), packed into nine words. Host order; what a packet lacks is 0.
 struct FlowKey {
   static constexpr uint32_t kWords = 9;
-  uint8_t destinationMac[6];
-  uint16_t etherType;
-  uint8_t sourceMac[6];
-  uint16_t vlanTag;
-  uint8_t ipVersion, protocol, trafficClass, hopLimit;
-  uint16_t sourcePort, destinationPort;
-  uint32_t tunnelId, flowLabel;
-  uint8_t sourceIp[16];
-  uint8_t destinationIp[16];
-  uint8_t vlanPresent, ipFlags, tcpFlags, unused[5];
+  // 0: destination MAC, EtherType · 1: source MAC, VLAN TCI · 2: IP version, protocol, traffic class, hop limit, source port,
+  // destination port · 3: tunnel id, flow label · 4, 5: source address · 6, 7: destination address · 8: VLAN present, IPv4
+  // flags, TCP flags
+  uint64_t words[kWords];
+
+  static uint64_t mac(uint64_t address, uint16_t beside) { return address << 16 | beside; }
+  static uint64_t network(uint8_t version, uint8_t protocol, uint8_t trafficClass, uint8_t hopLimit) {
+    return uint64_t{version} << 56 | uint64_t{protocol} << 48 | uint64_t{trafficClass} << 40 | uint64_t{hopLimit} << 32;
+  }
+  static uint64_t ports(uint16_t source, uint16_t destination) { return uint64_t{source} << 16 | destination; }
+  static uint64_t labels(uint32_t tunnelId, uint32_t flowLabel) { return uint64_t{tunnelId} << 32 | flowLabel; }
+  static uint64_t flags(uint8_t vlanPresent, uint8_t ipFlags, uint8_t tcpFlags) {
+    return uint64_t{vlanPresent} << 16 | uint64_t{ipFlags} << 8 | tcpFlags;
+  }
 };
-static_assert(sizeof(FlowKey) == FlowKey::kWords * 8, "no padding");
 
 void extractKey(const uint8_t* frame, const Layers& layers, FlowKey* key);
 void packFields(const FlowFields& fields, FlowKey* key);

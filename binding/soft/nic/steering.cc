@@ -1,32 +1,23 @@
 #include "nic/steering.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace soft {
 
 namespace {
 
 void compileKey(const FlowFields& value, const FlowFields& mask, uint8_t base, CompiledRule* rule) {
-  FlowKey valueKey, maskKey;
-  packFields(value, &valueKey);
-  packFields(mask, &maskKey);
   // A TCI in the specification means that there is a tag (kernel: cvlan_tag is set with first_vid).
-  if (maskKey.vlanTag != 0) maskKey.vlanPresent = valueKey.vlanPresent = 1;
+  FlowFields wanted = value, looked = mask;
+  if (mask.vlanTag != 0) wanted.vlanPresent = looked.vlanPresent = 1;
+  FlowKey valueKey, maskKey;
+  packFields(wanted, &valueKey);
+  packFields(looked, &maskKey);
   for (uint8_t i = 0; i < FlowKey::kWords; ++i) {
-    uint64_t maskWord, valueWord;
-    std::memcpy(&maskWord, reinterpret_cast<const uint8_t*>(&maskKey) + i * 8, 8);
-    std::memcpy(&valueWord, reinterpret_cast<const uint8_t*>(&valueKey) + i * 8, 8);
-    if (maskWord == 0) continue;
-    rule->words.push_back({static_cast<uint8_t>(base + i), maskWord, valueWord & maskWord});
-    rule->bits += static_cast<uint32_t>(__builtin_popcountll(maskWord));
+    if (maskKey.words[i] == 0) continue;
+    rule->words.push_back({static_cast<uint8_t>(base + i), maskKey.words[i], valueKey.words[i] & maskKey.words[i]});
+    rule->bits += static_cast<uint32_t>(__builtin_popcountll(maskKey.words[i]));
   }
-}
-
-uint64_t keyWord(const FlowKey& key, uint32_t index) {
-  uint64_t word;
-  std::memcpy(&word, reinterpret_cast<const uint8_t*>(&key) + index * 8, 8);
-  return word;
 }
 
 int rank(FlowType type) {
@@ -50,13 +41,9 @@ bool before(const CompiledRule& left, const CompiledRule& right) {
 
 bool CompiledRule::matches(const FlowKey& outer, const FlowKey* inner) const {
   for (const Word& word : words) {
-    uint64_t key;
-    if (word.index < FlowKey::kWords) {
-      key = keyWord(outer, word.index);
-    } else {
-      if (inner == nullptr) return false;
-      key = keyWord(*inner, word.index - FlowKey::kWords);
-    }
+    const bool inside = word.index >= FlowKey::kWords;
+    if (inside && inner == nullptr) return false;
+    const uint64_t key = inside ? inner->words[word.index - FlowKey::kWords] : outer.words[word.index];
     if ((key & word.mask) != word.value) return false;
   }
   return true;

@@ -2,7 +2,7 @@
 import { isIPv4 } from 'node:net'
 import * as ipv4 from '../../ethernet/headers/ipv4.js'
 import * as ipv6 from '../../ethernet/headers/ipv6.js'
-import type { FlowRule, PortRange } from '../../ethernet/index.js'
+import type { FlowBytes, FlowRule, PortRange } from '../../ethernet/index.js'
 
 /** No rule: nothing matches. */
 export const none: FlowRule[] = []
@@ -28,7 +28,10 @@ export function both(a: FlowRule, b: FlowRule): FlowRule | undefined {
     if (common === undefined) return undefined
     rule[field] = common
   }
-  if (a.bytes && b.bytes) rule.bytes = [...a.bytes, ...b.bytes]
+  if (a.bytes && b.bytes) {
+    if (a.bytes.some((one) => b.bytes?.some((other) => contradict(one, other)))) return undefined
+    rule.bytes = [...a.bytes, ...b.bytes]
+  }
   const needsIp = rule.protocol !== undefined || rule.source !== undefined || rule.destination !== undefined
   if (needsIp && rule.etherType !== undefined && !ipTypes.includes(rule.etherType)) return undefined
   const versions = [rule.source, rule.destination].flatMap((prefix) =>
@@ -36,6 +39,13 @@ export function both(a: FlowRule, b: FlowRule): FlowRule | undefined {
   )
   if (versions.some((type) => type !== (rule.etherType ?? versions[0]))) return undefined
   return rule
+}
+
+/** Whether two demands on the same bytes cannot both be met. */
+function contradict(a: FlowBytes, b: FlowBytes): boolean {
+  if (a.from !== b.from || a.offset !== b.offset) return false
+  const bits = (bytes: FlowBytes, i: number) => bytes.mask?.[i] ?? 255
+  return a.value.some((byte, i) => ((byte ^ (b.value[i] ?? byte)) & bits(a, i) & bits(b, i)) !== 0)
 }
 
 /** Whether every address of prefix `inner` is one of `outer`. */

@@ -84,7 +84,7 @@ export class Primitives {
     const type = word as Type
     if (type === 'broadcast' || type === 'multicast') return [group(type, protocol)]
     this.#last = (identifier) => rulesOf(protocol, direction, type, identifier)
-    return this.#last(this.#words.take(`what '${type}' is to be`))
+    return this.#last(this.#words.take(`an identifier for '${type}'`))
   }
 
   /** The primitive before, with another identifier. */

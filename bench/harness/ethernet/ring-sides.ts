@@ -1,0 +1,19 @@
+import { fileURLToPath } from 'node:url'
+import type { Session } from '../bench.js'
+import { startChild } from '../child.js'
+import type { Side } from '../compare.js'
+
+const worker = fileURLToPath(new URL('ring-worker.js', import.meta.url))
+
+/** Ours on rings in plain memory: [ns a frame]. */
+export const ringSide = (batch: number, request: string): Promise<Side> =>
+  side(process.execPath, [worker, JSON.stringify({ batch })], request)
+
+/** The same in C. */
+export const cRingSide = (session: Session, batch: number, request: string): Promise<Side> =>
+  side(session.peer('ring_cost'), [`batch=${batch}`], request)
+
+async function side(command: string, args: readonly string[], request: string): Promise<Side> {
+  const child = await startChild(command, args)
+  return { run: () => child.request(request), close: () => child.close() }
+}

@@ -1,0 +1,59 @@
+/** Forwarding frames is not to make garbage, and what V8 has compiled for it is not to be thrown away. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type VethPair, vethPair } from '../beds/veth.js'
+import { command, programPath } from './program.js'
+import { backends } from './traffic.js'
+
+const long = process.env.IBVERBS_LONG === '1'
+
+/** What V8 said from `warm` to `done`, how many frames went through, and bytes by which the heap grew. */
+async function watched(...words: string[]): Promise<{ events: string[]; frames: number; grown: number }> {
+  const flags = ['--no-warnings', '--trace-gc', '--trace-deopt']
+  // V8 writes by way of C's stdout, which would keep it back until the end.
+  const argv = ['-oL', process.execPath, ...flags, programPath('forward.mjs'), ...words]
+  const { code, output } = await command('stdbuf', ...argv)
+  expect(code, output.slice(-2000)).toBe(0)
+  const lines = output.trimEnd().split('\n')
+  const warm = lines.indexOf('warm')
+  const done = lines.findIndex((line) => line.startsWith('done '))
+  expect(warm, output.slice(-2000)).toBeGreaterThan(-1)
+  const [, frames, grown] = lines[done].split(' ').map(Number)
+  return { events: lines.slice(warm + 1, done), frames, grown }
+}
+
+describe('forwarding', () => {
+  let [first, second]: VethPair[] = []
+  beforeAll(() => {
+    first = vethPair()
+    second = vethPair()
+  })
+  afterAll(() => {
+    first.remove()
+    second.remove()
+  })
+
+  it('ten million frames on rings without a kernel: not one garbage collection, no deoptimisation', async () => {
+    const { events, frames, grown } = await watched('none', '10000000')
+    expect(events).toEqual([])
+    expect(frames).toBeGreaterThanOrEqual(10_000_000)
+    // Asking how large the heap is takes some.
+    expect(grown).toBeLessThan(32_768)
+  })
+
+  it('is seen to collect garbage when it makes some', async () => {
+    const { events } = await watched('none', '2000000', 'garbage')
+    expect(events.some((line) => /Scavenge/.test(line))).toBe(true)
+  })
+
+  it.each(backends)(
+    'frames over a wire, %s: the same',
+    async (backend) => {
+      const count = long ? 10_000_000 : 200_000
+      const { events, frames, grown } = await watched(backend, String(count), first.a, first.b, second.a)
+      expect(events).toEqual([])
+      expect(frames).toBeGreaterThanOrEqual(count)
+      expect(grown).toBeLessThan(32_768)
+    },
+    120_000,
+  )
+})

@@ -1,0 +1,36 @@
+// The NIC engine of the software ConnectX without Node: C++ tests that step it by hand, built here and run one by one.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+
+const project = join(import.meta.dirname, '../..')
+const sources = join(import.meta.dirname, 'engine')
+const build = join(project, 'build/engine')
+
+const suites = readdirSync(sources)
+  .filter((file) => file.endsWith('_test.cc'))
+  .map((file) => ({
+    name: file.slice(0, -'_test.cc'.length),
+    tests: [...readFileSync(join(sources, file), 'utf8').matchAll(/^TEST\((\w+)\)/gm)].map(
+      (match) => match[1],
+    ),
+  }))
+
+beforeAll(() => {
+  execFileSync('cmake', ['-S', sources, '-B', build], { stdio: 'pipe' })
+  execFileSync('cmake', ['--build', build, '--parallel', '2', '--target', 'engine_tests'], { stdio: 'pipe' })
+}, 300_000)
+
+for (const suite of suites) {
+  describe(suite.name, () => {
+    for (const name of suite.tests) {
+      test(name.replaceAll('_', ' '), () => {
+        const run = spawnSync(join(build, 'engine_tests'), [name], { encoding: 'utf8' })
+        expect(run.stderr).toBe('')
+        expect(run.signal).toBe(null)
+        expect(run.stdout).toBe(`ok ${name}\n`)
+      })
+    }
+  })
+}

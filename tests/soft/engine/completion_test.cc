@@ -1,0 +1,103 @@
+// Completion queues: laps, sizes, events, resizing.
+#include "frames.h"
+
+using namespace soft;
+
+TEST(the_owner_bit_flips_with_every_lap) {
+  Loop loop(false, 0, 64, 8);
+  const Sge sge = loop.put(ethernet(0x88b5, pattern(50)));
+  for (int i = 0; i < 40; ++i) {
+    CHECK(loop.round(Wqe(MLX5_OPCODE_SEND).eth().data(sge)).size() == 64);
+    EQUAL(loop.last[63], MLX5_CQE_RESP_SEND << 4 | (i / 8 & 1));
+  }
+}
+
+TEST(a_cqe_of_128_bytes_has_its_fields_in_the_second_half) {
+  Loop loop(false, 0, 128, 8);
+  const Sge sge = loop.put(ethernet(0x88b5, pattern(50)));
+  for (int i = 0; i < 20; ++i) CHECK(loop.round(Wqe(MLX5_OPCODE_SEND).eth().data(sge)).size() == 64);
+  for (size_t i = 0; i < 64; ++i) EQUAL(loop.receiveCq.ring[i], 0);
+}
+
+TEST(the_timestamp_is_the_time_of_the_step) {
+  Loop loop;
+  loop.card.now = 123456789000;
+  loop.round(Wqe(MLX5_OPCODE_SEND).eth().data(loop.put(ethernet(0x88b5, pattern(50)))));
+  EQUAL(load64(loop.last + 48), 123456790000);
+}
+
+TEST(an_armed_queue_raises_one_event) {
+  Loop loop;
+  const Wqe wqe = Wqe(MLX5_OPCODE_SEND).eth().data(loop.put(ethernet(0x88b5, pattern(50))));
+  loop.round(wqe);
+  CHECK(loop.card.events.completions.empty());  // not armed
+  loop.receiveCq.arm(0);
+  loop.card.step();
+  CHECK(loop.card.events.completions.empty());  // nothing since
+  loop.round(wqe);
+  EQUAL(loop.card.events.completions.size(), 1);
+  EQUAL(loop.card.events.completions[0], loop.receiveCq.number);
+  loop.round(wqe);
+  EQUAL(loop.card.events.completions.size(), 1);  // not armed again
+  loop.receiveCq.arm(0);                          // the same sequence number: the event has been
+  loop.round(wqe);
+  EQUAL(loop.card.events.completions.size(), 1);
+  loop.receiveCq.arm(1);
+  loop.round(wqe);
+  EQUAL(loop.card.events.completions.size(), 2);
+}
+
+TEST(arming_the_first_time_at_index_zero_counts) {
+  Loop loop;
+  loop.receiveCq.arm(0);
+  EQUAL(loop.receiveCq.doorbell[1], 0);  // the word is 0
+  loop.round(Wqe(MLX5_OPCODE_SEND).eth().data(loop.put(ethernet(0x88b5, pattern(50)))));
+  EQUAL(loop.card.events.completions.size(), 1);
+}
+
+TEST(arming_behind_an_entry_that_is_there_raises_the_event_at_once) {
+  Loop loop;
+  loop.post();
+  loop.qp->send(Wqe(MLX5_OPCODE_SEND).eth().data(loop.put(ethernet(0x88b5, pattern(50)))));
+  loop.card.step();
+  loop.receiveCq.arm(0);  // not polled yet
+  loop.card.step();
+  EQUAL(loop.card.events.completions.size(), 1);
+}
+
+TEST(solicited_only_arming_waits_for_a_solicited_entry) {
+  Loop loop;
+  loop.receiveCq.arm(0, true);
+  const Wqe wqe = Wqe(MLX5_OPCODE_SEND).eth().data(loop.put(ethernet(0x88b5, pattern(50))));
+  loop.round(wqe);
+  CHECK(loop.card.events.completions.empty());  // raw packets are not solicited
+}
+
+TEST(a_resized_queue_goes_on_where_the_old_one_ended) {
+  Loop loop(false, 0, 64, 8);
+  const Sge sge = loop.put(ethernet(0x88b5, pattern(50)));
+  for (int i = 0; i < 5; ++i) loop.round(Wqe(MLX5_OPCODE_SEND).eth().data(sge));
+  loop.post(2);
+  for (int i = 0; i < 2; ++i) loop.qp->send(Wqe(MLX5_OPCODE_SEND).eth().data(sge));
+  loop.card.step();  // two entries that nobody polls: 5 and 6
+  Cq& cq = loop.receiveCq;
+  Bytes ring(32 * 64);
+  for (int i = 0; i < 32; ++i) ring[i * 64 + 63] = MLX5_CQE_INVALID << 4;
+  EQUAL(loop.card.nic.resizeCompletionQueue(cq.number, ring.data(), 32, 64), 0);
+  EQUAL(cq.ring[7 * 64 + 63] >> 4, MLX5_CQE_RESIZE_CQ);
+  // mlx5_cq_resize_copy_cqes.
+  uint32_t i = cq.index;
+  while (cq.ring[i % 8 * 64 + 63] >> 4 != MLX5_CQE_RESIZE_CQ) {
+    std::copy_n(&cq.ring[i % 8 * 64], 64, &ring[(i + 1) % 32 * 64]);
+    uint8_t& own = ring[(i + 1) % 32 * 64 + 63];
+    own = static_cast<uint8_t>((own & ~1) | ((i + 1) & 32 ? 1 : 0));
+    ++i;
+  }
+  ++cq.index;
+  cq.entries = 32;
+  cq.ring = ring;
+  EQUAL(loop.card.nic.resizeCompletionQueue(cq.number, ring.data(), 31, 64), EINVAL);
+  EQUAL(wqeCounter(cq.poll()), 5);
+  EQUAL(wqeCounter(cq.poll()), 6);
+  CHECK(cq.poll() == nullptr);
+}

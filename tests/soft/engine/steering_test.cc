@@ -1,0 +1,395 @@
+// Flow rules and receive side scaling: whose a frame is.
+#include <rdma/mlx5-abi.h>
+
+#include "frames.h"
+#include "nic/toeplitz.h"
+
+using namespace soft;
+
+namespace {
+
+// A sender and several receivers, each with a queue of its own.
+struct Field {
+  explicit Field(size_t receivers) : cq(card.nic, 256), memory(card.nic, card.pd, 1 << 18) {
+    EQUAL(card.nic.connect(1, makeLoopWire()), 0);
+    sender = card.rawQp(cq, cq, false, 16, 16);
+    sender->bringUp();
+    for (size_t i = 0; i < receivers; ++i) {
+      queues.push_back(std::make_unique<Cq>(card.nic, 64));
+      qps.push_back(card.rawQp(cq, *queues.back()));
+      qps.back()->bringUp();
+      for (size_t k = 0; k < 16; ++k) qps.back()->receive({memory.sge(4096 + (i * 16 + k) * 2048, 2048)});
+    }
+  }
+  FlowRule to(size_t receiver) {
+    FlowRule rule;
+    rule.qpn = qps[receiver]->number;
+    return rule;
+  }
+  // Sends a frame; the string says how many each receiver got.
+  std::string send(const Bytes& frame) {
+    std::copy(frame.begin(), frame.end(), memory.bytes.begin());
+    sender->send(Wqe(MLX5_OPCODE_SEND, 0).eth().data(memory.sge(0, static_cast<uint32_t>(frame.size()))));
+    card.step();
+    std::string got;
+    for (auto& queue : queues) {
+      int count = 0;
+      while (const uint8_t* cqe = queue->poll()) {
+        EQUAL(cqeOpcode(cqe), MLX5_CQE_RESP_SEND);
+        tag = load24(cqe + 57);
+        ++count;
+      }
+      got += std::to_string(count);
+    }
+    return got;
+  }
+
+  Card card;
+  Cq cq;
+  Region memory;
+  std::unique_ptr<Qp> sender;
+  std::vector<std::unique_ptr<Cq>> queues;
+  std::vector<std::unique_ptr<Qp>> qps;
+  uint32_t tag = 0;
+};
+
+void expect(int line, const std::string& actual, const std::string& expected) {
+  if (actual != expected) failAt(__FILE__, line, "received " + actual + ", expected " + expected);
+}
+#define GOT(actual, expected) expect(__LINE__, actual, expected)
+
+const Bytes kFrom{10, 0, 0, 1}, kTo{10, 0, 0, 2};
+const Bytes kFrom6(16, 0x20), kTo6(16, 0x30);
+
+template <typename Array>
+void setBytes(Array& value, Array& mask, const Bytes& bytes) {
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    value[i] = bytes[i];
+    mask[i] = 0xff;
+  }
+}
+
+template <typename T>
+void setField(FlowRule& rule, T FlowFields::*field, T value, T mask = static_cast<T>(~T{0})) {
+  rule.outer.value.*field = value;
+  rule.outer.mask.*field = mask;
+}
+
+}  // namespace
+
+TEST(a_frame_that_no_rule_wants_is_lost) {
+  Field field(1);
+  GOT(field.send(ethernet(0x88b5, pattern(50))), "0");
+  EQUAL(field.card.counters().receiveUnmatched, 1);
+}
+
+TEST(rules_look_at_addresses_types_and_tags) {
+  Field field(5);
+  FlowRule mac = field.to(0);
+  setBytes(mac.outer.value.destinationMac, mac.outer.mask.destinationMac, {2, 0, 0, 0, 0, 0x11});
+  field.card.flow(mac);
+  FlowRule type = field.to(1);
+  setField(type, &FlowFields::etherType, uint16_t{0x88b5});
+  type.priority = 1;
+  field.card.flow(type);
+  FlowRule vlan = field.to(2);
+  setField(vlan, &FlowFields::vlanTag, uint16_t{7}, uint16_t{0xfff});
+  field.card.flow(vlan);
+  FlowRule source = field.to(3);
+  setBytes(source.outer.value.sourceMac, source.outer.mask.sourceMac, {2, 0, 0, 0, 0, 9});
+  source.priority = 2;
+  field.card.flow(source);
+  FlowRule zero = field.to(4);  // VLAN 0 is a tag too
+  setField(zero, &FlowFields::vlanTag, uint16_t{0}, uint16_t{0xfff});
+  field.card.flow(zero);
+  GOT(field.send(ethernet(0x88b5, pattern(50), {2, 0, 0, 0, 0, 0x11})), "10000");
+  GOT(field.send(ethernet(0x88b5, pattern(50))), "01000");
+  GOT(field.send(tagged(0xa007, 0x88b5, pattern(50))), "00100");
+  GOT(field.send(tagged(8, 0x88b6, pattern(50))), "00010");
+  GOT(field.send(tagged(0x2000, 0x88b6, pattern(50))), "00001");
+  GOT(field.send(ethernet(0x88b6, pattern(50))), "00010");
+}
+
+TEST(rules_look_at_ipv4_ipv6_tcp_and_udp) {
+  Field field(4);
+  FlowRule v4 = field.to(0);
+  setField(v4, &FlowFields::ipVersion, uint8_t{4});
+  setBytes(v4.outer.value.destinationIp, v4.outer.mask.destinationIp, kTo);
+  v4.priority = 1;
+  field.card.flow(v4);
+  FlowRule v6 = field.to(1);
+  setField(v6, &FlowFields::ipVersion, uint8_t{6});
+  setBytes(v6.outer.value.sourceIp, v6.outer.mask.sourceIp, kFrom6);
+  v6.priority = 1;
+  field.card.flow(v6);
+  FlowRule udpRule = field.to(2);
+  setField(udpRule, &FlowFields::protocol, uint8_t{17});
+  setField(udpRule, &FlowFields::destinationPort, uint16_t{2000});
+  field.card.flow(udpRule);
+  FlowRule tcpRule = field.to(3);
+  setField(tcpRule, &FlowFields::protocol, uint8_t{6});
+  setField(tcpRule, &FlowFields::sourcePort, uint16_t{80});
+  field.card.flow(tcpRule);
+  GOT(field.send(ethernet(0x0800, ipv4(17, udp(1, 2, pattern(20))))), "1000");
+  GOT(field.send(ethernet(0x0800, ipv4(17, udp(1, 2, pattern(20)), kFrom, {10, 0, 0, 3}))), "0000");
+  GOT(field.send(ethernet(0x86dd, ipv6(17, udp(1, 2, pattern(20)), kFrom6, kTo6))), "0100");
+  GOT(field.send(ethernet(0x0800, ipv4(17, udp(1, 2000, pattern(20))))), "0010");
+  GOT(field.send(ethernet(0x86dd, ipv6(17, udp(1, 2000, pattern(20))))), "0010");
+  GOT(field.send(ethernet(0x0800, ipv4(6, tcp(80, 2000, 1, 2, {})))), "0001");
+  GOT(field.send(ethernet(0x0800, ipv4(6, tcp(81, 2000, 1, 2, {})))), "1000");
+}
+
+TEST(rules_look_into_vxlan) {
+  Field field(2);
+  FlowRule vni = field.to(0);
+  setField(vni, &FlowFields::tunnelId, uint32_t{0x123456}, uint32_t{0xffffff});
+  vni.priority = 1;
+  field.card.flow(vni);
+  FlowRule inner = field.to(1);
+  inner.outer = vni.outer;
+  inner.inner.value.destinationPort = 2000;
+  inner.inner.mask.destinationPort = 0xffff;
+  field.card.flow(inner);
+  const auto packet = [](uint32_t vni24, uint16_t port) {
+    const Bytes header = Bytes{8, 0, 0, 0} + be32(vni24 << 8);
+    return ethernet(0x0800, ipv4(17, udp(7, 4789, header + ethernet(0x0800, ipv4(17, udp(1000, port, pattern(20)))))));
+  };
+  GOT(field.send(packet(0x123456, 1)), "10");
+  GOT(field.send(packet(0x123456, 2000)), "01");
+  GOT(field.send(packet(0x123457, 2000)), "00");
+}
+
+TEST(priority_decides_then_the_defaults_and_drop_and_tag_act) {
+  Field field(3);
+  FlowRule all = field.to(0);
+  all.type = FlowType::allDefault;
+  field.card.flow(all);
+  FlowRule multicast = field.to(1);
+  multicast.type = FlowType::multicastDefault;
+  field.card.flow(multicast);
+  GOT(field.send(ethernet(0x88b5, pattern(50))), "100");
+  GOT(field.send(ethernet(0x88b5, pattern(50), {1, 0, 0x5e, 0, 0, 1})), "010");
+  FlowRule tag = field.to(2);
+  setField(tag, &FlowFields::etherType, uint16_t{0x88b5});
+  tag.priority = 5;
+  tag.tagged = true;
+  tag.tag = 0xabcdef;
+  field.card.flow(tag);
+  GOT(field.send(ethernet(0x88b5, pattern(50))), "001");
+  EQUAL(field.tag, 0xabcdef);
+  FlowRule drop;
+  setField(drop, &FlowFields::etherType, uint16_t{0x88b5});
+  drop.drop = true;
+  drop.priority = 4;
+  const uint32_t number = field.card.flow(drop);
+  GOT(field.send(ethernet(0x88b5, pattern(50))), "000");
+  EQUAL(field.card.counters().receiveRuleDropped, 1);
+  EQUAL(field.card.nic.destroyFlow(number), 0);
+  GOT(field.send(ethernet(0x88b5, pattern(50))), "001");
+}
+
+TEST(equal_rules_share_a_sniffer_copies_and_dont_trap_lets_through) {
+  Field field(4);
+  for (size_t i = 0; i < 2; ++i) {
+    FlowRule rule = field.to(i);
+    setField(rule, &FlowFields::etherType, uint16_t{0x88b5});
+    field.card.flow(rule);
+  }
+  GOT(field.send(ethernet(0x88b5, pattern(50))), "1100");
+  FlowRule sniffer = field.to(2);
+  sniffer.type = FlowType::sniffer;
+  field.card.flow(sniffer);
+  GOT(field.send(ethernet(0x88b5, pattern(50))), "1110");
+  GOT(field.send(ethernet(0x88b6, pattern(50))), "0010");
+  FlowRule trap = field.to(3);
+  setField(trap, &FlowFields::etherType, uint16_t{0x88b5});
+  setBytes(trap.outer.value.sourceMac, trap.outer.mask.sourceMac, {2, 0, 0, 0, 0, 9});
+  trap.dontTrap = true;
+  field.card.flow(trap);
+  GOT(field.send(ethernet(0x88b5, pattern(50))), "1111");
+}
+
+TEST(two_ports_have_rules_of_their_own) {
+  Card card(2);
+  auto wire = makePairWire();
+  EQUAL(card.nic.connect(1, wire, 0), 0);
+  EQUAL(card.nic.connect(2, wire, 1), 0);
+  Cq cq1(card.nic, 16), cq2(card.nic, 16);
+  auto one = card.rawQp(cq1, cq1), two = card.rawQp(cq2, cq2);
+  one->bringUp(1);
+  two->bringUp(2);
+  card.everythingTo(*one, 1);
+  card.everythingTo(*two, 2);
+  Region memory(card.nic, card.pd, 8192);
+  one->receive({memory.sge(0, 2048)});
+  two->receive({memory.sge(2048, 2048)});
+  one->send(Wqe(MLX5_OPCODE_SEND, 0).eth().data(memory.sge(4096, 64)));
+  card.step();
+  CHECK(cq1.poll() == nullptr);
+  EQUAL(byteCount(cq2.poll()), 64);
+  EQUAL(card.counters(1).transmitFrames, 1);
+  EQUAL(card.counters(2).receiveFrames, 1);
+}
+
+namespace {
+
+// Microsoft, "Verifying the RSS hash calculation": the key and the published results.
+const uint8_t kKey[40] = {0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
+                          0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3,
+                          0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa};
+
+struct Vector {
+  Bytes source, destination;
+  uint16_t sourcePort, destinationPort;
+  uint32_t withPorts, addressesOnly;
+};
+
+const std::vector<Vector>& vectors() {
+  static const std::vector<Vector> list{
+      {{66, 9, 149, 187}, {161, 142, 100, 80}, 2794, 1766, 0x51ccc178, 0x323e8fc2},
+      {{199, 92, 111, 2}, {65, 69, 140, 83}, 14230, 4739, 0xc626b0ea, 0xd718262a},
+      {{24, 19, 198, 95}, {12, 22, 207, 184}, 12898, 38024, 0x5c2b394a, 0xd2d0a5de},
+      {{38, 27, 205, 30}, {209, 142, 163, 6}, 48228, 2217, 0xafc7327f, 0x82989176},
+      {{153, 39, 163, 191}, {202, 188, 127, 2}, 44251, 1303, 0x10e828a2, 0x5d1809c5},
+      {be32(0x3ffe2501) + be32(0x02001fff) + be32(0) + be32(7), be32(0x3ffe2501) + be32(0x02000003) + be32(0) + be32(1),
+       2794, 1766, 0x40207d3d, 0x2cc18cd5},
+      {be32(0x3ffe0501) + be32(0x00080000) + be32(0x026097ff) + be32(0xfe40efab), be32(0xff020000) + be32(0) + be32(0) + be32(1),
+       14230, 4739, 0xdde51bbf, 0x0f0c461c},
+      {be32(0x3ffe1900) + be32(0x45450003) + be32(0x0200f8ff) + be32(0xfe2167cf), be32(0xfe800000) + be32(0) + be32(0x0200f8ff) + be32(0xfe2167cf),
+       44251, 38024, 0x02d1feef, 0x4b61e985},
+  };
+  return list;
+}
+
+}  // namespace
+
+TEST(toeplitz_gives_the_published_results) {
+  const Toeplitz toeplitz(kKey);
+  for (const Vector& vector : vectors()) {
+    const Bytes addresses = vector.source + vector.destination;
+    const Bytes all = addresses + be16(vector.sourcePort) + be16(vector.destinationPort);
+    EQUAL(toeplitz.hash(addresses.data(), addresses.size()), vector.addressesOnly);
+    EQUAL(toeplitz.hash(all.data(), all.size()), vector.withPorts);
+  }
+}
+
+namespace {
+
+// Four work queues behind one RSS QP.
+struct Spread {
+  explicit Spread(uint64_t fields) : field(0) {
+    std::vector<uint32_t> wqns;
+    for (size_t i = 0; i < 4; ++i) {
+      queues.push_back(std::make_unique<Cq>(field.card.nic, 64));
+      rings.push_back(std::make_unique<std::array<uint8_t, 64 * 16>>());
+      doorbells.push_back(std::make_unique<uint32_t>(0));
+      WorkQueueAttributes attributes;
+      attributes.pd = field.card.pd;
+      attributes.cq = queues[i]->number;
+      attributes.userIndex = static_cast<uint32_t>(100 + i);
+      attributes.ring = {rings[i]->data(), 64, 4, doorbells[i].get(), false};
+      uint32_t wqn = 0;
+      EQUAL(field.card.nic.createWorkQueue(attributes, &wqn), 0);
+      EQUAL(field.card.nic.modifyWorkQueue(wqn, WorkQueueState::ready), 0);
+      wqns.push_back(wqn);
+      for (size_t k = 0; k < 64; ++k) {
+        uint8_t* at = rings[i]->data() + k * 16;
+        store32(at, 2048);
+        store32(at + 4, field.memory.key);
+        store64(at + 8, reinterpret_cast<uint64_t>(field.memory.bytes.data() + 4096 + i * 2048));
+      }
+      *doorbells[i] = __builtin_bswap32(64);
+    }
+    wq = wqns[0];
+    EQUAL(field.card.nic.createIndirectionTable(wqns, &table), 0);
+    RssQueuePairAttributes attributes;
+    attributes.pd = field.card.pd;
+    attributes.indirectionTable = table;
+    attributes.fields = fields;
+    attributes.key.assign(kKey, kKey + 40);
+    EQUAL(field.card.nic.createRssQueuePair(attributes, &qpn), 0);
+    FlowRule rule;
+    rule.type = FlowType::allDefault;
+    rule.qpn = qpn;
+    flow = field.card.flow(rule);
+  }
+  // Which queue got the frame, with its CQE.
+  size_t send(const Bytes& frame, const uint8_t** cqe) {
+    field.send(frame);
+    size_t found = 99;
+    for (size_t i = 0; i < 4; ++i) {
+      if (const uint8_t* entry = queues[i]->poll()) {
+        EQUAL(found, 99);
+        found = i;
+        *cqe = entry;
+        EQUAL(load32(entry + 32), 100 + i);
+      }
+    }
+    return found;
+  }
+  Field field;
+  std::vector<std::unique_ptr<Cq>> queues;
+  std::vector<std::unique_ptr<std::array<uint8_t, 64 * 16>>> rings;
+  std::vector<std::unique_ptr<uint32_t>> doorbells;
+  uint32_t table = 0, qpn = 0, flow = 0, wq = 0;
+};
+
+}  // namespace
+
+TEST(receive_side_scaling_spreads_by_the_published_hashes) {
+  Spread v4(MLX5_RX_HASH_SRC_IPV4 | MLX5_RX_HASH_DST_IPV4 | MLX5_RX_HASH_SRC_PORT_TCP | MLX5_RX_HASH_DST_PORT_TCP);
+  Spread v6(MLX5_RX_HASH_SRC_IPV6 | MLX5_RX_HASH_DST_IPV6 | MLX5_RX_HASH_SRC_PORT_UDP | MLX5_RX_HASH_DST_PORT_UDP);
+  for (const Vector& vector : vectors()) {
+    const uint8_t* cqe = nullptr;
+    if (vector.source.size() == 4) {
+      const Bytes segment = tcp(vector.sourcePort, vector.destinationPort, 1, 0x10, {});
+      EQUAL(v4.send(ethernet(0x0800, ipv4(6, segment, vector.source, vector.destination)), &cqe), vector.withPorts & 3);
+      EQUAL(load32(cqe + 12), vector.withPorts);
+      EQUAL(cqe[16], 0x55);  // IPv4 and TCP, both ends
+      const Bytes datagram = udp(vector.sourcePort, vector.destinationPort, pattern(9));
+      EQUAL(v4.send(ethernet(0x0800, ipv4(17, datagram, vector.source, vector.destination)), &cqe), vector.addressesOnly & 3);
+      EQUAL(load32(cqe + 12), vector.addressesOnly);
+      EQUAL(cqe[16], 0x05);
+    } else {
+      const Bytes datagram = udp(vector.sourcePort, vector.destinationPort, pattern(9));
+      EQUAL(v6.send(ethernet(0x86dd, ipv6(17, datagram, vector.source, vector.destination)), &cqe), vector.withPorts & 3);
+      EQUAL(load32(cqe + 12), vector.withPorts);
+      EQUAL(cqe[16], 0xaa);
+    }
+  }
+  const uint8_t* cqe = nullptr;
+  EQUAL(v4.send(ethernet(0x88b5, pattern(50)), &cqe), 0);  // nothing to hash: the first queue
+  EQUAL(load32(cqe + 12), 0);
+}
+
+TEST(objects_behind_an_rss_queue_pair_are_in_use) {
+  Spread spread(MLX5_RX_HASH_SRC_IPV4);
+  Nic& nic = spread.field.card.nic;
+  EQUAL(nic.destroyWorkQueue(spread.wq), EBUSY);
+  EQUAL(nic.destroyIndirectionTable(spread.table), EBUSY);
+  EQUAL(nic.destroyQueuePair(spread.qpn), EBUSY);
+  EQUAL(nic.destroyFlow(spread.flow), 0);
+  EQUAL(nic.destroyQueuePair(spread.qpn), 0);
+  EQUAL(nic.destroyIndirectionTable(spread.table), 0);
+  EQUAL(nic.destroyWorkQueue(spread.wq), 0);
+}
+
+TEST(a_work_queue_in_error_is_flushed_and_says_so) {
+  Spread spread(0);
+  const uint8_t* cqe = nullptr;
+  uint8_t* first = spread.rings[0]->data();
+  store32(first + 4, 0x00ffff00);
+  spread.field.send(ethernet(0x88b5, pattern(50)));
+  cqe = spread.queues[0]->poll();
+  CHECK(cqe != nullptr);
+  EQUAL(cqeOpcode(cqe), MLX5_CQE_RESP_ERR);
+  EQUAL(syndrome(cqe), MLX5_CQE_SYNDROME_LOCAL_PROT_ERR);
+  CHECK(spread.field.card.events.has(AsyncEventType::wqFatal, spread.wq));
+  spread.field.card.step();
+  for (int i = 1; i < 64; ++i) {
+    cqe = spread.queues[0]->poll();
+    CHECK(cqe != nullptr);
+    EQUAL(syndrome(cqe), MLX5_CQE_SYNDROME_WR_FLUSH_ERR);
+    EQUAL(wqeCounter(cqe), i);
+  }
+}

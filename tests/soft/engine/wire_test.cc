@@ -1,0 +1,201 @@
+// Wires: what they carry, when, and what they lose.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "frames.h"
+
+using namespace soft;
+
+namespace {
+
+void put(FrameQueue* queue, uint32_t number, size_t length) {
+  uint8_t* at = queue->reserve(length);
+  CHECK(at != nullptr);
+  std::memset(at, 0, length);
+  store32(at, number);
+  queue->commit(length);
+}
+
+// Takes everything that has arrived: the frames' numbers.
+std::vector<uint32_t> take(FrameQueue* queue) {
+  std::vector<uint32_t> numbers;
+  size_t length;
+  while (const uint8_t* frame = queue->front(&length)) {
+    numbers.push_back(load32(frame));
+    queue->pop();
+  }
+  return numbers;
+}
+
+std::vector<uint32_t> impaired(uint64_t seed, LinkDirection direction) {
+  LinkOptions options;
+  options.seed = seed;
+  options.direction[0] = direction;
+  auto wire = makeLinkWire(options);
+  std::vector<uint32_t> all;
+  for (uint32_t i = 0; i < 1000; ++i) {
+    put(wire->end(0).transmit, i, 100);
+    wire->step(i * 10000);
+    for (const uint32_t number : take(wire->end(1).receive)) all.push_back(number);
+  }
+  wire->step(1000000000000);
+  for (const uint32_t number : take(wire->end(1).receive)) all.push_back(number);
+  EQUAL(wire->deadline(), kNever);
+  return all;
+}
+
+}  // namespace
+
+TEST(a_frame_queue_keeps_order_and_content_round_its_end) {
+  FrameQueue queue(4096);
+  uint32_t in = 0, out = 0;
+  uint32_t random = 1;
+  for (int i = 0; i < 20000; ++i) {
+    random = random * 1664525 + 1013904223;
+    const size_t length = 14 + random % 900;
+    uint8_t* at = queue.reserve(length);
+    if (at != nullptr && random & 0x10000) {
+      store32(at, in++);
+      std::memset(at + 4, static_cast<int>(in & 255), length - 4);
+      queue.commit(length);
+    }
+    if (!queue.empty() && random & 0x20000) {
+      size_t size;
+      const uint8_t* frame = queue.front(&size);
+      const uint8_t* listed[64];
+      size_t sizes[64];
+      EQUAL(queue.list(listed, sizes, 64), queue.count());
+      for (size_t k = 0; k < queue.count(); ++k) EQUAL(load32(listed[k]), out + k);
+      EQUAL(load32(frame), out++);
+      for (size_t k = 4; k < size; ++k) EQUAL(frame[k], out & 255);
+      queue.pop();
+    }
+  }
+  CHECK(out > 1000);
+}
+
+TEST(a_link_delays_and_paces) {
+  LinkOptions options;
+  options.direction[0].bitsPerSecond = 1000000000;  // 1 Gb/s: 124 bytes with overhead take 992 ns
+  options.direction[0].delayNanoseconds = 5000;
+  options.direction[1].delayNanoseconds = 70;
+  auto wire = makeLinkWire(options);
+  for (uint32_t i = 0; i < 3; ++i) put(wire->end(0).transmit, i, 100);
+  put(wire->end(1).transmit, 9, 100);
+  wire->step(1000);
+  EQUAL(wire->deadline(), 1070);
+  wire->step(1069);
+  CHECK(take(wire->end(0).receive).empty());
+  wire->step(1070);
+  CHECK(take(wire->end(0).receive) == std::vector<uint32_t>{9});
+  for (uint32_t i = 0; i < 3; ++i) {
+    const uint64_t due = 1000 + 992 * (i + 1) + 5000;
+    EQUAL(wire->deadline(), due);
+    wire->step(due - 1);
+    CHECK(take(wire->end(1).receive).empty());
+    wire->step(due);
+    CHECK(take(wire->end(1).receive) == std::vector<uint32_t>{i});
+  }
+}
+
+TEST(a_link_loses_duplicates_and_reorders_as_its_seed_says) {
+  LinkDirection direction;
+  direction.loss = 0.1;
+  direction.duplicate = 0.05;
+  direction.reorder = 0.05;
+  const std::vector<uint32_t> first = impaired(7, direction);
+  CHECK(first == impaired(7, direction));
+  CHECK(first != impaired(8, direction));
+  std::vector<int> seen(1000);
+  int swapped = 0;
+  for (size_t i = 0; i < first.size(); ++i) {
+    ++seen[first[i]];
+    if (i != 0 && first[i] < first[i - 1]) ++swapped;
+  }
+  int lost = 0, twice = 0;
+  for (const int count : seen) {
+    lost += count == 0;
+    twice += count == 2;
+  }
+  CHECK(lost > 70 && lost < 130);
+  CHECK(twice > 25 && twice < 75);
+  CHECK(swapped > 25 && swapped < 75);
+}
+
+TEST(jitter_lets_frames_overtake_and_loses_none) {
+  LinkDirection direction;
+  direction.jitterNanoseconds = 50000;
+  const std::vector<uint32_t> got = impaired(3, direction);
+  EQUAL(got.size(), 1000);
+  CHECK(!std::is_sorted(got.begin(), got.end()));
+}
+
+TEST(a_link_drops_what_its_queue_does_not_hold) {
+  LinkOptions options;
+  options.direction[0].bitsPerSecond = 1000000;
+  options.direction[0].queueBytes = 1000;
+  options.loop = true;
+  auto wire = makeLinkWire(options);
+  for (uint32_t i = 0; i < 100; ++i) put(wire->end(0).transmit, i, 100);
+  wire->step(0);
+  wire->step(1000000000);
+  EQUAL(take(wire->end(0).receive).size(), 9);  // 9 * 124 bytes: the tenth finds more than 1000 waiting
+}
+
+TEST(a_socket_joins_two_nics_and_carrier_comes_and_goes) {
+  char folder[] = "/tmp/soft-wire-XXXXXX";
+  CHECK(mkdtemp(folder) != nullptr);
+  const std::string path = std::string(folder) + "/wire";
+  int error = 0;
+  Card left, right;
+  auto listener = makeSocketWire(path, &error);
+  CHECK(listener != nullptr);
+  struct stat status;
+  EQUAL(stat(path.c_str(), &status), 0);
+  EQUAL(status.st_mode & 0777, 0600);
+  EQUAL(left.nic.connect(1, listener), 0);
+  CHECK(!left.nic.linkUp(1));
+  auto peer = makeSocketWire(path, &error);
+  CHECK(peer != nullptr);
+  EQUAL(right.nic.connect(1, peer), 0);
+  left.step();
+  CHECK(left.nic.linkUp(1));
+  CHECK(left.events.has(AsyncEventType::portActive, 1));
+  Cq leftCq(left.nic, 64), rightCq(right.nic, 64);
+  auto sender = left.rawQp(leftCq, leftCq);
+  auto receiver = right.rawQp(rightCq, rightCq);
+  sender->bringUp();
+  receiver->bringUp();
+  right.everythingTo(*receiver);
+  Region source(left.nic, left.pd, 4096), sink(right.nic, right.pd, 4096);
+  const Bytes frame = ethernet(0x88b5, pattern(1400));
+  std::copy(frame.begin(), frame.end(), source.bytes.begin());
+  for (int i = 0; i < 10; ++i) {
+    receiver->receive({sink.sge(0, 2048)});
+    sender->write(Wqe(MLX5_OPCODE_SEND).eth().data(source.sge(0, 1414)));
+  }
+  sender->ring();
+  left.step(2);
+  right.step(2);
+  for (int i = 0; i < 10; ++i) EQUAL(byteCount(rightCq.poll()), 1414);
+  BYTES(sink.bytes.data(), frame.data(), frame.size());
+  peer.reset();
+  EQUAL(right.nic.connect(1, makeLoopWire()), 0);  // the old wire closes
+  left.step(2);
+  CHECK(!left.nic.linkUp(1));
+  CHECK(left.events.has(AsyncEventType::portError, 1));
+  listener.reset();
+  EQUAL(left.nic.connect(1, makeLoopWire()), 0);
+  EQUAL(access(path.c_str(), F_OK), -1);
+  EQUAL(rmdir(folder), 0);
+}
+
+TEST(wires_that_cannot_be_say_why) {
+  int error = 0;
+  CHECK(makeSocketWire("/nonexistent/folder/wire", &error) == nullptr);
+  EQUAL(error, ENOENT);
+  CHECK(makeSocketWire(std::string(200, 'x'), &error) == nullptr);
+  EQUAL(error, ENAMETOOLONG);
+  CHECK(makeInterfaceWire("no-such-if0", &error) == nullptr);
+  EQUAL(error, ENODEV);
+}
