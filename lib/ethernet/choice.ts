@@ -2,6 +2,7 @@ import { rangeError } from '../argument.js'
 import { AfPacket } from './af-packet.js'
 import { AfXdp } from './af-xdp.js'
 import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
+import { queueCount } from './channels.js'
 import type { Device } from './device.js'
 import { type FramePool, tableOf } from './frames.js'
 import type { Settings } from './options.js'
@@ -77,7 +78,9 @@ function openXdp(
 ): Chosen {
   const obstacle = xdpObstacle(settings)
   if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
-  const { frames, batch, transmitOnly, queueId = whole ? 'all' : 0 } = settings
+  const { frames, batch, transmitOnly } = settings
+  const several = whole && queueCount(device.interface.name) > 1
+  const { queueId = several ? 'all' : 0 } = settings
   if (queueId === 'all' && !transmitOnly) return openXdpQueues(device, settings, holder, onEvent)
   const target = transmitOnly ? 0 : settings.receiveFrames.af_xdp
   const backend = new AfXdp(

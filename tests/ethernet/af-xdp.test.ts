@@ -1,6 +1,6 @@
 /** What AF_XDP has and packet sockets have not. What both have is in the other files, over both. */
 import { readFileSync } from 'node:fs'
-import { Arena, FramePool, PacketQueue } from 'ibverbs/ethernet'
+import { Arena, PacketQueue } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { native } from '../../dist/native.js'
 import { ip, type VethPair, vethPair } from '../beds/veth.js'
@@ -277,7 +277,27 @@ describe('frames', () => {
     transmit(a, ...sent)
     expect(await collect(b, 32)).toEqual([...sent, ...sent.slice(0, 2)])
     expect(b.receive()).toBe(0)
-    expect(b.statistics()).toMatchObject({ received: 32, dropped: 28 })
+    expect(b.statistics()).toMatchObject({
+      received: 32,
+      dropped: 28,
+      drops: { fillRingEmpty: 28, receiveRingFull: 0, other: 0 },
+      xdp: { dropped: 28, fillRingEmpty: 28, receiveRingFull: 0, receiveInvalid: 0, transmitInvalid: 0 },
+    })
+  })
+
+  test('the kernel counts what it cannot use', async () => {
+    using wire = openWire({ frameCount: 64 })
+    const { a, b } = wire
+    queueFrame(a, frame(b, a, 60, 1))
+    queueFrame(a, frame(b, a, 60, 2))
+    a.rings.transmit[a.ringLayouts.transmit.records] = 64 * 2048
+    a.submit()
+    b.rings.fill[b.ringLayouts.fill.records] = 64 * 2048
+    expect(await collect(b, 1)).toEqual([frame(b, a, 60, 2)])
+    expect(a.statistics().xdp).toMatchObject({ transmitInvalid: 1, receiveInvalid: 0, dropped: 0 })
+    transmit(a, frame(b, a, 60, 3))
+    expect(await collect(b, 1)).toEqual([frame(b, a, 60, 3)])
+    expect(b.statistics()).toMatchObject({ received: 2, dropped: 0, xdp: { receiveInvalid: 1 } })
   })
 
   test('more than the kernel sends in one call', async () => {
