@@ -171,6 +171,11 @@ export class RawPacket implements Backend {
     return fault === 0 ? native.ethernet.raw.receive(this.#handle) : -fault
   }
 
+  /** Gives the device the frames in the fill ring, and looks for none. What ails it the next {@link poll} tells. */
+  replenish(): void {
+    native.ethernet.raw.replenish(this.#handle)
+  }
+
   kick(): number {
     const fault = this.#takeFault()
     return fault === 0 ? native.ethernet.raw.transmit(this.#handle) : -fault
