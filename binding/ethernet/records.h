@@ -31,8 +31,8 @@ struct FrameRecord {
     kChecksumValid = 1 << 2,    // the kernel or the device has verified it
     kPacketTypeShift = 8,       // 3 bits: sll_pkttype, packet(7): PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST, …
     kSegmentsEcn = 1 << 11,     // VIRTIO_NET_HDR_GSO_ECN
-    kSegmentTypeShift = 12,     // 4 bits: VIRTIO_NET_HDR_GSO_*
-    kSegmentTypeMask = 0xf,
+    kSegmentTypeShift = 12,     // 3 bits: VIRTIO_NET_HDR_GSO_*; bit 15 is lib/ethernet/frames.ts's
+    kSegmentTypeMask = 7,
     kSegmentSizeShift = 16,  // 16 bits: payload of each segment of a super-frame; 0 for a frame that is none
   };
 };

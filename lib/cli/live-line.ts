@@ -6,7 +6,7 @@ const period = 500
 export class LiveLine {
   readonly #stream: NodeJS.WriteStream
   readonly #shown: boolean
-  #next = 0
+  #next = performance.now() + period
   #there = false
 
   constructor(stream: NodeJS.WriteStream = process.stderr) {
@@ -23,7 +23,7 @@ export class LiveLine {
 
   show(text: string): void {
     // One row only: a longer line would leave its beginnings behind.
-    this.#stream.write(`\r\x1b[K${text.slice(0, (this.#stream.columns ?? 80) - 1)}`)
+    this.#stream.write(`\r\x1b[K${text.slice(0, (this.#stream.columns || 80) - 1)}`)
     this.#there = true
   }
 

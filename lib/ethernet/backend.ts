@@ -63,6 +63,11 @@ export interface TransmittingEnd {
   send(slot: number, length: number): void
   /** {@link send}, of a frame that begins elsewhere than its record says */
   sendAt(slot: number, length: number, offset: number): void
+  /**
+   * {@link send}, of a frame whose checksum, VLAN tag or segments its record leaves to the kernel. Left out where the
+   * kernel does nothing of that.
+   */
+  offload?(slot: number): void
   submit(): number
   close(): void
 }

@@ -31,6 +31,8 @@ export const FrameRecord = {
   vlan: 4,
   seconds: 5,
   nanoseconds: 6,
+  /** where the checksum of a frame with a partial one begins to count << 16 | where from there it stands */
+  checksum: 7,
   words: 8,
 } as const
 
@@ -38,7 +40,10 @@ export const FrameRecord = {
 export const FrameFlag = {
   /** The frame was longer than its place: `length` of its `originalLength` bytes are there. */
   truncated: 1,
-  /** The sender left the transport checksum to a device that there is not, as local veth traffic does: it is wrong. */
+  /**
+   * The sender left the transport checksum to a device, which on a veth there is not: what stands there is the sum of the
+   * pseudo-header. `completeChecksum()` completes it, `forward()` has it completed.
+   */
   checksumPartial: 2,
   /** The kernel or the device has verified the transport checksum. */
   checksumValid: 4,
@@ -51,7 +56,7 @@ export const PacketType = { host: 0, broadcast: 1, multicast: 2, otherHost: 3, o
  * In a record's flags: of it, offset and length alone were written, because a frame of AF_XDP's comes without anything
  * else. Who wants to know more asks {@link FrameTable.word}.
  */
-const brief = 2 ** 30
+export const brief = 1 << 15
 
 // Constants of this file's own: V8 folds them, but looks into an exported object each time.
 const recordShift = Math.log2(FrameRecord.words) | 0
@@ -151,7 +156,7 @@ export class FrameTable {
   packetType(slot: number, memory: Uint8Array, own: Uint8Array): number {
     const record = this.slots.index(slot) << recordShift
     const flags = this.records[record | flagsWord]
-    if ((flags & brief) === 0) return flags >>> 8
+    if ((flags & brief) === 0) return (flags >>> 8) & 7
     if (this.records[record | lengthWord] === 0) return 0
     return typeOf(memory, this.records[record | offsetWord], own)
   }

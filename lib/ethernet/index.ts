@@ -11,6 +11,7 @@ export { FrameFlag, FramePool, type FramePoolOptions, PacketType } from './frame
 export * from './headers/index.js'
 export { listInterfaces, type NetworkInterface, queryInterface } from './interfaces.js'
 export { formatMac, type MacAddress, parseMac } from './mac.js'
+export { SegmentType } from './offload.js'
 export type { PacketQueueOptions } from './options.js'
 export { PacketQueue } from './packet-queue.js'
 export { FrameReadable, type FrameReadableOptions, type ReceivedFrame } from './readable.js'

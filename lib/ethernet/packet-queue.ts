@@ -9,6 +9,16 @@ import { downError } from './failure.js'
 import { type FramePool, FrameRecord, type FrameTable, tableOf } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { formatMac, groupArgument, type MacAddress } from './mac.js'
+import {
+  completeChecksum,
+  finishFrame,
+  offloadsOf,
+  request as requestOffload,
+  restoreVlan,
+  SegmentType,
+  segmentSizeOf,
+  segmentTypeOf,
+} from './offload.js'
 import { type PacketQueueOptions, type Settings, settingsOf } from './options.js'
 import { targetOf } from './rdma-port.js'
 import type { BackendReport, PacketBackend } from './report.js'
@@ -211,10 +221,55 @@ export class PacketQueue {
 
   /**
    * The VLAN tag that the kernel took out of the frame, as on the wire (TPID << 16 | TCI, unsigned); 0 if none, and with
-   * AF_XDP, where a tag stays in the frame unless the device takes it out.
+   * AF_XDP, where a tag stays in the frame unless the device takes it out. {@link restoreVlan} puts it back.
    */
   vlan(slot: number): number {
     return this.#word(slot, FrameRecord.vlan)
+  }
+
+  /** Of a frame with {@link FrameFlag.checksumPartial}: the byte from which on the checksum counts, from its first byte. */
+  checksumStart(slot: number): number {
+    return this.#word(slot, FrameRecord.checksum) >>> 16
+  }
+
+  /** Of a frame with {@link FrameFlag.checksumPartial}: where the checksum stands, from {@link checksumStart} on. */
+  checksumOffset(slot: number): number {
+    return this.#word(slot, FrameRecord.checksum) & 0xffff
+  }
+
+  /**
+   * {@link SegmentType} of a super-frame: several segments of one connection that the kernel has not cut yet (TSO), or
+   * has put together (GRO), under one set of headers. 0 for an ordinary frame.
+   */
+  segmentType(slot: number): number {
+    return segmentTypeOf(this.#word(slot, FrameRecord.flags))
+  }
+
+  /** Payload bytes of each segment of a super-frame, the last one's fewer; 0 for an ordinary frame. */
+  segmentSize(slot: number): number {
+    return segmentSizeOf(this.#word(slot, FrameRecord.flags))
+  }
+
+  /**
+   * Completes the transport checksum of a received frame with {@link FrameFlag.checksumPartial}, in place; of a
+   * super-frame as one packet.
+   *
+   * @returns false when there was nothing to complete
+   * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a frame that was cut
+   */
+  completeChecksum(slot: number): boolean {
+    return completeChecksum(this.table, this.memory, this.table.slots.index(slot))
+  }
+
+  /**
+   * Puts the {@link vlan} tag back into a received frame, which then begins four bytes earlier if it has `headroom`;
+   * without, what follows its addresses is moved.
+   *
+   * @returns false when there was none
+   * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a frame with no room before or behind it
+   */
+  restoreVlan(slot: number): boolean {
+    return restoreVlan(this.table, this.memory, this.table.slots.index(slot))
   }
 
   /**
@@ -262,13 +317,55 @@ export class PacketQueue {
   }
 
   /**
-   * Sends a received frame out again as it lies there, from the same memory, on the next {@link submit}. Called on
-   * another queue with the same {@link frames} it goes out there.
+   * Sends a received frame out again, from the same memory, on the next {@link submit}. Called on another queue with the
+   * same {@link frames} it goes out there. It goes out as it would have on a wire: its {@link vlan} tag put back, a
+   * partial checksum completed, a super-frame cut into its segments where the peer does not take it whole. All of that
+   * the kernel does for AF_PACKET; AF_XDP refuses super-frames (EMSGSIZE). {@link send} sends what lies there.
    *
    * @throws Error ERR_IBVERBS_STALE_SLOT
    */
   forward(slot: number): void {
-    this.send(slot, this.length(slot))
+    this.#open()
+    const { table } = this
+    const index = table.slots.index(slot)
+    if (offloadsOf(table, index) !== 0) this.#finish(slot, index)
+    else this.transmitter.send(slot, table.records[index * FrameRecord.words + FrameRecord.length])
+  }
+
+  /**
+   * Sends the caller's frame, from `offset(slot)` on, and leaves its transport checksum to the kernel or the device, and
+   * its cutting into segments if it is a super-frame (which with AF_XDP is refused with EMSGSIZE).
+   *
+   * @param length as of {@link send}; of a super-frame up to 64 KiB
+   * @param checksumStart the byte from which on the checksum counts: where the UDP or TCP header begins, say
+   * @param checksumOffset where from there the checksum stands, 6 of UDP and 16 of TCP, and now the sum of the
+   *   pseudo-header does, not inverted
+   * @param segmentType {@link SegmentType} of a super-frame
+   * @param segmentSize its payload bytes a segment
+   * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError
+   */
+  sendOffloaded(
+    slot: number,
+    length: number,
+    checksumStart: number,
+    checksumOffset: number,
+    segmentType: number = SegmentType.none,
+    segmentSize = 0,
+  ): void {
+    this.#open()
+    const index = this.table.check(slot, length)
+    requestOffload(this.table, index, length, checksumStart, checksumOffset, segmentType, segmentSize)
+    this.#finish(slot, index)
+  }
+
+  #finish(slot: number, index: number): void {
+    const { table, transmitter } = this
+    if (transmitter.offload) {
+      transmitter.offload(slot)
+    } else {
+      finishFrame(table, this.memory, index)
+      transmitter.send(slot, table.records[index * FrameRecord.words + FrameRecord.length])
+    }
   }
 
   /**

@@ -5,6 +5,7 @@ import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
 import type { Backend, TransmittingEnd } from './backend.js'
 import type { Device } from './device.js'
 import { FrameRecord, type FrameTable } from './frames.js'
+import { offloadsOf } from './offload.js'
 
 /** The transmitting half of a queue: the transmit ring and the completion ring. */
 export class Transmitter implements TransmittingEnd {
@@ -37,7 +38,16 @@ export class Transmitter implements TransmittingEnd {
   }
 
   send(slot: number, length: number): void {
-    const index = this.#table.check(slot, length)
+    this.#push(this.#table.check(slot, length), length, 0)
+  }
+
+  offload(slot: number): void {
+    const index = this.#table.slots.index(slot)
+    const length = this.#table.records[index * FrameRecord.words + FrameRecord.length]
+    this.#push(this.#table.check(slot, length), length, offloadsOf(this.#table, index))
+  }
+
+  #push(index: number, length: number, options: number): void {
     const record = index * FrameRecord.words
     this.#table.records[record + FrameRecord.length] = length
     const ring = this.#backend.transmit
@@ -45,7 +55,7 @@ export class Transmitter implements TransmittingEnd {
     ring.words[at + DescriptorRecord.address] = this.#table.records[record + FrameRecord.offset]
     ring.words[at + DescriptorRecord.addressHigh] = 0
     ring.words[at + DescriptorRecord.length] = length
-    ring.words[at + DescriptorRecord.options] = 0
+    ring.words[at + DescriptorRecord.options] = options
     this.#table.slots.hold(index, this.#holder)
     this.pending++
   }

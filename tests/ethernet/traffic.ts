@@ -1,5 +1,5 @@
 /** Frames that say what they are: each byte follows from the frame's number, so that every one can be checked. */
-import { type PacketBackend, PacketQueue, type PacketQueueOptions } from 'ibverbs/ethernet'
+import { PacketQueue, type PacketQueueOptions } from 'ibverbs/ethernet'
 import { softPair } from '../beds/soft-pair.js'
 import { type VethPair, vethPair } from '../beds/veth.js'
 
@@ -29,18 +29,22 @@ export function openWire(options: PacketQueueOptions & { mtu?: number } = {}): W
 }
 
 /** Every test of what a queue does runs over each of these: one that does not work here fails. */
-export const backends: readonly PacketBackend[] = process.env.IBVERBS_TEST_UNPRIVILEGED
+export const backends: readonly ('af_packet' | 'af_xdp')[] = process.env.IBVERBS_TEST_UNPRIVILEGED
   ? ['af_packet'] // AF_XDP needs privileges in the machine's own user namespace: tests/beds/beds.mjs says so
   : ['af_packet', 'af_xdp']
 
 /** The backends that choose frames by address. */
-export const addressing: readonly PacketBackend[] = [...backends, 'raw_packet_qp']
+export const addressing: readonly ('af_packet' | 'af_xdp' | 'raw_packet_qp')[] = [...backends, 'raw_packet_qp']
 
 /** The backends, AF_PACKET once by each way in which frames come to it, raw packet queue pairs on software devices. */
-export const ways: readonly (PacketBackend | 'recvmmsg')[] = [...backends, 'recvmmsg', 'raw_packet_qp']
+export const ways: readonly ('af_packet' | 'af_xdp' | 'recvmmsg' | 'raw_packet_qp')[] = [
+  ...backends,
+  'recvmmsg',
+  'raw_packet_qp',
+]
 
 /** What the tests need to know of a backend, and queues on it. */
-export function on(way: PacketBackend | 'recvmmsg') {
+export function on(way: (typeof ways)[number]) {
   const xdp = way === 'af_xdp'
   const raw = way === 'raw_packet_qp'
   const packet = !xdp && !raw

@@ -1,0 +1,147 @@
+/**
+ * What the kernel leaves to the device, and a raw receiver sees undone: the transport checksum, the VLAN tag, the cutting
+ * of a super-frame into segments. Told per frame in its record (binding/ethernet/records.h), and how to do it here.
+ */
+import { integer, rangeError } from '../argument.js'
+import { brief, FrameFlag, FrameRecord, type FrameTable } from './frames.js'
+import { sum } from './headers/checksum.js'
+
+/** What the segments of a super-frame are, `PacketQueue.segmentType(slot)`: VIRTIO_NET_HDR_GSO_*, linux/virtio_net.h. */
+export const SegmentType = {
+  /** An ordinary frame. */
+  none: 0,
+  /** TCP segments over IPv4. */
+  tcp4: 1,
+  /** Fragments of an IP packet with UDP (UFO). */
+  udpFragment: 3,
+  /** TCP segments over IPv6. */
+  tcp6: 4,
+  /** UDP datagrams. */
+  udp: 5,
+} as const
+
+/** Of the flags word (FrameRecord::Flags). */
+const segmentTypeShift = 12
+const segmentTypeMask = 7
+const segmentSizeShift = 16
+
+/** Of the transmit ring of a packet socket (DescriptorRecord::Options): what the kernel is to put right. */
+const finish = 1
+const insertTag = 2
+
+const headerBytes = 14
+const addressBytes = 12
+const tagBytes = 4
+const checksumBytes = 2
+
+export function segmentTypeOf(flags: number): number {
+  return (flags >>> segmentTypeShift) & segmentTypeMask
+}
+
+export function segmentSizeOf(flags: number): number {
+  return flags >>> segmentSizeShift
+}
+
+/** The options with which a packet socket sends a frame as its record says; 0 when it goes as it lies. */
+export function offloadsOf({ records }: FrameTable, index: number): number {
+  const record = index * FrameRecord.words
+  const flags = records[record + FrameRecord.flags]
+  if ((flags & brief) !== 0) return 0
+  let options = records[record + FrameRecord.vlan] === 0 ? 0 : insertTag
+  // Of a frame that was cut the checksum cannot be told.
+  const unfinished = (flags & FrameFlag.checksumPartial) !== 0 || segmentTypeOf(flags) !== SegmentType.none
+  if (unfinished && (flags & FrameFlag.truncated) === 0) options |= finish
+  return options
+}
+
+/** Writes into a frame's record what the kernel is to do with it. */
+export function request(
+  table: FrameTable,
+  index: number,
+  length: number,
+  checksumStart: number,
+  checksumOffset: number,
+  segmentType: number,
+  segmentSize: number,
+): void {
+  integer('checksumStart', checksumStart, headerBytes, length - checksumBytes)
+  integer('checksumOffset', checksumOffset, 0, length - checksumStart - checksumBytes)
+  const types: readonly unknown[] = Object.values(SegmentType)
+  if (!types.includes(segmentType)) throw rangeError('segmentType', 'one of SegmentType', segmentType)
+  if (segmentType === SegmentType.none) integer('segmentSize', segmentSize, 0, 0)
+  else integer('segmentSize', segmentSize, 1, 0xffff)
+  const { records } = table
+  const record = index * FrameRecord.words
+  const flags =
+    FrameFlag.checksumPartial | (segmentType << segmentTypeShift) | (segmentSize << segmentSizeShift)
+  if ((records[record + FrameRecord.flags] & brief) !== 0) table.complete(index, length, length, flags)
+  records[record + FrameRecord.length] = length
+  records[record + FrameRecord.flags] = flags
+  records[record + FrameRecord.checksum] = (checksumStart << 16) | checksumOffset
+}
+
+/**
+ * Completes a partial checksum, as skb_checksum_help in the kernel does: its place holds the sum of the pseudo-header.
+ *
+ * @returns false when there was nothing to complete
+ */
+export function completeChecksum({ records }: FrameTable, memory: Uint8Array, index: number): boolean {
+  const record = index * FrameRecord.words
+  const flags = records[record + FrameRecord.flags]
+  if ((flags & FrameFlag.checksumPartial) === 0) return false
+  const offset = records[record + FrameRecord.offset]
+  const length = records[record + FrameRecord.length]
+  const word = records[record + FrameRecord.checksum]
+  const start = word >>> 16
+  const place = start + (word & 0xffff)
+  if ((flags & FrameFlag.truncated) !== 0 || place + checksumBytes > length) {
+    const original = records[record + FrameRecord.originalLength]
+    throw rangeError('slot', `a frame that is all there: ${length} of ${original} bytes are`, index)
+  }
+  // In one's complement 0 is 0xffff too, and UDP's 0 would say that there is none (RFC 768).
+  const checksum = ~sum(memory, offset + start, offset + length) & 0xffff || 0xffff
+  memory[offset + place] = checksum >>> 8
+  memory[offset + place + 1] = checksum & 0xff
+  records[record + FrameRecord.flags] = flags & ~FrameFlag.checksumPartial
+  return true
+}
+
+/**
+ * Puts the VLAN tag back that the kernel took out: into the room before the frame, where only the addresses move, or
+ * else by moving what follows them.
+ *
+ * @returns false when there was none
+ */
+export function restoreVlan({ records, shift }: FrameTable, memory: Uint8Array, index: number): boolean {
+  const record = index * FrameRecord.words
+  const vlan = records[record + FrameRecord.vlan]
+  if (vlan === 0 || (records[record + FrameRecord.flags] & brief) !== 0) return false
+  const place = index * 2 ** shift
+  const from = records[record + FrameRecord.offset]
+  const length = records[record + FrameRecord.length]
+  let begin = from
+  if (from - place >= tagBytes) {
+    begin = from - tagBytes
+    for (let i = 0; i < addressBytes; i++) memory[begin + i] = memory[from + i]
+  } else if (from + length + tagBytes <= place + 2 ** shift) {
+    memory.copyWithin(from + addressBytes + tagBytes, from + addressBytes, from + length)
+  } else {
+    throw rangeError('slot', `a frame with ${tagBytes} bytes of headroom, or of room behind it`, index)
+  }
+  for (let i = 0; i < tagBytes; i++) memory[begin + addressBytes + i] = vlan >>> (24 - 8 * i)
+  records[record + FrameRecord.offset] = begin
+  records[record + FrameRecord.length] = length + tagBytes
+  records[record + FrameRecord.originalLength] += tagBytes
+  records[record + FrameRecord.vlan] = 0
+  if ((records[record + FrameRecord.flags] & FrameFlag.checksumPartial) !== 0) {
+    records[record + FrameRecord.checksum] += tagBytes << 16
+  }
+  return true
+}
+
+/** Does what a frame's record leaves to the kernel where the kernel does not. A super-frame stays one: it is too long. */
+export function finishFrame(table: FrameTable, memory: Uint8Array, index: number): void {
+  restoreVlan(table, memory, index)
+  const flags = table.records[index * FrameRecord.words + FrameRecord.flags]
+  if ((flags & FrameFlag.truncated) === 0) completeChecksum(table, memory, index)
+}
