@@ -261,7 +261,11 @@ int RawPacketQueue::postSends(uint32_t available, uint32_t* posted) {
     sendElements_[count].length = length;
     ibv_send_wr& request = sends_[count];
     request.wr_id = sendHead_ + count;
-    request.send_flags = sendFlags_ | ((sendHead_ + count) % kSignalEvery == 0 ? unsigned{IBV_SEND_SIGNALED} : 0);
+    request.send_flags = sendFlags_;
+    if (transmit_.read(count, DescriptorRecord::kOptions) & DescriptorRecord::kFinish) {
+      request.send_flags |= IBV_SEND_IP_CSUM;
+    }
+    if ((sendHead_ + count) % kSignalEvery == 0) request.send_flags |= IBV_SEND_SIGNALED;
     request.next = nullptr;
     if (count > 0) sends_[count - 1].next = &request;
     sent_[(sendHead_ + count) % sendDepth_] = address;

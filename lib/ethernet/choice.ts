@@ -131,7 +131,14 @@ function openRaw(
   const backend = new RawPacket(device.interface, port, settings, onEvent, notUsed)
   const state = new RawDevice(device.interface, backend)
   const receiver = new RawReceiver(backend, state, table, holder, batch, backend.receiveDepth)
-  const transmitter = new RawTransmitter(backend, state, table, holder + 1)
+  const transmitter = new RawTransmitter(
+    backend,
+    state,
+    table,
+    frames.arena.bytes,
+    holder + 1,
+    backend.checksums,
+  )
   try {
     backend.start()
   } catch (error) {

@@ -43,6 +43,8 @@ export class RawPacket implements Backend {
   readonly completion: Consumer
   /** How many frames stand ready to receive into: as many as was asked for, or as the device takes. */
   readonly receiveDepth: number
+  /** Whether the device computes checksums as it sends. */
+  readonly checksums: boolean
   readonly #context: Context
   readonly #handle: number
   readonly #steering: RawSteering
@@ -78,6 +80,14 @@ export class RawPacket implements Backend {
     try {
       const { limits } = this.#context
       assertLinkLayer(this.#context, port)
+      this.checksums = limits.rawPacketCapabilities.includes('IP_CSUM')
+      if (settings.transmitChecksum && !this.checksums) {
+        throw verbsError(
+          'EOPNOTSUPP',
+          'ibv_post_send',
+          `"options.transmitChecksum": ${name} computes no checksums`,
+        )
+      }
       this.#sendDepth = Math.min(sendDepth, frames.frameCount, limits.maxQpWr)
       this.receiveDepth = transmitOnly ? 0 : Math.min(settings.receiveFrames.raw_packet_qp, limits.maxQpWr)
       this.report = Object.freeze({
