@@ -21,11 +21,11 @@ export const soft: Command = {
   description: `
 Runs a program that uses libibverbs as if the machine had ConnectX NICs, mlx5_soft0, mlx5_soft1 and
 so on, without hardware, kernel module or privilege. The program, libibverbs and libmlx5 are those
-that are installed: they write real work queue entries, and a NIC in a thread of the program answers.
+that are installed: they write real work queue entries, and a NIC, a thread of the program, answers.
 It sets IBVERBS_SOFT and LD_PRELOAD for the program and does nothing else.
 
 WIRE is what the ports are plugged into: loop (a port hears itself), pair:NAME (the two ports that
-name it), socket:PATH (a port here and one of another program), interface:NAME (one of this machine).
+name it), socket:PATH (a port here and one of another program), interface:NAME (of this machine).
 ';' begins another device, '+' another port. '@' gives a port its MAC address, '?' its options:
 loop@02:00:0a:00:00:01?loss=0.01&delay=5000&seed=3 (also bandwidth, jitter, duplicate, reorder,
 queue, mtu, inline).`,
