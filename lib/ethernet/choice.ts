@@ -7,6 +7,7 @@ import type { Device } from './device.js'
 import { type FramePool, tableOf } from './frames.js'
 import type { Settings } from './options.js'
 import { RawDevice, RawPacket, rawObstacle } from './raw-packet.js'
+import { RawReceiver } from './raw-receiver.js'
 import { RawTransmitter } from './raw-transmitter.js'
 import { portBehind } from './rdma-port.js'
 import { Receiver } from './receiver.js'
@@ -133,8 +134,15 @@ function openRaw(
   const table = tableOf(frames)
   const backend = new RawPacket(device.interface, port, settings, onEvent, notUsed)
   const state = new RawDevice(device.interface, backend)
-  const receiver = new Receiver(backend, state, table, holder, batch, backend.receiveDepth)
-  const transmitter = new RawTransmitter(backend, state, table, holder + 1)
+  const receiver = new RawReceiver(backend, state, table, holder, batch, backend.receiveDepth)
+  const transmitter = new RawTransmitter(
+    backend,
+    state,
+    table,
+    frames.arena.bytes,
+    holder + 1,
+    backend.checksums,
+  )
   try {
     backend.start()
   } catch (error) {

@@ -14,6 +14,7 @@ export { listInterfaces, type NetworkInterface, queryInterface } from './interfa
 export { formatMac, type MacAddress, parseMac } from './mac.js'
 export { SegmentType } from './offload.js'
 export type { PacketQueueOptions } from './options.js'
+export { Pacer } from './pacer.js'
 export { PacketQueue } from './packet-queue.js'
 export { FrameReadable, type FrameReadableOptions, type ReceivedFrame } from './readable.js'
 export type { BackendReport, PacketBackend, ReceivePath } from './report.js'

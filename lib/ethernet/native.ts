@@ -155,6 +155,8 @@ export interface RawPacketOptions {
 export interface RawPacketNative {
   open(options: RawPacketOptions): number
   receive(handle: number): number
+  /** {@link receive} without looking for frames */
+  replenish(handle: number): number
   transmit(handle: number): number
   /** @returns 1 when there is something already */
   arm(handle: number, readable: number, writable: number): number

@@ -39,7 +39,6 @@ int checkRegion(uint64_t start, uint64_t length, uint64_t iova, uint32_t access)
   constexpr uint32_t kKnown = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ |
                               IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND | IBV_ACCESS_ZERO_BASED | IBV_ACCESS_HUGETLB;
   const uint32_t demanded = access & ~static_cast<uint32_t>(IBV_ACCESS_OPTIONAL_RANGE);
-  if (demanded & IBV_ACCESS_ON_DEMAND) return EOPNOTSUPP;  // not among the device's capabilities
   if (demanded & ~kKnown) return EINVAL;
   if ((access & (IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC)) && !(access & IBV_ACCESS_LOCAL_WRITE)) return EINVAL;
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
