@@ -62,6 +62,8 @@ export class PacketQueue {
   declare private readonly receiver: ReceivingEnd
   declare private readonly transmitter: TransmittingEnd
   declare private readonly waiting: Waiting
+  /** Puts the device back as it was found. */
+  declare private readonly restore: (() => void) | undefined
   private ended: boolean = false
 
   /**
@@ -109,6 +111,7 @@ export class PacketQueue {
     }
     this.holder = holder
     this.way = chosen.backend
+    this.restore = chosen.restore
     this.receiver = chosen.receiver
     this.transmitter = chosen.transmitter
     this.waiting = new Waiting(this.way, this.receiver, this.transmitter)
@@ -492,7 +495,11 @@ export class PacketQueue {
 
   // --- lifetime ---
 
-  /** Closes the queue; what is pending is not sent, whoever waits gets ERR_IBVERBS_CLOSED. Idempotent. */
+  /**
+   * Closes the queue; what is pending is not sent, whoever waits gets ERR_IBVERBS_CLOSED. Idempotent.
+   *
+   * @throws VerbsError when `channels` or `steer` cannot be taken back; the queue is closed all the same
+   */
   close(): void {
     if (this.ended) return
     this.ended = true
@@ -500,6 +507,7 @@ export class PacketQueue {
     this.table.slots.detach(this.holder)
     this.transmitter.close()
     this.waiting.close()
+    this.restore?.()
   }
 
   [Symbol.dispose](): void {
