@@ -84,7 +84,8 @@ describe('more than one of the device’s', () => {
         const view = new DataView(bytes.buffer, 32)
         return [view.getUint16(6), view.getUint16(10)]
       })
-    expect(blocks(0, 65535)).toEqual([[0, 0]])
+    expect(blocks(1, 1)).toEqual([[1, 0xffff]])
+    expect(blocks(32768, 65535)).toEqual([[0x8000, 0x8000]])
     expect(blocks(80, 81)).toEqual([[80, 0xfffe]])
     expect(blocks(1, 6)).toEqual([
       [1, 0xffff],
@@ -95,7 +96,7 @@ describe('more than one of the device’s', () => {
     expect(blocks(1, 65534)).toHaveLength(30)
     // Each number of a range is in exactly one block, no other is in any.
     for (const [from, to] of [
-      [0, 1023],
+      [1, 1023],
       [999, 4097],
       [49152, 65535],
       [7, 7],
@@ -156,6 +157,8 @@ test.each<[FlowRule, string]>([
   [{ vlan: 'none' }, '"rules[0].vlan"'],
   [{ protocol: 'sctp', destinationPort: 5 }, '"rules[0].destinationPort"'],
   [{ protocol: 'udpLite', sourcePort: { from: 1, to: 2 } }, '"rules[0].sourcePort"'],
+  [{ protocol: 'tcp', destinationPort: { from: 0, to: 5 } }, '"rules[0].destinationPort"'],
+  [{ protocol: 'udp', sourcePort: 0 }, '"rules[0].sourcePort"'],
   [{ bytes: [{ offset: 11, value: Uint8Array.of(1, 2) }] }, '"rules[0].bytes[0]"'],
   [{ bytes: [{ offset: 100, value: Uint8Array.of(1) }] }, '"rules[0].bytes[0]"'],
   [{ bytes: [{ from: 'network', offset: 0, value: Uint8Array.of(1) }] }, '"rules[0].bytes[0]"'],
