@@ -41,13 +41,13 @@ TEST(every_operation_on_the_wire) {
     done(atomic(MLX5_OPCODE_ATOMIC_CS, there + 64, key, 0x0102030405060708, 0).data(eight));
     done(atomic(MLX5_OPCODE_ATOMIC_FA, there + 64, key, 2).data(eight));
     peers.b.qp->receive({});
-    peers.a.qp->send(immediate(Wqe(MLX5_OPCODE_SEND_INVAL).inlined(pattern(8)), 0xabcd00));  // no window has this key: refused
+    peers.a.qp->send(immediate(Wqe(MLX5_OPCODE_SEND_INVAL).inlined(pattern(40)), 0xabcd00));  // no window has this key: refused
     peers.failed(peers.a, index, MLX5_CQE_SYNDROME_REMOTE_ACCESS_ERR);
     record(file, *peers.wire);
   }
   {
     Peers peers;  // not ready; then a loss
-    peers.a.qp->send(Wqe(MLX5_OPCODE_SEND).inlined(pattern(8)));
+    peers.a.qp->send(Wqe(MLX5_OPCODE_SEND).inlined(pattern(40)));
     peers.settle();
     peers.b.qp->receive({peers.b.memory.sge(0, 4096)});
     peers.sent(peers.a, 0);
@@ -71,7 +71,7 @@ TEST(every_operation_on_the_wire) {
                         ? Wqe(MLX5_OPCODE_SEND)
                         : datagram(MLX5_OPCODE_SEND, linkLocal(2), macOf(2), peers.b.qp->number, kQkey, 1);
     Wqe whole = wqe;
-    peers.a.qp->send(whole.inlined(pattern(8)));
+    peers.a.qp->send(whole.inlined(pattern(40)));
     peers.settle();
     record(file, *peers.wire);
   }
