@@ -9,6 +9,7 @@ import { open as openContext } from '../verbs/device.js'
 import { MemoryRegion } from '../verbs/memory-region.js'
 import { QueuePair } from '../verbs/queue-pair.js'
 import type { Backend } from './backend.js'
+import { queueCount } from './channels.js'
 import { Device } from './device.js'
 import { tableOf } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
@@ -96,8 +97,9 @@ export class RawPacket implements Backend {
         receivePath: null,
         mode: null,
         multiBuffer: false,
+        sharedMemory: false,
         queueId: null,
-        queues: device.index === 0 ? 0 : native.ethernet.xdp.channels(device.name),
+        queues: device.index === 0 ? 0 : queueCount(device.name),
         notUsed,
       })
       this.fill = new Producer(
