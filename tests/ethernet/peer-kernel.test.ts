@@ -9,12 +9,14 @@ import {
   checksum,
   ethernet,
   FrameFlag,
+  FrameReadable,
   icmp,
   ipv4,
   ipv6,
   PacketQueue,
   type PacketQueueOptions,
   queryInterface,
+  type ReceivedFrame,
   tcp,
   udp,
 } from 'ibverbs/ethernet'
@@ -227,6 +229,24 @@ function inside(program: string, ...words: string[]): [command: string, args: st
   const [command, ...args] = peer.inside(process.execPath, programPath(program), ...words)
   return [command, args]
 }
+
+test('FrameReadable completes the checksums that the kernel left to a device', async () => {
+  using queue = PacketQueue.open(peer.near, { flows: [{ protocol: 'udp', sourcePort: 5304 }] })
+  for (const [completeChecksums, right] of [
+    [true, true],
+    [false, false],
+  ]) {
+    const stream = new FrameReadable(queue, { completeChecksums })
+    const [command, args] = inside('udp-source.mjs', '5304', near.v4, '5305', 'c0ffee')
+    const sending = execute(command, args)
+    for await (const { data, flags } of stream as AsyncIterable<ReceivedFrame>) {
+      expect(flags & FrameFlag.checksumPartial).toBe(right ? 0 : FrameFlag.checksumPartial)
+      expect(udp.verifyChecksum(data, 34, 14)).toBe(right)
+      break
+    }
+    await sending
+  }
+})
 
 describe('a TCP connection of the kernel’s, in super-frames', () => {
   const bytes = 20_000_000

@@ -1,25 +1,16 @@
 // Fuzzing of everything that a program can write where the software ConnectX reads: WQEs, receive WQEs, SRQ links, doorbell
 // records, frames. The corpus is replayed in every run; `npm run test:long` looks for more, with libFuzzer where there is
 // clang, under AddressSanitizer and UndefinedBehaviorSanitizer in any case.
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { buildEngine } from './engine/build.js'
 
-const project = join(import.meta.dirname, '../..')
-const sources = join(import.meta.dirname, 'engine')
-const corpus = join(sources, 'corpus')
+const corpus = join(import.meta.dirname, 'engine/corpus')
 const long = process.env.IBVERBS_LONG === '1'
 const seconds = 300
-
-function build(folder: string, target: string, options: string[], env: NodeJS.ProcessEnv = {}): string {
-  const directory = join(project, 'build', folder)
-  const environment = { ...process.env, ...env }
-  execFileSync('cmake', ['-S', sources, '-B', directory, ...options], { stdio: 'pipe', env: environment })
-  execFileSync('cmake', ['--build', directory, '--parallel', '2', '--target', target], { stdio: 'pipe' })
-  return join(directory, target)
-}
 
 function run(command: string, args: string[]): string {
   const result = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 26 })
@@ -31,7 +22,7 @@ function run(command: string, args: string[]): string {
 test('the corpus and some inputs from a seed change nothing outside a region that allows it', {
   timeout: 300_000,
 }, () => {
-  const replay = build('engine', 'fuzz_replay', [])
+  const replay = buildEngine('fuzz_replay')
   const files = readdirSync(corpus).length
   expect(files).toBeGreaterThan(100)
   expect(run(replay, [corpus, '--runs', '200'])).toBe(`${files} files, 200 runs\n`)
@@ -39,7 +30,7 @@ test('the corpus and some inputs from a seed change nothing outside a region tha
 
 test.runIf(long)('the same under sanitizers, with more inputs', { timeout: 900_000 }, () => {
   const options = ['-DENGINE_SANITIZE=ON', '-DCMAKE_BUILD_TYPE=RelWithDebInfo']
-  const replay = build('engine-asan', 'fuzz_replay', options)
+  const replay = buildEngine('fuzz_replay', { folder: 'engine-asan', options })
   expect(run(replay, [corpus, '--runs', '5000', '--seed', String(process.pid)])).toMatch(/, 5000 runs\n$/)
 })
 
@@ -47,7 +38,7 @@ const clang = spawnSync('clang++', ['--version']).status === 0
 
 test.runIf(long && clang)('libFuzzer finds nothing', { timeout: 1_800_000 }, () => {
   const options = ['-DENGINE_FUZZ=ON', '-DCMAKE_BUILD_TYPE=RelWithDebInfo']
-  const fuzzer = build('engine-fuzz', 'fuzz_wqe', options, { CXX: 'clang++' })
+  const fuzzer = buildEngine('fuzz_wqe', { folder: 'engine-fuzz', options, env: { CXX: 'clang++' } })
   const folder = mkdtempSync(join(tmpdir(), 'soft-fuzz-'))
   try {
     const limits = ['-max_len=1024', `-max_total_time=${seconds}`, `-artifact_prefix=${folder}/`]

@@ -5,7 +5,7 @@
 
 #include "uverbs/verbs_file.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 int allocateDomain(VerbsFile& file, const Command& command) {
@@ -147,4 +147,4 @@ const std::vector<CommandEntry> memoryCommands{
     {IB_USER_VERBS_CMD_DEALLOC_MW, false, freeWindow},
 };
 
-}  // namespace soft
+}  // namespace soft::uverbs

@@ -7,7 +7,7 @@
 #include "uverbs/limits.h"
 #include "uverbs/queue_pair_state.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 // The queue pair's context has the logarithm only (qp.c, params1 and params2 of struct mlx5_ifc_qpc_bits).
@@ -183,4 +183,4 @@ const std::vector<CommandEntry> queuePairCommands{
     {IB_USER_VERBS_CMD_DETACH_MCAST, false, multicast<ib_uverbs_detach_mcast, &Nic::detachMulticast>},
 };
 
-}  // namespace soft
+}  // namespace soft::uverbs
