@@ -340,7 +340,22 @@ export class FramePool {
     slots.reclaim(member)
   }
 
-  /** How many frames are nobody's at this moment. */
+  /** As {@link PacketQueue.offset}, for a thread that has no queue on the pool. */
+  offset(slot: number): number {
+    return this.#table.word(slot, FrameRecord.offset)
+  }
+
+  /** As {@link PacketQueue.length}. */
+  length(slot: number): number {
+    return this.#table.word(slot, FrameRecord.length)
+  }
+
+  /** As {@link PacketQueue.release}. */
+  release(slot: number): void {
+    this.#table.slots.release(slot)
+  }
+
+  /** How many frames are nobody's at this moment, but for those that other threads keep ready. */
   get free(): number {
     return this.#table.free
   }
