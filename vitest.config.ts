@@ -1,4 +1,4 @@
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
 
 // The beds (tests/beds/run.mjs) choose the folders: native tests run on this machine as it is, tests/ethernet in a
 // network namespace of its own, tests/verbs in the VM that has SoftRoCE.
@@ -8,6 +8,8 @@ export default defineConfig({
     // The built library is loaded as its users load it, not through Vite, which would take longer.
     server: { deps: { external: [/\/dist\//] } },
     include: ['tests/**/*.test.ts'],
+    // What takes a processor for itself, or more than seconds: `npm run test:long` has it.
+    exclude: [...configDefaults.exclude, ...(process.env.IBVERBS_LONG ? [] : ['tests/**/*.long.test.ts'])],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     maxWorkers: 2,

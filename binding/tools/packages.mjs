@@ -16,6 +16,10 @@ export const groups = {
     purpose: 'the programs that ours are compared with',
     without: 'everything of the project itself still works, without comparison',
   },
+  long: {
+    purpose: 'peers of the long tests and benchmarks',
+    without: 'npm test does not need them',
+  },
   vm: {
     purpose: 'for SoftRoCE in a VM',
     without: 'raw Ethernet, and verbs on RDMA devices of this machine, still work',
@@ -103,6 +107,8 @@ export const packages = [
   { group: 'peers', debian: 'tshark', fedora: 'wireshark-cli', present: commands('tshark') },
   { group: 'peers', debian: 'iproute2', fedora: 'iproute', present: commands('ip', 'rdma') },
   { group: 'peers', debian: 'iputils-ping', fedora: 'iputils', present: commands('ping') },
+
+  { group: 'long', debian: 'dpdk', fedora: 'dpdk', present: commands('dpdk-testpmd') },
 
   {
     group: 'vm',

@@ -32,7 +32,8 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
   process.once(signal, () => aborter.abort(new Error(`ended by ${signal}`)))
 }
 
-const ready = await prepare({ groups: ['build', 'rdma', 'peers', 'vm'] })
+const long = flags.includes('--long') ? ['long'] : []
+const ready = await prepare({ groups: ['build', 'rdma', 'peers', 'vm', ...long] })
 if (!ready.build) {
   console.error('nothing can be tested without a build')
   console.log('0 passed, 1 failed')
