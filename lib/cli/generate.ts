@@ -187,11 +187,11 @@ class Run {
         watching: this.#check !== undefined && this.#queue.backend !== 'af_packet',
       })
       if (this.#check && !signal.aborted) await this.#rest(linger)
+      this.#receive()
     } catch (error) {
       if (!signal.aborted) throw error
     } finally {
       this.#live.clear()
-      this.#receive()
       if (json) session.print(JSON.stringify(this.#json()))
       else for (const line of this.#text()) session.print(line)
     }

@@ -98,6 +98,7 @@ describe('wrong usage: exit code 2, nothing on standard output, and what is wron
     [['send', 'lo', '0102', '-i', '-1'], usage('send', "Option '-i' argument is ambiguous")],
     [['send', 'lo'], usage('send', 'stdin: no frame there')],
     [['send', 'lo', '--speed', '2'], usage('send', '--speed is of a capture: it needs --read')],
+    [['send', 'lo', '-r', '-'], usage('send', '--read needs a file: a pipe has a timing of its own')],
     [['send', 'lo', '0102', '-r', file], usage('send', '--read and HEX exclude each other')],
     [
       ['send', 'lo', '-r', file, '--rate', '1x'],
