@@ -1,14 +1,19 @@
 #include "ethernet/packet_outlet.h"
 
+#include <linux/if_packet.h>
 #include <net/ethernet.h>
 
 #include <algorithm>
 #include <cerrno>
 
+#include "ethernet/system_call.h"
+
 namespace ethernet {
 namespace {
 
 bool isFramesOwnFault(int error) { return error == EMSGSIZE || error == EINVAL; }
+
+int setHeader(int fd, int on) { return setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on) ? errno : 0; }
 
 }  // namespace
 
@@ -24,12 +29,18 @@ PacketOutlet::PacketOutlet(Napi::Object options, const PacketFrames& frames, uin
       addresses_(batch) {
   for (uint32_t i = 0; i < batch; i++) {
     parts_[i * kParts] = {&headers_[i], sizeof headers_[i]};
-    messages_[i].msg_hdr.msg_iov = &parts_[i * kParts];
   }
 }
 
-// False for a record that names no part of a frame.
-bool PacketOutlet::prepare(uint32_t i) {
+int PacketOutlet::economize(int fd) {
+  const int error = setHeader(fd, 0);
+  header_ = error != 0;
+  economical_ = error == 0;
+  return error;
+}
+
+// False for a record that names no part of a frame, or that has to wait for the next call.
+bool PacketOutlet::prepare(int fd, uint32_t i) {
   const uint32_t address = transmit_.read(i, DescriptorRecord::kAddress);
   const uint32_t length = transmit_.read(i, DescriptorRecord::kLength);
   const uint32_t options = transmit_.read(i, DescriptorRecord::kOptions);
@@ -37,8 +48,14 @@ bool PacketOutlet::prepare(uint32_t i) {
   addresses_[i] = address;
   if (transmit_.read(i, DescriptorRecord::kAddressHigh) != 0 || !frames_.at(address, &frame)) return false;
   if (length < ETH_HLEN || length > frames_.frameSize - address % frames_.frameSize) return false;
+  const bool header = !economical_ || (options & DescriptorRecord::kFinish) != 0;
+  if (header != header_) {
+    if (i > 0 || setHeader(fd, header) != 0) return false;
+    header_ = header;
+  }
   parts_[i * kParts + 1] = {frames_.bytes(address), length};
-  messages_[i].msg_hdr.msg_iovlen = 2;
+  messages_[i].msg_hdr.msg_iov = &parts_[i * kParts + (header ? 0 : 1)];
+  messages_[i].msg_hdr.msg_iovlen = header ? 2 : 1;
   headers_[i] = {};
   if (options != 0) finish(i, frame, options);
   return true;
@@ -57,14 +74,16 @@ void PacketOutlet::finish(uint32_t i, uint32_t frame, uint32_t options) {
   parts[2] = {static_cast<uint8_t*>(parts[0].iov_base) + kAddresses, parts[0].iov_len - kAddresses};
   parts[1] = {tags_[i].data(), tags_[i].size()};
   parts[0].iov_len = kAddresses;
-  messages_[i].msg_hdr.msg_iovlen = 4;
+  messages_[i].msg_hdr.msg_iovlen += 2;
 }
 
-void PacketOutlet::complete(uint32_t address, uint32_t status) {
-  completion_.write(0, AddressRecord::kAddress, address);
-  completion_.write(0, AddressRecord::kStatus, status);
-  completion_.produce(1);
-  transmit_.consume(1);
+void PacketOutlet::complete(uint32_t count, uint32_t status) {
+  for (uint32_t i = 0; i < count; i++) {
+    completion_.write(i, AddressRecord::kAddress, addresses_[i]);
+    completion_.write(i, AddressRecord::kStatus, status);
+  }
+  completion_.produce(count);
+  transmit_.consume(count);
 }
 
 int PacketOutlet::transmit(int fd) {
@@ -74,18 +93,18 @@ int PacketOutlet::transmit(int fd) {
   while (available > 0) {
     const uint32_t wanted = std::min(available, batch_);
     uint32_t count = 0;
-    while (count < wanted && prepare(count)) count++;
+    while (count < wanted && prepare(fd, count)) count++;
     if (count == 0) {
-      complete(addresses_[0], EFAULT);
+      complete(1, EFAULT);
       return -EFAULT;
     }
-    const int sent = sendmmsg(fd, messages_.data(), count, MSG_DONTWAIT);
+    const int sent = system_call::sendMessages(fd, messages_.data(), count, MSG_DONTWAIT);
     if (sent < 0) {
       const int error = errno;
-      if (isFramesOwnFault(error)) complete(addresses_[0], static_cast<uint32_t>(error));
+      if (isFramesOwnFault(error)) complete(1, static_cast<uint32_t>(error));
       return -error;
     }
-    for (int i = 0; i < sent; i++) complete(addresses_[i], 0);
+    complete(static_cast<uint32_t>(sent), 0);
     available -= static_cast<uint32_t>(sent);
   }
   return 0;

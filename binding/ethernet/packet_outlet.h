@@ -23,12 +23,16 @@ class PacketOutlet {
   // cannot be true, -EFAULT when a record names no part of a frame, else sendmmsg(2)'s.
   int transmit(int fd);
 
+  // From now on the socket has PACKET_VNET_HDR only while there are frames that need it. It must receive nothing: what it
+  // would receive has that header or has it not.
+  int economize(int fd);
+
  private:
   static constexpr uint32_t kParts = 4;
 
-  bool prepare(uint32_t i);
+  bool prepare(int fd, uint32_t i);
   void finish(uint32_t i, uint32_t frame, uint32_t options);
-  void complete(uint32_t address, uint32_t status);
+  void complete(uint32_t count, uint32_t status);
 
   const PacketFrames& frames_;
   const uint32_t batch_;
@@ -40,6 +44,9 @@ class PacketOutlet {
   std::vector<virtio_net_hdr> headers_;
   std::vector<std::array<uint8_t, 4>> tags_;
   std::vector<uint32_t> addresses_;
+  // The socket has PACKET_VNET_HDR; whether that may change.
+  bool header_ = true;
+  bool economical_ = false;
 };
 
 }  // namespace ethernet

@@ -119,6 +119,7 @@ void PacketSocket::timestamps(Napi::Env env, bool hardware) {
 }
 
 void PacketSocket::bind(Napi::Env env, uint16_t protocol) {
+  if (protocol == 0 && outlet_.economize(fd_) != 0) throwErrno(env, errno, "setsockopt", "PACKET_VNET_HDR");
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(protocol);
