@@ -1,7 +1,8 @@
 // The NIC engine of the software ConnectX alone, stepped by hand on one core: frames of one size through a loop wire, in
 // batches; WQEs parsed, bytes moved, both CQEs written.
 //
-// soft_engine [SIZE [BATCH [ROUNDS]]] prints JSON: nanoseconds a frame inside step(), the median of the rounds, for each of several variants.
+// soft_engine [SIZE [BATCH [ROUNDS]]] prints JSON: nanoseconds a frame inside step(), the median of the rounds, for each of
+// several variants, and for the copies of the same bytes alone.
 // The driver's own share (writing WQEs, reading CQEs) is left out; a reading of the clock a batch is in.
 #include <infiniband/verbs.h>
 
@@ -205,6 +206,34 @@ class Bench {
   uint16_t produced_ = 0, posted_ = 0;
 };
 
+// What memory alone costs: each WQE read, each frame copied twice, each CQE written, and nothing understood.
+double copies(uint32_t size, uint32_t batch, uint32_t rounds) {
+  std::vector<uint8_t> ring(kRing * 64), frames(128 * 2048), wire(1u << 19), memory(kRing * 2048), cqes(2 * kRing * 64);
+  std::vector<uint64_t> times(rounds);
+  uint32_t index = 0;
+  for (uint64_t& time : times) {
+    const uint64_t begin = nanoseconds();
+    for (uint32_t i = 0; i < batch; ++i) {
+      const uint32_t slot = (index + i) % kRing;
+      uint8_t wqe[64];
+      std::memcpy(wqe, &ring[slot * 64], 64);
+      asm volatile("" : : "r"(wqe) : "memory");
+      std::memcpy(&wire[i * (size + 8)], &frames[i * 2048], size);
+      std::memcpy(&cqes[slot * 64], wqe, 64);
+    }
+    for (uint32_t i = 0; i < batch; ++i) {
+      const uint32_t slot = (index + i) % kRing;
+      std::memcpy(&memory[slot * 2048], &wire[i * (size + 8)], size);
+      std::memcpy(&cqes[(kRing + slot) * 64], &ring[slot * 64], 64);
+      asm volatile("" : : : "memory");
+    }
+    index += batch;
+    time = nanoseconds() - begin;
+  }
+  std::nth_element(times.begin(), times.begin() + rounds / 2, times.end());
+  return static_cast<double>(times[rounds / 2]) / batch;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -221,6 +250,8 @@ int main(int count, char** arguments) {
       {"64 flow rules", 0, 1, false, 64},
   };
   std::printf("{\"size\":%u,\"batch\":%u,\"rounds\":%u", size, batch, rounds);
+  copies(size, batch, rounds / 10 + 1);
+  std::printf(",\"copies\":%.2f", copies(size, batch, rounds));
   for (const Variant& variant : variants) {
     if (variant.inlined && size > 900) continue;
     Bench bench(size, variant);

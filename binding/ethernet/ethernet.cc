@@ -4,6 +4,7 @@
 
 #include "argument.h"
 #include "environment.h"
+#include "ethernet/ethtool.h"
 #include "ethernet/interfaces.h"
 #include "ethernet/membership.h"
 #include "ethernet/netlink.h"
@@ -105,6 +106,7 @@ void initialize(Napi::Env env, Napi::Object exports) {
   ethernet.Set("bufferSizes", Napi::Function::New<bufferSizes>(env, "bufferSizes"));
   ethernet.Set("interfaces", Napi::Function::New<interfaces>(env, "interfaces"));
   initializeXdp(env, ethernet);
+  initializeEthtool(env, ethernet);
   initializeRawPacketQueue(env, ethernet);
   exports.Set("ethernet", ethernet);
   initializeNetlink(env, exports);

@@ -1,12 +1,14 @@
 #include "ethernet/raw_packet_queue.h"
 
 #include <net/ethernet.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "argument.h"
+#include "clock.h"
 #include "environment.h"
 #include "ethernet/records.h"
 #include "hot_call.h"
@@ -18,6 +20,8 @@ constexpr uint32_t kChunk = 64;
 // A completion at least every so many sends: the last of each call brings one anyway.
 constexpr uint32_t kSignalEvery = 32;
 constexpr uint32_t kVlanTag = 4;
+// Nanoseconds for which a close waits for sends.
+constexpr uint64_t kPatience = 200000000;
 // sll_pkttype, packet(7)
 enum PacketType : uint32_t { kHost, kBroadcast, kMulticast, kOtherHost };
 
@@ -87,8 +91,19 @@ RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
 }
 
 int RawPacketQueue::release(const char**) {
-  // The queue pair goes next, and the device with it lets go of what was posted: closing this alone would leave its
-  // requests behind, so whoever owns it closes the queue pair.
+  // The queue pair goes next, and with it what was posted. What the device has accepted it shall have sent by then: a
+  // device that does not get on is not waited for.
+  const uint64_t deadline = monotonicNanoseconds() + kPatience;
+  while (sendTail_ != sendHead_ && !failure_ && monotonicNanoseconds() < deadline) {
+    ibv_wc completions[kChunk];
+    const int got = ibv_poll_cq(parts_.pair.sendQueue.ibv, kChunk, completions);
+    if (got < 0) break;
+    for (int i = 0; i < got; i++) {
+      sendTail_ = static_cast<uint32_t>(completions[i].wr_id) + 1;
+      if (completions[i].status != IBV_WC_SUCCESS) failure_ = completions[i].status;
+    }
+    if (got == 0) sched_yield();
+  }
   frames_.release();
   return 0;
 }
@@ -162,11 +177,8 @@ int RawPacketQueue::take() {
 }
 
 int RawPacketQueue::receive() {
-  if (!failure_) {
-    const int error = postReceives();
-    if (error) return error;
-  }
-  return take();
+  const int error = replenish();
+  return error ? error : take();
 }
 
 uint32_t RawPacketQueue::packetType(const uint8_t* destination) const {
@@ -249,7 +261,11 @@ int RawPacketQueue::postSends(uint32_t available, uint32_t* posted) {
     sendElements_[count].length = length;
     ibv_send_wr& request = sends_[count];
     request.wr_id = sendHead_ + count;
-    request.send_flags = sendFlags_ | ((sendHead_ + count) % kSignalEvery == 0 ? unsigned{IBV_SEND_SIGNALED} : 0);
+    request.send_flags = sendFlags_;
+    if (transmit_.read(count, DescriptorRecord::kOptions) & DescriptorRecord::kFinish) {
+      request.send_flags |= IBV_SEND_IP_CSUM;
+    }
+    if ((sendHead_ + count) % kSignalEvery == 0) request.send_flags |= IBV_SEND_SIGNALED;
     request.next = nullptr;
     if (count > 0) sends_[count - 1].next = &request;
     sent_[(sendHead_ + count) % sendDepth_] = address;
@@ -325,9 +341,12 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   return environment.open(std::make_unique<RawPacketQueue>(parts, options));
 }
 
-// receive(handle), transmit(handle): as the class says
+// receive(handle), replenish(handle), transmit(handle): as the class says
 int32_t receive(Environment& environment, const uint32_t* numbers) {
   return queueOf(environment, numbers[0]).receive();
+}
+int32_t replenish(Environment& environment, const uint32_t* numbers) {
+  return queueOf(environment, numbers[0]).replenish();
 }
 int32_t transmit(Environment& environment, const uint32_t* numbers) {
   return queueOf(environment, numbers[0]).transmit();
@@ -355,6 +374,7 @@ void initializeRawPacketQueue(Napi::Env env, Napi::Object exports) {
   Napi::Object raw = Napi::Object::New(env);
   raw.Set("open", Napi::Function::New<open>(env, "open"));
   hot_call::define<1, receive>(env, raw, "receive");
+  hot_call::define<1, replenish>(env, raw, "replenish");
   hot_call::define<1, transmit>(env, raw, "transmit");
   hot_call::define<3, arm>(env, raw, "arm");
   raw.Set("statistics", Napi::Function::New<statistics>(env, "statistics"));

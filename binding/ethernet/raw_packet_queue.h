@@ -35,6 +35,8 @@ class RawPacketQueue : public Handle {
   // -ERANGE when JavaScript's indices cannot be true, -EFAULT when the next record names no frame of the arena (it is
   // then skipped), -EIO once the device has given up the queue (`failure()` says why), else that of ibv_post_recv(3).
   int receive();
+  // The first half of that: 0, or the negative errno.
+  int replenish() { return failure_ ? 0 : postReceives(); }
   // Posts what is in the transmit ring, and reports what the device is done with in the completion ring. Returns 0 when
   // all was posted, -EAGAIN when the device's queue is full, -EMSGSIZE when the next frame is too long (it is then
   // reported), else the negative errno that stopped it, as receive() does.

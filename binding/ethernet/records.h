@@ -15,7 +15,8 @@ struct AddressRecord {
 // Receive and transmit rings: u64 address, u32 length, u32 options.
 struct DescriptorRecord {
   enum : uint32_t { kAddress, kAddressHigh, kLength, kOptions, kWords };
-  // Options of the transmit ring of a packet socket: what of the frame's record the kernel is to put right.
+  // Options of the transmit ring of a packet socket: what of the frame's record the kernel is to put right. Of a raw
+  // packet queue pair's: kFinish, the device computes the checksums.
   enum Options : uint32_t {
     kFinish = 1 << 0,     // complete the checksum, cut a super-frame into its segments
     kInsertTag = 1 << 1,  // put the VLAN tag back

@@ -1,15 +1,7 @@
 #include "ethernet/xdp.h"
 
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
-#include <net/if.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include <uv.h>
-
-#include <cerrno>
-#include <cstring>
 
 #include "argument.h"
 #include "environment.h"
@@ -39,7 +31,32 @@ Napi::Value open(const Napi::CallbackInfo& info) {
 // rings(handle)
 Napi::Value rings(const Napi::CallbackInfo& info) { return socketOf(info).rings(info.Env()); }
 
-// bind(handle, queue, flags): 0 or a negative errno, as the next ones
+// registerMemory(handle): the arena of its own
+void registerMemory(const Napi::CallbackInfo& info) { socketOf(info).registerMemory(info.Env()); }
+
+// { shared, zeroCopy, fragments, status? }
+Napi::Object describe(Napi::Env env, const XdpSharing& sharing) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("shared", Napi::Boolean::New(env, sharing.shared));
+  result.Set("zeroCopy", Napi::Boolean::New(env, sharing.zeroCopy));
+  result.Set("fragments", Napi::Boolean::New(env, sharing.fragments));
+  return result;
+}
+
+// sharing(handle): whether another socket's registration of the arena can be shared, and how that one is bound
+Napi::Value sharing(const Napi::CallbackInfo& info) { return describe(info.Env(), socketOf(info).sharing()); }
+
+// bindShared(handle, queue): the same, of what is shared now, with `status`, 0 or a negative errno
+Napi::Value bindShared(const Napi::CallbackInfo& info) {
+  XdpSocket& socket = socketOf(info);
+  XdpSharing sharing;
+  const int result = socket.bindShared(argument::uint32(info, 1, "queue"), &sharing);
+  Napi::Object described = describe(info.Env(), sharing);
+  described.Set("status", Napi::Number::New(info.Env(), result));
+  return described;
+}
+
+// bind(handle, queue, flags), after registerMemory: 0 or a negative errno, as the next ones
 Napi::Value bind(const Napi::CallbackInfo& info) {
   XdpSocket& socket = socketOf(info);
   const uint32_t queue = argument::uint32(info, 1, "queue");
@@ -54,28 +71,27 @@ Napi::Value option(const Napi::CallbackInfo& info) {
   return status(info, socket.option(level, name, argument::integer<int32_t>(info.Env(), info[3], "value")));
 }
 
-// createMap(handle, queues)
-Napi::Value createMap(const Napi::CallbackInfo& info) {
-  XdpSocket& socket = socketOf(info);
-  return status(info, socket.createMap(argument::uint32(info, 1, "queues")));
-}
+// joinProgram(handle)
+Napi::Value joinProgram(const Napi::CallbackInfo& info) { return status(info, socketOf(info).joinProgram()); }
 
-// attach(handle, program, fragments, mode)
+// attach(handle, program, queue, fragments, mode): { status, mode, fragments }, the last two as they are in force
 Napi::Value attach(const Napi::CallbackInfo& info) {
   XdpSocket& socket = socketOf(info);
-  const bool fragments = argument::boolean(info.Env(), info[2], "fragments");
-  return status(info, socket.attach(info.Env(), info[1], fragments, argument::uint32(info, 3, "mode")));
+  const uint32_t queue = argument::uint32(info, 2, "queue");
+  XdpProgram::Mode mode;
+  mode.fragments = argument::boolean(info.Env(), info[3], "fragments");
+  mode.flags = argument::uint32(info, 4, "mode");
+  const int result = socket.attach(info.Env(), info[1], queue, &mode);
+  Napi::Object described = Napi::Object::New(info.Env());
+  described.Set("status", Napi::Number::New(info.Env(), result));
+  described.Set("mode", Napi::Number::New(info.Env(), mode.flags));
+  described.Set("fragments", Napi::Boolean::New(info.Env(), mode.fragments));
+  return described;
 }
 
 // replace(handle, program)
 Napi::Value replace(const Napi::CallbackInfo& info) {
   return status(info, socketOf(info).replace(info.Env(), info[1]));
-}
-
-// enlist(handle, queue)
-Napi::Value enlist(const Napi::CallbackInfo& info) {
-  XdpSocket& socket = socketOf(info);
-  return status(info, socket.enlist(argument::uint32(info, 1, "queue")));
 }
 
 // membership(handle, add, type, address?): address is six bytes
@@ -108,7 +124,7 @@ void disarm(const Napi::CallbackInfo& info) { socketOf(info).disarm(); }
 
 // zeroCopy(handle)
 Napi::Value zeroCopy(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), socketOf(info).zeroCopy(info.Env()));
+  return Napi::Boolean::New(info.Env(), socketOf(info).zeroCopy());
 }
 
 // statistics(handle): struct xdp_statistics
@@ -119,34 +135,20 @@ Napi::Value sendBuffer(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), socketOf(info).bufferSize(SO_SNDBUF));
 }
 
-// channels(name): how many receive queues the interface has in use; 0 where its driver does not tell
-Napi::Value channels(const Napi::CallbackInfo& info) {
-  const std::string name = argument::string(info.Env(), info[0], "name");
-  ethtool_channels counts{};
-  counts.cmd = ETHTOOL_GCHANNELS;
-  ifreq request{};
-  strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
-  request.ifr_data = reinterpret_cast<char*>(&counts);
-  const int control = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (control < 0) throwErrno(info.Env(), errno, "socket");
-  const int error = ioctl(control, SIOCETHTOOL, &request) ? errno : 0;
-  ::close(control);
-  if (error && error != EOPNOTSUPP) throwErrno(info.Env(), error, "ioctl", "ETHTOOL_GCHANNELS");
-  return Napi::Number::New(info.Env(), error ? 0 : counts.rx_count + counts.combined_count);
-}
-
 }  // namespace
 
 void initializeXdp(Napi::Env env, Napi::Object exports) {
   Napi::Object xdp = Napi::Object::New(env);
   xdp.Set("open", Napi::Function::New<open>(env, "open"));
   xdp.Set("rings", Napi::Function::New<rings>(env, "rings"));
+  xdp.Set("registerMemory", Napi::Function::New<registerMemory>(env, "registerMemory"));
+  xdp.Set("sharing", Napi::Function::New<sharing>(env, "sharing"));
+  xdp.Set("bindShared", Napi::Function::New<bindShared>(env, "bindShared"));
   xdp.Set("bind", Napi::Function::New<bind>(env, "bind"));
   xdp.Set("option", Napi::Function::New<option>(env, "option"));
-  xdp.Set("createMap", Napi::Function::New<createMap>(env, "createMap"));
+  xdp.Set("joinProgram", Napi::Function::New<joinProgram>(env, "joinProgram"));
   xdp.Set("attach", Napi::Function::New<attach>(env, "attach"));
   xdp.Set("replace", Napi::Function::New<replace>(env, "replace"));
-  xdp.Set("enlist", Napi::Function::New<enlist>(env, "enlist"));
   xdp.Set("membership", Napi::Function::New<membership>(env, "membership"));
   hot_call::define<1, transmit>(env, xdp, "transmit");
   hot_call::define<1, receive>(env, xdp, "receive");
@@ -156,7 +158,6 @@ void initializeXdp(Napi::Env env, Napi::Object exports) {
   xdp.Set("statistics", Napi::Function::New<statistics>(env, "statistics"));
   xdp.Set("sendBuffer", Napi::Function::New<sendBuffer>(env, "sendBuffer"));
   xdp.Set("attached", Napi::Function::New<attachedProgram>(env, "attached"));
-  xdp.Set("channels", Napi::Function::New<channels>(env, "channels"));
   exports.Set("xdp", xdp);
 }
 

@@ -4,11 +4,15 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -40,6 +44,9 @@ struct Descriptor {
     if (fd >= 0) ::close(fd);
   }
 };
+
+// Places in the map: more than any device has receive queues.
+constexpr uint32_t kQueues = 4096;
 
 struct Attached {
   uint32_t id = 0;
@@ -99,19 +106,66 @@ std::string programName(uint32_t id) {
 
 }  // namespace
 
-int XdpProgram::createMap(uint32_t queues) {
+int XdpProgram::of(int32_t interfaceIndex, std::shared_ptr<XdpProgram>* program) {
+  // Threads may live in different network namespaces, where the same index is another interface.
+  struct stat netns {};
+  if (stat("/proc/thread-self/ns/net", &netns)) netns.st_ino = 0;
+  static std::mutex mutex;
+  static std::vector<std::weak_ptr<XdpProgram>> programs;
+  const std::lock_guard<std::mutex> lock(mutex);
+  programs.erase(std::remove_if(programs.begin(), programs.end(), [](const auto& item) { return item.expired(); }),
+                 programs.end());
+  for (const auto& item : programs) {
+    *program = item.lock();
+    if (*program && (*program)->interfaceIndex_ == interfaceIndex && (*program)->netns_ == netns.st_ino) return 0;
+  }
+  *program = std::make_shared<XdpProgram>(interfaceIndex, netns.st_ino);
+  const int error = (*program)->createMap();
+  if (error) {
+    program->reset();
+    return error;
+  }
+  programs.push_back(*program);
+  return 0;
+}
+
+int XdpProgram::createMap() {
   bpf_attr attributes{};
   attributes.map_type = BPF_MAP_TYPE_XSKMAP;
   attributes.key_size = sizeof(uint32_t);
   attributes.value_size = sizeof(uint32_t);
-  attributes.max_entries = queues;
+  attributes.max_entries = kQueues;
   memcpy(attributes.map_name, "ibverbs_xsks", 12);
   return keep(bpf(BPF_MAP_CREATE, &attributes), &map_);
 }
 
-int XdpProgram::load(const uint32_t* words, uint32_t instructions, int* program) const {
-  std::vector<bpf_insn> code(instructions);
-  memcpy(code.data(), words, instructions * sizeof(bpf_insn));
+std::vector<uint32_t> XdpProgram::compose() const {
+  const auto append = [](std::vector<uint32_t>* words, std::initializer_list<bpf_insn> code) {
+    for (const bpf_insn& instruction : code) {
+      uint32_t pair[2];
+      memcpy(pair, &instruction, sizeof pair);
+      words->insert(words->end(), pair, pair + 2);
+    }
+  };
+  // What is redirected on a queue that has no socket passes: a piece that all members share needs no look at the queue.
+  const auto same = [this](const Member* member) { return member->words == members_.front()->words; };
+  if (std::all_of(members_.begin(), members_.end(), same)) return members_.front()->words;
+  std::vector<uint32_t> words;
+  for (const Member* member : members_) {
+    // A piece begins with the context in r1, and may use all the others.
+    const auto length = static_cast<int16_t>(member->words.size() / 2);
+    append(&words,
+           {{BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, offsetof(xdp_md, rx_queue_index), 0},
+            {BPF_JMP32 | BPF_JNE | BPF_K, BPF_REG_2, 0, length, static_cast<int32_t>(member->queue)}});
+    words.insert(words.end(), member->words.begin(), member->words.end());
+  }
+  append(&words, {{BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, XDP_PASS}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}});
+  return words;
+}
+
+int XdpProgram::load(const std::vector<uint32_t>& words, bool fragments, int* program) const {
+  std::vector<bpf_insn> code(words.size() / 2);
+  memcpy(code.data(), words.data(), code.size() * sizeof(bpf_insn));
   for (bpf_insn& instruction : code) {
     if (instruction.code == (BPF_LD | BPF_DW | BPF_IMM) && instruction.src_reg == BPF_PSEUDO_MAP_FD) {
       instruction.imm = map_;
@@ -121,53 +175,97 @@ int XdpProgram::load(const uint32_t* words, uint32_t instructions, int* program)
   attributes.prog_type = BPF_PROG_TYPE_XDP;
   attributes.expected_attach_type = BPF_XDP;
   attributes.insns = reinterpret_cast<uintptr_t>(code.data());
-  attributes.insn_cnt = instructions;
+  attributes.insn_cnt = static_cast<uint32_t>(code.size());
   attributes.license = reinterpret_cast<uintptr_t>("Dual MIT/GPL");
-  attributes.prog_flags = fragments_ ? BPF_F_XDP_HAS_FRAGS : 0;
+  attributes.prog_flags = fragments ? BPF_F_XDP_HAS_FRAGS : 0;
   memcpy(attributes.prog_name, "ibverbs", 7);
   return keep(bpf(BPF_PROG_LOAD, &attributes), program);
 }
 
-int XdpProgram::attach(int32_t interfaceIndex, const uint32_t* words, uint32_t instructions, bool fragments,
-                       uint32_t mode) {
-  if (link_ >= 0) return EBUSY;
-  fragments_ = fragments;
+int XdpProgram::update() {
+  const std::vector<uint32_t> words = compose();
+  if (words == running_) return 0;
   int program = -1;
-  const int error = load(words, instructions, &program);
-  if (error) return error;
-  const Descriptor loaded{program};
-  bpf_attr attributes{};
-  attributes.link_create.prog_fd = static_cast<uint32_t>(program);
-  attributes.link_create.target_ifindex = static_cast<uint32_t>(interfaceIndex);
-  attributes.link_create.attach_type = BPF_XDP;
-  attributes.link_create.flags = mode;
-  return keep(bpf(BPF_LINK_CREATE, &attributes), &link_);
-}
-
-int XdpProgram::replace(const uint32_t* words, uint32_t instructions) {
-  int program = -1;
-  const int error = load(words, instructions, &program);
+  const int error = load(words, mode_.fragments, &program);
   if (error) return error;
   const Descriptor loaded{program};
   bpf_attr attributes{};
   attributes.link_update.link_fd = static_cast<uint32_t>(link_);
   attributes.link_update.new_prog_fd = static_cast<uint32_t>(program);
-  return -bpf(BPF_LINK_UPDATE, &attributes);
+  const int result = bpf(BPF_LINK_UPDATE, &attributes);
+  if (result < 0) return -result;
+  running_ = words;
+  return 0;
 }
 
-int XdpProgram::enlist(uint32_t queue, int socket) {
-  bpf_attr attributes{};
-  attributes.map_fd = static_cast<uint32_t>(map_);
-  attributes.key = reinterpret_cast<uintptr_t>(&queue);
-  attributes.value = reinterpret_cast<uintptr_t>(&socket);
-  return -bpf(BPF_MAP_UPDATE_ELEM, &attributes);
+int XdpProgram::add(const Member* member, int socket, Mode* mode) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (member->queue >= kQueues) return E2BIG;
+  members_.push_back(member);
+  int error = 0;
+  if (link_ >= 0) {
+    *mode = mode_;
+    error = update();
+  } else {
+    const std::vector<uint32_t> words = compose();
+    int program = -1;
+    error = load(words, mode->fragments, &program);
+    const Descriptor loaded{program};
+    if (!error) {
+      bpf_attr attributes{};
+      attributes.link_create.prog_fd = static_cast<uint32_t>(program);
+      attributes.link_create.target_ifindex = static_cast<uint32_t>(interfaceIndex_);
+      attributes.link_create.attach_type = BPF_XDP;
+      attributes.link_create.flags = mode->flags;
+      error = keep(bpf(BPF_LINK_CREATE, &attributes), &link_);
+    }
+    if (!error) {
+      mode_ = *mode;
+      running_ = words;
+    }
+  }
+  if (!error) {
+    bpf_attr attributes{};
+    attributes.map_fd = static_cast<uint32_t>(map_);
+    attributes.key = reinterpret_cast<uintptr_t>(&member->queue);
+    attributes.value = reinterpret_cast<uintptr_t>(&socket);
+    error = -bpf(BPF_MAP_UPDATE_ELEM, &attributes);
+  }
+  if (error) forget(member);
+  return error;
 }
 
-void XdpProgram::close() {
+int XdpProgram::change(Member* member, std::vector<uint32_t> words) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  member->words.swap(words);
+  const int error = update();
+  if (error) member->words.swap(words);
+  return error;
+}
+
+void XdpProgram::remove(const Member* member) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  forget(member);
+}
+
+void XdpProgram::forget(const Member* member) {
+  members_.erase(std::remove(members_.begin(), members_.end(), member), members_.end());
+  if (link_ < 0) return;
+  // The kernel takes the socket out of the map when it is closed. Should the update fail, frames of that queue find none
+  // there and pass.
+  if (!members_.empty()) {
+    update();
+    return;
+  }
+  ::close(link_);
+  link_ = -1;
+  running_.clear();
+}
+
+XdpProgram::~XdpProgram() {
   // The link first: from here on frames go to the kernel's stack again.
   if (link_ >= 0) ::close(link_);
   if (map_ >= 0) ::close(map_);
-  link_ = map_ = -1;
 }
 
 Napi::Value attachedProgram(const Napi::CallbackInfo& info) {

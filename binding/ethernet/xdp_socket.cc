@@ -21,6 +21,10 @@
 #ifndef SOL_XDP
 #define SOL_XDP 283
 #endif
+// Linux 6.6; older headers lack it.
+#ifndef XDP_USE_SG
+#define XDP_USE_SG (1 << 4)
+#endif
 
 namespace ethernet {
 namespace {
@@ -102,7 +106,10 @@ int XdpSocket::release(const char**) {
   link_.stop();
   if (watcher_) watcher_->stop();
   watcher_ = nullptr;
-  program_.close();
+  if (attached_) program_->remove(&member_);
+  attached_ = false;
+  program_.reset();
+  if (fd_ >= 0) xdp_memory::remove(fd_);
   for (int* fd : {&fd_, &memberships_}) {
     if (*fd >= 0) ::close(*fd);
     *fd = -1;
@@ -130,14 +137,7 @@ void XdpSocket::configure(Napi::Env env, Napi::Object options) {
   fd_ = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (fd_ < 0) throwErrno(env, errno, "socket", "AF_XDP");
 
-  xdp_umem_reg memory{};
-  memory.addr = reinterpret_cast<uintptr_t>(arena_.data());
-  memory.len = bytes;
-  memory.chunk_size = chunkSize;
-  memory.headroom = headroom;
-  if (setsockopt(fd_, SOL_XDP, XDP_UMEM_REG, &memory, sizeof memory)) {
-    throwErrno(env, errno, "setsockopt", "XDP_UMEM_REG");
-  }
+  memory_ = {arena_.data(), bytes, chunkSize, headroom};
   for (int i = 0; i < kRings; i++) {
     if (rings_[i].capacity == 0) continue;
     const uint32_t capacity = rings_[i].capacity;
@@ -214,28 +214,54 @@ Napi::Value XdpSocket::rings(Napi::Env env) {
   return result;
 }
 
-int XdpSocket::bind(uint32_t queue, uint16_t flags) {
+void XdpSocket::registerMemory(Napi::Env env) {
+  xdp_umem_reg memory{};
+  memory.addr = reinterpret_cast<uintptr_t>(memory_.data);
+  memory.len = memory_.length;
+  memory.chunk_size = memory_.chunkSize;
+  memory.headroom = memory_.headroom;
+  if (setsockopt(fd_, SOL_XDP, XDP_UMEM_REG, &memory, sizeof memory)) {
+    throwErrno(env, errno, "setsockopt", "XDP_UMEM_REG");
+  }
+}
+
+sockaddr_xdp XdpSocket::address(uint32_t queue, uint16_t flags) const {
   sockaddr_xdp address{};
   address.sxdp_family = AF_XDP;
   address.sxdp_flags = flags;
   address.sxdp_ifindex = static_cast<uint32_t>(interfaceIndex_);
   address.sxdp_queue_id = queue;
-  return ::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) ? -errno : 0;
+  return address;
+}
+
+int XdpSocket::bind(uint32_t queue, uint16_t flags) {
+  const sockaddr_xdp to = address(queue, flags);
+  if (::bind(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to)) return -errno;
+  xdp_memory::add(fd_, memory_, zeroCopy(), flags & XDP_USE_SG);
+  return 0;
+}
+
+int XdpSocket::bindShared(uint32_t queue, XdpSharing* sharing) {
+  return -xdp_memory::bind(fd_, memory_, address(queue, 0), sharing);
 }
 
 int XdpSocket::option(int level, int name, int value) {
   return setsockopt(fd_, level, name, &value, sizeof value) ? -errno : 0;
 }
 
-int XdpSocket::attach(Napi::Env env, Napi::Value program, bool fragments, uint32_t mode) {
+int XdpSocket::attach(Napi::Env env, Napi::Value program, uint32_t queue, XdpProgram::Mode* mode) {
   const Napi::Uint32Array words = programOf(env, program);
-  return -program_.attach(interfaceIndex_, words.Data(), static_cast<uint32_t>(words.ElementLength() / 2), fragments,
-                          mode);
+  if (!program_ || attached_) return -EINVAL;
+  member_ = {queue, std::vector<uint32_t>(words.Data(), words.Data() + words.ElementLength())};
+  const int error = program_->add(&member_, fd_, mode);
+  attached_ = error == 0;
+  return -error;
 }
 
 int XdpSocket::replace(Napi::Env env, Napi::Value program) {
   const Napi::Uint32Array words = programOf(env, program);
-  return -program_.replace(words.Data(), static_cast<uint32_t>(words.ElementLength() / 2));
+  if (!attached_) return -EINVAL;
+  return -program_->change(&member_, std::vector<uint32_t>(words.Data(), words.Data() + words.ElementLength()));
 }
 
 void XdpSocket::membership(bool add, uint16_t type, const uint8_t* address) {
@@ -276,10 +302,11 @@ void XdpSocket::disarm() {
   if (watcher_) watcher_->reference(false);
 }
 
-bool XdpSocket::zeroCopy(Napi::Env env) const {
+bool XdpSocket::zeroCopy() const {
   xdp_options options{};
   socklen_t length = sizeof options;
-  if (getsockopt(fd_, SOL_XDP, XDP_OPTIONS, &options, &length)) throwErrno(env, errno, "getsockopt", "XDP_OPTIONS");
+  // Linux 5.3; what does not tell has copied.
+  if (getsockopt(fd_, SOL_XDP, XDP_OPTIONS, &options, &length)) return false;
   return options.flags & XDP_OPTIONS_ZEROCOPY;
 }
 

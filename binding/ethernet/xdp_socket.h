@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "ethernet/link_watch.h"
+#include "ethernet/xdp_memory.h"
 #include "ethernet/xdp_program.h"
 #include "handle_table.h"
 #include "shared_memory.h"
@@ -44,15 +45,23 @@ class XdpSocket : public Handle {
   // Uint32Array over the mapping, and where in it things are, in words.
   Napi::Value rings(Napi::Env env);
 
+  // Registers the arena (XDP_UMEM_REG). Throws.
+  void registerMemory(Napi::Env env);
+  // How another socket's registration of the same arena could be shared.
+  XdpSharing sharing() const { return xdp_memory::find(memory_); }
+  // Shares it; nothing happens, and the second is false, when there is none to share any more.
+  int bindShared(uint32_t queue, XdpSharing* sharing);
+
   // These return 0 or a negative errno.
   int bind(uint32_t queue, uint16_t flags);
   int option(int level, int name, int value);
-  int createMap(uint32_t queues) { return -program_.createMap(queues); }
-  int attach(Napi::Env env, Napi::Value program, bool fragments, uint32_t mode);
+  // The interface's program and map, of this process.
+  int joinProgram() { return -XdpProgram::of(interfaceIndex_, &program_); }
+  // This socket's piece of the program: from here on it gets its queue's frames. `mode` becomes the one in force.
+  int attach(Napi::Env env, Napi::Value program, uint32_t queue, XdpProgram::Mode* mode);
   int replace(Napi::Env env, Napi::Value program);
   // Adds or drops PACKET_MR_MULTICAST, PACKET_MR_PROMISC or PACKET_MR_ALLMULTI. Throws.
   void membership(bool add, uint16_t type, const uint8_t* address);
-  int enlist(uint32_t queue) { return -program_.enlist(queue, fd_); }
   // Rings the doorbell of the transmit ring, or of the fill ring. Neither waits.
   int transmit();
   int receive();
@@ -61,7 +70,7 @@ class XdpSocket : public Handle {
   void arm(int events, bool referenced);
   void disarm();
 
-  bool zeroCopy(Napi::Env env) const;
+  bool zeroCopy() const;
   Napi::Value statistics(Napi::Env env) const;
   uint32_t bufferSize(int option) const;
 
@@ -76,6 +85,7 @@ class XdpSocket : public Handle {
 
   void configure(Napi::Env env, Napi::Object options);
   void map(Napi::Env env);
+  sockaddr_xdp address(uint32_t queue, uint16_t flags) const;
 
   Environment& environment_;
   int fd_ = -1;
@@ -84,7 +94,10 @@ class XdpSocket : public Handle {
   int32_t interfaceIndex_ = 0;
   SharedMemory arena_;
   std::array<Ring, kRings> rings_;
-  XdpProgram program_;
+  XdpMemory memory_;
+  std::shared_ptr<XdpProgram> program_;
+  XdpProgram::Member member_{};
+  bool attached_ = false;
   LinkWatch link_;
 
   Watcher* watcher_ = nullptr;

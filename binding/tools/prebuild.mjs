@@ -1,11 +1,13 @@
 #!/usr/bin/env node
-// npm run prebuild [-- --arch arm64] [--out FOLDER]: the addon as it is shipped, prebuilds/linux-ARCH/ibverbs.LIBC.node.
+// npm run prebuild [-- --arch arm64] [--out FOLDER]: the addon as it is shipped, prebuilds/linux-ARCH/ibverbs.LIBC.node,
+// and the software ConnectX beside it, libibverbs_soft.LIBC.so.
 //
 // For another architecture than this machine's it takes Debian's cross compiler (apt-get install
 // g++-aarch64-linux-gnu). What it links against is this machine's C library: what ships is built in old containers
 // (.github/workflows/prebuild.yml).
 
-import { existsSync, mkdirSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import prebuildify from 'prebuildify'
@@ -47,7 +49,14 @@ const options = {
 }
 prebuildify(options, (error) => {
   if (error) fail(error.message)
-  console.log(join(resolve(out), 'prebuilds', `linux-${arch}`, `ibverbs.${libc}.node`))
+  const shipped = join(resolve(out), 'prebuilds', `linux-${arch}`)
+  console.log(join(shipped, `ibverbs.${libc}.node`))
+  // The software ConnectX goes beside it: no second .node, of which prebuildify and node-gyp-build might take the wrong one.
+  const soft = join(shipped, `libibverbs_soft.${libc}.so`)
+  copyFileSync(join(folder, 'build/Release/libibverbs_soft.so'), soft)
+  const { status, error: stripFailed } = spawnSync(stripBin, ['--strip-all', soft], { stdio: 'inherit' })
+  if (stripFailed || status !== 0) fail(`${stripBin}: ${stripFailed?.message ?? `ended with code ${status}`}`)
+  console.log(soft)
 })
 
 function fail(message) {

@@ -130,7 +130,7 @@ const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0)
 
 // ------------------------------------------------------------------ the build
 
-const outputs = ['build/Release/ibverbs.node', 'dist/index.js']
+const outputs = ['build/Release/ibverbs.node', 'build/Release/libibverbs_soft.so', 'dist/index.js']
 const stampFile = join(folder, 'built')
 
 /** Builds when a source is not what it was at the last build; says whether there is a build. */

@@ -6,7 +6,7 @@ import { filterHelp, parseFilter } from './filter.js'
 import { CaptureSink, formatOf } from './frame/capture-sink.js'
 import { CheckSink } from './frame/check-sink.js'
 import { type FrameSink, LineSink } from './frame/frame-sink.js'
-import { queueFlags, queueOptions } from './queue-flags.js'
+import { queueFlags, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
 import { dropsText, framesText } from './totals.js'
 import { WallClock } from './traffic/wall-clock.js'
@@ -92,14 +92,18 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     throw new UsageError('a capture is not for a terminal: name a FILE')
   const nanoseconds = values.nano ?? false
 
+  const common = queueOptions(values)
   const opening: PacketQueueOptions = {
-    ...queueOptions(values),
+    ...common,
+    ...(common.backend === 'af_packet' ? superFrames : {}),
     promiscuous: !values['no-promiscuous'],
     flows: parseFilter(words),
   }
   // AF_XDP sees only what comes, and has no clock: then the times are when this program saw the frames.
   const xdp = opening.backend === 'af_xdp'
   const direction = wordOption('--direction', values.direction, ['in', 'inout']) ?? (xdp ? 'in' : 'inout')
+  if (xdp && direction === 'inout')
+    throw new UsageError("'-Q inout' needs af_packet: af_xdp sees what arrives")
   if (!xdp) opening.timestamps = true
   opening.outgoing = direction === 'inout'
 
@@ -149,6 +153,8 @@ async function capture(queue: PacketQueue, most: number, sink: FrameSink, sessio
           seconds = clock.seconds
           nanoseconds = clock.nanoseconds
         }
+        // As it was on the wire: the kernel has taken the VLAN tag out.
+        queue.restoreVlan(slot)
         if (!sink.take(queue, slot, seconds, nanoseconds)) {
           await sink.flush()
           sink.take(queue, slot, seconds, nanoseconds)

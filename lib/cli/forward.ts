@@ -3,11 +3,11 @@ import type { PacketQueue } from '../ethernet/index.js'
 import { type Command, ExitCode } from './command.js'
 import { filterHelp, parseFilter } from './filter.js'
 import { LiveLine, Speed } from './live-line.js'
-import { queueFlags, queueOptions } from './queue-flags.js'
+import { queueFlags, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
-import { dropsText, framesText, refusalsText } from './totals.js'
+import { cutText, dropsText, framesText, refusalsText } from './totals.js'
 import { grouped } from './traffic/rate.js'
-import { Relay, relay, tagRoom } from './traffic/relay.js'
+import { Relay, relay } from './traffic/relay.js'
 import { noMoreOperands, parse, UsageError } from './usage.js'
 
 /** AF_XDP wants frames for both ends to receive into, and some to be on their way. */
@@ -60,10 +60,11 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
 
   const { FramePool, PacketQueue, queryInterface } = await import('../ethernet/index.js')
   const mtu = Math.max(queryInterface(nameA).mtu, queryInterface(nameB).mtu)
+  const xdp = common.backend === 'af_xdp'
   // Room for the headers, and for what AF_XDP keeps free before each frame (XDP_PACKET_HEADROOM).
   const frameSize = 2 ** Math.ceil(Math.log2(Math.max(2048, mtu + 18 + 256)))
-  const frames = new FramePool({ frameCount, frameSize, headroom: tagRoom })
-  const receiving = common.backend === 'af_xdp' ? { receiveFrames } : {}
+  const frames = new FramePool(xdp ? { frameCount, frameSize } : superFrames)
+  const receiving = xdp ? { receiveFrames } : {}
   const queues: PacketQueue[] = []
   try {
     for (const name of [nameA, nameB]) {
@@ -112,18 +113,23 @@ async function forwardBoth(
     live.clear()
     const seconds = (performance.now() - begin) / 1000
     if (json) {
-      const directions = ways.map(({ from, to, frames, bytes }) => ({
+      const directions = ways.map(({ from, to, frames, bytes, cut }) => ({
         from: from.interface.name,
         to: to.interface.name,
         frames,
         bytes,
+        cut,
         received: from.statistics(),
         sent: to.statistics(),
       }))
       session.print(JSON.stringify({ backend: ways[0].from.backend, seconds, directions }))
     } else {
-      for (const [i, { from, to, frames, bytes }] of ways.entries()) {
-        const parts = [`${names[i]}: ${framesText(frames)}, ${bytes} bytes`, dropsText(from.statistics())]
+      for (const [i, { from, to, frames, bytes, cut }] of ways.entries()) {
+        const parts = [
+          `${names[i]}: ${framesText(frames)}, ${bytes} bytes`,
+          ...cutText(cut),
+          dropsText(from.statistics()),
+        ]
         session.print([...parts, ...refusalsText(to.statistics())].join(', '))
       }
     }

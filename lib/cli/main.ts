@@ -16,6 +16,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   generate: async () => (await import('./generate.js')).generate,
   forward: async () => (await import('./forward.js')).forward,
   reflect: async () => (await import('./reflect.js')).reflect,
+  soft: async () => (await import('./soft.js')).soft,
   doctor: async () => (await import('./doctor.js')).doctor,
 }
 

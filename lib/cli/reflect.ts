@@ -2,11 +2,11 @@
 import { type Command, ExitCode } from './command.js'
 import { filterHelp, parseFilter } from './filter.js'
 import { LiveLine, Speed } from './live-line.js'
-import { queueFlags, queueOptions } from './queue-flags.js'
+import { queueFlags, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
-import { dropsText, framesText, refusalsText } from './totals.js'
+import { cutText, dropsText, framesText, refusalsText } from './totals.js'
 import { grouped } from './traffic/rate.js'
-import { Relay, relay, tagRoom } from './traffic/relay.js'
+import { Relay, relay } from './traffic/relay.js'
 import { swap } from './traffic/swap.js'
 import { parse, UsageError } from './usage.js'
 
@@ -42,7 +42,12 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const { values, positionals } = parse(args, options)
   const [name, ...words] = positionals
   if (name === undefined) throw new UsageError('IFACE is missing')
-  const opening = { ...queueOptions(values), flows: parseFilter(words), headroom: tagRoom }
+  const common = queueOptions(values)
+  const opening = {
+    ...common,
+    ...(common.backend === 'af_packet' ? superFrames : {}),
+    flows: parseFilter(words),
+  }
 
   const { PacketQueue } = await import('../ethernet/index.js')
   const queue = PacketQueue.open(name, opening)
@@ -65,7 +70,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   } finally {
     live.clear()
     const statistics = queue.statistics()
-    const { frames, bytes, ignored } = way
+    const { frames, bytes, ignored, cut } = way
     const seconds = (performance.now() - begin) / 1000
     if (values.json)
       session.print(
@@ -75,12 +80,18 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
           frames,
           bytes,
           ignored,
+          cut,
           seconds,
           statistics,
         }),
       )
     else {
-      const parts = [`${framesText(frames)} reflected`, `${ignored} left alone`, dropsText(statistics)]
+      const parts = [
+        `${framesText(frames)} reflected`,
+        `${ignored} left alone`,
+        ...cutText(cut),
+        dropsText(statistics),
+      ]
       session.print([...parts, ...refusalsText(statistics)].join(', '))
     }
     queue.close()

@@ -32,3 +32,10 @@ export function refusalsText({
     ...(invalid > 0 ? [`${invalid} ring records that were invalid`] : []),
   ]
 }
+
+/** Of frames that were longer than their place; empty when there were none. */
+export function cutText(cut: number): string[] {
+  return cut === 0
+    ? []
+    : [`${cut} too long for af_xdp and not sent on (turn gro, gso and tso off with ethtool -K)`]
+}

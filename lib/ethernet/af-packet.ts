@@ -4,6 +4,7 @@ import { Kind, native } from '../native.js'
 import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../ring/ring.js'
 import { acceptProgram, Membership, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
+import { queueCount } from './channels.js'
 import { both, classicProgram } from './flow/classic.js'
 import { tableOf } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
@@ -115,8 +116,9 @@ export class AfPacket implements Backend {
       receivePath: settings.transmitOnly ? null : path,
       mode: null,
       multiBuffer: false,
+      sharedMemory: false,
       queueId: null,
-      queues: native.ethernet.xdp.channels(device.name),
+      queues: queueCount(device.name),
       notUsed: obstacles,
     })
   }

@@ -18,6 +18,11 @@ import { attachProgram, chunkSizeOf, openSocket, type XdpSetup } from './xdp-set
 const needWakeup = 1
 const { ENETDOWN, ENOBUFS, EAGAIN, EBUSY } = constants.errno
 
+/** errno of what happened to the interface and was not told yet, as SO_ERROR is; 0 for nothing. */
+interface LinkFault {
+  errno: number
+}
+
 /**
  * AF_XDP (Documentation/networking/af_xdp.rst in the kernel) in the ring vocabulary.
  *
@@ -49,16 +54,30 @@ export class AfXdp implements Backend, XdpPort {
   readonly #transmitFlags: number
   readonly #groups: Map<string, Uint8Array>
   readonly #onEvent: () => void
-  /** errno of what happened to the interface and was not told yet, as SO_ERROR is. */
-  #fault = 0
+  readonly #queueId: number
+  readonly #receiveFrames: number
+  readonly #fault: LinkFault
   #promiscuous: boolean
 
   /**
+   * @param queueId of the device
+   * @param receiveFrames how many frames are to be in the fill ring
+   * @param first the backend of another queue of the same device, which tells what becomes of the interface
    * @param onEvent called on libuv's loop after {@link arm}, and when the interface goes down or away
    * @throws VerbsError EPERM without CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF, EBUSY or EEXIST when somebody else has the
    *   queue or an XDP program on the interface, and whatever else socket(2), setsockopt(2), bind(2) or bpf(2) say
    */
-  constructor(device: NetworkInterface, settings: Settings, onEvent: () => void) {
+  constructor(
+    device: NetworkInterface,
+    settings: Settings,
+    queueId: number,
+    receiveFrames: number,
+    onEvent: () => void,
+    first?: AfXdp,
+  ) {
+    this.#queueId = queueId
+    this.#receiveFrames = receiveFrames
+    this.#fault = first ? first.#fault : { errno: 0 }
     this.#device = device
     this.#settings = settings
     this.#onEvent = onEvent
@@ -66,7 +85,14 @@ export class AfXdp implements Backend, XdpPort {
     this.#promiscuous = settings.promiscuous
     this.mtu = device.mtu
     this.chunkSize = chunkSizeOf(settings)
-    this.#setup = openSocket(device, settings, onEvent, this.#linkChanged)
+    this.#setup = openSocket(
+      device,
+      settings,
+      queueId,
+      receiveFrames,
+      onEvent,
+      first ? () => {} : this.#linkChanged,
+    )
     this.#handle = this.#setup.handle
     this.#report = this.#setup.report
     const { fill, receive, transmit, completion } = this.#setup.rings
@@ -100,7 +126,7 @@ export class AfXdp implements Backend, XdpPort {
   start(): void {
     if (this.#settings.transmitOnly) return
     try {
-      this.#report = attachProgram(this.#setup, this.#device, this.#program())
+      this.#report = attachProgram(this.#setup, this.#device, this.#queueId, this.#program())
     } catch (error) {
       this.close()
       throw error
@@ -108,10 +134,10 @@ export class AfXdp implements Backend, XdpPort {
   }
 
   poll(): number {
-    if (this.#fault !== 0) {
-      const fault = this.#fault
-      this.#fault = 0
-      return -fault
+    const { errno } = this.#fault
+    if (errno !== 0) {
+      this.#fault.errno = 0
+      return -errno
     }
     const asked = (Atomics.load(this.fill.words, this.#fillFlags) & needWakeup) !== 0
     if (asked || this.#settings.busyPoll > 0) {
@@ -181,16 +207,22 @@ export class AfXdp implements Backend, XdpPort {
       const options = this.receive.words[this.receive.at(i) + DescriptorRecord.options]
       if ((options & DescriptorOption.continued) === 0) waiting++
     }
-    // A frame that finds the fill ring empty counts as dropped already (xsk_rcv in net/xdp/xsk.c).
     const { receiveRingFull, dropped } = counters
-    const drops = { receiveRingFull, other: dropped }
-    return { received: this.received + waiting, truncated: this.truncated, drops }
+    // A frame that finds the fill ring empty counts as dropped as well; an empty look into it without a frame, which a
+    // device without a copy takes, does not (xp_alloc and xsk_rcv in net/xdp).
+    const fillRingEmpty = Math.min(dropped, counters.fillRingEmpty)
+    return {
+      received: this.received + waiting,
+      truncated: this.truncated,
+      drops: { receiveRingFull, fillRingEmpty, other: dropped - fillRingEmpty },
+      xdp: counters,
+    }
   }
 
   bufferSizes(): { receive: number; send: number } {
-    const { receiveFrames, frames, transmitOnly } = this.#settings
+    const { frames, transmitOnly } = this.#settings
     return {
-      receive: transmitOnly ? 0 : receiveFrames.af_xdp * frames.frameSize,
+      receive: transmitOnly ? 0 : this.#receiveFrames * frames.frameSize,
       send: native.ethernet.xdp.sendBuffer(this.#handle),
     }
   }
@@ -202,7 +234,7 @@ export class AfXdp implements Backend, XdpPort {
   readonly #linkChanged = (present: number, up: number, mtu: number): void => {
     if (mtu > 0) this.mtu = mtu
     if (present && up) return
-    this.#fault = ENETDOWN
+    this.#fault.errno = ENETDOWN
     this.#onEvent()
   }
 

@@ -2,16 +2,19 @@ import { rangeError } from '../argument.js'
 import { AfPacket } from './af-packet.js'
 import { AfXdp } from './af-xdp.js'
 import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
+import { queueCount } from './channels.js'
 import type { Device } from './device.js'
 import { type FramePool, tableOf } from './frames.js'
 import type { Settings } from './options.js'
 import { RawDevice, RawPacket, rawObstacle } from './raw-packet.js'
+import { RawReceiver } from './raw-receiver.js'
 import { RawTransmitter } from './raw-transmitter.js'
 import { portBehind } from './rdma-port.js'
 import { Receiver } from './receiver.js'
 import type { BackendReport } from './report.js'
 import { Transmitter } from './transmitter.js'
 import type { XdpPort } from './xdp-port.js'
+import { openXdpQueues } from './xdp-queues.js'
 import { XdpReceiver } from './xdp-receiver.js'
 import { xdpObstacle } from './xdp-setup.js'
 import { XdpTransmitter } from './xdp-transmitter.js'
@@ -26,10 +29,10 @@ export interface Chosen {
 /**
  * The backend that was asked for, or else the best that works.
  *
- * AF_XDP takes frames away from the kernel's network stack, and from one receive queue only. Neither is what somebody
- * expects who just opens a queue (a host that stops to answer ARP, frames that never come), so without being asked by
- * name or by `exclusive` a queue is AF_PACKET's; and `exclusive` alone does not choose AF_XDP on a device that spreads
- * its frames over several receive queues.
+ * AF_XDP takes frames away from the kernel's network stack. That is not what somebody expects who just opens a queue (a
+ * host that stops to answer ARP), so without being asked by
+ * name or by `exclusive` a queue is AF_PACKET's. `exclusive` alone takes all receive queues of a device, `backend:
+ * 'af_xdp'` the first.
  *
  * @param holder who has the queue's frames (lib/ring/slots.ts)
  */
@@ -66,6 +69,7 @@ function tryXdp(device: Device, settings: Settings, holder: number, onEvent: () 
   }
 }
 
+/** @param whole on all receive queues of the device, unless one is named */
 function openXdp(
   device: Device,
   settings: Settings,
@@ -76,22 +80,23 @@ function openXdp(
   const obstacle = xdpObstacle(settings)
   if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
   const { frames, batch, transmitOnly } = settings
-  const backend = new AfXdp(device.interface, settings, onEvent)
-  const { queues } = backend.report
-  if (whole && queues > 1 && !transmitOnly) {
-    backend.close()
-    throw new Error(
-      `the device spreads frames over ${queues} receive queues, and AF_XDP has one: give queueId`,
-    )
-  }
-  const table = tableOf(frames)
+  const several = whole && queueCount(device.interface.name) > 1
+  const { queueId = several ? 'all' : 0 } = settings
+  if (queueId === 'all' && !transmitOnly) return openXdpQueues(device, settings, holder, onEvent)
   const target = transmitOnly ? 0 : settings.receiveFrames.af_xdp
+  const backend = new AfXdp(
+    device.interface,
+    settings,
+    queueId === 'all' ? 0 : queueId,
+    settings.receiveFrames.af_xdp,
+    onEvent,
+  )
   const ends = xdpEnds(backend, device, frames, holder, batch, target)
   try {
     backend.start()
   } catch (error) {
     // What the fill ring holds is nobody's again.
-    table.slots.freeAll(holder)
+    tableOf(frames).slots.freeAll(holder)
     throw error
   }
   return ends
@@ -110,7 +115,7 @@ export function xdpEnds(
   const { bytes } = frames.arena
   return {
     backend,
-    receiver: new XdpReceiver(backend, device, table, bytes, holder, batch, target),
+    receiver: new XdpReceiver(backend, device, table, bytes, holder, new Int32Array(batch), target),
     transmitter: new XdpTransmitter(backend, device, table, bytes, holder + 1),
   }
 }
@@ -129,8 +134,15 @@ function openRaw(
   const table = tableOf(frames)
   const backend = new RawPacket(device.interface, port, settings, onEvent, notUsed)
   const state = new RawDevice(device.interface, backend)
-  const receiver = new Receiver(backend, state, table, holder, batch, backend.receiveDepth)
-  const transmitter = new RawTransmitter(backend, state, table, holder + 1)
+  const receiver = new RawReceiver(backend, state, table, holder, batch, backend.receiveDepth)
+  const transmitter = new RawTransmitter(
+    backend,
+    state,
+    table,
+    frames.arena.bytes,
+    holder + 1,
+    backend.checksums,
+  )
   try {
     backend.start()
   } catch (error) {

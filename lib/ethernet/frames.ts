@@ -165,7 +165,7 @@ export class FrameTable {
   check(slot: number, length: number): number {
     const index = this.slots.index(slot)
     const within = this.records[(index << recordShift) | offsetWord] & (this.frameSize - 1)
-    if ((length | 0) !== length || length < headerBytes || length > this.frameSize - within) {
+    if (!Number.isInteger(length) || length < headerBytes || length > this.frameSize - within) {
       integer('length', length, headerBytes, this.frameSize - within)
     }
     return index

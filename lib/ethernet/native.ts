@@ -1,4 +1,5 @@
 import type { RingLayout, RingWords } from '../ring/ring.js'
+import type { XdpStatistics } from './statistics.js'
 
 /** A network interface as binding/ethernet/interfaces.cc reports it. */
 export interface NativeInterface {
@@ -71,34 +72,60 @@ export interface XdpRing {
   layout: RingLayout
 }
 
+/** Another socket's registration of an arena, and how that one is bound. */
+export interface XdpSharing {
+  shared: boolean
+  zeroCopy: boolean
+  fragments: boolean
+}
+
 /** What binding/ethernet/xdp.cc exports. What returns a number returns a negative errno when it failed. */
 export interface XdpNative {
   open(options: XdpSocketOptions): number
   rings(handle: number): { fill: XdpRing; receive?: XdpRing; transmit: XdpRing; completion: XdpRing }
+  registerMemory(handle: number): void
+  sharing(handle: number): XdpSharing
+  bindShared(handle: number, queue: number): XdpSharing & { status: number }
   bind(handle: number, queue: number, flags: number): number
   option(handle: number, level: number, name: number, value: number): number
-  createMap(handle: number, queues: number): number
-  attach(handle: number, program: Uint32Array, fragments: boolean, mode: number): number
+  joinProgram(handle: number): number
+  /** `mode` and `fragments` of the result are those of the program that is there */
+  attach(
+    handle: number,
+    program: Uint32Array,
+    queue: number,
+    fragments: boolean,
+    mode: number,
+  ): { status: number; mode: number; fragments: boolean }
   replace(handle: number, program: Uint32Array): number
-  enlist(handle: number, queue: number): number
   membership(handle: number, add: boolean, type: number, address?: Uint8Array): void
   transmit(handle: number): number
   receive(handle: number): number
   arm(handle: number, readable: boolean, writable: boolean, referenced: boolean): void
   disarm(handle: number): void
   zeroCopy(handle: number): boolean
-  /** struct xdp_statistics, linux/if_xdp.h */
-  statistics(handle: number): {
-    dropped: number
-    receiveInvalid: number
-    transmitInvalid: number
-    receiveRingFull: number
-    fillRingEmpty: number
-    transmitRingEmpty: number
-  }
+  statistics(handle: number): XdpStatistics
   sendBuffer(handle: number): number
   attached(interfaceIndex: number): { id: number; name: string; mode: number } | null
-  channels(name: string): number
+}
+
+/** A count of each kind of a device's channels. */
+export interface NativeChannels {
+  receive: number
+  transmit: number
+  other: number
+  combined: number
+}
+
+/** What binding/ethernet/ethtool.cc exports. What returns a number, or a `status`, has a negative errno when it failed. */
+export interface EthtoolNative {
+  driver(name: string): string
+  channels(name: string): NativeChannels & { status: number; most: NativeChannels }
+  setChannels(name: string, receive: number, transmit: number, other: number, combined: number): number
+  /** @returns its location */
+  addRule(name: string, rule: Uint8Array): number
+  removeRule(name: string, location: number): number
+  ruleTable(name: string): { status: number; special: boolean; size: number; used: number[] }
 }
 
 /** What binding/ethernet/raw_packet_queue.cc needs to open; `pair`, `region` and `overflow` are handles. */
@@ -128,6 +155,8 @@ export interface RawPacketOptions {
 export interface RawPacketNative {
   open(options: RawPacketOptions): number
   receive(handle: number): number
+  /** {@link receive} without looking for frames */
+  replenish(handle: number): number
   transmit(handle: number): number
   /** @returns 1 when there is something already */
   arm(handle: number, readable: number, writable: number): number
@@ -153,6 +182,7 @@ export interface EthernetNative {
   bufferSizes(handle: number): { receive: number; send: number }
   interfaces(): NativeInterface[]
   xdp: XdpNative
+  ethtool: EthtoolNative
   raw: RawPacketNative
 }
 

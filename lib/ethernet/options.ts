@@ -46,8 +46,12 @@ export interface PacketQueueOptions extends FramePoolOptions {
    * the frame needs none (IBV_SEND_IP_CSUM). Default false.
    */
   transmitChecksum?: boolean
-  /** Of AF_XDP: the receive queue of the device (ethtool -l) that this queue has. Default 0. */
-  queueId?: number
+  /**
+   * Of AF_XDP: the receive queue of the device (ethtool -l) that this queue has, or 'all' of them, which then have equal
+   * shares of {@link receiveFrames}. Several `PacketQueue`s of a process, also in different threads, can each have some of
+   * a device's queues. Default 0; with {@link exclusive} and no backend named, 'all'.
+   */
+  queueId?: number | 'all'
   /**
    * How many frames stand ready to receive into. Default: with AF_PACKET one batch (the kernel queues what comes in
    * between), with the others half of the frames: what comes when they are used up is dropped.
@@ -110,7 +114,7 @@ export interface Settings {
   /** undefined: no matter which */
   backend: PacketBackend | undefined
   exclusive: boolean
-  queueId: number | undefined
+  queueId: number | 'all' | undefined
   /** the RDMA port that was named; undefined: the one behind the interface */
   rdma: RdmaPort | undefined
   /** the RDMA device that was named */
@@ -187,7 +191,7 @@ export function settingsOf(
     throw rangeError('options.multicast', `at most ${maxGroups} groups, or 'all'`, groups.length)
   }
   if (options.batch !== undefined) integer('options.batch', options.batch, 1, 1024)
-  if (queueId !== undefined) integer('options.queueId', queueId, 0, 2 ** 16 - 1)
+  if (queueId !== undefined && queueId !== 'all') queueIdArgument(queueId)
   integer('options.busyPoll', busyPoll, 0, 1e6)
   const xdp = backend === 'af_xdp' || (backend === undefined && exclusive)
   for (const name of ['queueId', 'busyPoll'] as const) {
@@ -264,6 +268,11 @@ function rawOptions(
     throw typeError('options.port', 'left out where "options.device" is', port)
   }
   return { rdma: rdma ?? (device && port ? { device, port } : undefined), device, transmitChecksum }
+}
+
+function queueIdArgument(queueId: unknown): void {
+  if (typeof queueId !== 'number') throw typeError('options.queueId', "a number or 'all'", queueId)
+  integer('options.queueId', queueId, 0, 4095)
 }
 
 function framesOf(device: NetworkInterface, options: PacketQueueOptions, xdp: boolean): FramePool {

@@ -475,7 +475,7 @@ export class PacketQueue {
   /** What went through since the queue was opened. */
   statistics(): PacketStatistics {
     this.#open()
-    const { received, drops, truncated } = this.way.statistics()
+    const { received, drops, truncated, xdp } = this.way.statistics()
     const { transmitted, refusals } = this.transmitter
     return {
       received,
@@ -486,6 +486,7 @@ export class PacketQueue {
       refused: sumOf(refusals),
       refusals: { ...refusals },
       invalid: this.receiver.invalid + this.transmitter.invalid,
+      ...(xdp && { xdp }),
     }
   }
 

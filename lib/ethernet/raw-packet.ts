@@ -9,6 +9,7 @@ import { open as openContext } from '../verbs/device.js'
 import { MemoryRegion } from '../verbs/memory-region.js'
 import { QueuePair } from '../verbs/queue-pair.js'
 import type { Backend } from './backend.js'
+import { queueCount } from './channels.js'
 import { Device } from './device.js'
 import { tableOf } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
@@ -43,6 +44,8 @@ export class RawPacket implements Backend {
   readonly completion: Consumer
   /** How many frames stand ready to receive into: as many as was asked for, or as the device takes. */
   readonly receiveDepth: number
+  /** Whether the device computes checksums as it sends. */
+  readonly checksums: boolean
   readonly #context: Context
   readonly #handle: number
   readonly #steering: RawSteering
@@ -78,6 +81,14 @@ export class RawPacket implements Backend {
     try {
       const { limits } = this.#context
       assertLinkLayer(this.#context, port)
+      this.checksums = limits.rawPacketCapabilities.includes('IP_CSUM')
+      if (settings.transmitChecksum && !this.checksums) {
+        throw verbsError(
+          'EOPNOTSUPP',
+          'ibv_post_send',
+          `"options.transmitChecksum": ${name} computes no checksums`,
+        )
+      }
       this.#sendDepth = Math.min(sendDepth, frames.frameCount, limits.maxQpWr)
       this.receiveDepth = transmitOnly ? 0 : Math.min(settings.receiveFrames.raw_packet_qp, limits.maxQpWr)
       this.report = Object.freeze({
@@ -86,8 +97,9 @@ export class RawPacket implements Backend {
         receivePath: null,
         mode: null,
         multiBuffer: false,
+        sharedMemory: false,
         queueId: null,
-        queues: device.index === 0 ? 0 : native.ethernet.xdp.channels(device.name),
+        queues: device.index === 0 ? 0 : queueCount(device.name),
         notUsed,
       })
       this.fill = new Producer(
@@ -169,6 +181,11 @@ export class RawPacket implements Backend {
   poll(): number {
     const fault = this.#takeFault()
     return fault === 0 ? native.ethernet.raw.receive(this.#handle) : -fault
+  }
+
+  /** Gives the device the frames in the fill ring, and looks for none. What ails it the next {@link poll} tells. */
+  replenish(): void {
+    native.ethernet.raw.replenish(this.#handle)
   }
 
   kick(): number {

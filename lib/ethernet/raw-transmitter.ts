@@ -5,6 +5,7 @@ import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
 import type { Backend, TransmittingEnd } from './backend.js'
 import type { Device } from './device.js'
 import { FrameRecord, type FrameTable } from './frames.js'
+import { finishFrame, offloadsOf, segmentTypeOf } from './offload.js'
 
 const { EAGAIN, EIO } = constants.errno
 
@@ -22,17 +23,32 @@ export class RawTransmitter implements TransmittingEnd {
   readonly #device: Device
   readonly #table: FrameTable
   readonly #holder: number
+  readonly #memory: Uint8Array
+  readonly #checksums: boolean
   /** Accepted since the last {@link submit} returned. */
   #accepted = 0
   /** Length of the frame that the last exchange refused for its own sake. */
   #refused = 0
 
-  /** @param holder who has the frames that are pending, and those that the device has (lib/ring/slots.ts) */
-  constructor(backend: Backend, device: Device, table: FrameTable, holder: number) {
+  /**
+   * @param holder who has the frames that are pending, and those that the device has (lib/ring/slots.ts)
+   * @param memory the arena
+   * @param checksums whether the device computes checksums
+   */
+  constructor(
+    backend: Backend,
+    device: Device,
+    table: FrameTable,
+    memory: Uint8Array,
+    holder: number,
+    checksums: boolean,
+  ) {
     this.#backend = backend
     this.#device = device
     this.#table = table
     this.#holder = holder
+    this.#memory = memory
+    this.#checksums = checksums
   }
 
   claim(): number {
@@ -48,7 +64,24 @@ export class RawTransmitter implements TransmittingEnd {
   }
 
   send(slot: number, length: number): void {
-    const index = this.#table.check(slot, length)
+    this.#push(this.#table.check(slot, length), length, 0)
+  }
+
+  /** The device computes the checksum of UDP and TCP, where it knows them; whatever else is done here. */
+  offload(slot: number): void {
+    const { slots, records } = this.#table
+    const index = slots.index(slot)
+    const record = index * FrameRecord.words
+    const place = records[record + FrameRecord.checksum] & 0xffff
+    const plain =
+      offloadsOf(this.#table, index) === 1 && segmentTypeOf(records[record + FrameRecord.flags]) === 0
+    const devices = this.#checksums && plain && (place === 6 || place === 16)
+    if (!devices) finishFrame(this.#table, this.#memory, index)
+    const length = records[record + FrameRecord.length]
+    this.#push(this.#table.check(slot, length), length, devices ? 1 : 0)
+  }
+
+  #push(index: number, length: number, options: number): void {
     const record = index * FrameRecord.words
     this.#table.records[record + FrameRecord.length] = length
     const ring = this.#backend.transmit
@@ -56,7 +89,7 @@ export class RawTransmitter implements TransmittingEnd {
     ring.words[at + DescriptorRecord.address] = this.#table.records[record + FrameRecord.offset]
     ring.words[at + DescriptorRecord.addressHigh] = 0
     ring.words[at + DescriptorRecord.length] = length
-    ring.words[at + DescriptorRecord.options] = 0
+    ring.words[at + DescriptorRecord.options] = options
     this.#table.slots.hold(index, this.#holder)
     this.pending++
   }

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { abortSignal, boolean, instance, integer, options as optionsOf } from '../argument.js'
 import type { CapturedFrame } from './capture/captured-frame.js'
+import { FrameFlag } from './frames.js'
 import { PacketQueue } from './packet-queue.js'
 import { copyFrame, wireLength } from './wire-frame.js'
 
@@ -23,6 +24,11 @@ export interface FrameReadableOptions {
   signal?: AbortSignal
   /** How many frames are copied ahead of the reader; what comes then waits in the queue. Default 64. */
   highWaterMark?: number
+  /**
+   * Complete partial checksums ({@link FrameFlag.checksumPartial}), as the device would have: of frames that this host's
+   * own kernel sends. Default false: the bytes as they came.
+   */
+  completeChecksums?: boolean
   /** Close the queue when the stream closes. Default false: it is the caller's. */
   closeQueue?: boolean
 }
@@ -36,6 +42,7 @@ export interface FrameReadableOptions {
  */
 export class FrameReadable extends Readable {
   readonly #queue: PacketQueue
+  readonly #completeChecksums: boolean
   readonly #closeQueue: boolean
   readonly #stop = new AbortController()
   #next = 0
@@ -45,8 +52,14 @@ export class FrameReadable extends Readable {
   /** @throws TypeError, RangeError */
   constructor(queue: PacketQueue, options?: FrameReadableOptions) {
     instance('queue', queue, PacketQueue)
-    const { signal, highWaterMark = 64, closeQueue = false } = optionsOf('options', options)
+    const {
+      signal,
+      highWaterMark = 64,
+      completeChecksums = false,
+      closeQueue = false,
+    } = optionsOf('options', options)
     abortSignal('options.signal', signal)
+    boolean('options.completeChecksums', completeChecksums)
     boolean('options.closeQueue', closeQueue)
     super({
       objectMode: true,
@@ -54,6 +67,7 @@ export class FrameReadable extends Readable {
       signal,
     })
     this.#queue = queue
+    this.#completeChecksums = completeChecksums
     this.#closeQueue = closeQueue
   }
 
@@ -105,6 +119,9 @@ export class FrameReadable extends Readable {
       return true
     }
     const slot = queue.slot(this.#next++)
+    // Of a frame that was cut nobody can tell it.
+    if (this.#completeChecksums && (queue.flags(slot) & FrameFlag.truncated) === 0)
+      queue.completeChecksum(slot)
     const frame: ReceivedFrame = {
       data: copyFrame(queue, slot),
       originalLength: wireLength(queue, slot),

@@ -21,8 +21,13 @@ export interface BackendReport {
   readonly mode: 'native' | 'generic' | null
   /** Whether a frame may lie in several of AF_XDP's buffers (jumbo frames); false for AF_PACKET, which needs it not. */
   readonly multiBuffer: boolean
-  /** The receive queue of the device that AF_XDP has; null for the others, which have none of the kernel's. */
-  readonly queueId: number | null
+  /**
+   * Whether the arena is locked and known to the kernel once, together with other AF_XDP queues of this process over the
+   * same frames (XDP_SHARED_UMEM), or was registered for this queue; false for the others.
+   */
+  readonly sharedMemory: boolean
+  /** The receive queue of the device that AF_XDP has, or 'all'; null for the others, which have none of the kernel's. */
+  readonly queueId: number | 'all' | null
   /** How many receive queues the device has in use (ethtool -l); 0 where its driver does not tell. */
   readonly queues: number
   /** What was better and did not work, with the reason. */

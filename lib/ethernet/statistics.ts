@@ -4,18 +4,27 @@
  * - `receiveBufferFull`: nobody read, and the socket's buffer (`receiveBuffer`) was full. AF_PACKET by recvmmsg.
  * - `receiveRingFull`: nobody read, and the ring that the kernel writes to was full. AF_PACKET by a ring, AF_XDP.
  * - `fillRingEmpty`: the kernel had no frame to write to: nobody read, or all were the caller's. AF_XDP.
- * - `invalidDescriptor`: the fill ring held an address that is none. AF_XDP.
  * - `undescribed`: a super-frame of a kind that the kernel has no words for (no VIRTIO_NET_HDR_GSO_*), such as SCTP's.
  *   AF_PACKET by recvmmsg; by a ring they are among `receiveRingFull`.
  * - `other`: what the kernel drops for reasons that it does not tell apart, such as a frame that is too long. AF_XDP.
  */
-export type DropCause =
-  | 'receiveBufferFull'
-  | 'receiveRingFull'
-  | 'fillRingEmpty'
-  | 'invalidDescriptor'
-  | 'undescribed'
-  | 'other'
+export type DropCause = 'receiveBufferFull' | 'receiveRingFull' | 'fillRingEmpty' | 'undescribed' | 'other'
+
+/** The kernel's own counters of an AF_XDP socket (XDP_STATISTICS, struct xdp_statistics in linux/if_xdp.h). */
+export interface XdpStatistics {
+  /** rx_dropped: frames for the socket that were dropped, {@link fillRingEmpty} among them, {@link receiveRingFull} not */
+  dropped: number
+  /** rx_invalid_descs: records in the fill ring that named no place in the arena */
+  receiveInvalid: number
+  /** tx_invalid_descs: descriptors in the transmit ring that named no place in the arena */
+  transmitInvalid: number
+  /** rx_ring_full: frames that were dropped because the receive ring was full */
+  receiveRingFull: number
+  /** rx_fill_ring_empty_descs: how often the kernel looked for a frame to write to and found none */
+  fillRingEmpty: number
+  /** tx_ring_empty_descs: how often the kernel looked for a frame to send and found none */
+  transmitRingEmpty: number
+}
 
 /** What a backend counts, since it was opened. */
 export interface BackendStatistics {
@@ -25,6 +34,8 @@ export interface BackendStatistics {
   truncated: number
   /** the causes that this backend knows, also those that did not occur */
   drops: Partial<Record<DropCause, number>>
+  /** of AF_XDP, the kernel's own */
+  xdp?: XdpStatistics
 }
 
 /** Counters since the queue was opened, in frames. */
@@ -45,6 +56,8 @@ export interface PacketStatistics {
   refusals: Readonly<Record<string, number>>
   /** ring records that named no frame of this queue: somebody wrote into the rings */
   invalid: number
+  /** of AF_XDP: the kernel's own counters, the sum over the queue's sockets */
+  xdp?: Readonly<XdpStatistics>
 }
 
 /** The sum of the causes. */

@@ -11,24 +11,15 @@ export function wireLength(queue: PacketQueue, slot: number): number {
   return queue.originalLength(slot) + (queue.vlan(slot) === 0 ? 0 : tagLength)
 }
 
-/** The bytes there are of a received frame, copied, its tag put back. */
+/** The bytes there are of a received frame, copied, its tag put back: unlike in its slot there is always room for it. */
 export function copyFrame(queue: PacketQueue, slot: number): Uint8Array {
-  const copy = Buffer.allocUnsafeSlow(queue.length(slot) + (queue.vlan(slot) === 0 ? 0 : tagLength))
-  copyFrameTo(queue, slot, copy)
-  return copy
-}
-
-/** Like {@link copyFrame}, into memory that has room for it; gives the length. */
-export function copyFrameTo(queue: PacketQueue, slot: number, target: Uint8Array): number {
   const from = queue.offset(slot)
-  const length = queue.length(slot)
+  const frame = queue.memory.subarray(from, from + queue.length(slot))
   const tag = queue.vlan(slot)
-  if (tag === 0) {
-    target.set(queue.memory.subarray(from, from + length))
-    return length
-  }
-  target.set(queue.memory.subarray(from, from + tagOffset))
-  setU32(target, tagOffset, tag)
-  target.set(queue.memory.subarray(from + tagOffset, from + length), tagOffset + tagLength)
-  return length + tagLength
+  if (tag === 0) return Buffer.from(frame)
+  const copy = Buffer.allocUnsafe(frame.length + tagLength)
+  copy.set(frame.subarray(0, tagOffset))
+  setU32(copy, tagOffset, tag)
+  copy.set(frame.subarray(tagOffset), tagOffset + tagLength)
+  return copy
 }

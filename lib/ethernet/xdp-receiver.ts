@@ -1,4 +1,4 @@
-import { integer, rangeError, typeError } from '../argument.js'
+import { rangeError, typeError } from '../argument.js'
 import { verbsError } from '../errors.js'
 import { type Consumer, DescriptorRecord } from '../ring/ring.js'
 import type { ReceivingEnd } from './backend.js'
@@ -9,6 +9,12 @@ import { DescriptorOption, type XdpPort } from './xdp-port.js'
 // Of this file's own: V8 folds them, but looks into an imported object each time.
 const { address: addressWord, length: lengthWord, options: optionsWord } = DescriptorRecord
 const { continued } = DescriptorOption
+
+/** Throws what is wrong with an index into the last batch. */
+export function batchIndexError(i: unknown, count: number): never {
+  if (typeof i !== 'number') throw typeError('i', 'a number', i)
+  throw rangeError('i', `an index into the ${count} frames of the last receive()`, i)
+}
 
 /**
  * The receiving half of a queue on AF_XDP: the kernel's fill ring and receive ring.
@@ -30,14 +36,17 @@ export class XdpReceiver implements ReceivingEnd {
   private filled = 0
   private count = 0
 
-  /** @param target how many frames to keep in the fill ring; 0 for a queue that only transmits */
+  /**
+   * @param slots where the slots of a batch are put
+   * @param target how many frames to keep in the fill ring; 0 for a queue that only transmits
+   */
   constructor(
     port: XdpPort,
     device: Device,
     table: FrameTable,
     memory: Uint8Array,
     holder: number,
-    batch: number,
+    slots: Int32Array,
     target: number,
   ) {
     this.port = port
@@ -46,7 +55,7 @@ export class XdpReceiver implements ReceivingEnd {
     this.memory = memory
     this.holder = holder | 0
     this.target = target | 0
-    this.slots = new Int32Array(batch)
+    this.slots = slots
     this.ring = port.receive
     this.#refill()
   }
@@ -87,6 +96,17 @@ export class XdpReceiver implements ReceivingEnd {
 
   receive(): number {
     this.count = 0
+    this.count = this.take(0)
+    return this.count
+  }
+
+  /** No frame can come: the fill ring is empty. */
+  get starved(): boolean {
+    return this.filled === 0
+  }
+
+  /** {@link receive} into the batch's slots from `first` on; returns how many. */
+  take(first: number): number {
     const available = this.#look()
     if (available === 0) return 0
     const { ring } = this
@@ -95,7 +115,7 @@ export class XdpReceiver implements ReceivingEnd {
     const { slots, shift } = table
     const most = this.slots.length
     let used = 0
-    let count = 0
+    let count = first
     while (used < available && count < most) {
       const at = ring.at(used++)
       const address = words[(at + addressWord) | 0]
@@ -117,16 +137,13 @@ export class XdpReceiver implements ReceivingEnd {
     }
     ring.consume(used)
     this.filled = Math.max(0, this.filled - used)
-    this.port.received += count
-    this.count = count
+    this.port.received += count - first
     this.#refill()
-    return count
+    return count - first
   }
 
   slot(i: number): number {
-    if (typeof i !== 'number') throw typeError('i', 'a number', i)
-    if (i >= 0 && i < this.count) return this.slots[i] ?? integer('i', i)
-    throw rangeError('i', `an index into the ${this.count} frames of the last receive()`, i)
+    return i >= 0 && i < this.count && (i | 0) === i ? this.slots[i] : batchIndexError(i, this.count)
   }
 
   /**

@@ -3,6 +3,7 @@ import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import { VerbsError, verbsError } from '../errors.js'
 import { Kind, native } from '../native.js'
+import { queueCount } from './channels.js'
 import type { NetworkInterface } from './interfaces.js'
 import { packetHeadroom, type Settings } from './options.js'
 import type { BackendReport } from './report.js'
@@ -52,13 +53,14 @@ function powerOfTwo(count: number): number {
 export function openSocket(
   device: NetworkInterface,
   settings: Settings,
+  queueId: number,
+  receiveFrames: number,
   onEvent: () => void,
   onLink: (present: number, up: number, mtu: number) => void,
 ): XdpSetup {
   const { frames, transmitOnly } = settings
   const xdp = native.ethernet.xdp
-  const queueId = settings.queueId ?? 0
-  const queues = xdp.channels(device.name)
+  const queues = queueCount(device.name)
   if (queues > 0 && queueId >= queues) {
     throw verbsError(
       'EINVAL',
@@ -68,38 +70,50 @@ export function openSocket(
   }
   const chunkSize = chunkSizeOf(settings)
   const chunks = frames.frameSize / chunkSize
-  const transmitEntries = powerOfTwo(Math.min(frames.frameCount * chunks, 2 ** 16))
-  const handle = xdp.open({
+  // Room for everything that is ever under way: the kernel sends nothing whose completion has no place, and no frame
+  // waits for a place in the ring.
+  const transmitEntries = Math.min(powerOfTwo(frames.frameCount * chunks), 2 ** 20)
+  const options = {
     interfaceIndex: device.index,
     arena: frames.arena.bytes,
     bytes: frames.frameCount * frames.frameSize,
     chunkSize,
     headroom: extraHeadroomOf(settings),
     sendBuffer: settings.sendBuffer,
-    fillEntries: powerOfTwo(settings.receiveFrames.af_xdp),
-    receiveEntries: transmitOnly ? 0 : powerOfTwo(settings.receiveFrames.af_xdp),
+    fillEntries: powerOfTwo(receiveFrames),
+    receiveEntries: transmitOnly ? 0 : powerOfTwo(receiveFrames),
     transmitEntries,
-    // Room for everything that is ever under way: the kernel sends nothing whose completion has no place.
-    completionEntries: Math.min(powerOfTwo(frames.frameCount * chunks), 2 ** 20),
+    completionEntries: transmitEntries,
     onEvent,
     onLink,
-  })
+  }
+  const open = (): number => {
+    const handle = xdp.open(options)
+    try {
+      // Before the rest: it is what a user namespace refuses, and says so most clearly.
+      if (!transmitOnly) check(xdp.joinProgram(handle), 'bpf', 'BPF_MAP_CREATE')
+      return handle
+    } catch (error) {
+      native.close(handle, Kind.XdpSocket)
+      throw error
+    }
+  }
+  const notUsed: { what: string; why: string }[] = []
+  const bound = bind(open, device, queueId, notUsed)
+  const { handle } = bound
   try {
-    // Before the rest: it is what a user namespace refuses, and says so most clearly.
-    if (!transmitOnly) check(xdp.createMap(handle, queueId + 1), 'bpf', 'BPF_MAP_CREATE')
-    const notUsed: { what: string; why: string }[] = []
-    const { zeroCopy, multiBuffer } = bind(handle, device, settings, queueId, notUsed)
     tune(handle, settings, transmitEntries, notUsed)
-    const receivePath = transmitOnly ? null : 'ring'
+    const { zeroCopy, multiBuffer, sharedMemory } = bound
     const report = {
       backend: 'af_xdp',
       zeroCopy,
-      receivePath,
       mode: null,
       multiBuffer,
+      sharedMemory,
       queueId,
       queues,
       notUsed,
+      receivePath: transmitOnly ? null : 'ring',
     } as const
     return { handle, rings: xdp.rings(handle), report }
   } catch (error) {
@@ -108,70 +122,138 @@ export function openSocket(
   }
 }
 
-/** Puts the program on the interface, in the driver where that works, and returns the report with what came of it. */
+/**
+ * Puts the program on the interface, in the driver where that works, or adds to the one that another queue of this
+ * process has there; returns the report with what came of it.
+ */
 export function attachProgram(
   { handle, report }: XdpSetup,
   device: NetworkInterface,
+  queueId: number,
   program: Uint32Array,
 ): BackendReport {
   const xdp = native.ethernet.xdp
   const notUsed = [...report.notUsed]
   let last = 0
-  for (const fragments of report.multiBuffer ? [true, false] : [false]) {
+  for (const multiBuffer of report.multiBuffer ? [true, false] : [false]) {
     for (const mode of ['native', 'generic'] as const) {
-      const status = xdp.attach(handle, program, fragments, ProgramMode[mode])
+      const { status, ...now } = xdp.attach(handle, program, queueId, multiBuffer, ProgramMode[mode])
       if (status === 0) {
-        check(xdp.enlist(handle, report.queueId ?? 0), 'bpf', 'BPF_MAP_UPDATE_ELEM')
-        return Object.freeze({ ...report, mode, multiBuffer: fragments, notUsed })
+        const running = now.mode === ProgramMode.native ? 'native' : 'generic'
+        return Object.freeze({ ...report, mode: running, multiBuffer: multiBuffer && now.fragments, notUsed })
       }
       if (status === -EBUSY || status === -EEXIST) throw occupiedError(-status, device)
       if (status === -EPERM || status === -ENOMEM) check(status, 'bpf', 'BPF_LINK_CREATE')
       last = -status
-      notUsed.push({ what: `${mode}${fragments ? ', multi-buffer' : ''}`, why: nameOf(last) })
+      notUsed.push({ what: `${mode}${multiBuffer ? ', multi-buffer' : ''}`, why: nameOf(last) })
     }
   }
   const mtu = last === ERANGE ? `: its MTU of ${device.mtu} is too large for XDP without multi-buffer` : ''
   throw new VerbsError(last, 'bpf', `no XDP program can be put on "${device.name}"${mtu}`)
 }
 
+interface Bound {
+  handle: number
+  zeroCopy: boolean
+  multiBuffer: boolean
+  sharedMemory: boolean
+}
+
+/**
+ * Binds a socket to its queue, without a copy where that works, and over the registration of the arena that another queue
+ * has where there is one. What shares is bound as that queue is: so a copying one is not shared with before this queue was
+ * found not to work without a copy.
+ */
 function bind(
-  handle: number,
+  open: () => number,
   device: NetworkInterface,
-  settings: Settings,
   queueId: number,
   notUsed: { what: string; why: string }[],
-): { zeroCopy: boolean; multiBuffer: boolean } {
-  let last = 0
-  for (const zeroCopy of [true, false]) {
-    for (const multiBuffer of [true, false]) {
-      const flags =
-        Bind.needWakeup | (zeroCopy ? Bind.zeroCopy : Bind.copy) | (multiBuffer ? Bind.multiBuffer : 0)
-      const status = bindPatiently(handle, queueId, flags)
-      if (status === 0) return { zeroCopy: native.ethernet.xdp.zeroCopy(handle), multiBuffer }
-      last = -status
-      if (last === EBUSY) {
-        throw verbsError('EBUSY', 'bind', `queue ${queueId} of "${device.name}" has another AF_XDP socket`)
+): Bound {
+  const xdp = native.ethernet.xdp
+  let handle = open()
+  const share = (): Bound | undefined => {
+    let found = false
+    const status = patiently(() => {
+      const { status, shared } = xdp.bindShared(handle, queueId)
+      found = shared
+      return status
+    })
+    if (!found) return undefined
+    if (status === 0) {
+      return {
+        handle,
+        zeroCopy: xdp.zeroCopy(handle),
+        multiBuffer: xdp.sharing(handle).fragments,
+        sharedMemory: true,
       }
-      if (last === EPERM) throw new VerbsError(last, 'bind', `AF_XDP on "${device.name}"`)
-      notUsed.push({
-        what: `${zeroCopy ? 'zero-copy' : 'copy'}${multiBuffer ? ', multi-buffer' : ''}`,
-        why: nameOf(last),
-      })
     }
+    throwFatal(-status, device, queueId)
+    notUsed.push({ what: 'shared memory', why: nameOf(-status) })
+    return undefined
   }
-  const why = last === EINVAL && settings.queueId ? ` (is there a receive queue ${queueId}?)` : ''
-  throw new VerbsError(last, 'bind', `AF_XDP on queue ${queueId} of "${device.name}"${why}`)
+  try {
+    let last = 0
+    let sibling = xdp.sharing(handle)
+    if (sibling.shared && sibling.zeroCopy) {
+      const bound = share()
+      if (bound) return bound
+    }
+    try {
+      xdp.registerMemory(handle)
+    } catch (error) {
+      // No more memory may be locked: but another queue has locked this arena already.
+      const bound = sibling.shared ? share() : undefined
+      if (bound) return bound
+      throw error
+    }
+    for (const zeroCopy of [true, false]) {
+      sibling = xdp.sharing(handle)
+      if (!zeroCopy && sibling.shared && !sibling.zeroCopy) {
+        // A socket that has registered an arena cannot share another's registration.
+        native.close(handle, Kind.XdpSocket)
+        handle = open()
+        const bound = share()
+        if (bound) return bound
+        xdp.registerMemory(handle)
+      }
+      for (const multiBuffer of [true, false]) {
+        const flags =
+          Bind.needWakeup | (zeroCopy ? Bind.zeroCopy : Bind.copy) | (multiBuffer ? Bind.multiBuffer : 0)
+        const status = patiently(() => xdp.bind(handle, queueId, flags))
+        if (status === 0) return { handle, zeroCopy: xdp.zeroCopy(handle), multiBuffer, sharedMemory: false }
+        last = -status
+        throwFatal(last, device, queueId)
+        notUsed.push({
+          what: `${zeroCopy ? 'zero-copy' : 'copy'}${multiBuffer ? ', multi-buffer' : ''}`,
+          why: nameOf(last),
+        })
+      }
+    }
+    const why = last === EINVAL && queueId > 0 ? ` (is there a receive queue ${queueId}?)` : ''
+    throw new VerbsError(last, 'bind', `AF_XDP on queue ${queueId} of "${device.name}"${why}`)
+  } catch (error) {
+    native.close(handle, Kind.XdpSocket)
+    throw error
+  }
+}
+
+function throwFatal(errno: number, device: NetworkInterface, queueId: number): void {
+  if (errno === EBUSY) {
+    throw verbsError('EBUSY', 'bind', `queue ${queueId} of "${device.name}" has another AF_XDP socket`)
+  }
+  if (errno === EPERM) throw new VerbsError(errno, 'bind', `AF_XDP on "${device.name}"`)
 }
 
 /**
  * The kernel gives a queue back some time after its socket was closed (xp_release_deferred in net/xdp): 5 to 20 ms on a
  * machine at rest, over 250 ms on a busy one (measured).
  */
-function bindPatiently(handle: number, queueId: number, flags: number): number {
+function patiently(bind: () => number): number {
   const pause = new Int32Array(new SharedArrayBuffer(4))
   const deadline = performance.now() + patience
   for (;;) {
-    const status = native.ethernet.xdp.bind(handle, queueId, flags)
+    const status = bind()
     if (status !== -EBUSY || performance.now() >= deadline) return status
     Atomics.wait(pause, 0, 0, 1)
   }
@@ -206,7 +288,7 @@ function occupiedError(errno: number, device: NetworkInterface): VerbsError {
   if (found === null) return new VerbsError(errno, 'bpf', `"${device.name}" has an XDP program already`)
   const mode = ['', 'native', 'generic', 'offloaded', 'several'][found.mode]
   const whose: Record<string, string> = {
-    ibverbs: "; it is a PacketQueue's: an interface has one with backend 'af_xdp'",
+    ibverbs: "; it is a PacketQueue's of another process",
     xdp_dispatcher: "; it is libxdp's dispatcher: see xdp-loader status",
   }
   return new VerbsError(

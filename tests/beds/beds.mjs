@@ -108,6 +108,24 @@ export const beds = {
       return summary(file, code)
     },
   },
+  soft: {
+    what: 'verbs on two software ConnectX that are joined, with this machine’s own libibverbs and libmlx5',
+    needs: ['build', 'rdma'],
+    async run({ variant, signal }) {
+      const file = reportFile('soft', variant)
+      // Addresses without an IPv4 GID, and rxe's MTU: as the tests know it of the VM. What is the kernel's own stays there.
+      const port = (last) => `pair:a@02:01:00:00:00:0${last}?mtu=1024`
+      const kernels = ['device', 'cli-devices', 'cli-ping', 'events'].flatMap((name) => [
+        '--exclude',
+        `tests/verbs/${name}.test.ts`,
+      ])
+      const code = await runCommand([variant.node, ...vitestArguments(file, ...kernels, 'tests/verbs/')], {
+        env: { ...variant.env, IBVERBS_SOFT: `${port(1)};${port(2)}` },
+        signal,
+      })
+      return summary(file, code)
+    },
+  },
   rxe: {
     what: 'verbs on SoftRoCE, and the kernel’s VLAN, VXLAN and GRE devices, in the VM',
     needs: ['build', 'rdma', 'vm'],

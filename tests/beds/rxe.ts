@@ -31,6 +31,26 @@ export const names = soft ? (['mlx5_soft0', 'mlx5_soft1'] as const) : (['rxe0', 
 export const netdevs = ['v0', 'v1'] as const
 export const types = ['RC', 'UC', 'UD'] as const
 
+/**
+ * What fails is told as the InfiniBand specification and a ConnectX have it; rxe of Linux 6.1 says LOC_QP_OP_ERR of all
+ * that goes wrong with a receive, and REM_OP_ERR to its sender.
+ */
+export const fault = soft
+  ? ({
+      tooShort: { here: 'LOC_LEN_ERR', sender: 'REM_INV_REQ_ERR' },
+      protection: { here: 'LOC_PROT_ERR', sender: 'REM_OP_ERR' },
+    } as const)
+  : ({
+      tooShort: { here: 'LOC_QP_OP_ERR', sender: 'REM_OP_ERR' },
+      protection: { here: 'LOC_QP_OP_ERR', sender: 'REM_OP_ERR' },
+    } as const)
+
+/**
+ * What creating an address handle says of a GID index that there is not: the kernel's answer to an ioctl, or that of
+ * libibverbs, which reads sysfs where there are no ioctls (cmd_device.c, query_sysfs_gid_type).
+ */
+export const noGid = soft ? 'EFAULT' : 'ENODATA'
+
 /** How long a wait may take before the test fails: never how long one takes. */
 export const limit = 25_000
 
@@ -183,6 +203,7 @@ export function resources() {
 /** `rdma resource show`, added up over both devices. */
 export function rdmaResources(): Record<string, number> {
   const total: Record<string, number> = {}
+  if (soft) return {} // of the process itself: its descriptors, threads and mappings tell
   const shown = JSON.parse(execFileSync('rdma', ['-j', 'resource', 'show'], { encoding: 'utf8' }))
   for (const device of shown) {
     for (const [name, value] of Object.entries(device)) {

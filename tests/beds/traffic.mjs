@@ -33,8 +33,9 @@ async function play({ cq, memory, pair }, onRound) {
 
 /** Starts it; `onRound` is told of each message that came back. Returns the two ends. */
 export function start(onRound) {
-  const a = side('rxe0')
-  const b = side('rxe1')
+  const [a, b] = process.env.IBVERBS_SOFT
+    ? ['mlx5_soft0', 'mlx5_soft1'].map(side)
+    : ['rxe0', 'rxe1'].map(side)
   a.pair.connect(b.pair.endpoint)
   b.pair.connect(a.pair.endpoint)
   play(a, onRound)

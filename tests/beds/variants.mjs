@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { runCommand } from './command.mjs'
 import { project } from './vm/vm.mjs'
 
-const all = ['native', 'ethernet', 'rxe']
+const all = ['native', 'ethernet', 'soft', 'rxe']
 
 /** The versions that are tested beside the one that runs: package node-linux-ARCH of npm. */
 const otherNodes = ['22', '24', '26']

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { ibverbs, main, Running, start } from './run.js'
 
-const commands = ['devices', 'ping', 'send', 'dump', 'generate', 'forward', 'reflect', 'doctor']
+const commands = ['devices', 'ping', 'send', 'dump', 'generate', 'forward', 'reflect', 'soft', 'doctor']
 
 describe('help', () => {
   test.each([['--help'], ['-h'], ['help']])(

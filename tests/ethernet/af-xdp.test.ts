@@ -1,6 +1,6 @@
 /** What AF_XDP has and packet sockets have not. What both have is in the other files, over both. */
 import { readFileSync } from 'node:fs'
-import { Arena, FramePool, PacketQueue } from 'ibverbs/ethernet'
+import { Arena, PacketQueue } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { native } from '../../dist/native.js'
 import { ip, type VethPair, vethPair } from '../beds/veth.js'
@@ -24,6 +24,7 @@ describe('which backend', () => {
       receivePath: 'ring',
       mode: null,
       multiBuffer: false,
+      sharedMemory: false,
       queueId: null,
       queues: 1,
       notUsed: [{ what: 'af_xdp', why: expect.stringContaining('exclusive: true') }],
@@ -41,6 +42,7 @@ describe('which backend', () => {
       receivePath: 'ring',
       mode: 'native',
       multiBuffer: true,
+      sharedMemory: false,
       queueId: 0,
       queues: 1,
       notUsed: [
@@ -73,16 +75,24 @@ describe('which backend', () => {
     ])
   })
 
-  test('exclusive on an interface with several receive queues: a packet socket, unless one is named', () => {
+  test('exclusive on an interface with several receive queues: all of them, unless one is named', () => {
     using veth = vethPair({ queues: 2 })
     using whole = PacketQueue.open(veth.a, { exclusive: true })
-    expect(whole.report).toMatchObject({ backend: 'af_packet', queues: 2 })
-    expect(whole.report.notUsed[0].why).toContain('2 receive queues')
+    expect(whole.report).toMatchObject({ backend: 'af_xdp', queueId: 'all', queues: 2 })
+    whole.close()
     using one = PacketQueue.open(veth.a, { exclusive: true, queueId: 1 })
     expect(one.report).toMatchObject({ backend: 'af_xdp', queueId: 1, queues: 2 })
     expect(() => PacketQueue.open(veth.b, { exclusive: true, queueId: 2 })).toThrow(
       expect.objectContaining({ code: 'EINVAL', message: expect.stringContaining('it has 2, 0 to 1') }),
     )
+    for (const queueId of [-1, 4096, 1.5, Number.NaN]) {
+      expect(() => open(veth.b, { queueId })).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }))
+    }
+    for (const queueId of ['1', 'none', null, 1n] as never[]) {
+      expect(() => open(veth.b, { queueId })).toThrow(
+        expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE', message: expect.stringContaining("'all'") }),
+      )
+    }
   })
 
   test.each<[string, object]>([
@@ -111,37 +121,6 @@ describe('which backend', () => {
         expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE', message: expect.stringContaining('af_xdp') }),
       )
     }
-  })
-})
-
-describe('what is there already', () => {
-  test('another queue: the program is not replaced, and the error says whose it is', async () => {
-    using veth = vethPair({ queues: 2 })
-    using first = open(veth.a)
-    const frames = new FramePool({ frameCount: 64 })
-    const before = native.handleCount()
-    expect(() => open(veth.a, { queueId: 1, frames })).toThrow(
-      expect.objectContaining({
-        name: 'VerbsError',
-        code: expect.stringMatching(/^(EBUSY|EEXIST)$/),
-        syscall: 'bpf',
-        message: expect.stringMatching(/"ibverbs" \(id \d+, native\).*not replaced; it is a PacketQueue's/),
-      }),
-    )
-    expect(() => open(veth.a)).toThrow(
-      expect.objectContaining({
-        code: 'EBUSY',
-        syscall: 'bind',
-        message: expect.stringContaining('queue 0'),
-      }),
-    )
-    expect(native.handleCount()).toBe(before)
-    expect(frames.free).toBe(64)
-    using peer = PacketQueue.open(veth.b)
-    transmit(peer, frame(first, peer, 60))
-    first.close()
-    using again = open(veth.a)
-    expect(again.backend).toBe('af_xdp')
   })
 })
 
@@ -298,7 +277,27 @@ describe('frames', () => {
     transmit(a, ...sent)
     expect(await collect(b, 32)).toEqual([...sent, ...sent.slice(0, 2)])
     expect(b.receive()).toBe(0)
-    expect(b.statistics()).toMatchObject({ received: 32, dropped: 28 })
+    expect(b.statistics()).toMatchObject({
+      received: 32,
+      dropped: 28,
+      drops: { fillRingEmpty: 28, receiveRingFull: 0, other: 0 },
+      xdp: { dropped: 28, fillRingEmpty: 28, receiveRingFull: 0, receiveInvalid: 0, transmitInvalid: 0 },
+    })
+  })
+
+  test('the kernel counts what it cannot use', async () => {
+    using wire = openWire({ frameCount: 64 })
+    const { a, b } = wire
+    queueFrame(a, frame(b, a, 60, 1))
+    queueFrame(a, frame(b, a, 60, 2))
+    a.rings.transmit[a.ringLayouts.transmit.records] = 64 * 2048
+    a.submit()
+    b.rings.fill[b.ringLayouts.fill.records] = 64 * 2048
+    expect(await collect(b, 1)).toEqual([frame(b, a, 60, 2)])
+    expect(a.statistics().xdp).toMatchObject({ transmitInvalid: 1, receiveInvalid: 0, dropped: 0 })
+    transmit(a, frame(b, a, 60, 3))
+    expect(await collect(b, 1)).toEqual([frame(b, a, 60, 3)])
+    expect(b.statistics()).toMatchObject({ received: 2, dropped: 0, xdp: { receiveInvalid: 1 } })
   })
 
   test('more than the kernel sends in one call', async () => {

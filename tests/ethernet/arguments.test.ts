@@ -186,8 +186,8 @@ describe('methods', () => {
 })
 
 describe('the binding itself', () => {
-  const { interfaces, xdp, raw, ...packet } = native.ethernet
-  const { attached, channels, ...socket } = xdp
+  const { interfaces, xdp, raw, ethtool, ...packet } = native.ethernet
+  const { attached, ...socket } = xdp
   const calls = [
     ...Object.entries(packet),
     ...Object.entries(socket).map(([name, call]) => [`xdp ${name}`, call]),

@@ -6,9 +6,10 @@ import { PacketQueue } from 'ibverbs/ethernet'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { frameText } from '../../dist/cli/frame/frame-text.js'
 import { ip, type VethPair, vethPair } from '../beds/veth.js'
+import { parse, tool, tshark } from '../capture/tools.js'
 import { frames } from '../cli/frames.js'
-import { main, Running, start } from '../cli/run.js'
-import { transmit } from './traffic.js'
+import { ibverbs, main, Running, start } from '../cli/run.js'
+import { backends, transmit } from './traffic.js'
 
 let veth: VethPair
 let queue: PacketQueue
@@ -228,5 +229,79 @@ describe('ibverbs dump', () => {
       expect((await dumping.finished).code).toBe(130)
       expect(promiscuity()).toBe('0')
     }
+  })
+
+  test('-w *.pcapng writes what tshark reads: bytes, directions, interface and filter', async () => {
+    const file = join(folder, 'frames.pcapng')
+    const dumping = start(['dump', veth.b, '-w', file, '-c', '4', 'udp or arp'])
+    await dumping.until(listening)
+    using other = PacketQueue.open(veth.b, { transmitOnly: true })
+    transmit(
+      queue,
+      frames['TCP data'],
+      frames['UDP over IPv4'],
+      frames['VLAN-tagged UDP'],
+      frames['ARP reply'],
+    )
+    transmit(other, frames['ARP request'])
+    expect((await dumping.finished).code).toBe(0)
+    const expected = ['UDP over IPv4', 'VLAN-tagged UDP', 'ARP reply', 'ARP request'].map(
+      (name) => frames[name],
+    )
+    expect(tshark(file).map(({ bytes }) => bytes)).toEqual(expected.map((frame) => frame.toString('hex')))
+    const [inbound, outbound] = [1, 2]
+    const fields = ['-e', 'frame.interface_name', '-e', 'frame.packet_flags_direction']
+    const text = tool('tshark', ['-n', '-r', file, '-T', 'fields', ...fields]).replaceAll('0x0000000', '')
+    expect(
+      text
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.replace(/0x0*/, '')),
+    ).toEqual([inbound, inbound, inbound, outbound].map((direction) => `${veth.b}\t${direction}`))
+    const about = tool('capinfos', ['-M', file])
+    expect(about).toMatch(/Description = udp or arp\n/)
+    expect(about).toMatch(/Number of stat entries = 1\n/)
+  })
+
+  test('--format pcapng to standard output is one too', async () => {
+    const { bytes } = await dump(['-w', '-', '--format', 'pcapng', '-c', count])
+    expect(parse(bytes).map(({ bytes }) => bytes)).toEqual(list.map((frame) => frame.toString('hex')))
+  })
+
+  test.runIf(backends.includes('af_xdp'))(
+    '--backend af_xdp takes the frames, with a time of its own',
+    async () => {
+      const before = Date.now()
+      const { code, stdout, stderr } = await dump(['--backend', 'af_xdp', '-tt', '-c', '2', 'arp'])
+      expect(code).toBe(0)
+      expect(stderr).toContain(', af_xdp\n2 frames captured, 0 dropped by kernel')
+      const lines = stdout.trimEnd().split('\n')
+      expect(lines.map((line) => line.replace(/^\S+ /, ''))).toEqual(
+        ['ARP request', 'ARP request, padded'].map((name) => frameText(frames[name])),
+      )
+      for (const line of lines) {
+        const milliseconds = Number(line.split(' ')[0]) * 1000
+        expect(milliseconds).toBeGreaterThanOrEqual(before - 1)
+        expect(milliseconds).toBeLessThanOrEqual(Date.now() + 1)
+      }
+      const { code: wrong, stderr: why } = await ibverbs([
+        'dump',
+        veth.b,
+        '--backend',
+        'af_xdp',
+        '-Q',
+        'inout',
+      ])
+      expect({ wrong, why }).toMatchObject({
+        wrong: 2,
+        why: expect.stringContaining("'-Q inout' needs af_packet"),
+      })
+    },
+  )
+
+  test('a filter that the backend refuses is refused by name', async () => {
+    const { code, stdout, stderr } = await ibverbs(['dump', veth.b, 'not', 'arp'])
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(/^ibverbs dump: filter: 'not' cannot be expressed as a flow rule: /)
   })
 })

@@ -5,7 +5,7 @@ import { PacketQueue } from 'ibverbs/ethernet'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ip, type VethPair, vethPair } from '../beds/veth.js'
 import { ibverbs, main, Running, start } from '../cli/run.js'
-import { collect } from './traffic.js'
+import { backends, collect } from './traffic.js'
 
 const hex = 'ff:ff:ff:ff:ff:ff 02-00-00-00-00-01 88b5'
 const payload = '68656c6c6f'
@@ -138,5 +138,14 @@ describe('ibverbs send', () => {
     const { code, stderr } = await new Running('setpriv', command).finished
     expect(code).toBe(1)
     expect(stderr).toMatch(/^ibverbs send: EPERM: socket.*raw frames need CAP_NET_RAW/)
+  })
+
+  test.runIf(backends.includes('af_xdp'))('sends by AF_XDP too', async () => {
+    const { code, stdout } = await ibverbs(['send', veth.a, hex, payload, '-c', '100', '--backend', 'af_xdp'])
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `100 of 100 frames accepted by ${veth.a}, 1900 bytes\n`,
+    })
+    expect(text(await collect(queue, 100))).toEqual(Array(100).fill(header + payload))
   })
 })

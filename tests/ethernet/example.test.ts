@@ -1,11 +1,19 @@
-/** docs/examples/raw-frame.mjs, as a user runs it. */
+/** docs/examples/raw-frame.mjs and capture.mjs, as a user runs them. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { queryInterface } from 'ibverbs/ethernet'
+import { PacketQueue, queryInterface } from 'ibverbs/ethernet'
 import { expect, test } from 'vitest'
-import { vethPair } from '../beds/veth.js'
+import { ip, vethPair } from '../beds/veth.js'
+import { tshark } from '../capture/tools.js'
+import { frames } from '../cli/frames.js'
+import { Running } from '../cli/run.js'
 import { command } from './program.js'
+import { transmit } from './traffic.js'
 
-const example = fileURLToPath(new URL('../../docs/examples/raw-frame.mjs', import.meta.url))
+const examplePath = (name: string) => fileURLToPath(new URL(`../../docs/examples/${name}`, import.meta.url))
+const example = examplePath('raw-frame.mjs')
 
 test('sends a frame and prints it', async () => {
   using veth = vethPair()
@@ -22,4 +30,29 @@ test('says which interfaces there are', async () => {
   expect(code).toBe(1)
   expect(output).toContain('no interface "nosuch" here; there are: ')
   expect(output).toContain(veth.a)
+})
+
+test('capture.mjs writes what passes, for Wireshark', async () => {
+  using veth = vethPair()
+  using queue = PacketQueue.open(veth.a)
+  const folder = mkdtempSync(join(tmpdir(), 'ibverbs-example-'))
+  try {
+    const file = join(folder, 'frames.pcapng')
+    const capturing = new Running(process.execPath, [examplePath('capture.mjs'), veth.b, file, '1'])
+    // Somebody listens to everything: from now on nothing is missed.
+    while (!/promiscuity [1-9]/.test(ip('-d', 'link', 'show', veth.b))) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    transmit(queue, frames['TCP data'], frames['VLAN-tagged UDP'])
+    expect(await capturing.finished).toMatchObject({
+      code: 0,
+      stdout: '2 frames received, 0 dropped\n',
+      stderr: '',
+    })
+    expect(tshark(file).map(({ bytes }) => bytes)).toEqual(
+      [frames['TCP data'], frames['VLAN-tagged UDP']].map((frame) => frame.toString('hex')),
+    )
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })

@@ -6,7 +6,7 @@ import { type FlowRule, PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { vethPair } from '../beds/veth.js'
 import { Chance, matches, randomFrame, randomRule } from './flows.js'
-import { backends, collect, copy, etherType, frame, openWire, transmit } from './traffic.js'
+import { addressing, collect, copy, etherType, frame, openWire, transmit } from './traffic.js'
 
 /** Ends a series of frames: everything that was sent before has come or was filtered. */
 const last = 0x88b7
@@ -83,7 +83,7 @@ describe('the kernel lets through', () => {
     expect(Math.min(yes, no)).toBeGreaterThan(300)
   })
 
-  test.each(backends)('%s: together with addresses: own, groups joined and left', async (backend) => {
+  test.each(addressing)('%s: together with addresses: own, groups joined and left', async (backend) => {
     using wire = openWire({ backend, flows: [{ etherType }, { etherType: last }] })
     const group = Uint8Array.of(1, 0, 0x5e, 0, 0, 9)
     const stranger = Uint8Array.of(2, 9, 9, 9, 9, 9)

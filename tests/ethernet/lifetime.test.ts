@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { vethPair } from '../beds/veth.js'
 import { command, programPath, run } from './program.js'
-import { backends } from './traffic.js'
+import { addressing, on } from './traffic.js'
 
 /**
  * Each in a process of its own, where nothing else opens descriptors. glibc's malloc is told to map what is large: once
@@ -17,11 +16,13 @@ async function census(
   return JSON.parse(output)
 }
 
-describe.each(backends)('%s', (backend) => {
+describe.each(addressing)('%s', (backend) => {
+  const { pair } = on(backend)
+
   test(
     '200 queues opened, used, waited for and closed leave nothing',
     async () => {
-      using veth = vethPair()
+      using veth = pair()
       const { before, after } = await census('cycles.mjs', veth.a, veth.b, backend)
       expect(after).toEqual(before)
     },
@@ -29,14 +30,14 @@ describe.each(backends)('%s', (backend) => {
   )
 
   test('workers terminated while they wait in traffic leave nothing', async () => {
-    using veth = vethPair()
+    using veth = pair()
     const { before, after, frames } = await census('terminated.mjs', veth.a, veth.b, backend)
     expect(after).toEqual(before)
     expect(frames).toBeGreaterThan(0)
   }, 60_000)
 
   test('a process that exits while workers and itself wait in traffic does not crash', async () => {
-    using veth = vethPair()
+    using veth = pair()
     for (const how of ['exit', 'throw']) {
       const { code, output } = await run('exit.mjs', veth.a, veth.b, how, backend)
       expect(output.split('\n')[0]).toBe('going')

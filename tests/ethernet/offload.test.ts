@@ -13,7 +13,7 @@ import { dissect, openTap } from './tap.js'
 import { backends, collect, copy, queueFrame, receiveOne, ways } from './traffic.js'
 
 const paths = ways
-  .filter((way) => way !== 'af_xdp')
+  .filter((way) => way === 'af_packet' || way === 'recvmmsg')
   .map((way) => (way === 'recvmmsg' ? way : ('ring' as const)))
 const ipv4 = 0x0800
 const good = '1'

@@ -1,21 +1,29 @@
 /** The kernel's own stack as the peer: it answers a ping made by hand, takes our datagrams, and sends us its own. */
 import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import {
   checksum,
   ethernet,
   FrameFlag,
+  FrameReadable,
   icmp,
   ipv4,
   ipv6,
   PacketQueue,
   type PacketQueueOptions,
   queryInterface,
+  type ReceivedFrame,
+  tcp,
   udp,
 } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Peer } from '../beds/peer.js'
-import { Running } from '../cli/run.js'
+import { parse } from '../capture/tools.js'
+import { Running, start } from '../cli/run.js'
 import { programPath } from './program.js'
 import { backends, copy } from './traffic.js'
 
@@ -221,3 +229,80 @@ function inside(program: string, ...words: string[]): [command: string, args: st
   const [command, ...args] = peer.inside(process.execPath, programPath(program), ...words)
   return [command, args]
 }
+
+test('FrameReadable completes the checksums that the kernel left to a device', async () => {
+  using queue = PacketQueue.open(peer.near, { flows: [{ protocol: 'udp', sourcePort: 5304 }] })
+  for (const [completeChecksums, right] of [
+    [true, true],
+    [false, false],
+  ]) {
+    const stream = new FrameReadable(queue, { completeChecksums })
+    const [command, args] = inside('udp-source.mjs', '5304', near.v4, '5305', 'c0ffee')
+    const sending = execute(command, args)
+    for await (const { data, flags } of stream as AsyncIterable<ReceivedFrame>) {
+      expect(flags & FrameFlag.checksumPartial).toBe(right ? 0 : FrameFlag.checksumPartial)
+      expect(udp.verifyChecksum(data, 34, 14)).toBe(right)
+      break
+    }
+    await sending
+  }
+})
+
+describe('a TCP connection of the kernel’s, in super-frames', () => {
+  const bytes = 20_000_000
+  const hash = (output: string) => output.trim().split('\n').at(-1)
+
+  test('dump keeps every byte of it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ibverbs-tcp-'))
+    try {
+      const file = join(folder, 'tcp.pcapng')
+      const dumping = start(['dump', peer.near, '-w', file, 'tcp', 'port', '5310'])
+      await dumping.until(/^listening on/m)
+      const receiving = new Running(...inside('tcp.mjs', 'receive', '5310'))
+      await receiving.until(/ready/)
+      const words = [programPath('tcp.mjs'), 'send', far.v4, '5310', String(bytes)]
+      const { stdout } = await execute(process.execPath, words)
+      expect(hash((await receiving.finished).stdout)).toBe(hash(stdout))
+      dumping.child.kill('SIGINT')
+      const { stderr } = await dumping.finished
+      expect(stderr).toContain(', 0 dropped by kernel\n')
+      const frames = parse(readFileSync(file)).map(({ frame }) => frame)
+      expect(frames.every(({ data, originalLength }) => data.length === originalLength)).toBe(true)
+      // Far longer than the MTU: what the kernel had not cut yet.
+      expect(Math.max(...frames.map(({ originalLength }) => originalLength))).toBeGreaterThan(20_000)
+      // The data of one direction, put together by their sequence numbers, are what was sent.
+      const stream = Buffer.alloc(bytes)
+      let first = -1
+      for (const { data } of frames) {
+        const at = 14 + ipv4.headerLength(data, 14)
+        if (tcp.destinationPort(data, at) !== 5310) continue
+        if (tcp.flags(data, at) & tcp.Flag.syn) first = tcp.sequence(data, at) + 1
+        const payload = data.subarray(at + tcp.headerLength(data, at), ipv4.packetEnd(data, 14))
+        stream.set(payload, payload.length > 0 ? (tcp.sequence(data, at) - first) >>> 0 : 0)
+      }
+      expect(createHash('sha256').update(stream).digest('hex')).toBe(hash(stdout))
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+
+  test('passes through forward, between two stacks', async () => {
+    await using other = await Peer.create({ far: '10.78.1.2/24' })
+    await using third = await Peer.create({ far: '10.78.1.3/24' })
+    const forwarding = start(['forward', other.near, third.near, '--transparent', '--json'])
+    await forwarding.until(/^forwarding between/m)
+    const at = (where: Peer, ...words: string[]) =>
+      where.inside(process.execPath, programPath('tcp.mjs'), ...words)
+    const [command, ...args] = at(third, 'receive', '5311')
+    const receiving = new Running(command, args)
+    await receiving.until(/ready/)
+    const [sendCommand, ...sendArgs] = at(other, 'send', '10.78.1.3', '5311', String(bytes))
+    const { stdout } = await execute(sendCommand, sendArgs)
+    expect(hash((await receiving.finished).stdout)).toBe(hash(stdout))
+    forwarding.child.kill('SIGINT')
+    const { directions } = JSON.parse((await forwarding.finished).stdout)
+    expect(directions[0].bytes).toBeGreaterThan(bytes)
+    for (const { cut, sent } of directions)
+      expect({ cut, refused: sent.refused }).toEqual({ cut: 0, refused: 0 })
+  })
+})

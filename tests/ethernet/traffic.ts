@@ -1,5 +1,6 @@
 /** Frames that say what they are: each byte follows from the frame's number, so that every one can be checked. */
 import { PacketQueue, type PacketQueueOptions } from 'ibverbs/ethernet'
+import { softPair } from '../beds/soft-pair.js'
 import { type VethPair, vethPair } from '../beds/veth.js'
 
 /** For local experiments (IEEE 802). */
@@ -11,12 +12,14 @@ export interface Wire extends Disposable {
   b: PacketQueue
 }
 
-/** A veth pair with a queue on each end. */
+/** A veth pair, or two software ports, with a queue on each end. */
 export function openWire(options: PacketQueueOptions & { mtu?: number } = {}): Wire {
   const { mtu, ...queueOptions } = options
-  const veth = vethPair({ mtu })
-  const a = PacketQueue.open(veth.a, queueOptions)
-  const b = PacketQueue.open(veth.b, queueOptions)
+  const raw = options.backend === 'raw_packet_qp'
+  const veth = raw ? softPair() : vethPair({ mtu })
+  const given = raw ? options : queueOptions
+  const a = PacketQueue.open(veth.a, given)
+  const b = PacketQueue.open(veth.b, given)
   const close = (): void => {
     a.close()
     b.close()
@@ -30,28 +33,41 @@ export const backends: readonly ('af_packet' | 'af_xdp')[] = process.env.IBVERBS
   ? ['af_packet'] // AF_XDP needs privileges in the machine's own user namespace: tests/beds/beds.mjs says so
   : ['af_packet', 'af_xdp']
 
-/** The backends, AF_PACKET once by each way in which frames come to it. */
-export const ways: readonly ('af_packet' | 'af_xdp' | 'recvmmsg')[] = [...backends, 'recvmmsg']
+/** The backends that choose frames by address. */
+export const addressing: readonly ('af_packet' | 'af_xdp' | 'raw_packet_qp')[] = [...backends, 'raw_packet_qp']
+
+/** The backends, AF_PACKET once by each way in which frames come to it, raw packet queue pairs on software devices. */
+export const ways: readonly ('af_packet' | 'af_xdp' | 'recvmmsg' | 'raw_packet_qp')[] = [
+  ...backends,
+  'recvmmsg',
+  'raw_packet_qp',
+]
 
 /** What the tests need to know of a backend, and queues on it. */
 export function on(way: (typeof ways)[number]) {
   const xdp = way === 'af_xdp'
+  const raw = way === 'raw_packet_qp'
+  const packet = !xdp && !raw
   const backend = way === 'recvmmsg' ? 'af_packet' : way
-  const receivePath = xdp ? undefined : way === 'recvmmsg' ? 'recvmmsg' : 'ring'
+  const receivePath = packet ? (way === 'recvmmsg' ? 'recvmmsg' : 'ring') : undefined
   return {
     xdp,
+    raw,
+    packet,
     backend,
     /** by which way frames come out of the kernel */
-    receivePath: receivePath ?? 'ring',
+    receivePath: raw ? null : (receivePath ?? 'ring'),
     /** who is named in the errors of receiving and of sending */
     syscalls: {
-      receive: way === 'recvmmsg' ? 'recvmmsg' : 'poll',
-      transmit: xdp ? 'sendto' : 'sendmmsg',
+      receive: raw ? 'ibv_poll_cq' : way === 'recvmmsg' ? 'recvmmsg' : 'poll',
+      transmit: raw ? 'ibv_post_send' : xdp ? 'sendto' : 'sendmmsg',
     },
     /** bytes before a received frame that are the kernel's (XDP_PACKET_HEADROOM) */
     reserve: xdp ? 256 : 0,
     /** how many frames a queue keeps ready to receive into */
-    filled: (queue: PacketQueue): number => (xdp ? queue.frames.frameCount / 2 : queue.batch),
+    filled: (queue: PacketQueue): number => (packet ? queue.batch : queue.frames.frameCount / 2),
+    /** two ends of a wire, without queues */
+    pair: (): VethPair => (raw ? softPair() : vethPair()),
     open: (name: string, options?: PacketQueueOptions): PacketQueue =>
       PacketQueue.open(name, { backend, receivePath, ...options }),
     openWire: (options?: PacketQueueOptions & { mtu?: number }): Wire =>

@@ -25,12 +25,17 @@ const node = async (code: string, { type = 'module', cwd = consumer } = {}) =>
 describe('the prebuild', () => {
   const addon = () => join(sandbox.path('project'), prebuilt, 'ibverbs.glibc.node')
 
-  test('is one stripped file, for this C library', async () => {
-    expect(await readdir(join(sandbox.path('project'), prebuilt))).toEqual(['ibverbs.glibc.node'])
-    const sections = await must(['readelf', '--wide', '--section-headers', addon()], { cwd: project })
-    expect(sections).toContain('.dynsym')
-    expect(sections).not.toContain('.symtab')
-    expect(sections).not.toContain('.debug_info')
+  test('is the addon and the software ConnectX, stripped, for this C library', async () => {
+    expect(await readdir(join(sandbox.path('project'), prebuilt))).toEqual([
+      'ibverbs.glibc.node',
+      'libibverbs_soft.glibc.so',
+    ])
+    for (const file of [addon(), join(sandbox.path('project'), prebuilt, 'libibverbs_soft.glibc.so')]) {
+      const sections = await must(['readelf', '--wide', '--section-headers', file], { cwd: project })
+      expect(sections).toContain('.dynsym')
+      expect(sections).not.toContain('.symtab')
+      expect(sections).not.toContain('.debug_info')
+    }
   })
 
   test('links nothing of rdma-core: that is opened at run time', async () => {
@@ -64,7 +69,10 @@ describe('the tarball', () => {
       'package.json',
       'prebuilds',
     ])
-    expect(paths.filter((path) => path.startsWith('prebuilds/'))).toEqual([`${prebuilt}/ibverbs.glibc.node`])
+    expect(paths.filter((path) => path.startsWith('prebuilds/'))).toEqual([
+      `${prebuilt}/ibverbs.glibc.node`,
+      `${prebuilt}/libibverbs_soft.glibc.so`,
+    ])
     expect(paths.filter((path) => path.startsWith('dist/') && !/\.(js|d\.ts)$/.test(path))).toEqual([])
     expect(paths.filter((path) => path.startsWith('binding/') && !/\.(cc|h)$/.test(path))).toEqual([])
     expect(paths.filter((path) => path.startsWith('binding/tools/'))).toEqual([])

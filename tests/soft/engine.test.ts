@@ -1,12 +1,12 @@
 // The NIC engine of the software ConnectX without Node: C++ tests that step it by hand, built here and run one by one.
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { buildEngine } from './engine/build.js'
 
-const project = join(import.meta.dirname, '../..')
 const sources = join(import.meta.dirname, 'engine')
-const build = join(project, 'build/engine')
+let program: string
 
 const suites = readdirSync(sources)
   .filter((file) => file.endsWith('_test.cc'))
@@ -18,15 +18,14 @@ const suites = readdirSync(sources)
   }))
 
 beforeAll(() => {
-  execFileSync('cmake', ['-S', sources, '-B', build], { stdio: 'pipe' })
-  execFileSync('cmake', ['--build', build, '--parallel', '2', '--target', 'engine_tests'], { stdio: 'pipe' })
+  program = buildEngine('engine_tests')
 }, 300_000)
 
 for (const suite of suites) {
   describe(suite.name, () => {
     for (const name of suite.tests) {
       test(name.replaceAll('_', ' '), () => {
-        const run = spawnSync(join(build, 'engine_tests'), [name], { encoding: 'utf8' })
+        const run = spawnSync(program, [name], { encoding: 'utf8' })
         expect(run.stderr).toBe('')
         expect(run.signal).toBe(null)
         expect(run.stdout).toBe(`ok ${name}\n`)

@@ -4,11 +4,15 @@ import {
   completion,
   completions,
   expectBytes,
+  fault,
   grhBytes,
+  names,
+  noGid,
   outcome,
   pattern,
   queueKey,
   type Side,
+  soft,
   thrownBy,
   useRxe,
 } from '../beds/rxe.js'
@@ -179,8 +183,9 @@ describe('UD', () => {
     a.pair.submit()
     await completion(b.cq)
     expect(((b.memory.bytes[0] << 4) | (b.memory.bytes[1] >> 4)) & 0xff).toBe(0xb8)
-    // The hop limit is the route's: for RoCE v2 ib_core asks the routing table (ib_resolve_unicast_gid_dmac).
-    expect(b.memory.bytes[7]).toBe(64)
+    // rxe asks the kernel for the address vector, and ib_core the routing table for the hop limit
+    // (ib_resolve_unicast_gid_dmac); libmlx5 puts its own into each request.
+    expect(b.memory.bytes[7]).toBe(soft ? 9 : 64)
   })
 
   it('loses a datagram with a wrong queue key, and takes the next', async () => {
@@ -203,7 +208,7 @@ describe('UD', () => {
     expect(b.cq.poll()).toBe(0)
   })
 
-  it('loses a message longer than the MTU', async () => {
+  it.skipIf(soft)('loses a message longer than the MTU', async () => {
     // ibv_post_send(3) has no status for it; rxe of Linux 6.1 completes it and sends nothing (rxe_requester).
     const [a, b] = rxe.connected('UD')
     const receive = b.pair.prepareReceive({ memory: b.memory })
@@ -228,7 +233,11 @@ describe('UD', () => {
     prepare(a, b).post(2, 0, 10)
     a.pair.submit()
     // The specification says LOC_LEN_ERR; rxe of Linux 6.1 says LOC_QP_OP_ERR.
-    expect(await completion(b.cq)).toEqual({ cookie: 1, status: 'LOC_QP_OP_ERR', queuePair: b.pair.number })
+    expect(await completion(b.cq)).toEqual({
+      cookie: 1,
+      status: fault.tooShort.here,
+      queuePair: b.pair.number,
+    })
     expect(b.pair.state).toBe('ERR')
     expect(await completion(a.cq)).toMatchObject({ cookie: 2, status: 'SUCCESS' })
   })
@@ -294,14 +303,13 @@ describe('refusals', () => {
     expect(thrownBy(() => domain.createAddressHandle({ gid: '::ffff:10.0.0.1' }))).toMatchObject({
       name: 'VerbsError',
       code: 'EADDRNOTAVAIL',
-      message:
-        'EADDRNOTAVAIL: ibv_query_gid_table: port 1 of rxe0 has no IPv4 GID to reach ::ffff:10.0.0.1 from (it has fe80::ff:fe00:a0)',
+      message: `EADDRNOTAVAIL: ibv_query_gid_table: port 1 of ${names[0]} has no IPv4 GID to reach ::ffff:10.0.0.1 from (it has ${soft ? 'fe80::1:ff:fe00:1' : 'fe80::ff:fe00:a0'})`,
     })
     expect(thrownBy(() => domain.createAddressHandle({ gid: 'fe80::1', gidIndex: 9 }))).toMatchObject({
       name: 'VerbsError',
-      code: 'ENODATA',
+      code: noGid,
       syscall: 'ibv_create_ah',
-      message: 'ENODATA: ibv_create_ah: from GID index 9 of port 1',
+      message: `${noGid}: ibv_create_ah: from GID index 9 of port 1`,
     })
     expect(thrownBy(() => domain.createAddressHandle({ lid: 5 })).message).toBe(
       '"destination.gid" must be a GID: Ethernet has no LIDs, not undefined',

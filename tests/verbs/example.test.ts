@@ -1,12 +1,11 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
+import { names } from '../beds/rxe.js'
 
 test('docs/examples/rc-ping.mjs, as the README shows it', async () => {
-  const { stdout } = await promisify(execFile)(process.execPath, [
-    'docs/examples/rc-ping.mjs',
-    'rxe0',
-    'rxe1',
-  ])
-  expect(stdout).toBe('rxe1 received SUCCESS "hello, RDMA" (cookie 1)\nrxe0 completed SEND SUCCESS\n')
+  const { stdout } = await promisify(execFile)(process.execPath, ['docs/examples/rc-ping.mjs', ...names])
+  expect(stdout).toBe(
+    `${names[1]} received SUCCESS "hello, RDMA" (cookie 1)\n${names[0]} completed SEND SUCCESS\n`,
+  )
 })

@@ -7,12 +7,14 @@ import {
   completion,
   completions,
   expectBytes,
+  names,
   outcome,
   pattern,
   rdmaResources,
   resources,
   rows,
   type Side,
+  soft,
   thrownBy,
   until,
   useRxe,
@@ -66,7 +68,7 @@ describe('close', () => {
     }
   })
 
-  it('gives the kernel everything back', () => {
+  it.skipIf(soft)('gives the kernel everything back', () => {
     const before = rdmaResources()
     const all = everything()
     const during = rdmaResources()
@@ -262,8 +264,8 @@ describe('util.inspect', () => {
     const all = everything()
     const { pair, memory, cq } = all
     const shown = (kind: KindName) => inspect(all[kind], { breakLength: Number.POSITIVE_INFINITY })
-    expect(shown('context')).toBe("Context { name: 'rxe0', closed: false }")
-    expect(shown('domain')).toBe("ProtectionDomain { device: 'rxe0', closed: false }")
+    expect(shown('context')).toBe(`Context { name: '${names[0]}', closed: false }`)
+    expect(shown('domain')).toBe(`ProtectionDomain { device: '${names[0]}', closed: false }`)
     expect(shown('memory')).toBe(
       `MemoryRegion { length: 131072, lkey: ${memory.lkey}, rkey: ${memory.rkey}, access: ${inspect(
         memory.access,
@@ -296,7 +298,7 @@ describe('what is dropped', () => {
     await collectGarbage()
     const before = resources()
     ;(() => {
-      const context = open('rxe0')
+      const context = open(names[0])
       const domain = context.allocateProtectionDomain()
       const cq = context.createCompletionQueue(16)
       const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 4, maxRecvWr: 4 })
@@ -313,7 +315,7 @@ describe('what is dropped', () => {
   })
 
   it('does not go while a child of it is reachable', async () => {
-    const cq = (() => open('rxe0').createCompletionQueue(16))()
+    const cq = (() => open(names[0]).createCompletionQueue(16))()
     await collectGarbage()
     expect(cq.closed).toBe(false)
     expect(cq.poll()).toBe(0)

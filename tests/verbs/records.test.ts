@@ -19,7 +19,7 @@ import {
   sendWords,
   WorkRequestOpcode,
 } from '../../dist/verbs/records.js'
-import { completions, limit, outcome, type Side, type SideOptions, types, useRxe } from '../beds/rxe.js'
+import { completions, limit, outcome, type Side, type SideOptions, soft, types, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()
 
@@ -279,7 +279,8 @@ describe('a send record', () => {
     }
   })
 
-  it('that the provider refuses has its errno, as a positive number', () => {
+  // rxe's library looks at the address; libmlx5 leaves that to the card.
+  it.skipIf(soft)('that the provider refuses has its errno, as a positive number', () => {
     const a = raw('RC')
     a.pair.connect(a.pair.endpoint)
     const { handle } = region(a.domain, 4096)
@@ -365,7 +366,7 @@ function judge(
   if (type === 'UD' && record[Send.addressHandle] !== known.addressHandle)
     return [Refusal.badAddressHandle, 0]
   // This one is rdma-core's own (validate_send_wr in providers/rxe/rxe.c).
-  if (opcode >= 5 && record[Send.remoteLow] % 8) return [Refusal.byProvider, 0]
+  if (!soft && opcode >= 5 && record[Send.remoteLow] % 8) return [Refusal.byProvider, 0]
   return null
 }
 

@@ -1,6 +1,6 @@
 import type { ConnectOptions, Endpoint, QueuePairAttributes, QueuePairState } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
-import { completion, completions, outcome, rows, type Side, thrownBy, useRxe } from '../beds/rxe.js'
+import { completion, completions, names, outcome, rows, type Side, thrownBy, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()
 
@@ -438,7 +438,7 @@ describe('connect', () => {
         .gid,
     ).toBe(gid.gid)
     expect(thrownBy(() => domain.createQueuePair({ type: 'RC', cq, gidIndex: 200 })).message).toBe(
-      `EINVAL: ibv_query_gid_table: port 1 of rxe0 has no GID at index 200: there are 0 (${gid.gid})`,
+      `EINVAL: ibv_query_gid_table: port 1 of ${names[0]} has no GID at index 200: there are 0 (${gid.gid})`,
     )
   })
 

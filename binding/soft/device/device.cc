@@ -15,17 +15,17 @@ Device::Device(DeviceIdentity who, const NicAttributes& nicAttributes)
   }
 }
 
-void Device::listen(const std::shared_ptr<EventFile>& file) {
+void Device::listen(const std::shared_ptr<uverbs::EventFile>& file) {
   const std::lock_guard<std::mutex> guard(mutex_);
   listeners_.push_back(file);
 }
 
-void Device::stopListening(const std::shared_ptr<EventFile>& file) {
+void Device::stopListening(const std::shared_ptr<uverbs::EventFile>& file) {
   const std::lock_guard<std::mutex> guard(mutex_);
   listeners_.erase(std::remove(listeners_.begin(), listeners_.end(), file), listeners_.end());
 }
 
-void Device::track(const std::shared_ptr<EventFile>& file) {
+void Device::track(const std::shared_ptr<uverbs::EventFile>& file) {
   const std::lock_guard<std::mutex> guard(mutex_);
   files_.erase(std::remove_if(files_.begin(), files_.end(), [](const auto& known) { return known.expired(); }),
                files_.end());
@@ -42,7 +42,7 @@ bool Device::flushEvents() {
 }
 
 void Device::completion(uint32_t, void* cookie) {
-  auto& queue = *static_cast<CompletionQueue*>(static_cast<EventSource*>(cookie));
+  auto& queue = *static_cast<uverbs::CompletionQueue*>(static_cast<uverbs::EventSource*>(cookie));
   if (!queue.channel) return;
   queue.completionEvents++;
   queue.channel->completion(queue.userHandle);
@@ -59,7 +59,7 @@ void Device::asynchronous(const AsyncEvent& event) {
       return;
     }
     default:
-      static_cast<EventSource*>(event.cookie)->asynchronous(type);
+      static_cast<uverbs::EventSource*>(event.cookie)->asynchronous(type);
   }
 }
 

@@ -16,8 +16,8 @@ class Device : public Events {
   Device(DeviceIdentity identity, const NicAttributes& attributes);
 
   // `file` hears from now on of what concerns the whole device or a port.
-  void listen(const std::shared_ptr<EventFile>& file);
-  void stopListening(const std::shared_ptr<EventFile>& file);
+  void listen(const std::shared_ptr<uverbs::EventFile>& file);
+  void stopListening(const std::shared_ptr<uverbs::EventFile>& file);
 
   // Events that did not fit in their sockets are tried again. False when some are still left.
   bool flushEvents();
@@ -31,12 +31,12 @@ class Device : public Events {
   Nic nic;
 
   // Every event file that any open file made.
-  void track(const std::shared_ptr<EventFile>& file);
+  void track(const std::shared_ptr<uverbs::EventFile>& file);
 
  private:
   std::mutex mutex_;
-  std::vector<std::shared_ptr<EventFile>> listeners_;
-  std::vector<std::weak_ptr<EventFile>> files_;
+  std::vector<std::shared_ptr<uverbs::EventFile>> listeners_;
+  std::vector<std::weak_ptr<uverbs::EventFile>> files_;
 };
 
 }  // namespace soft

@@ -86,7 +86,7 @@ PortSpecification parsePort(const std::string& text) {
 bool linkOptions(const PortSpecification& port, LinkOptions* link) {
   bool any = false;
   for (const auto& [name, value] : port.options) {
-    if (name == "inline") continue;
+    if (name == "inline" || name == "mtu") continue;
     any = true;
     if (name == "seed") {
       link->seed = static_cast<uint64_t>(number(value, name, 9007199254740992.0));
@@ -190,9 +190,13 @@ std::shared_ptr<Device> makeDevice(const std::string& text, size_t index, Wires*
         throw Problem{EINVAL, "inline=" + minimum->second + ": 0 or 18"};
       attributes.minimumInlineHeader = minimum->second == "18" ? 18 : 0;
     }
+    const auto mtu = port.options.find("mtu");
+    if (mtu != port.options.end() && mtu->second != "1024" && mtu->second != "2048" && mtu->second != "4096")
+      throw Problem{EINVAL, "mtu=" + mtu->second + ": 1024, 2048 or 4096"};
     const bool real = port.kind == "interface";
     identity.ports.push_back(portIdentity(port.hasMac ? port.mac : real ? interfaceMac(port.name) : randomMac()));
     if (real) identity.ports.back().interface = port.name;
+    if (mtu != port.options.end()) identity.ports.back().mtu = static_cast<uint32_t>(std::stoul(mtu->second));
     attributes.ports.push_back({identity.ports.back().mac, identity.ports.back().mtu});
   }
   if (ports.size() > 2) throw Problem{EINVAL, "a device has one port or two"};  // MLX5_MAX_PORTS_NUM of libmlx5

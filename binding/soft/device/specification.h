@@ -4,7 +4,7 @@
 //   device   = port *( "+" port )                its ports, from 1
 //   port     = wire [ "@" MAC ] [ "?" option *( "&" option ) ]
 //   wire     = "loop" | "pair:" NAME | "socket:" PATH | "interface:" NAME
-//   option   = "inline=" BYTES | link = VALUE [ "," VALUE ]
+//   option   = "inline=" BYTES | "mtu=" BYTES | link = VALUE [ "," VALUE ]
 //
 // "1" and "" mean "loop": one device, whose port hears what it sends. Both ports of a pair name it; a link's options
 // (bandwidth, delay, jitter, loss, duplicate, reorder, queue, seed: wire.h, LinkDirection) go with the first of them, one

@@ -90,36 +90,36 @@ int World::openFile(const std::shared_ptr<Device>& device) {
       return -1;
     }
   }
-  files_[descriptor] = std::make_shared<VerbsFile>(*this, device);
+  files_[descriptor] = std::make_shared<uverbs::VerbsFile>(*this, device);
   return descriptor;
 }
 
-std::shared_ptr<VerbsFile> World::file(int descriptor) {
+std::shared_ptr<uverbs::VerbsFile> World::file(int descriptor) {
   const std::lock_guard<std::mutex> guard(mutex_);
   const auto known = files_.find(descriptor);
   return known == files_.end() ? nullptr : known->second;
 }
 
-void World::watch(const std::shared_ptr<EventFile>& file) {
+void World::watch(const std::shared_ptr<uverbs::EventFile>& file) {
   const std::lock_guard<std::mutex> guard(mutex_);
   eventFiles_[file->descriptor()] = file;
 }
 
-std::shared_ptr<EventFile> World::eventFile(int descriptor) {
+std::shared_ptr<uverbs::EventFile> World::eventFile(int descriptor) {
   const std::lock_guard<std::mutex> guard(mutex_);
   const auto known = eventFiles_.find(descriptor);
   return known == eventFiles_.end() ? nullptr : known->second;
 }
 
-void World::discard(const std::shared_ptr<EventFile>& file) {
+void World::discard(const std::shared_ptr<uverbs::EventFile>& file) {
   const int descriptor = file->descriptor();
   closing(descriptor);
   ::close(descriptor);
 }
 
 void World::closing(int descriptor) {
-  std::shared_ptr<VerbsFile> file;
-  std::shared_ptr<EventFile> events;
+  std::shared_ptr<uverbs::VerbsFile> file;
+  std::shared_ptr<uverbs::EventFile> events;
   {
     const std::lock_guard<std::mutex> guard(mutex_);
     const auto known = files_.find(descriptor);

@@ -42,11 +42,11 @@ class World {
 
   // open(2) of a device file. A descriptor, or −1 and errno.
   int openFile(const std::shared_ptr<Device>& device);
-  std::shared_ptr<VerbsFile> file(int descriptor);
-  void watch(const std::shared_ptr<EventFile>& file);
-  std::shared_ptr<EventFile> eventFile(int descriptor);
+  std::shared_ptr<uverbs::VerbsFile> file(int descriptor);
+  void watch(const std::shared_ptr<uverbs::EventFile>& file);
+  std::shared_ptr<uverbs::EventFile> eventFile(int descriptor);
   // Closes one that the program was never told of.
-  void discard(const std::shared_ptr<EventFile>& file);
+  void discard(const std::shared_ptr<uverbs::EventFile>& file);
   // close(2) of any descriptor, before it is closed.
   void closing(int descriptor);
 
@@ -62,8 +62,8 @@ class World {
   std::vector<std::shared_ptr<Device>> devices_;
   SysfsTree tree_;
   Driver driver_;
-  std::unordered_map<int, std::shared_ptr<VerbsFile>> files_;
-  std::unordered_map<int, std::shared_ptr<EventFile>> eventFiles_;
+  std::unordered_map<int, std::shared_ptr<uverbs::VerbsFile>> files_;
+  std::unordered_map<int, std::shared_ptr<uverbs::EventFile>> eventFiles_;
 };
 
 }  // namespace soft

@@ -133,7 +133,7 @@ std::shared_ptr<Device> Registry::device(const std::string& path, std::shared_pt
   return nullptr;
 }
 
-std::shared_ptr<VerbsFile> Registry::file(int descriptor) {
+std::shared_ptr<uverbs::VerbsFile> Registry::file(int descriptor) {
   for (const auto& world : worlds()) {
     if (auto file = world->file(descriptor)) return file;
   }

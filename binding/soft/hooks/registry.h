@@ -28,7 +28,7 @@ class Registry {
   // What the hooks ask. `sysfsPath` is empty and the pointers are null where nothing here is concerned.
   std::string sysfsPath(const std::string& path);
   std::shared_ptr<Device> device(const std::string& path, std::shared_ptr<World>* world);
-  std::shared_ptr<VerbsFile> file(int descriptor);
+  std::shared_ptr<uverbs::VerbsFile> file(int descriptor);
   // A device file that this process has from its parent, by fork(2).
   bool isOrphan(int descriptor);
   void closing(int descriptor);

@@ -76,6 +76,15 @@ void Steering::add(const FlowRule& rule, RawTarget* target, uint32_t number) {
     if (i->sameMatch(compiled)) at = i + 1;
   }
   rules_.insert(at, std::move(compiled));
+  indexFirstWords();
+}
+
+void Steering::indexFirstWords() {
+  firstWords_.clear();
+  for (const CompiledRule& rule : rules_) {
+    const bool outer = !rule.words.empty() && rule.words[0].index < FlowKey::kWords;
+    firstWords_.push_back(outer ? rule.words[0] : CompiledRule::Word{0, 0, 0});
+  }
 }
 
 bool Steering::remove(uint32_t number, RawTarget** target) {
@@ -85,6 +94,7 @@ bool Steering::remove(uint32_t number, RawTarget** target) {
       if (!i->words.empty() && i->words.back().index >= FlowKey::kWords) --innerRules_;
       *target = i->target;
       list->erase(i);
+      indexFirstWords();
       return true;
     }
   }

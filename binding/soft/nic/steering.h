@@ -47,6 +47,8 @@ class Steering {
     for (const CompiledRule& sniffer : sniffers_) visit(sniffer);
     bool found = false;
     for (size_t i = 0; i < rules_.size(); ++i) {
+      const CompiledRule::Word& first = firstWords_[i];
+      if ((outer.words[first.index] & first.mask) != first.value) continue;
       const CompiledRule& rule = rules_[i];
       if (!rule.matches(outer, inner)) continue;
       found = true;
@@ -58,7 +60,10 @@ class Steering {
   }
 
  private:
+  void indexFirstWords();
+
   std::vector<CompiledRule> rules_;
+  std::vector<CompiledRule::Word> firstWords_;  // of each rule, side by side: most rules are told apart by it
   std::vector<CompiledRule> sniffers_;
   uint32_t innerRules_ = 0;
 };

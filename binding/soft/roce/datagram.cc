@@ -120,7 +120,9 @@ void Datagram::receive(const Packet& packet) {
     std::memcpy(grh + 20, packet.ip, 20);
   }
   const uint32_t pd = qp_.srq != nullptr ? qp_.srq->pd : qp_.pd;
-  ScatterResult result = wqe.scatter(engine_.memory(), pd, 0, grh, kGrhSize);
+  ScatterResult result = kGrhSize + packet.payloadLength <= wqe.capacity()
+                             ? wqe.scatter(engine_.memory(), pd, 0, grh, kGrhSize)
+                             : ScatterResult::tooLong;
   if (result == ScatterResult::ok) {
     result = wqe.scatter(engine_.memory(), pd, kGrhSize, packet.payload, packet.payloadLength);
   }

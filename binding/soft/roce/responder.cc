@@ -138,8 +138,10 @@ bool Responder::send(const Packet& packet, bool first, bool last) {
 
 bool Responder::scatter(const Packet& packet) {
   const uint32_t pd = qp_.srq != nullptr ? qp_.srq->pd : qp_.pd;
+  // A packet that does not fit is not written in part.
+  const bool fits = received_ + packet.payloadLength <= wqe_.capacity();
   const ScatterResult result =
-      wqe_.scatter(engine_.memory(), pd, received_, packet.payload, packet.payloadLength);
+      fits ? wqe_.scatter(engine_.memory(), pd, received_, packet.payload, packet.payloadLength) : ScatterResult::tooLong;
   if (result == ScatterResult::tooLong) {
     return refuseReceive(kNakInvalidRequest, MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
   }
@@ -167,9 +169,7 @@ bool Responder::write(const Packet& packet, bool first, bool last) {
   }
   const bool immediate = packet.immediate != nullptr;
   if (first) {
-    if ((qp_.attributes.accessFlags & kAccessRemoteWrite) == 0) {
-      return refuse(kNakRemoteAccess, AsyncEventType::qpAccessError);
-    }
+    if (!allows(kAccessRemoteWrite)) return refuse(kNakInvalidRequest, AsyncEventType::qpRequestError);
     address_ = packet.address;
     rkey_ = packet.rkey;
     length_ = packet.length;
@@ -203,13 +203,12 @@ bool Responder::write(const Packet& packet, bool first, bool last) {
 }
 
 bool Responder::read(const Packet& packet) {
-  if (message_ != Message::none || pendingReads() >= qp_.attributes.maxDestinationReadAtomic ||
-      packet.length > 1u << 31) {
+  if (message_ != Message::none || !allows(kAccessRemoteRead) ||
+      pendingReads() >= qp_.attributes.maxDestinationReadAtomic || packet.length > 1u << 31) {
     return refuse(kNakInvalidRequest, AsyncEventType::qpRequestError);
   }
-  if ((qp_.attributes.accessFlags & kAccessRemoteRead) == 0 ||
-      (packet.length != 0 && engine_.memory().translateRemote(packet.rkey, packet.address, packet.length, qp_.pd,
-                                                              kAccessRemoteRead, qp_.number) == nullptr)) {
+  if (packet.length != 0 && engine_.memory().translateRemote(packet.rkey, packet.address, packet.length, qp_.pd,
+                                                             kAccessRemoteRead, qp_.number) == nullptr) {
     return refuse(kNakRemoteAccess, AsyncEventType::qpAccessError);
   }
   Answer* answer = push(Answer::Kind::read, packet.psn);
@@ -224,15 +223,13 @@ bool Responder::read(const Packet& packet) {
 }
 
 bool Responder::atomic(const Packet& packet) {
-  if (message_ != Message::none || pendingReads() >= qp_.attributes.maxDestinationReadAtomic ||
-      (packet.address & 7) != 0) {
+  if (message_ != Message::none || !allows(kAccessRemoteAtomic) ||
+      pendingReads() >= qp_.attributes.maxDestinationReadAtomic || (packet.address & 7) != 0) {
     return refuse(kNakInvalidRequest, AsyncEventType::qpRequestError);
   }
   uint8_t* memory = engine_.memory().translateRemote(packet.rkey, packet.address, 8, qp_.pd, kAccessRemoteAtomic,
                                                      qp_.number);
-  if ((qp_.attributes.accessFlags & kAccessRemoteAtomic) == 0 || memory == nullptr) {
-    return refuse(kNakRemoteAccess, AsyncEventType::qpAccessError);
-  }
+  if (memory == nullptr) return refuse(kNakRemoteAccess, AsyncEventType::qpAccessError);
   // A region whose memory lies otherwise aligned than the addresses it is named by: no processor could be atomic there.
   if ((reinterpret_cast<uintptr_t>(memory) & 7) != 0) return refuse(kNakInvalidRequest, AsyncEventType::qpRequestError);
   Answer* answer = push(Answer::Kind::atomic, packet.psn);
@@ -258,7 +255,7 @@ bool Responder::atomic(const Packet& packet) {
 void Responder::duplicate(const Packet& packet) {
   switch (packet.operation()) {
     case kReadRequest: {
-      const bool allowed = (qp_.attributes.accessFlags & kAccessRemoteRead) != 0 && packet.length <= 1u << 31 &&
+      const bool allowed = allows(kAccessRemoteRead) && packet.length <= 1u << 31 &&
                            packetsOf(packet.length, qp_.attributes.pathMtu) <=
                                static_cast<uint32_t>(psnDistance(packet.psn, expected_));
       if (!allowed) return;

@@ -66,6 +66,8 @@ class Responder {
   bool read(const Packet& packet);
   bool atomic(const Packet& packet);
 
+  // What the queue pair does not allow is an invalid request; what only the key does not, an access error (IBTA table 45).
+  bool allows(uint32_t access) const { return (qp_.attributes.accessFlags & access) != 0; }
   bool takeReceive();
   bool checkSize(const Packet& packet, bool last) const;
   bool scatter(const Packet& packet);

@@ -4,7 +4,7 @@
 
 #include "uverbs/verbs_file.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 int createHandle(VerbsFile& file, const Command& command) {
@@ -44,4 +44,4 @@ const std::vector<CommandEntry> addressCommands{
     {IB_USER_VERBS_CMD_DESTROY_AH, false, destroyHandle},
 };
 
-}  // namespace soft
+}  // namespace soft::uverbs

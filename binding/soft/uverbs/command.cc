@@ -1,6 +1,6 @@
 #include "uverbs/command.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 // The largest: in_words and provider_in_words are 16 bits each, of words of 8 bytes.
@@ -97,4 +97,4 @@ int Command::write(const void* core, size_t coreSize, const void* driver, size_t
   return copyToUser(at, driver, driverRoom(coreSize, driverSize));
 }
 
-}  // namespace soft
+}  // namespace soft::uverbs

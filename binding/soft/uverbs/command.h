@@ -16,7 +16,7 @@
 
 #include "uverbs/user_memory.h"
 
-namespace soft {
+namespace soft::uverbs {
 
 struct Nothing {};
 
@@ -90,4 +90,4 @@ class Command {
 // The name of a command, for the log: "CREATE_CQ", "EX_CREATE_FLOW".
 const char* commandName(uint32_t number, bool extended);
 
-}  // namespace soft
+}  // namespace soft::uverbs

@@ -5,7 +5,7 @@
 #include "uverbs/limits.h"
 #include "uverbs/verbs_file.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 int createChannel(VerbsFile& file, const Command& command) {
@@ -154,4 +154,4 @@ const std::vector<CommandEntry> completionCommands{
     {IB_USER_VERBS_CMD_DESTROY_CQ, false, destroyQueue},
 };
 
-}  // namespace soft
+}  // namespace soft::uverbs

@@ -5,7 +5,7 @@
 #include "uverbs/limits.h"
 #include "uverbs/verbs_file.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 uint32_t bit(ibv_qp_type type) { return 1u << type; }
@@ -167,4 +167,4 @@ const std::vector<CommandEntry> deviceCommands{
     {IB_USER_VERBS_CMD_QUERY_PORT, false, queryPort},
 };
 
-}  // namespace soft
+}  // namespace soft::uverbs

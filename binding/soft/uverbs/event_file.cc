@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-namespace soft {
+namespace soft::uverbs {
 
 EventFile::~EventFile() {
   if (ours_ >= 0) ::close(ours_);
@@ -81,4 +81,4 @@ uint32_t EventFile::purge(uint64_t element) {
   return purged;
 }
 
-}  // namespace soft
+}  // namespace soft::uverbs

@@ -10,7 +10,7 @@
 #include <deque>
 #include <mutex>
 
-namespace soft {
+namespace soft::uverbs {
 
 class EventFile {
  public:
@@ -50,4 +50,4 @@ class EventFile {
   std::deque<Event> waiting_;  // a kernel's list has no bound, a socket's buffer has
 };
 
-}  // namespace soft
+}  // namespace soft::uverbs

@@ -5,7 +5,7 @@
 
 #include "uverbs/verbs_file.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 template <typename Array>
@@ -173,4 +173,4 @@ const std::vector<CommandEntry> flowCommands{
     {IB_USER_VERBS_EX_CMD_DESTROY_FLOW, true, destroyFlow},
 };
 
-}  // namespace soft
+}  // namespace soft::uverbs

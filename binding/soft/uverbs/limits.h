@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace soft {
+namespace soft::uverbs {
 namespace limits {
 
 constexpr uint32_t kQueuePairs = 1 << 17;
@@ -25,4 +25,4 @@ constexpr uint32_t kBlueFlameRegisters = 512;        // MLX5_MAX_BFREGS of libml
 constexpr uint32_t kDynamicRegisters = 512;          // of thread domains
 
 }  // namespace limits
-}  // namespace soft
+}  // namespace soft::uverbs

@@ -5,7 +5,7 @@
 
 #include "uverbs/verbs_file.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 int allocateDomain(VerbsFile& file, const Command& command) {
@@ -39,7 +39,6 @@ int checkRegion(uint64_t start, uint64_t length, uint64_t iova, uint32_t access)
   constexpr uint32_t kKnown = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ |
                               IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND | IBV_ACCESS_ZERO_BASED | IBV_ACCESS_HUGETLB;
   const uint32_t demanded = access & ~static_cast<uint32_t>(IBV_ACCESS_OPTIONAL_RANGE);
-  if (demanded & IBV_ACCESS_ON_DEMAND) return EOPNOTSUPP;  // not among the device's capabilities
   if (demanded & ~kKnown) return EINVAL;
   if ((access & (IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC)) && !(access & IBV_ACCESS_LOCAL_WRITE)) return EINVAL;
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
@@ -148,4 +147,4 @@ const std::vector<CommandEntry> memoryCommands{
     {IB_USER_VERBS_CMD_DEALLOC_MW, false, freeWindow},
 };
 
-}  // namespace soft
+}  // namespace soft::uverbs

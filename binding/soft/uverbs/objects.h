@@ -8,7 +8,7 @@
 #include "nic/attributes.h"
 #include "uverbs/event_file.h"
 
-namespace soft {
+namespace soft::uverbs {
 
 struct ProtectionDomain {
   uint32_t pdn;
@@ -76,4 +76,4 @@ struct Flow {
 
 struct AddressHandle {};
 
-}  // namespace soft
+}  // namespace soft::uverbs

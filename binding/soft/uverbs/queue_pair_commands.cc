@@ -7,8 +7,15 @@
 #include "uverbs/limits.h"
 #include "uverbs/queue_pair_state.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
+
+// The queue pair's context has the logarithm only (qp.c, params1 and params2 of struct mlx5_ifc_qpc_bits).
+uint8_t powerOfTwo(uint8_t value) {
+  uint8_t power = 1;
+  while (power < value) power = static_cast<uint8_t>(power << 1);
+  return value ? power : 0;
+}
 
 uint32_t mtuBytes(uint8_t mtu) { return 128u << mtu; }  // enum ibv_mtu: 1 is 256 bytes
 
@@ -23,7 +30,7 @@ int resolve(const VerbsFile& file, const ib_uverbs_qp_dest& from, uint8_t port, 
   // An address that no rule leads from is left to the NIC.
   macOf(to->destinationGid, &to->destinationMac);
   to->trafficClass = from.traffic_class;
-  to->hopLimit = from.hop_limit;
+  to->hopLimit = 64;  // the route's, whatever was asked for: addr.c, ib_resolve_unicast_gid_dmac
   to->flowLabel = from.flow_label;
   to->serviceLevel = from.sl;
   return 0;
@@ -71,8 +78,8 @@ int modify(VerbsFile& file, const ib_uverbs_modify_qp& request) {
   change.destinationQpn = request.dest_qp_num;
   change.receivePsn = request.rq_psn & 0xffffff;
   change.sendPsn = request.sq_psn & 0xffffff;
-  change.maxReadAtomic = request.max_rd_atomic;
-  change.maxDestinationReadAtomic = request.max_dest_rd_atomic;
+  change.maxReadAtomic = powerOfTwo(request.max_rd_atomic);
+  change.maxDestinationReadAtomic = powerOfTwo(request.max_dest_rd_atomic);
   change.minRnrTimer = request.min_rnr_timer;
   change.timeout = request.timeout;
   change.retryCount = request.retry_cnt;
@@ -176,4 +183,4 @@ const std::vector<CommandEntry> queuePairCommands{
     {IB_USER_VERBS_CMD_DETACH_MCAST, false, multicast<ib_uverbs_detach_mcast, &Nic::detachMulticast>},
 };
 
-}  // namespace soft
+}  // namespace soft::uverbs

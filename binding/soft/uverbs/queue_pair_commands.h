@@ -3,10 +3,10 @@
 
 #include "uverbs/verbs_file.h"
 
-namespace soft {
+namespace soft::uverbs {
 
 int createQueuePair(VerbsFile& file, const Command& command);
 int createQueuePairExtended(VerbsFile& file, const Command& command);
 int destroyQueuePair(VerbsFile& file, const Command& command);
 
-}  // namespace soft
+}  // namespace soft::uverbs

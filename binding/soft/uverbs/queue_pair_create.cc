@@ -9,7 +9,7 @@
 #include "uverbs/queue_pair_commands.h"
 #include "uverbs/receive_ring.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 constexpr uint32_t kDriverFlags = MLX5_QP_FLAG_SIGNATURE | MLX5_QP_FLAG_SCATTER_CQE | MLX5_QP_FLAG_TUNNEL_OFFLOADS |
@@ -209,4 +209,4 @@ int destroyQueuePair(VerbsFile& file, const Command& command) {
   return command.respond(response);
 }
 
-}  // namespace soft
+}  // namespace soft::uverbs

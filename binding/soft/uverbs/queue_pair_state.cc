@@ -2,7 +2,7 @@
 
 #include <infiniband/verbs.h>
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 using State = QueuePairState;
@@ -75,4 +75,4 @@ bool isTransition(State from, State to, QueuePairType type, uint32_t mask) {
   return known && (mask & needed) == needed && !(mask & ~allowed);
 }
 
-}  // namespace soft
+}  // namespace soft::uverbs

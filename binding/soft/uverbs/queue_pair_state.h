@@ -6,8 +6,8 @@
 
 #include "nic/attributes.h"
 
-namespace soft {
+namespace soft::uverbs {
 
 bool isTransition(QueuePairState from, QueuePairState to, QueuePairType type, uint32_t mask);
 
-}  // namespace soft
+}  // namespace soft::uverbs

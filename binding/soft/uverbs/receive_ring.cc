@@ -5,7 +5,7 @@
 #include "uverbs/limits.h"
 #include "uverbs/user_memory.h"
 
-namespace soft {
+namespace soft::uverbs {
 
 int receiveRing(const ReceiveRingRequest& request, ReceiveRing* ring) {
   const uint32_t count = request.count;
@@ -22,4 +22,4 @@ int receiveRing(const ReceiveRingRequest& request, ReceiveRing* ring) {
   return 0;
 }
 
-}  // namespace soft
+}  // namespace soft::uverbs

@@ -5,7 +5,7 @@
 
 #include "nic/attributes.h"
 
-namespace soft {
+namespace soft::uverbs {
 
 struct ReceiveRingRequest {
   uint64_t buffer, doorbell;
@@ -16,4 +16,4 @@ struct ReceiveRingRequest {
 // 0, EINVAL for a shape that no ring has, EFAULT for memory that is not there.
 int receiveRing(const ReceiveRingRequest& request, ReceiveRing* ring);
 
-}  // namespace soft
+}  // namespace soft::uverbs

@@ -6,7 +6,7 @@
 #include "uverbs/receive_ring.h"
 #include "uverbs/verbs_file.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 uint32_t shiftOf(uint32_t value) {
@@ -120,4 +120,4 @@ const std::vector<CommandEntry> sharedReceiveCommands{
     {IB_USER_VERBS_CMD_DESTROY_SRQ, false, destroyQueue},
 };
 
-}  // namespace soft
+}  // namespace soft::uverbs

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-namespace soft {
+namespace soft::uverbs {
 
 template <typename T>
 class Table {
@@ -46,4 +46,4 @@ class Table {
   std::vector<uint32_t> free_;
 };
 
-}  // namespace soft
+}  // namespace soft::uverbs

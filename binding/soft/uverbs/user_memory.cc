@@ -13,7 +13,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 using Transfer = ssize_t (*)(pid_t, const iovec*, unsigned long, const iovec*, unsigned long, unsigned long);
@@ -58,4 +58,4 @@ int populate(uint64_t address, uint64_t length, bool writable) {
   return mincore(memory, end - start, pages.data()) ? EFAULT : 0;
 }
 
-}  // namespace soft
+}  // namespace soft::uverbs

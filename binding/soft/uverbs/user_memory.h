@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace soft {
+namespace soft::uverbs {
 
 // 0 or EFAULT.
 int copyFromUser(void* to, uint64_t from, size_t length);
@@ -14,4 +14,4 @@ int copyToUser(uint64_t to, const void* from, size_t length);
 // they are writable if the device is to write. 0, EFAULT, or EINVAL for a range that wraps around.
 int populate(uint64_t address, uint64_t length, bool writable);
 
-}  // namespace soft
+}  // namespace soft::uverbs

@@ -11,7 +11,7 @@
 
 #include "device/world.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 Handler find(uint32_t number, bool extended) {
@@ -143,4 +143,4 @@ void VerbsFile::release() {
   if (asynchronousFile) device->stopListening(asynchronousFile);
 }
 
-}  // namespace soft
+}  // namespace soft::uverbs

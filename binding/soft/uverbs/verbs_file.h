@@ -14,8 +14,11 @@
 #include "uverbs/table.h"
 
 namespace soft {
-
 class World;
+}
+
+// A namespace of its own: the NIC has objects of the same names.
+namespace soft::uverbs {
 
 class VerbsFile {
  public:
@@ -70,4 +73,4 @@ struct CommandEntry {
 extern const std::vector<CommandEntry> deviceCommands, memoryCommands, completionCommands, queuePairCommands,
     sharedReceiveCommands, workQueueCommands, flowCommands, addressCommands;
 
-}  // namespace soft
+}  // namespace soft::uverbs

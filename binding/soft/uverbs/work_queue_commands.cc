@@ -6,7 +6,7 @@
 #include "uverbs/receive_ring.h"
 #include "uverbs/verbs_file.h"
 
-namespace soft {
+namespace soft::uverbs {
 namespace {
 
 int createQueue(VerbsFile& file, const Command& command) {
@@ -130,4 +130,4 @@ const std::vector<CommandEntry> workQueueCommands{
     {IB_USER_VERBS_EX_CMD_DESTROY_RWQ_IND_TBL, true, destroyTable},
 };
 
-}  // namespace soft
+}  // namespace soft::uverbs

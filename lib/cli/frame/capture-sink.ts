@@ -5,7 +5,7 @@ import { PcapEncoder } from '../../ethernet/capture/pcap-encoder.js'
 import { PcapngEncoder } from '../../ethernet/capture/pcapng-encoder.js'
 import type { PacketQueue } from '../../ethernet/index.js'
 import type { Session } from '../session.js'
-import { type FrameSink, WireFrame } from './frame-sink.js'
+import type { FrameSink } from './frame-sink.js'
 
 export interface CaptureOptions {
   format: 'pcap' | 'pcapng'
@@ -28,7 +28,6 @@ export class CaptureSink implements FrameSink {
   readonly #file: number | undefined
   readonly #encoder: PcapEncoder | PcapngEncoder
   readonly #statistics: () => CaptureStatistics
-  readonly #frame = new WireFrame()
   #begun = false
 
   /** @param path '-' is standard output */
@@ -44,9 +43,9 @@ export class CaptureSink implements FrameSink {
   }
 
   take(queue: PacketQueue, slot: number, seconds: number, nanoseconds: number): boolean {
-    const frame = this.#frame.bytes(queue, slot)
-    const length = this.#frame.length(queue, slot)
-    return this.#encoder.add(seconds, nanoseconds, frame, length, queue.packetType(slot))
+    const offset = queue.offset(slot)
+    const frame = queue.memory.subarray(offset, offset + queue.length(slot))
+    return this.#encoder.add(seconds, nanoseconds, frame, queue.originalLength(slot), queue.packetType(slot))
   }
 
   async flush(): Promise<void> {

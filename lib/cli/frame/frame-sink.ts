@@ -1,6 +1,5 @@
 /** Where dump puts the frames that it receives: lines of text here, a capture in capture-sink.ts. */
 import type { PacketQueue } from '../../ethernet/index.js'
-import { copyFrameTo, wireLength } from '../../ethernet/wire-frame.js'
 import { hexDump, toHex } from '../hex.js'
 import type { Session } from '../session.js'
 import { frameText, payloadOffset } from './frame-text.js'
@@ -12,24 +11,6 @@ export interface FrameSink {
   flush(): Promise<void>
   /** Flushes and closes. */
   close(): Promise<void>
-}
-
-/** A received frame as it was on the wire: the kernel takes a VLAN tag out of a frame, which is put back. */
-export class WireFrame {
-  #tagged = new Uint8Array(0)
-
-  /** The bytes there are, valid until the next frame. */
-  bytes(queue: PacketQueue, slot: number): Uint8Array {
-    const offset = queue.offset(slot)
-    const length = queue.length(slot)
-    if (queue.vlan(slot) === 0) return queue.memory.subarray(offset, offset + length)
-    if (this.#tagged.length < length + 4) this.#tagged = new Uint8Array(2 * length + 4)
-    return this.#tagged.subarray(0, copyFrameTo(queue, slot, this.#tagged))
-  }
-
-  length(queue: PacketQueue, slot: number): number {
-    return wireLength(queue, slot)
-  }
 }
 
 export interface LineOptions {
@@ -53,7 +34,6 @@ const roomForText = 1 << 16
 export class LineSink implements FrameSink {
   readonly #session: Session
   readonly #options: LineOptions
-  readonly #frame = new WireFrame()
   #text = ''
 
   constructor(session: Session, options: LineOptions) {
@@ -63,9 +43,10 @@ export class LineSink implements FrameSink {
 
   take(queue: PacketQueue, slot: number, seconds: number, nanoseconds: number): boolean {
     if (this.#text.length >= roomForText) return false
-    const whole = this.#frame.bytes(queue, slot)
-    const frame = whole.subarray(0, this.#options.snapLength)
-    const wireLength = this.#frame.length(queue, slot)
+    const offset = queue.offset(slot)
+    const kept = Math.min(queue.length(slot), this.#options.snapLength)
+    const frame = queue.memory.subarray(offset, offset + kept)
+    const wireLength = queue.originalLength(slot)
     this.#text += this.#options.json
       ? jsonLine(seconds, nanoseconds, frame, wireLength)
       : this.#line(seconds, nanoseconds, frame, wireLength)

@@ -1,5 +1,7 @@
 /** Reading a frame's fields: big-endian, and never beyond what was captured. */
-import { ipv6Text } from '../ipv6.js'
+import * as ethernet from '../../ethernet/headers/ethernet.js'
+import * as ipv4 from '../../ethernet/headers/ipv4.js'
+import * as ipv6 from '../../ethernet/headers/ipv6.js'
 
 /** A header that was not captured whole. */
 export class Truncated extends Error {
@@ -39,14 +41,14 @@ export class FrameView {
   }
 
   mac(at: number): string {
-    return Array.from(this.bytes.subarray(at, at + 6), (byte) => byte.toString(16).padStart(2, '0')).join(':')
+    return ethernet.format(this.bytes, at)
   }
 
   ipv4(at: number): string {
-    return this.bytes.subarray(at, at + 4).join('.')
+    return ipv4.format(this.u32(at))
   }
 
   ipv6(at: number): string {
-    return ipv6Text(Array.from({ length: 8 }, (_, i) => this.u16(at + 2 * i)))
+    return ipv6.format(this.bytes, at)
   }
 }

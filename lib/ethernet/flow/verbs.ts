@@ -155,6 +155,9 @@ function compile(alternative: Alternative, name: string): Uint8Array[] {
       }
     } else if (protocol === undefined) {
       throw unable(field, "a device's rule has ports of TCP and UDP only")
+    } else if (comparison.low === 0) {
+      // It would match them.
+      throw unable(field, 'a device takes 0 for the ports of a fragment that has none')
     } else if (comparison.low === comparison.high) place(ports[0], portPlaces, comparison)
     else ranges.push(comparison)
   }

@@ -18,6 +18,7 @@
  */
 export * as arp from './arp.js'
 export { EtherType, IpProtocol, UdpPort } from './assigned-numbers.js'
+export * as bytes from './bytes.js'
 export * as checksum from './checksum.js'
 export * as ethernet from './ethernet.js'
 export * as gre from './gre.js'

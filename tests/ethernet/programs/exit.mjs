@@ -13,7 +13,7 @@ const worker = new Worker(new URL('receiver.mjs', import.meta.url), {
 sender.wait().catch(() => {})
 function send() {
   const slot = sender.claim()
-  sender.send(slot, 60)
+  if (slot >= 0) sender.send(slot, 60)
   sender.submit()
   setImmediate(send)
 }

@@ -1,0 +1,23 @@
+/**
+ * The soft bed for packet queues: ports of software ConnectX, two and two on one wire, in this very process. They need no
+ * privilege, and a child process that a test starts has its own of the same names.
+ */
+import type { VethPair } from './veth.js'
+
+const pairs = 4
+/** Read when libibverbs first looks for devices (ibverbs/soft). */
+process.env.IBVERBS_SOFT ??= Array.from({ length: pairs * 2 }, (_, i) => `pair:${i >> 1}`).join(';')
+
+const free = Array.from({ length: pairs }, (_, i) => i)
+
+/** Two ports that hear each other and nobody else, until they are given back. */
+export function softPair(): VethPair {
+  const pair = free.shift()
+  if (pair === undefined) throw new Error(`all ${pairs} pairs of software ports are in use`)
+  let removed = false
+  const remove = (): void => {
+    if (!removed) free.push(pair)
+    removed = true
+  }
+  return { a: `mlx5_soft${pair * 2}/1`, b: `mlx5_soft${pair * 2 + 1}/1`, remove, [Symbol.dispose]: remove }
+}

@@ -1,0 +1,29 @@
+// The software ConnectX' port on a real interface: two of them on a veth pair in a namespace of the test's own.
+import { spawnSync } from 'node:child_process'
+import { beforeAll, expect, test } from 'vitest'
+import { buildEngine } from './engine/build.js'
+
+let program: string
+beforeAll(() => {
+  program = buildEngine('engine_interface')
+}, 300_000)
+
+const setup = [
+  'ip link add soft0 type veth peer name soft1',
+  'ip addr add 10.9.0.1/24 dev soft0',
+  'ip link set soft0 up',
+  'ip link set soft1 up',
+  // Before that an interface throws away what it is given (the kernel's linkwatch works by itself).
+  'for i in soft0 soft1; do until ip link show $i | grep -q "state UP"; do :; done; done',
+  'ip neigh replace 10.9.0.2 lladdr 02:00:00:00:00:02 dev soft0',
+].join(' && ')
+
+const names = ['frames_cross_a_veth_pair', 'what_the_kernel_sends_has_its_checksum_completed']
+
+test.each(names)('%s', (name) => {
+  const how = process.getuid!() === 0 ? ['--net'] : ['--map-root-user', '--net']
+  const command = `${setup} && exec ${program} ${name}`
+  const run = spawnSync('unshare', [...how, 'sh', '-c', command], { encoding: 'utf8' })
+  expect(run.stderr).toBe('')
+  expect(run.stdout).toBe(`ok ${name}\n`)
+})

@@ -1,0 +1,155 @@
+// The RDMA transports of the software ConnectX without Node: C++ tests that step them by hand, built here and run one by
+// one; and what tshark makes of their packets.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { dissect } from '../headers/tshark'
+
+const project = join(import.meta.dirname, '../..')
+const sources = join(import.meta.dirname, 'roce')
+const build = join(project, 'build/roce')
+const program = join(build, 'roce_tests')
+
+const suites = readdirSync(sources)
+  .filter((file) => file.endsWith('_test.cc'))
+  .map((file) => ({
+    name: file.slice(0, -'_test.cc'.length),
+    tests: [...readFileSync(join(sources, file), 'utf8').matchAll(/^TEST\((\w+)\)/gm)].map(
+      (match) => match[1],
+    ),
+  }))
+
+beforeAll(() => {
+  execFileSync('cmake', ['-S', sources, '-B', build], { stdio: 'pipe' })
+  execFileSync('cmake', ['--build', build, '--parallel', '2'], { stdio: 'pipe' })
+}, 300_000)
+
+for (const suite of suites) {
+  describe(suite.name, () => {
+    for (const name of suite.tests) {
+      test(name.replaceAll('_', ' '), () => {
+        const run = spawnSync(program, [name], { encoding: 'utf8' })
+        expect(run.stderr).toBe('')
+        expect(run.signal).toBe(null)
+        expect(run.stdout).toBe(`ok ${name}\n`)
+      })
+    }
+  })
+}
+
+describe('tshark', () => {
+  /** The packets of tests/soft/roce/capture_test.cc, as tshark reads them. */
+  function capture() {
+    const folder = mkdtempSync(join(tmpdir(), 'ibverbs-roce-'))
+    try {
+      const file = join(folder, 'frames')
+      execFileSync(program, ['every_operation_on_the_wire'], { env: { ...process.env, ROCE_FRAMES: file } })
+      const [first, ...frames] = readFileSync(file, 'utf8').trim().split('\n')
+      const [address, key] = first.split(' ')
+      const rows = dissect(
+        frames.map((line) => Buffer.from(line, 'hex')),
+        [
+          'frame.protocols',
+          'infiniband.bth.opcode',
+          'infiniband.bth.se',
+          'infiniband.bth.padcnt',
+          'infiniband.bth.destqp',
+          'infiniband.bth.a',
+          'infiniband.bth.psn',
+          'infiniband.reth.va',
+          'infiniband.reth.r_key',
+          'infiniband.reth.dmalen',
+          'infiniband.aeth.syndrome',
+          'infiniband.aeth.msn',
+          'infiniband.atomicacketh.origremdt',
+          'infiniband.immdt',
+          'infiniband.ieth',
+          'infiniband.deth.q_key',
+          'infiniband.deth.srcqp',
+          'infiniband.invariant.crc',
+          '_ws.malformed',
+        ],
+      )
+      return { address: BigInt(`0x${address}`), key: Number(`0x${key}`), rows, frames }
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  }
+  test('recognises RoCEv2 in every packet, whole, and finds our ICRC at its end', () => {
+    const { rows, frames } = capture()
+    expect(rows.length).toBeGreaterThan(25)
+    rows.forEach((row, i) => {
+      expect(row['frame.protocols']).toMatch(/^eth:ethertype:ipv?6?:udp:infiniband/)
+      expect(row['_ws.malformed']).toBe('')
+      expect(Number(row['infiniband.invariant.crc'])).toBe(Number(`0x${frames[i].slice(-8)}`))
+    })
+  })
+
+  test('reads what was sent', () => {
+    const { address, key, rows } = capture()
+    const hex = (value: string | bigint | number) => `0x${BigInt(value || 0).toString(16)}`
+    // Opcode, PSN, then what of the other fields is there.
+    const lines = rows.map((row) => {
+      const shown = [
+        ['se', row['infiniband.bth.se'] === '1' ? 1 : ''],
+        ['pad', row['infiniband.bth.padcnt'] === '0' ? '' : row['infiniband.bth.padcnt']],
+        ['ack', row['infiniband.bth.a'] === '1' ? 1 : ''],
+        ['length', row['infiniband.reth.dmalen']],
+        ['syndrome', row['infiniband.aeth.syndrome'] && hex(row['infiniband.aeth.syndrome'])],
+        ['msn', row['infiniband.aeth.msn']],
+        ['was', row['infiniband.atomicacketh.origremdt'] && hex(row['infiniband.atomicacketh.origremdt'])],
+        ['immediate', row['infiniband.immdt'].split(',')[0]],
+        ['invalidate', row['infiniband.ieth'].split(',')[0]],
+        ['qkey', row['infiniband.deth.q_key'] && hex(row['infiniband.deth.q_key'])],
+        ['from', row['infiniband.deth.srcqp'] && hex(row['infiniband.deth.srcqp'])],
+      ].filter(([, value]) => value !== '')
+      const opcode = Number(row['infiniband.bth.opcode']).toString(16).padStart(2, '0')
+      const psn = Number(row['infiniband.bth.psn']).toString(16).padStart(6, '0')
+      return [opcode, psn, ...shown.map(([name, value]) => `${name}=${value}`)].join(' ')
+    })
+    expect(lines).toEqual([
+      '00 fffffd', // SEND of 1030 bytes
+      '02 fffffe pad=2 ack=1',
+      '11 fffffe syndrome=0x1f msn=1',
+      '05 ffffff se=1 pad=3 ack=1 immediate=11223344',
+      '11 ffffff syndrome=0x1f msn=2',
+      '06 000000 ack=1 length=1030', // WRITE: every 32nd PSN asks for an acknowledgement
+      '08 000001 pad=2 ack=1',
+      '11 000001 syndrome=0x1f msn=3', // one for both
+      '0b 000002 pad=3 ack=1 length=5 immediate=55667788',
+      '11 000002 syndrome=0x1f msn=4',
+      '0c 000003 ack=1 length=1030', // READ: two packets come back
+      '0d 000003 syndrome=0x1f msn=5',
+      '0f 000004 pad=2 syndrome=0x1f msn=5',
+      '13 000005 ack=1', // CMP_SWAP of what differs; then FETCH_ADD
+      '12 000005 syndrome=0x1f msn=6 was=0xf2ebe4ddd6cfc8c1',
+      '14 000006 ack=1',
+      '12 000006 syndrome=0x1f msn=7 was=0xf2ebe4ddd6cfc8c1',
+      '17 000007 ack=1 invalidate=00abcd00',
+      '11 000007 syndrome=0x62 msn=7', // NAK, remote access error
+      '04 fffffd ack=1',
+      '11 fffffd syndrome=0x21 msn=0', // not ready: 10 µs
+      '04 fffffd ack=1',
+      '11 fffffd syndrome=0x1f msn=1',
+      '00 fffffe', // lost
+      '02 ffffff ack=1',
+      '11 fffffe syndrome=0x60 msn=1', // PSN sequence error
+      '00 fffffe',
+      '02 ffffff ack=1',
+      '11 ffffff syndrome=0x1f msn=2',
+      '24 fffffd', // UC
+      '64 fffffd qkey=0x1234567 from=0x40', // UD
+    ])
+    for (const row of rows) {
+      if (row['infiniband.reth.r_key'] === '') continue
+      expect(Number(row['infiniband.reth.r_key'])).toBe(key)
+      const offset = BigInt(row['infiniband.reth.va']) - address
+      expect(offset).toBe(/^(19|20)$/.test(row['infiniband.bth.opcode']) ? 64n : 0n)
+    }
+    expect(rows.map((row) => Number(row['infiniband.bth.destqp']))).toEqual(
+      lines.map((line) => (/^(11|12|0d|0f)/.test(line) ? 0x40 : 0x41)),
+    )
+  })
+})
