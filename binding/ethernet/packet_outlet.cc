@@ -13,8 +13,6 @@ namespace {
 
 bool isFramesOwnFault(int error) { return error == EMSGSIZE || error == EINVAL; }
 
-int setHeader(int fd, int on) { return setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on) ? errno : 0; }
-
 }  // namespace
 
 PacketOutlet::PacketOutlet(Napi::Object options, const PacketFrames& frames, uint32_t batch)
@@ -27,20 +25,11 @@ PacketOutlet::PacketOutlet(Napi::Object options, const PacketFrames& frames, uin
       headers_(batch),
       tags_(batch),
       addresses_(batch) {
-  for (uint32_t i = 0; i < batch; i++) {
-    parts_[i * kParts] = {&headers_[i], sizeof headers_[i]};
-  }
+  for (uint32_t i = 0; i < batch; i++) parts_[i * kParts] = {&headers_[i], sizeof headers_[i]};
 }
 
-int PacketOutlet::economize(int fd) {
-  const int error = setHeader(fd, 0);
-  header_ = error != 0;
-  economical_ = error == 0;
-  return error;
-}
-
-// False for a record that names no part of a frame, or that has to wait for the next call.
-bool PacketOutlet::prepare(int fd, uint32_t i) {
+// False for a record that names no part of a frame.
+bool PacketOutlet::prepare(uint32_t i) {
   const uint32_t address = transmit_.read(i, DescriptorRecord::kAddress);
   const uint32_t length = transmit_.read(i, DescriptorRecord::kLength);
   const uint32_t options = transmit_.read(i, DescriptorRecord::kOptions);
@@ -48,14 +37,9 @@ bool PacketOutlet::prepare(int fd, uint32_t i) {
   addresses_[i] = address;
   if (transmit_.read(i, DescriptorRecord::kAddressHigh) != 0 || !frames_.at(address, &frame)) return false;
   if (length < ETH_HLEN || length > frames_.frameSize - address % frames_.frameSize) return false;
-  const bool header = !economical_ || (options & DescriptorRecord::kFinish) != 0;
-  if (header != header_) {
-    if (i > 0 || setHeader(fd, header) != 0) return false;
-    header_ = header;
-  }
   parts_[i * kParts + 1] = {frames_.bytes(address), length};
-  messages_[i].msg_hdr.msg_iov = &parts_[i * kParts + (header ? 0 : 1)];
-  messages_[i].msg_hdr.msg_iovlen = header ? 2 : 1;
+  messages_[i].msg_hdr.msg_iov = &parts_[i * kParts + (withHeaders_ ? 0 : 1)];
+  messages_[i].msg_hdr.msg_iovlen = withHeaders_ ? 2 : 1;
   headers_[i] = {};
   if (options != 0) finish(i, frame, options);
   return true;
@@ -64,7 +48,10 @@ bool PacketOutlet::prepare(int fd, uint32_t i) {
 void PacketOutlet::finish(uint32_t i, uint32_t frame, uint32_t options) {
   constexpr size_t kAddresses = 2 * ETH_ALEN;
   const uint32_t* record = frames_.record(frame);
-  if (options & DescriptorRecord::kFinish) headers_[i] = headerOf(record);
+  if (options & DescriptorRecord::kFinish) {
+    headers_[i] = headerOf(record);
+    needHeaders_ = true;
+  }
   if (!(options & DescriptorRecord::kInsertTag)) return;
   // The tag goes between the addresses and what follows them: nothing is moved.
   const uint32_t vlan = __atomic_load_n(record + FrameRecord::kVlan, __ATOMIC_RELAXED);
@@ -86,19 +73,34 @@ void PacketOutlet::complete(uint32_t count, uint32_t status) {
   transmit_.consume(count);
 }
 
-int PacketOutlet::transmit(int fd) {
+// One frame costs sendmmsg(2) 170 ns more than send(2).
+int PacketOutlet::send(uint32_t count) {
+  const msghdr& first = messages_[0].msg_hdr;
+  if (count > 1) return system_call::sendMessages(fd_, messages_.data(), count, MSG_DONTWAIT);
+  if (first.msg_iovlen > 1) return sendmsg(fd_, &first, MSG_DONTWAIT) < 0 ? -1 : 1;
+  return system_call::send(fd_, first.msg_iov->iov_base, first.msg_iov->iov_len, MSG_DONTWAIT) < 0 ? -1 : 1;
+}
+
+int PacketOutlet::transmit() {
   uint32_t available, room;
   if (!transmit_.available(&available) || !completion_.room(&room)) return -ERANGE;
   available = std::min(available, room);
   while (available > 0) {
     const uint32_t wanted = std::min(available, batch_);
     uint32_t count = 0;
-    while (count < wanted && prepare(fd, count)) count++;
+    while (count < wanted && prepare(count)) count++;
+    if (needHeaders_ && !withHeaders_) {
+      const int on = 1;
+      if (setsockopt(fd_, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on)) return -errno;
+      withHeaders_ = true;
+      continue;
+    }
+    needHeaders_ = false;
     if (count == 0) {
       complete(1, EFAULT);
       return -EFAULT;
     }
-    const int sent = system_call::sendMessages(fd, messages_.data(), count, MSG_DONTWAIT);
+    const int sent = send(count);
     if (sent < 0) {
       const int error = errno;
       if (isFramesOwnFault(error)) complete(1, static_cast<uint32_t>(error));

@@ -12,7 +12,9 @@
 
 namespace system_call {
 
-inline long send(int fd, int flags) { return syscall(SYS_sendto, fd, nullptr, 0, flags, nullptr, 0); }
+inline long send(int fd, const void* data, size_t length, int flags) {
+  return syscall(SYS_sendto, fd, data, length, flags, nullptr, 0);
+}
 
 inline long receive(int fd, int flags) { return syscall(SYS_recvfrom, fd, nullptr, 0, flags, nullptr, nullptr); }
 

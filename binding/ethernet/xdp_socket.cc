@@ -270,7 +270,7 @@ void XdpSocket::membership(bool add, uint16_t type, const uint8_t* address) {
   changeMembership(environment_.env(), memberships_, interfaceIndex_, add, type, address);
 }
 
-int XdpSocket::transmit() { return system_call::send(fd_, MSG_DONTWAIT) < 0 ? -errno : 0; }
+int XdpSocket::transmit() { return system_call::send(fd_, nullptr, 0, MSG_DONTWAIT) < 0 ? -errno : 0; }
 
 int XdpSocket::receive() { return system_call::receive(fd_, MSG_DONTWAIT) < 0 ? -errno : 0; }
 
