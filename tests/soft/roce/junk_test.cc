@@ -1,4 +1,4 @@
-// Packets and WQEs that nobody would make. Whatever they do, it must be within the regions: run with ROCE_SANITIZE too.
+// Packets and WQEs that nobody would make. Whatever they do, it must be within the regions: run with ENGINE_SANITIZE too.
 #include "peers.h"
 
 #include <random>
