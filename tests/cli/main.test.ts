@@ -98,6 +98,7 @@ describe('wrong usage: exit code 2, nothing on standard output, and what is wron
     [['send', 'lo', '0102', '-i', '-1'], usage('send', "Option '-i' argument is ambiguous")],
     [['send', 'lo'], usage('send', 'stdin: no frame there')],
     [['send', 'lo', '--speed', '2'], usage('send', '--speed is of a capture: it needs --read')],
+    [['send', 'lo', '-r', '-'], usage('send', '--read needs a file: a pipe has a timing of its own')],
     [['send', 'lo', '0102', '-r', file], usage('send', '--read and HEX exclude each other')],
     [
       ['send', 'lo', '-r', file, '--rate', '1x'],
@@ -107,9 +108,12 @@ describe('wrong usage: exit code 2, nothing on standard output, and what is wron
     [['dump', 'lo', '--check', '-w', 'x'], usage('dump', '--check and --write exclude each other')],
     [
       ['dump', 'lo', '--queue', '1'],
-      usage('dump', "--queue needs '--backend af_xdp': af_packet sees all queues"),
+      usage('dump', "--queue needs '--backend af_xdp': af_packet has no queue to choose"),
     ],
-    [['dump', 'lo', '--backend', 'dpdk'], usage('dump', "--backend must be af_packet or af_xdp, not 'dpdk'")],
+    [
+      ['dump', 'lo', '--backend', 'dpdk'],
+      usage('dump', "--backend must be af_packet or af_xdp or raw_packet_qp, not 'dpdk'"),
+    ],
     [['generate', 'lo'], usage('generate', '--to is missing: a MAC address, or an IP address and a port')],
     [
       ['generate', 'lo', '--to', 'host:9'],

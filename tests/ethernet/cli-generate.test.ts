@@ -167,6 +167,20 @@ describe.each(backends)('%s', (backend) => {
   })
 })
 
+test.each([[[]], [['--receive']]])(
+  'with %j: an interface that goes away is named, after the report',
+  async (flags) => {
+    using queue = open(veth.b)
+    const generating = start(['generate', veth.a, '--to', to, '-r', '100', ...flags])
+    await collect(queue, 2)
+    veth.remove()
+    const { code, stdout, stderr } = await generating.finished
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^\d+ frames of 60 bytes to /)
+    expect(stderr).toMatch(/^ibverbs generate: (ENODEV|ENETDOWN|ENXIO): /)
+  },
+)
+
 describe('over UDP', () => {
   test.each([
     ['10.79.0.2', '10.79.0.1', 60],
