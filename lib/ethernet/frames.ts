@@ -1,8 +1,9 @@
 import { inspect } from 'node:util'
 import { instance, integer, options as optionsOf, rangeError } from '../argument.js'
 import { Arena } from '../ring/arena.js'
+import { type Consumer, DescriptorRecord } from '../ring/ring.js'
 import { SlotMemory } from '../ring/slot-memory.js'
-import { SlotPool } from '../ring/slots.js'
+import { SlotPool, slotMask } from '../ring/slots.js'
 
 /** Options of {@link FramePool}. */
 export interface FramePoolOptions {
@@ -60,6 +61,9 @@ export const brief = 1 << 15
 
 // Constants of this file's own: V8 folds them, but looks into an exported object each time.
 const recordShift = Math.log2(FrameRecord.words) | 0
+const briefBit = brief
+const generationMask = slotMask
+const { length: descriptorLengthWord, options: optionsWord } = DescriptorRecord
 const { offset: offsetWord, length: lengthWord } = FrameRecord
 const { originalLength: originalLengthWord, flags: flagsWord } = FrameRecord
 
@@ -107,7 +111,7 @@ export class FrameTable {
       const record = index << recordShift
       records[record | offsetWord] = (index << shift) + headroom
       records[record | lengthWord] = 0
-      records[record | flagsWord] = brief
+      records[record | flagsWord] = briefBit
     }
     this.readyCount = count
     return count > 0
@@ -126,13 +130,57 @@ export class FrameTable {
     return had
   }
 
+  /**
+   * Hands the frames of `count` descriptors to the caller, from the one `ahead` of the ring's next on, and describes them;
+   * ends before one that is not the holder's, or goes on in the next one. It is the receiving loop of AF_XDP: each array is
+   * looked up once a batch and not once a frame.
+   *
+   * @param slots where the slots are put, from `first` on
+   * @returns how many
+   */
+  collect(
+    ring: Consumer,
+    ahead: number,
+    count: number,
+    slots: Int32Array,
+    first: number,
+    holder: number,
+  ): number {
+    const { words: descriptors, records: firstDescriptor, mask, recordShift: descriptorShift } = ring
+    const { words, indexMask, member } = this.slots
+    const { records, shift } = this
+    let next = (ring.index + ahead) | 0
+    const end = (next + Math.min(count, slots.length - first)) | 0
+    let to = first | 0
+    while (next !== end) {
+      const at = (firstDescriptor + ((next & mask) << descriptorShift)) | 0
+      const address = descriptors[at]
+      const index = address >>> shift
+      const word = index <= indexMask ? words[index] : 0
+      if ((word & indexMask) !== holder || descriptors[(at + optionsWord) | 0] !== 0) break
+      const generation = ((word ^ holder) + indexMask + 1) & generationMask
+      words[index] = generation | member
+      slots[to] = generation | index
+      // Never out of its place, whatever the ring says.
+      const room = (((index + 1) << shift) - address) | 0
+      const told = descriptors[(at + descriptorLengthWord) | 0] | 0
+      const record = index << recordShift
+      records[record | offsetWord] = address
+      records[record | lengthWord] = told >= 0 && told < room ? told : room
+      records[record | flagsWord] = briefBit
+      to = (to + 1) | 0
+      next = (next + 1) | 0
+    }
+    return to - first
+  }
+
   /** Says of a frame where it lies, and that nothing else is known of it. */
   describe(index: number, offset: number, length: number): void {
     const { records } = this
     const record = index << recordShift
     records[record | offsetWord] = offset
     records[record | lengthWord] = length
-    records[record | flagsWord] = brief
+    records[record | flagsWord] = briefBit
   }
 
   /** Says of a frame that was {@link describe}d all that can be known of it. */
@@ -147,7 +195,7 @@ export class FrameTable {
   /** A word of the record of the caller's slot. */
   word(slot: number, word: number): number {
     const record = this.slots.index(slot) << recordShift
-    if ((this.records[record | flagsWord] & brief) === 0) return this.records[record + word]
+    if ((this.records[record | flagsWord] & briefBit) === 0) return this.records[record + word]
     if (word === offsetWord) return this.records[record + word]
     return word <= originalLengthWord ? this.records[record | lengthWord] : 0
   }
@@ -156,7 +204,7 @@ export class FrameTable {
   packetType(slot: number, memory: Uint8Array, own: Uint8Array): number {
     const record = this.slots.index(slot) << recordShift
     const flags = this.records[record | flagsWord]
-    if ((flags & brief) === 0) return (flags >>> 8) & 7
+    if ((flags & briefBit) === 0) return (flags >>> 8) & 7
     if (this.records[record | lengthWord] === 0) return 0
     return typeOf(memory, this.records[record | offsetWord], own)
   }

@@ -7,7 +7,8 @@ import { SlotMemory } from './slot-memory.js'
 export const SlotState = { shared: 0, given: 1 } as const
 
 /** Slot numbers have 30 bits: a Smi on every platform. */
-const mostSlot = (1 << 30) - 1
+export const slotMask = (1 << 30) - 1
+const mostSlot = slotMask
 // Of this file's own: V8 folds it, but looks into an imported object each time.
 const { status: statusWord } = AddressRecord
 /** Frames that a member of a shared pool keeps to itself for the next claim, at most; it moves them in chains. */
@@ -44,9 +45,10 @@ export class SlotPool {
   declare readonly memory: SlotMemory
   /** This thread's number among the pool's members; its callers' frames have it as their owner. */
   declare readonly member: number
-  declare private readonly indexMask: number
-  /** By index, to the next power of two. */
-  declare private readonly words: Int32Array
+  /** Which bits of a slot's number, and of a frame's word, are the index, and the owner. */
+  declare readonly indexMask: number
+  /** By index, to the next power of two: each frame's word. For loops that keep it to themselves, as FrameTable has them. */
+  declare readonly words: Int32Array
   /** The free frames' indices, last in first out: the frame that was used last is still in the cache. */
   declare private readonly stack: Int32Array
   private height = 0
@@ -110,14 +112,10 @@ export class SlotPool {
     return index
   }
 
-  /**
-   * Takes free frames for the caller, at most as many as `slots` has room for; returns how many. Writes their numbers,
-   * of which the last is to be used first.
-   */
+  /** Takes free frames for the caller, at most as many as `slots` has room for; returns how many, and writes their numbers. */
   claim(slots: Int32Array): number {
     if (this.height === 0 && !this.pull()) return 0
-    const { words, stack, indexMask, member } = this
-    const { height } = this
+    const { words, stack, indexMask, member, height } = this
     const count = Math.min(height, slots.length)
     const from = height - count
     for (let i = 0; i < count; i++) {
@@ -137,7 +135,7 @@ export class SlotPool {
     return (word & this.indexMask) === holder ? this.number(index, word ^ holder) : -1
   }
 
-  /** The next number of a frame, whose owner was taken out of its word. */
+  /** The next number of a frame, whose owner was taken out of its word; the word then is `next | member`. */
   private number(index: number, generation: number): number {
     const next = (generation + this.indexMask + 1) & mostSlot
     this.words[index] = next | this.member
