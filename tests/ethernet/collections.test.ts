@@ -48,7 +48,7 @@ describe('forwarding', () => {
   it.each(backends)(
     'frames over a wire, %s: the same',
     async (backend) => {
-      const count = long ? 10_000_000 : 200_000
+      const count = long ? 10_000_000 : 100_000
       const { events, frames, grown } = await watched(backend, String(count), first.a, first.b, second.a)
       expect(events).toEqual([])
       expect(frames).toBeGreaterThanOrEqual(count)
