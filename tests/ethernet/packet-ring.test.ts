@@ -157,7 +157,7 @@ test('the mapping is empty after close, and harmless where its user took it away
   const taken = buffer.transfer?.() ?? buffer
   expect(second.receive()).toBe(0)
   second[Symbol.dispose]()
-  expect(new Uint32Array(taken).every((word) => word === 0)).toBe(true)
+  expect(taken.byteLength === 0 || new Uint32Array(taken).every((word) => word === 0)).toBe(true)
 })
 
 test('a socket has one ring, of a size that can be', () => {
