@@ -20,8 +20,11 @@ Port* Engine::port(uint8_t number) {
 int Engine::connect(uint8_t number, std::shared_ptr<Wire> wire, int end) {
   Port* port = this->port(number);
   if (port == nullptr || wire == nullptr || end < 0 || end > 1) return EINVAL;
-  port->end = wire->end(end);
-  if (port->end.transmit == nullptr) return EINVAL;
+  const WireEnd plugged = wire->end(end);
+  if (plugged.transmit == nullptr) return EINVAL;
+  port->unplug();
+  port->wireEnd = end;
+  port->end = plugged;
   port->wire = std::move(wire);
   port->carrier = port->wire->up();
   return 0;
