@@ -3,7 +3,8 @@ import { instance, integer, options as optionsOf, rangeError } from '../argument
 import { Arena } from '../ring/arena.js'
 import { type Consumer, DescriptorRecord } from '../ring/ring.js'
 import { SlotMemory } from '../ring/slot-memory.js'
-import { SlotPool, slotMask } from '../ring/slots.js'
+import { mostSlot, SlotPool } from '../ring/slots.js'
+import { DescriptorOption } from './xdp-port.js'
 
 /** Options of {@link FramePool}. */
 export interface FramePoolOptions {
@@ -62,9 +63,10 @@ export const brief = 1 << 15
 // Constants of this file's own: V8 folds them, but looks into an exported object each time.
 const recordShift = Math.log2(FrameRecord.words) | 0
 const briefBit = brief
-const generationMask = slotMask
-const { length: descriptorLengthWord, options: optionsWord } = DescriptorRecord
+const generationMask = mostSlot
 const { offset: offsetWord, length: lengthWord } = FrameRecord
+const { length: toldWord, options: optionsWord } = DescriptorRecord
+const { continued } = DescriptorOption
 const { originalLength: originalLengthWord, flags: flagsWord } = FrameRecord
 
 /** What a queue knows of its pool, and nobody outside lib/ sees. Its fields: see RingEnd in ring/ring.ts. */
@@ -130,50 +132,6 @@ export class FrameTable {
     return had
   }
 
-  /**
-   * Hands the frames of `count` descriptors to the caller, from the one `ahead` of the ring's next on, and describes them;
-   * ends before one that is not the holder's, or goes on in the next one. It is the receiving loop of AF_XDP: each array is
-   * looked up once a batch and not once a frame.
-   *
-   * @param slots where the slots are put, from `first` on
-   * @returns how many
-   */
-  collect(
-    ring: Consumer,
-    ahead: number,
-    count: number,
-    slots: Int32Array,
-    first: number,
-    holder: number,
-  ): number {
-    const { words: descriptors, records: firstDescriptor, mask, recordShift: descriptorShift } = ring
-    const { words, indexMask, member } = this.slots
-    const { records, shift } = this
-    let next = (ring.index + ahead) | 0
-    const end = (next + Math.min(count, slots.length - first)) | 0
-    let to = first | 0
-    while (next !== end) {
-      const at = (firstDescriptor + ((next & mask) << descriptorShift)) | 0
-      const address = descriptors[at]
-      const index = address >>> shift
-      const word = index <= indexMask ? words[index] : 0
-      if ((word & indexMask) !== holder || descriptors[(at + optionsWord) | 0] !== 0) break
-      const generation = ((word ^ holder) + indexMask + 1) & generationMask
-      words[index] = generation | member
-      slots[to] = generation | index
-      // Never out of its place, whatever the ring says.
-      const room = (((index + 1) << shift) - address) | 0
-      const told = descriptors[(at + descriptorLengthWord) | 0] | 0
-      const record = index << recordShift
-      records[record | offsetWord] = address
-      records[record | lengthWord] = told >= 0 && told < room ? told : room
-      records[record | flagsWord] = briefBit
-      to = (to + 1) | 0
-      next = (next + 1) | 0
-    }
-    return to - first
-  }
-
   /** Says of a frame where it lies, and that nothing else is known of it. */
   describe(index: number, offset: number, length: number): void {
     const { records } = this
@@ -181,6 +139,40 @@ export class FrameTable {
     records[record | offsetWord] = offset
     records[record | lengthWord] = length
     records[record | flagsWord] = briefBit
+  }
+
+  /**
+   * Gives the frames of a receive ring's next records to the caller and {@link describe}s them, up to one that the holder
+   * does not have or that goes on in the next record. No frame leaves its place, whatever the ring says.
+   *
+   * @param out where their slots are written, from `first` on
+   * @returns how many they are, at most `most`
+   */
+  handOut(ring: Consumer, most: number, holder: number, out: Int32Array, first: number): number {
+    const { records, shift, frameSize } = this
+    const { words: owners, indexMask, member } = this.slots
+    const { words, records: start, mask, recordShift: ringShift } = ring
+    const from = ring.index
+    let count = 0
+    while (count < most) {
+      const at = (start + (((from + count) & mask) << ringShift)) | 0
+      const offset = words[at]
+      const index = offset >>> shift
+      // What has no frame's index has a word that is nobody's.
+      const word = index <= indexMask ? owners[index] : 0
+      if ((word & indexMask) !== holder || (words[(at + optionsWord) | 0] & continued) !== 0) break
+      const generation = ((word ^ holder) + indexMask + 1) & generationMask
+      owners[index] = generation | member
+      out[(first + count) | 0] = generation | index
+      const told = words[(at + toldWord) | 0] | 0
+      const room = frameSize - (offset & (frameSize - 1))
+      const record = index << recordShift
+      records[record | offsetWord] = offset
+      records[record | lengthWord] = told >= 0 && told < room ? told : room
+      records[record | flagsWord] = briefBit
+      count = (count + 1) | 0
+    }
+    return count
   }
 
   /** Says of a frame that was {@link describe}d all that can be known of it. */

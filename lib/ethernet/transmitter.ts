@@ -79,12 +79,12 @@ export class Transmitter implements TransmittingEnd {
   submit(): number {
     this.error = null
     if (this.pending === 0) return 0
-    this.ring.publish()
+    this.ring.publishHere()
     const status = this.backend.kick()
     const { completion } = this.backend
     const { words } = completion
     const { slots, shift } = this.table
-    const n = completion.available()
+    const n = completion.availableHere()
     let refused = -1
     let accepted = 0
     for (let i = 0; i < n; i++) {
@@ -94,8 +94,8 @@ export class Transmitter implements TransmittingEnd {
       else if (words[(at + statusWord) | 0] === 0) accepted++
       else refused = this.refuse(index, words[(at + statusWord) | 0])
     }
-    completion.consume(n)
-    this.pending = Math.max(0, this.pending - n)
+    completion.consumeHere(n)
+    this.pending = n < this.pending ? this.pending - n : 0
     this.transmitted += accepted
     if (status < 0 && status !== -EAGAIN)
       this.error = this.device.failed(-status, this.backend.syscalls.transmit, Math.max(0, refused))

@@ -109,27 +109,28 @@ export class XdpReceiver implements ReceivingEnd {
   take(first: number): number {
     const available = this.#look()
     if (available === 0) return 0
-    const { ring, table, holder } = this
+    const { ring } = this
     const { words } = ring
+    const table = this.table
     const { slots, shift } = table
     const most = this.slots.length
-    let used = 0
-    let count = first
-    for (;;) {
-      const plain = table.collect(ring, used, available - used, this.slots, count, holder)
-      used += plain
-      count += plain
-      if (used >= available || count === most) break
-      // One that is no frame of ours, or goes on in the next descriptors.
+    const some = Math.min(available, most - first)
+    // Most frames lie in one buffer each, and are taken together.
+    let used = table.handOut(ring, some, this.holder, this.slots, first)
+    let count = first + used
+    while (used < available && count < most) {
       const at = ring.at(used++)
       const address = words[(at + addressWord) | 0]
       const index = address >>> shift
-      const slot = slots.handOut(index, holder)
+      const slot = slots.handOut(index, this.holder)
       if (slot < 0) {
         this.invalid++
         continue
       }
-      const length = Math.min(words[(at + lengthWord) | 0], (((index + 1) << shift) >>> 0) - address)
+      // Never out of its place, whatever the ring says.
+      const room = (((index + 1) << shift) >>> 0) - address
+      const told = words[(at + lengthWord) | 0]
+      const length = told < room ? told : room
       table.describe(index, address, length)
       if ((words[(at + optionsWord) | 0] & continued) !== 0) {
         used = this.#gather(index, address, address + length, used, available)

@@ -1,16 +1,15 @@
 import { inspect } from 'node:util'
 import { typeError } from '../argument.js'
-import { AddressRecord, type Consumer, type Producer } from './ring.js'
+import type { Consumer, Producer } from './ring.js'
 import { SlotMemory } from './slot-memory.js'
 
 /** Whose a frame is, where it is not a member's or a queue's: see {@link SlotPool}. */
 export const SlotState = { shared: 0, given: 1 } as const
 
-/** Slot numbers have 30 bits: a Smi on every platform. */
-export const slotMask = (1 << 30) - 1
-const mostSlot = slotMask
-// Of this file's own: V8 folds it, but looks into an imported object each time.
-const { status: statusWord } = AddressRecord
+/** The largest slot number: 30 bits, a Smi on every platform. */
+export const mostSlot = (1 << 30) - 1
+// Of this file's own: V8 folds it, but looks an exported one up each time.
+const numberMask = mostSlot
 /** Frames that a member of a shared pool keeps to itself for the next claim, at most; it moves them in chains. */
 const stackLimit = 64
 
@@ -45,9 +44,8 @@ export class SlotPool {
   declare readonly memory: SlotMemory
   /** This thread's number among the pool's members; its callers' frames have it as their owner. */
   declare readonly member: number
-  /** Which bits of a slot's number, and of a frame's word, are the index, and the owner. */
   declare readonly indexMask: number
-  /** By index, to the next power of two: each frame's word. For loops that keep it to themselves, as FrameTable has them. */
+  /** By index, to the next power of two. */
   declare readonly words: Int32Array
   /** The free frames' indices, last in first out: the frame that was used last is still in the cache. */
   declare private readonly stack: Int32Array
@@ -112,15 +110,19 @@ export class SlotPool {
     return index
   }
 
-  /** Takes free frames for the caller, at most as many as `slots` has room for; returns how many, and writes their numbers. */
+  /**
+   * Takes free frames for the caller, at most as many as `slots` has room for; returns how many. Writes their numbers,
+   * of which the last is to be used first.
+   */
   claim(slots: Int32Array): number {
     if (this.height === 0 && !this.pull()) return 0
-    const { words, stack, indexMask, member, height } = this
+    const { words, stack, indexMask, member } = this
+    const { height } = this
     const count = Math.min(height, slots.length)
     const from = height - count
     for (let i = 0; i < count; i++) {
       const index = stack[from + i]
-      const next = ((words[index] ^ (member + 1)) + indexMask + 1) & mostSlot
+      const next = ((words[index] ^ (member + 1)) + indexMask + 1) & numberMask
       words[index] = next | member
       slots[i] = next | index
     }
@@ -135,9 +137,9 @@ export class SlotPool {
     return (word & this.indexMask) === holder ? this.number(index, word ^ holder) : -1
   }
 
-  /** The next number of a frame, whose owner was taken out of its word; the word then is `next | member`. */
+  /** The next number of a frame, whose owner was taken out of its word. */
   private number(index: number, generation: number): number {
-    const next = (generation + this.indexMask + 1) & mostSlot
+    const next = (generation + this.indexMask + 1) & numberMask
     this.words[index] = next | this.member
     return next | index
   }
@@ -185,21 +187,22 @@ export class SlotPool {
 
   /** Lends free frames to a fill ring, at most `most`; returns how many. */
   lend(ring: Producer, most: number, holder: number, shift: number): number {
-    const { words: records } = ring
+    const { words: records, records: first, mask, recordShift } = ring
     const { words, stack } = this
     const change = (this.member + 1) ^ holder
     let lent = 0
     do {
-      let height = this.height
+      const { height } = this
       const end = Math.max(0, height - (most - lent))
-      lent += height - end
-      while (height > end) {
-        const index = stack[--height]
+      const from = ring.index
+      for (let left = height - 1; left >= end; left--) {
+        const index = stack[left]
         words[index] ^= change
-        const at = ring.push()
-        records[at] = index << shift
-        records[(at + statusWord) | 0] = 0
+        // The address's upper half is zero, as the ring was made.
+        records[first + (((from + height - 1 - left) & mask) << recordShift)] = index << shift
       }
+      ring.skip(height - end)
+      lent += height - end
       this.height = end
     } while (lent < most && this.pull())
     return lent

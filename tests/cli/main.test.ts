@@ -54,6 +54,14 @@ describe('help', () => {
   })
 })
 
+test('help needs no addon: no command loads it before it runs', async () => {
+  const folder = new URL('../../dist/cli/', import.meta.url).href
+  const script = `for (const name of ${JSON.stringify(commands)}) await import('${folder}' + name + '.js')
+    console.log(process.report.getReport().sharedObjects.filter((path) => path.endsWith('ibverbs.node')).length)`
+  const { code, stdout } = await new Running(process.execPath, ['--input-type=module', '-e', script]).finished
+  expect({ code, stdout }).toEqual({ code: 0, stdout: '0\n' })
+})
+
 describe('--version', () => {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
 

@@ -182,7 +182,8 @@ TEST(a_short_inline_header_is_refused_where_the_card_needs_eighteen_bytes) {
 TEST(a_stalled_wire_keeps_frames_in_order_and_loses_none) {
   Card card(2);
   auto wire = makePairWire();
-  EQUAL(card.nic.connect(1, wire, 0), 0);  // nobody empties end 1 of it: the port's own queue fills
+  EQUAL(card.nic.connect(1, wire, 0), 0);
+  const WireEnd other = wire->end(1);  // there is somebody, who does not read
   Cq sendCq(card.nic, 1024), receiveCq(card.nic, 64);
   auto qp = card.rawQp(sendCq, receiveCq, false, 512);
   qp->bringUp();
@@ -192,7 +193,6 @@ TEST(a_stalled_wire_keeps_frames_in_order_and_loses_none) {
   card.step(10);
   const uint64_t first = card.counters().transmitFrames;
   CHECK(first > 20 && first < 256);
-  WireEnd other = wire->end(1);
   size_t length, count = 0;
   for (int i = 0; i < 50; ++i) {
     while (other.receive->front(&length) != nullptr) {
