@@ -1,8 +1,10 @@
 import { inspect } from 'node:util'
 import { instance, integer, options as optionsOf, rangeError } from '../argument.js'
 import { Arena } from '../ring/arena.js'
+import { type Consumer, DescriptorRecord } from '../ring/ring.js'
 import { SlotMemory } from '../ring/slot-memory.js'
-import { SlotPool } from '../ring/slots.js'
+import { mostSlot, SlotPool } from '../ring/slots.js'
+import { DescriptorOption } from './xdp-port.js'
 
 /** Options of {@link FramePool}. */
 export interface FramePoolOptions {
@@ -61,6 +63,8 @@ export const brief = 1 << 15
 // Constants of this file's own: V8 folds them, but looks into an exported object each time.
 const recordShift = Math.log2(FrameRecord.words) | 0
 const { offset: offsetWord, length: lengthWord } = FrameRecord
+const { length: toldWord, options: optionsWord } = DescriptorRecord
+const { continued } = DescriptorOption
 const { originalLength: originalLengthWord, flags: flagsWord } = FrameRecord
 
 /** What a queue knows of its pool, and nobody outside lib/ sees. Its fields: see RingEnd in ring/ring.ts. */
@@ -133,6 +137,40 @@ export class FrameTable {
     records[record | offsetWord] = offset
     records[record | lengthWord] = length
     records[record | flagsWord] = brief
+  }
+
+  /**
+   * Gives the frames of a receive ring's next records to the caller and {@link describe}s them, up to one that the holder
+   * does not have or that goes on in the next record. No frame leaves its place, whatever the ring says.
+   *
+   * @param out where their slots are written, from `first` on
+   * @returns how many they are, at most `most`
+   */
+  handOut(ring: Consumer, most: number, holder: number, out: Int32Array, first: number): number {
+    const { records, shift, frameSize } = this
+    const { words: owners, indexMask, member } = this.slots
+    const { words, records: start, mask, recordShift: ringShift } = ring
+    const from = ring.index
+    let count = 0
+    while (count < most) {
+      const at = start + (((from + count) & mask) << ringShift)
+      const offset = words[at]
+      const index = offset >>> shift
+      // What has no frame's index has a word that is nobody's.
+      const word = index <= indexMask ? owners[index] : 0
+      if ((word & indexMask) !== holder || (words[(at + optionsWord) | 0] & continued) !== 0) break
+      const generation = ((word ^ holder) + indexMask + 1) & mostSlot
+      owners[index] = generation | member
+      out[(first + count) | 0] = generation | index
+      const told = words[(at + toldWord) | 0]
+      const room = frameSize - (offset & (frameSize - 1))
+      const record = index << recordShift
+      records[record | offsetWord] = offset
+      records[record | lengthWord] = told < room ? told : room
+      records[record | flagsWord] = brief
+      count = (count + 1) | 0
+    }
+    return count
   }
 
   /** Says of a frame that was {@link describe}d all that can be known of it. */

@@ -90,6 +90,11 @@ export class Producer extends RingEnd {
     return at
   }
 
+  /** Takes `count` places that were written without {@link push}. */
+  skip(count: number): void {
+    this.next = (this.next + count) | 0
+  }
+
   /** Hands over everything pushed so far. */
   publish(): void {
     Atomics.store(this.words, this.producer, this.next)

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { dissect } from '../headers/tshark'
+import { dissect } from '../headers/tshark.js'
 import { buildEngine } from './engine/build.js'
 
 const sources = join(import.meta.dirname, 'roce')
