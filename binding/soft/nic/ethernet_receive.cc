@@ -53,7 +53,7 @@ void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
   Layers layers;
   parseLayers(frame, length, 0, &layers);
   const bool roce = roceQps_ != 0 && layers.protocol == kProtocolUdp && layers.l4 != 0 && !layers.fragment &&
-                    layers.end >= layers.l4 + 8 && load16(frame + layers.l4 + 2) == kPortRoce;
+                    !layers.truncated && layers.end >= layers.l4 + 8 && load16(frame + layers.l4 + 2) == kPortRoce;
   if (roce && roce::receiveFrame(*this, port, frame, length, layers)) return;
   if (port.steering.empty()) {
     ++port.counters.receiveUnmatched;
