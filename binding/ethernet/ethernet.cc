@@ -1,7 +1,5 @@
 #include "ethernet/ethernet.h"
 
-#include <uv.h>
-
 #include "argument.h"
 #include "environment.h"
 #include "ethernet/ethtool.h"
@@ -58,7 +56,7 @@ void arm(const Napi::CallbackInfo& info) {
   const bool readable = argument::boolean(info.Env(), info[1], "readable");
   const bool writable = argument::boolean(info.Env(), info[2], "writable");
   const bool referenced = argument::boolean(info.Env(), info[3], "referenced");
-  socket.arm((readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), referenced);
+  socket.arm(readable, writable, referenced);
 }
 
 // disarm(handle)

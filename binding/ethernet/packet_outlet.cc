@@ -1,5 +1,6 @@
 #include "ethernet/packet_outlet.h"
 
+#include <linux/if_packet.h>
 #include <net/ethernet.h>
 
 #include <algorithm>
@@ -22,10 +23,7 @@ PacketOutlet::PacketOutlet(Napi::Object options, const PacketFrames& frames, uin
       headers_(batch),
       tags_(batch),
       addresses_(batch) {
-  for (uint32_t i = 0; i < batch; i++) {
-    parts_[i * kParts] = {&headers_[i], sizeof headers_[i]};
-    messages_[i].msg_hdr.msg_iov = &parts_[i * kParts];
-  }
+  for (uint32_t i = 0; i < batch; i++) parts_[i * kParts] = {&headers_[i], sizeof headers_[i]};
 }
 
 // False for a record that names no part of a frame.
@@ -38,7 +36,8 @@ bool PacketOutlet::prepare(uint32_t i) {
   if (transmit_.read(i, DescriptorRecord::kAddressHigh) != 0 || !frames_.at(address, &frame)) return false;
   if (length < ETH_HLEN || length > frames_.frameSize - address % frames_.frameSize) return false;
   parts_[i * kParts + 1] = {frames_.bytes(address), length};
-  messages_[i].msg_hdr.msg_iovlen = 2;
+  messages_[i].msg_hdr.msg_iov = &parts_[i * kParts + (withHeaders_ ? 0 : 1)];
+  messages_[i].msg_hdr.msg_iovlen = withHeaders_ ? 2 : 1;
   headers_[i] = {};
   if (options != 0) finish(i, frame, options);
   return true;
@@ -47,7 +46,10 @@ bool PacketOutlet::prepare(uint32_t i) {
 void PacketOutlet::finish(uint32_t i, uint32_t frame, uint32_t options) {
   constexpr size_t kAddresses = 2 * ETH_ALEN;
   const uint32_t* record = frames_.record(frame);
-  if (options & DescriptorRecord::kFinish) headers_[i] = headerOf(record);
+  if (options & DescriptorRecord::kFinish) {
+    headers_[i] = headerOf(record);
+    needHeaders_ = true;
+  }
   if (!(options & DescriptorRecord::kInsertTag)) return;
   // The tag goes between the addresses and what follows them: nothing is moved.
   const uint32_t vlan = __atomic_load_n(record + FrameRecord::kVlan, __ATOMIC_RELAXED);
@@ -57,7 +59,7 @@ void PacketOutlet::finish(uint32_t i, uint32_t frame, uint32_t options) {
   parts[2] = {static_cast<uint8_t*>(parts[0].iov_base) + kAddresses, parts[0].iov_len - kAddresses};
   parts[1] = {tags_[i].data(), tags_[i].size()};
   parts[0].iov_len = kAddresses;
-  messages_[i].msg_hdr.msg_iovlen = 4;
+  messages_[i].msg_hdr.msg_iovlen += 2;
 }
 
 void PacketOutlet::complete(uint32_t address, uint32_t status) {
@@ -67,7 +69,15 @@ void PacketOutlet::complete(uint32_t address, uint32_t status) {
   transmit_.consume(1);
 }
 
-int PacketOutlet::transmit(int fd) {
+// One frame costs sendmmsg(2) 170 ns more than send(2).
+int PacketOutlet::send(uint32_t count) {
+  const msghdr& first = messages_[0].msg_hdr;
+  if (count > 1) return sendmmsg(fd_, messages_.data(), count, MSG_DONTWAIT);
+  if (first.msg_iovlen > 1) return sendmsg(fd_, &first, MSG_DONTWAIT) < 0 ? -1 : 1;
+  return ::send(fd_, first.msg_iov->iov_base, first.msg_iov->iov_len, MSG_DONTWAIT) < 0 ? -1 : 1;
+}
+
+int PacketOutlet::transmit() {
   uint32_t available, room;
   if (!transmit_.available(&available) || !completion_.room(&room)) return -ERANGE;
   available = std::min(available, room);
@@ -75,11 +85,18 @@ int PacketOutlet::transmit(int fd) {
     const uint32_t wanted = std::min(available, batch_);
     uint32_t count = 0;
     while (count < wanted && prepare(count)) count++;
+    if (needHeaders_ && !withHeaders_) {
+      const int on = 1;
+      if (setsockopt(fd_, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on)) return -errno;
+      withHeaders_ = true;
+      continue;
+    }
+    needHeaders_ = false;
     if (count == 0) {
       complete(addresses_[0], EFAULT);
       return -EFAULT;
     }
-    const int sent = sendmmsg(fd, messages_.data(), count, MSG_DONTWAIT);
+    const int sent = send(count);
     if (sent < 0) {
       const int error = errno;
       if (isFramesOwnFault(error)) complete(addresses_[0], static_cast<uint32_t>(error));

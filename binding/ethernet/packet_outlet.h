@@ -18,20 +18,31 @@ class PacketOutlet {
  public:
   PacketOutlet(Napi::Object options, const PacketFrames& frames, uint32_t batch);
 
+  // Sends by this socket, whose frames have a virtio-net header before them or get one when the first frame needs it.
+  void use(int fd, bool headers) {
+    fd_ = fd;
+    withHeaders_ = headers;
+  }
+
   // Sends what is in the transmit ring, without waiting, and reports each frame that is done with in the completion
   // ring. Returns 0 when all are done with, else the negative errno that stopped it: -ERANGE when JavaScript's indices
   // cannot be true, -EFAULT when a record names no part of a frame, else sendmmsg(2)'s.
-  int transmit(int fd);
+  int transmit();
 
  private:
   static constexpr uint32_t kParts = 4;
 
   bool prepare(uint32_t i);
   void finish(uint32_t i, uint32_t frame, uint32_t options);
+  int send(uint32_t count);
   void complete(uint32_t address, uint32_t status);
 
   const PacketFrames& frames_;
   const uint32_t batch_;
+  int fd_ = -1;
+  bool withHeaders_ = false;
+  // A frame of the batch cannot go without a header.
+  bool needHeaders_ = false;
   SharedRing transmit_;
   SharedRing completion_;
   // Made once, so that a batch allocates nothing.

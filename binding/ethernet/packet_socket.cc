@@ -10,11 +10,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <string>
+#include <utility>
 
 #include "argument.h"
 #include "environment.h"
 #include "ethernet/membership.h"
-#include "watcher.h"
 
 namespace ethernet {
 namespace {
@@ -44,7 +44,8 @@ PacketSocket::PacketSocket(Environment& environment, Napi::Object options)
     configure(options.Env(), options);
   } catch (...) {
     // No destructor runs for an object whose constructor throws.
-    if (fd_ >= 0) ::close(fd_);
+    const char* syscall;
+    release(&syscall);
     throw;
   }
 }
@@ -55,28 +56,48 @@ PacketSocket::~PacketSocket() {
 }
 
 int PacketSocket::release(const char**) {
-  if (watcher_) watcher_->stop();
-  watcher_ = nullptr;
+  watch_.stop();
+  outWatch_.stop();
   device_.stop();
+  if (out_ >= 0 && out_ != fd_) ::close(out_);
   if (fd_ >= 0) ::close(fd_);
-  fd_ = -1;
+  fd_ = out_ = -1;
   ring_.close(environment_.env());
   return 0;
 }
 
-void PacketSocket::configure(Napi::Env env, Napi::Object options) {
-  // Protocol 0 receives nothing: no frame of another interface gets in before bind(2) names ours (packet(7)).
-  fd_ = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd_ < 0) throwErrno(env, errno, "socket", "AF_PACKET");
+// Protocol 0 receives nothing: no frame of another interface gets in before bind(2) names ours (packet(7)).
+int PacketSocket::open(Napi::Env env) {
+  const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) throwErrno(env, errno, "socket", "AF_PACKET");
+  return fd;
+}
 
-  if (!argument::boolean(env, options.Get("outgoing"), "outgoing")) {
+void PacketSocket::configure(Napi::Env env, Napi::Object options) {
+  const bool outgoing = argument::boolean(env, options.Get("outgoing"), "outgoing");
+  const bool transmitOnly = argument::boolean(env, options.Get("transmitOnly"), "transmitOnly");
+  fd_ = open(env);
+  if (!outgoing) {
     enable(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "setsockopt", "PACKET_IGNORE_OUTGOING needs Linux 4.20");
   }
-  enable(SOL_PACKET, PACKET_AUXDATA, 1, "setsockopt", "PACKET_AUXDATA");
-  enable(SOL_PACKET, PACKET_VNET_HDR, 1, "setsockopt", "PACKET_VNET_HDR");
-  growBuffer(SO_RCVBUF, SO_RCVBUFFORCE, argument::field<uint32_t>(options, "receiveBuffer"));
-  growBuffer(SO_SNDBUF, SO_SNDBUFFORCE, argument::field<uint32_t>(options, "sendBuffer"));
+  if (!transmitOnly) {
+    enable(SOL_PACKET, PACKET_AUXDATA, 1, "setsockopt", "PACKET_AUXDATA");
+    enable(SOL_PACKET, PACKET_VNET_HDR, 1, "setsockopt", "PACKET_VNET_HDR");
+  }
+  growBuffer(fd_, SO_RCVBUF, SO_RCVBUFFORCE, argument::field<uint32_t>(options, "receiveBuffer"));
   filter(env, options.Get("filter"));
+  // Who sees what goes out sees also what it sent itself, if by another socket.
+  out_ = outgoing || transmitOnly ? fd_ : open(env);
+  growBuffer(out_, SO_SNDBUF, SO_SNDBUFFORCE, argument::field<uint32_t>(options, "sendBuffer"));
+  outlet_.use(out_, out_ == fd_ && !transmitOnly);
+  const auto event = [this] {
+    watch_.disarm();
+    outWatch_.disarm();
+    // The callback may close this socket: nothing of it may be touched afterwards.
+    environment_.call(onEvent_);
+  };
+  watch_.start(environment_, fd_, event);
+  outWatch_.start(environment_, out_, event);
 }
 
 Napi::Value PacketSocket::ring(Napi::Env env, uint32_t bytes, uint32_t payload) {
@@ -119,19 +140,24 @@ void PacketSocket::timestamps(Napi::Env env, bool hardware) {
 }
 
 void PacketSocket::bind(Napi::Env env, uint16_t protocol) {
+  if (out_ != fd_) bind(env, out_, 0);
+  bind(env, fd_, protocol);
+  if (!ring_.isOpen()) return;
+  const int error = watch_.tellErrors();
+  if (error) throwErrno(env, error, "uv_poll_start");
+}
+
+void PacketSocket::bind(Napi::Env env, int fd, uint16_t protocol) {
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(protocol);
   address.sll_ifindex = interfaceIndex_;
-  if (::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address)) throwErrno(env, errno, "bind");
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address)) throwErrno(env, errno, "bind");
   // bind(2) on an interface that is down succeeds and leaves ENETDOWN on the socket (packet_do_bind in the kernel).
   int pending = 0;
   socklen_t length = sizeof pending;
-  if (getsockopt(fd_, SOL_SOCKET, SO_ERROR, &pending, &length)) pending = errno;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &pending, &length)) pending = errno;
   if (pending) throwErrno(env, pending, "bind");
-  if (!ring_.isOpen()) return;
-  watch();
-  watcher_->listen(UV_DISCONNECT);
 }
 
 void PacketSocket::enable(int level, int option, int value, const char* name, const char* detail) {
@@ -140,63 +166,50 @@ void PacketSocket::enable(int level, int option, int value, const char* name, co
 
 // The FORCE options pass net.core.rmem_max and wmem_max but need CAP_NET_ADMIN; without it the kernel gives what the
 // limit allows (socket(7)), and bufferSize() tells how much that was.
-void PacketSocket::growBuffer(int option, int force, uint32_t bytes) {
+void PacketSocket::growBuffer(int fd, int option, int force, uint32_t bytes) {
   if (bytes == 0) return;
   const int size = static_cast<int>(std::min<uint32_t>(bytes, INT32_MAX / 2));
-  if (setsockopt(fd_, SOL_SOCKET, force, &size, sizeof size) == 0) return;
-  if (setsockopt(fd_, SOL_SOCKET, option, &size, sizeof size)) {
+  if (setsockopt(fd, SOL_SOCKET, force, &size, sizeof size) == 0) return;
+  if (setsockopt(fd, SOL_SOCKET, option, &size, sizeof size)) {
     throwErrno(environment_.env(), errno, "setsockopt", option == SO_RCVBUF ? "SO_RCVBUF" : "SO_SNDBUF");
   }
 }
 
-uint32_t PacketSocket::bufferSize(int option) const {
+uint32_t PacketSocket::bufferSize(int fd, int option) const {
   int size = 0;
   socklen_t length = sizeof size;
-  if (getsockopt(fd_, SOL_SOCKET, option, &size, &length)) throwErrno(environment_.env(), errno, "getsockopt");
+  if (getsockopt(fd, SOL_SOCKET, option, &size, &length)) throwErrno(environment_.env(), errno, "getsockopt");
   return static_cast<uint32_t>(size);
 }
 
 double PacketSocket::receiveBuffer() const {
-  return ring_.isOpen() ? static_cast<double>(ring_.length()) : bufferSize(SO_RCVBUF);
+  return ring_.isOpen() ? static_cast<double>(ring_.length()) : bufferSize(fd_, SO_RCVBUF);
 }
 
 int PacketSocket::receive() {
   if (!ring_.isOpen()) return messages_.receive(fd_);
   const int status = ring_.receive(fd_);
-  // The error that stopped the watch is gone now that it was read.
-  if (status < 0 && awaited_ == 0) watcher_->listen(UV_DISCONNECT);
+  if (status < 0) watch_.errorWasRead();
   return status;
 }
 
-void PacketSocket::watch() {
-  int error = 0;
-  watcher_ = Watcher::start(environment_, fd_, [this] { happened(); }, &error);
-  if (!watcher_) throwErrno(environment_.env(), error, "uv_poll_start");
-}
-
-void PacketSocket::happened() {
-  const bool failed = watcher_->stopped();
-  if (awaited_ == 0 && !(failed && ring_.isOpen())) {
-    // UV_DISCONNECT never comes, but errors are always told (epoll_ctl(2)).
-    watcher_->listen(ring_.isOpen() ? UV_DISCONNECT : 0);
-    return;
+void PacketSocket::arm(bool readable, bool writable, bool referenced) {
+  const bool one = out_ == fd_;
+  const int events = (readable ? UV_READABLE : 0) | (writable && one ? UV_WRITABLE : 0);
+  const int outEvents = writable && !one ? UV_WRITABLE : 0;
+  for (const auto& [watch, wanted] : {std::pair{&watch_, events}, std::pair{&outWatch_, outEvents}}) {
+    if (!wanted) {
+      watch->disarm();
+      continue;
+    }
+    const int error = watch->arm(wanted, referenced);
+    if (error) throwErrno(environment_.env(), error, "uv_poll_start");
   }
-  disarm();
-  // The callback may close this socket: nothing of it may be touched afterwards.
-  environment_.call(onEvent_);
-}
-
-void PacketSocket::arm(int events, bool referenced) {
-  if (!watcher_) watch();
-  const int error = watcher_->listen(events);
-  if (error) throwErrno(environment_.env(), error, "uv_poll_start");
-  awaited_ = events;
-  watcher_->reference(referenced);
 }
 
 void PacketSocket::disarm() {
-  awaited_ = 0;
-  if (watcher_) watcher_->reference(false);
+  watch_.disarm();
+  outWatch_.disarm();
 }
 
 void PacketSocket::membership(bool add, uint16_t type, const uint8_t* address) {

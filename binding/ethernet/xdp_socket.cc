@@ -1,7 +1,6 @@
 #include "ethernet/xdp_socket.h"
 
 #include <linux/if_xdp.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,7 +11,6 @@
 #include "argument.h"
 #include "environment.h"
 #include "ethernet/membership.h"
-#include "watcher.h"
 
 #ifndef AF_XDP
 #define AF_XDP 44
@@ -46,8 +44,6 @@ constexpr RingKind kRingKinds[] = {
      static_cast<off_t>(XDP_UMEM_PGOFF_COMPLETION_RING), &xdp_mmap_offsets::cr, sizeof(uint64_t)},
 };
 
-void finalize(napi_env, void*, void* share) { delete static_cast<std::shared_ptr<Mapping>*>(share); }
-
 // A program as lib/ethernet/xdp-program.ts assembles it: two words an instruction.
 Napi::Uint32Array programOf(Napi::Env env, Napi::Value program) {
   if (!program.IsTypedArray() || program.As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array) {
@@ -61,12 +57,6 @@ Napi::Uint32Array programOf(Napi::Env env, Napi::Value program) {
 }
 
 }  // namespace
-
-Mapping::~Mapping() { munmap(address, length); }
-
-void Mapping::replace() const {
-  mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-}
 
 XdpSocket::XdpSocket(Environment& environment, Napi::Object options)
     : Handle(Kind::XdpSocket, {}),
@@ -103,8 +93,7 @@ XdpSocket::~XdpSocket() {
 
 int XdpSocket::release(const char**) {
   link_.stop();
-  if (watcher_) watcher_->stop();
-  watcher_ = nullptr;
+  watch_.stop();
   if (attached_) program_->remove(&member_);
   attached_ = false;
   program_.reset();
@@ -113,16 +102,7 @@ int XdpSocket::release(const char**) {
     if (*fd >= 0) ::close(*fd);
     *fd = -1;
   }
-  for (Ring& ring : rings_) {
-    if (!ring.mapping) continue;
-    // Detaching alone would not do: the user may have transferred the buffer, and with it the memory.
-    ring.mapping->replace();
-    if (!ring.buffer.IsEmpty()) {
-      napi_detach_arraybuffer(environment_.env(), ring.buffer.Value());
-      ring.buffer.Reset();
-    }
-    ring.mapping.reset();
-  }
+  for (Ring& ring : rings_) ring.mapping.close(environment_.env());
   return 0;
 }
 
@@ -135,6 +115,8 @@ void XdpSocket::configure(Napi::Env env, Napi::Object options) {
 
   fd_ = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (fd_ < 0) throwErrno(env, errno, "socket", "AF_XDP");
+  // The callback may close this socket: nothing of it may be touched afterwards.
+  watch_.start(environment_, fd_, [this] { environment_.call(onEvent_); });
 
   memory_ = {arena_.data(), bytes, chunkSize, headroom};
   for (int i = 0; i < kRings; i++) {
@@ -176,20 +158,7 @@ void XdpSocket::map(Napi::Env env) {
     ring.flags = static_cast<uint32_t>(at.flags);
     ring.records = static_cast<uint32_t>(at.desc);
     const size_t bytes = at.desc + ring.capacity * kRingKinds[i].recordSize;
-    void* address =
-        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_, kRingKinds[i].pageOffset);
-    if (address == MAP_FAILED) throwErrno(env, errno, "mmap", kRingKinds[i].optionName);
-    ring.mapping = std::make_shared<Mapping>(address, bytes);
-
-    auto* share = new std::shared_ptr<Mapping>(ring.mapping);
-    napi_value buffer;
-    const napi_status status = napi_create_external_arraybuffer(env, address, bytes, finalize, share, &buffer);
-    if (status != napi_ok) {
-      delete share;
-      throwErrno(env, EOPNOTSUPP, "napi_create_external_arraybuffer",
-                 "this JavaScript runtime allows no memory from outside (Electron does not): use backend 'af_packet'");
-    }
-    ring.buffer = Napi::Persistent(Napi::ArrayBuffer(env, buffer));
+    ring.mapping.open(env, fd_, bytes, kRingKinds[i].pageOffset, kRingKinds[i].optionName);
   }
 }
 
@@ -197,10 +166,9 @@ Napi::Value XdpSocket::rings(Napi::Env env) {
   Napi::Object result = Napi::Object::New(env);
   for (int i = 0; i < kRings; i++) {
     const Ring& ring = rings_[i];
-    if (!ring.mapping) continue;
+    if (!ring.mapping.isOpen()) continue;
     Napi::Object item = Napi::Object::New(env);
-    const size_t words = ring.mapping->length / sizeof(uint32_t);
-    item.Set("words", Napi::Uint32Array::New(env, words, ring.buffer.Value(), 0));
+    item.Set("words", ring.mapping.words(env));
     item.Set("flags", Napi::Number::New(env, ring.flags / 4));
     Napi::Object layout = Napi::Object::New(env);
     layout.Set("producer", Napi::Number::New(env, ring.producer / 4));
@@ -274,31 +242,8 @@ int XdpSocket::transmit() { return sendto(fd_, nullptr, 0, MSG_DONTWAIT, nullptr
 int XdpSocket::receive() { return recvfrom(fd_, nullptr, 0, MSG_DONTWAIT, nullptr, nullptr) < 0 ? -errno : 0; }
 
 void XdpSocket::arm(int events, bool referenced) {
-  int error = 0;
-  if (!watcher_) {
-    watcher_ = Watcher::start(
-        environment_, fd_,
-        [this] {
-          if (awaited_ == 0) {
-            watcher_->listen(0);
-            return;
-          }
-          disarm();
-          // The callback may close this socket: nothing of it may be touched afterwards.
-          environment_.call(onEvent_);
-        },
-        &error);
-    if (!watcher_) throwErrno(environment_.env(), error, "uv_poll_start");
-  }
-  error = watcher_->listen(events);
+  const int error = watch_.arm(events, referenced);
   if (error) throwErrno(environment_.env(), error, "uv_poll_start");
-  awaited_ = events;
-  watcher_->reference(referenced);
-}
-
-void XdpSocket::disarm() {
-  awaited_ = 0;
-  if (watcher_) watcher_->reference(false);
 }
 
 bool XdpSocket::zeroCopy() const {

@@ -9,28 +9,17 @@
 #include <cstdint>
 #include <memory>
 
+#include "ethernet/event_watch.h"
 #include "ethernet/link_watch.h"
+#include "ethernet/mapping.h"
 #include "ethernet/xdp_memory.h"
 #include "ethernet/xdp_program.h"
 #include "handle_table.h"
 #include "shared_memory.h"
 
 class Environment;
-class Watcher;
 
 namespace ethernet {
-
-// Memory of the kernel's that JavaScript sees. The socket and the ArrayBuffer each own a share: the buffer may outlive
-// the socket (transferred by its user, say), and may go before it (transferred into a smaller one).
-struct Mapping {
-  void* address;
-  size_t length;
-  Mapping(void* address, size_t length) : address(address), length(length) {}
-  ~Mapping();
-  Mapping(const Mapping&) = delete;
-  // Takes the kernel's memory away and leaves zeros in its place, so that whoever still looks there finds memory.
-  void replace() const;
-};
 
 class XdpSocket : public Handle {
  public:
@@ -68,7 +57,7 @@ class XdpSocket : public Handle {
 
   // Calls onEvent once, on libuv's loop, when there is something to receive or room to send.
   void arm(int events, bool referenced);
-  void disarm();
+  void disarm() { watch_.disarm(); }
 
   bool zeroCopy() const;
   Napi::Value statistics(Napi::Env env) const;
@@ -76,8 +65,7 @@ class XdpSocket : public Handle {
 
  private:
   struct Ring {
-    std::shared_ptr<Mapping> mapping;
-    Napi::Reference<Napi::ArrayBuffer> buffer;
+    Mapping mapping;
     uint32_t capacity = 0;
     uint32_t producer = 0, consumer = 0, flags = 0, records = 0;  // offsets in bytes
   };
@@ -100,8 +88,7 @@ class XdpSocket : public Handle {
   bool attached_ = false;
   LinkWatch link_;
 
-  Watcher* watcher_ = nullptr;
-  int awaited_ = 0;
+  EventWatch watch_;
   Napi::FunctionReference onEvent_;
   Napi::FunctionReference onLink_;
 };

@@ -6,9 +6,11 @@ import { filterHelp, parseFilter } from './filter.js'
 import { CaptureSink, formatOf } from './frame/capture-sink.js'
 import { CheckSink } from './frame/check-sink.js'
 import { type FrameSink, LineSink } from './frame/frame-sink.js'
-import { queueFlags, queueOptions, superFrames } from './queue-flags.js'
+import { LiveLine, Speed } from './live-line.js'
+import { interfaceHelp, queueFlags, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
 import { dropsText, framesText } from './totals.js'
+import { grouped } from './traffic/rate.js'
 import { WallClock } from './traffic/wall-clock.js'
 import { integerOption, parse, UsageError, wordOption } from './usage.js'
 
@@ -65,6 +67,7 @@ export const dump: Command = {
 One line a frame, in the form of tcpdump -n -S, until Ctrl-C or COUNT frames. With -w a capture that
 tcpdump -r and Wireshark read; pcapng has nanoseconds, directions and the drops too. Ends with the
 frames captured and dropped, on standard error. Needs CAP_NET_RAW: see 'ibverbs doctor'.
+${interfaceHelp}
 ${filterHelp}`,
   options,
   examples: [
@@ -92,19 +95,20 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     throw new UsageError('a capture is not for a terminal: name a FILE')
   const nanoseconds = values.nano ?? false
 
-  const common = queueOptions(values)
+  const common = queueOptions(values, name)
   const opening: PacketQueueOptions = {
     ...common,
     ...(common.backend === 'af_packet' ? superFrames : {}),
     promiscuous: !values['no-promiscuous'],
     flows: parseFilter(words),
   }
-  // AF_XDP sees only what comes, and has no clock: then the times are when this program saw the frames.
-  const xdp = opening.backend === 'af_xdp'
-  const direction = wordOption('--direction', values.direction, ['in', 'inout']) ?? (xdp ? 'in' : 'inout')
-  if (xdp && direction === 'inout')
-    throw new UsageError("'-Q inout' needs af_packet: af_xdp sees what arrives")
-  if (!xdp) opening.timestamps = true
+  // The others see only what comes, and have no clock: then the times are when this program saw the frames.
+  const packet = opening.backend === 'af_packet'
+  const direction = wordOption('--direction', values.direction, ['in', 'inout']) ?? (packet ? 'inout' : 'in')
+  if (!packet && direction === 'inout') {
+    throw new UsageError(`'-Q inout' needs af_packet: ${opening.backend} sees what arrives`)
+  }
+  if (packet) opening.timestamps = true
   opening.outgoing = direction === 'inout'
 
   const { PacketQueue } = await import('../ethernet/index.js')
@@ -128,17 +132,26 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
             description: words.length === 0 ? undefined : words.join(' '),
             statistics: () => queue.statistics(),
           })
-    await capture(queue, most, sink, session)
+    // Lines and a capture to standard output show by themselves how things go.
+    const live = values.check || (values.write !== undefined && values.write !== '-')
+    await capture(queue, most, sink, session, live ? new LiveLine() : undefined)
     return ExitCode.ok
   } finally {
     queue.close()
   }
 }
 
-async function capture(queue: PacketQueue, most: number, sink: FrameSink, session: Session): Promise<void> {
+async function capture(
+  queue: PacketQueue,
+  most: number,
+  sink: FrameSink,
+  session: Session,
+  live: LiveLine | undefined,
+): Promise<void> {
   const { signal } = session
   const breath = new Breath()
   const clock = new WallClock()
+  const speed = new Speed()
   let captured = 0
   session.note(`listening on ${queue.interface.name}, link-type EN10MB (Ethernet), ${queue.backend}`)
   try {
@@ -163,6 +176,8 @@ async function capture(queue: PacketQueue, most: number, sink: FrameSink, sessio
         captured++
       }
       if (n < queue.batch) await sink.flush()
+      const now = live ? performance.now() : 0
+      if (live?.due(now)) live.show(`${grouped(captured)} captured, ${grouped(speed.since(captured, now))}/s`)
       if (n === 0 && !signal.aborted) await queue.wait({ signal })
       else if (breath.due()) await breath.take()
     }
@@ -170,6 +185,7 @@ async function capture(queue: PacketQueue, most: number, sink: FrameSink, sessio
     // Ctrl-C is how a capture without a count ends.
     if (!signal.aborted) throw error
   } finally {
+    live?.clear()
     const statistics = queue.statistics()
     try {
       await sink.close()

@@ -3,14 +3,14 @@ import type { PacketQueue } from '../ethernet/index.js'
 import { type Command, ExitCode } from './command.js'
 import { filterHelp, parseFilter } from './filter.js'
 import { LiveLine, Speed } from './live-line.js'
-import { queueFlags, queueOptions, superFrames } from './queue-flags.js'
+import { interfaceHelp, queueFlags, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
 import { cutText, dropsText, framesText, refusalsText } from './totals.js'
 import { grouped } from './traffic/rate.js'
 import { Relay, relay } from './traffic/relay.js'
 import { noMoreOperands, parse, UsageError } from './usage.js'
 
-/** AF_XDP wants frames for both ends to receive into, and some to be on their way. */
+/** But for AF_PACKET, both ends want frames to receive into, and some are on their way. */
 const frameCount = 8192
 const receiveFrames = 2048
 
@@ -35,6 +35,7 @@ Sends what comes to either interface out of the other, until Ctrl-C, in promiscu
 stay where the device put them. As the forwarder of ixy does, it adds 1 to the second byte of each
 frame, so that the work includes touching it; --transparent does not, and makes a wire of the two.
 Needs CAP_NET_RAW: see 'ibverbs doctor'.
+${interfaceHelp}
 ${filterHelp}`,
   options,
   examples: [
@@ -53,18 +54,18 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   noMoreOperands(positionals, 2)
   if (nameA === nameB) throw new UsageError('the two interfaces must not be the same')
   const common = {
-    ...queueOptions(values),
+    ...queueOptions(values, nameA),
     flows: parseFilter(values.filter === undefined ? [] : [values.filter]),
     promiscuous: true,
   }
 
-  const { FramePool, PacketQueue, queryInterface } = await import('../ethernet/index.js')
-  const mtu = Math.max(queryInterface(nameA).mtu, queryInterface(nameB).mtu)
-  const xdp = common.backend === 'af_xdp'
+  const { FramePool, PacketQueue, listInterfaces } = await import('../ethernet/index.js')
+  const mtus = listInterfaces().flatMap(({ name, mtu }) => (name === nameA || name === nameB ? [mtu] : []))
+  const packet = common.backend === 'af_packet'
   // Room for the headers, and for what AF_XDP keeps free before each frame (XDP_PACKET_HEADROOM).
-  const frameSize = 2 ** Math.ceil(Math.log2(Math.max(2048, mtu + 18 + 256)))
-  const frames = new FramePool(xdp ? { frameCount, frameSize } : superFrames)
-  const receiving = xdp ? { receiveFrames } : {}
+  const frameSize = 2 ** Math.ceil(Math.log2(Math.max(2048, ...mtus.map((mtu) => mtu + 18 + 256))))
+  const frames = new FramePool(packet ? superFrames : { frameCount, frameSize })
+  const receiving = packet ? {} : { receiveFrames }
   const queues: PacketQueue[] = []
   try {
     for (const name of [nameA, nameB]) {

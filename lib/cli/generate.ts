@@ -4,7 +4,7 @@ import type { PacketQueue } from '../ethernet/index.js'
 import { type Command, ExitCode } from './command.js'
 import { addressOption, type Destination, destinationOf } from './generate/target.js'
 import { LiveLine, Speed } from './live-line.js'
-import { queueFlags, queueOptions } from './queue-flags.js'
+import { interfaceHelp, queueFlags, queueOptions } from './queue-flags.js'
 import type { Session } from './session.js'
 import { dropsText, refusalsText } from './totals.js'
 import { bitsText, gapOf, grouped, type Rate, rateOption } from './traffic/rate.js'
@@ -49,7 +49,8 @@ kernel's tables give. Each carries a number and the time: 'ibverbs dump --check'
 or --receive with 'ibverbs reflect' there, counts what was lost, duplicated and reordered, and the
 latency (between two hosts as good as their clocks agree). Ends with the rate that was reached and
 with how late the frames were: from when one was due to when the kernel had taken it.
-Sleeps between frames where there is time for that. Needs CAP_NET_RAW: see 'ibverbs doctor'.`,
+Sleeps between frames where there is time for that. Needs CAP_NET_RAW: see 'ibverbs doctor'.
+${interfaceHelp}`,
   options,
   examples: [
     ['ibverbs generate v0 --to 02:00:00:00:00:02 -r 50k -t 10', 'ten seconds of 50 000 frames/s'],
@@ -84,10 +85,10 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     json: values.json ?? false,
   }
   if (values.linger !== undefined && !settings.receive) throw new UsageError('--linger is of --receive')
-  const opening = queueOptions(values)
+  const opening = queueOptions(values, name)
 
-  const { PacketQueue, queryInterface } = await import('../ethernet/index.js')
-  const destination = await destinationOf(address, queryInterface(name))
+  const { PacketQueue } = await import('../ethernet/index.js')
+  const destination = await destinationOf(address, name, session.signal)
   try {
     const listening = settings.receive
       ? { flows: destination.flows, timestamps: opening.backend === 'af_packet' }
@@ -158,7 +159,8 @@ class Run {
     this.#destination = destination
     this.#settings = settings
     this.#session = session
-    const shortest = shortestFrame(destination.target)
+    const target = { sourceMac: queue.interface.macBytes, ...destination.target }
+    const shortest = shortestFrame(target)
     const longest = Math.min(queue.interface.mtu + 14, queue.frames.frameSize)
     const { size = shortest } = settings
     if (size < shortest || size > longest) {
@@ -167,7 +169,7 @@ class Run {
       )
     }
     const stream = randomInt(2 ** 16)
-    this.#frame = new TestFrame(destination.target, size, stream)
+    this.#frame = new TestFrame(target, size, stream)
     if (settings.receive) this.#check = new SequenceCheck(stream)
   }
 

@@ -2,13 +2,19 @@
 import type { PacketBackend, PacketQueueOptions } from '../ethernet/index.js'
 import { integerOption, UsageError, wordOption } from './usage.js'
 
+const backends = ['af_packet', 'af_xdp', 'raw_packet_qp'] as const
+
+/** For the help of the commands that take an interface. */
+export const interfaceHelp = `An interface is one of the kernel's, or a port of an RDMA device such as mlx5_0/1, on a raw
+packet queue pair.`
+
 export const queueFlags = {
   backend: {
     type: 'string',
     argument: 'NAME',
-    help: 'af_packet, or af_xdp: takes them from the kernel (af_packet)',
+    help: 'af_packet (default), af_xdp: instead of the kernel, raw_packet_qp',
   },
-  queue: { type: 'string', argument: 'ID', help: "of af_xdp: the device's receive queue (0)" },
+  queue: { type: 'string', argument: 'ID', help: "of af_xdp: the device's receive queue, or all (0)" },
 } as const
 
 /**
@@ -17,15 +23,19 @@ export const queueFlags = {
  */
 export const superFrames = { frameSize: 131072, frameCount: 1024, headroom: 4 } as const
 
-/** @throws UsageError */
-export function queueOptions(values: {
-  backend?: string
-  queue?: string
-}): Pick<PacketQueueOptions, 'backend' | 'queueId'> & { backend: PacketBackend } {
-  const backend = wordOption('--backend', values.backend, ['af_packet', 'af_xdp']) ?? 'af_packet'
-  const queueId = integerOption('--queue', values.queue, 0, 65535)
+/**
+ * @param name an interface, or a port of an RDMA device ('mlx5_0/1'), on which frames go by a raw packet queue pair
+ * @throws UsageError
+ */
+export function queueOptions(
+  values: { backend?: string; queue?: string },
+  name: string,
+): Pick<PacketQueueOptions, 'backend' | 'queueId'> & { backend: PacketBackend } {
+  const usual = name.includes('/') ? 'raw_packet_qp' : 'af_packet'
+  const backend = wordOption('--backend', values.backend, backends) ?? usual
+  const queueId = values.queue === 'all' ? 'all' : integerOption('--queue', values.queue, 0, 65535)
   if (queueId !== undefined && backend !== 'af_xdp') {
-    throw new UsageError("--queue needs '--backend af_xdp': af_packet sees all queues")
+    throw new UsageError(`--queue needs '--backend af_xdp': ${backend} has no queue to choose`)
   }
   return { backend, queueId }
 }

@@ -2,7 +2,7 @@
 import { type Command, ExitCode } from './command.js'
 import { filterHelp, parseFilter } from './filter.js'
 import { LiveLine, Speed } from './live-line.js'
-import { queueFlags, queueOptions, superFrames } from './queue-flags.js'
+import { interfaceHelp, queueFlags, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
 import { cutText, dropsText, framesText, refusalsText } from './totals.js'
 import { grouped } from './traffic/rate.js'
@@ -29,6 +29,7 @@ Exchanges source and destination of every frame to this interface's address (MAC
 of IPv4 and IPv6, UDP ports) and sends it back, until Ctrl-C. Frames to groups are left alone. With
 af_packet the kernel answers as well: name a FILTER, or take the frames away with af_xdp.
 Needs CAP_NET_RAW: see 'ibverbs doctor'.
+${interfaceHelp}
 ${filterHelp}`,
   options,
   examples: [
@@ -42,7 +43,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const { values, positionals } = parse(args, options)
   const [name, ...words] = positionals
   if (name === undefined) throw new UsageError('IFACE is missing')
-  const common = queueOptions(values)
+  const common = queueOptions(values, name)
   const opening = {
     ...common,
     ...(common.backend === 'af_packet' ? superFrames : {}),

@@ -9,7 +9,7 @@ import { Breath } from './breath.js'
 import { type Command, ExitCode } from './command.js'
 import { ethernetHeaderLength } from './frame/frame-text.js'
 import { parseHex } from './hex.js'
-import { queueFlags, queueOptions } from './queue-flags.js'
+import { interfaceHelp, queueFlags, queueOptions } from './queue-flags.js'
 import { replay } from './replay.js'
 import type { Session } from './session.js'
 import { rateOption } from './traffic/rate.js'
@@ -68,7 +68,8 @@ Nothing is padded unless --pad says so: an interface may refuse a frame of less 
 or pad it by itself.
 A capture (-r) is replayed with its own timing, at a multiple of it (--speed), or at a --rate; then
 the end says how late frames were: from when one was due to when the kernel had taken it.
-Prints how many frames the kernel accepted. Needs CAP_NET_RAW: see 'ibverbs doctor'.`,
+Prints how many frames the kernel accepted. Needs CAP_NET_RAW: see 'ibverbs doctor'.
+${interfaceHelp}`,
   options,
   examples: [
     ['ibverbs send v0 ffffffffffff 020000000001 88b5 68656c6c6f', 'a broadcast'],
@@ -85,7 +86,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   if (name === undefined) throw new UsageError('IFACE is missing')
   if (hex.length > 0 && values.file !== undefined)
     throw new UsageError('frames come from HEX or from --file, not both')
-  const opening = queueOptions(values)
+  const opening = queueOptions(values, name)
   const count = integerOption('--count', values.count, 1, Number.MAX_SAFE_INTEGER) ?? 1
   const interval = numberOption('--interval', values.interval, 0, 86_400_000) ?? 0
   if (values.read !== undefined) {

@@ -37,5 +37,5 @@ export function refusalsText({
 export function cutText(cut: number): string[] {
   return cut === 0
     ? []
-    : [`${cut} too long for af_xdp and not sent on (turn gro, gso and tso off with ethtool -K)`]
+    : [`${cut} too long for a frame and not sent on (turn gro, gso and tso off with ethtool -K)`]
 }

@@ -80,6 +80,7 @@ export class AfPacket implements Backend {
       frameSize: frames.frameSize,
       headroom: frames.headroom,
       outgoing: settings.outgoing,
+      transmitOnly: settings.transmitOnly,
       receiveBuffer: settings.receiveBuffer ?? defaultReceiveBuffer,
       sendBuffer: settings.sendBuffer,
       filter: this.#filter(settings.promiscuous),

@@ -20,6 +20,7 @@ export interface PacketSocketOptions {
   frameSize: number
   headroom: number
   outgoing: boolean
+  transmitOnly: boolean
   receiveBuffer: number
   sendBuffer: number
   filter: Uint32Array

@@ -107,9 +107,12 @@ describe('wrong usage: exit code 2, nothing on standard output, and what is wron
     [['dump', 'lo', '--check', '-w', 'x'], usage('dump', '--check and --write exclude each other')],
     [
       ['dump', 'lo', '--queue', '1'],
-      usage('dump', "--queue needs '--backend af_xdp': af_packet sees all queues"),
+      usage('dump', "--queue needs '--backend af_xdp': af_packet has no queue to choose"),
     ],
-    [['dump', 'lo', '--backend', 'dpdk'], usage('dump', "--backend must be af_packet or af_xdp, not 'dpdk'")],
+    [
+      ['dump', 'lo', '--backend', 'dpdk'],
+      usage('dump', "--backend must be af_packet or af_xdp or raw_packet_qp, not 'dpdk'"),
+    ],
     [['generate', 'lo'], usage('generate', '--to is missing: a MAC address, or an IP address and a port')],
     [
       ['generate', 'lo', '--to', 'host:9'],

@@ -34,7 +34,10 @@ export const backends: readonly ('af_packet' | 'af_xdp')[] = process.env.IBVERBS
   : ['af_packet', 'af_xdp']
 
 /** The backends that choose frames by address. */
-export const addressing: readonly ('af_packet' | 'af_xdp' | 'raw_packet_qp')[] = [...backends, 'raw_packet_qp']
+export const addressing: readonly ('af_packet' | 'af_xdp' | 'raw_packet_qp')[] = [
+  ...backends,
+  'raw_packet_qp',
+]
 
 /** The backends, AF_PACKET once by each way in which frames come to it, raw packet queue pairs on software devices. */
 export const ways: readonly ('af_packet' | 'af_xdp' | 'recvmmsg' | 'raw_packet_qp')[] = [

@@ -1,6 +1,11 @@
 // The software ConnectX' NIC: everything behind the PCI bus. A front end creates objects here as firmware commands do on the
 // card; the data path is memory alone: step() looks at doorbell records, reads WQEs, moves bytes and writes CQEs.
 //
+// To learn how a NIC works, read: wqe.h (what is asked for), ethernet_transmit.cc (a send queue becomes frames), checksum.h
+// and segmentation.h (what the card adds), wire/wire.h, ethernet_receive.cc (a frame finds its queue), steering.h and
+// toeplitz.h (which one), receive_queue.h (into whose memory), memory_region.h (may it?), cqe.h and completion_queue.h (and
+// how its owner learns of it). engine.cc is the loop round all that; ../roce/ puts reliable messages on top.
+//
 // Threads: one thread steps, any thread may call the control operations; a mutex, taken once a step, keeps them apart.
 // Nothing here makes a system call but a wire that is made of a socket, and nothing asks for the time: step() is told it.
 #pragma once

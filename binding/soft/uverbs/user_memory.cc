@@ -4,9 +4,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <vector>
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22  // Linux 5.14
@@ -54,8 +54,12 @@ int populate(uint64_t address, uint64_t length, bool writable) {
   if (madvise(memory, end - start, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) == 0) return 0;
   if (errno != EINVAL) return EFAULT;
   // A kernel before 5.14, or a mapping that cannot be populated (a device's): mincore(2) still tells whether it is mapped.
-  std::vector<unsigned char> pages((end - start) / page);
-  return mincore(memory, end - start, pages.data()) ? EFAULT : 0;
+  // Piece by piece: the length is the caller's word only.
+  unsigned char pages[4096];
+  for (uint64_t at = start; at < end; at += sizeof pages * page) {
+    if (mincore(reinterpret_cast<void*>(at), std::min<uint64_t>(end - at, sizeof pages * page), pages)) return EFAULT;
+  }
+  return 0;
 }
 
 }  // namespace soft::uverbs

@@ -11,6 +11,7 @@ namespace soft {
 namespace {
 
 constexpr uint64_t kHold = 1000000;       // a frame that waits to be overtaken goes after 1 ms all the same
+constexpr uint64_t kAhead = 20000;        // at line rate, frames for 20 µs are taken from the port before they have left
 constexpr uint64_t kFrameOverhead = 24;   // preamble, frame check sequence and gap (IEEE 802.3)
 
 // splitmix64 (Steele, Lea, Flood 2014).
@@ -36,7 +37,12 @@ class Direction {
   bool step(uint64_t now, FrameQueue& from, FrameQueue& to) {
     bool moved = false;
     size_t length;
+    resumeAt_ = kNever;
     while (const uint8_t* frame = from.front(&length)) {
+      if (options_.queueBytes == 0 && busyUntil_ > now + kAhead) {
+        resumeAt_ = busyUntil_ - kAhead;
+        break;
+      }
       accept(now, frame, length);
       from.pop();
       moved = true;
@@ -58,7 +64,7 @@ class Direction {
   }
 
   uint64_t deadline() const {
-    const uint64_t held = held_ == kNone ? kNever : heldUntil_;
+    const uint64_t held = std::min(resumeAt_, held_ == kNone ? kNever : heldUntil_);
     return flying_.empty() ? held : std::min(held, flying_.front().due);
   }
 
@@ -85,7 +91,7 @@ class Direction {
     if (options_.bitsPerSecond != 0) {
       const uint64_t begin = std::max(now, busyUntil_);
       const double waiting = static_cast<double>(begin - now) * static_cast<double>(options_.bitsPerSecond) / 8e9;
-      if (waiting > static_cast<double>(options_.queueBytes)) return;
+      if (options_.queueBytes != 0 && waiting > static_cast<double>(options_.queueBytes)) return;
       sent = begin + ((length + kFrameOverhead) * 8 * 1000000000 + options_.bitsPerSecond - 1) / options_.bitsPerSecond;
       busyUntil_ = sent;
     }
@@ -125,6 +131,7 @@ class Direction {
   LinkDirection options_;
   Random random_;
   uint64_t busyUntil_ = 0;
+  uint64_t resumeAt_ = kNever;  // the port waits until then
   uint64_t order_ = 0;
   uint32_t held_ = kNone;
   uint64_t heldUntil_ = 0;

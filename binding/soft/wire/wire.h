@@ -48,7 +48,9 @@ struct LinkDirection {
   double loss = 0;                // probability of each frame, 0 … 1
   double duplicate = 0;
   double reorder = 0;  // probability that a frame is held back until the next one has gone
-  uint64_t queueBytes = 1u << 18;  // what waits for bandwidth; a frame that does not fit is dropped
+  // What waits for bandwidth. 0: the port itself waits, as a NIC does at line rate; otherwise a switch's queue of that size,
+  // and a frame that does not fit is dropped.
+  uint64_t queueBytes = 0;
 };
 
 struct LinkOptions {

@@ -3,7 +3,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv4, isIPv6 } from 'node:net'
 import { EtherType } from '../../ethernet/headers/assigned-numbers.js'
-import type { FlowRule, NetworkInterface } from '../../ethernet/index.js'
+import type { FlowRule } from '../../ethernet/index.js'
 import type { Target } from '../traffic/test-frame.js'
 import { UsageError } from '../usage.js'
 
@@ -11,7 +11,8 @@ import { UsageError } from '../usage.js'
 const defaultPort = 9
 
 export interface Destination {
-  target: Target
+  /** Without a source, it is that of the queue. */
+  target: Omit<Target, 'sourceMac'> & Partial<Pick<Target, 'sourceMac'>>
   /** What comes back from there. */
   flows: FlowRule[]
   /** For people. */
@@ -40,20 +41,24 @@ export function addressOption(text: string | undefined): Address {
   return { host, port: number }
 }
 
-/** Finds the way to an address. @throws VerbsError of resolve() */
-export async function destinationOf(address: Address, device: NetworkInterface): Promise<Destination> {
+/** Finds the way to an address, out of this interface. @throws VerbsError of resolve(); the signal's reason */
+export async function destinationOf(
+  address: Address,
+  name: string,
+  signal: AbortSignal,
+): Promise<Destination> {
   const { parseMac, resolve } = await import('../../ethernet/index.js')
   if ('mac' in address) {
     return {
-      target: { destinationMac: parseMac(address.mac), sourceMac: device.macBytes },
+      target: { destinationMac: parseMac(address.mac) },
       flows: [{ etherType: EtherType.localExperimental1 }],
       text: address.mac,
       close: () => {},
     }
   }
   const { host, port } = address
-  const route = await resolve(host, { interface: device.name })
-  if (route.source === null) throw new Error(`${device.name} has no address to send to ${host} from`)
+  const route = await resolve(host, { interface: name, signal })
+  if (route.source === null) throw new Error(`${name} has no address to send to ${host} from`)
   const destination = host.split('%')[0]
   const holder = await holdPort(destination)
   return {

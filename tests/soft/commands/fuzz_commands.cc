@@ -4,6 +4,7 @@
 // An input is a row of commands. Each begins with a byte that chooses the command and one that chooses how it is spoilt;
 // then come its words, a byte each that says what the word is: a small number (handles, sizes, counts), four bytes as they
 // come, or half of an address in the arena below.
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -82,14 +83,21 @@ struct Input {
   }
 };
 
-// Rings, regions and doorbell records lie here; the front end may write nowhere else. Big enough for small rings.
-alignas(4096) uint8_t arena[1 << 16];
+// Rings, regions and doorbell records lie here, between pages that are not there: what a command names beyond it must be
+// refused. The NIC may write nowhere else.
+constexpr size_t kArena = 1 << 16;
+uint8_t* const arena = [] {
+  auto* memory = static_cast<uint8_t*>(
+      mmap(nullptr, kArena + 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  mprotect(memory + 4096, kArena, PROT_READ | PROT_WRITE);
+  return memory + 4096;
+}();
 alignas(8) uint8_t responses[4096];
 
 uint64_t address(Input& input) {
   switch (input.byte() % 4) {
     case 0: return input.word();
-    case 1: return reinterpret_cast<uint64_t>(arena + sizeof arena - 64);
+    case 1: return reinterpret_cast<uint64_t>(arena + kArena - 64);
     default: return reinterpret_cast<uint64_t>(arena + (input.byte() & 0x0f) * 4096u);
   }
 }

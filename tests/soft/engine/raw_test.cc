@@ -1,5 +1,6 @@
 // Raw packet queue pairs: WQE in, frame, CQE out.
 #include "frames.h"
+#include "nic/icrc.h"
 
 using namespace soft;
 
@@ -136,6 +137,31 @@ TEST(vlan_tags_are_inserted_and_stripped) {
   EQUAL(load16(strip.last + 30), 0x6123);
   CHECK(strip.round(Wqe(MLX5_OPCODE_SEND).eth().data(strip.put(frame))) == frame);
   EQUAL(strip.last[29] & 1, 0);
+}
+
+TEST(the_frame_check_sequence_is_delivered_where_it_is_asked_for) {
+  Card card;
+  EQUAL(card.nic.connect(1, makeLoopWire()), 0);
+  Cq cq(card.nic, 64), received(card.nic, 64);
+  Region memory(card.nic, card.pd, 8192);
+  QueuePairAttributes attributes;
+  attributes.type = QueuePairType::rawPacket;
+  attributes.pd = card.pd;
+  attributes.sendCq = cq.number;
+  attributes.receiveCq = received.number;
+  attributes.scatterFcs = true;
+  Qp qp(card.nic, attributes, 16, 16, 6);
+  qp.bringUp();
+  card.everythingTo(qp);
+  qp.receive({memory.sge(4096, 2048)});
+  // "123456789" ends the frame: the CRC of a message and then its CRC is a constant (IEEE 802.3).
+  const Bytes frame = ethernet(0x88b5, pattern(41) + Bytes{'1', '2', '3', '4', '5', '6', '7', '8', '9'});
+  std::copy(frame.begin(), frame.end(), memory.bytes.begin());
+  qp.send(Wqe(MLX5_OPCODE_SEND).eth().data(memory.sge(0, static_cast<uint32_t>(frame.size()))));
+  card.step();
+  EQUAL(byteCount(received.poll()), frame.size() + 4);
+  EQUAL(crc32(reinterpret_cast<const uint8_t*>("123456789"), 9), 0xcbf43926);
+  EQUAL(crc32(memory.bytes.data() + 4096, frame.size() + 4), 0x2144df1c);  // the residue
 }
 
 TEST(a_short_inline_header_is_refused_where_the_card_needs_eighteen_bytes) {

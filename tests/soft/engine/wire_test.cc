@@ -2,6 +2,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "frames.h"
 
 using namespace soft;
@@ -128,6 +130,25 @@ TEST(jitter_lets_frames_overtake_and_loses_none) {
   const std::vector<uint32_t> got = impaired(3, direction);
   EQUAL(got.size(), 1000);
   CHECK(!std::is_sorted(got.begin(), got.end()));
+}
+
+TEST(a_port_waits_for_its_line_rate_and_loses_nothing) {
+  LinkOptions options;
+  options.direction[0].bitsPerSecond = 100000000;  // 124 bytes: 9920 ns
+  auto wire = makeLinkWire(options);
+  for (uint32_t i = 0; i < 100; ++i) put(wire->end(0).transmit, i, 100);
+  std::vector<uint32_t> got;
+  uint64_t now = 0;
+  int steps = 0;
+  while (got.size() < 100) {
+    wire->step(now);
+    for (const uint32_t number : take(wire->end(1).receive)) got.push_back(number);
+    EQUAL(got.size(), std::min<uint64_t>(100, now / 9920));
+    now = wire->deadline();
+    CHECK(++steps < 1000);
+  }
+  CHECK(std::is_sorted(got.begin(), got.end()));
+  EQUAL(wire->deadline(), kNever);
 }
 
 TEST(a_link_drops_what_its_queue_does_not_hold) {

@@ -1,0 +1,42 @@
+// Waiting for a socket on libuv's loop: one event each time that it is armed.
+#pragma once
+
+#include <functional>
+
+class Environment;
+class Watcher;
+
+namespace ethernet {
+
+class EventWatch {
+ public:
+  ~EventWatch() { stop(); }
+
+  // Nothing is watched yet. `onEvent` may destroy this.
+  void start(Environment& environment, int fd, std::function<void()> onEvent);
+  // From now on an error of the descriptor's is an event also when nobody has armed this.
+  // Returns 0 or a positive errno.
+  int tellErrors();
+  void stop();
+
+  // One event when the socket is readable, writable (UV_READABLE, UV_WRITABLE) or in error. Returns 0 or a positive errno.
+  int arm(int events, bool referenced);
+  // None. The descriptor stays watched until it reports once more: a consumer that waits again at once, as most do,
+  // costs no system call.
+  void disarm();
+  // An error stops the watch; what it was has been read, and it goes on.
+  void errorWasRead();
+
+ private:
+  void happened();
+  int listen(int events);
+
+  Environment* environment_ = nullptr;
+  int fd_ = -1;
+  std::function<void()> onEvent_;
+  Watcher* watcher_ = nullptr;
+  int awaited_ = 0;
+  bool errors_ = false;
+};
+
+}  // namespace ethernet

@@ -1,0 +1,53 @@
+/** The commands on raw packet queue pairs: ports of software ConnectX, one in each of two processes, on one wire. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { start } from '../cli/run.js'
+
+const port = 'mlx5_soft0/1'
+let folder: string
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ibverbs-raw-'))
+})
+
+afterEach(() => rmSync(folder, { recursive: true }))
+
+/** A command in a process that has one end of the wire. */
+const onWire = (mac: string, ...words: string[]) =>
+  start(words, { env: { IBVERBS_SOFT: `socket:${join(folder, 'wire')}@${mac}` } })
+const [here, there] = ['02:00:00:00:00:01', '02:00:00:00:00:02']
+
+test('generate sends, dump receives', async () => {
+  const dumping = onWire(there, 'dump', port, '--check', '--json', '-c', '500', 'ether proto 0x88b5')
+  await dumping.until(/^listening on .*, raw_packet_qp$/m)
+  const flags = ['--to', there, '-r', '5k', '-c', '500', '--json']
+  const generated = await onWire(here, 'generate', port, ...flags).finished
+  expect(generated).toMatchObject({ code: 0, stderr: '' })
+  expect(JSON.parse(generated.stdout)).toMatchObject({ backend: 'raw_packet_qp', sent: 500 })
+  const { code, stdout } = await dumping.finished
+  expect(code).toBe(0)
+  expect(JSON.parse(stdout)).toMatchObject({ frames: 500, lost: 0, duplicated: 0, reordered: 0 })
+})
+
+test('reflect sends back what generate counts', async () => {
+  const reflecting = onWire(there, 'reflect', port)
+  await reflecting.until(/^reflecting on .*, raw_packet_qp$/m)
+  const flags = ['--to', there, '-r', '5k', '-c', '500', '--receive', '--json', '--linger', '5']
+  const { code, stdout } = await onWire(here, 'generate', port, ...flags).finished
+  expect({ code, received: JSON.parse(stdout).received }).toMatchObject({
+    code: 0,
+    received: { frames: 500, lost: 0, duplicated: 0, reordered: 0 },
+  })
+  reflecting.child.kill('SIGINT')
+  expect((await reflecting.finished).stdout).toMatch(
+    /^500 frames reflected, 0 left alone, 0 dropped by kernel/,
+  )
+})
+
+test('what it cannot do is named', async () => {
+  const { code, stderr } = await onWire(here, 'dump', port, '-Q', 'inout').finished
+  expect(code).toBe(2)
+  expect(stderr).toContain("ibverbs dump: '-Q inout' needs af_packet: raw_packet_qp sees what arrives\n")
+})
