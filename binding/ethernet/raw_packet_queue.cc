@@ -64,7 +64,7 @@ RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
   // What the queue pair was created with bounds what its completion queues were promised.
   const verbs::QueuePair::Sizes& sizes = parts_.pair.sizes();
   if (sendDepth_ == 0 || sendDepth_ > sizes.maxSendWr || receiveDepth_ == 0 || receiveDepth_ > sizes.maxRecvWr ||
-      false) {
+      sizes.maxRecvSge < 2) {
     throwArgumentRange(env, "pair", "as deep as its queues, with two elements a receive");
   }
   if (!options.Get("own").IsTypedArray()) throwArgumentType(env, "own", "six bytes");
@@ -87,7 +87,7 @@ RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
                                    static_cast<uint32_t>(std::min<size_t>(overflow->length, UINT32_MAX / 2)),
                                    overflow->lkey};
     receives_[i].sg_list = &receiveElements_[2 * i];
-    receives_[i].num_sge = static_cast<int>(std::min(2u, sizes.maxRecvSge));
+    receives_[i].num_sge = 2;
     sendElements_[i].lkey = parts_.region.ibv->lkey;
     sends_[i] = {};
     sends_[i].sg_list = &sendElements_[i];
