@@ -16,7 +16,7 @@ const bench: Bench = {
       for (const { command, name, count } of cases) {
         const request = `${command} ${batch === 1 ? count / 4 : count} 64000`
         await session.compare({
-          ...{ peer: 'c', roundsPerOpening: 5 },
+          ...{ peer: 'c', roundsPerOpening: 4 },
           metrics: [{ case: `${command === 'tx' ? 'TX' : 'RX'}: ${name}, batches of ${batch}`, unit: 'ns' }],
           ours: () => ringSide(batch, request),
           theirs: () => cRingSide(session, batch, request),
@@ -24,7 +24,7 @@ const bench: Bench = {
       }
     }
     await session.compare({
-      ...{ peer: 'c', roundsPerOpening: 5 },
+      ...{ peer: 'c', roundsPerOpening: 4 },
       metrics: [{ case: 'an empty look', unit: 'ns' }],
       ours: () => ringSide(32, 'poll 500000 50000'),
       theirs: () => cRingSide(session, 32, 'poll 500000 50000'),

@@ -30,11 +30,11 @@ const bench: Bench = {
       }))
       const our = () => roundTripSide(ours, parameters, trips, warmup)
       await session.compare({
-        ...{ peer: 'c', metrics, ours: our, roundsPerOpening: 5 },
+        ...{ peer: 'c', metrics, ours: our, roundsPerOpening: 4 },
         theirs: () => roundTripSide(cPeer(session), parameters, trips, warmup),
       })
       await session.compare({
-        ...{ peer: 'dgram', metrics, ours: our, roundsPerOpening: 5 },
+        ...{ peer: 'dgram', metrics, ours: our, roundsPerOpening: 4 },
         theirs: () => dgramSide(datagrams, warmup),
       })
     }

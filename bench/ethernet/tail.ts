@@ -18,7 +18,7 @@ const bench: Bench = {
       const request = { operation: 'service', count: 40_000, warmup: 4000, rate } as const
       await session.compare({
         peer: 'c',
-        roundsPerOpening: 5,
+        roundsPerOpening: 4,
         metrics: ['p50', 'p99', 'p99.9'].map((figure) => ({
           ...{ case: `${title[backend]} forward 64 B at 100,000/s, service time ${figure}`, unit: 'µs' },
         })),

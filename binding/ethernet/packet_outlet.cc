@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "ethernet/system_call.h"
+
 namespace ethernet {
 namespace {
 
@@ -62,19 +64,21 @@ void PacketOutlet::finish(uint32_t i, uint32_t frame, uint32_t options) {
   messages_[i].msg_hdr.msg_iovlen += 2;
 }
 
-void PacketOutlet::complete(uint32_t address, uint32_t status) {
-  completion_.write(0, AddressRecord::kAddress, address);
-  completion_.write(0, AddressRecord::kStatus, status);
-  completion_.produce(1);
-  transmit_.consume(1);
+void PacketOutlet::complete(uint32_t count, uint32_t status) {
+  for (uint32_t i = 0; i < count; i++) {
+    completion_.write(i, AddressRecord::kAddress, addresses_[i]);
+    completion_.write(i, AddressRecord::kStatus, status);
+  }
+  completion_.produce(count);
+  transmit_.consume(count);
 }
 
 // One frame costs sendmmsg(2) 170 ns more than send(2).
 int PacketOutlet::send(uint32_t count) {
   const msghdr& first = messages_[0].msg_hdr;
-  if (count > 1) return sendmmsg(fd_, messages_.data(), count, MSG_DONTWAIT);
+  if (count > 1) return system_call::sendMessages(fd_, messages_.data(), count, MSG_DONTWAIT);
   if (first.msg_iovlen > 1) return sendmsg(fd_, &first, MSG_DONTWAIT) < 0 ? -1 : 1;
-  return ::send(fd_, first.msg_iov->iov_base, first.msg_iov->iov_len, MSG_DONTWAIT) < 0 ? -1 : 1;
+  return system_call::send(fd_, first.msg_iov->iov_base, first.msg_iov->iov_len, MSG_DONTWAIT) < 0 ? -1 : 1;
 }
 
 int PacketOutlet::transmit() {
@@ -93,16 +97,16 @@ int PacketOutlet::transmit() {
     }
     needHeaders_ = false;
     if (count == 0) {
-      complete(addresses_[0], EFAULT);
+      complete(1, EFAULT);
       return -EFAULT;
     }
     const int sent = send(count);
     if (sent < 0) {
       const int error = errno;
-      if (isFramesOwnFault(error)) complete(addresses_[0], static_cast<uint32_t>(error));
+      if (isFramesOwnFault(error)) complete(1, static_cast<uint32_t>(error));
       return -error;
     }
-    for (int i = 0; i < sent; i++) complete(addresses_[i], 0);
+    complete(static_cast<uint32_t>(sent), 0);
     available -= static_cast<uint32_t>(sent);
   }
   return 0;

@@ -35,7 +35,7 @@ class PacketOutlet {
   bool prepare(uint32_t i);
   void finish(uint32_t i, uint32_t frame, uint32_t options);
   int send(uint32_t count);
-  void complete(uint32_t address, uint32_t status);
+  void complete(uint32_t count, uint32_t status);
 
   const PacketFrames& frames_;
   const uint32_t batch_;

@@ -11,6 +11,7 @@
 #include "argument.h"
 #include "environment.h"
 #include "ethernet/membership.h"
+#include "ethernet/system_call.h"
 
 #ifndef AF_XDP
 #define AF_XDP 44
@@ -237,9 +238,9 @@ void XdpSocket::membership(bool add, uint16_t type, const uint8_t* address) {
   changeMembership(environment_.env(), memberships_, interfaceIndex_, add, type, address);
 }
 
-int XdpSocket::transmit() { return sendto(fd_, nullptr, 0, MSG_DONTWAIT, nullptr, 0) < 0 ? -errno : 0; }
+int XdpSocket::transmit() { return system_call::send(fd_, nullptr, 0, MSG_DONTWAIT) < 0 ? -errno : 0; }
 
-int XdpSocket::receive() { return recvfrom(fd_, nullptr, 0, MSG_DONTWAIT, nullptr, nullptr) < 0 ? -errno : 0; }
+int XdpSocket::receive() { return system_call::receive(fd_, MSG_DONTWAIT) < 0 ? -errno : 0; }
 
 void XdpSocket::arm(int events, bool referenced) {
   const int error = watch_.arm(events, referenced);

@@ -2,7 +2,8 @@
 // `npm start`: sets up what is missing, builds, and does the main job on real input:
 //
 //   1. raw Ethernet frames from Node across a veth pair, in a network namespace of their own
-//   2. an RC ping-pong over SoftRoCE in the VM, or over the devices that the user names, beside perftest's ib_send_lat
+//   2. raw packet queue pairs and RC on the software ConnectX, in this machine's own libibverbs and libmlx5
+//   3. an RC ping-pong over SoftRoCE in the VM, or over the devices that the user names, beside perftest's ib_send_lat
 //
 //   npm start -- --device mlx5_0[,mlx5_1]     a device of this machine instead of the VM
 //
@@ -33,11 +34,15 @@ if (!ready.build) fail('nothing runs without a build: see above for what is miss
 heading('2. Raw Ethernet frames: Node to Node across a veth pair')
 await part('raw frames', () => run([...ownNamespace(), process.execPath, script('frames.mjs')]))
 
+heading('3. Raw packet queue pairs and RC on the software ConnectX')
+if (ready.rdma) await part('software ConnectX', () => run([process.execPath, script('soft.mjs')]))
+else problem('software ConnectX', 'needs the packages named above')
+
 if (devices) {
-  heading(`3. RC ping-pong over ${devices.join(' and ')}, beside ib_send_lat`)
+  heading(`4. RC ping-pong over ${devices.join(' and ')}, beside ib_send_lat`)
   await part('RC ping-pong', () => run([process.execPath, script('latency.mjs'), ...devices]))
 } else {
-  heading('3. RC ping-pong over SoftRoCE (rxe) in a VM, beside ib_send_lat')
+  heading('4. RC ping-pong over SoftRoCE (rxe) in a VM, beside ib_send_lat')
   if (ready.rdma && ready.vm) await part('RC ping-pong', inVm)
   else problem('RC ping-pong', 'needs the packages named above')
 }

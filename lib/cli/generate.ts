@@ -187,11 +187,11 @@ class Run {
         watching: this.#check !== undefined && this.#queue.backend !== 'af_packet',
       })
       if (this.#check && !signal.aborted) await this.#rest(linger)
+      this.#receive()
     } catch (error) {
       if (!signal.aborted) throw error
     } finally {
       this.#live.clear()
-      this.#receive()
       if (json) session.print(JSON.stringify(this.#json()))
       else for (const line of this.#text()) session.print(line)
     }
@@ -253,10 +253,9 @@ class Run {
   }
 
   #text(): string[] {
-    const { sent, bytes, elapsed, lateness } = this.#sent
+    const { sent, elapsed, lateness, perSecond } = this.#sent
     const { rate } = this.#settings
     const seconds = elapsed / 1000
-    const perSecond = seconds > 0 ? sent / seconds : 0
     const wanted =
       rate.unit === 'max'
         ? 'as fast as it went'
@@ -264,7 +263,7 @@ class Run {
     const statistics = this.#queue.statistics()
     const lines = [
       `${sent} frames of ${this.#frame.length} bytes to ${this.#destination.text} in ${seconds.toFixed(3)} s: ` +
-        `${grouped(perSecond)}/s (${wanted}), ${bitsText(seconds > 0 ? (bytes * 8) / seconds : 0)}`,
+        `${grouped(perSecond)}/s (${wanted}), ${bitsText(perSecond * this.#frame.length * 8)}`,
     ]
     const late = this.#paced ? percentilesText('late by µs', lateness) : null
     if (late) lines.push(late)
@@ -277,7 +276,7 @@ class Run {
   }
 
   #json(): Record<string, unknown> {
-    const { sent, bytes, elapsed, lateness } = this.#sent
+    const { sent, bytes, elapsed, lateness, perSecond } = this.#sent
     const { rate } = this.#settings
     const gap = gapOf(rate, this.#frame.length)
     return {
@@ -288,7 +287,7 @@ class Run {
       sent,
       bytes,
       seconds: elapsed / 1000,
-      framesPerSecond: elapsed > 0 ? (sent * 1000) / elapsed : 0,
+      framesPerSecond: perSecond,
       wantedPerSecond: gap > 0 ? 1000 / gap : null,
       unit: 'us',
       lateness: this.#paced ? lateness.summary() : null,

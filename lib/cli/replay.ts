@@ -55,7 +55,7 @@ export async function replay(
         const more = { cut: source.cut, seconds: elapsed / 1000, unit: 'us', lateness: late }
         session.print(JSON.stringify({ ...result, ...more }))
       } else {
-        const perSecond = elapsed > 0 ? `, ${grouped((sent.sent * 1000) / elapsed)}/s` : ''
+        const perSecond = sent.perSecond > 0 ? `, ${grouped(sent.perSecond)}/s` : ''
         session.print(
           `${sent.sent}${whole ? ` of ${source.frames}` : ''} frames accepted by ${name}, ${bytes} bytes ` +
             `in ${(elapsed / 1000).toFixed(3)} s${perSecond}`,

@@ -97,6 +97,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
       [values.pad, '--pad'],
     ] as const)
       if (given) throw new UsageError(`--read and ${option} exclude each other`)
+    if (values.read === '-') throw new UsageError('--read needs a file: a pipe has a timing of its own')
     const rate = values.rate === undefined ? undefined : rateOption('--rate', values.rate)
     if (rate && values.speed !== undefined) throw new UsageError('--rate and --speed exclude each other')
     const speed = numberOption('--speed', values.speed, 1e-6, 1e6) ?? 1

@@ -148,13 +148,15 @@ export class AfXdp implements Backend, XdpPort {
   }
 
   kick(): number {
-    for (;;) {
-      const before = this.transmit.outstanding()
-      if (before === 0) return 0
+    if (this.zeroCopy) {
       if ((Atomics.load(this.transmit.words, this.#transmitFlags) & needWakeup) === 0) return 0
       const status = native.ethernet.xdp.transmit(this.#handle)
-      if (this.zeroCopy) return status === -EAGAIN || status === -EBUSY ? 0 : status
-      const after = this.transmit.outstanding()
+      return status === -EAGAIN || status === -EBUSY ? 0 : status
+    }
+    for (let after = -1, before: number; ; ) {
+      const status = native.ethernet.xdp.transmit(this.#handle)
+      before = after
+      after = this.transmit.outstanding()
       if (after === 0) return 0
       // EAGAIN is the send buffer as well as the budget of one call, EBUSY a frame that the device dropped.
       if (status < 0 && status !== -EAGAIN && status !== -EBUSY) return status

@@ -5,6 +5,7 @@ import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
 import { queueCount } from './channels.js'
 import type { Device } from './device.js'
 import { type FramePool, tableOf } from './frames.js'
+import { setUpNic } from './nic-setup.js'
 import type { Settings } from './options.js'
 import { RawDevice, RawPacket, rawObstacle } from './raw-packet.js'
 import { RawReceiver } from './raw-receiver.js'
@@ -24,6 +25,8 @@ export interface Chosen {
   backend: Backend
   receiver: ReceivingEnd
   transmitter: TransmittingEnd
+  /** Puts the device back as it was found, after the backend was closed. */
+  restore?: () => void
 }
 
 /**
@@ -79,6 +82,22 @@ function openXdp(
 ): Chosen {
   const obstacle = xdpObstacle(settings)
   if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
+  const restore = setUpNic(device.interface, settings)
+  try {
+    return { ...openXdpSockets(device, settings, holder, onEvent, whole), restore }
+  } catch (error) {
+    restore?.()
+    throw error
+  }
+}
+
+function openXdpSockets(
+  device: Device,
+  settings: Settings,
+  holder: number,
+  onEvent: () => void,
+  whole: boolean,
+): Chosen {
   const { frames, batch, transmitOnly } = settings
   const several = whole && queueCount(device.interface.name) > 1
   const { queueId = several ? 'all' : 0 } = settings

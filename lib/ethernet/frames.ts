@@ -1,8 +1,10 @@
 import { inspect } from 'node:util'
 import { instance, integer, options as optionsOf, rangeError } from '../argument.js'
 import { Arena } from '../ring/arena.js'
+import { type Consumer, DescriptorRecord } from '../ring/ring.js'
 import { SlotMemory } from '../ring/slot-memory.js'
-import { SlotPool } from '../ring/slots.js'
+import { mostSlot, SlotPool } from '../ring/slots.js'
+import { DescriptorOption } from './xdp-port.js'
 
 /** Options of {@link FramePool}. */
 export interface FramePoolOptions {
@@ -60,7 +62,11 @@ export const brief = 1 << 15
 
 // Constants of this file's own: V8 folds them, but looks into an exported object each time.
 const recordShift = Math.log2(FrameRecord.words) | 0
+const briefBit = brief
+const generationMask = mostSlot
 const { offset: offsetWord, length: lengthWord } = FrameRecord
+const { length: toldWord, options: optionsWord } = DescriptorRecord
+const { continued } = DescriptorOption
 const { originalLength: originalLengthWord, flags: flagsWord } = FrameRecord
 
 /** What a queue knows of its pool, and nobody outside lib/ sees. Its fields: see RingEnd in ring/ring.ts. */
@@ -107,7 +113,7 @@ export class FrameTable {
       const record = index << recordShift
       records[record | offsetWord] = (index << shift) + headroom
       records[record | lengthWord] = 0
-      records[record | flagsWord] = brief
+      records[record | flagsWord] = briefBit
     }
     this.readyCount = count
     return count > 0
@@ -132,7 +138,41 @@ export class FrameTable {
     const record = index << recordShift
     records[record | offsetWord] = offset
     records[record | lengthWord] = length
-    records[record | flagsWord] = brief
+    records[record | flagsWord] = briefBit
+  }
+
+  /**
+   * Gives the frames of a receive ring's next records to the caller and {@link describe}s them, up to one that the holder
+   * does not have or that goes on in the next record. No frame leaves its place, whatever the ring says.
+   *
+   * @param out where their slots are written, from `first` on
+   * @returns how many they are, at most `most`
+   */
+  handOut(ring: Consumer, most: number, holder: number, out: Int32Array, first: number): number {
+    const { records, shift, frameSize } = this
+    const { words: owners, indexMask, member } = this.slots
+    const { words, records: start, mask, recordShift: ringShift } = ring
+    const from = ring.index
+    let count = 0
+    while (count < most) {
+      const at = (start + (((from + count) & mask) << ringShift)) | 0
+      const offset = words[at]
+      const index = offset >>> shift
+      // What has no frame's index has a word that is nobody's.
+      const word = index <= indexMask ? owners[index] : 0
+      if ((word & indexMask) !== holder || (words[(at + optionsWord) | 0] & continued) !== 0) break
+      const generation = ((word ^ holder) + indexMask + 1) & generationMask
+      owners[index] = generation | member
+      out[(first + count) | 0] = generation | index
+      const told = words[(at + toldWord) | 0] | 0
+      const room = frameSize - (offset & (frameSize - 1))
+      const record = index << recordShift
+      records[record | offsetWord] = offset
+      records[record | lengthWord] = told >= 0 && told < room ? told : room
+      records[record | flagsWord] = briefBit
+      count = (count + 1) | 0
+    }
+    return count
   }
 
   /** Says of a frame that was {@link describe}d all that can be known of it. */
@@ -147,7 +187,7 @@ export class FrameTable {
   /** A word of the record of the caller's slot. */
   word(slot: number, word: number): number {
     const record = this.slots.index(slot) << recordShift
-    if ((this.records[record | flagsWord] & brief) === 0) return this.records[record + word]
+    if ((this.records[record | flagsWord] & briefBit) === 0) return this.records[record + word]
     if (word === offsetWord) return this.records[record + word]
     if (word === flagsWord) return this.records[record | flagsWord] & 0xff
     return word <= originalLengthWord ? this.records[record | lengthWord] : 0
@@ -157,7 +197,7 @@ export class FrameTable {
   packetType(slot: number, memory: Uint8Array, own: Uint8Array): number {
     const record = this.slots.index(slot) << recordShift
     const flags = this.records[record | flagsWord]
-    if ((flags & brief) === 0) return (flags >>> 8) & 7
+    if ((flags & briefBit) === 0) return (flags >>> 8) & 7
     if (this.records[record | lengthWord] === 0) return 0
     return typeOf(memory, this.records[record | offsetWord], own)
   }
@@ -341,7 +381,22 @@ export class FramePool {
     slots.reclaim(member)
   }
 
-  /** How many frames are nobody's at this moment. */
+  /** As {@link PacketQueue.offset}, for a thread that has no queue on the pool. */
+  offset(slot: number): number {
+    return this.#table.word(slot, FrameRecord.offset)
+  }
+
+  /** As {@link PacketQueue.length}. */
+  length(slot: number): number {
+    return this.#table.word(slot, FrameRecord.length)
+  }
+
+  /** As {@link PacketQueue.release}. */
+  release(slot: number): void {
+    this.#table.slots.release(slot)
+  }
+
+  /** How many frames are nobody's at this moment, but for those that other threads keep ready. */
   get free(): number {
     return this.#table.free
   }

@@ -20,4 +20,5 @@ export { FrameReadable, type FrameReadableOptions, type ReceivedFrame } from './
 export type { BackendReport, PacketBackend, ReceivePath } from './report.js'
 export { type ResolveOptions, type Route, resolve } from './route.js'
 export type { DropCause, PacketStatistics, XdpStatistics } from './statistics.js'
+export { Steering, steer } from './steering.js'
 export type { WaitOptions } from './waiting.js'

@@ -53,6 +53,17 @@ export interface PacketQueueOptions extends FramePoolOptions {
    */
   queueId?: number | 'all'
   /**
+   * Of AF_XDP with a {@link queueId} that is a number: frames that one of these rules matches are sent to that queue by
+   * the NIC (n-tuple rules; see {@link steer}). The rules are taken out when the queue is closed. Refused by the name of
+   * the driver where it has none. What the queue then receives is still what `etherType`, `flows` and `promiscuous` say.
+   */
+  steer?: readonly FlowRule[]
+  /**
+   * Of AF_XDP: how many channels the device has (ethtool -L), those that receive and transmit or so many of each, while
+   * the queue is open; afterwards as many as before. With 1, everything comes to queue 0.
+   */
+  channels?: number
+  /**
    * How many frames stand ready to receive into. Default: with AF_PACKET one batch (the kernel queues what comes in
    * between), with the others half of the frames: what comes when they are used up is dropped.
    */
@@ -126,6 +137,10 @@ export interface Settings {
   etherType: number | undefined
   /** of the flow rules; undefined: every frame */
   flows: Alternative[] | undefined
+  /** of the steering rules */
+  steer: Alternative[] | undefined
+  /** undefined: as they are */
+  channels: number | undefined
   promiscuous: boolean
   allMulticast: boolean
   groups: Uint8Array[]
@@ -182,6 +197,15 @@ export function settingsOf(
   if (flows && transmitOnly) {
     throw typeError('options.flows', 'left out where "options.transmitOnly" is true', options.flows)
   }
+  const steer = options.steer === undefined ? undefined : flowsArgument('options.steer', options.steer)
+  if (steer && (transmitOnly || queueId === 'all')) {
+    throw typeError(
+      'options.steer',
+      'left out where "options.queueId" is \'all\' or "options.transmitOnly" is true',
+      options.steer,
+    )
+  }
+  if (options.channels !== undefined) integer('options.channels', options.channels, 1, 4096)
   if (multicast !== 'all' && !Array.isArray(multicast)) {
     throw typeError('options.multicast', "an array of group addresses or 'all'", multicast)
   }
@@ -194,7 +218,7 @@ export function settingsOf(
   if (queueId !== undefined && queueId !== 'all') queueIdArgument(queueId)
   integer('options.busyPoll', busyPoll, 0, 1e6)
   const xdp = backend === 'af_xdp' || (backend === undefined && exclusive)
-  for (const name of ['queueId', 'busyPoll'] as const) {
+  for (const name of ['queueId', 'busyPoll', 'steer', 'channels'] as const) {
     if (options[name] !== undefined && !xdp) {
       throw typeError(
         `options.${name}`,
@@ -227,6 +251,8 @@ export function settingsOf(
     busyPoll,
     etherType,
     flows,
+    steer,
+    channels: options.channels,
     promiscuous,
     allMulticast: multicast === 'all',
     groups,

@@ -6,20 +6,12 @@ import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
 import { chooseBackend, xdpEnds } from './choice.js'
 import { Device } from './device.js'
 import { downError } from './failure.js'
-import { type FramePool, FrameRecord, type FrameTable, tableOf } from './frames.js'
+import { type FramePool, FrameRecord } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { formatMac, groupArgument, type MacAddress } from './mac.js'
-import {
-  completeChecksum,
-  finishFrame,
-  offloadsOf,
-  request as requestOffload,
-  restoreVlan,
-  SegmentType,
-  segmentSizeOf,
-  segmentTypeOf,
-} from './offload.js'
+import { finishFrame, offloadsOf, request as requestOffload, SegmentType } from './offload.js'
 import { type PacketQueueOptions, type Settings, settingsOf } from './options.js'
+import { QueueFrames } from './queue-frames.js'
 import { targetOf } from './rdma-port.js'
 import type { BackendReport, PacketBackend } from './report.js'
 import { type PacketStatistics, sumOf } from './statistics.js'
@@ -47,21 +39,16 @@ const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
  * {@link FramePool} states the rule of ownership. The hot calls, {@link receive} and {@link submit}, cross into native
  * code once a batch, and nothing allocates. A queue belongs to the thread that opened it.
  */
-export class PacketQueue {
-  /** The interface as it was when the queue was opened. */
-  declare readonly interface: NetworkInterface
-  /** The frames, and how many of them are free. Give them to another queue to forward between the two. */
-  declare readonly frames: FramePool
-  /** The arena: a frame's bytes begin at `memory[queue.offset(slot)]`. */
-  declare readonly memory: Uint8Array<SharedArrayBuffer>
+export class PacketQueue extends QueueFrames {
   /** Most frames that one {@link receive} brings. */
   declare readonly batch: number
   declare private readonly way: Backend
-  declare private readonly table: FrameTable
   declare private readonly holder: number
   declare private readonly receiver: ReceivingEnd
   declare private readonly transmitter: TransmittingEnd
   declare private readonly waiting: Waiting
+  /** Puts the device back as it was found. */
+  declare private readonly restore: (() => void) | undefined
   private ended: boolean = false
 
   /**
@@ -93,11 +80,8 @@ export class PacketQueue {
     choose: typeof chooseBackend,
   ) {
     const { frames, batch } = settings
-    this.interface = device
-    this.frames = frames
-    this.memory = frames.arena.bytes
+    super(device, frames)
     this.batch = batch
-    this.table = tableOf(frames)
     const state = new Device(device)
     const holder = this.table.slots.attach()
     let chosen: ReturnType<typeof chooseBackend>
@@ -109,6 +93,7 @@ export class PacketQueue {
     }
     this.holder = holder
     this.way = chosen.backend
+    this.restore = chosen.restore
     this.receiver = chosen.receiver
     this.transmitter = chosen.transmitter
     this.waiting = new Waiting(this.way, this.receiver, this.transmitter)
@@ -192,97 +177,6 @@ export class PacketQueue {
   /** The slot of the last batch's frame `i`. */
   slot(i: number): number {
     return this.receiver.slot(i)
-  }
-
-  /** Where the frame begins in {@link memory}. */
-  offset(slot: number): number {
-    return this.#word(slot, FrameRecord.offset)
-  }
-
-  /** Bytes of the frame that are there, from its destination address on, without the checksum; 0 for a claimed one. */
-  length(slot: number): number {
-    return this.#word(slot, FrameRecord.length)
-  }
-
-  /** Bytes that the frame had on the wire: more than {@link length} when it was truncated. */
-  originalLength(slot: number): number {
-    return this.#word(slot, FrameRecord.originalLength)
-  }
-
-  /** {@link FrameFlag} bits of a received frame. */
-  flags(slot: number): number {
-    return this.#word(slot, FrameRecord.flags) & 0xff
-  }
-
-  /** {@link PacketType} of a received frame. */
-  packetType(slot: number): number {
-    return this.table.packetType(slot, this.memory, this.interface.macBytes)
-  }
-
-  /**
-   * The VLAN tag that the kernel took out of the frame, as on the wire (TPID << 16 | TCI, unsigned); 0 if none, and with
-   * AF_XDP, where a tag stays in the frame unless the device takes it out. {@link restoreVlan} puts it back.
-   */
-  vlan(slot: number): number {
-    return this.#word(slot, FrameRecord.vlan)
-  }
-
-  /** Of a frame with {@link FrameFlag.checksumPartial}: the byte from which on the checksum counts, from its first byte. */
-  checksumStart(slot: number): number {
-    return this.#word(slot, FrameRecord.checksum) >>> 16
-  }
-
-  /** Of a frame with {@link FrameFlag.checksumPartial}: where the checksum stands, from {@link checksumStart} on. */
-  checksumOffset(slot: number): number {
-    return this.#word(slot, FrameRecord.checksum) & 0xffff
-  }
-
-  /**
-   * {@link SegmentType} of a super-frame: several segments of one connection that the kernel has not cut yet (TSO), or
-   * has put together (GRO), under one set of headers. 0 for an ordinary frame.
-   */
-  segmentType(slot: number): number {
-    return segmentTypeOf(this.#word(slot, FrameRecord.flags))
-  }
-
-  /** Payload bytes of each segment of a super-frame, the last one's fewer; 0 for an ordinary frame. */
-  segmentSize(slot: number): number {
-    return segmentSizeOf(this.#word(slot, FrameRecord.flags))
-  }
-
-  /**
-   * Completes the transport checksum of a received frame with {@link FrameFlag.checksumPartial}, in place; of a
-   * super-frame as one packet.
-   *
-   * @returns false when there was nothing to complete
-   * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a frame that was cut
-   */
-  completeChecksum(slot: number): boolean {
-    return completeChecksum(this.table, this.memory, this.table.slots.index(slot))
-  }
-
-  /**
-   * Puts the {@link vlan} tag back into a received frame, which then begins four bytes earlier if it has `headroom`;
-   * without, what follows its addresses is moved.
-   *
-   * @returns false when there was none
-   * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a frame with no room before or behind it
-   */
-  restoreVlan(slot: number): boolean {
-    return restoreVlan(this.table, this.memory, this.table.slots.index(slot))
-  }
-
-  /**
-   * When the frame came, in whole seconds since 1970 (of a device's own clock, since whenever that began); 0 without
-   * `timestamps`, and for a frame that the device did not stamp.
-   */
-  seconds(slot: number): number {
-    return this.#word(slot, FrameRecord.seconds)
-  }
-
-  /** The rest of {@link seconds} in nanoseconds. */
-  nanoseconds(slot: number): number {
-    return this.#word(slot, FrameRecord.nanoseconds)
   }
 
   /**
@@ -492,7 +386,11 @@ export class PacketQueue {
 
   // --- lifetime ---
 
-  /** Closes the queue; what is pending is not sent, whoever waits gets ERR_IBVERBS_CLOSED. Idempotent. */
+  /**
+   * Closes the queue; what is pending is not sent, whoever waits gets ERR_IBVERBS_CLOSED. Idempotent.
+   *
+   * @throws VerbsError when `channels` or `steer` cannot be taken back; the queue is closed all the same
+   */
   close(): void {
     if (this.ended) return
     this.ended = true
@@ -500,6 +398,7 @@ export class PacketQueue {
     this.table.slots.detach(this.holder)
     this.transmitter.close()
     this.waiting.close()
+    this.restore?.()
   }
 
   [Symbol.dispose](): void {
@@ -543,9 +442,5 @@ export class PacketQueue {
   #open(): void {
     // Compared with true: V8 need not ask what else is truthy.
     if (this.ended === true) throw closedError('packet queue')
-  }
-
-  #word(slot: number, word: number): number {
-    return this.table.word(slot, word)
   }
 }

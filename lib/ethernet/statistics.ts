@@ -14,7 +14,7 @@ export type DropCause = 'receiveBufferFull' | 'receiveRingFull' | 'fillRingEmpty
 export interface XdpStatistics {
   /** rx_dropped: frames for the socket that were dropped, {@link fillRingEmpty} among them, {@link receiveRingFull} not */
   dropped: number
-  /** rx_invalid_descs: records in the fill ring that named no place in the arena */
+  /** rx_invalid_descs: what was wrong in the receive ring, to which the kernel alone writes; of the fill ring it has none */
   receiveInvalid: number
   /** tx_invalid_descs: descriptors in the transmit ring that named no place in the arena */
   transmitInvalid: number

@@ -1,11 +1,24 @@
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import type { VerbsError } from '../errors.js'
-import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
+import { AddressRecord, DescriptorRecord, type Producer } from '../ring/ring.js'
 import type { Backend, TransmittingEnd } from './backend.js'
 import type { Device } from './device.js'
 import { FrameRecord, type FrameTable } from './frames.js'
 import { offloadsOf } from './offload.js'
+
+const { EAGAIN } = constants.errno
+
+// Of this file's own: V8 folds them, but looks into an imported object each time.
+const {
+  address: addressWord,
+  addressHigh: addressHighWord,
+  length: lengthWord,
+  options: optionsWord,
+} = DescriptorRecord
+const { address: frameWord, status: statusWord } = AddressRecord
+const recordShift = Math.log2(FrameRecord.words) | 0
+const { offset: offsetOfFrame, length: lengthOfFrame } = FrameRecord
 
 /** The transmitting half of a queue: the transmit ring and the completion ring. */
 export class Transmitter implements TransmittingEnd {
@@ -15,79 +28,85 @@ export class Transmitter implements TransmittingEnd {
   readonly refusals: Record<string, number> = {}
   /** Records in the completion ring that named no frame of ours. */
   invalid = 0
-  readonly #backend: Backend
-  readonly #device: Device
-  readonly #table: FrameTable
-  readonly #holder: number
+  declare private readonly backend: Backend
+  declare private readonly ring: Producer
+  declare private readonly device: Device
+  declare private readonly table: FrameTable
+  declare private readonly holder: number
 
   /** @param holder who has the frames that are pending (lib/ring/slots.ts) */
   constructor(backend: Backend, device: Device, table: FrameTable, holder: number) {
-    this.#backend = backend
-    this.#device = device
-    this.#table = table
-    this.#holder = holder
+    this.backend = backend
+    this.ring = backend.transmit
+    this.device = device
+    this.table = table
+    this.holder = holder | 0
   }
 
   claim(): number {
-    return this.#table.claim()
+    return this.table.claim()
   }
 
   sendAt(slot: number, length: number, offset: number): void {
-    this.#table.move(slot, offset)
+    this.table.move(slot, offset)
     this.send(slot, length)
   }
 
   send(slot: number, length: number): void {
-    this.#push(this.#table.check(slot, length), length, 0)
+    this.push(this.table.check(slot, length), length, 0)
   }
 
   offload(slot: number): void {
-    const index = this.#table.slots.index(slot)
-    const length = this.#table.records[index * FrameRecord.words + FrameRecord.length]
-    this.#push(this.#table.check(slot, length), length, offloadsOf(this.#table, index))
+    const index = this.table.slots.index(slot)
+    const length = this.table.records[index * FrameRecord.words + FrameRecord.length]
+    this.push(this.table.check(slot, length), length, offloadsOf(this.table, index))
   }
 
-  #push(index: number, length: number, options: number): void {
-    const record = index * FrameRecord.words
-    this.#table.records[record + FrameRecord.length] = length
-    const ring = this.#backend.transmit
+  private push(index: number, length: number, options: number): void {
+    const { table, ring } = this
+    const { words } = ring
+    const record = index << recordShift
     const at = ring.push()
-    ring.words[at + DescriptorRecord.address] = this.#table.records[record + FrameRecord.offset]
-    ring.words[at + DescriptorRecord.addressHigh] = 0
-    ring.words[at + DescriptorRecord.length] = length
-    ring.words[at + DescriptorRecord.options] = options
-    this.#table.slots.hold(index, this.#holder)
+    table.records[record | lengthOfFrame] = length
+    words[(at + addressWord) | 0] = table.records[record | offsetOfFrame]
+    words[(at + addressHighWord) | 0] = 0
+    words[(at + lengthWord) | 0] = length
+    words[(at + optionsWord) | 0] = options
+    table.slots.hold(index, this.holder)
     this.pending++
   }
 
   submit(): number {
     this.error = null
     if (this.pending === 0) return 0
-    const { transmit, completion } = this.#backend
-    transmit.publish()
-    const status = this.#backend.kick()
+    this.ring.publishHere()
+    const status = this.backend.kick()
+    const { completion } = this.backend
+    const { words } = completion
+    const { slots, shift } = this.table
+    const n = completion.availableHere()
     let refused = -1
     let accepted = 0
-    const n = completion.available()
     for (let i = 0; i < n; i++) {
       const at = completion.at(i)
-      const index = completion.words[at + AddressRecord.address] >>> this.#table.shift
-      if (!this.#table.slots.free(index, this.#holder)) this.invalid++
-      else if (completion.words[at + AddressRecord.status] === 0) accepted++
-      else {
-        refused = index
-        const error = getSystemErrorName(-completion.words[at + AddressRecord.status])
-        this.refusals[error] = (this.refusals[error] ?? 0) + 1
-      }
+      const index = words[(at + frameWord) | 0] >>> shift
+      if (!slots.free(index, this.holder)) this.invalid++
+      else if (words[(at + statusWord) | 0] === 0) accepted++
+      else refused = this.refuse(index, words[(at + statusWord) | 0])
     }
-    completion.consume(n)
-    this.pending = Math.max(0, this.pending - n)
+    completion.consumeHere(n)
+    this.pending = n < this.pending ? this.pending - n : 0
     this.transmitted += accepted
-    if (status < 0 && status !== -constants.errno.EAGAIN) {
-      const length = refused < 0 ? 0 : this.#table.records[refused * FrameRecord.words + FrameRecord.length]
-      this.error = this.#device.failed(-status, this.#backend.syscalls.transmit, length)
-    }
+    if (status < 0 && status !== -EAGAIN)
+      this.error = this.device.failed(-status, this.backend.syscalls.transmit, Math.max(0, refused))
     return accepted
+  }
+
+  /** Counts a frame that was refused; its length. */
+  private refuse(index: number, errno: number): number {
+    const name = getSystemErrorName(-errno)
+    this.refusals[name] = (this.refusals[name] ?? 0) + 1
+    return this.table.records[(index << recordShift) | lengthOfFrame]
   }
 
   close(): void {

@@ -114,8 +114,10 @@ export class XdpReceiver implements ReceivingEnd {
     const table = this.table
     const { slots, shift } = table
     const most = this.slots.length
-    let used = 0
-    let count = first
+    const some = Math.min(available, most - first)
+    // Most frames lie in one buffer each, and are taken together.
+    let used = table.handOut(ring, some, this.holder, this.slots, first)
+    let count = first + used
     while (used < available && count < most) {
       const at = ring.at(used++)
       const address = words[(at + addressWord) | 0]

@@ -134,8 +134,8 @@ export class XdpTransmitter implements TransmittingEnd {
     do {
       refused = this.stagedCount > 0 ? this.#push() : -1
       this.ring.publish()
-      status = this.port.kick()
-      const taken = this.#accept()
+      status = this.#descriptors === 0 ? 0 : this.port.kick()
+      const taken = this.#accept(status === 0)
       if (taken < 0) status = -ERANGE
       else accepted += taken
     } while (status === 0 && refused < 0 && this.stagedCount > 0 && this.#descriptors === 0)
@@ -210,11 +210,15 @@ export class XdpTransmitter implements TransmittingEnd {
     return excess <= tagBytes && this.memory[from + 12] === 0x81 && this.memory[from + 13] === 0
   }
 
-  /** How many frames the kernel has taken out of the ring since the last look; −1 when its index cannot be true. */
-  #accept(): number {
+  /**
+   * How many frames the kernel has taken out of the ring since the last look; −1 when its index cannot be true.
+   *
+   * @param all it said that it has taken all
+   */
+  #accept(all: boolean): number {
     const { ring } = this
     const pushed = this.#descriptors
-    const left = this.port.zeroCopy ? 0 : ring.outstanding()
+    const left = all || this.port.zeroCopy ? 0 : ring.outstanding()
     if (left > pushed) return -1
     const frames = this.continuations === 0 ? pushed - left : this.#ended(pushed, left)
     this.taken = (ring.index - left) | 0

@@ -92,7 +92,8 @@ export class SlotMemory {
 
   /** Whether a number is a member's. */
   isMember(owner: number): boolean {
-    return owner % 2 === 0 && owner >= firstOwner && Atomics.load(this.#attached, owner / 2) === 1
+    if (!Number.isInteger(owner / 2) || owner < firstOwner || owner >= 2 * places) return false
+    return Atomics.load(this.#attached, owner / 2) === 1
   }
 
   /** A member's queues. */

@@ -1,15 +1,15 @@
 import { inspect } from 'node:util'
 import { typeError } from '../argument.js'
-import { AddressRecord, type Consumer, type Producer } from './ring.js'
+import type { Consumer, Producer } from './ring.js'
 import { SlotMemory } from './slot-memory.js'
 
 /** Whose a frame is, where it is not a member's or a queue's: see {@link SlotPool}. */
 export const SlotState = { shared: 0, given: 1 } as const
 
-/** Slot numbers have 30 bits: a Smi on every platform. */
-const mostSlot = (1 << 30) - 1
-// Of this file's own: V8 folds it, but looks into an imported object each time.
-const { status: statusWord } = AddressRecord
+/** The largest slot number: 30 bits, a Smi on every platform. */
+export const mostSlot = (1 << 30) - 1
+// Of this file's own: V8 folds it, but looks an exported one up each time.
+const numberMask = mostSlot
 /** Frames that a member of a shared pool keeps to itself for the next claim, at most; it moves them in chains. */
 const stackLimit = 64
 
@@ -44,9 +44,9 @@ export class SlotPool {
   declare readonly memory: SlotMemory
   /** This thread's number among the pool's members; its callers' frames have it as their owner. */
   declare readonly member: number
-  declare private readonly indexMask: number
+  declare readonly indexMask: number
   /** By index, to the next power of two. */
-  declare private readonly words: Int32Array
+  declare readonly words: Int32Array
   /** The free frames' indices, last in first out: the frame that was used last is still in the cache. */
   declare private readonly stack: Int32Array
   private height = 0
@@ -122,7 +122,7 @@ export class SlotPool {
     const from = height - count
     for (let i = 0; i < count; i++) {
       const index = stack[from + i]
-      const next = ((words[index] ^ (member + 1)) + indexMask + 1) & mostSlot
+      const next = ((words[index] ^ (member + 1)) + indexMask + 1) & numberMask
       words[index] = next | member
       slots[i] = next | index
     }
@@ -139,7 +139,7 @@ export class SlotPool {
 
   /** The next number of a frame, whose owner was taken out of its word. */
   private number(index: number, generation: number): number {
-    const next = (generation + this.indexMask + 1) & mostSlot
+    const next = (generation + this.indexMask + 1) & numberMask
     this.words[index] = next | this.member
     return next | index
   }
@@ -187,21 +187,22 @@ export class SlotPool {
 
   /** Lends free frames to a fill ring, at most `most`; returns how many. */
   lend(ring: Producer, most: number, holder: number, shift: number): number {
-    const { words: records } = ring
+    const { words: records, records: first, mask, recordShift } = ring
     const { words, stack } = this
     const change = (this.member + 1) ^ holder
     let lent = 0
     do {
-      let height = this.height
+      const { height } = this
       const end = Math.max(0, height - (most - lent))
-      lent += height - end
-      while (height > end) {
-        const index = stack[--height]
+      const from = ring.index
+      for (let left = height - 1; left >= end; left--) {
+        const index = stack[left]
         words[index] ^= change
-        const at = ring.push()
-        records[at] = index << shift
-        records[(at + statusWord) | 0] = 0
+        // The address's upper half is zero, as the ring was made.
+        records[first + (((from + height - 1 - left) & mask) << recordShift)] = index << shift
       }
+      ring.skip(height - end)
+      lent += height - end
       this.height = end
     } while (lent < most && this.pull())
     return lent

@@ -115,7 +115,7 @@ export const beds = {
       const file = reportFile('soft', variant)
       // Addresses without an IPv4 GID, and rxe's MTU: as the tests know it of the VM. What is the kernel's own stays there.
       const port = (last) => `pair:a@02:01:00:00:00:0${last}?mtu=1024`
-      const kernels = ['device', 'cli-devices', 'cli-ping', 'events'].flatMap((name) => [
+      const kernels = ['device', 'cli-devices', 'cli-ping', 'events', 'soft-rxe'].flatMap((name) => [
         '--exclude',
         `tests/verbs/${name}.test.ts`,
       ])

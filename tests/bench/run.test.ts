@@ -11,10 +11,12 @@ describe('npm run bench', () => {
     const { status, stdout, stderr } = run()
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     const lines = stdout.trimEnd().split('\n')
-    const files = readdirSync(fileURLToPath(new URL('../../bench/verbs', import.meta.url)))
-    for (const file of files) {
-      const line = lines.find((text) => text.startsWith(`verbs/${file.replace(/\.ts$/, '')} `))
-      expect(line, file).toMatch(/^\S+ +\S.{20,}$/)
+    for (const domain of ['verbs', 'ethernet']) {
+      const files = readdirSync(fileURLToPath(new URL(`../../bench/${domain}`, import.meta.url)))
+      for (const file of files) {
+        const line = lines.find((text) => text.startsWith(`${domain}/${file.replace(/\.ts$/, '')} `))
+        expect(line, file).toMatch(/^\S+ +\S.{20,}$/)
+      }
     }
     expect(lines.some((line) => /harness|peers/.test(line.split(' ')[0]))).toBe(false)
   })

@@ -126,5 +126,8 @@ test('refuses what makes no capture', () => {
     '"options.interfaces" must be an array of at least one { name, description }, not []',
   )
   expect(() => new PcapngEncoder({ snapLength: 0 })).toThrow(/"options.snapLength" must be an integer from 1/)
+  expect(() => new PcapngEncoder().add(0, 0, list[0], 60, -1, 1)).toThrow(
+    '"interfaceId" must be an integer from 0 to 0, not 1',
+  )
   expect(() => new PcapngEncoder().trailer([{}, {}])).toThrow(/"interface" must be an integer from 0 to 0/)
 })

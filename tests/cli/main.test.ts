@@ -54,6 +54,14 @@ describe('help', () => {
   })
 })
 
+test('help needs no addon: no command loads it before it runs', async () => {
+  const folder = new URL('../../dist/cli/', import.meta.url).href
+  const script = `for (const name of ${JSON.stringify(commands)}) await import('${folder}' + name + '.js')
+    console.log(process.report.getReport().sharedObjects.filter((path) => path.endsWith('ibverbs.node')).length)`
+  const { code, stdout } = await new Running(process.execPath, ['--input-type=module', '-e', script]).finished
+  expect({ code, stdout }).toEqual({ code: 0, stdout: '0\n' })
+})
+
 describe('--version', () => {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
 
@@ -98,6 +106,7 @@ describe('wrong usage: exit code 2, nothing on standard output, and what is wron
     [['send', 'lo', '0102', '-i', '-1'], usage('send', "Option '-i' argument is ambiguous")],
     [['send', 'lo'], usage('send', 'stdin: no frame there')],
     [['send', 'lo', '--speed', '2'], usage('send', '--speed is of a capture: it needs --read')],
+    [['send', 'lo', '-r', '-'], usage('send', '--read needs a file: a pipe has a timing of its own')],
     [['send', 'lo', '0102', '-r', file], usage('send', '--read and HEX exclude each other')],
     [
       ['send', 'lo', '-r', file, '--rate', '1x'],

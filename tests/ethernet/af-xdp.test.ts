@@ -285,19 +285,18 @@ describe('frames', () => {
     })
   })
 
-  test('the kernel counts what it cannot use', async () => {
+  test('the kernel counts what it cannot send', async () => {
     using wire = openWire({ frameCount: 64 })
     const { a, b } = wire
     queueFrame(a, frame(b, a, 60, 1))
     queueFrame(a, frame(b, a, 60, 2))
     a.rings.transmit[a.ringLayouts.transmit.records] = 64 * 2048
     a.submit()
-    b.rings.fill[b.ringLayouts.fill.records] = 64 * 2048
     expect(await collect(b, 1)).toEqual([frame(b, a, 60, 2)])
     expect(a.statistics().xdp).toMatchObject({ transmitInvalid: 1, receiveInvalid: 0, dropped: 0 })
     transmit(a, frame(b, a, 60, 3))
     expect(await collect(b, 1)).toEqual([frame(b, a, 60, 3)])
-    expect(b.statistics()).toMatchObject({ received: 2, dropped: 0, xdp: { receiveInvalid: 1 } })
+    expect(b.statistics()).toMatchObject({ received: 2, dropped: 0 })
   })
 
   test('more than the kernel sends in one call', async () => {

@@ -46,6 +46,29 @@ test('reflect sends back what generate counts', async () => {
   )
 })
 
+test('forward joins two devices', async () => {
+  const socket = (name: string, mac: string) => `socket:${join(folder, name)}@${mac}`
+  const [left, right] = [socket('left', '02:00:00:00:00:11'), socket('right', '02:00:00:00:00:12')]
+  const forwarding = start(['forward', port, 'mlx5_soft1/1', '--transparent', '--json'], {
+    env: { IBVERBS_SOFT: `${left};${right}` },
+  })
+  await forwarding.until(/^forwarding between .*, raw_packet_qp$/m)
+  const dumping = start(['dump', port, '--check', '--json', '-c', '500'], {
+    env: { IBVERBS_SOFT: socket('right', there) },
+  })
+  await dumping.until(/^listening on/m)
+  const flags = ['--to', there, '-r', '5k', '-c', '500']
+  const generating = start(['generate', port, ...flags], { env: { IBVERBS_SOFT: socket('left', here) } })
+  expect(await generating.finished).toMatchObject({ code: 0, stderr: '' })
+  const { stdout } = await dumping.finished
+  expect(JSON.parse(stdout)).toMatchObject({ frames: 500, lost: 0, duplicated: 0, reordered: 0 })
+  forwarding.child.kill('SIGINT')
+  expect(JSON.parse((await forwarding.finished).stdout).directions).toMatchObject([
+    { frames: 500 },
+    { frames: 0 },
+  ])
+})
+
 test('what it cannot do is named', async () => {
   const { code, stderr } = await onWire(here, 'dump', port, '-Q', 'inout').finished
   expect(code).toBe(2)

@@ -5,12 +5,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { dissect } from '../headers/tshark'
+import { dissect } from '../headers/tshark.js'
+import { buildEngine } from './engine/build.js'
 
-const project = join(import.meta.dirname, '../..')
 const sources = join(import.meta.dirname, 'roce')
-const build = join(project, 'build/roce')
-const program = join(build, 'roce_tests')
+let program = ''
 
 const suites = readdirSync(sources)
   .filter((file) => file.endsWith('_test.cc'))
@@ -22,8 +21,7 @@ const suites = readdirSync(sources)
   }))
 
 beforeAll(() => {
-  execFileSync('cmake', ['-S', sources, '-B', build], { stdio: 'pipe' })
-  execFileSync('cmake', ['--build', build, '--parallel', '2'], { stdio: 'pipe' })
+  program = buildEngine('roce_tests')
 }, 300_000)
 
 for (const suite of suites) {

@@ -41,6 +41,14 @@ bool World::unplugged() const {
   return unplugged_;
 }
 
+void World::endWithProcess() {
+  driver_.halt();
+  const std::lock_guard<std::mutex> guard(mutex_);
+  tree_.remove();
+  files_.clear();
+  devices_.clear();
+}
+
 bool World::over() {
   const std::lock_guard<std::mutex> guard(mutex_);
   return unplugged_ && files_.empty();
@@ -68,6 +76,8 @@ std::string World::sysfsPath(const std::string& path) const {
 std::shared_ptr<Device> World::device(const std::string& path) const {
   constexpr char kFolder[] = "/dev/infiniband/";
   if (path.compare(0, sizeof kFolder - 1, kFolder) != 0) return nullptr;
+  const std::lock_guard<std::mutex> guard(mutex_);
+  if (unplugged_) return nullptr;  // there may be others of the same name by now
   for (const auto& device : devices_) {
     if (device->identity.uverbs == path.substr(sizeof kFolder - 1)) return device;
   }

@@ -75,13 +75,18 @@ int Driver::start(std::vector<std::shared_ptr<Device>> devices) {
   return 0;
 }
 
-void Driver::stop() {
+void Driver::halt() {
   if (!thread_.joinable()) return;
   stopping_ = true;
   asleep_ = true;  // so that the wake is not left out
   wake();
   thread_.join();
   devices_.clear();
+}
+
+void Driver::stop() {
+  if (!thread_.joinable()) return;
+  halt();
   pages_.close();
   ::close(wakeDescriptor_);
   wakeDescriptor_ = -1;

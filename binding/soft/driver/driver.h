@@ -30,6 +30,8 @@ class Driver {
   // Starts the thread. An errno or 0.
   int start(std::vector<std::shared_ptr<Device>> devices);
   void stop();
+  // The thread only: doorbells may still be rung, and nobody answers.
+  void halt();
   bool running() const { return thread_.joinable(); }
 
   // Something happened that doorbells do not tell of: a command, a change of the devices.

@@ -32,6 +32,13 @@ bool isOurs(const std::string& baseName) {
   return false;
 }
 
+const std::vector<Replacement>& replacements();
+
+void patchLoaded() {
+  const std::lock_guard<std::mutex> guard(patchesMutex);
+  patches.apply(replacements(), isOurs);
+}
+
 // Paths of sysfs come absolute (ibv_read_sysfs_file) or relative to a directory that was opened through here.
 std::string redirected(const char* path) { return path && *path == '/' ? registry().sysfsPath(path) : std::string(); }
 
@@ -43,7 +50,11 @@ int hookedOpenAt(int folder, const char* path, int flags, mode_t mode) {
 int hookedOpen(const char* path, int flags, mode_t mode) {
   std::shared_ptr<World> world;
   if (path) {
-    if (const auto device = registry().device(path, &world)) return world->openFile(device);
+    if (const auto device = registry().device(path, &world)) {
+      // A program that links libmlx5 itself has it without libibverbs' loading it.
+      patchLoaded();
+      return world->openFile(device);
+    }
   }
   return hookedOpenAt(AT_FDCWD, path, flags, mode);
 }
@@ -116,7 +127,12 @@ int hookedClose(int descriptor) {
   return ::close(descriptor);
 }
 
-void* hookedLoad(const char* name, int flags);
+// How libibverbs loads its drivers, libmlx5 among them (dynamic_driver.c).
+void* hookedLoad(const char* name, int flags) {
+  void* library = ::dlopen(name, flags);
+  if (library) patchLoaded();
+  return library;
+}
 
 const std::vector<Replacement>& replacements() {
   const auto function = [](auto* pointer) { return reinterpret_cast<void*>(pointer); };
@@ -131,18 +147,6 @@ const std::vector<Replacement>& replacements() {
       {"dlopen", function(hookedLoad)},       {"nl_connect", function(hookedNetlinkConnect)},
   };
   return all;
-}
-
-void patchLoaded() {
-  const std::lock_guard<std::mutex> guard(patchesMutex);
-  patches.apply(replacements(), isOurs);
-}
-
-// How libibverbs loads its drivers, libmlx5 among them (dynamic_driver.c).
-void* hookedLoad(const char* name, int flags) {
-  void* library = ::dlopen(name, flags);
-  if (library) patchLoaded();
-  return library;
 }
 
 }  // namespace

@@ -17,10 +17,10 @@ Registry& Registry::instance() {
 
 Registry::Registry() {
   pthread_atfork(beforeFork, afterForkInParent, afterForkInChild);
-  // The directory must go even when nobody unplugs: a program under LD_PRELOAD just exits.
+  // A program under LD_PRELOAD just exits: nobody unplugs.
   atexit([] {
     Registry& registry = instance();
-    for (const auto& entry : registry.entries_) entry.world->removeTree();
+    for (const auto& entry : registry.entries_) entry.world->endWithProcess();
   });
 }
 

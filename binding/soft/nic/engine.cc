@@ -120,8 +120,7 @@ void Engine::completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint
 
 void Engine::completeSendError(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint8_t syndrome,
                                VendorSyndrome vendor) {
-  Cqe cqe =
-      Cqe::error(MLX5_CQE_REQ_ERR, syndrome, vendor, wqeOpcode, qp.userIndex, qp.number, index);
+  Cqe cqe = Cqe::error(MLX5_CQE_REQ_ERR, syndrome, vendor, wqeOpcode, qp.userIndex, qp.number, index);
   complete(qp.sendCq, cqe, &qp);
 }
 
@@ -158,7 +157,8 @@ bool Engine::flushSends(QueuePair& qp) {
   if (backlog == 0) return false;
   while (backlog != 0) {
     wqe_.fetch(static_cast<const uint8_t*>(qp.sq.buffer), qp.sq.count, qp.sendHead);
-    Cqe cqe = Cqe::error(MLX5_CQE_REQ_ERR, MLX5_CQE_SYNDROME_WR_FLUSH_ERR, VendorSyndrome::flushed, wqe_.opcode(), qp.userIndex, qp.number, qp.sendHead);
+    Cqe cqe = Cqe::error(MLX5_CQE_REQ_ERR, MLX5_CQE_SYNDROME_WR_FLUSH_ERR, VendorSyndrome::flushed, wqe_.opcode(),
+                         qp.userIndex, qp.number, qp.sendHead);
     const uint16_t blocks = static_cast<uint16_t>(std::min<uint32_t>(wqe_.blocks(), backlog));
     qp.sendHead += blocks;
     backlog -= blocks;

@@ -11,6 +11,14 @@
 namespace soft {
 
 struct Port {
+  ~Port() { unplug(); }
+
+  void unplug() {
+    if (wire != nullptr) wire->detach(wireEnd);
+    wire = nullptr;
+    end = {};
+  }
+
   bool ready() const { return end.transmit != nullptr && linkUp; }
 
   bool hasGid(const Gid& gid) const {
@@ -23,6 +31,7 @@ struct Port {
   uint8_t number = 0;
   PortAttributes attributes;
   std::shared_ptr<Wire> wire;
+  int wireEnd = 0;
   WireEnd end;
   FrameQueue loopback{1u << 18};  // from the port to itself: RDMA between two QPs of one machine
   bool linkUp = true;

@@ -13,9 +13,11 @@ int DatagramBatch::send(int descriptor, FrameQueue& queue) {
     const size_t count = queue.list(frames, lengths, kBatch);
     std::memset(messages_, 0, sizeof messages_[0] * count);
     for (size_t i = 0; i < count; ++i) {
-      vectors_[i] = {const_cast<uint8_t*>(frames[i]), lengths[i]};
-      messages_[i].msg_hdr.msg_iov = &vectors_[i];
-      messages_[i].msg_hdr.msg_iovlen = 1;
+      static uint8_t zeroes[kMaxPrefix];
+      vectors_[i][0] = {zeroes, prefix_};
+      vectors_[i][1] = {const_cast<uint8_t*>(frames[i]), lengths[i]};
+      messages_[i].msg_hdr.msg_iov = vectors_[i];
+      messages_[i].msg_hdr.msg_iovlen = 2;
     }
     const int done = sendmmsg(descriptor, messages_, static_cast<unsigned>(count), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (done <= 0) return sent != 0 ? sent : -1;
@@ -28,9 +30,9 @@ int DatagramBatch::send(int descriptor, FrameQueue& queue) {
 
 int DatagramBatch::receive(int descriptor) {
   for (size_t i = 0; i < kBatch; ++i) {
-    vectors_[i] = {frame(i), FrameQueue::kMaxFrame};
+    vectors_[i][0] = {bytes_.get() + i * room_, room_};
     messages_[i] = {};
-    messages_[i].msg_hdr.msg_iov = &vectors_[i];
+    messages_[i].msg_hdr.msg_iov = vectors_[i];
     messages_[i].msg_hdr.msg_iovlen = 1;
     messages_[i].msg_hdr.msg_control = control_[i];
     messages_[i].msg_hdr.msg_controllen = kControl;

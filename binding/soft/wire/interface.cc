@@ -12,6 +12,7 @@
 
 #include "nic/bytes.h"
 #include "nic/checksum.h"
+#include "nic/segmentation.h"
 #include "wire/datagrams.h"
 #include "wire/wire.h"
 
@@ -19,6 +20,16 @@ namespace soft {
 
 namespace {
 
+// struct virtio_net_hdr and VIRTIO_NET_HDR_* of linux/virtio_net.h, which has a member named `class` and so is not C++.
+struct VirtioNetHeader {
+  uint8_t flags, gsoType;
+  uint16_t headerLength, gsoSize, checksumStart, checksumOffset;  // host order on a packet socket
+};
+static_assert(sizeof(VirtioNetHeader) == 10, "no padding");
+constexpr uint8_t kNeedsChecksum = 1;  // VIRTIO_NET_HDR_F_NEEDS_CSUM
+constexpr uint8_t kGsoEcn = 0x80;      // VIRTIO_NET_HDR_GSO_ECN
+
+constexpr size_t kLargest = 1 << 17;  // more than the 64 KB that the kernel gives a NIC to segment (GSO)
 constexpr uint64_t kRetry = 100000;  // a full device queue raises no event: look again after 100 µs
 
 class InterfaceWire : public Wire {
@@ -57,23 +68,59 @@ class InterfaceWire : public Wire {
   bool receive() {
     const int count = batch_.receive(descriptor_);
     if (count <= 0) return false;
-    for (int i = 0; i < count; ++i) accept(batch_.frame(i), batch_.length(i), batch_.header(i));
+    for (int i = 0; i < count; ++i) {
+      if (!(batch_.header(i).msg_flags & MSG_TRUNC)) accept(batch_.prefix(i), batch_.frame(i), batch_.length(i), batch_.header(i));
+    }
     return true;
   }
 
-  void accept(uint8_t* frame, size_t length, msghdr& header) {
-    if ((header.msg_flags & MSG_TRUNC) || length < 14) return;  // a GRO frame longer than any MTU: ethtool turns that off
+  // What the kernel sends here it sends to a NIC that offloads: checksums left to be completed, many segments in one
+  // (PACKET_VNET_HDR tells), the VLAN tag beside the frame (PACKET_AUXDATA). On the wire it looks as that NIC would make it.
+  void accept(const uint8_t* prefix, uint8_t* frame, size_t length, msghdr& header) {
+    if (length < 14) return;
+    VirtioNetHeader offloads;
+    std::memcpy(&offloads, prefix, sizeof offloads);
     tpacket_auxdata auxiliary{};
     for (cmsghdr* item = CMSG_FIRSTHDR(&header); item != nullptr; item = CMSG_NXTHDR(&header, item)) {
       if (item->cmsg_level == SOL_PACKET && item->cmsg_type == PACKET_AUXDATA) {
         std::memcpy(&auxiliary, CMSG_DATA(item), sizeof auxiliary);
       }
     }
-    if (auxiliary.tp_status & TP_STATUS_CSUMNOTREADY) {  // from a local socket: its checksum was left to "the NIC"
-      Layers layers;
-      parseLayers(frame, length, 0, &layers);
-      writeChecksums(frame, layers, false, true);
+    if ((offloads.gsoType & ~kGsoEcn) != 0) {
+      segment(frame, length, offloads.gsoSize, auxiliary);
+      return;
     }
+    const size_t start = offloads.checksumStart, field = start + offloads.checksumOffset;
+    if ((offloads.flags & kNeedsChecksum) && start < length && field + 2 <= length) {
+      uint16_t sum = static_cast<uint16_t>(~checksumFold(checksumAdd(frame + start, length - start)));
+      if (sum == 0) sum = 0xffff;  // the same to TCP, and to UDP not "none"
+      std::memcpy(frame + field, &sum, 2);
+    }
+    deliver(frame, length, auxiliary);
+  }
+
+  void segment(const uint8_t* frame, size_t length, uint32_t size, const tpacket_auxdata& auxiliary) {
+    Layers layers;
+    parseLayers(frame, length, 0, &layers);
+    if (layers.l4 == 0 || layers.end < layers.l4 + 20) return;
+    const uint32_t header = layers.l4 + (layers.protocol == kProtocolTcp ? (frame[layers.l4 + 12] >> 4) * 4u : 8u);
+    if (header >= layers.end) return;
+    const Segmenter segmenter(frame, header, layers.end - header, size);
+    if (!segmenter.valid() || header + size > sizeof segment_) return;
+    for (uint64_t done = 0; done < layers.end - header;) {
+      const uint32_t payload = segmenter.payload(done);
+      segmenter.writeHeader(segment_, done);
+      std::memcpy(segment_ + header, frame + header + done, payload);
+      Layers own;
+      parseLayers(segment_, header + payload, 0, &own);
+      writeChecksums(segment_, own, true, true);
+      deliver(segment_, header + payload, auxiliary);
+      done += payload;
+    }
+  }
+
+  void deliver(const uint8_t* frame, size_t length, const tpacket_auxdata& auxiliary) {
+    if (length > FrameQueue::kMaxFrame) return;
     const bool tagged = (auxiliary.tp_status & TP_STATUS_VLAN_VALID) != 0;  // the kernel takes the tag out: put it back
     uint8_t* room = receive_.reserve(length + 4);
     if (room == nullptr) return;
@@ -92,7 +139,8 @@ class InterfaceWire : public Wire {
   int descriptor_;
   uint64_t retryAt_ = kNever;
   FrameQueue transmit_, receive_;
-  DatagramBatch batch_;
+  DatagramBatch batch_{sizeof(VirtioNetHeader) + kLargest, sizeof(VirtioNetHeader)};
+  uint8_t segment_[FrameQueue::kMaxFrame];
 };
 
 }  // namespace
@@ -119,6 +167,7 @@ std::shared_ptr<Wire> makeInterfaceWire(const std::string& name, int* error) {
   address.sll_ifindex = static_cast<int>(index);
   const bool good =
       setsockopt(descriptor, SOL_PACKET, PACKET_AUXDATA, &one, sizeof one) == 0 &&
+      setsockopt(descriptor, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) == 0 &&
       setsockopt(descriptor, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one) == 0 &&
       setsockopt(descriptor, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous) == 0 &&
       bind(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;

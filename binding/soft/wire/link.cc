@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "wire/plugs.h"
 #include "wire/wire.h"
 
 namespace soft {
@@ -12,6 +13,7 @@ namespace {
 
 constexpr uint64_t kHold = 1000000;       // a frame that waits to be overtaken goes after 1 ms all the same
 constexpr uint64_t kAhead = 20000;        // at line rate, frames for 20 µs are taken from the port before they have left
+constexpr size_t kMaxFlying = 1 << 16;    // frames; then the port waits
 constexpr uint64_t kFrameOverhead = 24;   // preamble, frame check sequence and gap (IEEE 802.3)
 
 // splitmix64 (Steele, Lea, Flood 2014).
@@ -41,6 +43,10 @@ class Direction {
     while (const uint8_t* frame = from.front(&length)) {
       if (options_.queueBytes == 0 && busyUntil_ > now + kAhead) {
         resumeAt_ = busyUntil_ - kAhead;
+        break;
+      }
+      if (flying_.size() >= kMaxFlying) {
+        resumeAt_ = now + kAhead;
         break;
       }
       accept(now, frame, length);
@@ -148,11 +154,17 @@ class LinkWire : public Wire {
 
   WireEnd end(int index) override {
     if (loop_) return index == 0 ? WireEnd{&transmit_[0], &receive_[0]} : WireEnd{};
+    plugs_.plug(index);
     return {&transmit_[index], &receive_[index]};
   }
+  void detach(int index) override { plugs_.pull(index); }
+  bool up() const override { return loop_ || plugs_.both(); }
 
   bool step(uint64_t now) override {
     if (loop_) return directions_[0].step(now, transmit_[0], receive_[0]);
+    for (int i = 0; i < 2; ++i) {
+      if (!plugs_.in(i)) receive_[i].clear();  // to nobody
+    }
     const bool there = directions_[0].step(now, transmit_[0], receive_[1]);
     return directions_[1].step(now, transmit_[1], receive_[0]) || there;
   }
@@ -164,6 +176,7 @@ class LinkWire : public Wire {
   bool loop_;
   Direction directions_[2];
   FrameQueue transmit_[2], receive_[2];
+  Plugs plugs_;
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
 // The two wires that do nothing: a port whose transmit queue is its receive queue, and two ports joined crosswise.
+#include "wire/plugs.h"
 #include "wire/wire.h"
 
 namespace soft {
@@ -17,11 +18,24 @@ class LoopWire : public Wire {
 
 class PairWire : public Wire {
  public:
-  WireEnd end(int index) override { return {&queue_[index], &queue_[1 - index]}; }
-  bool step(uint64_t) override { return false; }
+  WireEnd end(int index) override {
+    plugs_.plug(index);
+    return {&queue_[index], &queue_[1 - index]};
+  }
+  void detach(int index) override { plugs_.pull(index); }
+  bool up() const override { return plugs_.both(); }
+
+  // What is sent to nobody is gone, and does not hold up the sender.
+  bool step(uint64_t) override {
+    for (int i = 0; i < 2; ++i) {
+      if (!plugs_.in(1 - i)) queue_[i].clear();
+    }
+    return false;
+  }
 
  private:
   FrameQueue queue_[2];
+  Plugs plugs_;
 };
 
 }  // namespace

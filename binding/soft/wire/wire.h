@@ -21,8 +21,11 @@ class Wire {
  public:
   virtual ~Wire() = default;
 
-  // The queues of end 0 (and 1, for a wire between two ports).
+  // The queues of end 0 (and 1, for a wire between two ports), for a port that is plugged in there.
   virtual WireEnd end(int index) = 0;
+
+  // The port is unplugged; its queues are not touched again.
+  virtual void detach(int) {}
 
   // Moves what can move at time `now` (nanoseconds). Returns whether anything did.
   virtual bool step(uint64_t now) = 0;

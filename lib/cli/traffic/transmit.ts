@@ -29,6 +29,11 @@ export class Transmission {
   readonly lateness = new LogHistogram()
   /** Milliseconds from the first frame to the last. */
   elapsed = 0
+
+  /** Frames a second: as many gaps between frames as there were, in the time that they took. */
+  get perSecond(): number {
+    return this.sent > 1 && this.elapsed > 0 ? ((this.sent - 1) * 1000) / this.elapsed : 0
+  }
 }
 
 /**
@@ -93,6 +98,9 @@ export async function transmit(
   }
 }
 
+/** Of setTimeout(), in milliseconds. */
+const longestTimer = 2 ** 31 - 1
+
 /** Waits for a moment, or a part of the way to it. */
 async function pause(
   moment: number,
@@ -105,9 +113,9 @@ async function pause(
     return
   }
   // Far from the moment an arrival wakes us too, near to it the caller looks all the time.
-  if (moment - now < 2) return
+  if (moment - now < 2 || signal.aborted) return
   const timer = new AbortController()
-  const timeout = setTimeout(() => timer.abort(), moment - now - 1)
+  const timeout = setTimeout(() => timer.abort(), Math.min(moment - now - 1, longestTimer))
   const stop = () => timer.abort()
   signal.addEventListener('abort', stop)
   try {

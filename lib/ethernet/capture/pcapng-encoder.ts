@@ -80,6 +80,9 @@ export class PcapngEncoder extends FrameEncoder {
     const total = envelope + packetHeader + room + (flags === 0 ? 0 : packetOptions)
     const { bytes } = this
     const at = this.used
+    if (!(interfaceId >= 0 && interfaceId < this.#interfaces.length)) {
+      integer('interfaceId', interfaceId, 0, this.#interfaces.length - 1)
+    }
     if (at + total > bytes.length) return false
     bytes.writeUInt32LE(Block.enhancedPacket, at)
     bytes.writeUInt32LE(total, at + 4)

@@ -173,7 +173,7 @@ soft::World& world() {
       fprintf(stderr, "%s\n", words.c_str());
       abort();
     }
-    atexit([] { world().removeTree(); });
+    atexit([] { world().endWithProcess(); });
     return made;
   }();
   return *instance;

@@ -2,6 +2,7 @@
 // namespace where the interfaces soft0 (10.9.0.1) and soft1 exist; not one of the tests that run anywhere.
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -87,4 +88,26 @@ TEST(what_the_kernel_sends_has_its_checksum_completed) {
   EQUAL(frame.size(), 142);
   BYTES(frame.data() + 42, payload.data(), 100);
   EQUAL(right.checks, MLX5_CQE_L2_OK | MLX5_CQE_L3_OK | MLX5_CQE_L4_OK);
+}
+
+TEST(what_the_kernel_left_to_be_segmented_arrives_as_segments) {
+  End right("soft1");
+  const int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const int size = 500;
+  EQUAL(setsockopt(descriptor, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size), 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(2000);
+  address.sin_addr.s_addr = htonl(0x0a090002);
+  const Bytes payload = pattern(2700);
+  EQUAL(sendto(descriptor, payload.data(), payload.size(), 0, reinterpret_cast<sockaddr*>(&address), sizeof address), 2700);
+  Bytes together;
+  while (together.size() < payload.size()) {
+    const Bytes frame = right.wait({2, 0, 0, 0, 0, 2});
+    EQUAL(frame.size(), together.size() == 2500 ? 242 : 542);
+    EQUAL(right.checks, MLX5_CQE_L2_OK | MLX5_CQE_L3_OK | MLX5_CQE_L4_OK);
+    together.insert(together.end(), frame.begin() + 42, frame.end());
+  }
+  close(descriptor);
+  CHECK(together == payload);
 }

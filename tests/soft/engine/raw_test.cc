@@ -139,6 +139,21 @@ TEST(vlan_tags_are_inserted_and_stripped) {
   EQUAL(strip.last[29] & 1, 0);
 }
 
+TEST(a_runt_on_the_wire_is_lost) {
+  Loop loop;
+  loop.post(2);
+  auto wire = makeLoopWire();
+  EQUAL(loop.card.nic.connect(1, wire), 0);
+  for (const size_t size : {0, 1, 13, 14}) {
+    std::memset(wire->end(0).transmit->reserve(size), 0xff, size);
+    wire->end(0).transmit->commit(size);
+  }
+  loop.card.step();
+  EQUAL(byteCount(loop.receiveCq.poll()), 14);
+  CHECK(loop.receiveCq.poll() == nullptr);
+  EQUAL(loop.card.counters().receiveUnmatched, 3);
+}
+
 TEST(the_frame_check_sequence_is_delivered_where_it_is_asked_for) {
   Card card;
   EQUAL(card.nic.connect(1, makeLoopWire()), 0);
@@ -182,7 +197,8 @@ TEST(a_short_inline_header_is_refused_where_the_card_needs_eighteen_bytes) {
 TEST(a_stalled_wire_keeps_frames_in_order_and_loses_none) {
   Card card(2);
   auto wire = makePairWire();
-  EQUAL(card.nic.connect(1, wire, 0), 0);  // nobody empties end 1 of it: the port's own queue fills
+  EQUAL(card.nic.connect(1, wire, 0), 0);
+  const WireEnd other = wire->end(1);  // there is somebody, who does not read
   Cq sendCq(card.nic, 1024), receiveCq(card.nic, 64);
   auto qp = card.rawQp(sendCq, receiveCq, false, 512);
   qp->bringUp();
@@ -192,7 +208,6 @@ TEST(a_stalled_wire_keeps_frames_in_order_and_loses_none) {
   card.step(10);
   const uint64_t first = card.counters().transmitFrames;
   CHECK(first > 20 && first < 256);
-  WireEnd other = wire->end(1);
   size_t length, count = 0;
   for (int i = 0; i < 50; ++i) {
     while (other.receive->front(&length) != nullptr) {

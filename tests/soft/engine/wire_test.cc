@@ -163,6 +163,37 @@ TEST(a_link_drops_what_its_queue_does_not_hold) {
   EQUAL(take(wire->end(0).receive).size(), 9);  // 9 * 124 bytes: the tenth finds more than 1000 waiting
 }
 
+TEST(a_pair_has_carrier_while_both_ends_are_plugged_in) {
+  LinkOptions options;
+  for (const std::shared_ptr<Wire>& wire : {makePairWire(), makeLinkWire(options)}) {
+    Card left;
+    EQUAL(left.nic.connect(1, wire, 0), 0);
+    CHECK(!left.nic.linkUp(1));
+    Cq cq(left.nic, 4096);
+    auto qp = left.rawQp(cq, cq, false, 1024);
+    qp->bringUp();
+    Region memory(left.nic, left.pd, 16384);
+    const auto flood = [&] {  // more than any queue holds
+      for (int i = 0; i < 500; ++i) qp->write(Wqe(MLX5_OPCODE_SEND).eth().data(memory.sge(0, 9000)));
+      qp->ring();
+      left.step(20);
+      for (int i = 0; i < 500; ++i) CHECK(cq.poll() != nullptr);
+    };
+    flood();
+    {
+      Card right;
+      EQUAL(right.nic.connect(1, wire, 1), 0);
+      left.step();
+      CHECK(left.nic.linkUp(1));
+      CHECK(left.events.has(AsyncEventType::portActive, 1));
+    }
+    left.step();
+    CHECK(!left.nic.linkUp(1));
+    CHECK(left.events.has(AsyncEventType::portError, 1));
+    flood();
+  }
+}
+
 TEST(a_socket_joins_two_nics_and_carrier_comes_and_goes) {
   char folder[] = "/tmp/soft-wire-XXXXXX";
   CHECK(mkdtemp(folder) != nullptr);

@@ -1,0 +1,37 @@
+/** The benchmarks of raw Ethernet run: what they measure is not looked at here, but all must arrive that they send. */
+import { readdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { listInterfaces } from 'ibverbs/ethernet'
+import { expect, it } from 'vitest'
+import { command } from './program.js'
+
+const script = fileURLToPath(new URL('../../bench/run.mjs', import.meta.url))
+const left = () => [
+  ...readdirSync(tmpdir()).filter((name) => name.startsWith('ibverbs-testpmd-')),
+  ...listInterfaces().map(({ name }) => name),
+]
+
+// Two ends that are busy, each on a processor of its own, take their time beside other tests.
+const busy = [
+  ['ethernet/throughput', 'AF_PACKET forward 64 B, batches of 64'],
+  ['ethernet/round-trip', 'AF_PACKET round trip 64 B, busy, p50'],
+]
+
+it.each([
+  ['ethernet/throughput', 'AF_PACKET tx 64 B, batches of 64'],
+  ['ethernet/ring-cost', 'TX: claim, send, submit, batches of 32'],
+  ...(process.env.IBVERBS_LONG === '1' ? busy : []),
+])(
+  '%s, %s',
+  async (bench, only) => {
+    const before = left()
+    const { code, output } = await command(process.execPath, script, bench, '--json', '--case', only)
+    const rows = output.split('\n').filter((line) => line.startsWith('{'))
+    expect(code, output).toBe(0)
+    const row = rows.map((line) => JSON.parse(line)).find((each) => each.case === only && each.peer === 'c')
+    expect(row).toMatchObject({ rounds: 20, ours: expect.any(Number), theirs: expect.any(Number) })
+    expect(left()).toEqual(before)
+  },
+  300_000,
+)

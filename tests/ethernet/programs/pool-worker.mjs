@@ -1,0 +1,62 @@
+// A member of a pool that other threads share: claims frames, writes who it is into each, gives some to the others and
+// takes what they give. Reports how often it found somebody else's mark in a frame that was its own.
+import { setTimeout as pause } from 'node:timers/promises'
+import { parentPort, workerData } from 'node:worker_threads'
+import { FramePool } from 'ibverbs/ethernet'
+import { tableOf } from '../../../dist/ethernet/frames.js'
+
+const { shared, mailbox, rounds, me, members } = workerData
+const frames = FramePool.join(shared)
+const table = tableOf(frames)
+const words = new Uint32Array(frames.arena.bytes.buffer, frames.arena.bytes.byteOffset)
+const at = (slot) => frames.offset(slot) / 4
+let wrong = 0
+let taken = 0
+let claimed = 0
+const mine = []
+
+/** From now on it is mine. */
+function own(slot) {
+  words[at(slot)] = me
+  mine.push(slot)
+}
+function check(slot) {
+  if (words[at(slot)] !== me) wrong++
+}
+
+// One step is short, so that the threads get in one another's way whatever the machine does.
+for (let round = 0; round < rounds; round++) {
+  const slot = table.claim()
+  if (slot >= 0) {
+    claimed++
+    own(slot)
+  }
+  const given = Atomics.exchange(mailbox, me, 0)
+  if (given !== 0) {
+    frames.take(given - 1)
+    taken++
+    own(given - 1)
+  }
+  for (const slot of mine) check(slot)
+  while (mine.length > 40 || (mine.length > 0 && slot < 0)) {
+    const next = mine.shift()
+    const to = 1 + ((me + round) % members)
+    // Its mark goes before it does: whoever has it writes its own.
+    if (to !== me && Atomics.load(mailbox, to) === 0) {
+      frames.give(next)
+      if (Atomics.compareExchange(mailbox, to, 0, next + 1) !== 0) {
+        frames.take(next)
+        words[at(next)] = me
+        frames.release(next)
+      }
+    } else {
+      frames.release(next)
+    }
+  }
+  if (round % 1000 === 0) await pause(0)
+}
+for (const slot of mine) {
+  check(slot)
+  frames.release(slot)
+}
+parentPort.postMessage({ member: frames.member, wrong, taken, claimed })
