@@ -286,11 +286,12 @@ export class RawDevice extends Device {
 
   override failed(errno: number, syscall: string, refusedLength = 0): VerbsError {
     const { name } = this.interface
+    if (errno === ENODEV) return new VerbsError(errno, syscall, `the RDMA device of "${name}" is gone`)
     if (errno === EIO) {
+      // WR_FLUSH_ERR may also be a device that is gone: its event tells, on libuv's loop.
       const why = `"${name}": the device gave up the queue pair (${this.#backend.failure}): close the queue and open another`
       return new VerbsError(errno, syscall, why)
     }
-    if (errno === ENODEV) return new VerbsError(errno, syscall, `the RDMA device of "${name}" is gone`)
     if (errno === ENETDOWN) return new VerbsError(errno, syscall, `the port of "${name}" is down`)
     return super.failed(errno, syscall, refusedLength)
   }
