@@ -19,7 +19,7 @@ uint64_t pseudoHeader(const uint8_t* frame, const Layers& layers, uint32_t lengt
 }
 
 bool hasL4(const Layers& layers) {
-  if (layers.fragment || layers.l4 == 0) return false;
+  if (layers.fragment || layers.truncated || layers.l4 == 0) return false;
   if (layers.protocol == kProtocolTcp) return layers.end - layers.l4 >= 20;
   return layers.protocol == kProtocolUdp && layers.end - layers.l4 >= 8;
 }
@@ -77,7 +77,7 @@ void writeChecksums(uint8_t* frame, const Layers& layers, bool l3, bool l4) {
 
 ChecksumStatus checkChecksums(const uint8_t* frame, const Layers& layers) {
   ChecksumStatus status;
-  if (layers.ipVersion == 0) return status;
+  if (layers.ipVersion == 0 || layers.truncated) return status;
   status.l3Ok = layers.ipVersion == 6 || checksumFold(checksumAdd(frame + layers.l3, layers.l3Length)) == 0xffff;
   if (!hasL4(layers)) return status;
   const uint32_t length = layers.end - layers.l4;
