@@ -55,8 +55,8 @@ export const FrameFlag = {
 export const PacketType = { host: 0, broadcast: 1, multicast: 2, otherHost: 3, outgoing: 4 } as const
 
 /**
- * In a record's flags: of it, offset and length alone were written, because a frame of AF_XDP's comes without anything
- * else. Who wants to know more asks {@link FrameTable.word}.
+ * In a record's flags: of it, offset and length alone were written (and the flags' lowest byte), because a frame of
+ * AF_XDP's comes without anything else, and one of a raw packet queue pair with little. Who wants to know more asks {@link FrameTable.word}.
  */
 export const brief = 1 << 15
 
@@ -194,6 +194,7 @@ export class FrameTable {
     const record = this.slots.index(slot) << recordShift
     if ((this.records[record | flagsWord] & briefBit) === 0) return this.records[record + word]
     if (word === offsetWord) return this.records[record + word]
+    if (word === flagsWord) return this.records[record | flagsWord] & 0xff
     return word <= originalLengthWord ? this.records[record | lengthWord] : 0
   }
 
