@@ -107,11 +107,16 @@ export class FrameTable {
 
   private prepare(): boolean {
     const { slots, ready, records, shift, headroom } = this
-    const count = slots.claim(ready)
-    for (let i = 0; i < count; i++) {
-      const index = slots.indexOf(ready[i])
+    const count = slots.unstack(readySlots)
+    const { words, stack, indexMask, member, freeHeight } = slots
+    const change = (member + 1) | 0
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      const index = stack[(freeHeight + i) | 0]
+      const generation = ((words[index] ^ change) + indexMask + 1) & generationMask
+      words[index] = generation | member
+      ready[i] = generation | index
       const record = index << recordShift
-      records[record | offsetWord] = (index << shift) + headroom
+      records[record | offsetWord] = ((index << shift) + headroom) | 0
       records[record | lengthWord] = 0
       records[record | flagsWord] = briefBit
     }

@@ -48,7 +48,7 @@ export class SlotPool {
   /** By index, to the next power of two. */
   declare readonly words: Int32Array
   /** The free frames' indices, last in first out: the frame that was used last is still in the cache. */
-  declare private readonly stack: Int32Array
+  declare readonly stack: Int32Array
   private height = 0
   /** Past so many, free frames go to the other members. */
   declare private limit: number
@@ -111,23 +111,19 @@ export class SlotPool {
   }
 
   /**
-   * Takes free frames for the caller, at most as many as `slots` has room for; returns how many. Writes their numbers,
-   * of which the last is to be used first.
+   * Takes free frames off the {@link stack}, at most `most`, and returns how many. Their indices lie there from `freeHeight`
+   * on; whoever takes them gives each its next number before anything else happens here (FrameTable).
    */
-  claim(slots: Int32Array): number {
+  unstack(most: number): number {
     if (this.height === 0 && !this.pull()) return 0
-    const { words, stack, indexMask, member } = this
-    const { height } = this
-    const count = Math.min(height, slots.length)
-    const from = height - count
-    for (let i = 0; i < count; i++) {
-      const index = stack[from + i]
-      const next = ((words[index] ^ (member + 1)) + indexMask + 1) & numberMask
-      words[index] = next | member
-      slots[i] = next | index
-    }
-    this.height = from
+    const count = Math.min(this.height, most)
+    this.height -= count
     return count
+  }
+
+  /** How many free frames this thread has. */
+  get freeHeight(): number {
+    return this.height
   }
 
   /** Gives a holder's frame to the caller, under a new number; −1 when the holder does not have it. */
