@@ -57,7 +57,10 @@ export class RawReceiver implements ReceivingEnd {
     if (status >= 0) return status
     // The binding skipped one record, or wants to see our indices again.
     if (status === -EFAULT) this.filled = Math.max(0, this.filled - 1)
-    if (status === -ERANGE) this.ring.consume(0)
+    if (status === -ERANGE) {
+      this.backend.fill.publish()
+      this.ring.consume(0)
+    }
     throw this.device.failed(-status, this.backend.syscalls.receive)
   }
 

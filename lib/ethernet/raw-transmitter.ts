@@ -8,7 +8,7 @@ import { FrameRecord, type FrameTable } from './frames.js'
 import { finishFrame, offloadsOf, segmentTypeOf } from './offload.js'
 import type { RawPacket } from './raw-packet.js'
 
-const { EAGAIN, EIO } = constants.errno
+const { EAGAIN, EIO, ERANGE } = constants.errno
 
 // Of this file's own: V8 folds them, but looks into an imported object each time.
 const { address: addressWord, length: lengthWord, options: optionsWord } = DescriptorRecord
@@ -123,10 +123,12 @@ export class RawTransmitter implements TransmittingEnd {
   #exchange(): number {
     const { ring, table, backend } = this
     const { completion } = backend
-    const before = ring.outstanding()
     const status = backend.kick()
-    let taken = Math.max(0, Math.min(this.pending, before - ring.outstanding()))
-    this.pending -= taken
+    // More than there were: somebody wrote the consumer's index, and the binding will again.
+    const left = Math.min(this.pending, ring.outstanding())
+    let taken = this.pending - left
+    this.pending = left
+    if (status === -ERANGE) completion.consume(0)
     const count = completion.available()
     if (count > 0) {
       // Statuses are rare: frames with one are looked at first, and then all are given back at once.

@@ -1,0 +1,111 @@
+/** What JavaScript writes into the rings of a queue on a raw packet queue pair: errors, and nothing else. */
+import { FramePool, PacketQueue, type PacketQueueOptions } from 'ibverbs/ethernet'
+import { softConnectX } from 'ibverbs/soft'
+import { describe, expect, test } from 'vitest'
+import { Chance } from '../ethernet/flows.js'
+import { collect, frame, queueFrame, transmit } from '../ethernet/traffic.js'
+
+/** Words of a ring (lib/ring/ring.ts). */
+const [producer, consumer, records] = [0, 16, 32]
+
+function openWire(options?: PacketQueueOptions) {
+  const soft = softConnectX({ wire: 'pair' })
+  const a = PacketQueue.open('mlx5_soft0', options)
+  const b = PacketQueue.open('mlx5_soft1', options)
+  const close = (): void => {
+    a.close()
+    b.close()
+    soft.close()
+  }
+  return { a, b, [Symbol.dispose]: close }
+}
+
+describe('an index that cannot be true', () => {
+  test.each([producer, consumer])('word %i of the transmit and completion rings', async (word) => {
+    using wire = openWire()
+    const { a, b } = wire
+    a.rings.transmit[word] = 0x12345678
+    a.rings.completion[word] = 0x12345678
+    queueFrame(a, frame(b, a, 60, 1))
+    for (let i = 0; a.pending > 0 && i < 3; i++) a.submit()
+    expect(a.pending).toBe(0)
+    expect(await collect(b, 1)).toEqual([frame(b, a, 60, 1)])
+  })
+
+  test.each([producer, consumer])('word %i of the fill and receive rings', async (word) => {
+    using wire = openWire()
+    const { a, b } = wire
+    b.rings.fill[word] = 0x12345678
+    b.rings.receive[word] = 0x12345678
+    transmit(a, frame(b, a, 60, 1))
+    const came: Uint8Array[] = []
+    for (let looks = 0; came.length === 0 && looks < 10; looks++) {
+      try {
+        came.push(...(await collect(b, 1)))
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'ERANGE', message: expect.stringContaining("a ring's index") })
+      }
+    }
+    expect(came).toEqual([frame(b, a, 60, 1)])
+  })
+})
+
+test('thousands of random words in the rings', async () => {
+  const chance = new Chance(77)
+  const errors = new Set<string>()
+  using soft = softConnectX({ wire: 'pair' })
+  for (let round = 0; round < 20; round++) {
+    const frames = new FramePool({ frameCount: 64 })
+    using a = PacketQueue.open('mlx5_soft0', { frames, batch: 16, promiscuous: true })
+    using b = PacketQueue.open('mlx5_soft1', { frameCount: 64, batch: 16, promiscuous: true })
+    for (let i = 0; i < 150; i++) {
+      for (const queue of [a, b]) {
+        const rings = Object.values(queue.rings)
+        for (let words = chance.below(6); words > 0; words--) {
+          const ring = chance.of(rings)
+          const index = chance.often(0.12)
+            ? chance.of([producer, consumer])
+            : records + chance.below(ring.length - records)
+          ring[index] = chance.of([0, 1, 2048 * chance.below(70), chance.below(2 ** 32), 0xffffffff])
+        }
+        try {
+          const slot = queue.claim()
+          if (slot >= 0) queue.send(slot, 14 + chance.below(1500))
+          queue.submit()
+          if (queue.error) errors.add(queue.error.code)
+          const n = queue.receive()
+          for (let k = 0; k < n; k++) {
+            if (chance.often(0.5)) queue.release(queue.slot(k))
+            else queue.forward(queue.slot(k))
+          }
+        } catch (error) {
+          errors.add((error as { code?: string }).code ?? String(error))
+        }
+      }
+      // The device has a turn.
+      if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+  const known = ['EFAULT', 'ERANGE', 'EMSGSIZE', 'ERR_OUT_OF_RANGE']
+  expect([...errors].filter((code) => !known.includes(code))).toEqual([])
+  expect(errors).toContain('EFAULT')
+  expect(errors).toContain('ERANGE')
+  // And the device is as good as before.
+  using a = PacketQueue.open('mlx5_soft0')
+  using b = PacketQueue.open('mlx5_soft1')
+  transmit(a, frame(b, a, 60))
+  expect(await collect(b, 1)).toEqual([frame(b, a, 60)])
+  expect(soft.closed).toBe(false)
+})
+
+test('a completion cannot free a frame that was not sent', () => {
+  using wire = openWire()
+  const { a, b } = wire
+  const mine = a.claim()
+  queueFrame(a, frame(b, a, 60))
+  a.rings.completion[producer] = 1
+  a.rings.completion[records] = a.offset(mine)
+  a.submit()
+  a.release(mine)
+  expect(() => a.release(mine)).toThrow(expect.objectContaining({ code: 'ERR_IBVERBS_STALE_SLOT' }))
+})
