@@ -20,6 +20,8 @@ constexpr uint32_t kChunk = 64;
 // A completion at least every so many sends: the last of each call brings one anyway.
 constexpr uint32_t kSignalEvery = 32;
 constexpr uint32_t kVlanTag = 4;
+// `brief` of lib/ethernet/frames.ts: of the record, offset, length and the flags' lowest byte were written.
+constexpr uint32_t kBrief = 1u << 15;
 // Nanoseconds for which a close waits for sends.
 constexpr uint64_t kPatience = 200000000;
 // sll_pkttype, packet(7)
@@ -47,6 +49,7 @@ RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
   if (frameSize_ < 64 || (frameSize_ & (frameSize_ - 1)) != 0) {
     throwArgumentRange(env, "frameSize", "a power of two, at least 64");
   }
+  frameShift_ = static_cast<uint32_t>(__builtin_ctz(frameSize_));
   if (headroom_ > frameSize_ - ETH_HLEN) throwArgumentRange(env, "headroom", "smaller than a frame");
   const size_t bytes = parts_.region.memory.length();
   const size_t count = bytes / frameSize_;
@@ -73,7 +76,10 @@ RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
   receiveElements_.resize(kChunk * 2);
   sends_.resize(kChunk);
   sendElements_.resize(kChunk);
-  sent_.resize(sendDepth_);
+  size_t sent = 1;
+  while (sent < sendDepth_) sent *= 2;
+  sent_.resize(sent);
+  sentMask_ = static_cast<uint32_t>(sent - 1);
   const ibv_mr* overflow = parts_.overflow.ibv;
   for (uint32_t i = 0; i < kChunk; i++) {
     receiveElements_[2 * i].lkey = parts_.region.ibv->lkey;
@@ -109,7 +115,7 @@ int RawPacketQueue::release(const char**) {
 }
 
 bool RawPacketQueue::frameAt(uint32_t address, uint32_t* frame) const {
-  *frame = address / frameSize_;
+  *frame = address >> frameShift_;
   return *frame < frameCount_;
 }
 
@@ -162,10 +168,8 @@ int RawPacketQueue::take() {
       }
       const auto frame = static_cast<uint32_t>(completion.wr_id);
       describe(frame, completion.byte_len, completion.wc_flags);
-      receive_.write(good, DescriptorRecord::kAddress, frame * frameSize_ + headroom_);
-      receive_.write(good, DescriptorRecord::kAddressHigh, 0);
-      receive_.write(good, DescriptorRecord::kLength, std::min(completion.byte_len, frameSize_ - headroom_));
-      receive_.write(good, DescriptorRecord::kOptions, 0);
+      // The rest of the record is zero for good, and the length is in the frame's own.
+      receive_.write(good, DescriptorRecord::kAddress, (frame << frameShift_) + headroom_);
       good++;
     }
     receive_.produce(good);
@@ -189,17 +193,20 @@ uint32_t RawPacketQueue::packetType(const uint8_t* destination) const {
 }
 
 void RawPacketQueue::describe(uint32_t frame, uint32_t original, unsigned flags) {
-  const uint32_t offset = frame * frameSize_ + headroom_;
+  const uint32_t offset = (frame << frameShift_) + headroom_;
   const uint32_t length = std::min(original, frameSize_ - headroom_);
-  uint32_t told = packetType(parts_.region.memory.data() + offset) << FrameRecord::kPacketTypeShift;
-  if (original > length) {
-    told |= FrameRecord::kTruncated;
-    truncated_++;
-  }
-  if (flags & IBV_WC_IP_CSUM_OK) told |= FrameRecord::kChecksumValid;
+  uint32_t told = flags & IBV_WC_IP_CSUM_OK ? uint32_t{FrameRecord::kChecksumValid} : 0;
   uint32_t* record = frames_.words() + size_t{frame} * FrameRecord::kWords;
   record[FrameRecord::kOffset] = offset;
   record[FrameRecord::kLength] = length;
+  if (original == length) {
+    // The packet type is read off the frame when somebody asks: here its bytes are in another processor's cache.
+    record[FrameRecord::kFlags] = told | kBrief;
+    return;
+  }
+  truncated_++;
+  told |= FrameRecord::kTruncated;
+  told |= packetType(parts_.region.memory.data() + offset) << FrameRecord::kPacketTypeShift;
   record[FrameRecord::kOriginalLength] = original;
   record[FrameRecord::kFlags] = told;
   record[FrameRecord::kVlan] = 0;
@@ -227,7 +234,7 @@ int RawPacketQueue::reap() {
       if (failed && !failure_) failure_ = completions[i].status;
       const uint32_t end = static_cast<uint32_t>(completions[i].wr_id) + 1;
       while (sendTail_ != end) {
-        const uint32_t address = sent_[sendTail_ % sendDepth_];
+        const uint32_t address = sent_[sendTail_ & sentMask_];
         sendTail_++;
         complete(address, failed && sendTail_ == end ? EIO : 0);
       }
@@ -247,13 +254,12 @@ int RawPacketQueue::postSends(uint32_t available, uint32_t* posted) {
     const uint32_t length = transmit_.read(count, DescriptorRecord::kLength);
     uint32_t frame;
     if (transmit_.read(count, DescriptorRecord::kAddressHigh) != 0 || !frameAt(address, &frame) || length < ETH_HLEN ||
-        length > frameSize_ - address % frameSize_) {
+        length > frameSize_ - (address & (frameSize_ - 1))) {
       obstacle = EFAULT;
       break;
     }
     // A VLAN tag may exceed the MTU, as with every Ethernet device.
-    const bool tagged = length >= ETH_HLEN + kVlanTag && memory[address + 12] == 0x81 && memory[address + 13] == 0;
-    if (length > longest_ + (tagged ? kVlanTag : 0)) {
+    if (length > longest_ && !(length <= longest_ + kVlanTag && memory[address + 12] == 0x81 && memory[address + 13] == 0)) {
       obstacle = EMSGSIZE;
       break;
     }
@@ -268,7 +274,7 @@ int RawPacketQueue::postSends(uint32_t available, uint32_t* posted) {
     if ((sendHead_ + count) % kSignalEvery == 0) request.send_flags |= IBV_SEND_SIGNALED;
     request.next = nullptr;
     if (count > 0) sends_[count - 1].next = &request;
-    sent_[(sendHead_ + count) % sendDepth_] = address;
+    sent_[(sendHead_ + count) & sentMask_] = address;
   }
   *posted = 0;
   if (count == 0) return obstacle;

@@ -64,6 +64,7 @@ class RawPacketQueue : public Handle {
   Parts parts_;
   uint32_t batch_ = 0;
   uint32_t frameSize_ = 0;
+  uint32_t frameShift_ = 0;  // log2 of that: a division costs as much as the rest
   uint32_t headroom_ = 0;
   uint32_t frameCount_ = 0;
   uint32_t longest_ = 0;  // bytes of a frame that the device takes, without a VLAN tag
@@ -83,7 +84,8 @@ class RawPacketQueue : public Handle {
   std::vector<ibv_sge> receiveElements_;  // two a request: the frame's place, then the overflow
   std::vector<ibv_send_wr> sends_;
   std::vector<ibv_sge> sendElements_;
-  std::vector<uint32_t> sent_;  // addresses with the device, a ring of sendDepth_
+  std::vector<uint32_t> sent_;  // addresses with the device, a ring of a power of two
+  uint32_t sentMask_ = 0;
 
   uint32_t receiving_ = 0;  // requests with the device
   uint32_t sendHead_ = 0;   // counts sends that were posted

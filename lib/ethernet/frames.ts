@@ -55,13 +55,15 @@ export const FrameFlag = {
 export const PacketType = { host: 0, broadcast: 1, multicast: 2, otherHost: 3, outgoing: 4 } as const
 
 /**
- * In a record's flags: of it, offset and length alone were written, because a frame of AF_XDP's comes without anything
- * else. Who wants to know more asks {@link FrameTable.word}.
+ * In a record's flags: of it, offset and length alone were written (and the flags' lowest byte), because a frame of
+ * AF_XDP's comes without anything else, and one of a raw packet queue pair with little. Who wants to know more asks {@link FrameTable.word}.
  */
 export const brief = 1 << 15
 
 // Constants of this file's own: V8 folds them, but looks into an exported object each time.
 const recordShift = Math.log2(FrameRecord.words) | 0
+const briefBit = brief
+const generationMask = mostSlot
 const { offset: offsetWord, length: lengthWord } = FrameRecord
 const { length: toldWord, options: optionsWord } = DescriptorRecord
 const { continued } = DescriptorOption
@@ -105,13 +107,18 @@ export class FrameTable {
 
   private prepare(): boolean {
     const { slots, ready, records, shift, headroom } = this
-    const count = slots.claim(ready)
-    for (let i = 0; i < count; i++) {
-      const index = slots.indexOf(ready[i])
+    const count = slots.unstack(readySlots)
+    const { words, stack, indexMask, member, freeHeight } = slots
+    const change = (member + 1) | 0
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      const index = stack[(freeHeight + i) | 0]
+      const generation = ((words[index] ^ change) + indexMask + 1) & generationMask
+      words[index] = generation | member
+      ready[i] = generation | index
       const record = index << recordShift
-      records[record | offsetWord] = (index << shift) + headroom
+      records[record | offsetWord] = ((index << shift) + headroom) | 0
       records[record | lengthWord] = 0
-      records[record | flagsWord] = brief
+      records[record | flagsWord] = briefBit
     }
     this.readyCount = count
     return count > 0
@@ -136,7 +143,7 @@ export class FrameTable {
     const record = index << recordShift
     records[record | offsetWord] = offset
     records[record | lengthWord] = length
-    records[record | flagsWord] = brief
+    records[record | flagsWord] = briefBit
   }
 
   /**
@@ -153,21 +160,21 @@ export class FrameTable {
     const from = ring.index
     let count = 0
     while (count < most) {
-      const at = start + (((from + count) & mask) << ringShift)
+      const at = (start + (((from + count) & mask) << ringShift)) | 0
       const offset = words[at]
       const index = offset >>> shift
       // What has no frame's index has a word that is nobody's.
       const word = index <= indexMask ? owners[index] : 0
       if ((word & indexMask) !== holder || (words[(at + optionsWord) | 0] & continued) !== 0) break
-      const generation = ((word ^ holder) + indexMask + 1) & mostSlot
+      const generation = ((word ^ holder) + indexMask + 1) & generationMask
       owners[index] = generation | member
       out[(first + count) | 0] = generation | index
-      const told = words[(at + toldWord) | 0]
+      const told = words[(at + toldWord) | 0] | 0
       const room = frameSize - (offset & (frameSize - 1))
       const record = index << recordShift
       records[record | offsetWord] = offset
-      records[record | lengthWord] = told < room ? told : room
-      records[record | flagsWord] = brief
+      records[record | lengthWord] = told >= 0 && told < room ? told : room
+      records[record | flagsWord] = briefBit
       count = (count + 1) | 0
     }
     return count
@@ -185,8 +192,9 @@ export class FrameTable {
   /** A word of the record of the caller's slot. */
   word(slot: number, word: number): number {
     const record = this.slots.index(slot) << recordShift
-    if ((this.records[record | flagsWord] & brief) === 0) return this.records[record + word]
+    if ((this.records[record | flagsWord] & briefBit) === 0) return this.records[record + word]
     if (word === offsetWord) return this.records[record + word]
+    if (word === flagsWord) return this.records[record | flagsWord] & 0xff
     return word <= originalLengthWord ? this.records[record | lengthWord] : 0
   }
 
@@ -194,7 +202,7 @@ export class FrameTable {
   packetType(slot: number, memory: Uint8Array, own: Uint8Array): number {
     const record = this.slots.index(slot) << recordShift
     const flags = this.records[record | flagsWord]
-    if ((flags & brief) === 0) return (flags >>> 8) & 7
+    if ((flags & briefBit) === 0) return (flags >>> 8) & 7
     if (this.records[record | lengthWord] === 0) return 0
     return typeOf(memory, this.records[record | offsetWord], own)
   }

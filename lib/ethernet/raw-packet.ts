@@ -19,6 +19,8 @@ import type { RdmaPort } from './rdma-port.js'
 import type { BackendReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
 
+// Constants of the module, so that the compiler knows what is called.
+const { receive, transmit } = native.ethernet.raw
 const { ENETDOWN, ENODEV, EIO } = constants.errno as Record<string, number>
 /** Sends under way: more than any batch, and little of the device's memory. */
 const sendDepth = 1024
@@ -59,6 +61,8 @@ export class RawPacket implements Backend {
   /** errno of what happened to the port and was not told yet. */
   #fault = 0
   #gone = false
+  /** The device has failed a request. */
+  failing = false
 
   /**
    * @param onEvent called on libuv's loop after {@link arm}, and when the port goes down or the device away
@@ -180,7 +184,10 @@ export class RawPacket implements Backend {
 
   poll(): number {
     const fault = this.#takeFault()
-    return fault === 0 ? native.ethernet.raw.receive(this.#handle) : -fault
+    if (fault !== 0) return -fault
+    const status = receive(this.#handle)
+    this.failing ||= status === -EIO
+    return status
   }
 
   /** Gives the device the frames in the fill ring, and looks for none. What ails it the next {@link poll} tells. */
@@ -190,7 +197,10 @@ export class RawPacket implements Backend {
 
   kick(): number {
     const fault = this.#takeFault()
-    return fault === 0 ? native.ethernet.raw.transmit(this.#handle) : -fault
+    if (fault !== 0) return -fault
+    const status = transmit(this.#handle)
+    this.failing ||= status === -EIO
+    return status
   }
 
   arm(readable: boolean, writable: boolean, referenced: boolean): void {
@@ -276,11 +286,12 @@ export class RawDevice extends Device {
 
   override failed(errno: number, syscall: string, refusedLength = 0): VerbsError {
     const { name } = this.interface
+    if (errno === ENODEV) return new VerbsError(errno, syscall, `the RDMA device of "${name}" is gone`)
     if (errno === EIO) {
+      // WR_FLUSH_ERR may also be a device that is gone: its event tells, on libuv's loop.
       const why = `"${name}": the device gave up the queue pair (${this.#backend.failure}): close the queue and open another`
       return new VerbsError(errno, syscall, why)
     }
-    if (errno === ENODEV) return new VerbsError(errno, syscall, `the RDMA device of "${name}" is gone`)
     if (errno === ENETDOWN) return new VerbsError(errno, syscall, `the port of "${name}" is down`)
     return super.failed(errno, syscall, refusedLength)
   }

@@ -1,13 +1,19 @@
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import type { VerbsError } from '../errors.js'
-import { AddressRecord, DescriptorRecord } from '../ring/ring.js'
-import type { Backend, TransmittingEnd } from './backend.js'
+import { AddressRecord, DescriptorRecord, type Producer } from '../ring/ring.js'
+import type { TransmittingEnd } from './backend.js'
 import type { Device } from './device.js'
 import { FrameRecord, type FrameTable } from './frames.js'
 import { finishFrame, offloadsOf, segmentTypeOf } from './offload.js'
+import type { RawPacket } from './raw-packet.js'
 
 const { EAGAIN, EIO } = constants.errno
+
+// Of this file's own: V8 folds them, but looks into an imported object each time.
+const { address: addressWord, length: lengthWord, options: optionsWord } = DescriptorRecord
+const recordShift = Math.log2(FrameRecord.words) | 0
+const { offset: frameOffset, length: frameLength } = FrameRecord
 
 /**
  * The transmitting half of a queue on a raw packet queue pair. A frame is accepted when the device has its request, and
@@ -19,16 +25,18 @@ export class RawTransmitter implements TransmittingEnd {
   transmitted = 0
   readonly refusals: Record<string, number> = {}
   invalid = 0
-  readonly #backend: Backend
-  readonly #device: Device
-  readonly #table: FrameTable
-  readonly #holder: number
-  readonly #memory: Uint8Array
-  readonly #checksums: boolean
+  // Fields as ring/ring.ts says.
+  declare private readonly backend: RawPacket
+  declare private readonly ring: Producer
+  declare private readonly device: Device
+  declare private readonly table: FrameTable
+  declare private readonly memory: Uint8Array
+  declare private readonly holder: number
+  declare private readonly checksums: boolean
   /** Accepted since the last {@link submit} returned. */
-  #accepted = 0
+  private accepted = 0
   /** Length of the frame that the last exchange refused for its own sake. */
-  #refused = 0
+  private refused = 0
 
   /**
    * @param holder who has the frames that are pending, and those that the device has (lib/ring/slots.ts)
@@ -36,73 +44,74 @@ export class RawTransmitter implements TransmittingEnd {
    * @param checksums whether the device computes checksums
    */
   constructor(
-    backend: Backend,
+    backend: RawPacket,
     device: Device,
     table: FrameTable,
     memory: Uint8Array,
     holder: number,
     checksums: boolean,
   ) {
-    this.#backend = backend
-    this.#device = device
-    this.#table = table
-    this.#holder = holder
-    this.#memory = memory
-    this.#checksums = checksums
+    this.backend = backend
+    this.ring = backend.transmit
+    this.device = device
+    this.table = table
+    this.memory = memory
+    this.holder = holder | 0
+    this.checksums = checksums
   }
 
   claim(): number {
-    const slot = this.#table.claim()
+    const slot = this.table.claim()
     if (slot >= 0) return slot
     this.#exchange()
-    return this.#table.claim()
+    return this.table.claim()
   }
 
   sendAt(slot: number, length: number, offset: number): void {
-    this.#table.move(slot, offset)
+    this.table.move(slot, offset)
     this.send(slot, length)
   }
 
   send(slot: number, length: number): void {
-    this.#push(this.#table.check(slot, length), length, 0)
+    this.#push(this.table.check(slot, length), length, 0)
   }
 
   /** The device computes the checksum of UDP and TCP, where it knows them; whatever else is done here. */
   offload(slot: number): void {
-    const { slots, records } = this.#table
+    const { slots, records } = this.table
     const index = slots.index(slot)
     const record = index * FrameRecord.words
     const place = records[record + FrameRecord.checksum] & 0xffff
     const plain =
-      offloadsOf(this.#table, index) === 1 && segmentTypeOf(records[record + FrameRecord.flags]) === 0
-    const devices = this.#checksums && plain && (place === 6 || place === 16)
-    if (!devices) finishFrame(this.#table, this.#memory, index)
+      offloadsOf(this.table, index) === 1 && segmentTypeOf(records[record + FrameRecord.flags]) === 0
+    const devices = this.checksums && plain && (place === 6 || place === 16)
+    if (!devices) finishFrame(this.table, this.memory, index)
     const length = records[record + FrameRecord.length]
-    this.#push(this.#table.check(slot, length), length, devices ? 1 : 0)
+    this.#push(this.table.check(slot, length), length, devices ? 1 : 0)
   }
 
   #push(index: number, length: number, options: number): void {
-    const record = index * FrameRecord.words
-    this.#table.records[record + FrameRecord.length] = length
-    const ring = this.#backend.transmit
+    const { table, ring } = this
+    const record = index << recordShift
+    table.records[record | frameLength] = length
+    const { words } = ring
     const at = ring.push()
-    ring.words[at + DescriptorRecord.address] = this.#table.records[record + FrameRecord.offset]
-    ring.words[at + DescriptorRecord.addressHigh] = 0
-    ring.words[at + DescriptorRecord.length] = length
-    ring.words[at + DescriptorRecord.options] = options
-    this.#table.slots.hold(index, this.#holder)
+    words[(at + addressWord) | 0] = table.records[record | frameOffset]
+    words[(at + lengthWord) | 0] = length
+    words[(at + optionsWord) | 0] = options
+    table.slots.hold(index, this.holder)
     this.pending++
   }
 
   submit(): number {
     this.error = null
-    this.#backend.transmit.publish()
+    this.backend.transmit.publish()
     const status = this.#exchange()
     if (status < 0 && status !== -EAGAIN) {
-      this.error = this.#device.failed(-status, this.#backend.syscalls.transmit, this.#refused)
+      this.error = this.device.failed(-status, this.backend.syscalls.transmit, this.refused)
     }
-    const accepted = this.#accepted
-    this.#accepted = 0
+    const { accepted } = this
+    this.accepted = 0
     return accepted
   }
 
@@ -112,31 +121,41 @@ export class RawTransmitter implements TransmittingEnd {
 
   /** One call into the binding: posts what was published, takes back what the device is done with. */
   #exchange(): number {
-    const { transmit, completion } = this.#backend
-    const { slots, shift, records } = this.#table
-    const before = transmit.outstanding()
-    const status = this.#backend.kick()
-    let taken = Math.max(0, Math.min(this.pending, before - transmit.outstanding()))
+    const { ring, table, backend } = this
+    const { completion } = backend
+    const before = ring.outstanding()
+    const status = backend.kick()
+    let taken = Math.max(0, Math.min(this.pending, before - ring.outstanding()))
     this.pending -= taken
     const count = completion.available()
-    for (let i = 0; i < count; i++) {
-      const at = completion.at(i)
-      const index = completion.words[at + AddressRecord.address] >>> shift
-      const errno = completion.words[at + AddressRecord.status]
-      if (!slots.free(index, this.#holder)) {
-        this.invalid++
-      } else if (errno !== 0) {
-        const name = getSystemErrorName(-errno)
-        this.refusals[name] = (this.refusals[name] ?? 0) + 1
-        this.#refused = records[index * FrameRecord.words + FrameRecord.length]
-        // Refused at the door; EIO is of a frame that was accepted, by a device that then failed.
-        if (errno === EIO) this.transmitted--
-        else taken--
-      }
+    if (count > 0) {
+      // Statuses are rare: frames with one are looked at first, and then all are given back at once.
+      if (status < 0 || backend.failing) taken -= this.#refusals(count)
+      this.invalid += table.slots.recover(completion, count, this.holder, table.shift)
+      completion.consume(count)
     }
-    if (count > 0) completion.consume(count)
-    this.#accepted += taken
+    this.accepted += taken
     this.transmitted += taken
     return status
+  }
+
+  /** Counts what was refused among so many records; returns how many of them were never accepted. */
+  #refusals(count: number): number {
+    const { completion } = this.backend
+    const { shift, records, slots } = this.table
+    let refused = 0
+    for (let i = 0; i < count; i++) {
+      const at = completion.at(i)
+      const errno = completion.words[at + AddressRecord.status]
+      const index = completion.words[at + AddressRecord.address] >>> shift
+      if (errno === 0 || index >= slots.count) continue
+      const name = getSystemErrorName(-errno)
+      this.refusals[name] = (this.refusals[name] ?? 0) + 1
+      this.refused = records[index * FrameRecord.words + FrameRecord.length]
+      // EIO is of a frame that was accepted, by a device that then failed.
+      if (errno === EIO) this.transmitted--
+      else refused++
+    }
+    return refused
   }
 }

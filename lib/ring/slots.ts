@@ -6,10 +6,10 @@ import { SlotMemory } from './slot-memory.js'
 /** Whose a frame is, where it is not a member's or a queue's: see {@link SlotPool}. */
 export const SlotState = { shared: 0, given: 1 } as const
 
-/** Slot numbers have 30 bits: a Smi on every platform. */
-/** The largest slot number. */
+/** The largest slot number: 30 bits, a Smi on every platform. */
 export const mostSlot = (1 << 30) - 1
-// Of this file's own: V8 folds it, but looks into an imported object each time.
+// Of this file's own: V8 folds it, but looks an exported one up each time.
+const numberMask = mostSlot
 /** Frames that a member of a shared pool keeps to itself for the next claim, at most; it moves them in chains. */
 const stackLimit = 64
 
@@ -48,7 +48,7 @@ export class SlotPool {
   /** By index, to the next power of two. */
   declare readonly words: Int32Array
   /** The free frames' indices, last in first out: the frame that was used last is still in the cache. */
-  declare private readonly stack: Int32Array
+  declare readonly stack: Int32Array
   private height = 0
   /** Past so many, free frames go to the other members. */
   declare private limit: number
@@ -111,23 +111,19 @@ export class SlotPool {
   }
 
   /**
-   * Takes free frames for the caller, at most as many as `slots` has room for; returns how many. Writes their numbers,
-   * of which the last is to be used first.
+   * Takes free frames off the {@link stack}, at most `most`, and returns how many. Their indices lie there from `freeHeight`
+   * on; whoever takes them gives each its next number before anything else happens here (FrameTable).
    */
-  claim(slots: Int32Array): number {
+  unstack(most: number): number {
     if (this.height === 0 && !this.pull()) return 0
-    const { words, stack, indexMask, member } = this
-    const { height } = this
-    const count = Math.min(height, slots.length)
-    const from = height - count
-    for (let i = 0; i < count; i++) {
-      const index = stack[from + i]
-      const next = ((words[index] ^ (member + 1)) + indexMask + 1) & mostSlot
-      words[index] = next | member
-      slots[i] = next | index
-    }
-    this.height = from
+    const count = Math.min(this.height, most)
+    this.height -= count
     return count
+  }
+
+  /** How many free frames this thread has. */
+  get freeHeight(): number {
+    return this.height
   }
 
   /** Gives a holder's frame to the caller, under a new number; −1 when the holder does not have it. */
@@ -139,7 +135,7 @@ export class SlotPool {
 
   /** The next number of a frame, whose owner was taken out of its word. */
   private number(index: number, generation: number): number {
-    const next = (generation + this.indexMask + 1) & mostSlot
+    const next = (generation + this.indexMask + 1) & numberMask
     this.words[index] = next | this.member
     return next | index
   }

@@ -90,8 +90,8 @@ export const beds = {
     },
   },
   ethernet: {
-    what: 'packet sockets on veth pairs, in a network namespace of its own',
-    needs: ['build'],
+    what: 'packet queues on veth pairs, in a network namespace of its own, and on software ConnectX',
+    needs: ['build', 'rdma'],
     async run({ variant, signal }) {
       const file = reportFile('ethernet', variant)
       const code = await runCommand(

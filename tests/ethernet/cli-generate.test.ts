@@ -223,9 +223,9 @@ describe('over UDP', () => {
     const reflecting = new Running(command, args)
     await reflecting.until(/^reflecting on/m)
     const flags = ['--to', '10.79.0.2:7010', '-c', '300', '-r', '3k', '--receive', '--json', '--linger', '5']
-    const { code, stdout } = await ibverbs(['generate', peer.near, ...flags])
-    expect({ code, received: JSON.parse(stdout).received }).toMatchObject({
-      code: 0,
+    const { code, stdout, stderr } = await ibverbs(['generate', peer.near, ...flags])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(JSON.parse(stdout)).toMatchObject({
       received: { frames: 300, lost: 0, duplicated: 0, reordered: 0, foreign: 0 },
     })
     reflecting.child.kill('SIGINT')

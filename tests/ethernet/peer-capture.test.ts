@@ -126,8 +126,15 @@ test.each([
   [['--rate', '20'], 200],
   [['-c', '2'], 240],
 ])('a replay never runs ahead of its time: %j takes %i ms or more', async (flags, least) => {
-  const { code, stdout } = await ibverbs(['send', veth.a, '-r', spaced('spaced', 30), '--json', ...flags])
-  expect(code).toBe(0)
+  const { code, stdout, stderr } = await ibverbs([
+    'send',
+    veth.a,
+    '-r',
+    spaced('spaced', 30),
+    '--json',
+    ...flags,
+  ])
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   const { seconds, lateness } = JSON.parse(stdout)
   expect(seconds * 1000).toBeGreaterThanOrEqual(least)
   expect(lateness.p50).toBeGreaterThanOrEqual(0)

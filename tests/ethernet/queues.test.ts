@@ -2,7 +2,7 @@
 import { FramePool, PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { native } from '../../dist/native.js'
-import { ip, vethPair } from '../beds/veth.js'
+import { awaitRunning, ip, vethPair } from '../beds/veth.js'
 import { command, programPath } from './program.js'
 import { collect, copy, etherType, frame, on, receiveOne, transmit } from './traffic.js'
 
@@ -85,6 +85,62 @@ describe('several queues of one device', () => {
     await expect(waiting).rejects.toMatchObject({ code: 'ENETDOWN' })
     ip('link', 'set', veth.a, 'up')
     expect(all.receive()).toBe(0)
+  })
+
+  test("'all': what comes while nobody reads is dropped and counted, on each", async () => {
+    using veth = vethPair({ queues: 2 })
+    using all = open(veth.a, { queueId: 'all', frameCount: 128, batch: 16 })
+    const from = senders(veth.b, 2)
+    for (const [i, queue] of from.entries()) {
+      // 32 of the 64 frames to receive into are this queue's.
+      for (let k = 0; k < 40 + i; k++) transmit(queue, frame(all, queue, 60, i))
+    }
+    expect((await collect(all, 64)).length).toBe(64)
+    expect(all.receive()).toBe(0)
+    expect(all.statistics()).toMatchObject({
+      received: 64,
+      dropped: 17,
+      drops: { fillRingEmpty: 17, receiveRingFull: 0, other: 0 },
+      xdp: { dropped: 17 },
+    })
+    for (const queue of from) {
+      const sent = frame(all, queue, 80, 4)
+      transmit(queue, sent)
+      expect(await collect(all, 1)).toEqual([sent])
+      queue.close()
+    }
+  })
+
+  test('renamed, and then removed, in mid-traffic', async () => {
+    using veth = vethPair({ queues: 2 })
+    const frames = new FramePool({ frameCount: 256 })
+    const queues = [0, 1].map((queueId) => open(veth.a, { queueId, frames, receiveFrames: 64 }))
+    const [peer] = senders(veth.b, 1)
+    const kept = await (async () => {
+      transmit(peer, frame(queues[0], peer, 60, 1))
+      return receiveOne(queues[0])
+    })()
+    ip('link', 'set', veth.a, 'down')
+    for (const queue of queues) {
+      await expect(queue.wait({ signal: signal() })).rejects.toMatchObject({ code: 'ENETDOWN' })
+    }
+    ip('link', 'set', veth.a, 'name', 'renamed0')
+    ip('link', 'set', 'renamed0', 'up')
+    awaitRunning('renamed0')
+    transmit(peer, frame(queues[0], peer, 60, 2))
+    expect(await collect(queues[0], 1)).toEqual([frame(queues[0], peer, 60, 2)])
+    expect(programId('renamed0')).toBeGreaterThan(0)
+    ip('link', 'del', 'renamed0')
+    for (const queue of queues) {
+      await expect(queue.wait({ signal: signal() })).rejects.toMatchObject({ code: 'ENODEV' })
+      expect(() => queue.receive()).toThrow(expect.objectContaining({ code: 'ENODEV' }))
+      queue.close()
+    }
+    // What is the caller's stays so.
+    expect(frames.free).toBe(255)
+    expect(frames.length(kept)).toBe(60)
+    frames.release(kept)
+    peer.close()
   })
 
   test('one each, with filters of their own, in one program', async () => {

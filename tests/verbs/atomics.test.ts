@@ -6,6 +6,7 @@ import {
   outcome,
   pattern,
   type Side,
+  soft,
   thrownBy,
   useRxe,
 } from '../beds/rxe.js'
@@ -98,7 +99,8 @@ describe('compare-and-swap', () => {
     ])
   })
 
-  it('scatters the old value over two elements', async () => {
+  // libmlx5 makes eight bytes of every element of an atomic (qp.c, set_data_ptr_seg_atomic): the first takes them all.
+  it.skipIf(soft)('scatters the old value over two elements', async () => {
     const [a, b] = rxe.connected('RC', { maxSendSge: 2 })
     b.memory.bytes.set(pattern(8, 3))
     const elements = [

@@ -81,6 +81,8 @@ void Driver::halt() {
   asleep_ = true;  // so that the wake is not left out
   wake();
   thread_.join();
+  // What the last commands left to be sent, acknowledgements and flushes, still reaches the wires.
+  stepAll();
   devices_.clear();
 }
 

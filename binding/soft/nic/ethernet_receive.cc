@@ -8,6 +8,7 @@ namespace soft {
 namespace {
 
 constexpr uint32_t kBatch = 256;
+constexpr size_t kMinFrame = 14;
 
 CqeL4 l4Type(const uint8_t* frame, const Layers& layers) {
   if (layers.l4 == 0 || layers.fragment) return CqeL4::none;
@@ -45,10 +46,14 @@ bool Engine::drain(Port& port, FrameQueue* queue) {
 void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
   ++port.counters.receiveFrames;
   port.counters.receiveBytes += length;
+  if (length < kMinFrame) {  // a runt: it has no Ethernet header
+    ++port.counters.receiveUnmatched;
+    return;
+  }
   Layers layers;
   parseLayers(frame, length, 0, &layers);
   const bool roce = roceQps_ != 0 && layers.protocol == kProtocolUdp && layers.l4 != 0 && !layers.fragment &&
-                    layers.end >= layers.l4 + 8 && load16(frame + layers.l4 + 2) == kPortRoce;
+                    !layers.truncated && layers.end >= layers.l4 + 8 && load16(frame + layers.l4 + 2) == kPortRoce;
   if (roce && roce::receiveFrame(*this, port, frame, length, layers)) return;
   if (port.steering.empty()) {
     ++port.counters.receiveUnmatched;

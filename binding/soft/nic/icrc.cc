@@ -3,6 +3,8 @@
 #include <array>
 #include <cstring>
 
+#include "nic/crc32_folding.h"
+
 namespace soft {
 
 namespace {
@@ -29,6 +31,12 @@ constexpr Tables kTables = makeTables();
 }  // namespace
 
 uint32_t crc32Update(uint32_t crc, const uint8_t* bytes, size_t length) {
+  if (length >= kFoldingMinimum && crc32FoldingAvailable()) {
+    size_t done;
+    crc = crc32Fold(crc, bytes, length, &done);
+    bytes += done;
+    length -= done;
+  }
   for (; length >= 8; bytes += 8, length -= 8) {  // slicing by 8
     uint32_t low, high;
     std::memcpy(&low, bytes, 4);

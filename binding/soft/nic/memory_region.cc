@@ -53,8 +53,7 @@ int MemoryTable::change(uint32_t mkey, const MemoryRegionAttributes& attributes,
   key->length = attributes.length;
   key->pd = attributes.pd;
   key->access = attributes.access;
-  ++key->tag;
-  *newMkey = (mkey & ~0xffu) | key->tag;
+  *newMkey = mkey;  // mlx5_ib changes a region in place by UMR where it can, and keeps its key
   return 0;
 }
 

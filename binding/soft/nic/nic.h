@@ -45,7 +45,7 @@ class Nic {
 
   // lkey and rkey are the same number: index << 8 | tag. The memory must stay mapped until the region is destroyed.
   int createMemoryRegion(const MemoryRegionAttributes& attributes, uint32_t* mkey);
-  int changeMemoryRegion(uint32_t mkey, const MemoryRegionAttributes& attributes, uint32_t* newMkey);  // rereg: new tag
+  int changeMemoryRegion(uint32_t mkey, const MemoryRegionAttributes& attributes, uint32_t* newMkey);
   int destroyMemoryRegion(uint32_t mkey);  // EBUSY while memory windows are bound to it
   int createMemoryWindow(uint32_t pd, WindowType type, uint32_t* rkey);
   int destroyMemoryWindow(uint32_t rkey);

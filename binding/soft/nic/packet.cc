@@ -8,16 +8,22 @@ namespace soft {
 
 namespace {
 
+// A card steers by headers that are there, whatever they say of what follows; its checksum units do not.
+void setEnd(Layers* layers, uint32_t total, size_t length) {
+  layers->truncated = layers->l3 + total > length;
+  layers->end = layers->truncated ? static_cast<uint32_t>(length) : layers->l3 + total;
+}
+
 void parseIpv4(const uint8_t* frame, size_t length, Layers* layers) {
   const uint8_t* ip = frame + layers->l3;
   if (length < layers->l3 + 20 || ip[0] >> 4 != 4) return;
   const uint32_t header = (ip[0] & 15) * 4u;
   const uint32_t total = load16(ip + 2);
-  if (header < 20 || total < header || layers->l3 + total > length) return;
+  if (header < 20 || total < header || layers->l3 + header > length) return;
   layers->ipVersion = 4;
   layers->protocol = ip[9];
   layers->l3Length = header;
-  layers->end = layers->l3 + total;
+  setEnd(layers, total, length);
   layers->fragment = (load16(ip + 6) & 0x3fff) != 0;  // more fragments, or an offset
   layers->laterFragment = (load16(ip + 6) & 0x1fff) != 0;
   layers->l4 = layers->l3 + header;
@@ -27,10 +33,9 @@ void parseIpv4(const uint8_t* frame, size_t length, Layers* layers) {
 void parseIpv6(const uint8_t* frame, size_t length, Layers* layers) {
   const uint8_t* ip = frame + layers->l3;
   if (length < layers->l3 + 40 || ip[0] >> 4 != 6) return;
-  const uint32_t total = 40u + load16(ip + 4);
-  if (layers->l3 + total > length) return;
+  setEnd(layers, 40u + load16(ip + 4), length);
+  const uint32_t total = layers->end - layers->l3;
   layers->ipVersion = 6;
-  layers->end = layers->l3 + total;
   uint8_t next = ip[6];
   uint32_t at = 40;
   for (int i = 0; i < 8; ++i) {

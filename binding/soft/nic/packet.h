@@ -22,10 +22,11 @@ struct Layers {
   uint32_t l3 = 0;        // the IP header, or what follows the Ethernet header
   uint32_t l3Length = 0;  // the IPv4 header with options; IPv6: up to the upper layer
   uint32_t l4 = 0;        // 0 when there is none
-  uint32_t end = 0;       // of the IP packet; of the frame when it is not IP
+  uint32_t end = 0;       // of the IP packet; of the frame when it is not IP, or ends before the packet
   uint16_t etherType = 0;
   uint16_t vlanTag = 0;
   bool vlan = false;
+  bool truncated = false;  // the IP header says that there is more than the frame holds
   bool fragment = false;  // any fragment: the upper layer is not whole
   bool laterFragment = false;  // not the first one: the upper layer's header is elsewhere
   uint8_t ipVersion = 0;

@@ -25,11 +25,15 @@ void Connection::modified(const QueuePairChange& change) {
     responder_.reset();
     return;
   }
-  if (change.mask & IBV_QP_PATH_MTU) {  // IBV_MTU_256 … IBV_MTU_4096
-    qp_.attributes.pathMtu = std::clamp<uint32_t>(change.pathMtu, 256, 4096);
+  // Agreed on once: a message that is under way was cut up by them.
+  const bool toRtr = (change.mask & IBV_QP_STATE) && qp_.state == QueuePairState::rtr;
+  const bool toRts = (change.mask & IBV_QP_STATE) && qp_.state == QueuePairState::rts;
+  if (toRtr && (change.mask & IBV_QP_PATH_MTU)) {  // IBV_MTU_256 … IBV_MTU_4096
+    pathMtu_ = std::clamp<uint32_t>(change.pathMtu, 256, 4096);
   }
-  if (change.mask & IBV_QP_RQ_PSN) responder_.start(qp_.attributes.receivePsn);
-  if (change.mask & IBV_QP_SQ_PSN) requester_.start(qp_.attributes.sendPsn);
+  qp_.attributes.pathMtu = pathMtu_;
+  if (toRtr && (change.mask & IBV_QP_RQ_PSN)) responder_.start(qp_.attributes.receivePsn);
+  if (toRts && (change.mask & IBV_QP_SQ_PSN)) requester_.start(qp_.attributes.sendPsn);
   if ((change.mask & (IBV_QP_AV | IBV_QP_DEST_QPN | IBV_QP_PORT)) && qp_.port != nullptr) {
     const PathAddress& address = qp_.attributes.address;
     path_.set(address, qp_.port->attributes.mac,

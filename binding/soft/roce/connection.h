@@ -23,6 +23,7 @@ class Connection : public Transport {
  private:
   QueuePair& qp_;
   const bool reliable_;
+  uint32_t pathMtu_ = 1024;
   Path path_;
   Requester requester_;
   Responder responder_;

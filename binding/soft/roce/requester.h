@@ -25,7 +25,10 @@ class Requester {
   // An acknowledgement, or the response to a read or an atomic operation.
   void receive(const Packet& packet);
 
-  void start(uint32_t psn) { nextPsn_ = oldestPsn_ = sentEnd_ = psn & kPsnMask; }
+  // From which number on; once something is outstanding, that is settled.
+  void start(uint32_t psn) {
+    if (empty()) nextPsn_ = oldestPsn_ = sentEnd_ = psn & kPsnMask;
+  }
   void reset();
   // Takes back everything that was not completed: qp.sendHead names the oldest such WQE again.
   void abandon();

@@ -84,6 +84,10 @@ int createOrdinary(VerbsFile& file, const ib_uverbs_ex_create_qp& request, const
   attributes.signalAll = request.sq_sig_all;
   attributes.cookie = static_cast<EventSource*>(pair);
   pair->type = attributes.type;
+  // What mlx5_ib_query_qp and the creation's answer tell of the receive side is the ring's own size.
+  pair->maxReceiveWr = attributes.rq.count;
+  const uint32_t stride = 1u << attributes.rq.strideShift;
+  pair->maxReceiveSge = attributes.rq.count ? (stride - (attributes.rq.signature ? 16 : 0)) / 16 : 0;
   return file.nic().createQueuePair(attributes, &pair->qpn);
 }
 
@@ -119,9 +123,7 @@ int finish(VerbsFile& file, const Command& command, const std::shared_ptr<QueueP
            const ib_uverbs_ex_create_qp& request, Response response) {
   pair->signalAll = request.sq_sig_all;
   pair->maxSendWr = request.max_send_wr;
-  pair->maxReceiveWr = request.max_recv_wr;
   pair->maxSendSge = request.max_send_sge;
-  pair->maxReceiveSge = request.max_recv_sge;
   pair->maxInlineData = request.max_inline_data;
   auto& base = reinterpret_cast<ib_uverbs_create_qp_resp&>(response);  // the first member of both
   base.qpn = pair->qpn;

@@ -102,7 +102,7 @@ class InterfaceWire : public Wire {
   void segment(const uint8_t* frame, size_t length, uint32_t size, const tpacket_auxdata& auxiliary) {
     Layers layers;
     parseLayers(frame, length, 0, &layers);
-    if (layers.l4 == 0 || layers.end < layers.l4 + 20) return;
+    if (layers.l4 == 0 || layers.truncated || layers.end < layers.l4 + 20) return;
     const uint32_t header = layers.l4 + (layers.protocol == kProtocolTcp ? (frame[layers.l4 + 12] >> 4) * 4u : 8u);
     if (header >= layers.end) return;
     const Segmenter segmenter(frame, header, layers.end - header, size);

@@ -139,6 +139,21 @@ TEST(vlan_tags_are_inserted_and_stripped) {
   EQUAL(strip.last[29] & 1, 0);
 }
 
+TEST(a_runt_on_the_wire_is_lost) {
+  Loop loop;
+  loop.post(2);
+  auto wire = makeLoopWire();
+  EQUAL(loop.card.nic.connect(1, wire), 0);
+  for (const size_t size : {0, 1, 13, 14}) {
+    std::memset(wire->end(0).transmit->reserve(size), 0xff, size);
+    wire->end(0).transmit->commit(size);
+  }
+  loop.card.step();
+  EQUAL(byteCount(loop.receiveCq.poll()), 14);
+  CHECK(loop.receiveCq.poll() == nullptr);
+  EQUAL(loop.card.counters().receiveUnmatched, 3);
+}
+
 TEST(the_frame_check_sequence_is_delivered_where_it_is_asked_for) {
   Card card;
   EQUAL(card.nic.connect(1, makeLoopWire()), 0);

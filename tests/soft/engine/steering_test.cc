@@ -139,6 +139,19 @@ TEST(rules_look_at_ipv4_ipv6_tcp_and_udp) {
   GOT(field.send(ethernet(0x0800, ipv4(6, tcp(81, 2000, 1, 2, {})))), "1000");
 }
 
+TEST(rules_match_headers_that_promise_more_than_follows) {
+  Field field(1);
+  FlowRule rule = field.to(0);
+  setField(rule, &FlowFields::ipVersion, uint8_t{6});
+  setField(rule, &FlowFields::destinationPort, uint16_t{2000});
+  field.card.flow(rule);
+  Bytes frame = ethernet(0x86dd, ipv6(17, udp(1, 2000, pattern(20))));
+  store16(&frame[18], 68);
+  GOT(field.send(frame), "1");
+  store16(&frame[18], 0xffff);
+  GOT(field.send(frame), "1");
+}
+
 TEST(rules_look_into_vxlan) {
   Field field(2);
   FlowRule vni = field.to(0);

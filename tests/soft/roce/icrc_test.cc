@@ -16,3 +16,21 @@ TEST(the_icrc_is_the_one_that_a_connectx_computes) {
   const uint32_t icrc = invariantCrc(frame.data(), layers, frame.size() - 4);
   BYTES(reinterpret_cast<const uint8_t*>(&icrc), &frame[frame.size() - 4], 4);
 }
+
+// Byte by byte and bit by bit, as the polynomial is defined.
+static uint32_t slowCrc(const Bytes& bytes, size_t from, size_t length) {
+  uint32_t crc = ~0u;
+  for (size_t i = from; i < from + length; ++i) {
+    crc ^= bytes[i];
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc;
+}
+
+TEST(the_crc_of_any_length_and_alignment_is_the_slow_one) {
+  const Bytes bytes = pattern(5000, 3);
+  const Bytes check{'1', '2', '3', '4', '5', '6', '7', '8', '9'};
+  EQUAL(crc32(check.data(), check.size()), 0xcbf43926u);
+  for (size_t length = 0; length < 300; ++length) EQUAL(crc32(&bytes[length % 17], length), slowCrc(bytes, length % 17, length));
+  for (const size_t length : {1023, 1024, 1500, 4096, 4100}) EQUAL(crc32(&bytes[5], length), slowCrc(bytes, 5, length));
+}
