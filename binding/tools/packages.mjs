@@ -109,6 +109,15 @@ export const packages = [
   { group: 'peers', debian: 'iputils-ping', fedora: 'iputils', present: commands('ping') },
 
   { group: 'long', debian: 'dpdk', fedora: 'dpdk', present: commands('dpdk-testpmd') },
+  { group: 'long', debian: 'clang', fedora: 'clang', present: commands('clang++') },
+  {
+    group: 'long',
+    debian: 'libclang-rt-dev', // libFuzzer
+    fedora: 'compiler-rt',
+    present: () =>
+      existsSync('/usr/lib/clang') &&
+      readdirSync('/usr/lib/clang', { recursive: true }).some((name) => /libclang_rt\.fuzzer-/.test(name)),
+  },
 
   {
     group: 'vm',

@@ -74,7 +74,7 @@ export interface PacketQueueOptions extends FramePoolOptions {
    * then costs a system call. Default 0, off.
    */
   busyPoll?: number
-  /** Frames shared with other queues of this thread, instead of `arena`, `frameSize`, `frameCount`, `headroom`. */
+  /** Frames shared with other queues (of other threads: {@link FramePool.join}), instead of `arena`, `frameSize`, `frameCount`, `headroom`. */
   frames?: FramePool
   /**
    * Bytes a frame. Default: 2048, or the next power of two that holds a frame of the interface's MTU; longer frames

@@ -137,7 +137,7 @@ export class PacketQueue extends QueueFrames {
 
   /**
    * The rings as they lie in memory, to look at: {@link ringLayouts} says where in them things are. Those of AF_XDP are
-   * the kernel's own, and empty when the queue is closed.
+   * the kernel's own, and empty when the queue is closed; of several receive queues they are the first's.
    */
   get rings(): { fill: RingWords; receive: RingWords; transmit: RingWords; completion: RingWords } {
     const { fill, receive, transmit, completion } = this.way

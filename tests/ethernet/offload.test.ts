@@ -286,6 +286,44 @@ test.each(paths)(
   },
 )
 
+test.each(paths)('%s: a tagged frame of full length, and a tagged super-frame', async (receivePath) => {
+  using veth = vethPair()
+  await using tap = await openTap()
+  const frames = new FramePool({ frameCount: 64, frameSize: 16384 })
+  using a = PacketQueue.open(veth.a, { frames, batch: 8 })
+  using b = PacketQueue.open(veth.b, { frames, receivePath, batch: 8 })
+  using out = PacketQueue.open(tap.name, { frames, transmitOnly: true })
+  const tag = [0x81, 0, 0, 7]
+  const [to, from] = [b.interface.macBytes, a.interface.macBytes]
+  const full = datagram(to, from, 1472, tag)
+  expect(full.length).toBe(1518)
+  queueFrame(a, full)
+  const whole = datagram(to, from, 3000, tag)
+  const slot = a.claim()
+  a.memory.set(whole, a.offset(slot))
+  a.sendOffloaded(slot, whole.length, 38, 6, SegmentType.udp, 1400)
+  expect(a.submit()).toBe(2)
+  const received: number[] = []
+  while (received.length < 2) {
+    await b.wait({ signal: AbortSignal.timeout(10_000) })
+    const n = b.receive()
+    for (let i = 0; i < n; i++) received.push(b.slot(i))
+  }
+  expect(received.map((slot) => [b.vlan(slot), b.length(slot), b.segmentSize(slot)])).toEqual([
+    [0x81000007, 1514, 0],
+    [0x81000007, whole.length - 4, 1400],
+  ])
+  for (const slot of received) out.forward(slot)
+  expect(out.submit()).toBe(2)
+  const [first, ...cut] = await tap.take(4)
+  expect(first).toEqual(full)
+  expect(dissect(cut, 'vlan.id', 'udp.checksum.status', 'udp.length')).toEqual([
+    ['7', good, '1408'],
+    ['7', good, '1408'],
+    ['7', good, '208'],
+  ])
+})
+
 test('frames longer than a slot of the ring keep their place among the others', async () => {
   using veth = vethPair()
   const frames = new FramePool({ frameCount: 64, frameSize: 16384 })

@@ -25,7 +25,7 @@ Responder::Answer* Responder::push(Answer::Kind kind, uint32_t psn) {
   return &answer;
 }
 
-// Acknowledgements are cumulative: the last one says it all (IBTA 9.7.5.1.2).
+// Acknowledgements are cumulative: the last one says it all (IBTA 9.7.5).
 void Responder::acknowledge(uint32_t psn) {
   if (endAnswer_ != firstAnswer_) {
     Answer& last = at(endAnswer_ - 1);

@@ -53,7 +53,7 @@ bool Connection::transmit() {
 
 void Connection::receive(const Packet& packet) {
   if (packet.service() != (reliable_ ? kServiceRc : kServiceUc)) return;
-  // IBTA 9.6.1.5: from the peer that it is connected to, and nobody else.
+  // IBTA 9.6: from the peer that it is connected to, and nobody else.
   if (packet.sourceGid != qp_.attributes.address.destinationGid) return;
   if (isResponse(packet.operation())) {
     requester_.receive(packet);

@@ -84,7 +84,7 @@ SendResult Datagram::send(const SendWqe& wqe) {
   GatherList list;
   const SendResult gathered = engine_.gather(qp_, wqe, kData, &list);
   if (gathered.kind != SendResult::Kind::done) return gathered;
-  if (list.total > qp_.port->attributes.mtu) {  // one packet, or none (IBTA 9.8.3)
+  if (list.total > qp_.port->attributes.mtu) {  // one packet, or none (IBTA 9.8)
     return SendResult::failed(MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
   }
   Path path;
@@ -96,7 +96,7 @@ SendResult Datagram::send(const SendWqe& wqe) {
   uint8_t* to = packet.bth();
   Bth::write(to, kServiceUd | (immediate ? kSendOnlyImmediate : kSendOnly), wqe.solicited(), packet.pad(), vector.qpn,
              false, psn_);
-  // A WQE may not choose a controlled key: the top bit asks for the queue pair's own (IBTA 10.2.5).
+  // A WQE may not choose a controlled key: the top bit asks for the queue pair's own (IBTA 10.2, "controlled Q_Key").
   Deth::write(to + Bth::kSize, vector.qkey & kControlledQkey ? qp_.attributes.qkey : vector.qkey, qp_.number);
   if (immediate) std::memcpy(to + Bth::kSize + Deth::kSize, wqe.immediate(), kImmediateSize);
   list.copy(to + headers, 0, list.total);
@@ -106,13 +106,13 @@ SendResult Datagram::send(const SendWqe& wqe) {
 }
 
 void Datagram::receive(const Packet& packet) {
-  if (packet.service() != kServiceUd || packet.qkey != qp_.attributes.qkey) return;  // IBTA 9.6.1.4
+  if (packet.service() != kServiceUd || packet.qkey != qp_.attributes.qkey) return;  // IBTA 9.6
   ReceiveWqe wqe;
   if (!engine_.takeReceive(qp_, &wqe)) {
     ++qp_.port->counters.receiveNoBuffer;
     return;
   }
-  // In front of the datagram, 40 bytes: the IPv6 header, or 20 unused ones and the IPv4 header (annex A17.4.5.2).
+  // In front of the datagram, 40 bytes: the IPv6 header, or 20 unused ones and the IPv4 header (annex A17; ibv_post_recv(3) for InfiniBand).
   uint8_t grh[kGrhSize] = {};
   if (packet.ipVersion == 6) {
     std::memcpy(grh, packet.ip, kGrhSize);

@@ -14,12 +14,12 @@
 namespace soft {
 namespace roce {
 
-// The upper three bits of the opcode: which transport service (IBTA 9.2.1, table 38).
+// The upper three bits of the opcode: which transport service (IBTA 9.2; kernel include/rdma/ib_pack.h, IB_OPCODE_*).
 enum Service : uint8_t { kServiceRc = 0x00, kServiceUc = 0x20, kServiceUd = 0x60 };
 constexpr uint8_t kServiceMask = 0xe0;
 constexpr uint8_t kOperationMask = 0x1f;
 
-// The lower five bits: which operation, and which packet of its message (IBTA table 38).
+// The lower five bits: which operation, and which packet of its message (the same).
 enum Operation : uint8_t {
   kSendFirst = 0x00,
   kSendMiddle = 0x01,
@@ -49,7 +49,7 @@ enum Operation : uint8_t {
 // Base transport header (IBTA 9.2).
 struct Bth {
   static constexpr size_t kSize = 12;
-  static constexpr uint16_t kDefaultPkey = 0xffff;  // full member of the default partition (IBTA 10.9.1.2)
+  static constexpr uint16_t kDefaultPkey = 0xffff;  // full member of the default partition (IBTA 10.9)
   static constexpr uint8_t kSolicited = 0x80;       // byte 1: SE
   static constexpr uint8_t kMigration = 0x40;       //         M: "migrated", the state without automatic path migration
   static constexpr uint8_t kAckRequest = 0x80;      // byte 8: A
@@ -66,7 +66,7 @@ struct Bth {
   }
 };
 
-// RDMA extended transport header (IBTA 9.2.3 "RETH"): where a write goes, where a read comes from.
+// RDMA extended transport header (IBTA 9.3, "RETH"): where a write goes, where a read comes from.
 struct Reth {
   static constexpr size_t kSize = 16;
   static void write(uint8_t* to, uint64_t address, uint32_t rkey, uint32_t length) {
@@ -76,7 +76,7 @@ struct Reth {
   }
 };
 
-// Atomic extended transport header (IBTA "AtomicETH").
+// Atomic extended transport header (IBTA 9.3, "AtomicETH").
 struct AtomicEth {
   static constexpr size_t kSize = 28;
   static void write(uint8_t* to, uint64_t address, uint32_t rkey, uint64_t swapOrAdd, uint64_t compare) {
@@ -87,7 +87,7 @@ struct AtomicEth {
   }
 };
 
-// ACK extended transport header (IBTA "AETH"), its syndromes IBTA 9.7.5.1.1, table 44.
+// ACK extended transport header (IBTA 9.3, "AETH"), its syndromes IBTA 9.7.5, table 43.
 struct Aeth {
   static constexpr size_t kSize = 4;
   // Bits 6..5 say what it is, 4..0 credits, RNR timer or NAK code.
@@ -103,7 +103,7 @@ struct Aeth {
   }
 };
 
-// NAK codes (IBTA table 45).
+// NAK codes (IBTA table 44).
 enum NakCode : uint8_t {
   kNakSequence = 0,
   kNakInvalidRequest = 1,
@@ -125,8 +125,8 @@ struct Deth {
 };
 
 constexpr size_t kIcrcSize = 4;
-constexpr uint32_t kMulticastQpn = 0xffffff;  // IBTA 9.6.1.3
-// The global routing header, or its stand-in, in front of each received datagram (IBTA 11.4.1.2, ibv_post_recv(3)).
+constexpr uint32_t kMulticastQpn = 0xffffff;  // IBTA 9.6
+// The global routing header, or its stand-in, in front of each received datagram (ibv_post_recv(3)).
 constexpr size_t kGrhSize = 40;
 
 }  // namespace roce

@@ -7,7 +7,7 @@ namespace roce {
 
 namespace {
 
-// Which extended headers an opcode has, in the order in which they lie in the packet (IBTA table 38).
+// Which extended headers an opcode has, in the order in which they lie in the packet (kernel include/rdma/ib_pack.h).
 enum : uint8_t { kHasDeth = 1, kHasReth = 2, kHasAtomicEth = 4, kHasAeth = 8, kHasAtomicAck = 16, kHasImmediate = 32 };
 constexpr uint8_t kUnknown = 0xff;
 

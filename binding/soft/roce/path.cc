@@ -80,7 +80,7 @@ size_t Path::write(uint8_t* frame, size_t length) const {
   } else {
     store16(ip + 4, udpLength);
   }
-  store16(frame + layers_.l4 + 4, udpLength);  // its checksum stays 0: the ICRC guards the packet (annex A17.3.1)
+  store16(frame + layers_.l4 + 4, udpLength);  // its checksum stays 0: the ICRC guards the packet (annex A17)
   return start;
 }
 
@@ -117,6 +117,13 @@ void PacketWriter::commit() {
   std::memcpy(end, &icrc, kIcrcSize);  // least significant byte first, as Ethernet's own
   const size_t length = static_cast<size_t>(end - frame_) + kIcrcSize;
   queue_->commit(length);
+  // A group's members at this very port hear it too, where the wire does not bring it back anyway.
+  if ((frame_[0] & 1) != 0 && !port_->wire->loops()) {
+    if (uint8_t* copy = port_->loopback.reserve(length)) {
+      std::memcpy(copy, frame_, length);
+      port_->loopback.commit(length);
+    }
+  }
   ++port_->counters.transmitFrames;
   port_->counters.transmitBytes += length;
 }

@@ -36,7 +36,7 @@ void Responder::receive(const Packet& packet) {
   }
 }
 
-// IBTA 9.7.4.1: the PSN that is expected, one before it (a duplicate), or one behind it (something was lost).
+// IBTA 9.7.4: the PSN that is expected, one before it (a duplicate), or one behind it (something was lost).
 void Responder::receiveReliable(const Packet& packet) {
   const int32_t ahead = psnDistance(expected_, packet.psn);
   if (ahead < 0) {
@@ -55,7 +55,7 @@ void Responder::receiveReliable(const Packet& packet) {
   }
 }
 
-// IBTA 9.8.2.2: nobody sends anything again, so a gap ends the message, and the next first packet begins anew.
+// IBTA 9.8: nobody sends anything again, so a gap ends the message, and the next first packet begins anew.
 void Responder::receiveUnreliable(const Packet& packet) {
   const uint8_t operation = packet.operation();
   const bool begins = operation == kSendFirst || operation == kSendOnly || operation == kSendOnlyImmediate ||
@@ -96,7 +96,7 @@ bool Responder::dispatch(const Packet& packet) {
   }
 }
 
-// A packet that is not its message's last is exactly as large as the path MTU (IBTA 9.7.4.1.6).
+// A packet that is not its message's last is exactly as large as the path MTU (IBTA 9.7.4).
 bool Responder::checkSize(const Packet& packet, bool last) const {
   return last ? packet.payloadLength <= qp_.attributes.pathMtu : packet.payloadLength == qp_.attributes.pathMtu;
 }
@@ -123,7 +123,7 @@ bool Responder::send(const Packet& packet, bool first, bool last) {
   uint8_t opcode = MLX5_CQE_RESP_SEND;
   const uint8_t operation = packet.operation();
   if (operation == kSendLastInvalidate || operation == kSendOnlyInvalidate) {
-    // It takes a memory window of type 2 that is bound to this queue pair (IBTA 10.6.7.2.6).
+    // It takes a memory window of type 2 that is bound to this queue pair (IBTA 10.6).
     if (!engine_.memory().invalidate(load32(packet.immediate), qp_.pd, qp_.number)) {
       return refuseReceive(kNakRemoteAccess, MLX5_CQE_SYNDROME_LOCAL_ACCESS_ERR, VendorSyndrome::localProtection);
     }
@@ -250,7 +250,7 @@ bool Responder::atomic(const Packet& packet) {
   return true;
 }
 
-// IBTA 9.7.5.1.5 and 9.4.4: a duplicate is acknowledged again, a read is done again, of an atomic operation the result is
+// IBTA 9.7.5: a duplicate is acknowledged again, a read is done again, of an atomic operation the result is
 // told again.
 void Responder::duplicate(const Packet& packet) {
   switch (packet.operation()) {

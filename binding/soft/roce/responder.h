@@ -66,7 +66,7 @@ class Responder {
   bool read(const Packet& packet);
   bool atomic(const Packet& packet);
 
-  // What the queue pair does not allow is an invalid request; what only the key does not, an access error (IBTA table 45).
+  // What the queue pair does not allow is an invalid request; what only the key does not, an access error (IBTA table 44).
   bool allows(uint32_t access) const { return (qp_.attributes.accessFlags & access) != 0; }
   bool takeReceive();
   bool checkSize(const Packet& packet, bool last) const;

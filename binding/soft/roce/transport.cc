@@ -45,7 +45,7 @@ bool receiveFrame(Engine& engine, Port& port, const uint8_t* frame, size_t, cons
     ++port.counters.receiveIcrcBad;
     return true;
   }
-  // The partition: its lower 15 bits (IBTA 9.6.1.2, 10.9.3).
+  // The partition: its lower 15 bits (IBTA 9.6, 10.9).
   if ((packet.pkey & 0x7fff) != (Bth::kDefaultPkey & 0x7fff)) return true;
   if (!multicast) {
     deliver(engine.queuePair(packet.destinationQpn), port, packet);
@@ -54,7 +54,6 @@ bool receiveFrame(Engine& engine, Port& port, const uint8_t* frame, size_t, cons
   for (QueuePair* qp : engine.queuePairs()) {
     const std::vector<Gid>& groups = qp->multicast;
     if (std::find(groups.begin(), groups.end(), packet.destinationGid) == groups.end()) continue;
-    // The sender's own copy comes back only where the wire itself brings it: not to the sender (IBTA 10.5.2.1 leaves it open).
     deliver(qp, port, packet);
   }
   return true;

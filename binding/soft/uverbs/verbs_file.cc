@@ -128,19 +128,23 @@ uint32_t VerbsFile::nextRegister() {
   return turn / 2 * 4 + turn % 2;
 }
 
-void VerbsFile::release() {
+int VerbsFile::release() {
   const std::lock_guard<std::mutex> guard(mutex_);
   Nic& engine = device->nic;
-  flows.clear([&](Flow& flow) { engine.destroyFlow(flow.number); });
-  queuePairs.clear([&](QueuePair& pair) { engine.destroyQueuePair(pair.qpn); });
-  indirectionTables.clear([&](IndirectionTable& table) { engine.destroyIndirectionTable(table.number); });
-  workQueues.clear([&](WorkQueue& queue) { engine.destroyWorkQueue(queue.wqn); });
-  sharedReceiveQueues.clear([&](SharedReceiveQueue& queue) { engine.destroySharedReceiveQueue(queue.srqn); });
-  completionQueues.clear([&](CompletionQueue& queue) { engine.destroyCompletionQueue(queue.cqn); });
-  windows.clear([&](MemoryWindow& window) { engine.destroyMemoryWindow(window.key); });
-  regions.clear([&](MemoryRegion& region) { engine.destroyMemoryRegion(region.key); });
-  domains.clear([&](ProtectionDomain& domain) { engine.freeProtectionDomain(domain.pdn); });
+  // From what leads elsewhere to what is led to; the first refusal is told, for there must be none.
+  int refusal = 0;
+  const auto destroyed = [&refusal](int error) { refusal = refusal ? refusal : error; };
+  flows.clear([&](Flow& flow) { destroyed(engine.destroyFlow(flow.number)); });
+  queuePairs.clear([&](QueuePair& pair) { destroyed(engine.destroyQueuePair(pair.qpn)); });
+  indirectionTables.clear([&](IndirectionTable& table) { destroyed(engine.destroyIndirectionTable(table.number)); });
+  workQueues.clear([&](WorkQueue& queue) { destroyed(engine.destroyWorkQueue(queue.wqn)); });
+  sharedReceiveQueues.clear([&](SharedReceiveQueue& queue) { destroyed(engine.destroySharedReceiveQueue(queue.srqn)); });
+  completionQueues.clear([&](CompletionQueue& queue) { destroyed(engine.destroyCompletionQueue(queue.cqn)); });
+  windows.clear([&](MemoryWindow& window) { destroyed(engine.destroyMemoryWindow(window.key)); });
+  regions.clear([&](MemoryRegion& region) { destroyed(engine.destroyMemoryRegion(region.key)); });
+  domains.clear([&](ProtectionDomain& domain) { destroyed(engine.freeProtectionDomain(domain.pdn)); });
   if (asynchronousFile) device->stopListening(asynchronousFile);
+  return refusal;
 }
 
 }  // namespace soft::uverbs

@@ -214,6 +214,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       }
       if (error < 0 || error > 4095) abort();  // an errno, and nothing else
     }
+    if (file->release() != 0) abort();  // something would be left of it for ever
     if (file->asynchronousFile) channels.push_back(file->asynchronousFile->descriptor());
   }
   for (const int channel : channels) {

@@ -185,5 +185,13 @@ TEST(a_group_gets_one_copy_each) {
   peers.silent(peers.b.receiveCq);
   CHECK(peers.b.bytes(40, 20) == pattern(20) && peers.b.bytes(1040, 20) == pattern(20));
   EQUAL(*peers.b.at(2040), 0);
+  // A member at the sender's own port, the sender itself even.
+  EQUAL(peers.card.nic.attachMulticast(peers.a.qp->number, group), 0);
+  peers.a.qp->receive({peers.a.memory.sge(0, 1000)});
+  peers.a.qp->send(wqe);
+  peers.settle();
+  EQUAL(byteCount(peers.a.receiveCq.poll()), 60);
+  peers.silent(peers.a.receiveCq);
+  CHECK(peers.a.bytes(40, 20) == pattern(20));
   EQUAL(peers.card.nic.detachMulticast(second->number, group), 0);
 }
