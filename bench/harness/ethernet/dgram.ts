@@ -10,24 +10,34 @@ import { performance } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
 import { percentile } from '../statistics.js'
 
+/** Milliseconds for all of a round: what takes longer has lost a datagram. */
+const patience = 30_000
 const payload = new Uint8Array(64).fill(0x5a)
 const socket = createSocket('udp4').bind(0, '127.0.0.1')
 await once(socket, 'listening')
+
+/** What came before anybody asked: the other end may be quicker than the line that announces it. */
+const early: [Buffer, number][] = []
+let take = (message: Buffer, port: number): unknown => early.push([message, port])
+socket.on('message', (message, { port }) => take(message, port))
 
 /** Calls `onMessage` for each datagram until `total` have come. */
 function messages(
   total: number,
   onMessage: (message: Buffer, port: number, count: number) => void,
 ): Promise<void> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let count = 0
-    const listener = (message: Buffer, { port }: { port: number }) => {
+    const overdue = setTimeout(() => reject(new Error(`${count} of ${total} datagrams came`)), patience)
+    take = (message, port) => {
       count++
-      if (count === total) socket.off('message', listener)
       onMessage(message, port, count)
-      if (count === total) resolve()
+      if (count < total) return
+      clearTimeout(overdue)
+      take = (...one) => early.push(one)
+      resolve()
     }
-    socket.on('message', listener)
+    for (const [message, port] of early.splice(0)) take(message, port)
   })
 }
 
