@@ -107,6 +107,7 @@ export const packages = [
   { group: 'peers', debian: 'tshark', fedora: 'wireshark-cli', present: commands('tshark') },
   { group: 'peers', debian: 'iproute2', fedora: 'iproute', present: commands('ip', 'rdma') },
   { group: 'peers', debian: 'iputils-ping', fedora: 'iputils', present: commands('ping') },
+  { group: 'peers', debian: 'ethtool', fedora: 'ethtool', present: commands('ethtool') },
 
   { group: 'long', debian: 'dpdk', fedora: 'dpdk', present: commands('dpdk-testpmd') },
   { group: 'long', debian: 'clang', fedora: 'clang', present: commands('clang++') },

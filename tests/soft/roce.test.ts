@@ -37,6 +37,14 @@ for (const suite of suites) {
   })
 }
 
+test.runIf(process.env.IBVERBS_LONG === '1')('all of them under sanitizers', { timeout: 900_000 }, () => {
+  const options = ['-DENGINE_SANITIZE=ON', '-DCMAKE_BUILD_TYPE=RelWithDebInfo']
+  const sanitized = buildEngine('roce_tests', { folder: 'engine-asan', options })
+  const run = spawnSync(sanitized, { encoding: 'utf8' })
+  expect(run.stderr).toBe('')
+  expect(run.stdout.trim().split('\n')).toHaveLength(suites.flatMap(({ tests }) => tests).length)
+})
+
 describe('tshark', () => {
   /** The packets of tests/soft/roce/capture_test.cc, as tshark reads them. */
   function capture() {

@@ -112,7 +112,7 @@ void Datagram::receive(const Packet& packet) {
     ++qp_.port->counters.receiveNoBuffer;
     return;
   }
-  // In front of the datagram, 40 bytes: the IPv6 header, or 20 unused ones and the IPv4 header (annex A17; ibv_post_recv(3) for InfiniBand).
+  // In front of the datagram, 40 bytes: the IPv6 header, or 20 unused ones and the IPv4 header (annex A17).
   uint8_t grh[kGrhSize] = {};
   if (packet.ipVersion == 6) {
     std::memcpy(grh, packet.ip, kGrhSize);

@@ -19,7 +19,7 @@ enum Service : uint8_t { kServiceRc = 0x00, kServiceUc = 0x20, kServiceUd = 0x60
 constexpr uint8_t kServiceMask = 0xe0;
 constexpr uint8_t kOperationMask = 0x1f;
 
-// The lower five bits: which operation, and which packet of its message (the same).
+// The lower five bits: which operation, and which packet of its message (the same header).
 enum Operation : uint8_t {
   kSendFirst = 0x00,
   kSendMiddle = 0x01,
