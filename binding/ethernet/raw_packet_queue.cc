@@ -27,6 +27,16 @@ constexpr uint64_t kPatience = 200000000;
 // sll_pkttype, packet(7)
 enum PacketType : uint32_t { kHost, kBroadcast, kMulticast, kOtherHost };
 
+// Posts the first `count` of requests that are chained for good.
+template <typename Request, typename Post>
+int postUpTo(std::vector<Request>& requests, uint32_t count, Post post) {
+  Request* const behind = requests[count - 1].next;
+  requests[count - 1].next = nullptr;
+  const int error = post();
+  requests[count - 1].next = behind;
+  return error;
+}
+
 }  // namespace
 
 RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
@@ -83,16 +93,19 @@ RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
   const ibv_mr* overflow = parts_.overflow.ibv;
   for (uint32_t i = 0; i < kChunk; i++) {
     receiveElements_[2 * i].lkey = parts_.region.ibv->lkey;
+    receiveElements_[2 * i].length = frameSize_ - headroom_;
     receiveElements_[2 * i + 1] = {reinterpret_cast<uintptr_t>(overflow->addr),
                                    static_cast<uint32_t>(std::min<size_t>(overflow->length, UINT32_MAX / 2)),
                                    overflow->lkey};
     receives_[i].sg_list = &receiveElements_[2 * i];
     receives_[i].num_sge = 2;
+    receives_[i].next = i + 1 < kChunk ? &receives_[i + 1] : nullptr;
     sendElements_[i].lkey = parts_.region.ibv->lkey;
     sends_[i] = {};
     sends_[i].sg_list = &sendElements_[i];
     sends_[i].num_sge = 1;
     sends_[i].opcode = IBV_WR_SEND;
+    sends_[i].next = i + 1 < kChunk ? &sends_[i + 1] : nullptr;
   }
 }
 
@@ -127,12 +140,9 @@ int RawPacketQueue::postReceives() {
     uint32_t count = 0;
     uint32_t frame;
     for (; count < wanted && frameAt(fill_.read(count, AddressRecord::kAddress), &frame); count++) {
-      ibv_sge& element = receiveElements_[2 * count];
-      element.addr = reinterpret_cast<uintptr_t>(parts_.region.memory.data()) + size_t{frame} * frameSize_ + headroom_;
-      element.length = frameSize_ - headroom_;
-      receives_[count].wr_id = frame;
-      receives_[count].next = nullptr;
-      if (count > 0) receives_[count - 1].next = &receives_[count];
+      receiveElements_[2 * count].addr =
+          reinterpret_cast<uintptr_t>(parts_.region.memory.data()) + size_t{frame} * frameSize_ + headroom_;
+        receives_[count].wr_id = frame;
     }
     if (count == 0) {
       if (wanted == 0) return 0;
@@ -140,7 +150,7 @@ int RawPacketQueue::postReceives() {
       return -EFAULT;
     }
     ibv_recv_wr* bad = nullptr;
-    const int error = ibv_post_recv(parts_.pair.ibv, receives_.data(), &bad);
+    const int error = postUpTo(receives_, count, [&] { return ibv_post_recv(parts_.pair.ibv, receives_.data(), &bad); });
     const uint32_t posted = !error ? count : bad ? static_cast<uint32_t>(bad - receives_.data()) : 0;
     fill_.consume(posted);
     receiving_ += posted;
@@ -229,16 +239,18 @@ int RawPacketQueue::reap() {
     ibv_wc completions[kChunk];
     const int got = ibv_poll_cq(parts_.pair.sendQueue.ibv, kChunk, completions);
     if (got < 0) return -EIO;
+    uint32_t done = 0;
     for (int i = 0; i < got; i++) {
       const bool failed = completions[i].status != IBV_WC_SUCCESS;
       if (failed && !failure_) failure_ = completions[i].status;
       const uint32_t end = static_cast<uint32_t>(completions[i].wr_id) + 1;
       while (sendTail_ != end) {
-        const uint32_t address = sent_[sendTail_ & sentMask_];
+        completion_.write(done, AddressRecord::kAddress, sent_[sendTail_ & sentMask_]);
         sendTail_++;
-        complete(address, failed && sendTail_ == end ? EIO : 0);
+        completion_.write(done++, AddressRecord::kStatus, failed && sendTail_ == end ? EIO : 0);
       }
     }
+    completion_.produce(done);
     if (got < static_cast<int>(kChunk)) return 0;
   }
 }
@@ -272,15 +284,13 @@ int RawPacketQueue::postSends(uint32_t available, uint32_t* posted) {
       request.send_flags |= IBV_SEND_IP_CSUM;
     }
     if ((sendHead_ + count) % kSignalEvery == 0) request.send_flags |= IBV_SEND_SIGNALED;
-    request.next = nullptr;
-    if (count > 0) sends_[count - 1].next = &request;
     sent_[(sendHead_ + count) & sentMask_] = address;
   }
   *posted = 0;
   if (count == 0) return obstacle;
   sends_[count - 1].send_flags |= IBV_SEND_SIGNALED;
   ibv_send_wr* bad = nullptr;
-  const int error = ibv_post_send(parts_.pair.ibv, sends_.data(), &bad);
+  const int error = postUpTo(sends_, count, [&] { return ibv_post_send(parts_.pair.ibv, sends_.data(), &bad); });
   *posted = !error ? count : bad ? static_cast<uint32_t>(bad - sends_.data()) : 0;
   sendHead_ += *posted;
   transmit_.consume(*posted);
