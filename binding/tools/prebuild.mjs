@@ -7,7 +7,7 @@
 // (.github/workflows/prebuild.yml).
 
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import prebuildify from 'prebuildify'
@@ -51,9 +51,9 @@ prebuildify(options, (error) => {
   if (error) fail(error.message)
   const shipped = join(resolve(out), 'prebuilds', `linux-${arch}`)
   console.log(join(shipped, `ibverbs.${libc}.node`))
-  // The software ConnectX goes beside it: no second .node, of which prebuildify and node-gyp-build might take the wrong one.
+  // prebuildify takes shared libraries along as they are: the software ConnectX gets the C library's name, too.
   const soft = join(shipped, `libibverbs_soft.${libc}.so`)
-  copyFileSync(join(folder, 'build/Release/libibverbs_soft.so'), soft)
+  renameSync(join(shipped, 'libibverbs_soft.so'), soft)
   const { status, error: stripFailed } = spawnSync(stripBin, ['--strip-all', soft], { stdio: 'inherit' })
   if (stripFailed || status !== 0) fail(`${stripBin}: ${stripFailed?.message ?? `ended with code ${status}`}`)
   console.log(soft)

@@ -141,6 +141,27 @@ describe('installed without scripts and without a compiler', () => {
     })
   })
 
+  test('the software ConnectX is the one of the package', async () => {
+    const { stdout, stderr, code } = await node(`
+      import { listDevices } from 'ibverbs'
+      import { softConnectX, softLibraryPath } from 'ibverbs/soft'
+      const found = (() => {
+        try {
+          const soft = softConnectX()
+          const names = listDevices().map(({ name }) => name)
+          soft.close()
+          return names.includes('mlx5_soft0')
+        } catch (error) {
+          return error.code
+        }
+      })()
+      console.log(JSON.stringify({ found, path: softLibraryPath() }))`)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const { found, path } = JSON.parse(stdout)
+    expect(path).toBe(join(consumer, 'node_modules/ibverbs', prebuilt, 'libibverbs_soft.glibc.so'))
+    expect([true, 'ENOSYS']).toContain(found) // ENOSYS where libibverbs is not installed
+  })
+
   test('require(): the same module, without a warning', async () => {
     const { stdout, stderr, code } = await node(
       `const { open, VerbsError } = require('ibverbs')
