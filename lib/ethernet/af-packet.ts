@@ -21,6 +21,8 @@ const defaultReceiveBuffer = 2 ** 24
 const defaultRing = 2 ** 23
 /** Ethernet header, two VLAN tags */
 const overhead = 14 + 8
+/** A slot of the ring of an interface of a larger MTU, such as lo: most frames there are short, and the others come too. */
+const jumbo = { mtu: 9216, slot: 2048 } as const
 /** Empty looks at the ring after which the binding looks for an error, which the ring does not tell. */
 const patience = 256
 const { EBADMSG } = constants.errno
@@ -204,7 +206,8 @@ export class AfPacket implements Backend {
   ): PacketRing | undefined {
     if (settings.transmitOnly || settings.receivePath === 'recvmmsg') return undefined
     const { frameSize, headroom } = settings.frames
-    const payload = Math.min(frameSize - headroom, device.mtu + overhead)
+    const longest = device.mtu > jumbo.mtu ? jumbo.slot : device.mtu + overhead
+    const payload = Math.min(frameSize - headroom, longest)
     try {
       return new PacketRing(
         native.ethernet.ring(this.#handle, settings.receiveBuffer ?? defaultRing, payload),

@@ -103,8 +103,8 @@ export interface PacketQueueOptions extends FramePoolOptions {
   transmitOnly?: boolean
   /**
    * Of AF_PACKET: bytes that the kernel may queue until {@link PacketQueue.receive} comes. With `receivePath: 'ring'` it
-   * is the ring, every frame takes the room of one of the interface's MTU, and the default is 8 MiB: 5000 frames at an
-   * MTU of 1500. With 'recvmmsg' it is SO_RCVBUF, a 64-byte frame takes about 800, the default is 16 MiB, and more than
+   * is the ring, which the kernel allocates at once; every frame takes the room of one of the interface's MTU, and the
+   * default is 8 MiB: 5000 frames at an MTU of 1500. With 'recvmmsg' it is SO_RCVBUF, a 64-byte frame takes about 800, the default is 16 MiB, and more than
    * net.core.rmem_max takes CAP_NET_ADMIN (without it the limit applies).
    */
   receiveBuffer?: number

@@ -189,6 +189,18 @@ test('a ring of two slots, fewer than a batch', async () => {
   expect(await collect(wire.b, 1)).toEqual([sent[2]])
 })
 
+test('on lo, whose frames may have 64 KiB, the ring holds as many short ones', async () => {
+  ip('link', 'set', 'lo', 'up')
+  using a = PacketQueue.open('lo', { transmitOnly: true, frameCount: 256 })
+  using b = PacketQueue.open('lo', { promiscuous: true, etherType: 0x88b5, frameCount: 256 })
+  expect(a.interface.mtu).toBe(65536)
+  expect(b.frames.frameSize).toBe(131072)
+  const sent = Array.from({ length: 2000 }, (_, i) => frame(b, a, i % 500 === 499 ? 60_000 : 60, i))
+  for (let i = 0; i < sent.length; i += 100) transmit(a, ...sent.slice(i, i + 100))
+  expect(await collect(b, sent.length)).toEqual(sent)
+  expect(b.statistics()).toMatchObject({ received: 2000, dropped: 0, truncated: 0 })
+})
+
 test('without a ring, recvmmsg and the reason; unless the ring was asked for', async () => {
   using veth = vethPair()
   const { ring } = native.ethernet
