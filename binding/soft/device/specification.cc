@@ -221,6 +221,8 @@ int makeDevices(const std::string& specification, std::vector<std::shared_ptr<De
     for (const std::string& text : split(specification, ';'))
       devices->push_back(makeDevice(text, devices->size(), &wires));
     wires.check();
+    // The first end of a pair was plugged in alone: that its link came up since is no news to whoever opens it.
+    for (const auto& device : *devices) device->nic.step(0);
     return 0;
   } catch (const Problem& problem) {
     devices->clear();
