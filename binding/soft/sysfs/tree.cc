@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 namespace soft {
 namespace {
@@ -30,7 +31,11 @@ int makeFolders(const std::string& path) {
   return mkdir(path.c_str(), 0755) && errno != EEXIST ? errno : 0;
 }
 
-int removeEntry(const char* path, const struct stat*, int, FTW*) { return ::remove(path); }
+// Another process may be sweeping the same: what is gone already is no reason to stop.
+int removeEntry(const char* path, const struct stat*, int, FTW*) {
+  ::remove(path);
+  return 0;
+}
 
 void removeTree(const std::string& path) { nftw(path.c_str(), removeEntry, 8, FTW_DEPTH | FTW_PHYS); }
 
@@ -182,8 +187,12 @@ void sweepSysfsTrees() {
     struct stat status;
     if (lstat(path.c_str(), &status) || !S_ISDIR(status.st_mode) || status.st_uid != geteuid()) continue;
     const int lock = ::open((path + "/lock").c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    // No lock yet: another process is just making it.
-    if (lock < 0) continue;
+    if (lock < 0) {
+      // No lock: another process is just making it, or was killed while it did, or while it took the tree away.
+      constexpr time_t kMinute = 60;
+      if (errno == ENOENT && time(nullptr) - status.st_mtime > kMinute) removeTree(path);
+      continue;
+    }
     if (flock(lock, LOCK_EX | LOCK_NB) == 0) removeTree(path);
     ::close(lock);
   }
