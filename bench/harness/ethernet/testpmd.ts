@@ -142,9 +142,14 @@ export async function testpmdSide(
         await delay(milliseconds / 2)
         const before = await counted()
         const begin = performance.now()
-        await delay(milliseconds)
-        const after = await counted()
-        const end = performance.now()
+        let after = before
+        let end = begin
+        // Once, unless somebody else has its processor.
+        for (let looks = 0; after === before && looks < 50; looks++) {
+          await delay(milliseconds)
+          after = await counted()
+          end = performance.now()
+        }
         await sender?.request('stop')
         await testpmd.command('stop')
         return [((after - before) * 1000) / (end - begin)]
