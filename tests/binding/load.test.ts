@@ -22,6 +22,7 @@ describe('the package', () => {
         'Arena',
         'CompletionQueue',
         'Context',
+        'Flow',
         'MemoryRegion',
         'ProtectionDomain',
         'QueuePair',
@@ -36,8 +37,8 @@ describe('the package', () => {
   })
 
   it('gains nobody a handle by calling a constructor that TypeScript calls private', () => {
-    const { AddressHandle, CompletionQueue, MemoryRegion, QueuePair } = ibverbs
-    for (const type of [AddressHandle, CompletionQueue, MemoryRegion, QueuePair]) {
+    const { AddressHandle, CompletionQueue, Flow, MemoryRegion, QueuePair } = ibverbs
+    for (const type of [AddressHandle, CompletionQueue, Flow, MemoryRegion, QueuePair]) {
       const construct = type as unknown as new (...garbage: unknown[]) => { close(): void; closed: boolean }
       for (const garbage of [
         [],
