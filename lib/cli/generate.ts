@@ -7,9 +7,9 @@ import { LiveLine, Speed } from './live-line.js'
 import { interfaceHelp, queueFlags, queueOptions } from './queue-flags.js'
 import type { Session } from './session.js'
 import { dropsText, refusalsText } from './totals.js'
+import { GeneratedFrame, shortestFrame } from './traffic/generated-frame.js'
 import { bitsText, gapOf, grouped, type Rate, rateOption } from './traffic/rate.js'
 import { SequenceCheck } from './traffic/sequence-check.js'
-import { shortestFrame, TestFrame } from './traffic/test-frame.js'
 import { checkJson, checkText, percentilesText } from './traffic/text.js'
 import { type FrameSource, Transmission, transmit } from './traffic/transmit.js'
 import { WallClock } from './traffic/wall-clock.js'
@@ -117,13 +117,13 @@ function countOption(text: string | undefined): number {
 
 /** The frames of one run: which one is next, and when it is due. */
 class Numbered implements FrameSource {
-  readonly #frame: TestFrame
+  readonly #frame: GeneratedFrame
   readonly #clock: WallClock
   readonly #count: number
   readonly #gap: number
   #next = 0
 
-  constructor(frame: TestFrame, clock: WallClock, count: number, gap: number) {
+  constructor(frame: GeneratedFrame, clock: WallClock, count: number, gap: number) {
     this.#frame = frame
     this.#clock = clock
     this.#count = count
@@ -147,7 +147,7 @@ class Run {
   readonly #settings: Settings
   readonly #session: Session
   readonly #clock = new WallClock()
-  readonly #frame: TestFrame
+  readonly #frame: GeneratedFrame
   readonly #check: SequenceCheck | undefined
   readonly #sent = new Transmission()
   readonly #live = new LiveLine()
@@ -169,7 +169,7 @@ class Run {
       )
     }
     const stream = randomInt(2 ** 16)
-    this.#frame = new TestFrame(target, size, stream)
+    this.#frame = new GeneratedFrame(target, size, stream)
     if (settings.receive) this.#check = new SequenceCheck(stream)
   }
 

@@ -2,11 +2,11 @@
 import { checksum, ethernet, ipv4, ipv6, udp } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { percentile } from '../../dist/cli/percentiles.js'
+import { GeneratedFrame, payloadOf, shortestFrame } from '../../dist/cli/traffic/generated-frame.js'
 import { LogHistogram } from '../../dist/cli/traffic/log-histogram.js'
 import { bitsText, gapOf, grouped, rateOption } from '../../dist/cli/traffic/rate.js'
 import { SequenceCheck, SequenceWindow } from '../../dist/cli/traffic/sequence-check.js'
 import { swap } from '../../dist/cli/traffic/swap.js'
-import { payloadOf, shortestFrame, TestFrame } from '../../dist/cli/traffic/test-frame.js'
 import { WallClock } from '../../dist/cli/traffic/wall-clock.js'
 import { Pacer } from '../../dist/ethernet/pacer.js'
 import { Chance } from '../ethernet/flows.js'
@@ -146,7 +146,7 @@ describe.each(Object.entries(targets))('a test frame over %s', (kind, target) =>
 
   test('has right lengths and checksums, whatever it carries', () => {
     for (const length of [shortestFrame(target), shortestFrame(target) + 1, 777, 1514]) {
-      const frame = new TestFrame(target, length, 0xfedc)
+      const frame = new GeneratedFrame(target, length, 0xfedc)
       const memory = new Uint8Array(2048).fill(0xff)
       for (const sequence of [0, 1, 2 ** 32, 2 ** 48 - 1]) {
         frame.write(memory, 100, sequence, 0xfffffffe, 999_999_999)
@@ -168,7 +168,7 @@ describe.each(Object.entries(targets))('a test frame over %s', (kind, target) =>
   })
 
   test('is recognized, counted and timed; nothing else is', () => {
-    const frame = new TestFrame(target, shortestFrame(target), 77)
+    const frame = new GeneratedFrame(target, shortestFrame(target), 77)
     const bytes = new Uint8Array(frame.length)
     const check = new SequenceCheck(77)
     for (const sequence of [3, 5, 2 ** 40]) {
@@ -178,13 +178,13 @@ describe.each(Object.entries(targets))('a test frame over %s', (kind, target) =>
     expect(check.latency.summary()).toMatchObject({ max: 2000 })
     expect(check.take(bytes, 0, bytes.length - 1, 0, 0)).toBe(kind === 'ethernet')
     for (const other of Object.values(frames)) expect(check.take(other, 0, other.length, 0, 0)).toBe(false)
-    new TestFrame(target, bytes.length, 78).write(bytes, 0, 6, 0, 0)
+    new GeneratedFrame(target, bytes.length, 78).write(bytes, 0, 6, 0, 0)
     expect(check.take(bytes, 0, bytes.length, 0, 0)).toBe(false)
     expect(check.totals(10).lost).toBe(7)
   })
 
   test('turned round it is still right', () => {
-    const frame = new TestFrame(target, 200, 1)
+    const frame = new GeneratedFrame(target, 200, 1)
     const bytes = new Uint8Array(frame.length)
     frame.write(bytes, 0, 9, 1, 2)
     const before = Uint8Array.from(bytes)

@@ -1,7 +1,7 @@
 /** ibverbs generate, and dump --check: numbered frames, counted at the other end. */
 import { ethernet, PacketQueue, type PacketQueueOptions, queryInterface } from 'ibverbs/ethernet'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { TestFrame } from '../../dist/cli/traffic/test-frame.js'
+import { GeneratedFrame } from '../../dist/cli/traffic/generated-frame.js'
 import { Peer } from '../beds/peer.js'
 import { type VethPair, vethPair } from '../beds/veth.js'
 import { ibverbs, main, Running, start } from '../cli/run.js'
@@ -289,7 +289,7 @@ test('frames of two generators are told apart', async () => {
     [2, 53],
   ].map(([stream, sequence]) => {
     const bytes = new Uint8Array(60)
-    new TestFrame(target, 60, stream).write(bytes, 0, sequence, 1, 0)
+    new GeneratedFrame(target, 60, stream).write(bytes, 0, sequence, 1, 0)
     return bytes
   })
   transmit(queue, ...frames)

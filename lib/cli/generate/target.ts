@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { isIPv4, isIPv6 } from 'node:net'
 import { EtherType } from '../../ethernet/headers/assigned-numbers.js'
 import type { FlowRule } from '../../ethernet/index.js'
-import type { Target } from '../traffic/test-frame.js'
+import type { Target } from '../traffic/generated-frame.js'
 import { UsageError } from '../usage.js'
 
 /** The discard protocol, RFC 863. */

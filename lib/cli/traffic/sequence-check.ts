@@ -1,6 +1,7 @@
 /** What became of numbered frames: lost, duplicated, reordered, and how long they took. */
+
+import { nanosecondsOf, payloadOf, secondsOf, sequenceOf, streamOf } from './generated-frame.js'
 import { LogHistogram } from './log-histogram.js'
-import { nanosecondsOf, payloadOf, secondsOf, sequenceOf, streamOf } from './test-frame.js'
 
 /** How far back a duplicate is recognized, in frames. */
 const windowSize = 1 << 16

@@ -68,7 +68,7 @@ export function shortestFrame({ ip }: Target): number {
 }
 
 /** Writes frames that differ in their payload only, the UDP checksum included. */
-export class TestFrame {
+export class GeneratedFrame {
   readonly length: number
   readonly stream: number
   readonly #template: Uint8Array
