@@ -4,7 +4,7 @@
 //   tx 20000 1000         →  [frames a second]           20000 after 1000 untimed
 //   rx 20000 1000         →  [frames a second]           somebody floods meanwhile
 //   forward 20000 1000    →  [frames a second]           in by `in`, one byte changed, out by `out`
-//   service 20000 1000    →  [p50, p99, p99.9]           µs from the look that finds frames until all are sent on
+//   service 20000 1000    →  [p50, p99, p99.9]           µs from when a look has found frames until all are sent on
 //   round-trip 2000 100   →  [p50, p99]                  µs; somebody reflects
 //   reflect 2000 100      →  [frames]                    back to whom they came from
 //   flood 0|RATE 0        …  stop  →  [frames]           frames a second, 0: as fast as it goes
@@ -160,12 +160,12 @@ static void service(struct port *in, struct port *out, const struct options *opt
   uint32_t looks = 0;
   timed = 0;
   for (long received = 0; received < total;) {
-    uint64_t begin = now();
     int count = port_receive(in, frames, options->batch);
     if (count == 0) {
       if ((++looks & 4095) == 0) wait_longer(&since);
       continue;
     }
+    uint64_t begin = now();
     since = 0;
     for (int i = 0; i < count; i++) frames[i].data[options->size - 1] ^= 1;
     port_send(out, frames, count);
