@@ -25,7 +25,7 @@ const bench: Bench = {
   async run(session) {
     const backends: Backend[] = ['af_packet', 'af_xdp']
     const testpmd = installedTestpmd()
-    if (!testpmd) session.note('skipped: testpmd is not installed (Debian: dpdk)')
+    if (!testpmd) session.note('skipped: testpmd is not installed (Debian: dpdk-dev)')
     for (const backend of backends) {
       if (backend === 'af_xdp' && process.getuid!() !== 0) {
         session.note('skipped: AF_XDP needs root')

@@ -109,7 +109,7 @@ export const packages = [
   { group: 'peers', debian: 'iputils-ping', fedora: 'iputils', present: commands('ping') },
   { group: 'peers', debian: 'ethtool', fedora: 'ethtool', present: commands('ethtool') },
 
-  { group: 'long', debian: 'dpdk', fedora: 'dpdk', present: commands('dpdk-testpmd') },
+  { group: 'long', debian: 'dpdk-dev', fedora: 'dpdk', present: commands('dpdk-testpmd') },
   { group: 'long', debian: 'clang', fedora: 'clang', present: commands('clang++') },
   {
     group: 'long',

@@ -1,4 +1,4 @@
-/** DPDK's testpmd (package dpdk) on interfaces of the kernel's, by its drivers net_af_packet and net_af_xdp. */
+/** DPDK's testpmd (package dpdk-dev) on interfaces of the kernel's, by its drivers net_af_packet and net_af_xdp. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
