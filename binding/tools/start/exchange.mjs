@@ -55,23 +55,23 @@ function check(queue, head, expected) {
 
 /** Batches from left to right, each received and checked before the next: prints frames a second. */
 export function rate(left, right) {
+  const end = ({ name, mac }) => `${name} (${mac})`
+  console.log(`${end(left.interface)} → ${end(right.interface)}, backend ${left.backend}`)
   console.log(
-    `${left.interface.name} ${left.interface.mac} → ${right.interface.name} ${right.interface.mac}, ` +
-      `backend ${left.backend}: batches of ${batch} frames of ${frameSize} bytes for ${rateSeconds} seconds, ` +
-      'every byte checked …',
+    `batches of ${batch} frames of ${frameSize} bytes for ${rateSeconds} seconds, every byte checked …`,
   )
   const head = header(left, right)
   let sent = 0
   let received = 0
   const started = performance.now()
-  const end = started + rateSeconds * 1000
-  while (performance.now() < end) {
+  const until = started + rateSeconds * 1000
+  while (performance.now() < until) {
     for (let i = 0; i < batch; i++) if (write(left, head, sent)) sent++
     while (left.pending > 0) {
       left.submit()
       if (left.error) throw left.error
     }
-    while (received < sent && performance.now() < end + 2000) received += check(right, head, received)
+    while (received < sent && performance.now() < until + 2000) received += check(right, head, received)
     if (received < sent) throw new Error(`${sent - received} of ${sent} frames did not arrive`)
   }
   const seconds = (performance.now() - started) / 1000
