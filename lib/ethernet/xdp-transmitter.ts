@@ -81,11 +81,11 @@ export class XdpTransmitter implements TransmittingEnd {
   }
 
   get pending(): number {
-    return this.stagedCount + this.#descriptors - this.continuations
+    return this.stagedCount + this.descriptors() - this.continuations
   }
 
   /** Descriptors in the ring that the kernel has not taken. */
-  get #descriptors(): number {
+  private descriptors(): number {
     return this.ring.pushed(this.taken)
   }
 
@@ -123,7 +123,7 @@ export class XdpTransmitter implements TransmittingEnd {
 
   submit(): number {
     this.error = null
-    if (this.#descriptors === 0 && this.stagedCount === 0) {
+    if (this.descriptors() === 0 && this.stagedCount === 0) {
       this.#reap()
       return 0
     }
@@ -134,11 +134,11 @@ export class XdpTransmitter implements TransmittingEnd {
     do {
       refused = this.stagedCount > 0 ? this.#push() : -1
       this.ring.publish()
-      status = this.#descriptors === 0 ? 0 : this.port.kick()
+      status = this.descriptors() === 0 ? 0 : this.port.kick()
       const taken = this.#accept(status === 0)
       if (taken < 0) status = -ERANGE
       else accepted += taken
-    } while (status === 0 && refused < 0 && this.stagedCount > 0 && this.#descriptors === 0)
+    } while (status === 0 && refused < 0 && this.stagedCount > 0 && this.descriptors() === 0)
     this.#reap()
     this.#open()
     this.transmitted += accepted
@@ -154,7 +154,7 @@ export class XdpTransmitter implements TransmittingEnd {
   }
 
   #open(): void {
-    this.room = this.whole && this.stagedCount === 0 ? (this.capacity - this.#descriptors) | 0 : 0
+    this.room = this.whole && this.stagedCount === 0 ? (this.capacity - this.descriptors()) | 0 : 0
   }
 
   /** Moves staged frames into the ring, as many as fit. Returns the length of one that was refused, or −1. */
@@ -174,7 +174,7 @@ export class XdpTransmitter implements TransmittingEnd {
       }
       const last = (from + length - 1) >>> this.chunkShift
       const count = last - (from >>> this.chunkShift) + 1
-      if (this.#descriptors + count > this.capacity) return -1
+      if (this.descriptors() + count > this.capacity) return -1
       this.#unstage()
       this.#write(from, length, count)
     }
@@ -217,7 +217,7 @@ export class XdpTransmitter implements TransmittingEnd {
    */
   #accept(all: boolean): number {
     const { ring } = this
-    const pushed = this.#descriptors
+    const pushed = this.descriptors()
     const left = all || this.port.zeroCopy ? 0 : ring.outstanding()
     if (left > pushed) return -1
     const frames = this.continuations === 0 ? pushed - left : this.#ended(pushed, left)
