@@ -293,7 +293,7 @@ export class CompletionQueue extends NativeHandle {
 
   /** Drains the queue pairs of this queue ({@link QueuePair.drain}), then closes it and them. */
   override async [Symbol.asyncDispose](): Promise<void> {
-    await this.context.drain((pair) => pair.sendCq === this || pair.recvCq === this)
+    await this.context.drain((pair) => pair.sendCq === this || pair.receiveCq === this)
     this.close()
   }
 

@@ -157,7 +157,7 @@ export class Context extends NativeHandle {
 
   /**
    * ibv_create_cq(3). Queue pairs take their places from it when they are created, so that it cannot overrun: it
-   * needs as many entries as their maxSendWr and maxRecvWr together.
+   * needs as many entries as their maxSendWr and maxReceiveWr together.
    *
    * @param entries places; the device may give more
    */

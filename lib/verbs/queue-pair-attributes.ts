@@ -11,9 +11,13 @@ import {
 } from './constants.js'
 import type { Context } from './context.js'
 import { accessFlags } from './memory-region.js'
-import type { NativeQueuePairAttributes, NativeQueuePairState, QueuePairSizes } from './native.js'
+import type { NativeQueuePairAttributes, NativeQueuePairState, QueriedSizes } from './native.js'
 
-/** What {@link QueuePair.modify} sets (ibv_qp_attr, ibv_modify_qp(3)); an attribute left out is not touched. */
+/**
+ * What {@link QueuePair.modify} sets (ibv_qp_attr, ibv_modify_qp(3)); an attribute left out is not touched. `qkey`, `sqPsn`,
+ * `rqPsn` and `destQpNum` are the man page's members; everywhere else these are called `queueKey`, `packetSequenceNumber`
+ * and `queuePairNumber`.
+ */
 export interface QueuePairAttributes {
   state?: QueuePairState
   /** The state that the queue pair is assumed to be in. */
@@ -47,8 +51,8 @@ export interface QueuePairAttributes {
   destQpNum?: number
 }
 
-/** What {@link QueuePair.query} tells. */
-export type QueuePairQuery = Required<Omit<QueuePairAttributes, 'currentState'>> & QueuePairSizes
+/** What {@link QueuePair.query} tells: the attributes, and the sizes by the names of ibv_qp_cap. */
+export type QueuePairQuery = Required<Omit<QueuePairAttributes, 'currentState'>> & QueriedSizes
 
 /** Checks attributes and turns them into the binding's numbers. @internal */
 export function toNative(

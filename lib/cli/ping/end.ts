@@ -89,7 +89,7 @@ export class PingEnd {
       type: types[type],
       cq: completionQueue,
       maxSendWr: 1,
-      maxRecvWr: depth,
+      maxReceiveWr: depth,
       port: devicePort,
       gidIndex,
       ...(datagram ? { queueKey } : {}),

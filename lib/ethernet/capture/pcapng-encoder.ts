@@ -1,6 +1,6 @@
 import { integer, string, typeError } from '../../argument.js'
 import { ethernetLinkType } from './captured-frame.js'
-import { type CaptureStatistics, type EncoderOptions, FrameEncoder } from './encoder.js'
+import { type CaptureStatistics, checkFrame, type EncoderOptions, FrameEncoder } from './encoder.js'
 import { Block, byteOrderMagic, Option, packetFlags, padded } from './pcapng-format.js'
 import { nanosecondsHigh, nanosecondsLow } from './timestamp.js'
 
@@ -17,6 +17,8 @@ export interface PcapngEncoderOptions extends EncoderOptions {
   interfaces?: readonly CaptureInterface[]
 }
 
+/** In the year 2554: 64 bits of nanoseconds. */
+const latestSecond = Math.floor(2 ** 64 / 1e9) - 1
 /** Type and length before a block's body, and the length again behind it. */
 const envelope = 12
 /** Interface, time, two lengths; behind the frame its flags and the end of the options. */
@@ -74,6 +76,7 @@ export class PcapngEncoder extends FrameEncoder {
     packetType = -1,
     interfaceId = 0,
   ): boolean {
+    checkFrame(seconds, nanoseconds, frame, length, latestSecond)
     const kept = Math.min(frame.length, this.snapLength)
     const room = padded(kept)
     const flags = packetFlags[packetType] ?? 0
