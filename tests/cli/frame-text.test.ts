@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { PcapEncoder } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { frameText } from '../../dist/cli/frame/frame-text.js'
+import { execFileSync } from '../beds/child.js'
 import { ethernet, frames } from './frames.js'
 
 /** The lines of the real tcpdump for the same frames, without times and without the dump of unknown ones. */

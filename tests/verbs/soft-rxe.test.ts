@@ -1,9 +1,10 @@
 // The software ConnectX and the kernel's SoftRoCE on one wire: two implementations of RoCEv2 that know nothing of each
 // other. One end is our own ping, the other rdma-core's program, in both roles. Only in the VM: it needs rxe.
-import { execFileSync } from 'node:child_process'
+
 import { readFileSync } from 'node:fs'
 import { softLibraryPath } from 'ibverbs/soft'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { execFileSync } from '../beds/child.js'
 import { Running, start } from '../cli/run.js'
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 })
