@@ -53,11 +53,73 @@ export function oneOf<const T extends string>(name: string, value: unknown, allo
   return value as T
 }
 
-/** An options object; undefined counts as an empty one. */
-export function options<T extends object>(name: string, value: T | undefined): T {
+/**
+ * The names of an options type, of a union those of all its members. They stand beside the type, and
+ * `{ a: true } satisfies Names<Options>` does not compile when it has others.
+ */
+export type Names<T> = Readonly<Record<T extends unknown ? keyof Required<T> : never, true>>
+
+/** An options object; undefined counts as an empty one. A name that nobody knows is an error: see {@link onlyNames}. */
+export function options<T extends object>(name: string, value: T | undefined, names: Names<NoInfer<T>>): T {
   if (value === undefined) return {} as T
-  if (typeof value !== 'object' || value === null) throw typeError(name, 'an object', value)
+  return object(name, value, 'an object', names)
+}
+
+/** An object of such names that must be there; `expected` says what it is. */
+export function object<T extends object>(
+  name: string,
+  value: T,
+  expected: string,
+  names: Names<NoInfer<T>>,
+): T {
+  if (typeof value !== 'object' || value === null) throw typeError(name, expected, value)
+  onlyNames(name, value, names)
   return value
+}
+
+/**
+ * Refuses an own enumerable name that is not among `names`, unless its value is undefined: a misspelt option would vanish.
+ *
+ * @throws TypeError with the nearest name
+ */
+export function onlyNames(name: string, value: object, names: Readonly<Record<string, true>>): void {
+  for (const key of Object.keys(value)) {
+    if (Object.hasOwn(names, key) || (value as Record<string, unknown>)[key] === undefined) continue
+    const known = Object.keys(names)
+    throw Object.assign(
+      new TypeError(
+        `"${name}.${key}" is not known: did you mean "${nearest(key, known)}"? (there are ${known.join(', ')})`,
+      ),
+      { code: 'ERR_INVALID_ARG_TYPE' },
+    )
+  }
+}
+
+/** The name that takes the fewest changes to get to; a beginning in common counts for more than what follows it. */
+export function nearest(key: string, known: readonly string[]): string {
+  const distance = (name: string) => changes(key.toLowerCase(), name.toLowerCase())
+  const begins = (name: string) => {
+    const [a, b] = [key.toLowerCase(), name.toLowerCase()]
+    return Math.min(a.length, b.length) >= 3 && (a.startsWith(b) || b.startsWith(a))
+  }
+  const cost = (name: string) => distance(name) - (begins(name) ? Math.abs(key.length - name.length) : 0)
+  return known.reduce((best, name) => (cost(name) < cost(best) ? name : best))
+}
+
+/** Letters to be changed, put in, left out, or swapped with their neighbour. */
+function changes(a: string, b: string): number {
+  let [before, row] = [[] as number[], Array.from({ length: b.length + 1 }, (_, j) => j)]
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1] ? 0 : 1
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + same)
+      if (a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) next[j] = Math.min(next[j], before[j - 2] + 1)
+    }
+    before = row
+    row = next
+  }
+  return row[b.length]
 }
 
 /** Any class, one whose constructor is private too: what `instanceof` needs of it. */
