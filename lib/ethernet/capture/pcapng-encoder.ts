@@ -1,6 +1,12 @@
 import { integer, type Names, object, options as optionsOf, string, typeError } from '../../argument.js'
 import { ethernetLinkType } from './captured-frame.js'
-import { type CaptureStatistics, type EncoderOptions, encoderOptionNames, FrameEncoder } from './encoder.js'
+import {
+  type CaptureStatistics,
+  checkFrame,
+  type EncoderOptions,
+  encoderOptionNames,
+  FrameEncoder,
+} from './encoder.js'
 import { Block, byteOrderMagic, Option, packetFlags, padded } from './pcapng-format.js'
 import { nanosecondsHigh, nanosecondsLow } from './timestamp.js'
 
@@ -22,6 +28,8 @@ const pcapngEncoderOptionNames = {
   interfaces: true,
 } as const satisfies Names<PcapngEncoderOptions>
 
+/** In the year 2554: 64 bits of nanoseconds. */
+const latestSecond = Math.floor(2 ** 64 / 1e9) - 1
 /** Type and length before a block's body, and the length again behind it. */
 const envelope = 12
 /** Interface, time, two lengths; behind the frame its flags and the end of the options. */
@@ -83,6 +91,7 @@ export class PcapngEncoder extends FrameEncoder {
     packetType = -1,
     interfaceId = 0,
   ): boolean {
+    checkFrame(seconds, nanoseconds, frame, length, latestSecond)
     const kept = Math.min(frame.length, this.snapLength)
     const room = padded(kept)
     const flags = packetFlags[packetType] ?? 0

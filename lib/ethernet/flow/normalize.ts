@@ -44,7 +44,9 @@ function alternativesOf(name: string, rule: FlowRule): Alternative[] {
     ...(rule.destinationMac === undefined ? [] : mac(`${name}.destinationMac`, rule.destinationMac, 0)),
     ...(rule.sourceMac === undefined ? [] : mac(`${name}.sourceMac`, rule.sourceMac, 6)),
   ]
-  const etherType = rule.etherType === undefined ? undefined : typeOf(`${name}.etherType`, rule.etherType)
+  const type = rule.etherType === undefined ? undefined : typeOf(`${name}.etherType`, rule.etherType)
+  const tag = type !== undefined && isTag(type) ? { type, field: `${name}.etherType` } : undefined
+  const etherType = tag ? undefined : type
   const vlan = rule.vlan === undefined ? undefined : vlanOf(`${name}.vlan`, rule.vlan)
   const source = rule.source === undefined ? undefined : prefixOf(`${name}.source`, rule.source)
   const destination =
@@ -66,7 +68,7 @@ function alternativesOf(name: string, rule: FlowRule): Alternative[] {
     versions = etherType === EtherType.ipv4 ? [4] : etherType === EtherType.ipv6 ? [6] : [4, 6]
   }
   return versions.map((version): Alternative => {
-    if (version === undefined) return { vlan, etherType, version, comparisons: [...frame, ...bytes] }
+    if (version === undefined) return { vlan, tag, etherType, version, comparisons: [...frame, ...bytes] }
     const header = network[version]
     if (etherType !== undefined && etherType !== header.etherType) {
       const expected =
@@ -86,7 +88,7 @@ function alternativesOf(name: string, rule: FlowRule): Alternative[] {
       ...transport,
       ...bytes,
     ]
-    return { vlan, etherType: header.etherType, version, comparisons }
+    return { vlan, tag, etherType: header.etherType, version, comparisons }
   })
 }
 
@@ -119,9 +121,7 @@ function mac(field: string, value: unknown, offset: number): Comparison[] {
 }
 
 function typeOf(field: string, value: unknown): number {
-  const type = integer(field, value, 0x0600, 0xffff)
-  if (isTag(type)) throw rangeError(field, 'the type behind VLAN tags ("vlan" matches the tag)', value)
-  return type
+  return integer(field, value, 0x0600, 0xffff)
 }
 
 function vlanOf(field: string, value: unknown): { id: number | 'none'; field: string } {

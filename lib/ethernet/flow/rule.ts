@@ -44,7 +44,10 @@ export const flowBytesNames = {
 export interface FlowRule {
   sourceMac?: MacAddress
   destinationMac?: MacAddress
-  /** Behind VLAN tags, 0x0600 to 0xffff. */
+  /**
+   * 0x0600 to 0xffff: the type behind VLAN tags, whether there are any or not. A tag's own (0x8100, 0x88a8, 0x9100): every
+   * frame whose outer tag is of that type, whatever it carries.
+   */
   etherType?: number
   /** Id of the outer tag, 0 to 4094 (0: a tag with a priority only), or 'none': no tag. Default: no matter. */
   vlan?: number | 'none'
