@@ -86,33 +86,34 @@ export function onlyNames(name: string, value: object, names: Readonly<Record<st
   for (const key of Object.keys(value)) {
     if (Object.hasOwn(names, key) || (value as Record<string, unknown>)[key] === undefined) continue
     const known = Object.keys(names)
+    const meant = nearest(key, known)
+    const hint = meant === undefined ? '' : `: did you mean "${meant}"?`
     throw Object.assign(
-      new TypeError(
-        `"${name}.${key}" is not known: did you mean "${nearest(key, known)}"? (there are ${known.join(', ')})`,
-      ),
+      new TypeError(`"${name}.${key}" is not known${hint} (there are ${known.join(', ')})`),
       { code: 'ERR_INVALID_ARG_TYPE' },
     )
   }
 }
 
-/** The name that takes the fewest changes to get to; a beginning in common counts for more than what follows it. */
-export function nearest(key: string, known: readonly string[]): string {
-  const distance = (name: string) => changes(key.toLowerCase(), name.toLowerCase())
-  const begins = (name: string) => {
-    const [a, b] = [key.toLowerCase(), name.toLowerCase()]
-    return Math.min(a.length, b.length) >= 3 && (a.startsWith(b) || b.startsWith(a))
+/** The name that takes the fewest changes to get to, where one within the other counts as one; undefined: none is near. */
+function nearest(key: string, known: readonly string[]): string | undefined {
+  const asked = key.toLowerCase()
+  const cost = (name: string): number => {
+    const there = name.toLowerCase()
+    const [short, long] = asked.length < there.length ? [asked, there] : [there, asked]
+    return short.length >= 3 && long.includes(short) ? 1 : changes(asked, there)
   }
-  const cost = (name: string) => distance(name) - (begins(name) ? Math.abs(key.length - name.length) : 0)
-  return known.reduce((best, name) => (cost(name) < cost(best) ? name : best))
+  const best = known.reduce((best, name) => (cost(name) < cost(best) ? name : best))
+  return cost(best) <= Math.max(2, asked.length / 2) ? best : undefined
 }
 
-/** Letters to be changed, put in, left out, or swapped with their neighbour. */
+/** Letters put in, left out (recvCq is receiveCq, not sendCq), or swapped with their neighbour; a change is two of these. */
 function changes(a: string, b: string): number {
   let [before, row] = [[] as number[], Array.from({ length: b.length + 1 }, (_, j) => j)]
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1] ? 0 : 1
+      const same = a[i - 1] === b[j - 1] ? 0 : 2
       next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + same)
       if (a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) next[j] = Math.min(next[j], before[j - 2] + 1)
     }
