@@ -1,7 +1,8 @@
 import { isIPv4 } from 'node:net'
 import { constants } from 'node:os'
-import { abortSignal, integer, options as optionsOf, rangeError, string } from '../argument.js'
+import { abortSignal, integer, type Names, options as optionsOf, rangeError, string } from '../argument.js'
 import { VerbsError, verbsError } from '../errors.js'
+import { type WaitOptions, waitOptionNames } from '../wait-options.js'
 import * as ipv4 from './headers/ipv4.js'
 import * as ipv6 from './headers/ipv6.js'
 import { listInterfaces, queryInterface } from './interfaces.js'
@@ -9,7 +10,6 @@ import { formatMac } from './mac.js'
 import { awaitNeighbour } from './neighbour.js'
 import { RoutingSocket } from './netlink/routing-socket.js'
 import { type LinkEntry, link, RouteType, route } from './netlink/tables.js'
-import type { WaitOptions } from './waiting.js'
 
 /** How a frame gets to a destination. */
 export interface Route {
@@ -38,6 +38,11 @@ export interface ResolveOptions extends WaitOptions {
   /** Most milliseconds to wait for a neighbour that is not known yet. Default 5000; the kernel gives up after about 3000. */
   timeout?: number
 }
+const resolveOptionNames = {
+  ...waitOptionNames,
+  interface: true,
+  timeout: true,
+} as const satisfies Names<ResolveOptions>
 
 const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
 /** Names of the kinds of route that lead nowhere. */
@@ -63,7 +68,7 @@ const refusals: Record<number, number> = {
  *   RangeError; the signal's reason
  */
 export async function resolve(destination: string, options?: ResolveOptions): Promise<Route> {
-  const given = optionsOf('options', options)
+  const given = optionsOf('options', options, resolveOptionNames)
   const signal = abortSignal('options.signal', given.signal)
   const timeout = integer(
     'options.timeout',

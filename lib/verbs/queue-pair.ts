@@ -131,6 +131,7 @@ export class QueuePair extends NativeHandle {
       )
     const { handle, number, ...capabilities } = orLargestInline(sizes.maxInline, make)
     const endpoint: Endpoint = {
+      version: 1,
       type,
       queuePairNumber: number,
       packetSequenceNumber,
