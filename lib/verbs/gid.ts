@@ -1,3 +1,5 @@
+import { isIPv6 } from 'node:net'
+import { rangeError, string } from '../argument.js'
 import { parse } from '../ethernet/headers/ipv6.js'
 import type { GidType } from './constants.js'
 
@@ -39,6 +41,22 @@ export function isGroup(gid: string): boolean {
 /** ::ffff:0:0/96, as RoCE writes an IPv4 address (InfiniBand annex A17). */
 function isMapped(bytes: Uint8Array): boolean {
   return bytes[10] === 0xff && bytes[11] === 0xff && bytes.subarray(0, 10).every((byte) => byte === 0)
+}
+
+/** A GID in the spelling of inet_pton(3). @internal */
+export function checkGid(name: string, gid: unknown): string {
+  if (!isIPv6(string(name, gid)) || (gid as string).includes('%')) {
+    throw rangeError(name, 'a GID such as fe80::1 or ::ffff:10.0.0.1', gid)
+  }
+  return gid as string
+}
+
+/** A group's GID. @internal */
+export function checkGroup(name: string, gid: unknown): string {
+  if (!isGroup(checkGid(name, gid))) {
+    throw rangeError(name, 'the GID of a group, such as ff0e::1 or ::ffff:239.0.0.1', gid)
+  }
+  return gid as string
 }
 
 const reach: Record<GidKind, number> = { 'link-local': 0, IPv6: 1, IPv4: 2 }

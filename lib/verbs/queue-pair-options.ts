@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { integer, oneOf, typeError, uint32 } from '../argument.js'
+import { integer, type Names, object, oneOf, typeError, uint32 } from '../argument.js'
 import { verbsError } from '../errors.js'
 import { idOf } from '../handle.js'
 import { CompletionQueue } from './completion-queue.js'
@@ -37,6 +37,21 @@ export interface QueuePairOptions {
   /** First packet sequence number to send, 24 bits; random by default. */
   packetSequenceNumber?: number
 }
+const queuePairOptionNames = {
+  type: true,
+  cq: true,
+  sendCq: true,
+  receiveCq: true,
+  maxSendWr: true,
+  maxReceiveWr: true,
+  maxSendSge: true,
+  maxReceiveSge: true,
+  maxInline: true,
+  port: true,
+  gidIndex: true,
+  queueKey: true,
+  packetSequenceNumber: true,
+} as const satisfies Names<QueuePairOptions>
 
 const defaultQueueKey = 0x11111111
 
@@ -59,7 +74,7 @@ export function checkQueuePairOptions(
   domain: ProtectionDomain,
   options: QueuePairOptions,
 ): CheckedQueuePairOptions {
-  if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
+  object('options', options, 'an object', queuePairOptionNames)
   const type = oneOf('options.type', options.type, Object.keys(QueuePairTypes) as QueuePairType[])
   const context = domain.context
   const [sendName, sendCq] = queueOf(options, 'sendCq')

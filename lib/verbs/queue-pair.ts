@@ -4,7 +4,6 @@ import type { Alternative } from '../ethernet/flow/alternative.js'
 import type { FlowRule } from '../ethernet/flow/rule.js'
 import { idOf, NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
-import { checkGroup } from './address-handle.js'
 import { CompletionQueue } from './completion-queue.js'
 import { type ConnectOptions, checkConnectOptions } from './connect-options.js'
 import { assertRoute, readyToReceive, readyToSend } from './connection.js'
@@ -19,6 +18,7 @@ import {
 import type { RequestMemory } from './elements.js'
 import { checkEndpoint, type Endpoint } from './endpoint.js'
 import { type DefaultFlow, Flow, type FlowOptions } from './flow.js'
+import { checkGroup } from './gid.js'
 import { orLargestInline } from './largest-inline.js'
 import type { QueuePairSizes } from './native.js'
 import {
@@ -132,6 +132,7 @@ export class QueuePair extends NativeHandle {
       )
     const { handle, number, ...capabilities } = orLargestInline(sizes.maxInline, make)
     const endpoint: Endpoint = {
+      version: 1,
       type,
       queuePairNumber: number,
       packetSequenceNumber,
