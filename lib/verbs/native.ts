@@ -34,6 +34,8 @@ export interface VerbsNative {
   ): NativeQueuePairResult
   modifyQueuePair(pair: number, attributes: NativeQueuePairAttributes): void
   queryQueuePair(pair: number): NativeQueuePairState
+  attachMulticast(pair: number, gid: string, lid: number): void
+  detachMulticast(pair: number, gid: string, lid: number): void
   settled(pair: number): boolean
   postSend(pair: number, first: number, count: number): number
   postReceive(pair: number, first: number, count: number): number

@@ -1,4 +1,4 @@
-import { typeError } from '../argument.js'
+import { integer, typeError } from '../argument.js'
 import { type VerbsError, verbsError } from '../errors.js'
 import type { Alternative } from '../ethernet/flow/alternative.js'
 import type { FlowRule } from '../ethernet/flow/rule.js'
@@ -18,6 +18,7 @@ import {
 import type { RequestMemory } from './elements.js'
 import { checkEndpoint, type Endpoint } from './endpoint.js'
 import { type DefaultFlow, Flow, type FlowOptions } from './flow.js'
+import { checkGroup } from './gid.js'
 import { orLargestInline } from './largest-inline.js'
 import type { QueuePairSizes } from './native.js'
 import {
@@ -290,6 +291,36 @@ export class QueuePair extends NativeHandle {
   createFlowOf(alternatives: readonly Alternative[], name: string): Flow {
     this.assertOpen()
     return Flow.of(this, this.#handle, alternatives, name)
+  }
+
+  /**
+   * Joins a multicast group (UD; ibv_attach_mcast(3)): from now on this queue pair gets a copy of each datagram that is
+   * sent to the group, to {@link multicastQueuePair} with its own queue key. Closing it leaves all groups.
+   *
+   * On Ethernet the packets of a group must reach the port to begin with: the network interface has to be a member too
+   * where the kernel (rxe) or a switch that snoops asks for it, and ibv_attach_mcast does not see to that. A socket does:
+   * `dgram`'s addMembership(), an IPv6 one with '%' and the interface's name behind the address.
+   *
+   * @param gid 'ff0e::1', or '::ffff:239.0.0.1' for the IPv4 group 239.0.0.1
+   * @param lid the group's LID, on InfiniBand
+   */
+  attachMulticast(gid: string, lid = 0): void {
+    this.#multicast(native.verbs.attachMulticast, gid, lid)
+  }
+
+  /**
+   * Leaves a group ({@link attachMulticast}).
+   *
+   * @throws VerbsError EINVAL when it is not a member
+   */
+  detachMulticast(gid: string, lid = 0): void {
+    this.#multicast(native.verbs.detachMulticast, gid, lid)
+  }
+
+  #multicast(call: typeof native.verbs.attachMulticast, gid: string, lid: number): void {
+    this.#assertType('attachMulticast and detachMulticast', 'UD')
+    this.assertOpen()
+    call(this.#handle, checkGroup('gid', gid), integer('lid', lid, 0, 0xffff))
   }
 
   /** Prepares a receive. */
