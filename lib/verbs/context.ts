@@ -75,13 +75,17 @@ export class Context extends NativeHandle {
   /** Objects by handle, for events; weak, because a child holds its parent and not the other way. */
   readonly #children = new Map<number, WeakRef<object>>()
 
-  /** @internal */
-  constructor(handle: number, name: string) {
+  private constructor(handle: number, name: string) {
     super(handle, Kind.Context, 'context')
     this.#handle = handle
     this.name = name
     contexts.set(handle, new WeakRef(this))
     unreachable.register(this, handle, this)
+  }
+
+  /** @internal */
+  static of(handle: number, name: string): Context {
+    return new Context(handle, name)
   }
 
   override close(): void {
@@ -151,7 +155,7 @@ export class Context extends NativeHandle {
   /** ibv_alloc_pd(3). */
   allocateProtectionDomain(): ProtectionDomain {
     this.assertOpen()
-    return new ProtectionDomain(native.verbs.allocateProtectionDomain(this.#handle), this)
+    return ProtectionDomain.of(native.verbs.allocateProtectionDomain(this.#handle), this)
   }
 
   /**
@@ -295,7 +299,8 @@ export class Context extends NativeHandle {
     }
   }
 
-  override describe(): Record<string, unknown> {
+  /** @internal */
+  protected override describe(): Record<string, unknown> {
     return { name: this.name, closed: false }
   }
 }

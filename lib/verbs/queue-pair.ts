@@ -1,4 +1,4 @@
-import { integer, typeError } from '../argument.js'
+import { integer } from '../argument.js'
 import { type VerbsError, verbsError } from '../errors.js'
 import type { Alternative } from '../ethernet/flow/alternative.js'
 import type { FlowRule } from '../ethernet/flow/rule.js'
@@ -245,31 +245,31 @@ export class QueuePair extends NativeHandle {
 
   /** Prepares a send, or a send with immediate data. */
   prepareSend(options: SendOptions): PreparedSend {
-    return new PreparedSend(this.#open(options, this.#sendPosting), options)
+    return PreparedSend.of(this.#open(this.#sendPosting), options)
   }
 
   /** Prepares an RDMA write, or one with immediate data (RC, UC). */
   prepareWrite(options: TransferOptions): PreparedTransfer {
     this.#assertType('prepareWrite', 'RC', 'UC')
-    return new PreparedTransfer(this.#open(options, this.#sendPosting), options, 'write')
+    return PreparedTransfer.of(this.#open(this.#sendPosting), options, 'write')
   }
 
   /** Prepares an RDMA read (RC). */
   prepareRead(options: TransferOptions): PreparedTransfer {
     this.#assertType('prepareRead', 'RC')
-    return new PreparedTransfer(this.#open(options, this.#sendPosting), options, 'read')
+    return PreparedTransfer.of(this.#open(this.#sendPosting), options, 'read')
   }
 
   /** Prepares a compare-and-swap of 8 bytes (RC). */
   prepareCompareAndSwap(options: AtomicOptions): PreparedAtomic {
     this.#assertType('prepareCompareAndSwap', 'RC')
-    return new PreparedAtomic(this.#open(options, this.#sendPosting), options, 'compare-and-swap')
+    return PreparedAtomic.of(this.#open(this.#sendPosting), options, 'compare-and-swap')
   }
 
   /** Prepares a fetch-and-add of 8 bytes (RC). */
   prepareFetchAndAdd(options: AtomicOptions): PreparedAtomic {
     this.#assertType('prepareFetchAndAdd', 'RC')
-    return new PreparedAtomic(this.#open(options, this.#sendPosting), options, 'fetch-and-add')
+    return PreparedAtomic.of(this.#open(this.#sendPosting), options, 'fetch-and-add')
   }
 
   /**
@@ -325,7 +325,7 @@ export class QueuePair extends NativeHandle {
 
   /** Prepares a receive. */
   prepareReceive(options: RequestMemory): PreparedReceive {
-    return new PreparedReceive(this.#open(options, this.#receivePosting), options)
+    return PreparedReceive.of(this.#open(this.#receivePosting), options)
   }
 
   /**
@@ -437,8 +437,7 @@ export class QueuePair extends NativeHandle {
     if (!isRetriable(reason, errno)) ring.advance(1)
   }
 
-  #open(options: unknown, posting: Posting): Posting {
-    if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
+  #open(posting: Posting): Posting {
     this.assertOpen()
     return posting
   }
@@ -452,6 +451,7 @@ export class QueuePair extends NativeHandle {
     )
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { type: this.type, number: this.number, state: this.state, closed: false }
   }
