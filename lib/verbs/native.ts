@@ -34,6 +34,8 @@ export interface VerbsNative {
   ): NativeQueuePairResult
   modifyQueuePair(pair: number, attributes: NativeQueuePairAttributes): void
   queryQueuePair(pair: number): NativeQueuePairState
+  attachMulticast(pair: number, gid: string, lid: number): void
+  detachMulticast(pair: number, gid: string, lid: number): void
   settled(pair: number): boolean
   postSend(pair: number, first: number, count: number): number
   postReceive(pair: number, first: number, count: number): number
@@ -77,10 +79,19 @@ export interface NativeMemoryRegion {
 
 export interface QueuePairSizes {
   maxSendWr: number
+  maxReceiveWr: number
+  maxSendSge: number
+  maxReceiveSge: number
+  maxInline: number
+}
+
+/** The sizes of a queue pair as ibv_qp_cap has them (ibv_query_qp(3)). */
+export interface QueriedSizes {
+  maxSendWr: number
   maxRecvWr: number
   maxSendSge: number
   maxRecvSge: number
-  maxInline: number
+  maxInlineData: number
 }
 
 export interface NativeQueuePairOptions extends QueuePairSizes {
@@ -129,7 +140,7 @@ export interface NativeQueuePairAttributes {
   destQpNum?: number
 }
 
-export type NativeQueuePairState = Required<NativeQueuePairAttributes> & QueuePairSizes
+export type NativeQueuePairState = Required<NativeQueuePairAttributes> & QueriedSizes
 
 /** ibv_device_attr (ibv_query_device(3)) and, under `extended`, ibv_device_attr_ex (ibv_query_device_ex(3)). */
 export interface NativeDeviceAttributes {

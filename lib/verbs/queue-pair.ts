@@ -1,4 +1,4 @@
-import { typeError } from '../argument.js'
+import { integer, typeError } from '../argument.js'
 import { type VerbsError, verbsError } from '../errors.js'
 import type { Alternative } from '../ethernet/flow/alternative.js'
 import type { FlowRule } from '../ethernet/flow/rule.js'
@@ -18,6 +18,7 @@ import {
 import type { RequestMemory } from './elements.js'
 import { checkEndpoint, type Endpoint } from './endpoint.js'
 import { type DefaultFlow, Flow, type FlowOptions } from './flow.js'
+import { checkGroup } from './gid.js'
 import { orLargestInline } from './largest-inline.js'
 import type { QueuePairSizes } from './native.js'
 import {
@@ -60,7 +61,7 @@ export class QueuePair extends NativeHandle {
   /** Completion queue of sends. */
   readonly sendCq: CompletionQueue
   /** Completion queue of receives. */
-  readonly recvCq: CompletionQueue
+  readonly receiveCq: CompletionQueue
   /** What the peer must know: send it there, and give the peer's to {@link connect}. */
   readonly endpoint: Readonly<Endpoint>
   /** Port in use. */
@@ -91,14 +92,14 @@ export class QueuePair extends NativeHandle {
     this.number = made.endpoint.queuePairNumber
     this.capabilities = Object.freeze(made.capabilities)
     this.sendCq = made.sendCq
-    this.recvCq = made.recvCq
+    this.receiveCq = made.receiveCq
     this.endpoint = Object.freeze(made.endpoint)
     this.port = made.port
     this.gidIndex = made.gidIndex
     this.longestMessage = made.longestMessage
     this.#control = block.subarray(0, controlWords)
     const sendStride = sendWords(sizes.maxSendSge)
-    const receiveStride = receiveWords(sizes.maxRecvSge)
+    const receiveStride = receiveWords(sizes.maxReceiveSge)
     const receives = controlWords + sizes.maxSendWr * sendStride
     this.#send = new RequestRing(
       block.subarray(controlWords, receives),
@@ -111,7 +112,7 @@ export class QueuePair extends NativeHandle {
       block.subarray(receives),
       this.#control,
       Control.receiveOutstanding,
-      sizes.maxRecvWr,
+      sizes.maxReceiveWr,
       receiveStride,
     )
     const common = { domain, type: made.type }
@@ -124,7 +125,7 @@ export class QueuePair extends NativeHandle {
     this.#receivePosting = {
       ...common,
       ring: this.#receive,
-      maxElements: sizes.maxRecvSge,
+      maxElements: sizes.maxReceiveSge,
       longest: Number.POSITIVE_INFINITY,
     }
   }
@@ -132,18 +133,18 @@ export class QueuePair extends NativeHandle {
   /** @internal */
   static create(domain: ProtectionDomain, domainHandle: number, options: QueuePairOptions): QueuePair {
     const checked = checkQueuePairOptions(domain, options)
-    const { type, sizes, sendCq, recvCq, port, gid, longest, queueKey, packetSequenceNumber } = checked
+    const { type, sizes, sendCq, receiveCq, port, gid, longest, queueKey, packetSequenceNumber } = checked
     const context = domain.context
     const words =
       controlWords +
       sizes.maxSendWr * sendWords(sizes.maxSendSge) +
-      sizes.maxRecvWr * receiveWords(sizes.maxRecvSge)
+      sizes.maxReceiveWr * receiveWords(sizes.maxReceiveSge)
     const block = new Uint32Array(new SharedArrayBuffer(words * 4))
     const make = (maxInline: number) =>
       native.verbs.createQueuePair(
         domainHandle,
         idOf('options.sendCq', sendCq, CompletionQueue),
-        idOf('options.recvCq', recvCq, CompletionQueue),
+        idOf('options.receiveCq', receiveCq, CompletionQueue),
         {
           type: QueuePairTypes[type],
           ...sizes,
@@ -155,6 +156,7 @@ export class QueuePair extends NativeHandle {
       )
     const { handle, number, ...capabilities } = orLargestInline(sizes.maxInline, make)
     const endpoint: Endpoint = {
+      version: 1,
       type,
       queuePairNumber: number,
       packetSequenceNumber,
@@ -170,7 +172,7 @@ export class QueuePair extends NativeHandle {
       capabilities,
       block,
       sendCq,
-      recvCq,
+      receiveCq,
       endpoint,
       port,
       gidIndex: gid?.index ?? 0,
@@ -316,6 +318,36 @@ export class QueuePair extends NativeHandle {
     return Flow.of(this, this.#handle, alternatives, name)
   }
 
+  /**
+   * Joins a multicast group (UD; ibv_attach_mcast(3)): from now on this queue pair gets a copy of each datagram that is
+   * sent to the group, to {@link multicastQueuePair} with its own queue key. Closing it leaves all groups.
+   *
+   * On Ethernet the packets of a group must reach the port to begin with: the network interface has to be a member too
+   * where the kernel (rxe) or a switch that snoops asks for it, and ibv_attach_mcast does not see to that. A socket does:
+   * `dgram`'s addMembership(), an IPv6 one with '%' and the interface's name behind the address.
+   *
+   * @param gid 'ff0e::1', or '::ffff:239.0.0.1' for the IPv4 group 239.0.0.1
+   * @param lid the group's LID, on InfiniBand
+   */
+  attachMulticast(gid: string, lid = 0): void {
+    this.#multicast(native.verbs.attachMulticast, gid, lid)
+  }
+
+  /**
+   * Leaves a group ({@link attachMulticast}).
+   *
+   * @throws VerbsError EINVAL when it is not a member
+   */
+  detachMulticast(gid: string, lid = 0): void {
+    this.#multicast(native.verbs.detachMulticast, gid, lid)
+  }
+
+  #multicast(call: typeof native.verbs.attachMulticast, gid: string, lid: number): void {
+    this.#assertType('attachMulticast and detachMulticast', 'UD')
+    this.assertOpen()
+    call(this.#handle, checkGroup('gid', gid), integer('lid', lid, 0, 0xffff))
+  }
+
   /** Prepares a receive. */
   prepareReceive(options: RequestMemory): PreparedReceive {
     return new PreparedReceive(this.#open(options, this.#receivePosting), options)
@@ -458,7 +490,7 @@ interface Made {
   capabilities: QueuePairSizes
   block: Uint32Array
   sendCq: CompletionQueue
-  recvCq: CompletionQueue
+  receiveCq: CompletionQueue
   endpoint: Endpoint
   port: number
   gidIndex: number

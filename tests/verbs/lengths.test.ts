@@ -135,7 +135,7 @@ function wordsBefore(sought: Buffer): number[] {
 // rxe counts in 32 bits throughout; its VM has 1 GiB of memory.
 describe.runIf(soft)('a receive longer than any message', () => {
   it('takes what comes, and its descriptor says the longest', async () => {
-    const [a, b] = rxe.connected('RC', { maxRecvSge: 2 })
+    const [a, b] = rxe.connected('RC', { maxReceiveSge: 2 })
     const memory = large(b, 3 * 2 ** 30)
     const receive = b.pair.prepareReceive({ memory })
     const sent = pattern(5000, 1)
