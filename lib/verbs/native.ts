@@ -96,6 +96,10 @@ export interface QueriedSizes {
 
 export interface NativeQueuePairOptions extends QueuePairSizes {
   type: number
+  /** Bytes of a request's elements together that a send may have at most: below 2^31. */
+  longestMessage: number
+  /** Bytes that one element of a receive tells the device at most: below 2^31. */
+  longestReceive: number
 }
 
 export interface NativeQueuePairResult extends QueuePairSizes {

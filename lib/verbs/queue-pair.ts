@@ -68,6 +68,12 @@ export class QueuePair extends NativeHandle {
   readonly port: number
   /** Index of the GID in use. */
   readonly gidIndex: number
+  /**
+   * Bytes that one request may send, write or read, as the port was when this was created: the port's longest message
+   * (ibv_port_attr.max_msg_sz); of UD the port's MTU; of RAW_PACKET a frame of the interface's MTU. A receive may be
+   * longer.
+   */
+  readonly longestMessage: number
 
   readonly #handle: number
   readonly #control: Uint32Array
@@ -90,6 +96,7 @@ export class QueuePair extends NativeHandle {
     this.endpoint = Object.freeze(made.endpoint)
     this.port = made.port
     this.gidIndex = made.gidIndex
+    this.longestMessage = made.longestMessage
     this.#control = block.subarray(0, controlWords)
     const sendStride = sendWords(sizes.maxSendSge)
     const receiveStride = receiveWords(sizes.maxReceiveSge)
@@ -108,14 +115,25 @@ export class QueuePair extends NativeHandle {
       sizes.maxReceiveWr,
       receiveStride,
     )
-    this.#sendPosting = { ring: this.#send, domain, maxElements: sizes.maxSendSge, type: made.type }
-    this.#receivePosting = { ring: this.#receive, domain, maxElements: sizes.maxReceiveSge, type: made.type }
+    const common = { domain, type: made.type }
+    this.#sendPosting = {
+      ...common,
+      ring: this.#send,
+      maxElements: sizes.maxSendSge,
+      longest: made.longestMessage,
+    }
+    this.#receivePosting = {
+      ...common,
+      ring: this.#receive,
+      maxElements: sizes.maxReceiveSge,
+      longest: Number.POSITIVE_INFINITY,
+    }
   }
 
   /** @internal */
   static create(domain: ProtectionDomain, domainHandle: number, options: QueuePairOptions): QueuePair {
     const checked = checkQueuePairOptions(domain, options)
-    const { type, sizes, sendCq, receiveCq, port, gid, queueKey, packetSequenceNumber } = checked
+    const { type, sizes, sendCq, receiveCq, port, gid, longest, queueKey, packetSequenceNumber } = checked
     const context = domain.context
     const words =
       controlWords +
@@ -127,7 +145,13 @@ export class QueuePair extends NativeHandle {
         domainHandle,
         idOf('options.sendCq', sendCq, CompletionQueue),
         idOf('options.receiveCq', receiveCq, CompletionQueue),
-        { type: QueuePairTypes[type], ...sizes, maxInline },
+        {
+          type: QueuePairTypes[type],
+          ...sizes,
+          maxInline,
+          longestMessage: longest.send,
+          longestReceive: longest.receive,
+        },
         block,
       )
     const { handle, number, ...capabilities } = orLargestInline(sizes.maxInline, make)
@@ -152,6 +176,7 @@ export class QueuePair extends NativeHandle {
       endpoint,
       port,
       gidIndex: gid?.index ?? 0,
+      longestMessage: longest.send,
     })
     context.adopt(handle, pair)
     return pair
@@ -433,6 +458,7 @@ export class QueuePair extends NativeHandle {
       syscall,
       cookie: ring.words[ring.first * ring.stride + 1],
       maxInline: this.capabilities.maxInline,
+      longestMessage: this.longestMessage,
     })
     if (!isRetriable(reason, errno)) ring.advance(1)
   }
@@ -468,4 +494,5 @@ interface Made {
   endpoint: Endpoint
   port: number
   gidIndex: number
+  longestMessage: number
 }
