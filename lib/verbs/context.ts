@@ -12,37 +12,19 @@ import {
 } from './completion-queue.js'
 import {
   AtomicCapabilities,
-  type AtomicCapability,
   GidTypes,
-  type LinkLayer,
   LinkLayers,
   mtuBytes,
   nameOf,
-  type PhysicalState,
   PhysicalStates,
-  type PortState,
   PortStates,
   RawPacketCapabilities,
   type RawPacketCapability,
 } from './constants.js'
+import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
 import type { GidEntry } from './gid.js'
-import type { NativeDeviceAttributes, NativePortAttributes } from './native.js'
 import { ProtectionDomain } from './protection-domain.js'
 import { QueuePair } from './queue-pair.js'
-
-/** Attributes of a device: the fields of ibv_device_attr and ibv_device_attr_ex in camelCase. */
-export type DeviceAttributes = Omit<NativeDeviceAttributes, 'atomicCap'> & {
-  atomicCap: AtomicCapability
-  /** What it can do for raw packets (ibv_raw_packet_caps). */
-  rawPacketCapabilities: RawPacketCapability[]
-}
-
-/** Attributes of a port: the fields of ibv_port_attr in camelCase; MTUs in bytes, enumerations by name. */
-export type PortAttributes = Omit<NativePortAttributes, 'state' | 'physicalState' | 'linkLayer'> & {
-  state: PortState
-  physicalState: PhysicalState
-  linkLayer: LinkLayer
-}
 
 /** Events that nobody has asked for yet are kept, up to this many; then the oldest goes. */
 const eventBacklog = 1024

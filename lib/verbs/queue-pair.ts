@@ -5,7 +5,12 @@ import type { FlowRule } from '../ethernet/flow/rule.js'
 import { idOf, NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import { CompletionQueue } from './completion-queue.js'
-import { type ConnectOptions, checkConnectOptions } from './connect-options.js'
+import {
+  type ConnectOptions,
+  checkConnectOptions,
+  checkInitializeOptions,
+  type InitializeOptions,
+} from './connect-options.js'
 import { assertRoute, readyToReceive, readyToSend } from './connection.js'
 import {
   type Access,
@@ -20,7 +25,6 @@ import { checkEndpoint, type Endpoint } from './endpoint.js'
 import { type DefaultFlow, Flow, type FlowOptions } from './flow.js'
 import { checkGroup } from './gid.js'
 import { orLargestInline } from './largest-inline.js'
-import type { QueuePairSizes } from './native.js'
 import {
   type AtomicOptions,
   type Posting,
@@ -38,7 +42,11 @@ import {
   type QueuePairQuery,
   toNative,
 } from './queue-pair-attributes.js'
-import { checkQueuePairOptions, type QueuePairOptions } from './queue-pair-options.js'
+import {
+  checkQueuePairOptions,
+  type QueuePairCapabilities,
+  type QueuePairOptions,
+} from './queue-pair-options.js'
 import { type AttributeName, diagnose } from './queue-pair-state.js'
 import { Control, controlWords, receiveWords, sendWords } from './records.js'
 import { isRetriable, refusalError } from './refusal.js'
@@ -57,7 +65,7 @@ export class QueuePair extends NativeHandle {
   /** Number of the queue pair: 24 bits. */
   readonly number: number
   /** What the device granted (ibv_create_qp(3)); it may be more than was asked for. */
-  readonly capabilities: Readonly<QueuePairSizes>
+  readonly capabilities: Readonly<QueuePairCapabilities>
   /** Completion queue of sends. */
   readonly sendCq: CompletionQueue
   /** Completion queue of receives. */
@@ -239,7 +247,7 @@ export class QueuePair extends NativeHandle {
       )
     }
     if (peer) assertRoute(this.endpoint, peer)
-    if (from === 'RESET') this.initialize(settings)
+    if (from === 'RESET') this.initialize({ access: settings.access, pkeyIndex: settings.pkeyIndex })
     if (!peer) {
       this.modify({ state: 'RTR' })
       const { packetSequenceNumber: sqPsn } = this.endpoint
@@ -251,8 +259,8 @@ export class QueuePair extends NativeHandle {
   }
 
   /** RESET → INIT: from here on receives can be posted, so that they are there before the peer sends. */
-  initialize(options?: Pick<ConnectOptions, 'access' | 'pkeyIndex'>): void {
-    const { pkeyIndex = 0, access } = checkConnectOptions(this.domain.context, options)
+  initialize(options?: InitializeOptions): void {
+    const { pkeyIndex = 0, access } = checkInitializeOptions(this.domain.context, options)
     if (this.type === 'RAW_PACKET') {
       this.modify({ state: 'INIT', port: this.port })
       return
@@ -486,8 +494,8 @@ export class QueuePair extends NativeHandle {
 interface Made {
   handle: number
   type: QueuePairType
-  sizes: QueuePairSizes
-  capabilities: QueuePairSizes
+  sizes: QueuePairCapabilities
+  capabilities: QueuePairCapabilities
   block: Uint32Array
   sendCq: CompletionQueue
   receiveCq: CompletionQueue

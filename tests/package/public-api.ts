@@ -1,6 +1,6 @@
 /** The public API as the compiler sees it: what the declarations of every entry point take, and which types they name. */
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import ts from 'typescript-oldest'
 import { project } from './tarball.js'
 
@@ -36,13 +36,16 @@ export class PublicApi {
       skipLibCheck: true,
     })
     this.#checker = program.getTypeChecker()
-    const symbols = files.flatMap((file) => this.#exportsOf(program.getSourceFile(file) as ts.SourceFile))
-    for (const symbol of symbols) this.#exported.add(symbol)
+    const symbols = files.flatMap((file) =>
+      this.#exportsOf(
+        this.#checker.getSymbolAtLocation(program.getSourceFile(file) as ts.SourceFile) as ts.Symbol,
+      ),
+    )
+    for (const symbol of symbols) this.#export(symbol)
     for (const symbol of symbols) this.#visitExport(symbol, symbol.name)
   }
 
-  #exportsOf(file: ts.SourceFile): ts.Symbol[] {
-    const module = this.#checker.getSymbolAtLocation(file) as ts.Symbol
+  #exportsOf(module: ts.Symbol): ts.Symbol[] {
     return this.#checker
       .getExportsOfModule(module)
       .map((symbol) =>
@@ -50,11 +53,17 @@ export class PublicApi {
       )
   }
 
+  #export(symbol: ts.Symbol): void {
+    this.#exported.add(symbol)
+    if (!(symbol.flags & ts.SymbolFlags.ValueModule)) return
+    for (const each of this.#exportsOf(symbol)) this.#export(each)
+  }
+
   #visitExport(symbol: ts.Symbol, name: string): void {
     for (const declaration of symbol.declarations ?? []) this.#namedTypes(declaration, name)
     if (symbol.flags & ts.SymbolFlags.ValueModule) {
-      for (const each of this.#checker.getExportsOfModule(symbol))
-        this.#visitExport(each, `${name}.${each.name}`)
+      const namespace = basename(name.replaceAll('"', ''))
+      for (const each of this.#exportsOf(symbol)) this.#visitExport(each, `${namespace}.${each.name}`)
       return
     }
     if (!(symbol.flags & ts.SymbolFlags.Value)) return
@@ -80,8 +89,7 @@ export class PublicApi {
     for (const signature of [...type.getConstructSignatures(), ...type.getCallSignatures()]) {
       const declaration = signature.getDeclaration()
       if (!declaration || !isOurFile(declaration)) continue
-      if (ts.getCombinedModifierFlags(declaration) & (ts.ModifierFlags.Private | ts.ModifierFlags.Protected))
-        continue
+      if (isHidden(declaration)) continue
       for (const parameter of signature.getParameters()) {
         this.#visitTaken(this.#checker.getTypeOfSymbol(parameter), `${name}(${parameter.name})`)
       }
@@ -90,7 +98,13 @@ export class PublicApi {
 
   #visitTaken(type: ts.Type, place: string): void {
     if (type.isUnion()) {
-      for (const each of type.types) this.#visitTaken(each, place)
+      const named = type.types.filter(
+        (each) => each.symbol?.flags & ts.SymbolFlags.Interface && isOurs(each.symbol),
+      )
+      for (const each of type.types) {
+        const which = named.length > 1 && named.includes(each) ? `${place} as ${each.symbol.name}` : place
+        this.#visitTaken(each, which)
+      }
       return
     }
     if (this.#checker.isArrayType(type) || this.#checker.isTupleType(type)) {
@@ -113,12 +127,9 @@ export class PublicApi {
   #namedTypes(node: ts.Node, owner: string): void {
     const flags = ts.canHaveModifiers(node) ? ts.getCombinedModifierFlags(node as ts.Declaration) : 0
     if (flags & ts.ModifierFlags.Private || !isOurFile(node)) return
-    if (ts.isTypeReferenceNode(node) || ts.isExpressionWithTypeArguments(node) || ts.isTypeQueryNode(node)) {
-      const name = ts.isTypeReferenceNode(node)
-        ? node.typeName
-        : ts.isTypeQueryNode(node)
-          ? node.exprName
-          : node.expression
+    // `keyof typeof X` is the names themselves: X need not be known.
+    if (ts.isTypeReferenceNode(node) || ts.isExpressionWithTypeArguments(node)) {
+      const name = ts.isTypeReferenceNode(node) ? node.typeName : node.expression
       let symbol = this.#checker.getSymbolAtLocation(name)
       if (symbol && symbol.flags & ts.SymbolFlags.Alias) symbol = this.#checker.getAliasedSymbol(symbol)
       const declared = symbol?.declarations?.some(isOurFile) && !(symbol.flags & ts.SymbolFlags.TypeParameter)
@@ -130,6 +141,15 @@ export class PublicApi {
 
 function isOurs(symbol: ts.Symbol): boolean {
   return symbol.declarations?.some(isOurFile) ?? false
+}
+
+/** Whether nobody outside can call it: a private method or constructor, or the constructor of an abstract class. */
+function isHidden(declaration: ts.Declaration): boolean {
+  const hiding = ts.ModifierFlags.Private | ts.ModifierFlags.Protected
+  const abstract = ts.isConstructorDeclaration(declaration)
+    ? ts.getCombinedModifierFlags(declaration.parent) & ts.ModifierFlags.Abstract
+    : 0
+  return ((ts.getCombinedModifierFlags(declaration) & hiding) | abstract) !== 0
 }
 
 function isOurFile(node: ts.Node): boolean {
