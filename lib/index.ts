@@ -24,7 +24,7 @@ export {
   type RawPacketCapability,
   type TransportType,
 } from './verbs/constants.js'
-export { Context, type DeviceAttributes, type PortAttributes, type WaitOptions } from './verbs/context.js'
+export { Context, type DeviceAttributes, type PortAttributes } from './verbs/context.js'
 export { type DeviceInfo, libibverbsPath, listDevices, open } from './verbs/device.js'
 export type { RequestMemory, ScatterElement } from './verbs/elements.js'
 export type { Endpoint } from './verbs/endpoint.js'
@@ -45,3 +45,4 @@ export { ProtectionDomain, type RegisterOptions } from './verbs/protection-domai
 export { QueuePair } from './verbs/queue-pair.js'
 export type { QueuePairAttributes, QueuePairQuery } from './verbs/queue-pair-attributes.js'
 export type { QueuePairOptions } from './verbs/queue-pair-options.js'
+export type { WaitOptions } from './wait-options.js'

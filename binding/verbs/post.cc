@@ -175,7 +175,7 @@ uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
     refuse(EINVAL, records::kWrongState, ibv->state);
     return 0;
   }
-  const uint32_t words = records::receiveWords(sizes_.maxRecvSge);
+  const uint32_t words = records::receiveWords(sizes_.maxReceiveSge);
   const uint32_t* ring = block_.words() + records::kControlWords +
                          static_cast<size_t>(sizes_.maxSendWr) * records::sendWords(sizes_.maxSendSge);
   const uint32_t room = std::min(count, receive_.free());
@@ -183,14 +183,14 @@ uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
   uint32_t built = 0;
   for (; built < room; built++) {
     uint32_t record[kMaxRecord];
-    copyRecord(record, ring + static_cast<size_t>((first + built) % sizes_.maxRecvWr) * words, words);
+    copyRecord(record, ring + static_cast<size_t>((first + built) % sizes_.maxReceiveWr) * words, words);
     const uint32_t elements = record[records::kReceiveHead];
-    if (elements > sizes_.maxRecvSge) {
+    if (elements > sizes_.maxReceiveSge) {
       refuse(EINVAL, records::kTooManySges, elements);
       break;
     }
     ibv_recv_wr& request = receiveRequests_[built];
-    ibv_sge* list = &receiveElements_[static_cast<size_t>(built) * sizes_.maxRecvSge];
+    ibv_sge* list = &receiveElements_[static_cast<size_t>(built) * sizes_.maxReceiveSge];
     uint64_t total = 0;
     if (!buildElements(record + records::kReceiveElements, elements, list, &total)) break;
     receive_.write(built, record[records::kReceiveCookie], true, true);

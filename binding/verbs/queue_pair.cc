@@ -19,11 +19,11 @@ QueuePair::QueuePair(ProtectionDomain& domain, CompletionQueue& sendQueue, Compl
       sizes_(sizes),
       block_(std::move(block)),
       send_(sizes.maxSendWr),
-      receive_(sizes.maxRecvWr),
+      receive_(sizes.maxReceiveWr),
       sendRequests_(sizes.maxSendWr),
-      receiveRequests_(sizes.maxRecvWr),
+      receiveRequests_(sizes.maxReceiveWr),
       sendElements_(static_cast<size_t>(sizes.maxSendWr) * sizes.maxSendSge),
-      receiveElements_(static_cast<size_t>(sizes.maxRecvWr) * sizes.maxRecvSge) {}
+      receiveElements_(static_cast<size_t>(sizes.maxReceiveWr) * sizes.maxReceiveSge) {}
 
 int QueuePair::release(const char** syscall) {
   drain();
@@ -32,7 +32,7 @@ int QueuePair::release(const char** syscall) {
   if (error) return error;
   afterReset();
   sendQueue.giveCredits(sizes_.maxSendWr);
-  receiveQueue.giveCredits(sizes_.maxRecvWr);
+  receiveQueue.giveCredits(sizes_.maxReceiveWr);
   block_.release();
   return 0;
 }
@@ -102,19 +102,19 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   Napi::Object options = argument::object(env, info[3], "options");
   QueuePair::Sizes sizes;
   sizes.maxSendWr = argument::field<uint32_t>(options, "maxSendWr");
-  sizes.maxRecvWr = argument::field<uint32_t>(options, "maxRecvWr");
+  sizes.maxReceiveWr = argument::field<uint32_t>(options, "maxReceiveWr");
   sizes.maxSendSge = argument::field<uint32_t>(options, "maxSendSge");
-  sizes.maxRecvSge = argument::field<uint32_t>(options, "maxRecvSge");
+  sizes.maxReceiveSge = argument::field<uint32_t>(options, "maxReceiveSge");
   sizes.maxInline = argument::field<uint32_t>(options, "maxInline");
   const auto type = static_cast<ibv_qp_type>(argument::field<uint32_t>(options, "type"));
   if (sizes.maxSendWr == 0 || sizes.maxSendWr > WorkQueue::kMaxCapacity) {
     throwArgumentRange(env, "maxSendWr", "from 1 to 2^24");
   }
-  if (sizes.maxRecvWr == 0 || sizes.maxRecvWr > WorkQueue::kMaxCapacity) {
-    throwArgumentRange(env, "maxRecvWr", "from 1 to 2^24");
+  if (sizes.maxReceiveWr == 0 || sizes.maxReceiveWr > WorkQueue::kMaxCapacity) {
+    throwArgumentRange(env, "maxReceiveWr", "from 1 to 2^24");
   }
   if (sizes.maxSendSge == 0 || sizes.maxSendSge > 255) throwArgumentRange(env, "maxSendSge", "from 1 to 255");
-  if (sizes.maxRecvSge == 0 || sizes.maxRecvSge > 255) throwArgumentRange(env, "maxRecvSge", "from 1 to 255");
+  if (sizes.maxReceiveSge == 0 || sizes.maxReceiveSge > 255) throwArgumentRange(env, "maxReceiveSge", "from 1 to 255");
   SharedMemory block(env, info[4], "block");
   if (!block.aligned(4) || block.length() / sizeof(uint32_t) < QueuePair::blockWords(sizes)) {
     throwArgumentRange(env, "block", "as large as the rings");
@@ -133,25 +133,25 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
                    std::to_string(sendQueue.entries()) + " places left and maxSendWr is " +
                    std::to_string(sizes.maxSendWr) + ": create it larger, or this queue pair smaller");
   }
-  if (!receiveQueue.takeCredits(sizes.maxRecvWr)) {
+  if (!receiveQueue.takeCredits(sizes.maxReceiveWr)) {
     const uint32_t left = receiveQueue.freeCredits();  // after the sends, if they complete in the same queue
     sendQueue.giveCredits(sizes.maxSendWr);
     throwErrno(env, ENOSPC, "ibv_create_qp",
                "the receive completion queue has " + std::to_string(left) + " of " +
-                   std::to_string(receiveQueue.entries()) + " places left and maxRecvWr is " +
-                   std::to_string(sizes.maxRecvWr) + ": create it larger, or this queue pair smaller");
+                   std::to_string(receiveQueue.entries()) + " places left and maxReceiveWr is " +
+                   std::to_string(sizes.maxReceiveWr) + ": create it larger, or this queue pair smaller");
   }
   ibv_qp_init_attr attributes{};
   attributes.qp_context = pair.get();
   attributes.send_cq = sendQueue.ibv;
   attributes.recv_cq = receiveQueue.ibv;
   attributes.qp_type = type;
-  attributes.cap = {sizes.maxSendWr, sizes.maxRecvWr, sizes.maxSendSge, sizes.maxRecvSge, sizes.maxInline};
+  attributes.cap = {sizes.maxSendWr, sizes.maxReceiveWr, sizes.maxSendSge, sizes.maxReceiveSge, sizes.maxInline};
   pair->ibv = ibv_create_qp(domain.ibv, &attributes);
   if (!pair->ibv) {
     const int error = errno;
     sendQueue.giveCredits(sizes.maxSendWr);
-    receiveQueue.giveCredits(sizes.maxRecvWr);
+    receiveQueue.giveCredits(sizes.maxReceiveWr);
     throwErrno(env, error, "ibv_create_qp");
   }
   pair->maxInline = attributes.cap.max_inline_data;
@@ -161,9 +161,9 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   result.Set("handle", environment.open(std::move(pair)));
   result.Set("number", Napi::Number::New(env, number));
   result.Set("maxSendWr", Napi::Number::New(env, attributes.cap.max_send_wr));
-  result.Set("maxRecvWr", Napi::Number::New(env, attributes.cap.max_recv_wr));
+  result.Set("maxReceiveWr", Napi::Number::New(env, attributes.cap.max_recv_wr));
   result.Set("maxSendSge", Napi::Number::New(env, attributes.cap.max_send_sge));
-  result.Set("maxRecvSge", Napi::Number::New(env, attributes.cap.max_recv_sge));
+  result.Set("maxReceiveSge", Napi::Number::New(env, attributes.cap.max_recv_sge));
   result.Set("maxInline", Napi::Number::New(env, attributes.cap.max_inline_data));
   return result;
 }
@@ -238,7 +238,7 @@ Napi::Value queryQueuePair(const Napi::CallbackInfo& info) {
   set("maxRecvWr", attr.cap.max_recv_wr);
   set("maxSendSge", attr.cap.max_send_sge);
   set("maxRecvSge", attr.cap.max_recv_sge);
-  set("maxInline", attr.cap.max_inline_data);
+  set("maxInlineData", attr.cap.max_inline_data);
   char gid[INET6_ADDRSTRLEN];
   inet_ntop(AF_INET6, attr.ah_attr.grh.dgid.raw, gid, sizeof gid);
   Napi::Object vector = Napi::Object::New(env);

@@ -15,7 +15,7 @@ class QueuePair : public Handle {
   static constexpr Kind kKind = Kind::QueuePair;
 
   struct Sizes {
-    uint32_t maxSendWr, maxRecvWr, maxSendSge, maxRecvSge, maxInline;
+    uint32_t maxSendWr, maxReceiveWr, maxSendSge, maxReceiveSge, maxInline;
   };
 
   QueuePair(ProtectionDomain& domain, CompletionQueue& sendQueue, CompletionQueue& receiveQueue, const Sizes& sizes,
@@ -45,7 +45,7 @@ class QueuePair : public Handle {
   // How many words the shared block needs.
   static size_t blockWords(const Sizes& sizes) {
     return records::kControlWords + sizes.maxSendWr * static_cast<size_t>(records::sendWords(sizes.maxSendSge)) +
-           sizes.maxRecvWr * static_cast<size_t>(records::receiveWords(sizes.maxRecvSge));
+           sizes.maxReceiveWr * static_cast<size_t>(records::receiveWords(sizes.maxReceiveSge));
   }
 
   ProtectionDomain& domain;

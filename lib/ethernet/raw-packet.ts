@@ -122,17 +122,17 @@ export class RawPacket implements Backend {
       const domain = this.#context.allocateProtectionDomain()
       const region = domain.registerMemory(frames.arena, { access: ['LOCAL_WRITE'] })
       const overflow = domain.registerMemory(overflowBytes, { access: ['LOCAL_WRITE'] })
-      const maxRecvWr = Math.max(1, this.receiveDepth)
+      const maxReceiveWr = Math.max(1, this.receiveDepth)
       const sendCq = this.#context.createCompletionQueue(this.#sendDepth, { batch: 1 })
-      const recvCq = this.#context.createCompletionQueue(maxRecvWr, { batch: 1 })
+      const receiveCq = this.#context.createCompletionQueue(maxReceiveWr, { batch: 1 })
       const pair = domain.createQueuePair({
         type: 'RAW_PACKET',
         port,
         sendCq,
-        recvCq,
+        receiveCq,
         maxSendWr: this.#sendDepth,
-        maxRecvWr,
-        maxRecvSge: 2,
+        maxReceiveWr,
+        maxReceiveSge: 2,
       })
       this.#handle = native.ethernet.raw.open({
         pair: idOf('pair', pair, QueuePair),
@@ -143,7 +143,7 @@ export class RawPacket implements Backend {
         headroom: frames.headroom,
         longest: device.mtu + headerBytes,
         sendDepth: this.#sendDepth,
-        receiveDepth: maxRecvWr,
+        receiveDepth: maxReceiveWr,
         checksum: settings.transmitChecksum,
         own: device.macBytes,
         frames: tableOf(frames).records,
@@ -152,7 +152,7 @@ export class RawPacket implements Backend {
         transmit: this.transmit.words,
         completion: this.completion.words,
       })
-      const [received, sent] = [recvCq, sendCq].map((queue) => queue.watch(this.#completed))
+      const [received, sent] = [receiveCq, sendCq].map((queue) => queue.watch(this.#completed))
       this.#stopWatching = () => {
         received.stop()
         sent.stop()

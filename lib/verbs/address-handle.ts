@@ -1,11 +1,10 @@
-import { isIPv6 } from 'node:net'
-import { integer, rangeError, string, typeError } from '../argument.js'
+import { integer, type Names, object, typeError } from '../argument.js'
 import { verbsError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import type { Context } from './context.js'
-import type { Endpoint } from './endpoint.js'
-import { bestGid, type GidEntry, gidKind } from './gid.js'
+import { checkEndpoint, type Endpoint, isEndpoint } from './endpoint.js'
+import { bestGid, checkGid, type GidEntry, gidKind } from './gid.js'
 import type { NativeAddressVector } from './native.js'
 import type { ProtectionDomain } from './protection-domain.js'
 
@@ -28,6 +27,16 @@ export interface AddressVector {
   /** Service level, on Ethernet the 802.1p priority: 0 (the default) to 15. */
   serviceLevel?: number
 }
+const addressVectorNames = {
+  gid: true,
+  lid: true,
+  port: true,
+  gidIndex: true,
+  hopLimit: true,
+  trafficClass: true,
+  flowLabel: true,
+  serviceLevel: true,
+} as const satisfies Names<AddressVector>
 
 /** An address handle (ibv_create_ah(3)): a destination of UD sends. */
 export class AddressHandle extends NativeHandle {
@@ -50,7 +59,11 @@ export class AddressHandle extends NativeHandle {
     if (typeof destination !== 'object' || destination === null) {
       throw typeError('destination', 'an endpoint or an address vector', destination)
     }
-    const vector = completeVector(domain.context, destination, 'destination')
+    const vector = completeVector(
+      domain.context,
+      isEndpoint(destination) ? addressOf(checkEndpoint('destination', destination)) : destination,
+      'destination',
+    )
     return new AddressHandle(native.verbs.createAddressHandle(domainHandle, vector), domain, vector)
   }
 
@@ -59,12 +72,18 @@ export class AddressHandle extends NativeHandle {
   }
 }
 
+/** Where an endpoint is. */
+function addressOf({ gid, lid }: Endpoint): AddressVector {
+  return gid === '::' ? { lid } : { gid, lid }
+}
+
 /** Checks an address vector and fills in what is missing. @internal */
 export function completeVector(
   context: Context,
   vector: AddressVector,
   name: string,
 ): NativeAddressVector & AddressVector {
+  object(name, vector, 'an address vector', addressVectorNames)
   const port = integer(`${name}.port`, vector.port ?? 1, 1, context.portCount)
   const complete: NativeAddressVector = {
     port,
@@ -91,14 +110,6 @@ export function completeVector(
     trafficClass: integer(`${name}.trafficClass`, vector.trafficClass ?? 0, 0, 255),
     flowLabel: integer(`${name}.flowLabel`, vector.flowLabel ?? 0, 0, 0xfffff),
   }
-}
-
-/** A GID in the spelling of inet_pton(3). @internal */
-export function checkGid(name: string, gid: unknown): string {
-  if (!isIPv6(string(name, gid)) || (gid as string).includes('%')) {
-    throw rangeError(name, 'a GID such as fe80::1 or ::ffff:10.0.0.1', gid)
-  }
-  return gid as string
 }
 
 /** The local GID to talk to `gid` from: one of its own kind, for others cannot be routed to it. */

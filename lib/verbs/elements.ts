@@ -1,4 +1,4 @@
-import { integer, typeError } from '../argument.js'
+import { integer, type Names, object, typeError } from '../argument.js'
 import { idOf } from '../handle.js'
 import { MemoryRegion } from './memory-region.js'
 import { elementWords } from './records.js'
@@ -12,6 +12,11 @@ export interface ScatterElement {
   /** Bytes; to the region's end by default. */
   length?: number
 }
+const scatterElementNames = {
+  memory: true,
+  offset: true,
+  length: true,
+} as const satisfies Names<ScatterElement>
 
 /** Where a request's bytes are: a region, whose stretch each post names, or a fixed list of stretches. */
 export interface RequestMemory {
@@ -20,6 +25,7 @@ export interface RequestMemory {
   /** Instead: a scatter/gather list, posted as it stands. */
   elements?: ScatterElement[]
 }
+export const requestMemoryNames = { memory: true, elements: true } as const satisfies Names<RequestMemory>
 
 /** A request's scatter/gather list, ready to be copied into a record. @internal */
 export class Elements {
@@ -47,8 +53,7 @@ export class Elements {
     integer(`${name}.elements.length`, list.length, 0, most)
     this.fixed = new Uint32Array(list.length * elementWords)
     list.forEach((element, i) => {
-      if (typeof element !== 'object' || element === null)
-        throw typeError(`${name}.elements[${i}]`, 'an object', element)
+      object(`${name}.elements[${i}]`, element, 'an object', scatterElementNames)
       const region = regionOf(`${name}.elements[${i}].memory`, element.memory, domain)
       const offset = element.offset ?? 0
       const length = element.length ?? rest(element.memory.length, offset)

@@ -1,3 +1,5 @@
+import { isIPv6 } from 'node:net'
+import { rangeError, string } from '../argument.js'
 import type { GidType } from './constants.js'
 
 /** An entry of a GID table (ibv_query_gid_table(3)). */
@@ -22,6 +24,14 @@ export type GidKind = 'link-local' | 'IPv4' | 'IPv6'
 export function gidKind(gid: string): GidKind {
   if (gid.startsWith('::ffff:')) return 'IPv4'
   return /^fe[89ab]/i.test(gid) ? 'link-local' : 'IPv6'
+}
+
+/** A GID in the spelling of inet_pton(3). @internal */
+export function checkGid(name: string, gid: unknown): string {
+  if (!isIPv6(string(name, gid)) || (gid as string).includes('%')) {
+    throw rangeError(name, 'a GID such as fe80::1 or ::ffff:10.0.0.1', gid)
+  }
+  return gid as string
 }
 
 const reach: Record<GidKind, number> = { 'link-local': 0, IPv6: 1, IPv4: 2 }

@@ -77,10 +77,19 @@ export interface NativeMemoryRegion {
 
 export interface QueuePairSizes {
   maxSendWr: number
+  maxReceiveWr: number
+  maxSendSge: number
+  maxReceiveSge: number
+  maxInline: number
+}
+
+/** The sizes of a queue pair as ibv_qp_cap has them (ibv_query_qp(3)). */
+export interface QueriedSizes {
+  maxSendWr: number
   maxRecvWr: number
   maxSendSge: number
   maxRecvSge: number
-  maxInline: number
+  maxInlineData: number
 }
 
 export interface NativeQueuePairOptions extends QueuePairSizes {
@@ -125,7 +134,7 @@ export interface NativeQueuePairAttributes {
   destQpNum?: number
 }
 
-export type NativeQueuePairState = Required<NativeQueuePairAttributes> & QueuePairSizes
+export type NativeQueuePairState = Required<NativeQueuePairAttributes> & QueriedSizes
 
 /** ibv_device_attr (ibv_query_device(3)) and, under `extended`, ibv_device_attr_ex (ibv_query_device_ex(3)). */
 export interface NativeDeviceAttributes {

@@ -2,10 +2,21 @@
  * Requests prepared once and posted many times. A post writes numbers into the queue pair's ring and nothing else:
  * no native call, no allocation; {@link QueuePair.submit} hands all of them to the device.
  */
-import { boolean, integer, oneOf, rangeError, string, typeError, uint32 } from '../argument.js'
+import {
+  boolean,
+  integer,
+  type Names,
+  object,
+  oneOf,
+  rangeError,
+  string,
+  typeError,
+  uint32,
+} from '../argument.js'
 import { idOf } from '../handle.js'
 import { AddressHandle } from './address-handle.js'
-import { Elements, type RequestMemory } from './elements.js'
+import { Elements, type RequestMemory, requestMemoryNames } from './elements.js'
+import { checkVersion } from './endpoint.js'
 import type { RemoteMemory } from './memory-region.js'
 import { Receive, Send, SendFlag, WorkRequestOpcode } from './records.js'
 import {
@@ -42,6 +53,18 @@ export interface SendOptions extends RequestMemory, SendFlags {
   /** UD: its queue key. */
   remoteQueueKey?: number
 }
+const sendOptionNames = {
+  ...requestMemoryNames,
+  signaled: true,
+  fence: true,
+  solicited: true,
+  inline: true,
+  checksum: true,
+  immediate: true,
+  addressHandle: true,
+  remoteQueuePair: true,
+  remoteQueueKey: true,
+} as const satisfies Names<SendOptions>
 
 /** Options of {@link QueuePair.prepareWrite} and {@link QueuePair.prepareRead}. */
 export interface TransferOptions extends RequestMemory, Omit<SendFlags, 'checksum'> {
@@ -50,12 +73,28 @@ export interface TransferOptions extends RequestMemory, Omit<SendFlags, 'checksu
   /** RDMA write with immediate data (u32): consumes a receive of the peer's. */
   immediate?: number
 }
+const transferOptionNames = {
+  ...requestMemoryNames,
+  signaled: true,
+  fence: true,
+  solicited: true,
+  inline: true,
+  remote: true,
+  immediate: true,
+} as const satisfies Names<TransferOptions>
 
 /** Options of {@link QueuePair.prepareCompareAndSwap} and {@link QueuePair.prepareFetchAndAdd}. */
 export interface AtomicOptions extends RequestMemory, Omit<SendFlags, 'inline' | 'checksum'> {
   /** The peer's region: what its {@link MemoryRegion.remote} gave. */
   remote: RemoteMemory
 }
+const atomicOptionNames = {
+  ...requestMemoryNames,
+  signaled: true,
+  fence: true,
+  solicited: true,
+  remote: true,
+} as const satisfies Names<AtomicOptions>
 
 /** What prepared requests need of their queue pair. @internal */
 export interface Posting {
@@ -92,6 +131,7 @@ export class PreparedSend {
 
   /** @internal */
   constructor(posting: Posting, options: SendOptions) {
+    object('options', options, 'an object', sendOptionNames)
     this.#ring = posting.ring
     this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
     const raw = posting.type === 'RAW_PACKET'
@@ -188,7 +228,8 @@ class Remote {
 
   constructor(name: string, remote: RemoteMemory) {
     if (typeof remote !== 'object' || remote === null) throw typeError(name, 'a remote memory', remote)
-    const { address, rkey, length } = remote
+    const { version, address, rkey, length } = remote
+    checkVersion(`${name}.version`, version)
     if (!/^0x[0-9a-f]{1,16}$/i.test(string(`${name}.address`, address))) {
       throw rangeError(`${name}.address`, 'hexadecimal, such as 0x7f00deadb000', address)
     }
@@ -230,6 +271,7 @@ export class PreparedTransfer {
 
   /** @internal */
   constructor(posting: Posting, options: TransferOptions, kind: 'write' | 'read') {
+    object('options', options, 'an object', transferOptionNames)
     this.#ring = posting.ring
     this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
     this.#remote = new Remote('options.remote', options.remote)
@@ -301,6 +343,7 @@ export class PreparedAtomic {
   /** @internal */
   constructor(posting: Posting, options: AtomicOptions, kind: 'compare-and-swap' | 'fetch-and-add') {
     oneOf('kind', kind, ['compare-and-swap', 'fetch-and-add'])
+    object('options', options, 'an object', atomicOptionNames)
     this.#ring = posting.ring
     this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
     this.#remote = new Remote('options.remote', options.remote)
@@ -367,6 +410,7 @@ export class PreparedReceive {
 
   /** @internal */
   constructor(posting: Posting, options: RequestMemory) {
+    object('options', options, 'an object', requestMemoryNames)
     this.#ring = posting.ring
     this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
   }

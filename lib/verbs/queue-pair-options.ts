@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { integer, oneOf, typeError, uint32 } from '../argument.js'
+import { integer, type Names, object, oneOf, typeError, uint32 } from '../argument.js'
 import { verbsError } from '../errors.js'
 import { idOf } from '../handle.js'
 import { CompletionQueue } from './completion-queue.js'
@@ -17,15 +17,15 @@ export interface QueuePairOptions {
   /** Completion queue of sends, instead of `cq`. */
   sendCq?: CompletionQueue
   /** Completion queue of receives, instead of `cq`. */
-  recvCq?: CompletionQueue
+  receiveCq?: CompletionQueue
   /** Send requests that may be outstanding, 64 by default: it takes as many places of the completion queue. */
   maxSendWr?: number
   /** Receive requests that may be outstanding, 64 by default: it takes as many places of the completion queue. */
-  maxRecvWr?: number
+  maxReceiveWr?: number
   /** Scatter/gather elements of a send, 1 by default. */
   maxSendSge?: number
   /** Scatter/gather elements of a receive, 1 by default. */
-  maxRecvSge?: number
+  maxReceiveSge?: number
   /** Bytes that can be sent inline, 0 by default. The device may grant more: see {@link QueuePair.capabilities}. */
   maxInline?: number
   /** Port, from 1; 1 by default. */
@@ -37,6 +37,21 @@ export interface QueuePairOptions {
   /** First packet sequence number to send, 24 bits; random by default. */
   packetSequenceNumber?: number
 }
+const queuePairOptionNames = {
+  type: true,
+  cq: true,
+  sendCq: true,
+  receiveCq: true,
+  maxSendWr: true,
+  maxReceiveWr: true,
+  maxSendSge: true,
+  maxReceiveSge: true,
+  maxInline: true,
+  port: true,
+  gidIndex: true,
+  queueKey: true,
+  packetSequenceNumber: true,
+} as const satisfies Names<QueuePairOptions>
 
 const defaultQueueKey = 0x11111111
 
@@ -45,7 +60,7 @@ export interface CheckedQueuePairOptions {
   type: QueuePairType
   sizes: QueuePairSizes
   sendCq: CompletionQueue
-  recvCq: CompletionQueue
+  receiveCq: CompletionQueue
   port: number
   gid: GidEntry | undefined
   lid: number
@@ -59,21 +74,26 @@ export function checkQueuePairOptions(
   domain: ProtectionDomain,
   options: QueuePairOptions,
 ): CheckedQueuePairOptions {
-  if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
+  object('options', options, 'an object', queuePairOptionNames)
   const type = oneOf('options.type', options.type, Object.keys(QueuePairTypes) as QueuePairType[])
   const context = domain.context
   const [sendName, sendCq] = queueOf(options, 'sendCq')
-  const [receiveName, recvCq] = queueOf(options, 'recvCq')
+  const [receiveName, receiveCq] = queueOf(options, 'receiveCq')
   idOf(sendName, sendCq, CompletionQueue)
-  idOf(receiveName, recvCq, CompletionQueue)
+  idOf(receiveName, receiveCq, CompletionQueue)
   if (sendCq.context !== context) throw typeError(sendName, "of the domain's own context", sendCq)
-  if (recvCq.context !== context) throw typeError(receiveName, "of the domain's own context", recvCq)
+  if (receiveCq.context !== context) throw typeError(receiveName, "of the domain's own context", receiveCq)
   const limits = context.limits
   const sizes: QueuePairSizes = {
     maxSendWr: integer('options.maxSendWr', options.maxSendWr ?? 64, 1, limits.maxQpWr),
-    maxRecvWr: integer('options.maxRecvWr', options.maxRecvWr ?? 64, 1, limits.maxQpWr),
+    maxReceiveWr: integer('options.maxReceiveWr', options.maxReceiveWr ?? 64, 1, limits.maxQpWr),
     maxSendSge: integer('options.maxSendSge', options.maxSendSge ?? 1, 1, Math.min(limits.maxSge, 255)),
-    maxRecvSge: integer('options.maxRecvSge', options.maxRecvSge ?? 1, 1, Math.min(limits.maxSge, 255)),
+    maxReceiveSge: integer(
+      'options.maxReceiveSge',
+      options.maxReceiveSge ?? 1,
+      1,
+      Math.min(limits.maxSge, 255),
+    ),
     maxInline: integer('options.maxInline', options.maxInline ?? 0, 0, 0xffff),
   }
   const port = integer('options.port', options.port ?? 1, 1, context.portCount)
@@ -91,11 +111,11 @@ export function checkQueuePairOptions(
     0,
     0xffffff,
   )
-  return { type, sizes, sendCq, recvCq, port, gid, lid, mtu, queueKey, packetSequenceNumber }
+  return { type, sizes, sendCq, receiveCq, port, gid, lid, mtu, queueKey, packetSequenceNumber }
 }
 
 /** The completion queue of one half, and the option that named it. */
-function queueOf(options: QueuePairOptions, half: 'sendCq' | 'recvCq'): [string, CompletionQueue] {
+function queueOf(options: QueuePairOptions, half: 'sendCq' | 'receiveCq'): [string, CompletionQueue] {
   const own = options[half] ?? undefined
   return own !== undefined ? [`options.${half}`, own] : ['options.cq', options.cq as CompletionQueue]
 }

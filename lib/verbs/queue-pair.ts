@@ -56,7 +56,7 @@ export class QueuePair extends NativeHandle {
   /** Completion queue of sends. */
   readonly sendCq: CompletionQueue
   /** Completion queue of receives. */
-  readonly recvCq: CompletionQueue
+  readonly receiveCq: CompletionQueue
   /** What the peer must know: send it there, and give the peer's to {@link connect}. */
   readonly endpoint: Readonly<Endpoint>
   /** Port in use. */
@@ -83,13 +83,13 @@ export class QueuePair extends NativeHandle {
     this.number = made.endpoint.queuePairNumber
     this.capabilities = Object.freeze(made.capabilities)
     this.sendCq = made.sendCq
-    this.recvCq = made.recvCq
+    this.receiveCq = made.receiveCq
     this.endpoint = Object.freeze(made.endpoint)
     this.port = made.port
     this.gidIndex = made.gidIndex
     this.#control = block.subarray(0, controlWords)
     const sendStride = sendWords(sizes.maxSendSge)
-    const receiveStride = receiveWords(sizes.maxRecvSge)
+    const receiveStride = receiveWords(sizes.maxReceiveSge)
     const receives = controlWords + sizes.maxSendWr * sendStride
     this.#send = new RequestRing(
       block.subarray(controlWords, receives),
@@ -102,33 +102,34 @@ export class QueuePair extends NativeHandle {
       block.subarray(receives),
       this.#control,
       Control.receiveOutstanding,
-      sizes.maxRecvWr,
+      sizes.maxReceiveWr,
       receiveStride,
     )
     this.#sendPosting = { ring: this.#send, domain, maxElements: sizes.maxSendSge, type: made.type }
-    this.#receivePosting = { ring: this.#receive, domain, maxElements: sizes.maxRecvSge, type: made.type }
+    this.#receivePosting = { ring: this.#receive, domain, maxElements: sizes.maxReceiveSge, type: made.type }
   }
 
   /** @internal */
   static create(domain: ProtectionDomain, domainHandle: number, options: QueuePairOptions): QueuePair {
     const checked = checkQueuePairOptions(domain, options)
-    const { type, sizes, sendCq, recvCq, port, gid, queueKey, packetSequenceNumber } = checked
+    const { type, sizes, sendCq, receiveCq, port, gid, queueKey, packetSequenceNumber } = checked
     const context = domain.context
     const words =
       controlWords +
       sizes.maxSendWr * sendWords(sizes.maxSendSge) +
-      sizes.maxRecvWr * receiveWords(sizes.maxRecvSge)
+      sizes.maxReceiveWr * receiveWords(sizes.maxReceiveSge)
     const block = new Uint32Array(new SharedArrayBuffer(words * 4))
     const make = (maxInline: number) =>
       native.verbs.createQueuePair(
         domainHandle,
         idOf('options.sendCq', sendCq, CompletionQueue),
-        idOf('options.recvCq', recvCq, CompletionQueue),
+        idOf('options.receiveCq', receiveCq, CompletionQueue),
         { type: QueuePairTypes[type], ...sizes, maxInline },
         block,
       )
     const { handle, number, ...capabilities } = orLargestInline(sizes.maxInline, make)
     const endpoint: Endpoint = {
+      version: 1,
       type,
       queuePairNumber: number,
       packetSequenceNumber,
@@ -144,7 +145,7 @@ export class QueuePair extends NativeHandle {
       capabilities,
       block,
       sendCq,
-      recvCq,
+      receiveCq,
       endpoint,
       port,
       gidIndex: gid?.index ?? 0,
@@ -430,7 +431,7 @@ interface Made {
   capabilities: QueuePairSizes
   block: Uint32Array
   sendCq: CompletionQueue
-  recvCq: CompletionQueue
+  receiveCq: CompletionQueue
   endpoint: Endpoint
   port: number
   gidIndex: number

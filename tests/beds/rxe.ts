@@ -98,8 +98,8 @@ export function useRxe() {
     const { size = 128 << 10, access, entries, batch, ...pairOptions } = options
     const where = context(device)
     const domain = where.allocateProtectionDomain()
-    const { maxSendWr = 64, maxRecvWr = 64 } = pairOptions
-    const cq = where.createCompletionQueue(entries ?? maxSendWr + maxRecvWr, { batch })
+    const { maxSendWr = 64, maxReceiveWr = 64 } = pairOptions
+    const cq = where.createCompletionQueue(entries ?? maxSendWr + maxReceiveWr, { batch })
     const memory = domain.registerMemory(size, { access })
     const pair = domain.createQueuePair({ type, cq, ...pairOptions })
     return { context: where, domain, cq, memory, pair }

@@ -51,7 +51,7 @@ function connected() {
       context,
       cq,
       memory,
-      pair: domain.createQueuePair({ type: 'RC', cq, maxSendWr: 16, maxRecvWr: 16 }),
+      pair: domain.createQueuePair({ type: 'RC', cq, maxSendWr: 16, maxReceiveWr: 16 }),
     }
   })
   const [a, b] = ends

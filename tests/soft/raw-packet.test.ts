@@ -94,7 +94,7 @@ describe('frames', () => {
   test.each([0, 18] as const)(
     'gathered from several places, and scattered, with %i bytes inline at least',
     async (minimumInline) => {
-      using wire = softPair({ maxSendSge: 4, maxRecvSge: 3 }, { minimumInline })
+      using wire = softPair({ maxSendSge: 4, maxReceiveSge: 3 }, { minimumInline })
       const { a, b } = wire
       b.pair.createFlow({ destinationMac: b.mac })
       const sent = frame(b.mac, a.mac, etherType, 1000, 1)

@@ -89,7 +89,7 @@ describe('UD', () => {
   })
 
   it('sends inline, gathers and scatters', async () => {
-    const [a, b] = rxe.connected('UD', { maxSendSge: 2, maxRecvSge: 2, maxInline: 64 })
+    const [a, b] = rxe.connected('UD', { maxSendSge: 2, maxReceiveSge: 2, maxInline: 64 })
     // The GRH apart from the message, as servers do it.
     const places = [
       { memory: b.memory, offset: 5000, length: grhBytes },

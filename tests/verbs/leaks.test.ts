@@ -49,7 +49,7 @@ describe('nothing is left of', () => {
     const domain = context.allocateProtectionDomain()
     await keepsNothing(25, () => {
       const cq = context.createCompletionQueue(64)
-      const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 32, maxRecvWr: 32 })
+      const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 32, maxReceiveWr: 32 })
       const region = domain.registerMemory(1 << 20)
       pair.initialize()
       pair.prepareReceive({ memory: region }).post(1)

@@ -67,16 +67,16 @@ function listen<T extends object>(name: keyof typeof native.verbs, make: () => T
   }
 }
 
-const sizes = { maxSendWr: 16, maxRecvWr: 16, maxSendSge: 3, maxRecvSge: 3, maxInline: 64 }
+const sizes = { maxSendWr: 16, maxReceiveWr: 16, maxSendSge: 3, maxReceiveSge: 3, maxInline: 64 }
 
 function raw(type: QueuePairType, device: 0 | 1 = 0, options: SideOptions = {}): Raw {
   const heard = listen('createQueuePair', () => rxe.side(type, device, { ...sizes, ...options }))
   const { handle } = heard.result as { handle: number }
   const block = heard.args[4] as Uint32Array
   const sendStride = sendWords(sizes.maxSendSge)
-  const receiveStride = receiveWords(sizes.maxRecvSge)
+  const receiveStride = receiveWords(sizes.maxReceiveSge)
   const receives = controlWords + sizes.maxSendWr * sendStride
-  expect(block.length).toBe(receives + sizes.maxRecvWr * receiveStride)
+  expect(block.length).toBe(receives + sizes.maxReceiveWr * receiveStride)
   return {
     ...heard.made,
     handle,
@@ -480,12 +480,12 @@ describe('thousands of random records', () => {
     const next = random(0x7654321)
     let taken = 0
     for (let i = 0; i < 6000; i++) {
-      const index = i % sizes.maxRecvWr
+      const index = i % sizes.maxReceiveWr
       const record = a.receive(index)
       plausible(next, known, record, false)
       const count = record[Receive.head]
       const elements =
-        count > sizes.maxRecvSge
+        count > sizes.maxReceiveSge
           ? [Refusal.tooManySges, count]
           : judgeElements(record.subarray(Receive.elements), count, known)
       const expected = typeof elements === 'number' ? null : elements
@@ -498,7 +498,7 @@ describe('thousands of random records', () => {
           verdict: expected,
         })
       }
-      if (accepted && ++taken % sizes.maxRecvWr === 0) {
+      if (accepted && ++taken % sizes.maxReceiveWr === 0) {
         a.pair.modify({ state: 'RESET' })
         a.pair.initialize()
       }
@@ -523,7 +523,7 @@ describe('thousands of random records', () => {
     for (let i = 0; i < 150; i++) {
       for (let index = 0; index < sizes.maxSendWr; index++) {
         plausible(next, known, a.send(index), true)
-        plausible(next, known, a.receive(index % sizes.maxRecvWr), false)
+        plausible(next, known, a.receive(index % sizes.maxReceiveWr), false)
         if (index % 2) a.send(index)[Send.rkey] = b.memory.rkey
       }
       for (let first = 0; first < sizes.maxSendWr; first++) {
