@@ -16,6 +16,7 @@ export {
   type EventType,
   type GidType,
   type LinkLayer,
+  multicastQueuePair,
   type NodeType,
   type PhysicalState,
   type PortState,
@@ -24,7 +25,7 @@ export {
   type RawPacketCapability,
   type TransportType,
 } from './verbs/constants.js'
-export { Context, type DeviceAttributes, type PortAttributes, type WaitOptions } from './verbs/context.js'
+export { Context, type DeviceAttributes, type PortAttributes } from './verbs/context.js'
 export { type DeviceInfo, libibverbsPath, listDevices, open } from './verbs/device.js'
 export type { RequestMemory, ScatterElement } from './verbs/elements.js'
 export type { Endpoint } from './verbs/endpoint.js'
@@ -45,3 +46,4 @@ export { ProtectionDomain, type RegisterOptions } from './verbs/protection-domai
 export { QueuePair } from './verbs/queue-pair.js'
 export type { QueuePairAttributes, QueuePairQuery } from './verbs/queue-pair-attributes.js'
 export type { QueuePairOptions } from './verbs/queue-pair-options.js'
+export type { WaitOptions } from './wait-options.js'

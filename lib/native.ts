@@ -76,7 +76,7 @@ function isMusl(): boolean {
 }
 
 /** Version of all records that cross the boundary: that of binding/addon.cc. */
-const recordVersion = 3
+const recordVersion = 4
 
 export const native: Native = load()
 if (native.recordVersion !== recordVersion) {

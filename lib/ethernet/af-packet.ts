@@ -101,8 +101,9 @@ export class AfPacket implements Backend {
     try {
       this.#ring = this.#openRing(device, settings, obstacles)
       if (settings.timestamps) native.ethernet.timestamps(this.#handle, settings.timestamps === 'hardware')
-      const protocol = settings.transmitOnly ? noProtocol : (settings.etherType ?? everyProtocol)
-      native.ethernet.bind(this.#handle, protocol)
+      // Of one protocol the kernel shows no outgoing frames, and those with a VLAN tag without it and as another host's:
+      // the filter chooses by EtherType too.
+      native.ethernet.bind(this.#handle, settings.transmitOnly ? noProtocol : everyProtocol)
       if (settings.promiscuous) this.promiscuous(true)
       if (settings.allMulticast) native.ethernet.membership(this.#handle, true, Membership.allMulticast)
       for (const group of this.#groups.values()) this.#membership(true, group)

@@ -7,6 +7,7 @@ import { Membership, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
 import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
+import { takesTagsOut } from './offload-settings.js'
 import type { Settings } from './options.js'
 import type { BackendReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
@@ -57,6 +58,7 @@ export class AfXdp implements Backend, XdpPort {
   readonly #queueId: number
   readonly #receiveFrames: number
   readonly #fault: LinkFault
+  readonly #takesTagsOut: boolean
   #promiscuous: boolean
 
   /**
@@ -84,6 +86,7 @@ export class AfXdp implements Backend, XdpPort {
     this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
     this.#promiscuous = settings.promiscuous
     this.mtu = device.mtu
+    this.#takesTagsOut = takesTagsOut(device.name)
     this.chunkSize = chunkSizeOf(settings)
     this.#setup = openSocket(
       device,
@@ -245,11 +248,12 @@ export class AfXdp implements Backend, XdpPort {
   #program(): Uint32Array {
     return xdpProgram({
       own: this.#device.macBytes,
-      etherType: this.#settings.etherType,
       promiscuous: this.#promiscuous,
       allMulticast: this.#settings.allMulticast,
       groups: [...this.#groups.values()],
       flows: this.#settings.flows,
+      // A device that takes tags out of frames hides them: a rule on one is refused, not widened.
+      vlanInFrame: !this.#takesTagsOut,
       // The kernel keeps XDP_PACKET_HEADROOM, 256 bytes, before the frame; buffers are at most a page.
       firstBuffer: Math.min(this.chunkSize, 4096) - this.#settings.frames.headroom - 256,
     })

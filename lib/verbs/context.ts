@@ -1,10 +1,15 @@
-import { abortSignal, integer, options as optionsOf, uint32 } from '../argument.js'
+import { integer, options as optionsOf, uint32 } from '../argument.js'
 import { busyError, closedError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import { addPending, removePending } from '../pending.js'
+import { type WaitOptions, waitSignal } from '../wait-options.js'
 import { type AsyncEvent, asyncEvent } from './async-event.js'
-import { CompletionQueue, type CompletionQueueOptions } from './completion-queue.js'
+import {
+  CompletionQueue,
+  type CompletionQueueOptions,
+  completionQueueOptionNames,
+} from './completion-queue.js'
 import {
   AtomicCapabilities,
   type AtomicCapability,
@@ -37,12 +42,6 @@ export type PortAttributes = Omit<NativePortAttributes, 'state' | 'physicalState
   state: PortState
   physicalState: PhysicalState
   linkLayer: LinkLayer
-}
-
-/** Options of whatever waits. */
-export interface WaitOptions {
-  /** Ends the wait: the promise rejects with the signal's reason. */
-  signal?: AbortSignal
 }
 
 /** Events that nobody has asked for yet are kept, up to this many; then the oldest goes. */
@@ -164,7 +163,7 @@ export class Context extends NativeHandle {
   createCompletionQueue(entries: number, options?: CompletionQueueOptions): CompletionQueue {
     this.assertOpen()
     integer('entries', entries, 1, this.limits.maxCqe)
-    const { batch = 64 } = optionsOf('options', options)
+    const { batch = 64 } = optionsOf('options', options, completionQueueOptionNames)
     integer('options.batch', batch, 1, 1 << 20)
     return CompletionQueue.create(this, this.#handle, entries, batch)
   }
@@ -176,7 +175,7 @@ export class Context extends NativeHandle {
    * @throws Error ERR_IBVERBS_BUSY when somebody waits already
    */
   async nextEvent(options?: WaitOptions): Promise<AsyncEvent> {
-    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+    const signal = waitSignal(options)
     signal?.throwIfAborted()
     this.assertOpen()
     if (this.#eventWaiter) throw busyError('somebody waits for an event of this context already')

@@ -1,4 +1,4 @@
-import { integer, oneOf, rangeError, typeError, uint32 } from '../argument.js'
+import { integer, type Names, object, oneOf, rangeError, typeError, uint32 } from '../argument.js'
 import { type AddressVector, completeVector } from './address-handle.js'
 import {
   type Access,
@@ -50,6 +50,25 @@ export interface QueuePairAttributes {
   /** Number of the peer's queue pair: 24 bits. */
   destQpNum?: number
 }
+const queuePairAttributeNames = {
+  state: true,
+  currentState: true,
+  access: true,
+  pkeyIndex: true,
+  port: true,
+  qkey: true,
+  addressVector: true,
+  pathMtu: true,
+  timeout: true,
+  retryCount: true,
+  rnrRetry: true,
+  rqPsn: true,
+  sqPsn: true,
+  maxRdAtomic: true,
+  maxDestRdAtomic: true,
+  minRnrTimer: true,
+  destQpNum: true,
+} as const satisfies Names<QueuePairAttributes>
 
 /** What {@link QueuePair.query} tells: the attributes, and the sizes by the names of ibv_qp_cap. */
 export type QueuePairQuery = Required<Omit<QueuePairAttributes, 'currentState'>> & QueriedSizes
@@ -60,14 +79,10 @@ export function toNative(
   attributes: QueuePairAttributes,
   argument = 'attributes',
 ): NativeQueuePairAttributes {
-  if (typeof attributes !== 'object' || attributes === null) {
-    throw typeError(argument, 'an object', attributes)
-  }
+  object(argument, attributes, 'an object', queuePairAttributeNames)
   const result: NativeQueuePairAttributes = {}
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined) continue
-    if (!Object.hasOwn(checks, name))
-      throw typeError(`${argument}.${name}`, 'left out: there is no such one', value)
     const check = checks[name as keyof typeof checks] as (
       name: string,
       value: unknown,
@@ -91,7 +106,7 @@ const checks = {
   qkey: uint32,
   addressVector(name: string, value: unknown, context: Context) {
     if (typeof value !== 'object' || value === null) throw typeError(name, 'an address vector', value)
-    return completeVector(context, value as AddressVector, name)
+    return completeVector(context, value as AddressVector, name, 'ibv_modify_qp')
   },
   pathMtu(name: string, value: unknown) {
     const code = mtuCodes.get(integer(name, value))
@@ -107,7 +122,7 @@ const checks = {
   maxDestRdAtomic: upTo(255),
   minRnrTimer: upTo(31),
   destQpNum: upTo(0xffffff),
-}
+} satisfies Record<keyof QueuePairAttributes, unknown>
 
 /** The binding's numbers in words. @internal */
 export function fromNative(queried: NativeQueuePairState): QueuePairQuery {

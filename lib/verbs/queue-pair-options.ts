@@ -1,10 +1,11 @@
 import { randomInt } from 'node:crypto'
-import { integer, oneOf, typeError, uint32 } from '../argument.js'
+import { integer, type Names, object, oneOf, typeError, uint32 } from '../argument.js'
 import { verbsError } from '../errors.js'
 import { idOf } from '../handle.js'
 import { CompletionQueue } from './completion-queue.js'
 import { type QueuePairType, QueuePairTypes } from './constants.js'
 import { bestGid, type GidEntry } from './gid.js'
+import { type LongestMessage, longestMessage } from './longest-message.js'
 import type { QueuePairSizes } from './native.js'
 import type { ProtectionDomain } from './protection-domain.js'
 
@@ -37,6 +38,21 @@ export interface QueuePairOptions {
   /** First packet sequence number to send, 24 bits; random by default. */
   packetSequenceNumber?: number
 }
+const queuePairOptionNames = {
+  type: true,
+  cq: true,
+  sendCq: true,
+  receiveCq: true,
+  maxSendWr: true,
+  maxReceiveWr: true,
+  maxSendSge: true,
+  maxReceiveSge: true,
+  maxInline: true,
+  port: true,
+  gidIndex: true,
+  queueKey: true,
+  packetSequenceNumber: true,
+} as const satisfies Names<QueuePairOptions>
 
 const defaultQueueKey = 0x11111111
 
@@ -50,6 +66,7 @@ export interface CheckedQueuePairOptions {
   gid: GidEntry | undefined
   lid: number
   mtu: number
+  longest: LongestMessage
   queueKey: number
   packetSequenceNumber: number
 }
@@ -59,7 +76,7 @@ export function checkQueuePairOptions(
   domain: ProtectionDomain,
   options: QueuePairOptions,
 ): CheckedQueuePairOptions {
-  if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
+  object('options', options, 'an object', queuePairOptionNames)
   const type = oneOf('options.type', options.type, Object.keys(QueuePairTypes) as QueuePairType[])
   const context = domain.context
   const [sendName, sendCq] = queueOf(options, 'sendCq')
@@ -89,6 +106,7 @@ export function checkQueuePairOptions(
     throw typeError('options.gidIndex', 'left out: a raw packet queue pair has no GID', options.gidIndex)
   }
   const gid = raw ? undefined : chooseGid(domain, port, options.gidIndex)
+  const longest = longestMessage(context, port, type)
   const queueKey = uint32('options.queueKey', options.queueKey ?? defaultQueueKey)
   const packetSequenceNumber = integer(
     'options.packetSequenceNumber',
@@ -96,7 +114,7 @@ export function checkQueuePairOptions(
     0,
     0xffffff,
   )
-  return { type, sizes, sendCq, receiveCq, port, gid, lid, mtu, queueKey, packetSequenceNumber }
+  return { type, sizes, sendCq, receiveCq, port, gid, lid, mtu, longest, queueKey, packetSequenceNumber }
 }
 
 /** The completion queue of one half, and the option that named it. */
