@@ -16,6 +16,7 @@ export {
   type EventType,
   type GidType,
   type LinkLayer,
+  multicastQueuePair,
   type NodeType,
   type PhysicalState,
   type PortState,

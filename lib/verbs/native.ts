@@ -34,6 +34,8 @@ export interface VerbsNative {
   ): NativeQueuePairResult
   modifyQueuePair(pair: number, attributes: NativeQueuePairAttributes): void
   queryQueuePair(pair: number): NativeQueuePairState
+  attachMulticast(pair: number, gid: string, lid: number): void
+  detachMulticast(pair: number, gid: string, lid: number): void
   settled(pair: number): boolean
   postSend(pair: number, first: number, count: number): number
   postReceive(pair: number, first: number, count: number): number
@@ -94,6 +96,10 @@ export interface QueriedSizes {
 
 export interface NativeQueuePairOptions extends QueuePairSizes {
   type: number
+  /** Bytes of a request's elements together that a send may have at most: below 2^31. */
+  longestMessage: number
+  /** Bytes that one element of a receive tells the device at most: below 2^31. */
+  longestReceive: number
 }
 
 export interface NativeQueuePairResult extends QueuePairSizes {

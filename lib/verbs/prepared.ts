@@ -15,7 +15,7 @@ import {
 } from '../argument.js'
 import { idOf } from '../handle.js'
 import { AddressHandle } from './address-handle.js'
-import { Elements, type RequestMemory, requestMemoryNames } from './elements.js'
+import { type ElementLimits, Elements, type RequestMemory, requestMemoryNames } from './elements.js'
 import { checkVersion } from './endpoint.js'
 import type { RemoteMemory } from './memory-region.js'
 import { Receive, Send, SendFlag, WorkRequestOpcode } from './records.js'
@@ -23,6 +23,7 @@ import {
   checkCookie,
   checkStretch,
   copyElements,
+  mostOfElement,
   type RequestRing,
   rest,
   writeElement,
@@ -97,10 +98,8 @@ const atomicOptionNames = {
 } as const satisfies Names<AtomicOptions>
 
 /** What prepared requests need of their queue pair. @internal */
-export interface Posting {
+export interface Posting extends ElementLimits {
   ring: RequestRing
-  domain: object
-  maxElements: number
   type: string
 }
 
@@ -120,6 +119,7 @@ function sendFlags(options: SendFlags): number {
 export class PreparedSend {
   readonly #ring: RequestRing
   readonly #elements: Elements
+  readonly #longest: number
   readonly #head: number
   #immediate = 0
   #addressHandle = 0
@@ -133,7 +133,8 @@ export class PreparedSend {
   constructor(posting: Posting, options: SendOptions) {
     object('options', options, 'an object', sendOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#elements = new Elements('options', options, posting)
+    this.#longest = posting.longest
     const raw = posting.type === 'RAW_PACKET'
     if (raw && options.immediate !== undefined) {
       throw typeError('options.immediate', 'left out: a raw packet has none', options.immediate)
@@ -193,12 +194,12 @@ export class PreparedSend {
    *
    * @param cookie u32 that the completion will carry
    * @param offset bytes from the region's first
-   * @param length bytes; to the region's end by default
+   * @param length bytes; to the region's end by default; at most {@link QueuePair.longestMessage}
    * @returns 0, or −1 when the queue is full: poll, then try again
    */
   post(cookie: number, offset = 0, length: number = rest(this.#elements.size, offset)): number {
     checkCookie(cookie)
-    checkStretch(offset, length, this.#elements.size)
+    checkStretch(offset, length, this.#elements.size, this.#longest)
     const ring = this.#ring
     const at = ring.claim()
     if (at < 0) return -1
@@ -264,6 +265,7 @@ class Remote {
 export class PreparedTransfer {
   readonly #ring: RequestRing
   readonly #elements: Elements
+  readonly #longest: number
   readonly #remote: Remote
   readonly #head: number
   readonly #fixedLength: number
@@ -273,7 +275,8 @@ export class PreparedTransfer {
   constructor(posting: Posting, options: TransferOptions, kind: 'write' | 'read') {
     object('options', options, 'an object', transferOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#elements = new Elements('options', options, posting)
+    this.#longest = posting.longest
     this.#remote = new Remote('options.remote', options.remote)
     let opcode: number
     if (kind === 'read') {
@@ -289,8 +292,7 @@ export class PreparedTransfer {
       this.immediate = options.immediate
     }
     this.#head = opcode | (sendFlags(options) << 8) | (this.#elements.count << 16)
-    this.#fixedLength = 0
-    for (let i = 3; i < this.#elements.fixed.length; i += 4) this.#fixedLength += this.#elements.fixed[i]
+    this.#fixedLength = this.#elements.total
   }
 
   /** Immediate data of the next posts of a write: a u32. */
@@ -306,7 +308,7 @@ export class PreparedTransfer {
    *
    * @param cookie u32 that the completion will carry
    * @param offset bytes from the local region's first
-   * @param length bytes; to the local region's end by default
+   * @param length bytes; to the local region's end by default; at most {@link QueuePair.longestMessage}
    * @param remoteOffset bytes from the peer's region's first
    * @returns 0, or −1 when the queue is full: poll, then try again
    */
@@ -317,7 +319,7 @@ export class PreparedTransfer {
     remoteOffset = 0,
   ): number {
     checkCookie(cookie)
-    checkStretch(offset, length, this.#elements.size)
+    checkStretch(offset, length, this.#elements.size, this.#longest)
     this.#remote.check(remoteOffset, length + this.#fixedLength)
     const ring = this.#ring
     const at = ring.claim()
@@ -345,7 +347,7 @@ export class PreparedAtomic {
     oneOf('kind', kind, ['compare-and-swap', 'fetch-and-add'])
     object('options', options, 'an object', atomicOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#elements = new Elements('options', options, posting)
     this.#remote = new Remote('options.remote', options.remote)
     const opcode =
       kind === 'compare-and-swap'
@@ -377,7 +379,7 @@ export class PreparedAtomic {
     swapHigh = 0,
   ): number {
     checkCookie(cookie)
-    if (this.#elements.memory) checkStretch(offset, 8, this.#elements.size)
+    if (this.#elements.memory) checkStretch(offset, 8, this.#elements.size, mostOfElement)
     this.#remote.check(remoteOffset, 8)
     if ((this.#remote.low + remoteOffset) % 8 !== 0) {
       throw rangeError('remoteOffset', 'such that the address of an atomic is a multiple of 8', remoteOffset)
@@ -412,7 +414,7 @@ export class PreparedReceive {
   constructor(posting: Posting, options: RequestMemory) {
     object('options', options, 'an object', requestMemoryNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#elements = new Elements('options', options, posting)
   }
 
   /**
@@ -421,12 +423,12 @@ export class PreparedReceive {
    *
    * @param cookie u32 that the completion will carry
    * @param offset bytes from the region's first
-   * @param length bytes; to the region's end by default
+   * @param length bytes; to the region's end by default; more than any message has is fine
    * @returns 0, or −1 when the queue is full
    */
   post(cookie: number, offset = 0, length: number = rest(this.#elements.size, offset)): number {
     checkCookie(cookie)
-    checkStretch(offset, length, this.#elements.size)
+    checkStretch(offset, length, this.#elements.size, mostOfElement)
     const ring = this.#ring
     const at = ring.claim()
     if (at < 0) return -1

@@ -106,7 +106,7 @@ const checks = {
   qkey: uint32,
   addressVector(name: string, value: unknown, context: Context) {
     if (typeof value !== 'object' || value === null) throw typeError(name, 'an address vector', value)
-    return completeVector(context, value as AddressVector, name)
+    return completeVector(context, value as AddressVector, name, 'ibv_modify_qp')
   },
   pathMtu(name: string, value: unknown) {
     const code = mtuCodes.get(integer(name, value))

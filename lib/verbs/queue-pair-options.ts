@@ -5,6 +5,7 @@ import { idOf } from '../handle.js'
 import { CompletionQueue } from './completion-queue.js'
 import { type QueuePairType, QueuePairTypes } from './constants.js'
 import { bestGid, type GidEntry } from './gid.js'
+import { type LongestMessage, longestMessage } from './longest-message.js'
 import type { QueuePairSizes } from './native.js'
 import type { ProtectionDomain } from './protection-domain.js'
 
@@ -65,6 +66,7 @@ export interface CheckedQueuePairOptions {
   gid: GidEntry | undefined
   lid: number
   mtu: number
+  longest: LongestMessage
   queueKey: number
   packetSequenceNumber: number
 }
@@ -104,6 +106,7 @@ export function checkQueuePairOptions(
     throw typeError('options.gidIndex', 'left out: a raw packet queue pair has no GID', options.gidIndex)
   }
   const gid = raw ? undefined : chooseGid(domain, port, options.gidIndex)
+  const longest = longestMessage(context, port, type)
   const queueKey = uint32('options.queueKey', options.queueKey ?? defaultQueueKey)
   const packetSequenceNumber = integer(
     'options.packetSequenceNumber',
@@ -111,7 +114,7 @@ export function checkQueuePairOptions(
     0,
     0xffffff,
   )
-  return { type, sizes, sendCq, receiveCq, port, gid, lid, mtu, queueKey, packetSequenceNumber }
+  return { type, sizes, sendCq, receiveCq, port, gid, lid, mtu, longest, queueKey, packetSequenceNumber }
 }
 
 /** The completion queue of one half, and the option that named it. */

@@ -1,4 +1,4 @@
-import { typeError } from '../argument.js'
+import { integer, typeError } from '../argument.js'
 import { type VerbsError, verbsError } from '../errors.js'
 import type { Alternative } from '../ethernet/flow/alternative.js'
 import type { FlowRule } from '../ethernet/flow/rule.js'
@@ -18,6 +18,7 @@ import {
 import type { RequestMemory } from './elements.js'
 import { checkEndpoint, type Endpoint } from './endpoint.js'
 import { type DefaultFlow, Flow, type FlowOptions } from './flow.js'
+import { checkGroup } from './gid.js'
 import { orLargestInline } from './largest-inline.js'
 import type { QueuePairSizes } from './native.js'
 import {
@@ -63,6 +64,12 @@ export class QueuePair extends NativeHandle {
   readonly port: number
   /** Index of the GID in use. */
   readonly gidIndex: number
+  /**
+   * Bytes that one request may send, write or read, as the port was when this was created: the port's longest message
+   * (ibv_port_attr.max_msg_sz); of UD the port's MTU; of RAW_PACKET a frame of the interface's MTU. A receive may be
+   * longer.
+   */
+  readonly longestMessage: number
 
   readonly #handle: number
   // The function that each batch calls: a property of the addon's object would be looked up at each call.
@@ -87,6 +94,7 @@ export class QueuePair extends NativeHandle {
     this.endpoint = Object.freeze(made.endpoint)
     this.port = made.port
     this.gidIndex = made.gidIndex
+    this.longestMessage = made.longestMessage
     this.#control = block.subarray(0, controlWords)
     const sendStride = sendWords(sizes.maxSendSge)
     const receiveStride = receiveWords(sizes.maxReceiveSge)
@@ -105,14 +113,25 @@ export class QueuePair extends NativeHandle {
       sizes.maxReceiveWr,
       receiveStride,
     )
-    this.#sendPosting = { ring: this.#send, domain, maxElements: sizes.maxSendSge, type: made.type }
-    this.#receivePosting = { ring: this.#receive, domain, maxElements: sizes.maxReceiveSge, type: made.type }
+    const common = { domain, type: made.type }
+    this.#sendPosting = {
+      ...common,
+      ring: this.#send,
+      maxElements: sizes.maxSendSge,
+      longest: made.longestMessage,
+    }
+    this.#receivePosting = {
+      ...common,
+      ring: this.#receive,
+      maxElements: sizes.maxReceiveSge,
+      longest: Number.POSITIVE_INFINITY,
+    }
   }
 
   /** @internal */
   static create(domain: ProtectionDomain, domainHandle: number, options: QueuePairOptions): QueuePair {
     const checked = checkQueuePairOptions(domain, options)
-    const { type, sizes, sendCq, receiveCq, port, gid, queueKey, packetSequenceNumber } = checked
+    const { type, sizes, sendCq, receiveCq, port, gid, longest, queueKey, packetSequenceNumber } = checked
     const context = domain.context
     const words =
       controlWords +
@@ -124,7 +143,13 @@ export class QueuePair extends NativeHandle {
         domainHandle,
         idOf('options.sendCq', sendCq, CompletionQueue),
         idOf('options.receiveCq', receiveCq, CompletionQueue),
-        { type: QueuePairTypes[type], ...sizes, maxInline },
+        {
+          type: QueuePairTypes[type],
+          ...sizes,
+          maxInline,
+          longestMessage: longest.send,
+          longestReceive: longest.receive,
+        },
         block,
       )
     const { handle, number, ...capabilities } = orLargestInline(sizes.maxInline, make)
@@ -149,6 +174,7 @@ export class QueuePair extends NativeHandle {
       endpoint,
       port,
       gidIndex: gid?.index ?? 0,
+      longestMessage: longest.send,
     })
     context.adopt(handle, pair)
     return pair
@@ -290,6 +316,36 @@ export class QueuePair extends NativeHandle {
     return Flow.of(this, this.#handle, alternatives, name)
   }
 
+  /**
+   * Joins a multicast group (UD; ibv_attach_mcast(3)): from now on this queue pair gets a copy of each datagram that is
+   * sent to the group, to {@link multicastQueuePair} with its own queue key. Closing it leaves all groups.
+   *
+   * On Ethernet the packets of a group must reach the port to begin with: the network interface has to be a member too
+   * where the kernel (rxe) or a switch that snoops asks for it, and ibv_attach_mcast does not see to that. A socket does:
+   * `dgram`'s addMembership(), an IPv6 one with '%' and the interface's name behind the address.
+   *
+   * @param gid 'ff0e::1', or '::ffff:239.0.0.1' for the IPv4 group 239.0.0.1
+   * @param lid the group's LID, on InfiniBand
+   */
+  attachMulticast(gid: string, lid = 0): void {
+    this.#multicast(native.verbs.attachMulticast, gid, lid)
+  }
+
+  /**
+   * Leaves a group ({@link attachMulticast}).
+   *
+   * @throws VerbsError EINVAL when it is not a member
+   */
+  detachMulticast(gid: string, lid = 0): void {
+    this.#multicast(native.verbs.detachMulticast, gid, lid)
+  }
+
+  #multicast(call: typeof native.verbs.attachMulticast, gid: string, lid: number): void {
+    this.#assertType('attachMulticast and detachMulticast', 'UD')
+    this.assertOpen()
+    call(this.#handle, checkGroup('gid', gid), integer('lid', lid, 0, 0xffff))
+  }
+
   /** Prepares a receive. */
   prepareReceive(options: RequestMemory): PreparedReceive {
     return new PreparedReceive(this.#open(options, this.#receivePosting), options)
@@ -400,6 +456,7 @@ export class QueuePair extends NativeHandle {
       syscall,
       cookie: ring.words[ring.first * ring.stride + 1],
       maxInline: this.capabilities.maxInline,
+      longestMessage: this.longestMessage,
     })
     if (!isRetriable(reason, errno)) ring.advance(1)
   }
@@ -435,4 +492,5 @@ interface Made {
   endpoint: Endpoint
   port: number
   gidIndex: number
+  longestMessage: number
 }
