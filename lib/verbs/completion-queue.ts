@@ -14,9 +14,6 @@ import {
 import type { Context } from './context.js'
 import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './records.js'
 
-// A constant of the module, so that the compiler knows what is called.
-const { poll } = native.verbs
-
 /** Options of {@link Context.createCompletionQueue}. */
 export interface CompletionQueueOptions {
   /** The most completions that one poll brings; 64 by default. */
@@ -77,6 +74,8 @@ export class CompletionQueue extends NativeHandle {
   readonly flowTag: Uint32Array
 
   readonly #handle: number
+  // The function that each look calls: a property of the addon's object would be looked up at each call.
+  readonly #poll = native.verbs.poll
   readonly #control: Uint32Array
   readonly #ring: Uint32Array
   #sleeper: Sleeper | undefined
@@ -161,7 +160,7 @@ export class CompletionQueue extends NativeHandle {
       // Only the kernel hands over: the consumer's word is written by this thread, in ibv_poll_cq.
       if (Atomics.load(ring, RxeRing.producer) === ring[RxeRing.consumer]) return 0
     }
-    return poll(this.#handle)
+    return this.#poll(this.#handle)
   }
 
   /**

@@ -38,6 +38,18 @@ const unreachable = new FinalizationRegistry<number>((handle) => {
   native.close(handle, Kind.Context)
 })
 
+/** Whether the addon knows whom to tell of completions and events; asked when a context is opened. */
+let dispatching = false
+
+function dispatch(): void {
+  if (dispatching) return
+  native.verbs.setDispatch(
+    (queue) => CompletionQueue.ready(queue),
+    (context, type, subject) => contexts.get(context)?.deref()?.deliverEvent(type, subject),
+  )
+  dispatching = true
+}
+
 /**
  * An open RDMA device (ibv_open_device(3)). Closing it closes everything that was made from it; so does the end of
  * the process or of the worker, and so does the garbage collector when nothing made from it is reachable any more.
@@ -61,6 +73,7 @@ export class Context extends NativeHandle {
     super(handle, Kind.Context, 'context')
     this.#handle = handle
     this.name = name
+    dispatch()
     contexts.set(handle, new WeakRef(this))
     unreachable.register(this, handle, this)
   }
@@ -292,8 +305,3 @@ interface EventWaiter {
   rejectClosed(): void
   deliver(event: AsyncEvent): void
 }
-
-native.verbs.setDispatch(
-  (queue) => CompletionQueue.ready(queue),
-  (context, type, subject) => contexts.get(context)?.deref()?.deliverEvent(type, subject),
-)

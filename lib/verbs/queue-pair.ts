@@ -52,10 +52,6 @@ import { Control, controlWords, receiveWords, sendWords } from './records.js'
 import { isRetriable, refusalError } from './refusal.js'
 import { RequestRing } from './request-ring.js'
 
-// Constants of the module: a property of the addon's object is looked up at each call, and a function that the compiler
-// does not know is called the slow way.
-const { postSend, submit } = native.verbs
-
 /**
  * A queue pair (ibv_create_qp(3)): prepare requests once, post them as often as you like, submit them in batches.
  */
@@ -84,6 +80,8 @@ export class QueuePair extends NativeHandle {
   readonly longestMessage: number
 
   readonly #handle: number
+  // The function that each batch calls: a property of the addon's object would be looked up at each call.
+  readonly #submit = native.verbs.submit
   readonly #control: Uint32Array
   readonly #send: RequestRing
   readonly #receive: RequestRing
@@ -383,13 +381,13 @@ export class QueuePair extends NativeHandle {
     control[Control.receivePending] = receives
     control[Control.sendFirst] = send.first
     control[Control.sendPending] = sends
-    let accepted = submit(this.#handle)
+    let accepted = this.#submit(this.#handle)
     if (accepted === receives + sends) {
       receive.advance(receives)
       send.advance(sends)
     } else if (accepted < receives) {
       this.#refused(receive, accepted, 'ibv_post_recv')
-      if (sends > 0) accepted += this.#flush(send, postSend, 'ibv_post_send')
+      if (sends > 0) accepted += this.#flush(send, native.verbs.postSend, 'ibv_post_send')
     } else {
       receive.advance(receives)
       this.#refused(send, accepted - receives, 'ibv_post_send')
