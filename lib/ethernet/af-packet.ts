@@ -44,6 +44,9 @@ export class AfPacket implements Backend {
   readonly transmit: Producer
   readonly completion: Consumer
   readonly #handle: number
+  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  readonly #receiveBatch = native.ethernet.receive
+  readonly #transmitBatch = native.ethernet.transmit
   readonly #groups: Map<string, Uint8Array>
   readonly #allMulticast: boolean
   /** What the flow rules accept; undefined: every frame. */
@@ -129,18 +132,18 @@ export class AfPacket implements Backend {
 
   poll(): number {
     const ring = this.#ring
-    if (ring === undefined) return native.ethernet.receive(this.#handle)
+    if (ring === undefined) return this.#receiveBatch(this.#handle)
     if (!ring.ready() && !this.#doubt && ++this.#empty < patience) return 0
     this.#doubt = false
     this.#empty = 0
-    const status = native.ethernet.receive(this.#handle)
+    const status = this.#receiveBatch(this.#handle)
     if (status > 0) ring.advance(status)
     else if (status === -EBADMSG) ring.advance(1)
     return status
   }
 
   kick(): number {
-    return native.ethernet.transmit(this.#handle)
+    return this.#transmitBatch(this.#handle)
   }
 
   arm(readable: boolean, writable: boolean, referenced: boolean): void {

@@ -48,6 +48,9 @@ export class AfXdp implements Backend, XdpPort {
   truncated = 0
   #report: BackendReport
   readonly #handle: number
+  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  readonly #receiveBatch = native.ethernet.xdp.receive
+  readonly #transmitBatch = native.ethernet.xdp.transmit
   readonly #setup: XdpSetup
   readonly #device: NetworkInterface
   readonly #settings: Settings
@@ -144,7 +147,7 @@ export class AfXdp implements Backend, XdpPort {
     }
     const asked = (Atomics.load(this.fill.words, this.#fillFlags) & needWakeup) !== 0
     if (asked || this.#settings.busyPoll > 0) {
-      const status = native.ethernet.xdp.receive(this.#handle)
+      const status = this.#receiveBatch(this.#handle)
       if (status < 0 && status !== -EAGAIN && status !== -EBUSY) return status
     }
     return this.receive.available()
@@ -153,11 +156,11 @@ export class AfXdp implements Backend, XdpPort {
   kick(): number {
     if (this.zeroCopy) {
       if ((Atomics.load(this.transmit.words, this.#transmitFlags) & needWakeup) === 0) return 0
-      const status = native.ethernet.xdp.transmit(this.#handle)
+      const status = this.#transmitBatch(this.#handle)
       return status === -EAGAIN || status === -EBUSY ? 0 : status
     }
     for (let after = -1, before: number; ; ) {
-      const status = native.ethernet.xdp.transmit(this.#handle)
+      const status = this.#transmitBatch(this.#handle)
       before = after
       after = this.transmit.outstanding()
       if (after === 0) return 0

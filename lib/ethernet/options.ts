@@ -2,6 +2,7 @@ import {
   boolean,
   instance,
   integer,
+  type Names,
   oneOf,
   options as optionsOf,
   rangeError,
@@ -12,7 +13,7 @@ import { maxGroups } from './accept.js'
 import { type Alternative, ofType } from './flow/alternative.js'
 import { flowsArgument } from './flow/normalize.js'
 import type { FlowRule } from './flow/rule.js'
-import { FramePool, type FramePoolOptions } from './frames.js'
+import { FramePool, type FramePoolOptions, framePoolOptionNames } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { groupArgument, type MacAddress } from './mac.js'
 import type { RdmaPort } from './rdma-port.js'
@@ -124,6 +125,32 @@ export interface PacketQueueOptions extends FramePoolOptions {
   /** Bytes under way to the device before {@link PacketQueue.submit} accepts no more (SO_SNDBUF). Default: system's. */
   sendBuffer?: number
 }
+export const packetQueueOptionNames = {
+  ...framePoolOptionNames,
+  backend: true,
+  exclusive: true,
+  device: true,
+  port: true,
+  mtu: true,
+  transmitChecksum: true,
+  queueId: true,
+  steer: true,
+  channels: true,
+  receiveFrames: true,
+  busyPoll: true,
+  frames: true,
+  batch: true,
+  etherType: true,
+  flows: true,
+  promiscuous: true,
+  multicast: true,
+  outgoing: true,
+  timestamps: true,
+  transmitOnly: true,
+  receiveBuffer: true,
+  receivePath: true,
+  sendBuffer: true,
+} as const satisfies Names<PacketQueueOptions>
 
 /** The options, checked and with their defaults. */
 export interface Settings {
@@ -172,7 +199,7 @@ export function settingsOf(
   given: PacketQueueOptions | undefined,
   rdma?: RdmaPort,
 ): Settings {
-  const options = optionsOf('options', given)
+  const options = optionsOf('options', given, packetQueueOptionNames)
   if (options.backend !== undefined) oneOf('options.backend', options.backend, packetBackends)
   const { backend = rdma ? 'raw_packet_qp' : undefined } = options
   const raw = rawOptions(options, backend, rdma)

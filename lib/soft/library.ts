@@ -1,8 +1,9 @@
 /** The shared library of the software ConnectX, which lies beside the addon under the same name. */
 import { existsSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { locateAddon } from '../addon.js'
 import { verbsError } from '../errors.js'
-import { addonFile, native } from '../native.js'
+import { native } from '../native.js'
 
 /**
  * The file of the shared library, for LD_PRELOAD: with it, and with IBVERBS_SOFT set, any program that uses libibverbs
@@ -12,8 +13,9 @@ import { addonFile, native } from '../native.js'
  */
 export function softLibraryPath(): string {
   // ibverbs.node and libibverbs_soft.so; ibverbs.glibc.node and libibverbs_soft.glibc.so
-  const name = basename(addonFile).replace(/^ibverbs(.*)\.node$/, 'libibverbs_soft$1.so')
-  const file = join(dirname(addonFile), name)
+  const addon = locateAddon()
+  const name = basename(addon).replace(/^ibverbs(.*)\.node$/, 'libibverbs_soft$1.so')
+  const file = join(dirname(addon), name)
   if (!existsSync(file)) {
     throw verbsError('ENOENT', 'dlopen', `${file}: 'npm run build:native' makes it beside the addon`)
   }

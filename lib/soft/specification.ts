@@ -1,5 +1,14 @@
 /** The options of a software ConnectX as the words that the native side reads (binding/soft/device/specification.h). */
-import { integer, oneOf, options as optionsOf, rangeError, string, typeError } from '../argument.js'
+import {
+  integer,
+  type Names,
+  object,
+  oneOf,
+  options as optionsOf,
+  rangeError,
+  string,
+  typeError,
+} from '../argument.js'
 
 /** One value for both directions, or one for each: from the first port to the second, and back. */
 export type PerDirection = number | readonly [number, number]
@@ -23,6 +32,16 @@ export interface SoftLink {
   /** Where the draws begin; 1 by default. */
   seed?: number
 }
+const softLinkNames = {
+  bandwidth: true,
+  delay: true,
+  jitter: true,
+  loss: true,
+  duplicate: true,
+  reorder: true,
+  queue: true,
+  seed: true,
+} as const satisfies Names<SoftLink>
 
 /**
  * What the ports are plugged into.
@@ -33,6 +52,7 @@ export interface SoftLink {
  * - `{ interface }`: an Ethernet interface of this machine (needs CAP_NET_RAW)
  */
 export type SoftWire = 'loop' | 'pair' | { socket: string } | { interface: string }
+const wireNames = { socket: true, interface: true } as const satisfies Names<Extract<SoftWire, object>>
 
 /** What {@link softConnectX} makes. */
 export interface SoftOptions {
@@ -50,6 +70,13 @@ export interface SoftOptions {
   /** Bytes of each frame that a raw packet send must carry inline: 0 (default), or 18 as older ConnectX want it. */
   minimumInline?: 0 | 18
 }
+const softOptionNames = {
+  wire: true,
+  ports: true,
+  link: true,
+  macs: true,
+  minimumInline: true,
+} as const satisfies Names<SoftOptions>
 
 const links = {
   bandwidth: 1e12,
@@ -63,7 +90,7 @@ const links = {
 
 /** @internal */
 export function specification(given: SoftOptions | undefined): string {
-  const options = optionsOf('options', given)
+  const options = optionsOf('options', given, softOptionNames)
   const ports = options.ports === undefined ? 1 : integer('options.ports', options.ports, 1, 2)
   const wire = wireWords(options.wire)
   const macs = macWords(options.macs)
@@ -96,10 +123,12 @@ function wireWords(wire: SoftWire | undefined): string {
   if (typeof wire === 'string') {
     return oneOf('options.wire', wire, ['loop', 'pair']) === 'pair' ? 'pair:a' : 'loop'
   }
-  const { socket, interface: name } = optionsOf('options.wire', wire) as {
-    socket?: unknown
-    interface?: unknown
-  }
+  const { socket, interface: name } = object(
+    'options.wire',
+    wire as { socket?: unknown; interface?: unknown },
+    "'loop', 'pair', { socket } or { interface }",
+    wireNames,
+  )
   if ((socket === undefined) === (name === undefined)) {
     throw typeError('options.wire', "'loop', 'pair', { socket } or { interface }", wire)
   }
@@ -128,7 +157,7 @@ function macWords(macs: readonly string[] | undefined): readonly string[] {
 }
 
 function linkWords(given: SoftLink | undefined): readonly string[] {
-  const link = optionsOf('options.link', given)
+  const link = optionsOf('options.link', given, softLinkNames)
   const words = Object.entries(links).flatMap(([name, most]) => {
     const value = link[name as keyof typeof links]
     if (value === undefined) return []

@@ -48,7 +48,7 @@ export function open(name?: string): Context {
   const chosen = name ?? native.verbs.listDevices()[0]?.name
   const handle = chosen === undefined ? 0 : native.verbs.openDevice(chosen)
   if (chosen === undefined || handle === 0) throw noDevice(name)
-  return new Context(handle, chosen)
+  return Context.of(handle, chosen)
 }
 
 function noDevice(name: string | undefined) {

@@ -65,7 +65,13 @@ export const beds = {
     needs: ['build'],
     run: (context) =>
       check(
-        [process.execPath, join(project, 'node_modules/.bin/tsc'), '-p', 'tests/tsconfig.json', '--noEmit'],
+        [
+          process.execPath,
+          join(project, 'node_modules/typescript/bin/tsc'),
+          '-p',
+          'tests/tsconfig.json',
+          '--noEmit',
+        ],
         context,
       ),
   },

@@ -60,7 +60,7 @@ describe('channels', () => {
     [{ receive: -1 }, 'ERR_OUT_OF_RANGE', 'counts.receive'],
     [{ combined: 1.5 }, 'ERR_OUT_OF_RANGE', 'counts.combined'],
     [{ transmit: '1' }, 'ERR_INVALID_ARG_TYPE', 'counts.transmit'],
-    [{ queues: 1 }, 'ERR_INVALID_ARG_TYPE', 'counts'],
+    [{ queues: 1 }, 'ERR_INVALID_ARG_TYPE', 'counts.queues'],
     [7, 'ERR_INVALID_ARG_TYPE', 'counts'],
   ])('arguments: %j', (given, code, name) => {
     using veth = vethPair({ queues: 2 })

@@ -355,7 +355,7 @@ describe('rules are checked', () => {
     [[{}, null], '"options.flows[1]" must be a flow rule, not null'],
     [
       [{ port: 5 }],
-      '"options.flows[0]" must be a flow rule, whose fields are sourceMac, destinationMac, etherType, vlan, source, destination, protocol, sourcePort, destinationPort, bytes, not { port: \'…\' }',
+      '"options.flows[0].port" is not known: did you mean "sourcePort"? (there are sourceMac, destinationMac, etherType, vlan, source, destination, protocol, sourcePort, destinationPort, bytes)',
     ],
     [
       [{ sourceMac: 'x' }],

@@ -208,24 +208,6 @@ describe('UD', () => {
     expect(b.cq.poll()).toBe(0)
   })
 
-  it.skipIf(soft)('loses a message longer than the MTU', async () => {
-    // ibv_post_send(3) has no status for it; rxe of Linux 6.1 completes it and sends nothing (rxe_requester).
-    const [a, b] = rxe.connected('UD')
-    const receive = b.pair.prepareReceive({ memory: b.memory })
-    receive.post(1)
-    receive.post(2)
-    b.pair.submit()
-    const send = prepare(a, b)
-    send.post(3, 0, 1025)
-    send.post(4, 0, 1024)
-    a.pair.submit()
-    expect(await completion(b.cq)).toMatchObject({ cookie: 1, byteLength: grhBytes + 1024 })
-    expect(outcome(await completions(a.cq, 2))).toEqual([
-      [3, 'SUCCESS'],
-      [4, 'SUCCESS'],
-    ])
-  })
-
   it('fails a receive without room for GRH and message', async () => {
     const [a, b] = rxe.connected('UD')
     b.pair.prepareReceive({ memory: b.memory }).post(1, 0, grhBytes + 9)

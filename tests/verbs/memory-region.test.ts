@@ -53,6 +53,7 @@ describe('registerMemory', () => {
   it('tells a peer what it needs, as JSON', () => {
     const region = rxe.context().allocateProtectionDomain().registerMemory(5000)
     expect(region.remote).toEqual({
+      version: 1,
       address: `0x${region.address.toString(16)}`,
       rkey: region.rkey,
       length: 5000,

@@ -451,6 +451,7 @@ describe('connect', () => {
     const { pair } = rxe.side('UD', 0, { queueKey: 7, packetSequenceNumber: 0xffffff })
     expect(JSON.parse(JSON.stringify(pair.endpoint))).toEqual(pair.endpoint)
     expect(pair.endpoint).toEqual({
+      version: 1,
       type: 'UD',
       queuePairNumber: pair.number,
       packetSequenceNumber: 0xffffff,

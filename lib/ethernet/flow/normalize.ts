@@ -1,5 +1,5 @@
 import { isIPv4 } from 'node:net'
-import { instance, integer, oneOf, rangeError, string, typeError } from '../../argument.js'
+import { instance, integer, object, oneOf, rangeError, string, typeError } from '../../argument.js'
 import { EtherType, IpProtocol } from '../headers/assigned-numbers.js'
 import * as ipv4 from '../headers/ipv4.js'
 import * as ipv6 from '../headers/ipv6.js'
@@ -7,21 +7,14 @@ import { isTag } from '../headers/vlan.js'
 import { macArgument } from '../mac.js'
 import type { Alternative, Comparison, Layer } from './alternative.js'
 import { fullMask } from './alternative.js'
-import type { FlowBytes, FlowRule } from './rule.js'
-
-const fields = [
-  'sourceMac',
-  'destinationMac',
-  'etherType',
-  'vlan',
-  'source',
-  'destination',
-  'protocol',
-  'sourcePort',
-  'destinationPort',
-  'bytes',
-] as const satisfies readonly (keyof FlowRule)[]
-const bytesFields = ['from', 'offset', 'value', 'mask'] as const satisfies readonly (keyof FlowBytes)[]
+import {
+  type FlowBytes,
+  type FlowRule,
+  flowBytesNames,
+  flowRuleNames,
+  type PortRange,
+  portRangeNames,
+} from './rule.js'
 
 /** Protocols whose header begins with the two ports. */
 const portProtocols: readonly number[] = [IpProtocol.tcp, IpProtocol.udp, IpProtocol.sctp, IpProtocol.udpLite]
@@ -46,7 +39,7 @@ export function flowsArgument(name: string, value: unknown): Alternative[] {
 }
 
 function alternativesOf(name: string, rule: FlowRule): Alternative[] {
-  onlyFields(name, rule, fields, 'a flow rule')
+  object(name, rule, 'a flow rule', flowRuleNames)
   const frame = [
     ...(rule.destinationMac === undefined ? [] : mac(`${name}.destinationMac`, rule.destinationMac, 0)),
     ...(rule.sourceMac === undefined ? [] : mac(`${name}.sourceMac`, rule.sourceMac, 6)),
@@ -97,15 +90,6 @@ function alternativesOf(name: string, rule: FlowRule): Alternative[] {
     ]
     return { vlan, tag, etherType: header.etherType, version, comparisons }
   })
-}
-
-function onlyFields(name: string, value: unknown, allowed: readonly string[], what: string): void {
-  if (typeof value !== 'object' || value === null) throw typeError(name, what, value)
-  for (const field of Object.keys(value)) {
-    if (!allowed.includes(field)) {
-      throw rangeError(name, `${what}, whose fields are ${allowed.join(', ')}`, { [field]: '…' })
-    }
-  }
 }
 
 type Place = Pick<Comparison, 'layer' | 'offset' | 'size' | 'field'>
@@ -203,8 +187,12 @@ function ports(field: string, value: unknown, offset: number, protocol: number |
   }
   const place = { layer: 'transport', offset, size: 2, field } as const
   if (typeof value === 'number') return exactly(place, integer(field, value, 0, 65535))
-  onlyFields(field, value, ['from', 'to'], 'a port or { from, to }')
-  const { from, to } = value as { from: unknown; to: unknown }
+  const { from, to } = object(
+    field,
+    value as Exclude<PortRange, number>,
+    'a port or { from, to }',
+    portRangeNames,
+  )
   const low = integer(`${field}.from`, from, 0, 65535)
   return { ...place, mask: 0xffff, low, high: integer(`${field}.to`, to, low, 65535) }
 }
@@ -213,7 +201,7 @@ function bytesOf(name: string, list: unknown, protocol: number | undefined): Com
   if (!Array.isArray(list)) throw typeError(name, 'an array of { from, offset, value, mask }', list)
   return list.flatMap((entry: FlowBytes, i) => {
     const field = `${name}[${i}]`
-    onlyFields(field, entry, bytesFields, 'bytes at a place')
+    object(field, entry, 'bytes at a place', flowBytesNames)
     const { value, mask } = entry
     const layer =
       entry.from === undefined
