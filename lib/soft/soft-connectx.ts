@@ -31,8 +31,12 @@ export class SoftConnectX {
   readonly #number: number
   #closed = false
 
-  /** @internal */
-  constructor(options: SoftOptions | undefined) {
+  /** @internal see {@link softConnectX} */
+  static of(options: SoftOptions | undefined): SoftConnectX {
+    return new SoftConnectX(options)
+  }
+
+  private constructor(options: SoftOptions | undefined) {
     const words = specification(options)
     loadSoftLibrary()
     softFromEnvironment()
@@ -112,5 +116,5 @@ export class SoftConnectX {
  *   EPERM or ENODEV for a wire that cannot be had
  */
 export function softConnectX(options?: SoftOptions): SoftConnectX {
-  return new SoftConnectX(options)
+  return SoftConnectX.of(options)
 }

@@ -67,6 +67,7 @@ export class AddressHandle extends NativeHandle {
     return new AddressHandle(native.verbs.createAddressHandle(domainHandle, vector), domain, vector)
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { ...this.vector, closed: false }
   }

@@ -298,6 +298,7 @@ export class CompletionQueue extends NativeHandle {
     this.close()
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { entries: this.entries, batch: this.batch, closed: false }
   }

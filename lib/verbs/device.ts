@@ -51,7 +51,7 @@ export function open(name?: string): Context {
   if (name !== undefined) softFromEnvironment()
   const handle = chosen === undefined ? 0 : native.verbs.openDevice(chosen)
   if (chosen === undefined || handle === 0) throw noDevice(name)
-  return new Context(handle, chosen)
+  return Context.of(handle, chosen)
 }
 
 /** By name, numbers in it by their value: libibverbs has them as the directory has, in any order. */

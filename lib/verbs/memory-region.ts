@@ -82,6 +82,7 @@ export class MemoryRegion extends NativeHandle {
     return { version: 1, address: `0x${this.address.toString(16)}`, rkey: this.rkey, length: this.length }
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { length: this.length, lkey: this.lkey, rkey: this.rkey, access: this.access, closed: false }
   }

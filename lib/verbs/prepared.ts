@@ -130,7 +130,11 @@ export class PreparedSend {
   readonly #domain: object
 
   /** @internal */
-  constructor(posting: Posting, options: SendOptions) {
+  static of(posting: Posting, options: SendOptions): PreparedSend {
+    return new PreparedSend(posting, options)
+  }
+
+  private constructor(posting: Posting, options: SendOptions) {
     object('options', options, 'an object', sendOptionNames)
     this.#ring = posting.ring
     this.#elements = new Elements('options', options, posting)
@@ -272,7 +276,11 @@ export class PreparedTransfer {
   #immediate = 0
 
   /** @internal */
-  constructor(posting: Posting, options: TransferOptions, kind: 'write' | 'read') {
+  static of(posting: Posting, options: TransferOptions, kind: 'write' | 'read'): PreparedTransfer {
+    return new PreparedTransfer(posting, options, kind)
+  }
+
+  private constructor(posting: Posting, options: TransferOptions, kind: 'write' | 'read') {
     object('options', options, 'an object', transferOptionNames)
     this.#ring = posting.ring
     this.#elements = new Elements('options', options, posting)
@@ -343,7 +351,15 @@ export class PreparedAtomic {
   readonly #head: number
 
   /** @internal */
-  constructor(posting: Posting, options: AtomicOptions, kind: 'compare-and-swap' | 'fetch-and-add') {
+  static of(
+    posting: Posting,
+    options: AtomicOptions,
+    kind: 'compare-and-swap' | 'fetch-and-add',
+  ): PreparedAtomic {
+    return new PreparedAtomic(posting, options, kind)
+  }
+
+  private constructor(posting: Posting, options: AtomicOptions, kind: 'compare-and-swap' | 'fetch-and-add') {
     oneOf('kind', kind, ['compare-and-swap', 'fetch-and-add'])
     object('options', options, 'an object', atomicOptionNames)
     this.#ring = posting.ring
@@ -411,7 +427,11 @@ export class PreparedReceive {
   readonly #elements: Elements
 
   /** @internal */
-  constructor(posting: Posting, options: RequestMemory) {
+  static of(posting: Posting, options: RequestMemory): PreparedReceive {
+    return new PreparedReceive(posting, options)
+  }
+
+  private constructor(posting: Posting, options: RequestMemory) {
     object('options', options, 'an object', requestMemoryNames)
     this.#ring = posting.ring
     this.#elements = new Elements('options', options, posting)

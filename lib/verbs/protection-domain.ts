@@ -27,11 +27,15 @@ export class ProtectionDomain extends NativeHandle {
   readonly context: Context
   readonly #handle: number
 
-  /** @internal */
-  constructor(handle: number, context: Context) {
+  private constructor(handle: number, context: Context) {
     super(handle, Kind.ProtectionDomain, 'protection domain')
     this.#handle = handle
     this.context = context
+  }
+
+  /** @internal */
+  static of(handle: number, context: Context): ProtectionDomain {
+    return new ProtectionDomain(handle, context)
   }
 
   /**
@@ -73,6 +77,7 @@ export class ProtectionDomain extends NativeHandle {
     this.close()
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { device: this.context.name, closed: false }
   }

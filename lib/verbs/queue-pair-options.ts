@@ -5,7 +5,6 @@ import { CompletionQueue } from './completion-queue.js'
 import { type QueuePairType, QueuePairTypes } from './constants.js'
 import { bestGid, type GidEntry, gidAt } from './gid.js'
 import { type LongestMessage, longestMessage } from './longest-message.js'
-import type { QueuePairSizes } from './native.js'
 import type { ProtectionDomain } from './protection-domain.js'
 
 /** Options of {@link ProtectionDomain.createQueuePair}. */
@@ -53,12 +52,26 @@ const queuePairOptionNames = {
   packetSequenceNumber: true,
 } as const satisfies Names<QueuePairOptions>
 
+/** What a queue pair has room for, as the device granted it (ibv_qp_cap, ibv_create_qp(3)). */
+export interface QueuePairCapabilities {
+  /** Send requests that may be outstanding. */
+  maxSendWr: number
+  /** Receive requests that may be outstanding. */
+  maxReceiveWr: number
+  /** Scatter/gather elements of a send. */
+  maxSendSge: number
+  /** Scatter/gather elements of a receive. */
+  maxReceiveSge: number
+  /** Bytes that can be sent inline. */
+  maxInline: number
+}
+
 const defaultQueueKey = 0x11111111
 
 /** What {@link QueuePairOptions} come to on a device: every value checked, every default filled in. @internal */
 export interface CheckedQueuePairOptions {
   type: QueuePairType
-  sizes: QueuePairSizes
+  sizes: QueuePairCapabilities
   sendCq: CompletionQueue
   receiveCq: CompletionQueue
   port: number
@@ -85,7 +98,7 @@ export function checkQueuePairOptions(
   if (sendCq.context !== context) throw typeError(sendName, "of the domain's own context", sendCq)
   if (receiveCq.context !== context) throw typeError(receiveName, "of the domain's own context", receiveCq)
   const limits = context.limits
-  const sizes: QueuePairSizes = {
+  const sizes: QueuePairCapabilities = {
     maxSendWr: integer('options.maxSendWr', options.maxSendWr ?? 64, 1, limits.maxQpWr),
     maxReceiveWr: integer('options.maxReceiveWr', options.maxReceiveWr ?? 64, 1, limits.maxQpWr),
     maxSendSge: integer('options.maxSendSge', options.maxSendSge ?? 1, 1, Math.min(limits.maxSge, 255)),

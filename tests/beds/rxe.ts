@@ -2,7 +2,7 @@
  * The rxe bed: two SoftRoCE devices, rxe0 and rxe1, on the two ends of one veth pair (v0, v1). It exists in the VM
  * (`node tests/beds/vm/run.mjs -- COMMAND`); elsewhere the tests that use it fail with ENODEV.
  */
-import { execFileSync } from 'node:child_process'
+
 import { readdirSync, readFileSync } from 'node:fs'
 import {
   type Access,
@@ -19,6 +19,7 @@ import {
 } from 'ibverbs'
 import { afterEach, expect } from 'vitest'
 import { native } from '../../dist/native.js'
+import { execFileSync } from './child.js'
 
 export { collectGarbage, node, thrownBy } from './process.js'
 

@@ -1,9 +1,10 @@
 /** The package as a user gets it: packed from a copy of the project, installed into an empty one. */
-import { spawn } from 'node:child_process'
+
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { spawn } from '../beds/child.js'
 
 export const project = fileURLToPath(new URL('../..', import.meta.url))
 

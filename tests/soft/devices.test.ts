@@ -1,5 +1,5 @@
 /** softConnectX(): devices that come and go in this process, and what is left of them. */
-import { execFileSync } from 'node:child_process'
+
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,6 +10,7 @@ import { type Context, listDevices, open as openDevice } from 'ibverbs'
 import { type SoftConnectX, type SoftOptions, softConnectX, softLibraryPath } from 'ibverbs/soft'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { native } from '../../dist/native.js'
+import { execFileSync } from '../beds/child.js'
 import { node, thrownBy } from '../beds/process.js'
 
 const limit = 20_000

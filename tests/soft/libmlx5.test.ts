@@ -1,9 +1,10 @@
 // The unmodified libibverbs and libmlx5 of the distribution on the software ConnectX, from C++: what verbs offer to raw
 // Ethernet and TypeScript does not use yet (TSO, work queues with RSS, extended completion queues).
-import { spawnSync } from 'node:child_process'
+
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { spawnSync } from '../beds/child.js'
 import { buildEngine } from './engine/build.js'
 
 const source = readFileSync(join(import.meta.dirname, 'engine/libmlx5_program.cc'), 'utf8')
