@@ -46,12 +46,6 @@ export const fault = soft
       protection: { here: 'LOC_QP_OP_ERR', sender: 'REM_OP_ERR' },
     } as const)
 
-/**
- * What creating an address handle says of a GID index that there is not: the kernel's answer to an ioctl, or that of
- * libibverbs, which reads sysfs where there are no ioctls (cmd_device.c, query_sysfs_gid_type).
- */
-export const noGid = soft ? 'EFAULT' : 'ENODATA'
-
 /** How long a wait may take before the test fails: never how long one takes. */
 export const limit = 25_000
 

@@ -19,7 +19,7 @@ const names = [...source.matchAll(/^TEST\((\w+)\)/gm)].map((match) => match[1])
 
 describe.each([
   { what: 'as it is', environment: { IBVERBS_SOFT: 'loop' } },
-  { what: 'with 18 bytes that must be inline', environment: { IBVERBS_SOFT: 'loop?inline=18' } },
+  { what: 'with 18 bytes that must be inline', environment: { IBVERBS_SOFT: 'loop?minimumInline=18' } },
   { what: 'with CQEs of 128 bytes', environment: { IBVERBS_SOFT: 'loop', MLX5_CQE_SIZE: '128' } },
 ])('$what', ({ environment }) => {
   test.each(names)('%s', (name) => {

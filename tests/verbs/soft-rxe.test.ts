@@ -114,7 +114,7 @@ test.each([
   await new Promise<void>((resolve) => socket.bind(0, resolve))
   if (group.startsWith('::ffff:')) socket.addMembership(group.slice('::ffff:'.length), '10.9.0.2')
   else socket.addMembership(group, '::%rxe2net')
-  const devices = softConnectX({ wire: { interface: 'soft0' } })
+  const devices = softConnectX({ wire: 'interface:soft0' })
   const tcpdump = new Running('tcpdump', [
     ...['-i', 'rxe2net', '-n', '-e', '-c', '2', 'ether multicast and udp port 4791'],
   ])
