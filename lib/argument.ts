@@ -132,8 +132,13 @@ export interface ClassOf<T> {
   [Symbol.hasInstance](value: unknown): boolean
 }
 
+/** A class's name with its article: 'an Arena', 'a Uint8Array'. */
+export function aNamed(name: string): string {
+  return `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`
+}
+
 export function instance<T>(name: string, value: unknown, type: ClassOf<T>): T {
-  if (!(value instanceof type)) throw typeError(name, `a ${type.name}`, value)
+  if (!(value instanceof type)) throw typeError(name, aNamed(type.name), value)
   return value as T
 }
 

@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import { boolean, integer, string } from '../argument.js'
 import { closedError } from '../errors.js'
 import { native } from '../native.js'
-import { loadSoftLibrary } from './library.js'
+import { loadSoftLibrary, softFromEnvironment } from './library.js'
 import { type SoftOptions, specification } from './specification.js'
 
 /** A port of a software device. */
@@ -39,6 +39,7 @@ export class SoftConnectX {
   private constructor(options: SoftOptions | undefined) {
     const words = specification(options)
     loadSoftLibrary()
+    softFromEnvironment()
     this.#number = native.soft.open(words)
   }
 

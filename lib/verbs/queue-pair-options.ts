@@ -1,10 +1,9 @@
 import { randomInt } from 'node:crypto'
 import { integer, type Names, object, oneOf, typeError, uint32 } from '../argument.js'
-import { verbsError } from '../errors.js'
 import { idOf } from '../handle.js'
 import { CompletionQueue } from './completion-queue.js'
 import { type QueuePairType, QueuePairTypes } from './constants.js'
-import { bestGid, type GidEntry } from './gid.js'
+import { bestGid, type GidEntry, gidAt } from './gid.js'
 import { type LongestMessage, longestMessage } from './longest-message.js'
 import type { ProtectionDomain } from './protection-domain.js'
 
@@ -138,15 +137,7 @@ function queueOf(options: QueuePairOptions, half: 'sendCq' | 'receiveCq'): [stri
 
 /** The named GID, or the best there is; undefined on InfiniBand without one. */
 function chooseGid(domain: ProtectionDomain, port: number, index: number | undefined): GidEntry | undefined {
-  const table = domain.context.queryGidTable()
-  if (index === undefined) return bestGid(table, port)
-  integer('options.gidIndex', index, 0, 255)
-  const entry = table.find((each) => each.port === port && each.index === index)
-  if (entry) return entry
-  const there = table.filter((each) => each.port === port).map((each) => `${each.index} (${each.gid})`)
-  throw verbsError(
-    'EINVAL',
-    'ibv_query_gid_table',
-    `port ${port} of ${domain.context.name} has no GID at index ${index}: there are ${there.join(', ') || 'none'}`,
-  )
+  const { context } = domain
+  if (index === undefined) return bestGid(context.queryGidTable(), port)
+  return gidAt(context, port, integer('options.gidIndex', index, 0, 255))
 }

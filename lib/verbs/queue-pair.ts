@@ -4,6 +4,7 @@ import type { Alternative } from '../ethernet/flow/alternative.js'
 import type { FlowRule } from '../ethernet/flow/rule.js'
 import { idOf, NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
+import { assertAddress } from './address-handle.js'
 import { CompletionQueue } from './completion-queue.js'
 import {
   type ConnectOptions,
@@ -244,7 +245,15 @@ export class QueuePair extends NativeHandle {
         `the queue pair is in ${from}: connect() starts from RESET or INIT`,
       )
     }
-    if (peer) assertRoute(this.endpoint, peer)
+    const { context } = this.domain
+    let steps: QueuePairAttributes[] = []
+    if (peer) {
+      assertAddress(context, this.port, 'remote', peer)
+      assertRoute(this.endpoint, peer)
+      steps = [readyToReceive(this, peer, settings), readyToSend(this, settings)]
+      // What is wrong with them is said before anything is changed.
+      for (const attributes of steps) toNative(context, attributes)
+    }
     if (from === 'RESET') this.initialize({ access: settings.access, pkeyIndex: settings.pkeyIndex })
     if (!peer) {
       this.modify({ state: 'RTR' })
@@ -252,8 +261,7 @@ export class QueuePair extends NativeHandle {
       this.modify(this.type === 'UD' ? { state: 'RTS', sqPsn } : { state: 'RTS' })
       return
     }
-    this.modify(readyToReceive(this, peer, settings))
-    this.modify(readyToSend(this, settings))
+    for (const attributes of steps) this.modify(attributes)
   }
 
   /** RESET → INIT: from here on receives can be posted, so that they are there before the peer sends. */

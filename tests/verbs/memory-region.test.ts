@@ -3,6 +3,7 @@ import { runInNewContext } from 'node:vm'
 import { type Access, Arena } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
 import { native } from '../../dist/native.js'
+import { execFileSync } from '../beds/child.js'
 import { completion, completions, expectBytes, pattern, soft, thrownBy, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()
@@ -159,7 +160,6 @@ describe('registerMemory', () => {
 
   it.skipIf(soft)('names the limit on locked memory in force', async () => {
     // The limit counts for who lacks CAP_IPC_LOCK (ib_umem_get in drivers/infiniband/core/umem.c).
-    const { execFileSync } = await import('node:child_process')
     const script = `
       import { open } from 'ibverbs'
       try { open('rxe0').allocateProtectionDomain().registerMemory(1 << 20) } catch (error) {
