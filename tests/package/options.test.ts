@@ -86,6 +86,8 @@ const places: Record<string, Call | typeof data> = {
   'ProtectionDomain.createAddressHandle(destination) as Endpoint': data,
   'ProtectionDomain.createAddressHandle(destination) as AddressVector': (vector) =>
     pair.domain.createAddressHandle(vector),
+  'ProtectionDomain.createAddressHandle(destination) as ReceivedDatagram': (datagram: object) =>
+    pair.domain.createAddressHandle({ cq: pair.sendCq, memory, ...datagram }),
   'QueuePair.modify(attributes)': (attributes) => pair.modify(attributes),
   'QueuePair.modify(attributes).addressVector': (addressVector) => pair.modify({ addressVector }),
   'QueuePair.connect(remote)': data,
