@@ -2,7 +2,7 @@
 import type { PacketQueue, PacketQueueOptions } from '../ethernet/index.js'
 import { Breath } from './breath.js'
 import { type Command, ExitCode } from './command.js'
-import { filterHelp, parseFilter } from './filter.js'
+import { filterHelp, filterOf } from './filter.js'
 import { CaptureSink, formatOf } from './frame/capture-sink.js'
 import { CheckSink } from './frame/check-sink.js'
 import { type FrameSink, LineSink } from './frame/frame-sink.js'
@@ -100,7 +100,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     ...common,
     ...(common.backend === 'af_packet' ? superFrames : {}),
     promiscuous: !values['no-promiscuous'],
-    flows: parseFilter(words),
+    filter: filterOf(words),
   }
   // The others see only what comes, and have no clock: then the times are when this program saw the frames.
   const packet = opening.backend === 'af_packet'

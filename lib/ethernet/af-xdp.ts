@@ -5,6 +5,10 @@ import { Kind, native } from '../native.js'
 import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../ring/ring.js'
 import { Membership, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
+import { compileFilter } from './filter/compile.js'
+import { xdpFilter } from './filter/xdp.js'
+import { redirectToSocket } from './flow/xdp.js'
+import type { XdpInstruction } from './flow/xdp-assembler.js'
 import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
 import type { Settings } from './options.js'
@@ -57,6 +61,8 @@ export class AfXdp implements Backend, XdpPort {
   readonly #queueId: number
   readonly #receiveFrames: number
   readonly #fault: LinkFault
+  /** What the filter lets through to the socket; undefined: everything. */
+  readonly #filter: XdpInstruction[] | undefined
   #promiscuous: boolean
 
   /**
@@ -85,6 +91,10 @@ export class AfXdp implements Backend, XdpPort {
     this.#promiscuous = settings.promiscuous
     this.mtu = device.mtu
     this.chunkSize = chunkSizeOf(settings)
+    if (settings.filter !== undefined) {
+      const program = compileFilter(settings.filter, 'wire', device.name)
+      this.#filter = xdpFilter(program, redirectToSocket(0), settings.filter)
+    }
     this.#setup = openSocket(
       device,
       settings,
@@ -250,6 +260,7 @@ export class AfXdp implements Backend, XdpPort {
       allMulticast: this.#settings.allMulticast,
       groups: [...this.#groups.values()],
       flows: this.#settings.flows,
+      filter: this.#filter,
       // The kernel keeps XDP_PACKET_HEADROOM, 256 bytes, before the frame; buffers are at most a page.
       firstBuffer: Math.min(this.chunkSize, 4096) - this.#settings.frames.headroom - 256,
     })

@@ -9,6 +9,7 @@ import {
   typeError,
 } from '../argument.js'
 import { maxGroups } from './accept.js'
+import { filterArgument } from './filter/compile.js'
 import type { Alternative } from './flow/alternative.js'
 import { flowsArgument } from './flow/normalize.js'
 import type { FlowRule } from './flow/rule.js'
@@ -87,6 +88,17 @@ export interface PacketQueueOptions extends FramePoolOptions {
   etherType?: number
   /** Receive only frames that one of these rules matches, and no others. Default: all. Left out with `transmitOnly`. */
   flows?: readonly FlowRule[]
+  /**
+   * Receive only frames that this matches, in the words of pcap-filter(7), such as 'udp port 53': what tcpdump takes.
+   * libpcap compiles it, which must be installed (Debian: libpcap0.8), and the kernel runs it before a frame reaches the
+   * queue; with a raw packet queue pair this process does. Beside {@link flows}: frames that both let in. Default: all.
+   *
+   * With AF_PACKET it means what it means to tcpdump on that interface: the kernel takes the outer VLAN tag out of a frame
+   * before it looks, so that `port 53` matches tagged frames too and `len` does not count the tag. With AF_XDP and a raw
+   * packet queue pair it means what it means to `tcpdump -r`, where the tag is in the frame: `vlan and port 53`. What only
+   * the kernel knows (`inbound`) is refused there. Left out with `transmitOnly`.
+   */
+  filter?: string
   /** Receive frames to other stations too (PACKET_MR_PROMISC; packet(7)). Default false. */
   promiscuous?: boolean
   /** Groups to receive, or 'all' (PACKET_MR_ALLMULTI). Default none. Broadcast is always received. */
@@ -137,6 +149,8 @@ export interface Settings {
   etherType: number | undefined
   /** of the flow rules; undefined: every frame */
   flows: Alternative[] | undefined
+  /** undefined: every frame */
+  filter: string | undefined
   /** of the steering rules */
   steer: Alternative[] | undefined
   /** undefined: as they are */
@@ -197,6 +211,10 @@ export function settingsOf(
   if (flows && transmitOnly) {
     throw typeError('options.flows', 'left out where "options.transmitOnly" is true', options.flows)
   }
+  const filter = options.filter === undefined ? undefined : filterArgument('options.filter', options.filter)
+  if (filter !== undefined && transmitOnly) {
+    throw typeError('options.filter', 'left out where "options.transmitOnly" is true', options.filter)
+  }
   const steer = options.steer === undefined ? undefined : flowsArgument('options.steer', options.steer)
   if (steer && (transmitOnly || queueId === 'all')) {
     throw typeError(
@@ -251,6 +269,7 @@ export function settingsOf(
     busyPoll,
     etherType,
     flows,
+    filter,
     steer,
     channels: options.channels,
     promiscuous,

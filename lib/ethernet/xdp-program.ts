@@ -5,6 +5,7 @@
 import type { Accepted } from './accept.js'
 import type { Alternative } from './flow/alternative.js'
 import { redirectToSocket, xdpFlowProgram } from './flow/xdp.js'
+import { encode as encodeInstructions, type XdpInstruction } from './flow/xdp-assembler.js'
 
 /** Opcodes, of RFC 9669 */
 const Code = {
@@ -42,6 +43,8 @@ export interface XdpAccepted extends Accepted {
   etherType: number | undefined
   /** Of the frames that are accepted, those that the queue wants; all when undefined. */
   flows: Alternative[] | undefined
+  /** And of those, the ones that a filter lets through to {@link redirectToSocket}(0), with the context in r6. */
+  filter: readonly XdpInstruction[] | undefined
   /** Bytes that a frame's first buffer is sure to hold. */
   firstBuffer: number
 }
@@ -81,19 +84,20 @@ export function xdpProgram(accepted: XdpAccepted): Uint32Array {
     }
     jump('pass', Code.jump)
   }
-  const redirect = encode(accepted.flows ? [] : redirectBlock)
+  const { filter } = accepted
+  const redirect = accepted.flows ? [] : encode(filter ? [contextFromR1] : redirectBlock)
   const flows = accepted.flows
     ? xdpFlowProgram(
         accepted.flows,
         {
-          matched: redirectToSocket(0),
+          matched: filter ?? redirectToSocket(0),
           // Devices that take the tag out of the frame do not tell here: a rule on it is refused, not widened.
           vlanInFrame: false,
           firstBuffer: accepted.firstBuffer,
         },
         'options.flows',
       )
-    : new Uint8Array()
+    : encodeInstructions(filter ?? [])
   const taking = new Uint32Array([
     ...redirect,
     ...new Uint32Array(flows.buffer, flows.byteOffset, flows.length / 4),
@@ -118,6 +122,8 @@ const redirectBlock: Instruction[] = [
   [Code.call, 0, 0, 0, redirectMap],
   [Code.exit, 0, 0, 0, 0],
 ]
+
+const contextFromR1: Instruction = [Code.moveRegister, 6, 1, 0, 0]
 
 function encode(program: Instruction[]): Uint32Array {
   const bytes = new DataView(new ArrayBuffer(program.length * 8))
