@@ -51,7 +51,6 @@ struct Library {
     FIND(set_snaplen);
     FIND(set_buffer_size);
     FIND(activate);
-    FIND(lookupnet);
     FIND(compile);
     FIND(freecode);
     FIND(geterr);
@@ -73,7 +72,6 @@ struct Library {
   int (*set_snaplen)(pcap_t*, int) = nullptr;
   int (*set_buffer_size)(pcap_t*, int) = nullptr;
   int (*activate)(pcap_t*) = nullptr;
-  int (*lookupnet)(const char*, uint32_t*, uint32_t*, char*) = nullptr;
   int (*compile)(pcap_t*, bpf_program*, const char*, int, uint32_t) = nullptr;
   void (*freecode)(bpf_program*) = nullptr;
   char* (*geterr)(pcap_t*) = nullptr;
@@ -126,7 +124,7 @@ Handle openInterface(Napi::Env env, const std::string& name, char* error) {
 
 // compile(expression, source, interfaceName): four numbers (code, jt, jf, k) an instruction, or libpcap's own words for
 // what is wrong. `source` is where the frames come from: 'socket', a packet socket on the interface; 'wire', the
-// interface without what the kernel knows of a frame; 'file', where no interface is named.
+// interface without what the kernel knows of a frame; 'file', a capture.
 Napi::Value compile(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   const std::string expression = argument::string(env, info[0], "expression");
@@ -139,16 +137,14 @@ Napi::Value compile(const Napi::CallbackInfo& info) {
   static std::mutex mutex;
   const std::lock_guard<std::mutex> lock(mutex);
   char error[kErrorBuffer] = "";
-  // As tcpdump does: without an IPv4 address, or for a file, there is no netmask.
-  uint32_t network = 0, netmask = 0;
-  if (source != "file" && pcap.lookupnet(name.c_str(), &network, &netmask, error)) netmask = 0;
-  error[0] = 0;
+  // As in tcpdump, which does not ask for the interface's: 'ip broadcast' is 0.0.0.0 and 255.255.255.255.
+  constexpr uint32_t kNetmask = 0;
   const Handle handle = source == "file"     ? openFile(error)
                         : source == "socket" ? openInterface(env, name, error)
                                              : Handle(pcap.open_dead(kEthernet, kSnapLength));
   if (!handle) return Napi::String::New(env, *error ? error : "out of memory");
   bpf_program program{};
-  if (pcap.compile(handle.get(), &program, expression.c_str(), 1, netmask)) {
+  if (pcap.compile(handle.get(), &program, expression.c_str(), 1, kNetmask)) {
     return Napi::String::New(env, pcap.geterr(handle.get()));
   }
   Napi::Uint32Array numbers = Napi::Uint32Array::New(env, program.length * 4);

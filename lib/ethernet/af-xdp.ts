@@ -92,7 +92,7 @@ export class AfXdp implements Backend, XdpPort {
     this.mtu = device.mtu
     this.chunkSize = chunkSizeOf(settings)
     if (settings.filter !== undefined) {
-      const program = compileFilter(settings.filter, 'wire', device.name)
+      const program = compileFilter(settings.filter, 'wire')
       this.#filter = xdpFilter(program, redirectToSocket(0), settings.filter)
     }
     this.#setup = openSocket(

@@ -151,8 +151,7 @@ function openRaw(
   const obstacle = rawObstacle(settings)
   if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
   const { frames, batch, filter } = settings
-  // Without an interface of the kernel's there is no netmask, as for a file.
-  const program = filter === undefined ? undefined : compileFilter(filter, 'wire', device.interface.name)
+  const program = filter === undefined ? undefined : compileFilter(filter, 'wire')
   if (program) refuseMetadata(program, filter as string, 'a raw packet queue pair')
   const port = settings.rdma ?? portBehind(device.interface.name, settings.device)
   const table = tableOf(frames)

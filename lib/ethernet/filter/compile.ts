@@ -12,7 +12,7 @@ export type FilterSource = 'socket' | 'wire' | 'file'
  *
  * @param source for a 'socket' on the interface the program may ask what the kernel knows of a frame beside its bytes,
  *   a VLAN tag that it took out of it above all
- * @param interfaceName whose netmask 'ip broadcast' means; empty for a file
+ * @param interfaceName of a socket
  * @throws Error ERR_IBVERBS_FILTER in libpcap's own words; VerbsError ENOSYS where it is not installed, EPERM without
  *   CAP_NET_RAW for a socket
  */
