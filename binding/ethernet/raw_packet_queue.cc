@@ -73,8 +73,8 @@ RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
   }
   // What the queue pair was created with bounds what its completion queues were promised.
   const verbs::QueuePair::Sizes& sizes = parts_.pair.sizes();
-  if (sendDepth_ == 0 || sendDepth_ > sizes.maxSendWr || receiveDepth_ == 0 || receiveDepth_ > sizes.maxRecvWr ||
-      sizes.maxRecvSge < 2) {
+  if (sendDepth_ == 0 || sendDepth_ > sizes.maxSendWr || receiveDepth_ == 0 || receiveDepth_ > sizes.maxReceiveWr ||
+      sizes.maxReceiveSge < 2) {
     throwArgumentRange(env, "pair", "as deep as its queues, with two elements a receive");
   }
   if (!options.Get("own").IsTypedArray()) throwArgumentType(env, "own", "six bytes");

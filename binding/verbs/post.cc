@@ -37,7 +37,8 @@ bool QueuePair::refuse(int error, records::Refusal reason, uint32_t detail) {
   return false;
 }
 
-bool QueuePair::buildElements(const uint32_t* record, uint32_t count, ibv_sge* elements, uint64_t* total) {
+bool QueuePair::buildElements(const uint32_t* record, uint32_t count, uint32_t most, ibv_sge* elements,
+                              uint64_t* total) {
   HandleTable& handles = domain.context.environment.handles;
   for (uint32_t i = 0; i < count; i++) {
     const uint32_t* element = record + i * records::kElementWords;
@@ -48,7 +49,7 @@ bool QueuePair::buildElements(const uint32_t* record, uint32_t count, ibv_sge* e
     const uint32_t length = element[records::kElementLength];
     if (!region->contains(offset, length)) return refuse(EINVAL, records::kOutOfBounds, i);
     elements[i].addr = reinterpret_cast<uintptr_t>(region->memory.data()) + offset;
-    elements[i].length = length;
+    elements[i].length = std::min(length, most);
     elements[i].lkey = region->ibv->lkey;
     *total += length;
   }
@@ -64,7 +65,10 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
 
   std::memset(request, 0, sizeof *request);
   uint64_t total = 0;
-  if (!buildElements(record + records::kSendElements, count, elements, &total)) return false;
+  if (!buildElements(record + records::kSendElements, count, UINT32_MAX, elements, &total)) return false;
+  if (total > longestMessage) {
+    return refuse(EMSGSIZE, records::kTooLong, static_cast<uint32_t>(std::min<uint64_t>(total, UINT32_MAX)));
+  }
   request->sg_list = elements;
   request->num_sge = static_cast<int>(count);
   request->opcode = static_cast<ibv_wr_opcode>(opcode);
@@ -175,7 +179,7 @@ uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
     refuse(EINVAL, records::kWrongState, ibv->state);
     return 0;
   }
-  const uint32_t words = records::receiveWords(sizes_.maxRecvSge);
+  const uint32_t words = records::receiveWords(sizes_.maxReceiveSge);
   const uint32_t* ring = block_.words() + records::kControlWords +
                          static_cast<size_t>(sizes_.maxSendWr) * records::sendWords(sizes_.maxSendSge);
   const uint32_t room = std::min(count, receive_.free());
@@ -183,16 +187,16 @@ uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
   uint32_t built = 0;
   for (; built < room; built++) {
     uint32_t record[kMaxRecord];
-    copyRecord(record, ring + static_cast<size_t>((first + built) % sizes_.maxRecvWr) * words, words);
+    copyRecord(record, ring + static_cast<size_t>((first + built) % sizes_.maxReceiveWr) * words, words);
     const uint32_t elements = record[records::kReceiveHead];
-    if (elements > sizes_.maxRecvSge) {
+    if (elements > sizes_.maxReceiveSge) {
       refuse(EINVAL, records::kTooManySges, elements);
       break;
     }
     ibv_recv_wr& request = receiveRequests_[built];
-    ibv_sge* list = &receiveElements_[static_cast<size_t>(built) * sizes_.maxRecvSge];
+    ibv_sge* list = &receiveElements_[static_cast<size_t>(built) * sizes_.maxReceiveSge];
     uint64_t total = 0;
-    if (!buildElements(record + records::kReceiveElements, elements, list, &total)) break;
+    if (!buildElements(record + records::kReceiveElements, elements, longestReceive, list, &total)) break;
     receive_.write(built, record[records::kReceiveCookie], true, true);
     request = {owner | receive_.name(built), nullptr, list, static_cast<int>(elements)};
     if (built) receiveRequests_[built - 1].next = &request;

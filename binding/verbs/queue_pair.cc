@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <sched.h>
 
+#include <algorithm>
+
 #include "argument.h"
 #include "clock.h"
 #include "verbs/address_handle.h"
@@ -19,21 +21,41 @@ QueuePair::QueuePair(ProtectionDomain& domain, CompletionQueue& sendQueue, Compl
       sizes_(sizes),
       block_(std::move(block)),
       send_(sizes.maxSendWr),
-      receive_(sizes.maxRecvWr),
+      receive_(sizes.maxReceiveWr),
       sendRequests_(sizes.maxSendWr),
-      receiveRequests_(sizes.maxRecvWr),
+      receiveRequests_(sizes.maxReceiveWr),
       sendElements_(static_cast<size_t>(sizes.maxSendWr) * sizes.maxSendSge),
-      receiveElements_(static_cast<size_t>(sizes.maxRecvWr) * sizes.maxRecvSge) {}
+      receiveElements_(static_cast<size_t>(sizes.maxReceiveWr) * sizes.maxReceiveSge) {}
 
 int QueuePair::release(const char** syscall) {
   drain();
+  // The kernel does not destroy a member (EBUSY). Of one that cannot be detached it is ibv_destroy_qp that tells.
+  for (const Group& group : groups_) ibv_detach_mcast(ibv, &group.gid, group.lid);
+  groups_.clear();
   *syscall = "ibv_destroy_qp";
   const int error = ibv_destroy_qp(ibv);
   if (error) return error;
   afterReset();
   sendQueue.giveCredits(sizes_.maxSendWr);
-  receiveQueue.giveCredits(sizes_.maxRecvWr);
+  receiveQueue.giveCredits(sizes_.maxReceiveWr);
   block_.release();
+  return 0;
+}
+
+int QueuePair::attachMulticast(const ibv_gid& gid, uint16_t lid) {
+  for (const Group& group : groups_) {
+    if (group.is(gid, lid)) return 0;  // as the kernel has it: once a member, always a member
+  }
+  const int error = ibv_attach_mcast(ibv, &gid, lid);
+  if (error == 0) groups_.push_back({gid, lid});
+  return error;
+}
+
+int QueuePair::detachMulticast(const ibv_gid& gid, uint16_t lid) {
+  const int error = ibv_detach_mcast(ibv, &gid, lid);
+  if (error) return error;
+  groups_.erase(std::remove_if(groups_.begin(), groups_.end(), [&](const Group& group) { return group.is(gid, lid); }),
+                groups_.end());
   return 0;
 }
 
@@ -102,19 +124,24 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   Napi::Object options = argument::object(env, info[3], "options");
   QueuePair::Sizes sizes;
   sizes.maxSendWr = argument::field<uint32_t>(options, "maxSendWr");
-  sizes.maxRecvWr = argument::field<uint32_t>(options, "maxRecvWr");
+  sizes.maxReceiveWr = argument::field<uint32_t>(options, "maxReceiveWr");
   sizes.maxSendSge = argument::field<uint32_t>(options, "maxSendSge");
-  sizes.maxRecvSge = argument::field<uint32_t>(options, "maxRecvSge");
+  sizes.maxReceiveSge = argument::field<uint32_t>(options, "maxReceiveSge");
   sizes.maxInline = argument::field<uint32_t>(options, "maxInline");
   const auto type = static_cast<ibv_qp_type>(argument::field<uint32_t>(options, "type"));
+  const auto longestMessage = argument::field<uint32_t>(options, "longestMessage");
+  const auto longestReceive = argument::field<uint32_t>(options, "longestReceive");
+  if (longestMessage > INT32_MAX || longestReceive > INT32_MAX) {
+    throwArgumentRange(env, "longestMessage", "below 2^31");
+  }
   if (sizes.maxSendWr == 0 || sizes.maxSendWr > WorkQueue::kMaxCapacity) {
     throwArgumentRange(env, "maxSendWr", "from 1 to 2^24");
   }
-  if (sizes.maxRecvWr == 0 || sizes.maxRecvWr > WorkQueue::kMaxCapacity) {
-    throwArgumentRange(env, "maxRecvWr", "from 1 to 2^24");
+  if (sizes.maxReceiveWr == 0 || sizes.maxReceiveWr > WorkQueue::kMaxCapacity) {
+    throwArgumentRange(env, "maxReceiveWr", "from 1 to 2^24");
   }
   if (sizes.maxSendSge == 0 || sizes.maxSendSge > 255) throwArgumentRange(env, "maxSendSge", "from 1 to 255");
-  if (sizes.maxRecvSge == 0 || sizes.maxRecvSge > 255) throwArgumentRange(env, "maxRecvSge", "from 1 to 255");
+  if (sizes.maxReceiveSge == 0 || sizes.maxReceiveSge > 255) throwArgumentRange(env, "maxReceiveSge", "from 1 to 255");
   SharedMemory block(env, info[4], "block");
   if (!block.aligned(4) || block.length() / sizeof(uint32_t) < QueuePair::blockWords(sizes)) {
     throwArgumentRange(env, "block", "as large as the rings");
@@ -127,31 +154,33 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   }
 
   auto pair = std::make_unique<QueuePair>(domain, sendQueue, receiveQueue, sizes, std::move(block));
+  pair->longestMessage = longestMessage;
+  pair->longestReceive = longestReceive;
   if (!sendQueue.takeCredits(sizes.maxSendWr)) {
     throwErrno(env, ENOSPC, "ibv_create_qp",
                "the send completion queue has " + std::to_string(sendQueue.freeCredits()) + " of " +
                    std::to_string(sendQueue.entries()) + " places left and maxSendWr is " +
                    std::to_string(sizes.maxSendWr) + ": create it larger, or this queue pair smaller");
   }
-  if (!receiveQueue.takeCredits(sizes.maxRecvWr)) {
+  if (!receiveQueue.takeCredits(sizes.maxReceiveWr)) {
     const uint32_t left = receiveQueue.freeCredits();  // after the sends, if they complete in the same queue
     sendQueue.giveCredits(sizes.maxSendWr);
     throwErrno(env, ENOSPC, "ibv_create_qp",
                "the receive completion queue has " + std::to_string(left) + " of " +
-                   std::to_string(receiveQueue.entries()) + " places left and maxRecvWr is " +
-                   std::to_string(sizes.maxRecvWr) + ": create it larger, or this queue pair smaller");
+                   std::to_string(receiveQueue.entries()) + " places left and maxReceiveWr is " +
+                   std::to_string(sizes.maxReceiveWr) + ": create it larger, or this queue pair smaller");
   }
   ibv_qp_init_attr attributes{};
   attributes.qp_context = pair.get();
   attributes.send_cq = sendQueue.ibv;
   attributes.recv_cq = receiveQueue.ibv;
   attributes.qp_type = type;
-  attributes.cap = {sizes.maxSendWr, sizes.maxRecvWr, sizes.maxSendSge, sizes.maxRecvSge, sizes.maxInline};
+  attributes.cap = {sizes.maxSendWr, sizes.maxReceiveWr, sizes.maxSendSge, sizes.maxReceiveSge, sizes.maxInline};
   pair->ibv = ibv_create_qp(domain.ibv, &attributes);
   if (!pair->ibv) {
     const int error = errno;
     sendQueue.giveCredits(sizes.maxSendWr);
-    receiveQueue.giveCredits(sizes.maxRecvWr);
+    receiveQueue.giveCredits(sizes.maxReceiveWr);
     throwErrno(env, error, "ibv_create_qp");
   }
   pair->maxInline = attributes.cap.max_inline_data;
@@ -161,9 +190,9 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   result.Set("handle", environment.open(std::move(pair)));
   result.Set("number", Napi::Number::New(env, number));
   result.Set("maxSendWr", Napi::Number::New(env, attributes.cap.max_send_wr));
-  result.Set("maxRecvWr", Napi::Number::New(env, attributes.cap.max_recv_wr));
+  result.Set("maxReceiveWr", Napi::Number::New(env, attributes.cap.max_recv_wr));
   result.Set("maxSendSge", Napi::Number::New(env, attributes.cap.max_send_sge));
-  result.Set("maxRecvSge", Napi::Number::New(env, attributes.cap.max_recv_sge));
+  result.Set("maxReceiveSge", Napi::Number::New(env, attributes.cap.max_recv_sge));
   result.Set("maxInline", Napi::Number::New(env, attributes.cap.max_inline_data));
   return result;
 }
@@ -238,7 +267,7 @@ Napi::Value queryQueuePair(const Napi::CallbackInfo& info) {
   set("maxRecvWr", attr.cap.max_recv_wr);
   set("maxSendSge", attr.cap.max_send_sge);
   set("maxRecvSge", attr.cap.max_recv_sge);
-  set("maxInline", attr.cap.max_inline_data);
+  set("maxInlineData", attr.cap.max_inline_data);
   char gid[INET6_ADDRSTRLEN];
   inet_ntop(AF_INET6, attr.ah_attr.grh.dgid.raw, gid, sizeof gid);
   Napi::Object vector = Napi::Object::New(env);
@@ -254,6 +283,26 @@ Napi::Value queryQueuePair(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// attachMulticast(pair, gid, lid), detachMulticast(pair, gid, lid): ibv_attach_mcast(3)
+template <int (QueuePair::*operation)(const ibv_gid&, uint16_t)>
+void multicast(const Napi::CallbackInfo& info, const char* syscall) {
+  const std::string text = argument::string(info.Env(), info[1], "gid");
+  ibv_gid gid;
+  if (inet_pton(AF_INET6, text.c_str(), gid.raw) != 1) throwArgumentRange(info.Env(), "gid", "a GID such as ff0e::1");
+  const uint32_t lid = argument::uint32(info, 2, "lid");
+  if (lid > 0xffff) throwArgumentRange(info.Env(), "lid", "from 0 to 65535");
+  const int error = (pairOf(info).*operation)(gid, static_cast<uint16_t>(lid));
+  if (error) throwErrno(info.Env(), error, syscall, "the group " + text);
+}
+
+void attachMulticast(const Napi::CallbackInfo& info) {
+  multicast<&QueuePair::attachMulticast>(info, "ibv_attach_mcast");
+}
+
+void detachMulticast(const Napi::CallbackInfo& info) {
+  multicast<&QueuePair::detachMulticast>(info, "ibv_detach_mcast");
+}
+
 // settled(pair): whether every send that brings a completion has brought it; what came is kept for the next polls
 Napi::Value settled(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), pairOf(info).settled());
@@ -264,6 +313,8 @@ Napi::Value settled(const Napi::CallbackInfo& info) {
 void initializeQueuePair(Napi::Env env, Napi::Object exports) {
   exports.Set("createQueuePair", Napi::Function::New(env, createQueuePair, "createQueuePair"));
   exports.Set("modifyQueuePair", Napi::Function::New(env, modifyQueuePair, "modifyQueuePair"));
+  exports.Set("attachMulticast", Napi::Function::New(env, attachMulticast, "attachMulticast"));
+  exports.Set("detachMulticast", Napi::Function::New(env, detachMulticast, "detachMulticast"));
   exports.Set("settled", Napi::Function::New(env, settled, "settled"));
   exports.Set("queryQueuePair", Napi::Function::New(env, queryQueuePair, "queryQueuePair"));
 }

@@ -38,6 +38,7 @@ enum Refusal : uint32_t {
   kBadAddressHandle,
   kBadAtomic,        // the length is not 8
   kNoChecksum,       // IBV_SEND_IP_CSUM on a queue pair that does not send raw packets
+  kTooLong,          // detail: the bytes asked for
 };
 
 // A send request. 64-bit values are two words, the low one first.

@@ -3,37 +3,32 @@ import type { PacketQueueOptions } from '../ethernet/index.js'
 import { ExitCode } from './command.js'
 import { LiveLine, Speed } from './live-line.js'
 import type { Session } from './session.js'
-import { grouped, type Rate } from './traffic/rate.js'
-import { Replay } from './traffic/replay.js'
+import { grouped } from './traffic/rate.js'
+import { Replay, type ReplayOptions } from './traffic/replay.js'
 import { percentilesText } from './traffic/text.js'
 import { Transmission, transmit } from './traffic/transmit.js'
 
-/** An Ethernet header with a VLAN tag. */
-const headers = 14 + 4
-
-export interface ReplaySettings {
+export interface ReplaySettings extends Omit<ReplayOptions, 'mtu' | 'frameSize' | 'interfaceName'> {
   opening: PacketQueueOptions
-  count: number
-  rate: Rate | undefined
-  speed: number
   json: boolean
 }
 
 export async function replay(
   name: string,
   path: string,
-  { opening, count, rate, speed, json }: ReplaySettings,
+  { opening, json, ...options }: ReplaySettings,
   session: Session,
 ): Promise<ExitCode> {
   const { PacketQueue } = await import('../ethernet/index.js')
   const queue = PacketQueue.open(name, { ...opening, transmitOnly: true })
   try {
-    const longest = Math.min(queue.interface.mtu + headers, queue.frames.frameSize)
-    const source = new Replay(path, { count, rate, speed, longest, interfaceName: name })
+    const { frameSize } = queue.frames
+    const source = new Replay(path, { ...options, mtu: queue.interface.mtu, frameSize, interfaceName: name })
     const sent = new Transmission()
     const live = new LiveLine()
     const pace = new Speed()
     let whole = false
+    let wanted = 0
     try {
       await transmit(queue, source, sent, {
         signal: session.signal,
@@ -43,29 +38,35 @@ export async function replay(
           if (live.due(now)) live.show(`${grouped(sent.sent)} sent, ${grouped(pace.since(sent.sent, now))}/s`)
         },
       })
-      whole = source.due() === Number.POSITIVE_INFINITY
+      whole = source.due() === Number.POSITIVE_INFINITY && !source.failure
     } finally {
       live.clear()
       source.close()
-      const paced = rate?.unit !== 'max'
+      const paced = options.rate?.unit !== 'max'
       const { bytes, elapsed, lateness } = sent
-      const result = { interface: name, sent: sent.sent, bytes, wanted: whole ? source.frames : null }
+      wanted = source.frames - source.skipped
+      const result = { interface: name, sent: sent.sent, bytes, wanted: whole ? wanted : null }
       if (json) {
         const late = paced ? lateness.summary() : null
-        const more = { cut: source.cut, seconds: elapsed / 1000, unit: 'us', lateness: late }
+        const { cut, shortened, skipped } = source
+        const more = { cut, shortened, skipped, seconds: elapsed / 1000, unit: 'us', lateness: late }
         session.print(JSON.stringify({ ...result, ...more }))
       } else {
         const perSecond = sent.perSecond > 0 ? `, ${grouped(sent.perSecond)}/s` : ''
         session.print(
-          `${sent.sent}${whole ? ` of ${source.frames}` : ''} frames accepted by ${name}, ${bytes} bytes ` +
+          `${sent.sent}${whole ? ` of ${wanted}` : ''} frames accepted by ${name}, ${bytes} bytes ` +
             `in ${(elapsed / 1000).toFixed(3)} s${perSecond}`,
         )
         const late = paced ? percentilesText('late by µs', lateness) : null
         if (late) session.print(late)
         if (source.cut > 0) session.print(`${source.cut} had been cut when they were captured`)
+        if (source.shortened > 0) session.print(`${source.shortened} were too long and sent in part`)
+        if (source.skipped > 0)
+          session.print(`${source.skipped} more were passed over: too long, or too short`)
       }
     }
-    return whole && sent.sent === source.frames ? ExitCode.ok : ExitCode.failed
+    if (source.failure) throw source.failure
+    return whole && sent.sent === wanted ? ExitCode.ok : ExitCode.failed
   } finally {
     queue.close()
   }

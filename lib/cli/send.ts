@@ -13,7 +13,7 @@ import { interfaceHelp, queueFlags, queueOptions } from './queue-flags.js'
 import { replay } from './replay.js'
 import type { Session } from './session.js'
 import { rateOption } from './traffic/rate.js'
-import { integerOption, numberOption, parse, UsageError } from './usage.js'
+import { integerOption, numberOption, parse, UsageError, wordOption } from './usage.js'
 
 const debug = debuglog('ibverbs')
 
@@ -46,6 +46,16 @@ const options = {
     argument: 'RATE',
     help: 'of a capture: frames a second (20k), bits (1Gbit), or max, whatever its times',
   },
+  'max-sleep': {
+    type: 'string',
+    argument: 'MS',
+    help: 'of a capture: wait so many milliseconds at most between two frames',
+  },
+  unfit: {
+    type: 'string',
+    argument: 'WHAT',
+    help: 'of a capture: skip frames that the interface does not take, or cut them; counted (refuse)',
+  },
   pad: { type: 'boolean', help: `fill frames shorter than ${shortestFrame} bytes with zeros` },
   json: { type: 'boolean', help: 'print one JSON object: { interface, sent, bytes, wanted, … }' },
   ...queueFlags,
@@ -67,7 +77,9 @@ between bytes do not matter. A file has one frame a line; what follows '#' is a 
 Nothing is padded unless --pad says so: an interface may refuse a frame of less than ${shortestFrame} bytes,
 or pad it by itself.
 A capture (-r) is replayed with its own timing, at a multiple of it (--speed), or at a --rate; then
-the end says how late frames were: from when one was due to when the kernel had taken it.
+the end says how late frames were: from when one was due to when the kernel had taken it. An error
+in the capture, or a frame that the interface does not take, ends it behind the frames before it;
+--unfit says to go on without such a frame, or with so much of it as the interface takes.
 Prints how many frames the kernel accepted. Needs CAP_NET_RAW: see 'ibverbs doctor'.
 ${interfaceHelp}`,
   options,
@@ -76,6 +88,10 @@ ${interfaceHelp}`,
     ['ibverbs send v0 -f frames.hex -c 10 -i 100', 'ten times, every 100 ms'],
     ['ibverbs send v0 -r frames.pcapng', 'a capture, with its own timing'],
     ['ibverbs send v0 -r frames.pcap --rate max -c 100', 'a hundred times, as fast as it goes'],
+    [
+      'ibverbs send v0 -r frames.pcap --unfit skip --max-sleep 1000',
+      'without super-frames and long silences',
+    ],
   ],
   run,
 }
@@ -100,10 +116,15 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     if (values.read === '-') throw new UsageError('--read needs a file: a pipe has a timing of its own')
     const rate = values.rate === undefined ? undefined : rateOption('--rate', values.rate)
     if (rate && values.speed !== undefined) throw new UsageError('--rate and --speed exclude each other')
+    if (rate && values['max-sleep'] !== undefined)
+      throw new UsageError('--rate and --max-sleep exclude each other')
     const speed = numberOption('--speed', values.speed, 1e-6, 1e6) ?? 1
-    return replay(name, values.read, { opening, count, rate, speed, json: values.json ?? false }, session)
+    const maxSleep = numberOption('--max-sleep', values['max-sleep'], 0, 1e12) ?? Number.POSITIVE_INFINITY
+    const unfit = wordOption('--unfit', values.unfit, ['refuse', 'skip', 'cut']) ?? 'refuse'
+    const settings = { opening, count, rate, speed, maxSleep, unfit, json: values.json ?? false }
+    return replay(name, values.read, settings, session)
   }
-  for (const option of ['speed', 'rate'] as const)
+  for (const option of ['speed', 'rate', 'max-sleep', 'unfit'] as const)
     if (values[option] !== undefined) throw new UsageError(`--${option} is of a capture: it needs --read`)
   const frames =
     hex.length > 0

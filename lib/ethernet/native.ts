@@ -121,6 +121,8 @@ export interface NativeChannels {
 /** What binding/ethernet/ethtool.cc exports. What returns a number, or a `status`, has a negative errno when it failed. */
 export interface EthtoolNative {
   driver(name: string): string
+  /** ETH_FLAG_* */
+  flags(name: string): number
   channels(name: string): NativeChannels & { status: number; most: NativeChannels }
   setChannels(name: string, receive: number, transmit: number, other: number, combined: number): number
   /** @returns its location */

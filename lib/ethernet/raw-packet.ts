@@ -19,8 +19,6 @@ import type { RdmaPort } from './rdma-port.js'
 import type { BackendReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
 
-// Constants of the module, so that the compiler knows what is called.
-const { receive, transmit } = native.ethernet.raw
 const { ENETDOWN, ENODEV, EIO } = constants.errno as Record<string, number>
 /** Sends under way: more than any batch, and little of the device's memory. */
 const sendDepth = 1024
@@ -50,6 +48,9 @@ export class RawPacket implements Backend {
   readonly checksums: boolean
   readonly #context: Context
   readonly #handle: number
+  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  readonly #receiveBatch = native.ethernet.raw.receive
+  readonly #transmitBatch = native.ethernet.raw.transmit
   readonly #steering: RawSteering
   readonly #settings: Settings
   readonly #device: NetworkInterface
@@ -123,17 +124,17 @@ export class RawPacket implements Backend {
       const domain = this.#context.allocateProtectionDomain()
       const region = domain.registerMemory(frames.arena, { access: ['LOCAL_WRITE'] })
       const overflow = domain.registerMemory(overflowBytes, { access: ['LOCAL_WRITE'] })
-      const maxRecvWr = Math.max(1, this.receiveDepth)
+      const maxReceiveWr = Math.max(1, this.receiveDepth)
       const sendCq = this.#context.createCompletionQueue(this.#sendDepth, { batch: 1 })
-      const recvCq = this.#context.createCompletionQueue(maxRecvWr, { batch: 1 })
+      const receiveCq = this.#context.createCompletionQueue(maxReceiveWr, { batch: 1 })
       const pair = domain.createQueuePair({
         type: 'RAW_PACKET',
         port,
         sendCq,
-        recvCq,
+        receiveCq,
         maxSendWr: this.#sendDepth,
-        maxRecvWr,
-        maxRecvSge: 2,
+        maxReceiveWr,
+        maxReceiveSge: 2,
       })
       this.#handle = native.ethernet.raw.open({
         pair: idOf('pair', pair, QueuePair),
@@ -144,7 +145,7 @@ export class RawPacket implements Backend {
         headroom: frames.headroom,
         longest: device.mtu + headerBytes,
         sendDepth: this.#sendDepth,
-        receiveDepth: maxRecvWr,
+        receiveDepth: maxReceiveWr,
         checksum: settings.transmitChecksum,
         own: device.macBytes,
         frames: tableOf(frames).records,
@@ -153,7 +154,7 @@ export class RawPacket implements Backend {
         transmit: this.transmit.words,
         completion: this.completion.words,
       })
-      const [received, sent] = [recvCq, sendCq].map((queue) => queue.watch(this.#completed))
+      const [received, sent] = [receiveCq, sendCq].map((queue) => queue.watch(this.#completed))
       this.#stopWatching = () => {
         received.stop()
         sent.stop()
@@ -187,7 +188,7 @@ export class RawPacket implements Backend {
   poll(): number {
     const fault = this.#takeFault()
     if (fault !== 0) return -fault
-    const status = receive(this.#handle)
+    const status = this.#receiveBatch(this.#handle)
     this.failing ||= status === -EIO
     return status
   }
@@ -200,7 +201,7 @@ export class RawPacket implements Backend {
   kick(): number {
     const fault = this.#takeFault()
     if (fault !== 0) return -fault
-    const status = transmit(this.#handle)
+    const status = this.#transmitBatch(this.#handle)
     this.failing ||= status === -EIO
     return status
   }

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
-import { abortSignal, boolean, instance, integer, options as optionsOf } from '../argument.js'
+import { abortSignal, boolean, instance, integer, type Names, options as optionsOf } from '../argument.js'
+import { afterRest } from './after-rest.js'
 import type { CapturedFrame } from './capture/captured-frame.js'
 import { FrameFlag } from './frames.js'
 import { PacketQueue } from './packet-queue.js'
@@ -32,13 +33,19 @@ export interface FrameReadableOptions {
   /** Close the queue when the stream closes. Default false: it is the caller's. */
   closeQueue?: boolean
 }
+const frameReadableOptionNames = {
+  signal: true,
+  highWaterMark: true,
+  completeChecksums: true,
+  closeQueue: true,
+} as const satisfies Names<FrameReadableOptions>
 
 /**
  * The frames that come to a queue, as a stream of copies: `for await (const { data } of new FrameReadable(queue))`.
  *
  * The stream is the queue's one consumer. It copies no more than its reader takes; the kernel queues the rest, and counts
  * what it drops then (`queue.statistics()`). It ends when the queue is closed, or after {@link stop}; it fails when the
- * interface goes down or away. What a frame costs in objects is many times what the queue's own calls cost.
+ * interface goes down or away, behind the frames that came before. What a frame costs in objects is many times what the queue's own calls cost.
  */
 export class FrameReadable extends Readable {
   readonly #queue: PacketQueue
@@ -57,7 +64,7 @@ export class FrameReadable extends Readable {
       highWaterMark = 64,
       completeChecksums = false,
       closeQueue = false,
-    } = optionsOf('options', options)
+    } = optionsOf('options', options, frameReadableOptionNames)
     abortSignal('options.signal', signal)
     boolean('options.completeChecksums', completeChecksums)
     boolean('options.closeQueue', closeQueue)
@@ -79,7 +86,7 @@ export class FrameReadable extends Readable {
   override _read(): void {
     if (this.#reading) return
     this.#reading = true
-    this.#pump().catch((error: Error) => this.destroy(error))
+    this.#pump().catch((error: Error) => afterRest(this, () => this.destroy(error)))
   }
 
   async #pump(): Promise<void> {

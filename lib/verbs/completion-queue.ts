@@ -1,8 +1,9 @@
-import { abortSignal, integer, options as optionsOf } from '../argument.js'
+import { integer, type Names } from '../argument.js'
 import { busyError, closedError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import { addPending, type Pending, removePending } from '../pending.js'
+import { type WaitOptions, waitSignal } from '../wait-options.js'
 import {
   CompletionOpcode,
   type CompletionOpcodeName,
@@ -10,17 +11,15 @@ import {
   type CompletionStatusName,
   nameOf,
 } from './constants.js'
-import type { Context, WaitOptions } from './context.js'
+import type { Context } from './context.js'
 import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './records.js'
-
-// A constant of the module, so that the compiler knows what is called.
-const { poll } = native.verbs
 
 /** Options of {@link Context.createCompletionQueue}. */
 export interface CompletionQueueOptions {
   /** The most completions that one poll brings; 64 by default. */
   batch?: number
 }
+export const completionQueueOptionNames = { batch: true } as const satisfies Names<CompletionQueueOptions>
 
 /** How long a busy poll stays in native code before timers and signals have their turn, in microseconds. */
 const spinSlice = 50
@@ -75,6 +74,8 @@ export class CompletionQueue extends NativeHandle {
   readonly flowTag: Uint32Array
 
   readonly #handle: number
+  // The function that each look calls: a property of the addon's object would be looked up at each call.
+  readonly #poll = native.verbs.poll
   readonly #control: Uint32Array
   readonly #ring: Uint32Array
   #sleeper: Sleeper | undefined
@@ -159,7 +160,7 @@ export class CompletionQueue extends NativeHandle {
       // Only the kernel hands over: the consumer's word is written by this thread, in ibv_poll_cq.
       if (Atomics.load(ring, RxeRing.producer) === ring[RxeRing.consumer]) return 0
     }
-    return poll(this.#handle)
+    return this.#poll(this.#handle)
   }
 
   /**
@@ -170,7 +171,7 @@ export class CompletionQueue extends NativeHandle {
    * @throws Error ERR_IBVERBS_BUSY when somebody waits already, ERR_IBVERBS_CLOSED when the queue is closed
    */
   async wait(options?: WaitOptions): Promise<number> {
-    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+    const signal = waitSignal(options)
     signal?.throwIfAborted()
     this.#assertAlone()
     const count = this.#armAndPoll()
@@ -221,7 +222,7 @@ export class CompletionQueue extends NativeHandle {
    */
   async spin(microseconds: number, options?: WaitOptions): Promise<number> {
     integer('microseconds', microseconds, 0, 0xffffffff)
-    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+    const signal = waitSignal(options)
     signal?.throwIfAborted()
     this.#assertAlone()
     this.#spinning = true
@@ -293,10 +294,11 @@ export class CompletionQueue extends NativeHandle {
 
   /** Drains the queue pairs of this queue ({@link QueuePair.drain}), then closes it and them. */
   override async [Symbol.asyncDispose](): Promise<void> {
-    await this.context.drain((pair) => pair.sendCq === this || pair.recvCq === this)
+    await this.context.drain((pair) => pair.sendCq === this || pair.receiveCq === this)
     this.close()
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { entries: this.entries, batch: this.batch, closed: false }
   }

@@ -69,6 +69,9 @@ export const QueuePairTypes = { RC: 2, UC: 3, UD: 4, RAW_PACKET: 8 } as const
 /** Reliable connection, unreliable connection, unreliable datagram, Ethernet frames as they are. */
 export type QueuePairType = keyof typeof QueuePairTypes
 
+/** The queue pair number that datagrams to a multicast group carry (InfiniBand 9.6.1). */
+export const multicastQueuePair = 0xffffff
+
 /** ibv_raw_packet_caps, as bits: what a device can do for raw packets. */
 export const RawPacketCapabilities = {
   CVLAN_STRIPPING: 1,

@@ -5,8 +5,13 @@ import type { Arena } from '../ring/arena.js'
 import { type Access, AccessFlag } from './constants.js'
 import type { ProtectionDomain } from './protection-domain.js'
 
-/** What a peer needs to read, write or change a region: plain JSON, to be sent over whatever is at hand. */
+/**
+ * What a peer needs to read, write or change a region: plain JSON, to be sent over whatever is at hand. What this version
+ * does not know of it is ignored.
+ */
 export interface RemoteMemory {
+  /** Of this format: changes when an older reader would understand it wrongly. */
+  version: 1
   /** The region's first byte, as the device addresses it: hexadecimal, such as '0x7f00deadb000'. */
   address: string
   rkey: number
@@ -74,9 +79,10 @@ export class MemoryRegion extends NativeHandle {
 
   /** What to send to a peer that is to read, write or change this region. */
   get remote(): RemoteMemory {
-    return { address: `0x${this.address.toString(16)}`, rkey: this.rkey, length: this.length }
+    return { version: 1, address: `0x${this.address.toString(16)}`, rkey: this.rkey, length: this.length }
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { length: this.length, lkey: this.lkey, rkey: this.rkey, access: this.access, closed: false }
   }

@@ -2,7 +2,7 @@
  * The rxe bed: two SoftRoCE devices, rxe0 and rxe1, on the two ends of one veth pair (v0, v1). It exists in the VM
  * (`node tests/beds/vm/run.mjs -- COMMAND`); elsewhere the tests that use it fail with ENODEV.
  */
-import { execFileSync } from 'node:child_process'
+
 import { readdirSync, readFileSync } from 'node:fs'
 import {
   type Access,
@@ -19,6 +19,7 @@ import {
 } from 'ibverbs'
 import { afterEach, expect } from 'vitest'
 import { native } from '../../dist/native.js'
+import { execFileSync } from './child.js'
 
 export { collectGarbage, node, thrownBy } from './process.js'
 
@@ -44,12 +45,6 @@ export const fault = soft
       tooShort: { here: 'LOC_QP_OP_ERR', sender: 'REM_OP_ERR' },
       protection: { here: 'LOC_QP_OP_ERR', sender: 'REM_OP_ERR' },
     } as const)
-
-/**
- * What creating an address handle says of a GID index that there is not: the kernel's answer to an ioctl, or that of
- * libibverbs, which reads sysfs where there are no ioctls (cmd_device.c, query_sysfs_gid_type).
- */
-export const noGid = soft ? 'EFAULT' : 'ENODATA'
 
 /** How long a wait may take before the test fails: never how long one takes. */
 export const limit = 25_000
@@ -98,8 +93,8 @@ export function useRxe() {
     const { size = 128 << 10, access, entries, batch, ...pairOptions } = options
     const where = context(device)
     const domain = where.allocateProtectionDomain()
-    const { maxSendWr = 64, maxRecvWr = 64 } = pairOptions
-    const cq = where.createCompletionQueue(entries ?? maxSendWr + maxRecvWr, { batch })
+    const { maxSendWr = 64, maxReceiveWr = 64 } = pairOptions
+    const cq = where.createCompletionQueue(entries ?? maxSendWr + maxReceiveWr, { batch })
     const memory = domain.registerMemory(size, { access })
     const pair = domain.createQueuePair({ type, cq, ...pairOptions })
     return { context: where, domain, cq, memory, pair }

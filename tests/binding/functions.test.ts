@@ -1,6 +1,6 @@
 /** The addon's functions given garbage straight: lib/ checks first, but nothing that gets past it may crash. */
 import { describe, expect, it } from 'vitest'
-import { Kind, native } from '../../dist/native.js'
+import { Kind, load } from '../../dist/native.js'
 import { thrownBy } from '../beds/process.js'
 
 /** A getter that throws, a cycle, and everything that a number could be mistaken for. */
@@ -58,6 +58,8 @@ const garbage: unknown[] = [
   new DataView(new SharedArrayBuffer(8)),
   new Map(),
 ]
+
+const native = load()
 
 type AnyFunction = (...args: unknown[]) => unknown
 

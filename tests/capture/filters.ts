@@ -1,8 +1,10 @@
 /** Filters that people use, frames for them, and what the real tcpdump makes of both. */
-import { execFile } from 'node:child_process'
+
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { PcapEncoder } from 'ibverbs/ethernet'
+import { spawn } from '../beds/child.js'
 import { ethernet, ipv4, ipv6, frames as kinds, tcp, udp } from '../cli/frames.js'
 import { parse } from './tools.js'
 
@@ -89,22 +91,18 @@ export function capture(list: readonly { bytes: Buffer; original: number }[]): B
 
 /** Which frames of a capture match, by number, or what tcpdump says against the expression. */
 export async function tcpdump(input: Buffer, expression: string): Promise<number[] | string> {
-  const { error, stdout, stderr } = await new Promise<{
-    error: Error | null
-    stdout: Buffer
-    stderr: Buffer
-  }>((resolve) => {
-    const child = execFile(
-      'tcpdump',
-      ['-r', '-', '-w', '-', expression],
-      { encoding: 'buffer', maxBuffer: 2 ** 26 },
-      (error, stdout, stderr) => resolve({ error, stdout, stderr }),
-    )
-    child.stdin?.on('error', () => {})
-    child.stdin?.end(input)
+  const child = spawn('tcpdump', ['-r', '-', '-w', '-', expression])
+  const out: Buffer[] = []
+  let errors = ''
+  child.stdout?.on('data', (part: Buffer) => out.push(part))
+  child.stderr?.on('data', (part) => {
+    errors += part
   })
-  if (error) return complaint(stderr.toString())
-  return parse(stdout).map(({ time }) => Number(time.split('.')[0]) - 1)
+  child.stdin?.on('error', () => {})
+  child.stdin?.end(input)
+  const [code] = await once(child, 'close')
+  if (code !== 0) return complaint(errors)
+  return parse(Buffer.concat(out)).map(({ time }) => Number(time.split('.')[0]) - 1)
 }
 
 /** What tcpdump says is wrong, without its name. */

@@ -1,7 +1,7 @@
 /** The streams of captures: frames to bytes and back. */
 import { Readable, Writable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { pipeline } from 'node:stream/promises'
+import { finished, pipeline } from 'node:stream/promises'
 import { CaptureDecoder, type CapturedFrame, CaptureEncoder } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { frames } from '../cli/frames.js'
@@ -55,7 +55,8 @@ describe('CaptureEncoder and CaptureDecoder', () => {
     let given = 0
     const many = Readable.from(
       (function* () {
-        for (; given < 10_000; given++) yield { ...captured[0], data: Buffer.alloc(1500) }
+        for (; given < 10_000; given++)
+          yield { ...captured[0], data: Buffer.alloc(1500), originalLength: 1500 }
       })(),
     )
     const held: (() => void)[] = []
@@ -80,21 +81,56 @@ describe('CaptureEncoder and CaptureDecoder', () => {
     expect(() => new CaptureEncoder({ format: 'zip' as 'pcap' })).toThrow(/"options.format" must be one of/)
   })
 
-  test('a cut capture delivers its whole frames, then the error', async () => {
-    const bytes = await buffer(Readable.from(captured).pipe(new CaptureEncoder()))
-    const got: CapturedFrame[] = []
-    const source = Readable.from([bytes.subarray(0, bytes.length - 1)])
-    const sink = new Writable({
-      objectMode: true,
-      write: (frame, _encoding, done) => {
-        got.push(frame)
-        done()
-      },
+  describe.each([
+    ['cut', (bytes: Buffer) => bytes.subarray(0, bytes.length - 1)],
+    ['followed by what is no block', (bytes: Buffer) => Buffer.concat([bytes, Buffer.alloc(40, 0xff)])],
+  ])('a capture that is %s delivers its whole frames, then the error', (what, broken) => {
+    const whole = what === 'cut' ? captured.slice(0, -1) : captured
+    const decoder = async () => {
+      const bytes = await buffer(Readable.from(captured).pipe(new CaptureEncoder()))
+      return Readable.from([broken(bytes)]).pipe(new CaptureDecoder())
+    }
+    const error = { code: 'ERR_IBVERBS_CAPTURE' }
+
+    test('to a pipeline', async () => {
+      const got: CapturedFrame[] = []
+      const slow = new Writable({
+        objectMode: true,
+        highWaterMark: 1,
+        write: (frame, _encoding, done) => {
+          got.push(frame)
+          setImmediate(done)
+        },
+      })
+      await expect(pipeline(await decoder(), slow)).rejects.toMatchObject(error)
+      expect(got).toEqual(whole)
     })
-    await expect(pipeline(source, new CaptureDecoder(), sink)).rejects.toMatchObject({
-      code: 'ERR_IBVERBS_CAPTURE',
+
+    test('to for await', async () => {
+      const got: CapturedFrame[] = []
+      await expect(
+        (async () => {
+          for await (const frame of await decoder()) {
+            got.push(frame)
+            await new Promise((resolve) => setImmediate(resolve))
+          }
+        })(),
+      ).rejects.toMatchObject(error)
+      expect(got).toEqual(whole)
     })
-    expect(got).toEqual(captured.slice(0, -1))
+
+    test("to 'data' and to 'readable'", async () => {
+      for (const event of ['data', 'readable']) {
+        const got: CapturedFrame[] = []
+        const stream = await decoder()
+        stream.on(event, (frame?: CapturedFrame) => {
+          if (frame) got.push(frame)
+          else for (let next = stream.read(); next !== null; next = stream.read()) got.push(next)
+        })
+        await expect(finished(stream)).rejects.toMatchObject(error)
+        expect(got).toEqual(whole)
+      }
+    })
   })
 })
 

@@ -1,21 +1,17 @@
 /** The option `filter`: what tcpdump takes live, on each backend; what XDP makes of a filter; what is refused. */
-import {
-  type ChildProcess,
-  type ChildProcessWithoutNullStreams,
-  execFileSync,
-  spawn,
-  spawnSync,
-} from 'node:child_process'
+
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { PacketFilter, PacketQueue } from 'ibverbs/ethernet'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { runClassic } from '../../dist/ethernet/filter/classic.js'
 import { compileFilter } from '../../dist/ethernet/filter/compile.js'
 import { xdpFilter } from '../../dist/ethernet/filter/xdp.js'
 import { encode, exit, move } from '../../dist/ethernet/flow/xdp-assembler.js'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from '../beds/child.js'
 import { softPair } from '../beds/soft-pair.js'
 import { ip, type VethPair, vethPair } from '../beds/veth.js'
 import { complaint, expressions, inBatches, frames as list, more, names } from '../capture/filters.js'
@@ -59,7 +55,7 @@ class Tcpdump {
     // First, because what stands behind 'vlan' is of the frame behind the tag. It is not for 'vlan and …': libpcap then
     // looks for the tag that the kernel took out in the frame as well (findings/libpcap-or-before-vlan.sh).
     this.#child = spawn('tcpdump', [...flags, `ether proto 0x9999 or (${expression})`])
-    const { stdout, stderr } = this.#child as ChildProcessWithoutNullStreams
+    const { stdout, stderr } = this.#child as ChildProcess & { stdout: Readable; stderr: Readable }
     let out = Buffer.alloc(0)
     stdout.on('data', (part: Buffer) => {
       out = Buffer.concat([out, part])

@@ -85,7 +85,7 @@ const queuePair = (world: World, options: object) =>
       type: 'RC',
       cq: world.side.cq,
       maxSendWr: 1,
-      maxRecvWr: 1,
+      maxReceiveWr: 1,
       ...options,
     })
     .close()
@@ -202,11 +202,11 @@ const parameters: Record<string, Parameter[]> = {
     { name: 'options.type', call: (world, type) => queuePair(world, { type }) },
     { name: 'options.cq', fine: ['a CompletionQueue'], call: (world, cq) => queuePair(world, { cq }) },
     queuePairOption('sendCq', ['a CompletionQueue']),
-    queuePairOption('recvCq', ['a CompletionQueue']),
+    queuePairOption('receiveCq', ['a CompletionQueue']),
     queuePairOption('maxSendWr'),
-    queuePairOption('maxRecvWr'),
+    queuePairOption('maxReceiveWr'),
     queuePairOption('maxSendSge'),
-    queuePairOption('maxRecvSge'),
+    queuePairOption('maxReceiveSge'),
     queuePairOption('maxInline'),
     queuePairOption('port'),
     { ...queuePairOption('gidIndex'), fine: ['undefined'] },
@@ -348,7 +348,7 @@ const parameters: Record<string, Parameter[]> = {
   'QueuePair.prepareWrite and prepareRead': [
     {
       name: 'options',
-      fine: ['a MemoryRegion', 'what only looks like a MemoryRegion'], // it has a `remote`
+      fine: ['what only looks like a MemoryRegion'], // its own getters throw
       call: ({ side }, value) => side.pair.prepareWrite(value),
     },
     {
@@ -412,25 +412,16 @@ const parameters: Record<string, Parameter[]> = {
   ],
 }
 
-/** Labels of everything that is an object, for arguments that take any: its known properties are absent or checked. */
+/** Labels of every object that has no name of its own: nobody can tell that it was not meant as options. */
 function objects(...more: Names): Names {
   return [
     '{}',
     '[]',
-    '[1]',
-    '{ valueOf }',
     'new Number',
     'a Proxy',
     'an object without a prototype',
     'an ArrayBuffer',
-    'a Uint8Array over an ArrayBuffer',
     'a DataView',
-    'a Context',
-    'a ProtectionDomain',
-    'a CompletionQueue',
-    'a MemoryRegion',
-    'a QueuePair',
-    'an AddressHandle',
     'what only looks like a MemoryRegion',
     'what only looks like an AddressHandle',
     ...more,
@@ -458,7 +449,7 @@ function atomic(world: World) {
 }
 
 function makeWorld(): World {
-  const side = rxe.side('RC', 0, { entries: 1000, maxSendWr: 400, maxRecvWr: 400 })
+  const side = rxe.side('RC', 0, { entries: 1000, maxSendWr: 400, maxReceiveWr: 400 })
   const ud = rxe.side('UD', 1)
   const other = rxe.side('RC', 1)
   return { side, ud, other, addressHandle: ud.domain.createAddressHandle(ud.pair.endpoint) }
@@ -506,8 +497,8 @@ describe('handles that do not belong', () => {
     ],
     [
       'a receive queue of another context',
-      /^"options.recvCq" must be of the domain's own context/,
-      ({ side, other }) => side.domain.createQueuePair({ type: 'RC', sendCq: side.cq, recvCq: other.cq }),
+      /^"options.receiveCq" must be of the domain's own context/,
+      ({ side, other }) => side.domain.createQueuePair({ type: 'RC', sendCq: side.cq, receiveCq: other.cq }),
     ],
   ]
   it.each(cases)('%s', (_, message, call) => {
@@ -527,7 +518,7 @@ describe('handles that do not belong', () => {
   })
 
   it('more elements than the queue pair takes', () => {
-    const { pair, memory } = rxe.side('RC', 0, { maxSendSge: 2, maxRecvSge: 1 })
+    const { pair, memory } = rxe.side('RC', 0, { maxSendSge: 2, maxReceiveSge: 1 })
     const elements = [{ memory }, { memory }, { memory }]
     expect(() => pair.prepareSend({ elements })).toThrow(
       /^"options.elements.length" must be an integer from 0 to 2, not 3$/,

@@ -121,7 +121,7 @@ describe('wait', () => {
   })
 
   it('wakes each of many queues on the one channel of a context', async () => {
-    const [a, b] = rxe.connected('RC', { entries: 4, maxSendWr: 1, maxRecvWr: 1 })
+    const [a, b] = rxe.connected('RC', { entries: 4, maxSendWr: 1, maxReceiveWr: 1 })
     const ends = [[a, b]]
     for (let i = 1; i < 20; i++) {
       const pair = [a, b].map((side) => {
@@ -129,7 +129,7 @@ describe('wait', () => {
         return {
           ...side,
           cq,
-          pair: side.domain.createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxRecvWr: 1 }),
+          pair: side.domain.createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxReceiveWr: 1 }),
         }
       })
       pair[0].pair.connect(pair[1].pair.endpoint)

@@ -12,10 +12,10 @@ describe('credits', () => {
     const domain = context.allocateProtectionDomain()
     const cq = context.createCompletionQueue(places)
     expect([cq.entries, cq.freeEntries]).toEqual([places, places])
-    const first = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 60, maxRecvWr: 40 })
+    const first = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 60, maxReceiveWr: 40 })
     expect(cq.freeEntries).toBe(27)
     expect(
-      thrownBy(() => domain.createQueuePair({ type: 'UC', cq, maxSendWr: 28, maxRecvWr: 1 })),
+      thrownBy(() => domain.createQueuePair({ type: 'UC', cq, maxSendWr: 28, maxReceiveWr: 1 })),
     ).toMatchObject({
       name: 'VerbsError',
       code: 'ENOSPC',
@@ -26,14 +26,14 @@ describe('credits', () => {
         'create it larger, or this queue pair smaller',
     })
     expect(
-      thrownBy(() => domain.createQueuePair({ type: 'UC', cq, maxSendWr: 20, maxRecvWr: 8 })).message,
+      thrownBy(() => domain.createQueuePair({ type: 'UC', cq, maxSendWr: 20, maxReceiveWr: 8 })).message,
     ).toBe(
-      'ENOSPC: ibv_create_qp: the receive completion queue has 7 of 127 places left and maxRecvWr is 8: ' +
+      'ENOSPC: ibv_create_qp: the receive completion queue has 7 of 127 places left and maxReceiveWr is 8: ' +
         'create it larger, or this queue pair smaller',
     )
     // What was refused took nothing.
     expect(cq.freeEntries).toBe(27)
-    const second = domain.createQueuePair({ type: 'UC', cq, maxSendWr: 20, maxRecvWr: 7 })
+    const second = domain.createQueuePair({ type: 'UC', cq, maxSendWr: 20, maxReceiveWr: 7 })
     expect(cq.freeEntries).toBe(0)
     first.close()
     expect(cq.freeEntries).toBe(100)
@@ -46,18 +46,18 @@ describe('credits', () => {
     const domain = context.allocateProtectionDomain()
     const cq = context.createCompletionQueue(places)
     const error = thrownBy(() =>
-      domain.createQueuePair({ type: 'RC', cq, maxSendWr: 8, maxRecvWr: 8, maxInline: 60_000 }),
+      domain.createQueuePair({ type: 'RC', cq, maxSendWr: 8, maxReceiveWr: 8, maxInline: 60_000 }),
     )
     expect(error).toMatchObject({ name: 'VerbsError', code: 'EINVAL', syscall: 'ibv_create_qp' })
     // The bound is the device's: RXE_MAX_INLINE_DATA, in drivers/infiniband/sw/rxe/rxe_param.h.
     const largest = Number(/maxInline 60000: the largest that works here is (\d+)$/.exec(error.message)?.[1])
     expect(cq.freeEntries).toBe(places)
-    const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxRecvWr: 1, maxInline: largest })
+    const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxReceiveWr: 1, maxInline: largest })
     expect(pair.capabilities.maxInline).toBe(largest)
     pair.close()
     expect(
       thrownBy(() =>
-        domain.createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxRecvWr: 1, maxInline: largest + 1 }),
+        domain.createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxReceiveWr: 1, maxInline: largest + 1 }),
       ).code,
     ).toBe('EINVAL')
     expect(cq.freeEntries).toBe(places)
@@ -67,17 +67,17 @@ describe('credits', () => {
     const context = rxe.context()
     const domain = context.allocateProtectionDomain()
     const sendCq = context.createCompletionQueue(places)
-    const recvCq = context.createCompletionQueue(places)
-    const pair = domain.createQueuePair({ type: 'RC', sendCq, recvCq, maxSendWr: 100, maxRecvWr: 20 })
-    expect([sendCq.freeEntries, recvCq.freeEntries]).toEqual([27, 107])
+    const receiveCq = context.createCompletionQueue(places)
+    const pair = domain.createQueuePair({ type: 'RC', sendCq, receiveCq, maxSendWr: 100, maxReceiveWr: 20 })
+    expect([sendCq.freeEntries, receiveCq.freeEntries]).toEqual([27, 107])
     expect(pair.sendCq).toBe(sendCq)
-    expect(pair.recvCq).toBe(recvCq)
+    expect(pair.receiveCq).toBe(receiveCq)
     pair.close()
-    expect([sendCq.freeEntries, recvCq.freeEntries]).toEqual([places, places])
+    expect([sendCq.freeEntries, receiveCq.freeEntries]).toEqual([places, places])
   })
 
   it('suffice: a queue filled to the last place loses nothing', async () => {
-    const options = { entries: places, maxSendWr: 63, maxRecvWr: 64 }
+    const options = { entries: places, maxSendWr: 63, maxReceiveWr: 64 }
     const [a, b] = rxe.connected('RC', options)
     expect(a.cq.entries).toBe(places)
     for (const side of [a, b]) {
@@ -102,8 +102,8 @@ describe('credits', () => {
   })
 
   it('given back by a closed queue pair are really free: its completions are gone, the others kept', async () => {
-    const [a, b] = rxe.connected('RC', { entries: places, maxSendWr: 30, maxRecvWr: 30 })
-    const other = a.domain.createQueuePair({ type: 'RC', cq: a.cq, maxSendWr: 30, maxRecvWr: 37 })
+    const [a, b] = rxe.connected('RC', { entries: places, maxSendWr: 30, maxReceiveWr: 30 })
+    const other = a.domain.createQueuePair({ type: 'RC', cq: a.cq, maxSendWr: 30, maxReceiveWr: 37 })
     expect(a.cq.freeEntries).toBe(0)
     other.initialize()
     const flushed = other.prepareReceive({})
@@ -122,7 +122,7 @@ describe('credits', () => {
     // 37 flushes and some of the 30 sends are in the queue now.
     other.close()
     expect(a.cq.freeEntries).toBe(67)
-    const third = a.domain.createQueuePair({ type: 'RC', cq: a.cq, maxSendWr: 1, maxRecvWr: 66 })
+    const third = a.domain.createQueuePair({ type: 'RC', cq: a.cq, maxSendWr: 1, maxReceiveWr: 66 })
     third.initialize()
     const more = third.prepareReceive({})
     for (let i = 0; i < 66; i++) more.post(700 + i)

@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process'
 import type { AsyncEvent, Context } from 'ibverbs'
 import { afterEach, describe, expect, it } from 'vitest'
+import { execFileSync } from '../beds/child.js'
 import { completion, completions, limit, netdevs, outcome, rows, until, useRxe } from '../beds/rxe.js'
 
 const ip = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8' })

@@ -301,7 +301,7 @@ describe('what is dropped', () => {
       const context = open(names[0])
       const domain = context.allocateProtectionDomain()
       const cq = context.createCompletionQueue(16)
-      const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 4, maxRecvWr: 4 })
+      const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 4, maxReceiveWr: 4 })
       pair.initialize()
       pair.prepareReceive({ memory: domain.registerMemory(1 << 20) }).post(1)
       pair.submit()

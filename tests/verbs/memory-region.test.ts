@@ -3,6 +3,7 @@ import { runInNewContext } from 'node:vm'
 import { type Access, Arena } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
 import { native } from '../../dist/native.js'
+import { execFileSync } from '../beds/child.js'
 import { completion, completions, expectBytes, pattern, soft, thrownBy, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()
@@ -52,6 +53,7 @@ describe('registerMemory', () => {
   it('tells a peer what it needs, as JSON', () => {
     const region = rxe.context().allocateProtectionDomain().registerMemory(5000)
     expect(region.remote).toEqual({
+      version: 1,
       address: `0x${region.address.toString(16)}`,
       rkey: region.rkey,
       length: 5000,
@@ -162,7 +164,6 @@ describe('registerMemory', () => {
 
   it.skipIf(soft)('names the limit on locked memory in force', async () => {
     // The limit counts for who lacks CAP_IPC_LOCK (ib_umem_get in drivers/infiniband/core/umem.c).
-    const { execFileSync } = await import('node:child_process')
     const script = `
       import { open } from 'ibverbs'
       try { open('rxe0').allocateProtectionDomain().registerMemory(1 << 20) } catch (error) {

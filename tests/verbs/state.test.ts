@@ -179,7 +179,7 @@ describe('RESET', () => {
 
   it('gives back the places of completions that nobody polled', async () => {
     // 127 places; without that, the third round would overrun them and lose completions (rxe_cq_post).
-    const { pair, cq } = rxe.side('RC', 0, { entries: 127, maxSendWr: 64, maxRecvWr: 63 })
+    const { pair, cq } = rxe.side('RC', 0, { entries: 127, maxSendWr: 64, maxReceiveWr: 63 })
     expect(cq.entries).toBe(127)
     const receive = pair.prepareReceive({})
     for (let round = 0; round < 6; round++) {
@@ -196,7 +196,7 @@ describe('RESET', () => {
   })
 
   it('may come hundreds of times', async () => {
-    const [a, b] = rxe.connected('UC', { maxSendWr: 2, maxRecvWr: 2 })
+    const [a, b] = rxe.connected('UC', { maxSendWr: 2, maxReceiveWr: 2 })
     for (let i = 0; i < 200; i++) {
       a.pair.prepareReceive({}).post(i)
       a.pair.submit()
@@ -216,7 +216,7 @@ describe('RESET', () => {
 
 describe('ERR', () => {
   it('flushes everything outstanding in order, with cookies', async () => {
-    const [a] = rxe.connected('RC', { maxSendWr: 16, maxRecvWr: 16 })
+    const [a] = rxe.connected('RC', { maxSendWr: 16, maxReceiveWr: 16 })
     const receive = a.pair.prepareReceive({})
     for (let i = 0; i < 16; i++) receive.post(i)
     a.pair.submit()
@@ -277,6 +277,11 @@ describe('connect', () => {
       destQpNum: b.pair.number,
       rqPsn: b.pair.endpoint.packetSequenceNumber,
       sqPsn: a.pair.endpoint.packetSequenceNumber,
+      maxSendWr: a.pair.capabilities.maxSendWr,
+      maxRecvWr: a.pair.capabilities.maxReceiveWr,
+      maxSendSge: a.pair.capabilities.maxSendSge,
+      maxRecvSge: a.pair.capabilities.maxReceiveSge,
+      maxInlineData: a.pair.capabilities.maxInline,
     })
     expect(addressVector).toMatchObject({
       gid: b.pair.endpoint.gid,
@@ -388,6 +393,8 @@ describe('connect', () => {
       '"remote.gid" must be a GID such as fe80::1 or ::ffff:10.0.0.1, not \'fe80::1%v0\'',
     ],
     [{ gid: 5n }, '"remote.gid" must be a string, not 5n'],
+    [{ gid: '::' }, '"remote.gid" must be a GID: Ethernet has no LIDs, not \'::\''],
+    [{ gid: '0:0::0' }, '"remote.gid" must be a GID: Ethernet has no LIDs, not \'0:0::0\''],
     [{ lid: 65536 }, '"remote.lid" must be an integer from 0 to 65535, not 65536'],
     [{ lid: Number.NaN }, '"remote.lid" must be an integer from 0 to 65535, not NaN'],
     [{ mtu: 1500 }, '"remote.mtu" must be one of 256, 512, 1024, 2048, 4096, not 1500'],
@@ -434,7 +441,7 @@ describe('connect', () => {
     const { domain, cq } = rxe.side('RC', 0, { entries: 256 })
     const [gid] = domain.context.queryGidTable()
     expect(
-      domain.createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxRecvWr: 1, gidIndex: gid.index }).endpoint
+      domain.createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxReceiveWr: 1, gidIndex: gid.index }).endpoint
         .gid,
     ).toBe(gid.gid)
     expect(thrownBy(() => domain.createQueuePair({ type: 'RC', cq, gidIndex: 200 })).message).toBe(
@@ -446,6 +453,7 @@ describe('connect', () => {
     const { pair } = rxe.side('UD', 0, { queueKey: 7, packetSequenceNumber: 0xffffff })
     expect(JSON.parse(JSON.stringify(pair.endpoint))).toEqual(pair.endpoint)
     expect(pair.endpoint).toEqual({
+      version: 1,
       type: 'UD',
       queuePairNumber: pair.number,
       packetSequenceNumber: 0xffffff,

@@ -1,9 +1,10 @@
 /** Workers and processes: each has its own contexts, and takes them along when it ends, however that comes. */
-import { spawn, spawnSync } from 'node:child_process'
+
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { native } from '../../dist/native.js'
+import { spawn, spawnSync } from '../beds/child.js'
 import {
   completion,
   expectBytes,
@@ -76,7 +77,7 @@ describe('a worker', () => {
         const kept = []
         for (let i = 0; i < 60; i++) {
           const cq = context.createCompletionQueue(8)
-          const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxRecvWr: 4 })
+          const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxReceiveWr: 4 })
           pair.initialize()
           pair.prepareReceive({}).post(i)
           if (pair.submit() !== 1 || cq.poll() !== 0) throw new Error('not ready')
@@ -149,7 +150,7 @@ describe('a worker', () => {
       import('ibverbs').then(({ open }) => {
         const context = open('${names[0]}')
         const cq = context.createCompletionQueue(16)
-        const pair = context.allocateProtectionDomain().createQueuePair({ type: 'RC', cq, maxSendWr: 4, maxRecvWr: 4 })
+        const pair = context.allocateProtectionDomain().createQueuePair({ type: 'RC', cq, maxSendWr: 4, maxReceiveWr: 4 })
         pair.initialize()
         pair.prepareReceive({}).post(1)
         pair.submit()

@@ -164,7 +164,7 @@ describe.each(['RC', 'UC'] as const)('%s', (type) => {
   })
 
   it.each([2, 3, 4])('gathers and scatters %i elements', async (count) => {
-    const [a, b] = rxe.connected(type, { maxSendSge: count, maxRecvSge: count })
+    const [a, b] = rxe.connected(type, { maxSendSge: count, maxReceiveSge: count })
     const second = a.domain.registerMemory(4096)
     const sent = pattern(count * 1000, count)
     // Pieces of unequal size, one of them empty, from two regions, in an order that is not that of their addresses.

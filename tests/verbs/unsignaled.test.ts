@@ -25,7 +25,7 @@ describe('unsignalled requests', () => {
 
   it.each([1, 2, 8])('keep a queue of %i moving without a single wanted completion', async (depth) => {
     const total = depth * 10
-    const [a, b] = rxe.connected('RC', { maxSendWr: depth, maxRecvWr: 100 })
+    const [a, b] = rxe.connected('RC', { maxSendWr: depth, maxReceiveWr: 100 })
     const receive = b.pair.prepareReceive({})
     for (let i = 0; i < total; i++) receive.post(i)
     expect(b.pair.submit()).toBe(total)
@@ -118,7 +118,7 @@ describe('unsignalled requests', () => {
 
 describe('a full send queue', () => {
   it('refuses with -1 and takes more after a poll', async () => {
-    const [a, b] = rxe.connected('RC', { maxSendWr: 4, maxRecvWr: 16 })
+    const [a, b] = rxe.connected('RC', { maxSendWr: 4, maxReceiveWr: 16 })
     const receive = b.pair.prepareReceive({})
     for (let i = 0; i < 16; i++) receive.post(i)
     expect(receive.post(16)).toBe(-1)

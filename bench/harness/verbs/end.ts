@@ -37,7 +37,7 @@ export class End {
       type,
       cq: this.cq,
       maxSendWr: sendDepth,
-      maxRecvWr: receiveDepth,
+      maxReceiveWr: receiveDepth,
       maxInline: inline,
       gidIndex: gidIndices[side],
     })

@@ -15,7 +15,7 @@ export function probePort(device: string): Port {
     const cq = context.createCompletionQueue(2)
     const pair = context
       .allocateProtectionDomain()
-      .createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxRecvWr: 1 })
+      .createQueuePair({ type: 'RC', cq, maxSendWr: 1, maxReceiveWr: 1 })
     return { gidIndex: pair.gidIndex, mtu: pair.endpoint.mtu }
   } finally {
     context.close()

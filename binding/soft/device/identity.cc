@@ -12,7 +12,7 @@ Gid linkLocal(const Mac& mac) {
           mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
 }
 
-// ::ffff:a.b.c.d, as RoCE writes an IPv4 address in a GID (InfiniBand Architecture, annex A17).
+// The address that macOf() leads back from (nic/gid.h).
 Gid ipv4Mapped(const Mac& mac) {
   return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, mac[2], mac[3], mac[4], mac[5]};
 }
@@ -34,28 +34,6 @@ Mac randomMac() {
   // Neither 10.x.x.0 nor 10.x.x.255: some programs take those for a network's own.
   const auto last = static_cast<uint8_t>(1 + host[2] % 254);
   return {2, 0, 10, host[0], host[1], last};
-}
-
-bool macOf(const Gid& gid, Mac* mac) {
-  const auto isZero = [](uint8_t byte) { return byte == 0; };
-  if (gid[0] == 0xff) {
-    // RoCE writes an IPv4 group as ff0e::ffff:a.b.c.d; its MAC is 01:00:5e and the low 23 bits (RFC 1112).
-    if (std::all_of(gid.begin() + 2, gid.begin() + 10, isZero) && gid[10] == 0xff && gid[11] == 0xff) {
-      *mac = {1, 0, 0x5e, static_cast<uint8_t>(gid[13] & 0x7f), gid[14], gid[15]};
-    } else {
-      *mac = {0x33, 0x33, gid[12], gid[13], gid[14], gid[15]};
-    }
-    return true;
-  }
-  if (std::all_of(gid.begin(), gid.begin() + 10, isZero) && gid[10] == 0xff && gid[11] == 0xff) {
-    *mac = {2, 0, gid[12], gid[13], gid[14], gid[15]};
-    return true;
-  }
-  if (gid[11] == 0xff && gid[12] == 0xfe) {
-    *mac = {static_cast<uint8_t>(gid[8] ^ 2), gid[9], gid[10], gid[13], gid[14], gid[15]};
-    return true;
-  }
-  return false;
 }
 
 }  // namespace soft

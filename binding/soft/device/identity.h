@@ -29,16 +29,11 @@ struct DeviceIdentity {
 };
 
 // A port's own MAC address and the table that follows from it: its link-local address (EUI-64 of the MAC, RFC 4291
-// appendix A) and the IPv4 address that `macOf` leads back from.
+// appendix A) and the IPv4 address that macOf() leads back from (nic/gid.h).
 PortIdentity portIdentity(const Mac& mac);
 
 // A MAC address that this machine's other software ports do not have: locally administered, 02:00 and an IPv4 address
 // of 10.0.0.0/8 drawn at random.
 Mac randomMac();
-
-// The MAC address of the port that has this GID. On a software wire there is no neighbour discovery, so a GID names
-// its port's MAC itself: an EUI-64 address the usual way, an IPv4 address a.b.c.d as 02:00:a:b:c:d; multicast as in
-// RFC 1112 and RFC 2464. False for any other.
-bool macOf(const Gid& gid, Mac* mac);
 
 }  // namespace soft

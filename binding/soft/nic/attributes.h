@@ -103,6 +103,7 @@ struct QueuePairStatus {
   QueuePairType type;
   QueuePairState state;
   QueuePairChange attributes;  // mask is meaningless; sendPsn and receivePsn are the next ones
+  uint32_t groups = 0;         // multicast groups that it is attached to
 };
 
 struct SharedReceiveQueueAttributes {

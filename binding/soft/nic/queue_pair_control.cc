@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 
 #include "nic/engine.h"
+#include "nic/gid.h"
 #include "nic/limits.h"
 
 namespace soft {
@@ -162,6 +164,7 @@ int Engine::queryQueuePair(uint32_t qpn, QueuePairStatus* status) {
   status->type = qp->type;
   status->state = qp->state;
   status->attributes = qp->attributes;
+  status->groups = static_cast<uint32_t>(qp->multicast.size());
   status->attributes.state = status->attributes.currentState = qp->state;
   if (qp->transport != nullptr) {
     status->attributes.sendPsn = qp->transport->sendPsn();
@@ -189,8 +192,16 @@ int Engine::attachMulticast(uint32_t qpn, const Gid& gid, bool attach) {
   if (qp == nullptr) return ENOENT;
   const auto at = std::find(qp->multicast.begin(), qp->multicast.end(), gid);
   if (attach) {
-    if (qp->type != QueuePairType::ud || gid[0] != 0xff) return EINVAL;
-    if (at == qp->multicast.end()) qp->multicast.push_back(gid);
+    if (qp->type != QueuePairType::ud || !isGroup(gid)) return EINVAL;
+    if (at != qp->multicast.end()) return 0;
+    std::set<Gid> groups{gid};
+    uint32_t members = 0;
+    for (const QueuePair* other : qpList_) {
+      groups.insert(other->multicast.begin(), other->multicast.end());
+      members += static_cast<uint32_t>(std::count(other->multicast.begin(), other->multicast.end(), gid));
+    }
+    if (groups.size() > kMaxGroups || members >= kMaxGroupMembers) return ENOMEM;
+    qp->multicast.push_back(gid);
     return 0;
   }
   if (at == qp->multicast.end()) return EINVAL;

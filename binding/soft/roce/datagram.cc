@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "nic/gid.h"
 #include "roce/psn.h"
 
 namespace soft {
@@ -78,7 +79,7 @@ SendResult Datagram::send(const SendWqe& wqe) {
   if ((opcode != MLX5_OPCODE_SEND && !immediate) || wqe.size() < kData) return SendResult::badWqe();
   AddressVector vector(wqe.bytes + SendWqe::kSegment);
   const auto own = qp_.port->gids.find(vector.gidIndex);
-  if (own == qp_.port->gids.end()) return SendResult::badWqe();
+  if (own == qp_.port->gids.end() || !sameFamily(own->second, vector.address.destinationGid)) return SendResult::badWqe();
   vector.address.sourceGid = own->second;
 
   GatherList list;

@@ -5,43 +5,24 @@
 #include "nic/bytes.h"
 #include "nic/checksum.h"
 #include "nic/engine.h"
+#include "nic/gid.h"
 #include "nic/icrc.h"
 #include "roce/headers.h"
 
 namespace soft {
 namespace roce {
 
-namespace {
-
-bool isMapped(const Gid& gid) {
-  static constexpr uint8_t kPrefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  return std::memcmp(gid.data(), kPrefix, sizeof kPrefix) == 0;
-}
-
-// The MAC address that belongs to an address when nobody resolved it: a group's (RFC 1112, RFC 2464 section 7), that of a
-// link-local address made of one (RFC 4291, appendix A), or everybody's.
-Mac macOf(const Gid& gid) {
-  if (isMapped(gid)) {
-    if (gid[12] >> 4 == 0xe) return {0x01, 0x00, 0x5e, static_cast<uint8_t>(gid[13] & 0x7f), gid[14], gid[15]};
-  } else if (gid[0] == 0xff) {
-    return {0x33, 0x33, gid[12], gid[13], gid[14], gid[15]};
-  } else if (gid[0] == 0xfe && gid[1] == 0x80 && gid[11] == 0xff && gid[12] == 0xfe) {
-    return {static_cast<uint8_t>(gid[8] ^ 2), gid[9], gid[10], gid[13], gid[14], gid[15]};
-  }
-  return {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-}
-
-}  // namespace
-
 void Path::set(const PathAddress& address, const Mac& own, uint16_t udpSource) {
   layers_ = Layers{};
   std::memset(headers_, 0, sizeof headers_);
-  const Mac destination = address.destinationMac == Mac{} ? macOf(address.destinationGid) : address.destinationMac;
+  Mac destination = address.destinationMac;
+  // Nobody resolved it, and it does not say itself: to everybody.
+  if (destination == Mac{} && !macOf(address.destinationGid, &destination)) destination.fill(0xff);
   std::memcpy(headers_, destination.data(), 6);
   std::memcpy(headers_ + 6, own.data(), 6);
   uint8_t* ip = headers_ + 14;
   layers_.l3 = 14;
-  if (isMapped(address.destinationGid)) {
+  if (isIpv4(address.destinationGid)) {
     layers_.ipVersion = 4;
     layers_.l3Length = 20;
     store16(headers_ + 12, kEtherTypeIpv4);

@@ -2,6 +2,7 @@
 // address travels in each WQE.
 #include <rdma/mlx5-abi.h>
 
+#include "nic/gid.h"
 #include "uverbs/verbs_file.h"
 
 namespace soft::uverbs {
@@ -17,6 +18,7 @@ int createHandle(VerbsFile& file, const Command& command) {
   if (address.grh.sgid_index >= ports[address.port_num - 1u].gids.size()) return EINVAL;
   Gid gid;
   std::copy(address.grh.dgid, address.grh.dgid + 16, gid.begin());
+  if (!sameFamily(ports[address.port_num - 1u].gids[address.grh.sgid_index].gid, gid)) return EINVAL;
   Mac mac;
   if (!macOf(gid, &mac)) return EHOSTUNREACH;
   mlx5_ib_create_ah_resp driver{};

@@ -2,6 +2,7 @@
 #include <infiniband/verbs.h>
 #include <rdma/mlx5-abi.h>
 
+#include "nic/limits.h"
 #include "uverbs/limits.h"
 #include "uverbs/verbs_file.h"
 
@@ -87,8 +88,8 @@ ib_uverbs_query_device_resp describe(const Device& device) {
   response.atomic_cap = IBV_ATOMIC_HCA;
   response.max_mw = limits::kMemoryRegions;
   response.max_raw_ethy_qp = limits::kQueuePairs;
-  response.max_mcast_grp = 1 << 10;
-  response.max_mcast_qp_attach = 240;
+  response.max_mcast_grp = kMaxGroups;
+  response.max_mcast_qp_attach = kMaxGroupMembers;
   response.max_total_mcast_qp_attach = response.max_mcast_grp * response.max_mcast_qp_attach;
   response.max_ah = 0x7fffffff;
   response.max_srq = limits::kSharedReceiveQueues;

@@ -4,6 +4,7 @@
 #include <infiniband/verbs.h>
 #include <rdma/mlx5-abi.h>
 
+#include "nic/gid.h"
 #include "uverbs/limits.h"
 #include "uverbs/queue_pair_state.h"
 
@@ -27,6 +28,7 @@ int resolve(const VerbsFile& file, const ib_uverbs_qp_dest& from, uint8_t port, 
   if (!from.is_global || from.sgid_index >= gids.size()) return EINVAL;  // RoCE always has a global route header
   std::copy(from.dgid, from.dgid + 16, to->destinationGid.begin());
   to->sourceGid = gids[from.sgid_index].gid;
+  if (!sameFamily(to->sourceGid, to->destinationGid)) return EINVAL;
   // An address that no rule leads from is left to the NIC.
   macOf(to->destinationGid, &to->destinationMac);
   to->trafficClass = from.traffic_class;
@@ -164,7 +166,7 @@ int multicast(VerbsFile& file, const Command& command) {
   Request request;
   if (const int error = command.request(&request)) return error;
   const auto pair = file.queuePairs.find(request.qp_handle);
-  if (!pair || pair->type != QueuePairType::ud || request.gid[0] != 0xff) return EINVAL;
+  if (!pair || pair->type != QueuePairType::ud) return EINVAL;
   Gid gid;
   std::copy(request.gid, request.gid + 16, gid.begin());
   return (file.nic().*operation)(pair->qpn, gid);

@@ -204,6 +204,9 @@ int destroyQueuePair(VerbsFile& file, const Command& command) {
   if (const int error = command.request(&request)) return error;
   const auto pair = file.queuePairs.find(request.qp_handle);
   if (!pair) return EINVAL;
+  // The kernel's own rule: a program must detach it from its groups first (uverbs_free_qp); the end of a process need not.
+  QueuePairStatus status;
+  if (file.nic().queryQueuePair(pair->qpn, &status) == 0 && status.groups != 0) return EBUSY;
   if (const int error = file.nic().destroyQueuePair(pair->qpn)) return error;
   file.queuePairs.remove(request.qp_handle);
   ib_uverbs_destroy_qp_resp response{};

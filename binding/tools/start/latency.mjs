@@ -82,7 +82,7 @@ function gidIndex(name) {
   try {
     const domain = context.allocateProtectionDomain()
     const cq = context.createCompletionQueue(8)
-    return domain.createQueuePair({ type: 'RC', cq, maxSendWr: 2, maxRecvWr: 2 }).gidIndex
+    return domain.createQueuePair({ type: 'RC', cq, maxSendWr: 2, maxReceiveWr: 2 }).gidIndex
   } finally {
     context.close()
   }

@@ -89,7 +89,7 @@ export class PingEnd {
       type: types[type],
       cq: completionQueue,
       maxSendWr: 1,
-      maxRecvWr: depth,
+      maxReceiveWr: depth,
       port: devicePort,
       gidIndex,
       ...(datagram ? { queueKey } : {}),
@@ -150,6 +150,7 @@ export class PingEnd {
     const { lid, queuePairNumber, packetSequenceNumber } = remote
     const { type, mtu } = this.#settings
     const peer: Endpoint = {
+      version: 1,
       type: types[type],
       queuePairNumber,
       packetSequenceNumber,

@@ -1,10 +1,14 @@
 /** The frames of a capture, when they are due. */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { CaptureParser } from '../../ethernet/capture/parser.js'
+import { ethernetHeaderLength } from '../frame/frame-text.js'
 import { gapOf, type Rate } from './rate.js'
 import type { FrameSource } from './transmit.js'
 
 const chunkSize = 1 << 20
+
+/** Of a frame that cannot be sent: an error, passed over, or sent as far as it goes (one too short is passed over then). */
+export type Unfit = 'refuse' | 'skip' | 'cut'
 
 export interface ReplayOptions {
   /** How often the whole of it. */
@@ -13,8 +17,14 @@ export interface ReplayOptions {
   speed: number
   /** Undefined: as it was captured. */
   rate: Rate | undefined
-  /** The longest frame that can be sent, in bytes. */
-  longest: number
+  /** Most milliseconds between one frame and the next; Infinity: as long as it was; of no matter with a rate. */
+  maxSleep: number
+  /** What to do with a frame that is longer than the interface takes, or no Ethernet frame at all. */
+  unfit: Unfit
+  /** Of the interface: its largest payload, in bytes. */
+  mtu: number
+  /** Bytes that there are for a frame. */
+  frameSize: number
   /** For errors: what takes no longer frame. */
   interfaceName: string
 }
@@ -22,8 +32,14 @@ export interface ReplayOptions {
 export class Replay implements FrameSource {
   /** Frames that had been cut when they were captured: they are sent as they are. */
   cut = 0
-  /** Frames read so far. */
+  /** Frames too long to be sent, of which so much was sent as the interface takes. */
+  shortened = 0
+  /** Frames that were passed over. */
+  skipped = 0
+  /** Frames read so far, with those passed over. */
   frames = 0
+  /** Why the capture could not be read to its end; the frames before are sent. */
+  failure: Error | undefined
   readonly #path: string
   readonly #options: ReplayOptions
   /** What was left of one chunk is still needed when the next is read. */
@@ -31,6 +47,8 @@ export class Replay implements FrameSource {
   #file: number
   #parser = new CaptureParser()
   #times = 1
+  /** How much of the frame is sent. */
+  #length = 0
   #due = 0
   /** Of the first frame, and what is added to the distance from it: the duration of the times before. */
   #seconds = Number.NaN
@@ -42,11 +60,10 @@ export class Replay implements FrameSource {
     this.#path = path
     this.#options = options
     this.#file = openSync(path, 'r')
-    try {
-      this.#advance()
-    } catch (error) {
+    this.#advance()
+    if (this.failure) {
       this.close()
-      throw error
+      throw this.failure
     }
   }
 
@@ -56,7 +73,7 @@ export class Replay implements FrameSource {
 
   write(memory: Uint8Array, offset: number): number {
     const { bytes, frame } = this.#parser
-    const { length } = frame
+    const length = this.#length
     memory.set(bytes.subarray(frame.offset, frame.offset + length), offset)
     const gap = this.#options.rate ? gapOf(this.#options.rate, length) : 0
     const before = this.#due
@@ -70,34 +87,70 @@ export class Replay implements FrameSource {
     this.#file = -1
   }
 
-  /** Goes on to the next frame, or to the end. */
+  /** Goes on to the next frame that can be sent, or to the end. A failure is an end too: what came before it goes out. */
   #advance(): void {
     try {
-      while (!this.#parser.next()) {
-        if (this.#read()) continue
-        this.#parser.end()
-        if (this.frames === 0 || this.#times === this.#options.count) {
-          this.#due = Number.POSITIVE_INFINITY
-          return
-        }
-        this.#again()
+      while (this.#next()) {
+        if (!this.#fit()) continue
+        this.#schedule()
+        return
       }
     } catch (error) {
-      if (error instanceof Error) error.message = `${this.#path}: ${error.message}`
-      throw error
+      this.failure = error as Error
+      this.failure.message = `${this.#path}: ${this.failure.message}`
     }
-    const { length, originalLength, seconds, nanoseconds } = this.#parser.frame
-    const { longest, interfaceName, rate, speed } = this.#options
+    this.#due = Number.POSITIVE_INFINITY
+  }
+
+  /** Whether there is another frame, this time through the capture or the next. */
+  #next(): boolean {
+    while (!this.#parser.next()) {
+      if (this.#read()) continue
+      this.#parser.end()
+      if (this.frames === this.skipped || this.#times === this.#options.count) return false
+      this.#again()
+    }
     this.frames++
-    if (length > longest || length < 14) {
-      const wrong =
-        length < 14 ? 'too short for Ethernet' : `too long for ${interfaceName}, which takes ${longest}`
-      throw new Error(`${this.#path}: frame ${this.frames} has ${length} bytes, ${wrong}`)
+    return true
+  }
+
+  /** Whether the frame is sent, and how much of it. @throws Error when it does not fit and nobody said what to do then */
+  #fit(): boolean {
+    const { bytes, frame } = this.#parser
+    const { offset, length, originalLength } = frame
+    const { mtu, frameSize, unfit, interfaceName } = this.#options
+    // Linux lets a frame with a tag of 802.1Q be four bytes longer (af_packet.c), and no other.
+    const tagged = length > 14 && bytes[offset + 12] === 0x81 && bytes[offset + 13] === 0
+    const longest = Math.min(mtu + ethernetHeaderLength + (tagged ? 4 : 0), frameSize)
+    this.#length = Math.min(length, longest)
+    if (length >= ethernetHeaderLength && length <= longest) {
+      if (length < originalLength) this.cut++
+      return true
     }
-    if (length < originalLength) this.cut++
+    if (unfit === 'refuse') {
+      const wrong =
+        length > longest
+          ? `too long for ${interfaceName}, which takes ${longest}: --unfit cut sends so much of it, --unfit skip goes on`
+          : 'too short for Ethernet: --unfit skip goes on'
+      throw new Error(`frame ${this.frames} has ${length} bytes, ${wrong}`)
+    }
+    if (unfit === 'cut' && length > longest) {
+      this.shortened++
+      return true
+    }
+    this.skipped++
+    return false
+  }
+
+  /** When the frame is due, by its own time. */
+  #schedule(): void {
+    const { seconds, nanoseconds } = this.#parser.frame
+    const { rate, speed, maxSleep } = this.#options
     if (rate) return
     if (Number.isNaN(this.#seconds)) [this.#seconds, this.#nanoseconds] = [seconds, nanoseconds]
     const since = (seconds - this.#seconds) * 1000 + (nanoseconds - this.#nanoseconds) / 1e6
+    const excess = this.#base + since / speed - this.#due - maxSleep
+    if (excess > 0) this.#base -= excess
     // A capture of several interfaces may go back in time: order counts for more.
     this.#due = Math.max(this.#due, this.#base + since / speed)
   }

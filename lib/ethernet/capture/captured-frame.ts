@@ -19,6 +19,38 @@ export function captureError(message: string): Error {
   return Object.assign(new Error(message), { code: 'ERR_IBVERBS_CAPTURE' })
 }
 
+/**
+ * The time of a frame; a rest of a second and more counts as seconds (scapy 2.5 writes 1000000 µs).
+ *
+ * @param rest of the second, in nanoseconds
+ */
+export function setTime(
+  frame: { seconds: number; nanoseconds: number },
+  seconds: number,
+  rest: number,
+): void {
+  const carried = rest < 1e9 ? 0 : Math.floor(rest / 1e9)
+  frame.seconds = seconds + carried
+  frame.nanoseconds = rest - carried * 1e9
+}
+
+/**
+ * The lengths of a frame. An original length below what was captured is not believed, as libpcap and Wireshark do not: the
+ * bytes are there.
+ *
+ * @param trailing bytes of check sequence at the end of the original frame, which are left away
+ */
+export function setLengths(
+  frame: { length: number; originalLength: number },
+  captured: number,
+  original: number,
+  trailing: number,
+): void {
+  const whole = Math.max(captured, original)
+  frame.originalLength = Math.max(0, whole - trailing)
+  frame.length = Math.min(captured, frame.originalLength)
+}
+
 /** LINKTYPE_ETHERNET of https://www.tcpdump.org/linktypes.html, the one that is read and written here. */
 export const ethernetLinkType = 1
 /** The longest frame that is believed; tcpdump keeps 262144 bytes at most. */

@@ -1,5 +1,5 @@
 /** Captures being written: what both formats have in common. */
-import { integer } from '../../argument.js'
+import { integer, type Names, rangeError } from '../../argument.js'
 import { defaultSnapLength, mostBytes } from './captured-frame.js'
 
 export interface EncoderOptions {
@@ -8,6 +8,10 @@ export interface EncoderOptions {
   /** Bytes collected before {@link FrameEncoder.take} must come. Default 256 KiB. */
   capacity?: number
 }
+export const encoderOptionNames = {
+  snapLength: true,
+  capacity: true,
+} as const satisfies Names<EncoderOptions>
 
 /** Counters of a capture's interface, in frames; what is left out is not told. */
 export interface CaptureStatistics {
@@ -43,6 +47,7 @@ export abstract class FrameEncoder {
    * @param length what was on the wire
    * @param packetType to whom it was addressed (`PacketType`); −1: not known
    * @param interfaceId on which of the capture's interfaces
+   * @throws RangeError for a time that the format cannot hold, and a length below that of what was captured
    */
   abstract add(
     seconds: number,
@@ -67,5 +72,24 @@ export abstract class FrameEncoder {
    */
   trailer(_statistics: readonly CaptureStatistics[]): Uint8Array {
     return new Uint8Array(0)
+  }
+}
+
+/** What no format can hold, or holds as something else: refused by name. */
+export function checkFrame(
+  seconds: number,
+  nanoseconds: number,
+  frame: Uint8Array,
+  length: number,
+  latestSecond: number,
+): void {
+  if (!(seconds >= 0 && seconds <= latestSecond)) integer('seconds', seconds, 0, latestSecond)
+  if (!(nanoseconds >= 0 && nanoseconds < 1e9)) integer('nanoseconds', nanoseconds, 0, 999_999_999)
+  if (!(length >= frame.length && length <= 0xffffffff)) {
+    throw rangeError(
+      'length',
+      `at least the ${frame.length} bytes that were captured, and below 2^32`,
+      length,
+    )
   }
 }

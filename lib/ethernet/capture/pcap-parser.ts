@@ -1,13 +1,27 @@
-import { mostBytes } from './captured-frame.js'
+import { mostBytes, setLengths, setTime } from './captured-frame.js'
 import type { Dialect, FoundFrame } from './parser.js'
 import { pcapHeaderLength, pcapMagic, pcapRecordLength } from './pcap-encoder.js'
 
-/** The classic pcap format (pcap-savefile(5)), of either byte order. */
+/** Behind the record's header in the modified format: interface index (4), protocol (2), packet type (1), nothing (1). */
+const modifiedLength = 8
+const packetTypeOffset = 6
+/** sll_pkttype of packet(7): host, broadcast, multicast, other host, outgoing. */
+const mostPacketType = 4
+
+/** Which of a record's two lengths stands first: before version 2.3 the original one did, and in 2.3 some wrote either. */
+type LengthOrder = 'captured first' | 'original first' | 'the shorter is what was captured'
+
+/**
+ * The classic pcap format (pcap-savefile(5)), of either byte order, and two that libpcap reads as well (sf-pcap.c): the one
+ * modified by Alexey Kuznetzov, with the packet type of Linux in each record, and versions before 2.4.
+ */
 export class PcapDialect implements Dialect {
   readonly name = 'pcap'
   readonly #littleEndian: boolean
   /** Nanoseconds in a unit of the timestamps. */
   readonly #unit: number
+  readonly #modified: boolean
+  #lengths: LengthOrder = 'captured first'
   #linkType = -1
   /** Bytes of the check sequence at each frame's end. */
   #trailing = 0
@@ -18,38 +32,52 @@ export class PcapDialect implements Dialect {
       const magic = view.getUint32(0, littleEndian)
       if (magic === pcapMagic.microseconds) return new PcapDialect(littleEndian, 1000)
       if (magic === pcapMagic.nanoseconds) return new PcapDialect(littleEndian, 1)
+      if (magic === pcapMagic.modified) return new PcapDialect(littleEndian, 1000, true)
     }
     return undefined
   }
 
-  private constructor(littleEndian: boolean, unit: number) {
+  private constructor(littleEndian: boolean, unit: number, modified = false) {
     this.#littleEndian = littleEndian
     this.#unit = unit
+    this.#modified = modified
   }
 
   read(view: DataView, at: number, end: number, found: FoundFrame): number {
     if (this.#linkType < 0) return this.#readHeader(view, at, end)
-    if (at + pcapRecordLength > end) return 0
+    const header = pcapRecordLength + (this.#modified ? modifiedLength : 0)
+    if (at + header > end) return 0
     const little = this.#littleEndian
-    const captured = view.getUint32(at + 8, little)
+    let captured = view.getUint32(at + 8, little)
+    let original = view.getUint32(at + 12, little)
+    if (
+      this.#lengths === 'original first' ||
+      (this.#lengths === 'the shorter is what was captured' && captured > original)
+    ) {
+      ;[captured, original] = [original, captured]
+    }
     if (captured > mostBytes) throw new Error(`a frame of ${captured} bytes is not believed`)
-    const total = pcapRecordLength + captured
+    const total = header + captured
     if (at + total > end) return 0
-    const original = view.getUint32(at + 12, little)
     found.found = true
-    found.seconds = view.getUint32(at, little)
-    found.nanoseconds = view.getUint32(at + 4, little) * this.#unit
-    found.offset = at + pcapRecordLength
-    found.originalLength = Math.max(0, original - this.#trailing)
-    found.length = Math.min(captured, found.originalLength)
+    setTime(found, view.getUint32(at, little), view.getUint32(at + 4, little) * this.#unit)
+    found.offset = at + header
+    setLengths(found, captured, original, this.#trailing)
     found.linkType = this.#linkType
+    if (this.#modified) {
+      const type = view.getUint8(at + pcapRecordLength + packetTypeOffset)
+      found.packetType = type <= mostPacketType ? type : -1
+    }
     return total
   }
 
   #readHeader(view: DataView, at: number, end: number): number {
     if (at + pcapHeaderLength > end) return 0
     const major = view.getUint16(at + 4, this.#littleEndian)
-    if (major !== 2) throw new Error(`version ${major} of the pcap format is not known here`)
+    const minor = view.getUint16(at + 6, this.#littleEndian)
+    if (major !== 2) throw new Error(`version ${major}.${minor} of the pcap format is not known here`)
+    if (minor < 3) this.#lengths = 'original first'
+    else if (minor === 3) this.#lengths = 'the shorter is what was captured'
     const word = view.getUint32(at + 20, this.#littleEndian)
     this.#linkType = word & 0xffff
     // Bit 26 says that the upper four are the check sequence's length, in units of 16 bits.

@@ -25,7 +25,7 @@ export const Option = {
   checkSequence: 13,
   /** if_tsoffset: seconds to add to timestamps */
   offset: 14,
-  /** epb_flags: direction in bits 0 and 1, kind of address in bits 2 to 4 */
+  /** epb_flags: direction in bits 0 and 1, kind of reception in bits 2 to 4, length of the check sequence in 5 to 8 */
   flags: 2,
   /** isb_starttime, isb_endtime, isb_ifrecv, isb_ifdrop */
   startTime: 2,
@@ -42,6 +42,29 @@ export const packetFlags = [
   1 | (4 << 2), // another host: promiscuous
   2, // outgoing
 ] as const
+
+const outbound = 2
+/** `PacketType` by the kind of reception, which says to whom the frame was sent: unicast, multicast, broadcast, promiscuous. */
+const typeOfReception = [-1, 0, 2, 1, 3]
+
+/** The `PacketType` that epb_flags tells; −1: none. What was sent has a kind of address too, and is what was sent. */
+export function packetTypeOf(flags: number): number {
+  if ((flags & 3) === outbound) return 4
+  return typeOfReception[(flags >>> 2) & 7] ?? -1
+}
+
+/**
+ * Bytes of check sequence at the frame's end, by if_fcslen or by the same field of epb_flags. The format counts octets, but
+ * pcap's header counts words of 16 bits, and some write that here: Ethernet has no check sequence of two bytes.
+ */
+export function checkSequenceLength(value: number): number {
+  return value === 2 ? 4 : value
+}
+
+/** The length of the check sequence that epb_flags tells; 0: it does not, and if_fcslen counts. */
+export function trailingOf(flags: number): number {
+  return checkSequenceLength((flags >>> 5) & 15)
+}
 
 /** Padding to the next multiple of four, which all fields of a block have. */
 export function padded(length: number): number {

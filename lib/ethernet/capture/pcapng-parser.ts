@@ -1,6 +1,14 @@
-import { mostBytes } from './captured-frame.js'
+import { mostBytes, setLengths } from './captured-frame.js'
 import type { Dialect, FoundFrame } from './parser.js'
-import { Block, byteOrderMagic, Option, packetFlags, padded } from './pcapng-format.js'
+import {
+  Block,
+  byteOrderMagic,
+  checkSequenceLength,
+  Option,
+  packetTypeOf,
+  padded,
+  trailingOf,
+} from './pcapng-format.js'
 import { Ticks } from './timestamp.js'
 
 /** Type, length, length again. */
@@ -54,14 +62,14 @@ export class PcapngDialect implements Dialect {
   }
 
   #section(view: DataView, body: number, behind: number): void {
-    need(body + 16, behind, 'section header')
+    need(body + 16, behind, 'a section header')
     const major = view.getUint16(body + 4, this.#littleEndian)
     if (major !== 1) throw new Error(`version ${major} of the pcapng format is not known here`)
     this.#interfaces = []
   }
 
   #interface(view: DataView, body: number, behind: number): void {
-    need(body + 8, behind, 'interface description')
+    need(body + 8, behind, 'an interface description')
     let perSecond = 1e6
     let offset = 0
     let trailing = 0
@@ -71,7 +79,8 @@ export class PcapngDialect implements Dialect {
         perSecond = exponent & 0x80 ? 2 ** (exponent & 0x7f) : 10 ** exponent
       } else if (code === Option.offset && length >= 8) {
         offset = Number(view.getBigInt64(value, this.#littleEndian))
-      } else if (code === Option.checkSequence && length >= 1) trailing = view.getUint8(value)
+      } else if (code === Option.checkSequence && length >= 1)
+        trailing = checkSequenceLength(view.getUint8(value))
     })
     this.#interfaces.push({
       linkType: view.getUint16(body, this.#littleEndian),
@@ -83,28 +92,34 @@ export class PcapngDialect implements Dialect {
 
   /** The enhanced packet block and the packet block differ in their first word only. */
   #packet(view: DataView, body: number, behind: number, found: FoundFrame, id: number): void {
-    need(body + 20, behind, 'packet')
+    need(body + 20, behind, 'a packet')
     const little = this.#littleEndian
-    const { ticks } = this.#fill(
-      found,
-      body + 20,
-      behind,
-      id,
-      view.getUint32(body + 12, little),
-      view.getUint32(body + 16, little),
-    )
+    const captured = view.getUint32(body + 12, little)
+    const original = view.getUint32(body + 16, little)
+    const { ticks, trailing } = this.#fill(found, body + 20, behind, id, captured, original)
     ticks.split(view.getUint32(body + 4, little), view.getUint32(body + 8, little))
     found.seconds = ticks.seconds
     found.nanoseconds = ticks.nanoseconds
     // A frame alone has no options: nothing to look through.
-    const options = body + 20 + padded(view.getUint32(body + 12, little))
-    if (options + 8 <= behind && view.getUint16(options, little) === Option.flags) {
-      found.packetType = packetFlags.indexOf((view.getUint32(options + 4, little) & 0x1f) as 2)
-    }
+    const options = body + 20 + padded(captured)
+    if (options + 8 > behind) return
+    const flags = this.#packetFlags(view, options, behind)
+    found.packetType = packetTypeOf(flags)
+    const own = trailingOf(flags)
+    if (own > 0 && own !== trailing) setLengths(found, captured, original, own)
+  }
+
+  /** epb_flags, wherever it stands among the options; 0 without one. */
+  #packetFlags(view: DataView, from: number, behind: number): number {
+    let flags = 0
+    this.#options(view, from, behind, (code, value, length) => {
+      if (code === Option.flags && length >= 4) flags = view.getUint32(value, this.#littleEndian)
+    })
+    return flags
   }
 
   #simplePacket(view: DataView, body: number, behind: number, found: FoundFrame): void {
-    need(body + 4, behind, 'simple packet')
+    need(body + 4, behind, 'a simple packet')
     const original = view.getUint32(body, this.#littleEndian)
     const { snapLength } = this.#known(0)
     const captured = Math.min(original, snapLength || original, behind - body - 4)
@@ -124,11 +139,10 @@ export class PcapngDialect implements Dialect {
   ): Interface {
     const where = this.#known(id)
     if (captured > mostBytes) throw new Error(`a frame of ${captured} bytes is not believed`)
-    need(offset + captured, behind, 'packet')
+    need(offset + captured, behind, 'a packet')
     found.found = true
     found.offset = offset
-    found.originalLength = Math.max(0, original - where.trailing)
-    found.length = Math.min(captured, found.originalLength)
+    setLengths(found, captured, original, where.trailing)
     found.interfaceId = id
     found.linkType = where.linkType
     found.packetType = -1
@@ -151,7 +165,7 @@ export class PcapngDialect implements Dialect {
       const code = view.getUint16(at, this.#littleEndian)
       const length = view.getUint16(at + 2, this.#littleEndian)
       if (code === Option.end) return
-      need(at + 4 + length, behind, 'option')
+      need(at + 4 + length, behind, 'an option')
       each(code, at + 4, length)
       at += 4 + padded(length)
     }
@@ -159,5 +173,5 @@ export class PcapngDialect implements Dialect {
 }
 
 function need(at: number, behind: number, what: string): void {
-  if (at > behind) throw new Error(`a ${what} that does not fit into its block`)
+  if (at > behind) throw new Error(`${what} does not fit into its block`)
 }

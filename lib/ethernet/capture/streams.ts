@@ -1,5 +1,6 @@
 import { Transform, type TransformCallback } from 'node:stream'
-import { oneOf, options as optionsOf, typeError } from '../../argument.js'
+import { type Names, oneOf, options as optionsOf, typeError } from '../../argument.js'
+import { afterRest } from '../after-rest.js'
 import type { CapturedFrame } from './captured-frame.js'
 import type { CaptureStatistics, FrameEncoder } from './encoder.js'
 import { CaptureParser } from './parser.js'
@@ -22,10 +23,20 @@ export interface CaptureEncoderOptions {
    */
   statistics?: () => readonly CaptureStatistics[]
 }
+const captureEncoderOptionNames = {
+  format: true,
+  snapLength: true,
+  nanoseconds: true,
+  interfaces: true,
+  statistics: true,
+} as const satisfies Names<CaptureEncoderOptions>
 
 /**
  * Frames in ({@link CapturedFrame}), the bytes of a capture out, for tcpdump, Wireshark and what else reads pcap or
  * pcapng: `pipeline(new FrameReadable(queue), new CaptureEncoder(), createWriteStream('frames.pcapng'))`.
+ *
+ * A frame that cannot be written (a time that the format cannot hold, an original length below that of its data) ends the
+ * stream with a TypeError or RangeError, behind the frames before it.
  */
 export class CaptureEncoder extends Transform {
   readonly #encoder: FrameEncoder
@@ -41,7 +52,7 @@ export class CaptureEncoder extends Transform {
       nanoseconds = true,
       interfaces,
       statistics,
-    } = optionsOf('options', options)
+    } = optionsOf('options', options, captureEncoderOptionNames)
     super({ writableObjectMode: true })
     oneOf('options.format', format, ['pcap', 'pcapng'])
     if (statistics !== undefined && typeof statistics !== 'function') {
@@ -63,7 +74,7 @@ export class CaptureEncoder extends Transform {
       this.#encoder.add(seconds, nanoseconds, data, originalLength, packetType, interfaceId)
       done(null, Buffer.from(this.#encoder.take()))
     } catch (error) {
-      done(error as Error)
+      afterRest(this, () => done(error as Error))
     }
   }
 
@@ -74,7 +85,7 @@ export class CaptureEncoder extends Transform {
       if (trailer && trailer.length > 0) this.push(trailer)
       done()
     } catch (error) {
-      done(error as Error)
+      afterRest(this, () => done(error as Error))
     }
   }
 
@@ -101,7 +112,7 @@ function check(frame: CapturedFrame, interfaces: number): void {
  * `for await (const frame of createReadStream('frames.pcapng').pipe(new CaptureDecoder()))`.
  *
  * Ends with Error ERR_IBVERBS_CAPTURE for what is no capture, one that was cut, or one of another link type than
- * Ethernet; the frames before that are delivered.
+ * Ethernet; all frames before that are delivered first.
  */
 export class CaptureDecoder extends Transform {
   readonly #parser = new CaptureParser()
@@ -128,7 +139,7 @@ export class CaptureDecoder extends Transform {
       }
       done()
     } catch (error) {
-      done(error as Error)
+      afterRest(this, () => done(error as Error))
     }
   }
 
@@ -137,7 +148,7 @@ export class CaptureDecoder extends Transform {
       this.#parser.end()
       done()
     } catch (error) {
-      done(error as Error)
+      afterRest(this, () => done(error as Error))
     }
   }
 }

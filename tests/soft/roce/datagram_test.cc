@@ -166,6 +166,74 @@ TEST(malformed_datagram_wqes) {
   fails(datagram(MLX5_OPCODE_SEND, mapped(2), macOf(2), 0x41, kQkey, 5));  // no such GID
 }
 
+// Which header, which MAC, who hears it: one question, and the same answer for attaching and for sending.
+TEST(a_group_of_either_family) {
+  struct Row {
+    Gid group;
+    uint8_t gidIndex;  // of the sender's GID of that family
+    const char* frame;
+  };
+  const Row rows[] = {
+      // 239.129.2.3: the low 23 bits (RFC 1112); IPv4 from 10.0.0.1.
+      {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 239, 129, 2, 3}, 0, "01005e010203" "0800" "0a000001" "ef810203"},
+      // ff0e::ffff:239.129.2.3 is no IPv4 group: the last four bytes (RFC 2464).
+      {{0xff, 0x0e, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 239, 129, 2, 3}, 1,
+       "3333ef810203" "86dd" "fe800000000000000000" "00fffe000001" "ff0e0000000000000000" "ffffef810203"},
+      {{0xff, 0x0e, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12, 0x34}, 1,
+       "333300001234" "86dd" "fe800000000000000000" "00fffe000001" "ff0e0000000000000000" "000000001234"},
+  };
+  for (const Row& row : rows) {
+    Peers peers(of(QueuePairType::ud));
+    const bool ipv4 = row.gidIndex == 0;
+    EQUAL(peers.card.nic.attachMulticast(peers.b.qp->number, row.group), 0);
+    EQUAL(peers.card.nic.attachMulticast(peers.b.qp->number, row.group), 0);  // once is enough
+    peers.b.qp->receive({peers.b.memory.sge(0, 1000)});
+    peers.a.qp->send(datagram(MLX5_OPCODE_SEND, row.group, {}, 0xffffff, kQkey, row.gidIndex).inlined(pattern(20)));
+    peers.sent(peers.a, 0);
+    EQUAL(byteCount(peers.next(peers.b.receiveCq)), 60);
+    CHECK(peers.b.bytes(40, 20) == pattern(20));
+    const Bytes& frame = peers.wire->seen[0].frame;
+    const size_t addresses = ipv4 ? 26 : 22;
+    Bytes shown(frame.begin(), frame.begin() + 6);
+    shown.insert(shown.end(), frame.begin() + 12, frame.begin() + 14);
+    shown.insert(shown.end(), frame.begin() + static_cast<long>(addresses),
+                 frame.begin() + static_cast<long>(addresses + (ipv4 ? 8 : 32)));
+    HEX(shown.data(), shown.size(), row.frame);
+    // Under the other family's header it would be another group's, or nobody's.
+    peers.a.qp->send(
+        datagram(MLX5_OPCODE_SEND, row.group, {}, 0xffffff, kQkey, static_cast<uint8_t>(1 - row.gidIndex)).inlined(pattern(20)));
+    peers.failed(peers.a, 2, MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR);
+    EQUAL(peers.wire->seen.size(), 1);
+    EQUAL(peers.card.nic.detachMulticast(peers.b.qp->number, row.group), 0);
+    EQUAL(peers.card.nic.detachMulticast(peers.b.qp->number, row.group), EINVAL);
+  }
+}
+
+TEST(what_is_no_group_cannot_be_attached) {
+  Peers peers(of(QueuePairType::ud));
+  const Gid none[] = {mapped(1), linkLocal(1), {}, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 239, 1, 2, 3},
+                      {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 223, 255, 255, 255},
+                      {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 240, 0, 0, 0}};
+  for (const Gid& gid : none) EQUAL(peers.card.nic.attachMulticast(peers.b.qp->number, gid), EINVAL);
+  // As many groups, and members of one, as ibv_query_device(3) tells.
+  Gid group{0xff, 0x0e};
+  for (int i = 0; i < 1024; ++i) {
+    store16(&group[14], static_cast<uint16_t>(i));
+    EQUAL(peers.card.nic.attachMulticast(peers.b.qp->number, group), 0);
+  }
+  EQUAL(peers.card.nic.attachMulticast(peers.a.qp->number, group), 0);
+  group[2] = 1;
+  EQUAL(peers.card.nic.attachMulticast(peers.a.qp->number, group), ENOMEM);
+  group[2] = 0;
+  std::vector<std::unique_ptr<Qp>> members;
+  for (int i = 2; i < 240; ++i) {
+    members.push_back(peers.create(peers.a, 0));
+    EQUAL(peers.card.nic.attachMulticast(members.back()->number, group), 0);
+  }
+  members.push_back(peers.create(peers.a, 0));
+  EQUAL(peers.card.nic.attachMulticast(members.back()->number, group), ENOMEM);
+}
+
 TEST(a_group_gets_one_copy_each) {
   Peers peers(of(QueuePairType::ud));
   const Gid group{0xff, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12, 0x34};
