@@ -65,9 +65,9 @@ export const dump: Command = {
   synopsis: ['IFACE [OPTIONS] [FILTER]'],
   description: `
 One line a frame, in the form of tcpdump -n -S, down to the transport header and through tunnels
-(what rides on ports is not decoded), until Ctrl-C or COUNT frames. With -w a capture that tcpdump -r
-and Wireshark read; pcapng has nanoseconds, directions and the drops too. Ends with the frames
-captured and dropped, on standard error. Needs CAP_NET_RAW: see 'ibverbs doctor'.
+(what rides on ports is not decoded), until Ctrl-C or COUNT frames. With -w a capture that
+tcpdump -r and Wireshark read; pcapng has nanoseconds, directions and the drops too. Ends with the
+frames captured and dropped, on standard error. Needs CAP_NET_RAW: see 'ibverbs doctor'.
 ${interfaceHelp}
 ${filterHelp}`,
   options,
