@@ -27,7 +27,14 @@ export function loadSoftLibrary(): void {
   native.soft.load(softLibraryPath())
 }
 
-/** With IBVERBS_SOFT set the devices that it asks for are there when libibverbs first looks for devices. @internal */
+/**
+ * With IBVERBS_SOFT set the devices that it asks for are there when libibverbs looks for devices.
+ *
+ * @throws VerbsError EINVAL for a value that makes no sense, and whatever else keeps its devices from being made
+ * @internal
+ */
 export function softFromEnvironment(): void {
-  if (process.env.IBVERBS_SOFT) loadSoftLibrary()
+  if (!process.env.IBVERBS_SOFT) return
+  loadSoftLibrary()
+  native.soft.environment()
 }

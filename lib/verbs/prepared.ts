@@ -35,7 +35,7 @@ export interface SendFlags {
   signaled?: boolean
   /** Wait for earlier reads and atomics of this queue pair. */
   fence?: boolean
-  /** Raise a solicited event at the receiver. */
+  /** Wake a receiver that waits for solicited completions only: see {@link CompletionWaitOptions}. */
   solicited?: boolean
   /** Copy the bytes at submit: they may be changed at once, and need no region's keys. */
   inline?: boolean
@@ -130,7 +130,11 @@ export class PreparedSend {
   readonly #domain: object
 
   /** @internal */
-  constructor(posting: Posting, options: SendOptions) {
+  static of(posting: Posting, options: SendOptions): PreparedSend {
+    return new PreparedSend(posting, options)
+  }
+
+  private constructor(posting: Posting, options: SendOptions) {
     object('options', options, 'an object', sendOptionNames)
     this.#ring = posting.ring
     this.#elements = new Elements('options', options, posting)
@@ -272,10 +276,14 @@ export class PreparedTransfer {
   #immediate = 0
 
   /** @internal */
-  constructor(posting: Posting, options: TransferOptions, kind: 'write' | 'read') {
+  static of(posting: Posting, options: TransferOptions, kind: 'write' | 'read'): PreparedTransfer {
+    return new PreparedTransfer(posting, options, kind)
+  }
+
+  private constructor(posting: Posting, options: TransferOptions, kind: 'write' | 'read') {
     object('options', options, 'an object', transferOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting)
+    this.#elements = new Elements('options', options, posting, kind === 'read' ? 'a read' : undefined)
     this.#longest = posting.longest
     this.#remote = new Remote('options.remote', options.remote)
     let opcode: number
@@ -343,11 +351,19 @@ export class PreparedAtomic {
   readonly #head: number
 
   /** @internal */
-  constructor(posting: Posting, options: AtomicOptions, kind: 'compare-and-swap' | 'fetch-and-add') {
+  static of(
+    posting: Posting,
+    options: AtomicOptions,
+    kind: 'compare-and-swap' | 'fetch-and-add',
+  ): PreparedAtomic {
+    return new PreparedAtomic(posting, options, kind)
+  }
+
+  private constructor(posting: Posting, options: AtomicOptions, kind: 'compare-and-swap' | 'fetch-and-add') {
     oneOf('kind', kind, ['compare-and-swap', 'fetch-and-add'])
     object('options', options, 'an object', atomicOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting)
+    this.#elements = new Elements('options', options, posting, 'an atomic')
     this.#remote = new Remote('options.remote', options.remote)
     const opcode =
       kind === 'compare-and-swap'
@@ -411,10 +427,14 @@ export class PreparedReceive {
   readonly #elements: Elements
 
   /** @internal */
-  constructor(posting: Posting, options: RequestMemory) {
+  static of(posting: Posting, options: RequestMemory): PreparedReceive {
+    return new PreparedReceive(posting, options)
+  }
+
+  private constructor(posting: Posting, options: RequestMemory) {
     object('options', options, 'an object', requestMemoryNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting)
+    this.#elements = new Elements('options', options, posting, 'a receive')
   }
 
   /**

@@ -60,6 +60,8 @@ function words({ reason, detail, maxInline, longestMessage, syscall }: RefusedRe
       return 'only a queue pair of type RAW_PACKET has the device compute checksums'
     case 12:
       return `${detail} bytes are more than ${longestMessage}${longestWords}`
+    case 13:
+      return `element ${detail} names a memory region without LOCAL_WRITE, to which this request writes`
     default:
       return ''
   }

@@ -1,8 +1,9 @@
 /** Filters in tcpdump's words: which frames they match, compared with the real tcpdump. */
-import { execFileSync } from 'node:child_process'
+
 import { PcapEncoder } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { parseFilter } from '../../dist/cli/filter.js'
+import { execFileSync } from '../beds/child.js'
 import { parse } from '../capture/tools.js'
 import { matches } from '../ethernet/flows.js'
 import { ethernet, ipv4, ipv6, frames as kinds, tcp, udp } from './frames.js'

@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { PcapEncoder } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { frameText } from '../../dist/cli/frame/frame-text.js'
+import { execFileSync } from '../beds/child.js'
 import { kinds } from './frame-kinds.js'
 import { ethernet, frames, ipv4 } from './frames.js'
 

@@ -1,9 +1,10 @@
 // What verbs promise (the man pages, the InfiniBand specification, the kernel), seen by programs of libibverbs' own calls on
 // the software ConnectX. The same program runs on SoftRoCE, VERBS_DEVICE=rxe0: where that differs, a test says so.
-import { spawnSync } from 'node:child_process'
+
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { spawnSync } from '../beds/child.js'
 import { buildEngine } from './engine/build.js'
 
 const sources = join(import.meta.dirname, 'verbs')

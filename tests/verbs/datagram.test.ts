@@ -6,7 +6,6 @@ import {
   expectBytes,
   grhBytes,
   names,
-  noGid,
   outcome,
   pattern,
   queueKey,
@@ -292,12 +291,20 @@ describe('refusals', () => {
     })
     expect(thrownBy(() => domain.createAddressHandle({ gid: 'fe80::1', gidIndex: 9 }))).toMatchObject({
       name: 'VerbsError',
-      code: noGid,
-      syscall: 'ibv_create_ah',
-      message: `${noGid}: ibv_create_ah: from GID index 9 of port 1`,
+      code: 'EINVAL',
+      syscall: 'ibv_query_gid_table',
+      message: expect.stringMatching(
+        new RegExp(
+          `^EINVAL: ibv_query_gid_table: port 1 of ${names[0]} has no GID at index 9: there are 0 \\(fe80::`,
+        ),
+      ),
     })
     expect(thrownBy(() => domain.createAddressHandle({ lid: 5 })).message).toBe(
       '"destination.gid" must be a GID: Ethernet has no LIDs, not undefined',
+    )
+    const { endpoint } = rxe.side('UD').pair
+    expect(thrownBy(() => domain.createAddressHandle({ ...endpoint, gid: '::' })).message).toBe(
+      '"destination.gid" must be a GID: Ethernet has no LIDs, not \'::\'',
     )
   })
 })
