@@ -116,6 +116,11 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
     case IBV_WR_ATOMIC_CMP_AND_SWP:
     case IBV_WR_ATOMIC_FETCH_AND_ADD:
       if (total != 8) return refuse(EINVAL, records::kBadAtomic);
+      // libmlx5 says 8 for each element, whatever is asked for (providers/mlx5/qp.c, set_data_ptr_seg_atomic): the first takes
+      // all, and what lies behind it is written over. Of the others, rxe alone is known to fill elements in order.
+      for (uint32_t i = 0; i < count && !domain.context.isRxe; i++) {
+        if (elements[i].length % 8) return refuse(EINVAL, records::kBadAtomic, 1);
+      }
       request->wr.atomic.remote_addr = remote;
       request->wr.atomic.rkey = record[records::kSendRkey];
       request->wr.atomic.compare_add =

@@ -36,7 +36,7 @@ enum Refusal : uint32_t {
   kOutOfBounds,      // detail: index of the element
   kInlineTooLong,    // detail: the bytes asked for
   kBadAddressHandle,
-  kBadAtomic,        // the length is not 8
+  kBadAtomic,        // detail: 0 when the length is not 8, 1 when the 8 bytes are not one element and the device needs that
   kNoChecksum,       // IBV_SEND_IP_CSUM on a queue pair that does not send raw packets
   kTooLong,          // detail: the bytes asked for
   kNotWritable,      // detail: index of the element: a region without IBV_ACCESS_LOCAL_WRITE

@@ -415,6 +415,11 @@ function judge(
   if (sendFlags & 8 && elements > maxInline) return [Refusal.inlineTooLong, elements]
   if (opcode > 6) return [Refusal.badOpcode, opcode]
   if (opcode >= 5 && elements !== 8) return [Refusal.badAtomic, 0]
+  const lengths = Array.from(
+    { length: count },
+    (_, i) => record[Send.elements + i * elementWords + Element.length],
+  )
+  if (soft && opcode >= 5 && lengths.some((length) => length % 8)) return [Refusal.badAtomic, 1]
   const oneSided = opcode !== 2 && opcode !== 3
   const reply = opcode >= 4
   if ((type === 'UD' && oneSided) || (type === 'UC' && reply) || (reply && sendFlags & 8))
