@@ -13,9 +13,9 @@ import type { ProtectionDomain } from './protection-domain.js'
 
 /** Where packets go and how (ibv_ah_attr, ibv_create_ah(3)). */
 export interface AddressVector {
-  /** Destination GID, as an IPv6 address; ::ffff:10.0.0.1 for IPv4. Required on Ethernet. */
+  /** Destination GID, as an IPv6 address; ::ffff:10.0.0.1 for IPv4. Left out on InfiniBand only. */
   gid?: string
-  /** Destination LID, on InfiniBand. */
+  /** Destination LID, on InfiniBand; 0 by default. */
   lid?: number
   /** Local port, from 1; 1 by default. */
   port?: number
@@ -46,6 +46,7 @@ const addressVectorNames = {
  * (ibv_create_ah_from_wc(3)). Where it goes there are `cq.sourceQueuePair[row]` and the queue key that both agreed on.
  */
 export interface ReceivedDatagram {
+  /** The completion queue that told of it. */
   cq: CompletionQueue
   /** Row of the completion, before the next poll; 0 by default. */
   row?: number

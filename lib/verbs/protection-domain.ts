@@ -19,7 +19,7 @@ export interface RegisterOptions {
    * ['LOCAL_WRITE', 'REMOTE_ATOMIC'].
    */
   access?: Access[]
-  /** With a size: lay the fresh memory on huge pages (see {@link Arena.allocate}). */
+  /** With a size: lay the fresh memory on huge pages (see {@link Arena.allocate}). Default false. */
   hugePages?: boolean
 }
 const registerOptionNames = { access: true, hugePages: true } as const satisfies Names<RegisterOptions>
