@@ -49,7 +49,8 @@ const softLinkNames = {
  * - `'loop'`: each port hears what it sends
  * - `'pair'`: two ports hear each other
  * - `{ socket }`: a port here and one of another process that names the same path (a Unix socket)
- * - `{ interface }`: an Ethernet interface of this machine (needs CAP_NET_RAW)
+ * - `{ interface }`: an Ethernet interface of this machine (needs CAP_NET_RAW). The port is up while the interface has a
+ *   carrier (PORT_ACTIVE, PORT_ERR), and its active MTU is the largest that fits the interface's: 1024 of 1500
  */
 export type SoftWire = 'loop' | 'pair' | { socket: string } | { interface: string }
 const wireNames = { socket: true, interface: true } as const satisfies Names<Extract<SoftWire, object>>

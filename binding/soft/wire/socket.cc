@@ -27,7 +27,7 @@ class SocketWire : public Wire {
   }
 
   WireEnd end(int index) override { return index == 0 ? WireEnd{&transmit_, &receive_} : WireEnd{}; }
-  int descriptor() const override { return peer_ >= 0 ? peer_ : listener_; }
+  void descriptors(std::vector<int>* list) const override { list->push_back(peer_ >= 0 ? peer_ : listener_); }
   uint64_t deadline() const override { return retryAt_; }
   bool up() const override { return peer_ >= 0; }
 
