@@ -48,7 +48,8 @@ const softLinkNames = {
  *
  * - `'loop'`: each port hears what it sends
  * - `'pair'`: two ports hear each other
- * - `{ socket }`: a port here and one of another process that names the same path (a Unix socket)
+ * - `{ socket }`: a port here and one of another process that names the same path (a Unix socket). When one of the two ends,
+ *   the other meets the next that comes; a third is refused (EBUSY)
  * - `{ interface }`: an Ethernet interface of this machine (needs CAP_NET_RAW). The port is up while the interface has a
  *   carrier (PORT_ACTIVE, PORT_ERR), and its active MTU is the largest that fits the interface's: 1024 of 1500
  */

@@ -150,8 +150,9 @@ struct Wires {
     }
     if (port.kind == "loop") return imperfect ? makeLinkWire(link) : makeLoopWire();
     if (imperfect) throw Problem{EINVAL, port.kind + ": options of a link are for loop and pair"};
-    wire = port.kind == "socket" ? makeSocketWire(port.name, &error) : makeInterfaceWire(port.name, &error);
-    if (!wire) throw Problem{error ? error : EIO, port.kind + ":" + port.name + ": " + strerror(error)};
+    std::string words;
+    wire = port.kind == "socket" ? makeSocketWire(port.name, &error, &words) : makeInterfaceWire(port.name, &error);
+    if (!wire) throw Problem{error, port.kind + ":" + port.name + ": " + (words.empty() ? strerror(error) : words)};
     return port.kind == "socket" ? std::make_shared<SwitchedWire>(wire) : wire;
   }
 

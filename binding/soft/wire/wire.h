@@ -72,7 +72,8 @@ std::shared_ptr<Wire> makePairWire();
 std::shared_ptr<Wire> makeLinkWire(const LinkOptions& options);
 // An interface of this machine (AF_PACKET, needs CAP_NET_RAW). Null and an errno when it cannot be opened.
 std::shared_ptr<Wire> makeInterfaceWire(const std::string& name, int* error);
-// Two processes: the first to come listens at `path`, the second connects (SOCK_SEQPACKET). Null and an errno on failure.
-std::shared_ptr<Wire> makeSocketWire(const std::string& path, int* error);
+// Two processes that meet at `path` (a socket, and `path`.lock beside it). Null, an errno and the words for it on failure:
+// EBUSY when there are two already.
+std::shared_ptr<Wire> makeSocketWire(const std::string& path, int* error, std::string* words);
 
 }  // namespace soft
