@@ -92,10 +92,10 @@ void QueuePair::afterReset() {
   publish();
 }
 
-bool QueuePair::retire(uint32_t name, bool success, uint32_t* cookie) {
+bool QueuePair::retire(uint32_t name, bool success, uint32_t* cookie, uint32_t* opcode) {
   const bool isReceive = name & kReceiveName;
   bool wanted = true;
-  if (!(isReceive ? receive_ : send_).retire(name & ~kReceiveName, cookie, &wanted)) return false;
+  if (!(isReceive ? receive_ : send_).retire(name & ~kReceiveName, cookie, opcode, &wanted)) return false;
   publish();
   // One that we signalled on our own account is the caller's business only when it failed.
   return wanted || !success;
@@ -129,6 +129,11 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   sizes.maxReceiveSge = argument::field<uint32_t>(options, "maxReceiveSge");
   sizes.maxInline = argument::field<uint32_t>(options, "maxInline");
   const auto type = static_cast<ibv_qp_type>(argument::field<uint32_t>(options, "type"));
+  const auto longestMessage = argument::field<uint32_t>(options, "longestMessage");
+  const auto longestReceive = argument::field<uint32_t>(options, "longestReceive");
+  if (longestMessage > INT32_MAX || longestReceive > INT32_MAX) {
+    throwArgumentRange(env, "longestMessage", "below 2^31");
+  }
   if (sizes.maxSendWr == 0 || sizes.maxSendWr > WorkQueue::kMaxCapacity) {
     throwArgumentRange(env, "maxSendWr", "from 1 to 2^24");
   }
@@ -149,6 +154,8 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   }
 
   auto pair = std::make_unique<QueuePair>(domain, sendQueue, receiveQueue, sizes, std::move(block));
+  pair->longestMessage = longestMessage;
+  pair->longestReceive = longestReceive;
   if (!sendQueue.takeCredits(sizes.maxSendWr)) {
     throwErrno(env, ENOSPC, "ibv_create_qp",
                "the send completion queue has " + std::to_string(sendQueue.freeCredits()) + " of " +

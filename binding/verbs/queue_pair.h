@@ -33,7 +33,7 @@ class QueuePair : public Handle {
   uint32_t submit();
 
   // A completion came: releases its request and the older unsignalled ones. False when the caller is not to see it.
-  bool retire(uint32_t name, bool success, uint32_t* cookie);
+  bool retire(uint32_t name, bool success, uint32_t* cookie, uint32_t* opcode);
 
   // Whether every send that brings a completion has brought it, polled or not.
   bool settled() { return send_.signaled() <= sendQueue.hold(*this); }
@@ -58,12 +58,18 @@ class QueuePair : public Handle {
   CompletionQueue& receiveQueue;
   ibv_qp* ibv = nullptr;
   uint32_t maxInline = 0;  // what the provider granted
+  // Bytes that a request may send, write or read, its elements together; and that an element of a receive tells the device
+  // at most, since no message is longer. Below 2^31: of a mlx5_wqe_data_seg's byte_count, bit 31 says that the data follow
+  // inline (mlx5dv.h, MLX5_INLINE_SEG), and mlx4 has the same.
+  uint32_t longestMessage = 0, longestReceive = 0;
 
   static constexpr uint32_t kReceiveName = 1u << 31;  // tells a receive's wr_id from a send's
 
  private:
   bool buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge* elements);
-  bool buildElements(const uint32_t* record, uint32_t count, ibv_sge* elements, uint64_t* total);
+  // No element says more than `most`.
+  bool buildElements(const uint32_t* record, uint32_t count, bool written, uint32_t most, ibv_sge* elements,
+                     uint64_t* total);
   bool refuse(int error, records::Refusal reason, uint32_t detail = 0);
   void publish();
   void drain();

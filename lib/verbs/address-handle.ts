@@ -1,10 +1,10 @@
-import { integer, type Names, object, typeError } from '../argument.js'
+import { integer, type Names, object, rangeError, typeError } from '../argument.js'
 import { verbsError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import type { Context } from './context.js'
 import { checkEndpoint, type Endpoint, isEndpoint } from './endpoint.js'
-import { bestGid, checkGid, type GidEntry, gidKind, isGroup } from './gid.js'
+import { bestGid, checkGid, type GidEntry, gidAt, gidKind, isGroup, isUnspecified } from './gid.js'
 import type { NativeAddressVector } from './native.js'
 import type { ProtectionDomain } from './protection-domain.js'
 
@@ -59,23 +59,37 @@ export class AddressHandle extends NativeHandle {
     if (typeof destination !== 'object' || destination === null) {
       throw typeError('destination', 'an endpoint or an address vector', destination)
     }
-    const vector = completeVector(
-      domain.context,
-      isEndpoint(destination) ? addressOf(checkEndpoint('destination', destination)) : destination,
-      'destination',
-      'ibv_create_ah',
-    )
+    const { context } = domain
+    const address = isEndpoint(destination)
+      ? addressOf(context, checkEndpoint('destination', destination))
+      : destination
+    const vector = completeVector(context, address, 'destination', 'ibv_create_ah')
     return new AddressHandle(native.verbs.createAddressHandle(domainHandle, vector), domain, vector)
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { ...this.vector, closed: false }
   }
 }
 
 /** Where an endpoint is. */
-function addressOf({ gid, lid }: Endpoint): AddressVector {
-  return gid === '::' ? { lid } : { gid, lid }
+function addressOf(context: Context, endpoint: Endpoint): AddressVector {
+  assertAddress(context, 1, 'destination', endpoint)
+  const { gid, lid } = endpoint
+  return isUnspecified(gid) ? { lid } : { gid, lid }
+}
+
+/**
+ * An endpoint without a GID is on InfiniBand.
+ *
+ * @throws RangeError that names the endpoint's `gid` where this port is Ethernet
+ * @internal
+ */
+export function assertAddress(context: Context, port: number, name: string, { gid }: Endpoint): void {
+  if (isUnspecified(gid) && context.queryPort(port).linkLayer === 'Ethernet') {
+    throw rangeError(`${name}.gid`, 'a GID: Ethernet has no LIDs', gid)
+  }
 }
 
 /**
@@ -121,8 +135,8 @@ export function completeVector(
 
 /** An index that the caller chose: from an IPv4 GID there is no way to an IPv6 one, nor back. */
 function checkIndex(context: Context, port: number, gid: string, index: number, syscall: string): number {
-  const own = context.queryGidTable().find((entry) => entry.port === port && entry.index === index)?.gid
-  if (own === undefined || (gidKind(own) === 'IPv4') === (gidKind(gid) === 'IPv4')) return index
+  const own = gidAt(context, port, index).gid
+  if ((gidKind(own) === 'IPv4') === (gidKind(gid) === 'IPv4')) return index
   throw verbsError(
     'EINVAL',
     syscall,

@@ -1,7 +1,9 @@
 import { isIPv6 } from 'node:net'
 import { rangeError, string } from '../argument.js'
+import { verbsError } from '../errors.js'
 import { parse } from '../ethernet/headers/ipv6.js'
 import type { GidType } from './constants.js'
+import type { Context } from './context.js'
 
 /** An entry of a GID table (ibv_query_gid_table(3)). */
 export interface GidEntry {
@@ -38,6 +40,11 @@ export function isGroup(gid: string): boolean {
   return isMapped(bytes) ? bytes[12] >> 4 === 0xe : bytes[0] === 0xff
 }
 
+/** Whether a GID is '::', however it is spelled: that of a port without one. @internal */
+export function isUnspecified(gid: string): boolean {
+  return parse(gid).every((byte) => byte === 0)
+}
+
 /** ::ffff:0:0/96, as RoCE writes an IPv4 address (InfiniBand annex A17). */
 function isMapped(bytes: Uint8Array): boolean {
   return bytes[10] === 0xff && bytes[11] === 0xff && bytes.subarray(0, 10).every((byte) => byte === 0)
@@ -59,6 +66,24 @@ export function checkGroup(name: string, gid: unknown): string {
   return gid as string
 }
 
+/**
+ * The entry at an index that somebody chose.
+ *
+ * @throws VerbsError EINVAL, with the indices there are; the kernel says EFAULT, or nothing at all
+ * @internal
+ */
+export function gidAt(context: Context, port: number, index: number): GidEntry {
+  const own = context.queryGidTable().filter((entry) => entry.port === port)
+  const entry = own.find((each) => each.index === index)
+  if (entry) return entry
+  const there = own.map((each) => `${each.index} (${each.gid})`).join(', ')
+  throw verbsError(
+    'EINVAL',
+    'ibv_query_gid_table',
+    `port ${port} of ${context.name} has no GID at index ${index}: there are ${there || 'none'}`,
+  )
+}
+
 const reach: Record<GidKind, number> = { 'link-local': 0, IPv6: 1, IPv4: 2 }
 
 /**
@@ -71,7 +96,7 @@ export function bestGid(table: GidEntry[], port: number, kind?: GidKind): GidEnt
   const rank = (entry: GidEntry) => (entry.type === 'RoCE v1' ? 0 : 10) + reach[gidKind(entry.gid)]
   let best: GidEntry | undefined
   for (const entry of table) {
-    if (entry.port !== port || entry.gid === '::' || (kind && gidKind(entry.gid) !== kind)) continue
+    if (entry.port !== port || isUnspecified(entry.gid) || (kind && gidKind(entry.gid) !== kind)) continue
     if (!best || rank(entry) > rank(best)) best = entry
   }
   return best

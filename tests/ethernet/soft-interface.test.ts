@@ -13,7 +13,7 @@ afterEach(() => {
 })
 
 function onInterface(name: string) {
-  const devices = softConnectX({ wire: { interface: name } })
+  const devices = softConnectX({ wire: `interface:${name}` })
   close = () => devices.close()
 }
 

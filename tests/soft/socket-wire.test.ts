@@ -49,7 +49,7 @@ test('a third process is refused in words and has no device, until one of the tw
       third.stderr.match(/socket:\S+: both .* and \d+/)?.[0],
     )
     expect(third.stdout).not.toContain('mlx5_soft0')
-    expect(thrownBy(() => softConnectX({ wire: { socket: wire } }))).toMatchObject({
+    expect(thrownBy(() => softConnectX({ wire: `socket:${wire}` }))).toMatchObject({
       name: 'VerbsError',
       code: 'EBUSY',
       message: expect.stringContaining(words),
@@ -67,7 +67,7 @@ test('what two that were killed left behind goes with the next two', async () =>
   for (const each of two) await killed(each)
   const left = () => readdirSync(folder).filter((name) => name.startsWith('wire'))
   expect(left().sort()).toEqual(['wire', 'wire.lock'])
-  const devices = softConnectX({ wire: { socket: wire } })
+  const devices = softConnectX({ wire: `socket:${wire}` })
   expect((await start('ibv_devinfo').finished).stdout).toContain('PORT_ACTIVE')
   devices.close()
   expect(left()).toEqual([])
@@ -89,10 +89,10 @@ signal.pause()`
   const child = Number(parent.stdout)
   try {
     await holder()
-    expect(thrownBy(() => softConnectX({ wire: { socket: wire } })).code).toBe('EBUSY')
+    expect(thrownBy(() => softConnectX({ wire: `socket:${wire}` })).code).toBe('EBUSY')
     parent.child.kill('SIGKILL')
     await new Promise((resolve) => parent.child.once('exit', resolve))
-    softConnectX({ wire: { socket: wire } }).close()
+    softConnectX({ wire: `socket:${wire}` }).close()
     process.kill(child, 0) // and the child is alive all the time
   } finally {
     process.kill(child, 'SIGKILL')

@@ -1,12 +1,12 @@
 // The software ConnectX and the kernel's SoftRoCE on one wire: two implementations of RoCEv2 that know nothing of each
 // other. One end is our own ping, the other rdma-core's program, in both roles; and groups of either family that both are
 // in. Only in the VM: it needs rxe.
-import { execFileSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
 import { multicastQueuePair, open } from 'ibverbs'
 import { softConnectX, softLibraryPath } from 'ibverbs/soft'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { execFileSync } from '../beds/child.js'
 import { completion, expectBytes, grhBytes, pattern, queueKey } from '../beds/rxe.js'
 import { Running, start } from '../cli/run.js'
 
@@ -87,7 +87,7 @@ test.each(types)('%s: ours on the software ConnectX, rdma-core on rxe', async (t
 })
 
 test('the port has the active MTU that rxe has on the same interface', async () => {
-  const devices = softConnectX({ wire: { interface: 'soft0' } })
+  const devices = softConnectX({ wire: 'interface:soft0' })
   const contexts = [open('mlx5_soft0'), open('rxe2')]
   // Where a step is, and what an interface has: 80 bytes are the headers'. (Below 1280 its IPv6 addresses would go.)
   for (const mtu of [2127, 2128, 4175, 4176, 9000, 1500]) {
@@ -129,7 +129,7 @@ test.each([
   await new Promise<void>((resolve) => socket.bind(0, resolve))
   if (group.startsWith('::ffff:')) socket.addMembership(group.slice('::ffff:'.length), '10.9.0.2')
   else socket.addMembership(group, '::%rxe2net')
-  const devices = softConnectX({ wire: { interface: 'soft0' } })
+  const devices = softConnectX({ wire: 'interface:soft0' })
   const tcpdump = new Running('tcpdump', [
     ...['-i', 'rxe2net', '-n', '-e', '-c', '2', 'ether multicast and udp port 4791'],
   ])
