@@ -3,8 +3,18 @@ export type { FlowBytes, FlowRule, PortRange } from './ethernet/flow/rule.js'
 export type { NativeHandle } from './handle.js'
 export { Arena, type ArenaOptions } from './ring/arena.js'
 export { AddressHandle, type AddressVector } from './verbs/address-handle.js'
-export type { AsyncEvent } from './verbs/async-event.js'
-export { CompletionQueue, type CompletionQueueOptions } from './verbs/completion-queue.js'
+export type {
+  AsyncEvent,
+  CompletionQueueEvent,
+  DeviceEvent,
+  PortEvent,
+  QueuePairEvent,
+} from './verbs/async-event.js'
+export {
+  CompletionQueue,
+  type CompletionQueueOptions,
+  type CompletionWaitOptions,
+} from './verbs/completion-queue.js'
 export type { ConnectOptions, InitializeOptions } from './verbs/connect-options.js'
 export {
   type Access,

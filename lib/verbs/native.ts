@@ -27,7 +27,7 @@ export interface VerbsNative {
   ): { handle: number; entries: number; ring?: ArrayBuffer }
   poll(queue: number): number
   pollFor(queue: number, microseconds: number): number
-  arm(queue: number): void
+  arm(queue: number, solicitedOnly: 0 | 1): void
   freeCredits(queue: number): number
   createQueuePair(
     domain: number,

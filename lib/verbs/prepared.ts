@@ -35,7 +35,7 @@ export interface SendFlags {
   signaled?: boolean
   /** Wait for earlier reads and atomics of this queue pair. */
   fence?: boolean
-  /** Raise a solicited event at the receiver. */
+  /** Wake a receiver that waits for solicited completions only: see {@link CompletionWaitOptions}. */
   solicited?: boolean
   /** Copy the bytes at submit: they may be changed at once, and need no region's keys. */
   inline?: boolean
@@ -283,7 +283,7 @@ export class PreparedTransfer {
   private constructor(posting: Posting, options: TransferOptions, kind: 'write' | 'read') {
     object('options', options, 'an object', transferOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting)
+    this.#elements = new Elements('options', options, posting, kind === 'read' ? 'a read' : undefined)
     this.#longest = posting.longest
     this.#remote = new Remote('options.remote', options.remote)
     let opcode: number
@@ -363,7 +363,7 @@ export class PreparedAtomic {
     oneOf('kind', kind, ['compare-and-swap', 'fetch-and-add'])
     object('options', options, 'an object', atomicOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting)
+    this.#elements = new Elements('options', options, posting, 'an atomic')
     this.#remote = new Remote('options.remote', options.remote)
     const opcode =
       kind === 'compare-and-swap'
@@ -434,7 +434,7 @@ export class PreparedReceive {
   private constructor(posting: Posting, options: RequestMemory) {
     object('options', options, 'an object', requestMemoryNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting)
+    this.#elements = new Elements('options', options, posting, 'a receive')
   }
 
   /**

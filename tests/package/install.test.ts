@@ -3,6 +3,7 @@ import { cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describeEntryPoints } from './entry-points.js'
 import { contents, type Entry, manifest, must, project, run, Sandbox } from './tarball.js'
 
 const prebuilt = `prebuilds/linux-${process.arch}`
@@ -123,6 +124,8 @@ describe('the tarball', () => {
     expect(one + 3 * addon).toBeLessThan(4_000_000)
   })
 })
+
+describe('entry points', () => describeEntryPoints(async () => ({ consumer, env: await sandbox.bare() })))
 
 describe('installed without scripts and without a compiler', () => {
   test('brings one package beside itself', async () => {

@@ -85,11 +85,16 @@ export class Sandbox {
     return copy
   }
 
-  /** `npm pack` of a {@link copy}, with the addon of this platform or of the sources alone; returns the tarball's path. */
+  /**
+   * `npm pack` of a {@link copy}; returns the tarball's path.
+   *
+   * @param prebuild with the addon of this platform, or the sources alone. What is built already is stripped and tagged:
+   *   a build of its own is in prebuild.long.test.ts
+   */
   async pack({ prebuild }: { prebuild: boolean }): Promise<string> {
     const copy = await this.copy()
     if (prebuild) {
-      await must(['npm', 'run', 'prebuild', '--', '--out', copy], { cwd: project })
+      await must(['npm', 'run', 'prebuild', '--', '--built', '--out', copy], { cwd: project })
       return this.#pack(copy, { npm_config_ignore_scripts: 'false' })
     }
     await must(['npm', 'run', 'build:lib'], { cwd: copy })

@@ -5,7 +5,7 @@
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { project, run, Sandbox } from './tarball.js'
+import { manifest, project, run, Sandbox } from './tarball.js'
 
 let sandbox: Sandbox
 let tarball: string
@@ -66,6 +66,21 @@ export const names: string[] = listDevices().map((device) => device.name)
 
 type Compiler = 'typescript' | 'typescript-oldest'
 
+/** A program for each entry point that package.json has: its types are found, and are not `any`. */
+async function imports(): Promise<Record<string, string>> {
+  const { exports } = await manifest()
+  const modules = Object.keys(exports).filter((key) => typeof exports[key] !== 'string')
+  return Object.fromEntries(
+    modules.map((key, i) => [
+      `entry-${i}.mts`,
+      `import * as entry from '${key.replace('.', 'ibverbs')}'
+export const names: readonly (keyof typeof entry)[] = []
+// @ts-expect-error not exported
+entry.noSuchName\n`,
+    ]),
+  )
+}
+
 async function compile(
   compiler: Compiler,
   name: string,
@@ -90,7 +105,9 @@ describe('declarations, with skipLibCheck off', () => {
     ['typescript', 'node16', { module: 'node16', moduleResolution: 'node16', target: 'es2022' }],
     ['typescript', 'bundler', { module: 'esnext', moduleResolution: 'bundler', target: 'es2022' }],
   ])('%s, %s', async (compiler, name, options) => {
-    expect(await compile(compiler, name, { 'program.mts': program }, options)).toEqual(clean)
+    expect(await compile(compiler, name, { 'program.mts': program, ...(await imports()) }, options)).toEqual(
+      clean,
+    )
   })
 
   test('using, where the library of types knows it', async () => {
