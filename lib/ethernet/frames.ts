@@ -303,7 +303,7 @@ export class FramePool {
     this.frameCount = frameCount === undefined ? fit : integer('options.frameCount', frameCount, 2, most)
     this.frameSize = frameSize
     this.headroom = headroom
-    this.arena = arena ?? Arena.allocate(this.frameCount * frameSize)
+    this.arena = arena ?? Arena.fresh('options.frameCount × frameSize', this.frameCount * frameSize)
     this.#table = new FrameTable(shared ?? this.frameCount, frameSize, headroom)
   }
 

@@ -39,8 +39,10 @@ const softLinkNames = {
  *
  * - `'loop'`: each port hears what it sends
  * - `'pair'`: two ports hear each other
- * - `'socket:PATH'`: a port here and one of another process that names the same path (a Unix socket)
- * - `'interface:NAME'`: an Ethernet interface of this machine (needs CAP_NET_RAW)
+ * - `'socket:PATH'`: a port here and one of another process that names the same path (a Unix socket). When one of the two ends,
+ *   the other meets the next that comes; a third is refused (EBUSY)
+ * - `'interface:NAME'`: an Ethernet interface of this machine (needs CAP_NET_RAW). The port is up while the interface has a
+ *   carrier (PORT_ACTIVE, PORT_ERR), and its active MTU is the largest that fits the interface's: 1024 of 1500
  */
 export type SoftWire = 'loop' | 'pair' | `socket:${string}` | `interface:${string}`
 
@@ -60,7 +62,7 @@ export interface SoftOptions {
   /** Bytes of each frame that a raw packet send must carry inline: 0 (default), or 18 as older ConnectX want it. */
   minimumInline?: 0 | 18
   /** Largest MTU of the ports: 4096 by default. */
-  mtu?: 1024 | 2048 | 4096
+  mtu?: 256 | 512 | 1024 | 2048 | 4096
 }
 const softOptionNames = {
   wire: true,
@@ -96,8 +98,8 @@ export function specification(given: SoftOptions | undefined): string {
       throw rangeError('options.minimumInline', '0 or 18', options.minimumInline)
     }
   }
-  if (options.mtu !== undefined && ![1024, 2048, 4096].includes(options.mtu)) {
-    throw rangeError('options.mtu', '1024, 2048 or 4096', options.mtu)
+  if (options.mtu !== undefined && ![256, 512, 1024, 2048, 4096].includes(options.mtu)) {
+    throw rangeError('options.mtu', '256, 512, 1024, 2048 or 4096', options.mtu)
   }
   if (ports === 2 && wire !== 'loop' && wire !== 'pair') {
     throw rangeError('options.ports', '1: a socket or an interface is the wire of one port', ports)

@@ -77,7 +77,7 @@ export class Elements {
       const region = regionOf(`${name}.elements[${i}].memory`, element.memory, domain, writer)
       const offset = element.offset ?? 0
       const length = element.length ?? rest(element.memory.length, offset)
-      checkStretch(offset, length, element.memory.length, mostOfElement)
+      checkStretch(offset, length, element.memory.length, mostOfElement, `${name}.elements[${i}].`)
       writeElement(this.fixed, i * elementWords, region, offset, length)
       total += length
     })

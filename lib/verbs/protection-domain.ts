@@ -1,4 +1,4 @@
-import { boolean, integer, type Names, options as optionsOf, rangeError, typeError } from '../argument.js'
+import { boolean, type Names, options as optionsOf, rangeError, typeError } from '../argument.js'
 import { NativeHandle } from '../handle.js'
 import { Kind } from '../native.js'
 import { Arena } from '../ring/arena.js'
@@ -92,7 +92,7 @@ function arenaOf(
 ): Arena {
   const { hugePages = false } = optionsOf('options', options, registerOptionNames)
   boolean('options.hugePages', hugePages)
-  if (typeof memory === 'number') return Arena.allocate(integer('memory', memory, 1), { hugePages })
+  if (typeof memory === 'number') return Arena.fresh('memory', memory, hugePages)
   if (hugePages) throw typeError('options.hugePages', 'left out where the memory is given', hugePages)
   if (memory instanceof Arena) return memory
   if (memory instanceof SharedArrayBuffer) return Arena.over(memory)
