@@ -2,9 +2,19 @@ export { VerbsError } from './errors.js'
 export type { FlowBytes, FlowRule, PortRange } from './ethernet/flow/rule.js'
 export type { NativeHandle } from './handle.js'
 export { Arena, type ArenaOptions } from './ring/arena.js'
-export { AddressHandle, type AddressVector } from './verbs/address-handle.js'
-export type { AsyncEvent } from './verbs/async-event.js'
-export { CompletionQueue, type CompletionQueueOptions } from './verbs/completion-queue.js'
+export { AddressHandle, type AddressVector, type ReceivedDatagram } from './verbs/address-handle.js'
+export type {
+  AsyncEvent,
+  CompletionQueueEvent,
+  DeviceEvent,
+  PortEvent,
+  QueuePairEvent,
+} from './verbs/async-event.js'
+export {
+  CompletionQueue,
+  type CompletionQueueOptions,
+  type CompletionWaitOptions,
+} from './verbs/completion-queue.js'
 export type { ConnectOptions, InitializeOptions } from './verbs/connect-options.js'
 export {
   type Access,

@@ -92,10 +92,10 @@ void QueuePair::afterReset() {
   publish();
 }
 
-bool QueuePair::retire(uint32_t name, bool success, uint32_t* cookie) {
+bool QueuePair::retire(uint32_t name, bool success, uint32_t* cookie, uint32_t* opcode) {
   const bool isReceive = name & kReceiveName;
   bool wanted = true;
-  if (!(isReceive ? receive_ : send_).retire(name & ~kReceiveName, cookie, &wanted)) return false;
+  if (!(isReceive ? receive_ : send_).retire(name & ~kReceiveName, cookie, opcode, &wanted)) return false;
   publish();
   // One that we signalled on our own account is the caller's business only when it failed.
   return wanted || !success;

@@ -33,7 +33,7 @@ class QueuePair : public Handle {
   uint32_t submit();
 
   // A completion came: releases its request and the older unsignalled ones. False when the caller is not to see it.
-  bool retire(uint32_t name, bool success, uint32_t* cookie);
+  bool retire(uint32_t name, bool success, uint32_t* cookie, uint32_t* opcode);
 
   // Whether every send that brings a completion has brought it, polled or not.
   bool settled() { return send_.signaled() <= sendQueue.hold(*this); }
@@ -68,7 +68,8 @@ class QueuePair : public Handle {
  private:
   bool buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge* elements);
   // No element says more than `most`.
-  bool buildElements(const uint32_t* record, uint32_t count, uint32_t most, ibv_sge* elements, uint64_t* total);
+  bool buildElements(const uint32_t* record, uint32_t count, bool written, uint32_t most, ibv_sge* elements,
+                     uint64_t* total);
   bool refuse(int error, records::Refusal reason, uint32_t detail = 0);
   void publish();
   void drain();

@@ -6,6 +6,7 @@ import { checkStretch, longestWords, mostOfElement, rest, writeElement } from '.
 
 /** A stretch of a memory region: one element of a scatter/gather list. */
 export interface ScatterElement {
+  /** The region. */
   memory: MemoryRegion
   /** Bytes from the region's first; 0 by default. */
   offset?: number
@@ -20,7 +21,7 @@ const scatterElementNames = {
 
 /** Where a request's bytes are: a region, whose stretch each post names, or a fixed list of stretches. */
 export interface RequestMemory {
-  /** The region that each post takes a stretch of. */
+  /** The region that each post takes a stretch of; left out where there are `elements`, or no bytes. */
   memory?: MemoryRegion
   /** Instead: a scatter/gather list, posted as it stands. */
   elements?: ScatterElement[]
@@ -52,13 +53,19 @@ export class Elements {
   /** Regions in use, so that they live as long as the prepared request. */
   readonly held: readonly MemoryRegion[]
 
-  constructor(name: string, options: RequestMemory, { domain, maxElements, longest }: ElementLimits) {
+  /** @param writer whose bytes the device writes there: 'a receive'; undefined where it only reads */
+  constructor(
+    name: string,
+    options: RequestMemory,
+    { domain, maxElements, longest }: ElementLimits,
+    writer?: string,
+  ) {
     const { memory, elements } = options
     if (memory !== undefined && elements !== undefined) {
       throw typeError(`${name}.elements`, 'left out where there is a memory', elements)
     }
     this.memory = memory
-    this.region = memory === undefined ? 0 : regionOf(`${name}.memory`, memory, domain)
+    this.region = memory === undefined ? 0 : regionOf(`${name}.memory`, memory, domain, writer)
     this.size = memory?.length ?? 0
     const list = elements ?? []
     if (!Array.isArray(list)) throw typeError(`${name}.elements`, 'an array', elements)
@@ -67,10 +74,10 @@ export class Elements {
     let total = 0
     list.forEach((element, i) => {
       object(`${name}.elements[${i}]`, element, 'an object', scatterElementNames)
-      const region = regionOf(`${name}.elements[${i}].memory`, element.memory, domain)
+      const region = regionOf(`${name}.elements[${i}].memory`, element.memory, domain, writer)
       const offset = element.offset ?? 0
       const length = element.length ?? rest(element.memory.length, offset)
-      checkStretch(offset, length, element.memory.length, mostOfElement)
+      checkStretch(offset, length, element.memory.length, mostOfElement, `${name}.elements[${i}].`)
       writeElement(this.fixed, i * elementWords, region, offset, length)
       total += length
     })
@@ -86,9 +93,16 @@ export class Elements {
   }
 }
 
-function regionOf(name: string, memory: MemoryRegion, domain: object): number {
+function regionOf(name: string, memory: MemoryRegion, domain: object, writer: string | undefined): number {
   const region = idOf(name, memory, MemoryRegion)
   if (memory.domain !== domain)
     throw typeError(name, "a region of the queue pair's own protection domain", memory)
+  if (writer && !memory.access.includes('LOCAL_WRITE')) {
+    throw typeError(
+      name,
+      `a region that was registered with LOCAL_WRITE, since ${writer} writes to it`,
+      memory.access,
+    )
+  }
   return region
 }

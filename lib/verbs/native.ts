@@ -27,7 +27,7 @@ export interface VerbsNative {
   ): { handle: number; entries: number; ring?: ArrayBuffer }
   poll(queue: number): number
   pollFor(queue: number, microseconds: number): number
-  arm(queue: number): void
+  arm(queue: number, solicitedOnly: 0 | 1): void
   freeCredits(queue: number): number
   createQueuePair(
     domain: number,
@@ -44,6 +44,13 @@ export interface VerbsNative {
   postSend(pair: number, first: number, count: number): number
   postReceive(pair: number, first: number, count: number): number
   submit(pair: number): number
+  /** @param grh of the datagram; null where it has none */
+  addressVectorOf(
+    domain: number,
+    port: number,
+    path: number,
+    grh: Uint8Array<SharedArrayBuffer> | null,
+  ): NativeAddressVector
   createAddressHandle(domain: number, vector: NativeAddressVector): number
   /** @param rules struct ibv_flow_spec_*, one behind the other */
   createFlow(pair: number, rules: Uint8Array[], options: NativeFlowOptions): number

@@ -53,11 +53,15 @@ function words({ reason, detail, maxInline, longestMessage, syscall }: RefusedRe
     case 9:
       return 'the address handle is closed or of another protection domain'
     case 10:
-      return 'an atomic takes exactly 8 bytes'
+      return detail
+        ? 'the 8 bytes of an atomic must be one element: this device’s library would write all of them into the first'
+        : 'an atomic takes exactly 8 bytes'
     case 11:
       return 'only a queue pair of type RAW_PACKET has the device compute checksums'
     case 12:
       return `${detail} bytes are more than ${longestMessage}${longestWords}`
+    case 13:
+      return `element ${detail} names a memory region without LOCAL_WRITE, to which this request writes`
     default:
       return ''
   }

@@ -52,9 +52,13 @@ export const fault = soft
 export const grhBytes = 40
 export const queueKey = 0x11111111
 
+/** A region that a peer may read, write and change. */
+export const openToPeers: Access[] = ['LOCAL_WRITE', 'REMOTE_WRITE', 'REMOTE_READ', 'REMOTE_ATOMIC']
+
 export interface SideOptions extends Partial<Omit<QueuePairOptions, 'type'>> {
   /** Bytes of the memory region; 128 KiB by default. */
   size?: number
+  /** Of the memory region; all that there is by default. */
   access?: Access[]
   /** Places of the completion queue; as many as the queue pair takes, by default. */
   entries?: number
@@ -89,7 +93,7 @@ export function useRxe() {
   }
 
   function side(type: QueuePairType, device: 0 | 1 = 0, options: SideOptions = {}): Side {
-    const { size = 128 << 10, access, entries, batch, ...pairOptions } = options
+    const { size = 128 << 10, access = openToPeers, entries, batch, ...pairOptions } = options
     const where = context(device)
     const domain = where.allocateProtectionDomain()
     const { maxSendWr = 64, maxReceiveWr = 64 } = pairOptions

@@ -134,8 +134,7 @@ describe('tshark', () => {
       '12 000005 syndrome=0x1f msn=6 was=0xf2ebe4ddd6cfc8c1',
       '14 000006 ack=1',
       '12 000006 syndrome=0x1f msn=7 was=0xf2ebe4ddd6cfc8c1',
-      '17 000007 ack=1 invalidate=00abcd00',
-      '11 000007 syndrome=0x62 msn=7', // NAK, remote access error
+      '17 000007 ack=1 invalidate=00abcd00', // which cannot be done: no answer
       '04 fffffd ack=1',
       '11 fffffd syndrome=0x21 msn=0', // not ready: 10 µs
       '04 fffffd ack=1',
