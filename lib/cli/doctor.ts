@@ -2,7 +2,13 @@
 import { type Command, ExitCode } from './command.js'
 import type { Check } from './doctor/check.js'
 import { kernelChecks } from './doctor/kernel-checks.js'
-import { ethernetChecks, loadLibrary, rdmaChecks, rdmaLibraryChecks } from './doctor/library-checks.js'
+import {
+  ethernetChecks,
+  loadLibrary,
+  pcapCheck,
+  rdmaChecks,
+  rdmaLibraryChecks,
+} from './doctor/library-checks.js'
 import { Machine } from './doctor/machine.js'
 import { nodeCheck, processChecks } from './doctor/process-checks.js'
 import type { Session } from './session.js'
@@ -60,6 +66,7 @@ async function diagnose(machine: Machine): Promise<Diagnosis> {
     ...processChecks(machine),
     library.check,
     ...(library.verbs ? rdmaLibraryChecks(library.verbs.libibverbsPath()) : []),
+    ...(library.ethernet ? [pcapCheck(library.ethernet.pcapLibrary())] : []),
     ...kernelChecks(machine),
     ...ethernet.checks,
     ...rdma.checks,

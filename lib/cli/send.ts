@@ -54,7 +54,7 @@ const options = {
   unfit: {
     type: 'string',
     argument: 'WHAT',
-    help: 'of a capture: skip frames that the interface does not take, or cut them; counted (refuse)',
+    help: 'of a capture: skip or cut frames too long for the interface (refuse)',
   },
   pad: { type: 'boolean', help: `fill frames shorter than ${shortestFrame} bytes with zeros` },
   json: { type: 'boolean', help: 'print one JSON object: { interface, sent, bytes, wanted, … }' },

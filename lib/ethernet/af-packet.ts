@@ -5,6 +5,7 @@ import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } fro
 import { acceptProgram, Membership, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
 import { queueCount } from './channels.js'
+import { compileFilter } from './filter/compile.js'
 import { both, classicProgram } from './flow/classic.js'
 import { tableOf } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
@@ -51,6 +52,8 @@ export class AfPacket implements Backend {
   readonly #allMulticast: boolean
   /** What the flow rules accept; undefined: every frame. */
   readonly #flows: Uint32Array | undefined
+  /** What the filter accepts; undefined: every frame. */
+  readonly #filterProgram: Uint32Array | undefined
   readonly #ring: PacketRing | undefined
   #promiscuous = false
   /** The socket may have an error to tell. */
@@ -79,6 +82,9 @@ export class AfPacket implements Backend {
     this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
     this.#allMulticast = settings.allMulticast
     this.#flows = settings.flows && classicProgram(settings.flows, 'options.flows')
+    if (settings.filter !== undefined) {
+      this.#filterProgram = compileFilter(settings.filter, 'socket', device.name)
+    }
     this.#handle = native.ethernet.open({
       interfaceIndex: device.index,
       batch,
@@ -230,7 +236,8 @@ export class AfPacket implements Backend {
   #filter(promiscuous: boolean): Uint32Array {
     const groups = [...this.#groups.values()]
     const accepted = acceptProgram({ promiscuous, allMulticast: this.#allMulticast, groups })
-    return this.#flows ? both(accepted, this.#flows, 'options.flows') : accepted
+    const flowing = this.#flows ? both(accepted, this.#flows, 'options.flows') : accepted
+    return this.#filterProgram ? both(flowing, this.#filterProgram, 'options.filter', 'of') : flowing
   }
 
   /** @param undo what to do when the program does not fit, as may be beside the one of many flow rules */

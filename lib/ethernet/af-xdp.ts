@@ -5,6 +5,10 @@ import { Kind, native } from '../native.js'
 import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../ring/ring.js'
 import { Membership, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
+import { compileFilter } from './filter/compile.js'
+import { xdpFilter } from './filter/xdp.js'
+import { redirectToSocket } from './flow/xdp.js'
+import type { XdpInstruction } from './flow/xdp-assembler.js'
 import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
 import { takesTagsOut } from './offload-settings.js'
@@ -61,6 +65,8 @@ export class AfXdp implements Backend, XdpPort {
   readonly #queueId: number
   readonly #receiveFrames: number
   readonly #fault: LinkFault
+  /** What the filter lets through to the socket; undefined: everything. */
+  readonly #filter: XdpInstruction[] | undefined
   readonly #takesTagsOut: boolean
   #promiscuous: boolean
 
@@ -91,6 +97,10 @@ export class AfXdp implements Backend, XdpPort {
     this.mtu = device.mtu
     this.#takesTagsOut = takesTagsOut(device.name)
     this.chunkSize = chunkSizeOf(settings)
+    if (settings.filter !== undefined) {
+      const program = compileFilter(settings.filter, 'wire')
+      this.#filter = xdpFilter(program, redirectToSocket(0), settings.filter)
+    }
     this.#setup = openSocket(
       device,
       settings,
@@ -255,6 +265,7 @@ export class AfXdp implements Backend, XdpPort {
       allMulticast: this.#settings.allMulticast,
       groups: [...this.#groups.values()],
       flows: this.#settings.flows,
+      filter: this.#filter,
       // A device that takes tags out of frames hides them: a rule on one is refused, not widened.
       vlanInFrame: !this.#takesTagsOut,
       // The kernel keeps XDP_PACKET_HEADROOM, 256 bytes, before the frame; buffers are at most a page.

@@ -62,6 +62,8 @@ export class RawPacket implements Backend {
   /** errno of what happened to the port and was not told yet. */
   #fault = 0
   #gone = false
+  /** Where the frames are counted that came and did not match the filter. */
+  unwanted: { readonly unwanted: number } = { unwanted: 0 }
   /** The device has failed a request. */
   failing = false
 
@@ -233,7 +235,7 @@ export class RawPacket implements Backend {
   /** A device counts what found no request for the port as a whole, so that no drop of this queue's is known. */
   statistics(): BackendStatistics {
     const { received, truncated } = native.ethernet.raw.statistics(this.#handle)
-    return { received, truncated, drops: {} }
+    return { received: received - this.unwanted.unwanted, truncated, drops: {} }
   }
 
   bufferSizes(): { receive: number; send: number } {

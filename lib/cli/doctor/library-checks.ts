@@ -69,6 +69,14 @@ function libraryCheck(
   return { group: 'libraries', name, status: without, detail: `not found: ${consequence}`, remedy }
 }
 
+/** libpcap compiles filters, and nothing else here needs it. */
+export function pcapCheck({ path, version, error }: Ethernet.PcapLibrary): Check {
+  const check = { group: 'libraries', name: 'libpcap' } as const
+  if (error === '') return { ...check, status: 'ok', detail: `${describeLibrary(path)} (${version})` }
+  const remedy = 'apt-get install libpcap0.8 (elsewhere: the package libpcap)'
+  return { ...check, status: 'warn', detail: 'not found: no filters', remedy }
+}
+
 /** The file's full name ends in rdma-core's version: libibverbs.so.1.14.44.0 comes from rdma-core 44.0. */
 export function describeLibrary(path: string): string {
   let file = path
