@@ -95,16 +95,18 @@ export function onlyNames(name: string, value: object, names: Readonly<Record<st
   }
 }
 
-/** The name that takes the fewest changes to get to, where one within the other counts as one; undefined: none is near. */
+/** The name that takes the fewest changes to get to; undefined: none is near. */
 function nearest(key: string, known: readonly string[]): string | undefined {
   const asked = key.toLowerCase()
   const cost = (name: string): number => {
     const there = name.toLowerCase()
     const [short, long] = asked.length < there.length ? [asked, there] : [there, asked]
-    return short.length >= 3 && long.includes(short) ? 1 : changes(asked, there)
+    // promisc is promiscuous, but sourcePortt is sourcePort, not source.
+    const within = short.length >= 3 && long.includes(short) ? 2.5 : Number.POSITIVE_INFINITY
+    return Math.min(within, changes(asked, there))
   }
   const best = known.reduce((best, name) => (cost(name) < cost(best) ? name : best))
-  return cost(best) <= Math.max(2, asked.length / 2) ? best : undefined
+  return cost(best) <= Math.max(2.5, asked.length / 2) ? best : undefined
 }
 
 /** Letters put in, left out (recvCq is receiveCq, not sendCq), or swapped with their neighbour; a change is two of these. */
@@ -130,8 +132,13 @@ export interface ClassOf<T> {
   [Symbol.hasInstance](value: unknown): boolean
 }
 
+/** A class's name with its article: 'an Arena', 'a Uint8Array'. */
+export function aNamed(name: string): string {
+  return `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`
+}
+
 export function instance<T>(name: string, value: unknown, type: ClassOf<T>): T {
-  if (!(value instanceof type)) throw typeError(name, `a ${type.name}`, value)
+  if (!(value instanceof type)) throw typeError(name, aNamed(type.name), value)
   return value as T
 }
 

@@ -7,6 +7,7 @@
 #include "ethernet/link_watch.h"
 #include "ethernet/membership.h"
 #include "ethernet/netlink.h"
+#include "ethernet/packet_filter.h"
 #include "ethernet/packet_socket.h"
 #include "ethernet/raw_packet_queue.h"
 #include "ethernet/xdp.h"
@@ -105,6 +106,7 @@ void initialize(Napi::Env env, Napi::Object exports) {
   ethernet.Set("bufferSizes", Napi::Function::New<bufferSizes>(env, "bufferSizes"));
   ethernet.Set("interfaces", Napi::Function::New<interfaces>(env, "interfaces"));
   initializeLinkWatch(env, ethernet);
+  initializePacketFilter(env, ethernet);
   initializeXdp(env, ethernet);
   initializeEthtool(env, ethernet);
   initializeRawPacketQueue(env, ethernet);

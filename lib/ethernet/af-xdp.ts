@@ -6,6 +6,10 @@ import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } fro
 import { Membership, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
 import type { Device, LinkNews } from './device.js'
+import { compileFilter } from './filter/compile.js'
+import { xdpFilter } from './filter/xdp.js'
+import { redirectToSocket } from './flow/xdp.js'
+import type { XdpInstruction } from './flow/xdp-assembler.js'
 import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
 import { takesTagsOut } from './offload-settings.js'
@@ -50,6 +54,9 @@ export class AfXdp implements Backend, XdpPort {
   dropped = 0
   #report: WayReport
   readonly #handle: number
+  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  readonly #receiveBatch = native.ethernet.xdp.receive
+  readonly #transmitBatch = native.ethernet.xdp.transmit
   readonly #setup: XdpSetup
   readonly #link: Device
   readonly #device: NetworkInterface
@@ -61,6 +68,8 @@ export class AfXdp implements Backend, XdpPort {
   readonly #queueId: number
   readonly #receiveFrames: number
   readonly #fault: LinkFault
+  /** What the filter lets through to the socket; undefined: everything. */
+  readonly #filter: XdpInstruction[] | undefined
   readonly #takesTagsOut: boolean
   #promiscuous: boolean
 
@@ -93,6 +102,10 @@ export class AfXdp implements Backend, XdpPort {
     this.mtu = device.mtu
     this.#takesTagsOut = takesTagsOut(device.name)
     this.chunkSize = chunkSizeOf(settings)
+    if (settings.filter !== undefined) {
+      const program = compileFilter(settings.filter, 'wire')
+      this.#filter = xdpFilter(program, redirectToSocket(0), settings.filter)
+    }
     if (!first) link.listen(this.#linkChanged)
     this.#setup = openSocket(device, settings, queueId, receiveFrames, onEvent)
     this.#handle = this.#setup.handle
@@ -143,7 +156,7 @@ export class AfXdp implements Backend, XdpPort {
     }
     const asked = (Atomics.load(this.fill.words, this.#fillFlags) & needWakeup) !== 0
     if (asked || this.#settings.busyPoll > 0) {
-      const status = native.ethernet.xdp.receive(this.#handle)
+      const status = this.#receiveBatch(this.#handle)
       if (status < 0 && status !== -EAGAIN && status !== -EBUSY) return status
     }
     return this.receive.available()
@@ -152,11 +165,11 @@ export class AfXdp implements Backend, XdpPort {
   kick(): number {
     if (this.zeroCopy) {
       if ((Atomics.load(this.transmit.words, this.#transmitFlags) & needWakeup) === 0) return 0
-      const status = native.ethernet.xdp.transmit(this.#handle)
+      const status = this.#transmitBatch(this.#handle)
       return status === -EAGAIN || status === -EBUSY ? 0 : status
     }
     for (let after = -1, before: number, asked = false; ; ) {
-      const status = native.ethernet.xdp.transmit(this.#handle)
+      const status = this.#transmitBatch(this.#handle)
       before = after
       after = this.transmit.outstanding()
       // EBUSY: the device has dropped the last frame of the call (xsk_generic_xmit in the kernel), as it does with all
@@ -258,6 +271,7 @@ export class AfXdp implements Backend, XdpPort {
       allMulticast: this.#settings.allMulticast,
       groups: [...this.#groups.values()],
       flows: this.#settings.flows,
+      filter: this.#filter,
       // A device that takes tags out of frames hides them: a rule on one is refused, not widened.
       vlanInFrame: !this.#takesTagsOut,
       // The kernel keeps XDP_PACKET_HEADROOM, 256 bytes, before the frame; buffers are at most a page.

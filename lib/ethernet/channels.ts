@@ -50,8 +50,9 @@ export function queryChannels(interfaceName: string): Channels {
  *   does not take, or while an AF_XDP socket has a queue that would go
  */
 export function setChannels(interfaceName: string, counts: Partial<ChannelCounts>): ChannelCounts {
+  const given = pick(counts)
   const { most, ...before } = queryChannels(interfaceName)
-  const after = { ...before, ...pick(counts) }
+  const after = { ...before, ...given }
   if (same(before, after)) return before
   const { receive, transmit, other, combined } = after
   const status = native.ethernet.ethtool.setChannels(interfaceName, receive, transmit, other, combined)

@@ -175,6 +175,14 @@ export interface RawPacketNative {
   statistics(handle: number): { received: number; truncated: number; failure: number }
 }
 
+/** What binding/ethernet/packet_filter.cc exports. */
+export interface PcapNative {
+  /** Four numbers an instruction, or what is wrong with the expression, in libpcap's words. */
+  compile(expression: string, source: 'socket' | 'wire' | 'file', interfaceName: string): Uint32Array | string
+  /** `error` is empty where it is installed; else the others are. */
+  library(): { path: string; version: string; error: string }
+}
+
 /** What binding/ethernet/ exports. */
 export interface EthernetNative {
   open(options: PacketSocketOptions): number
@@ -195,6 +203,7 @@ export interface EthernetNative {
   link: LinkNative
   xdp: XdpNative
   ethtool: EthtoolNative
+  pcap: PcapNative
   raw: RawPacketNative
 }
 

@@ -10,6 +10,7 @@ import {
   typeError,
 } from '../argument.js'
 import { maxGroups } from './accept.js'
+import { filterArgument } from './filter/compile.js'
 import { type Alternative, ofType } from './flow/alternative.js'
 import { flowsArgument } from './flow/normalize.js'
 import type { FlowRule } from './flow/rule.js'
@@ -95,6 +96,18 @@ export interface PacketQueueOptions extends FramePoolOptions {
   etherType?: number
   /** Receive only frames that one of these rules matches, and no others. Default: all. Left out with `transmitOnly`. */
   flows?: readonly FlowRule[]
+  /**
+   * Receive only frames that this matches, in the words of pcap-filter(7), such as 'udp port 53': what tcpdump takes.
+   * libpcap compiles it, which must be installed (Debian: libpcap0.8), and the kernel runs it before a frame reaches the
+   * queue; with a raw packet queue pair this process does. Beside {@link flows}: frames that both let in. Default: all.
+   *
+   * With AF_PACKET it means what it means to tcpdump on that interface: the kernel takes the outer VLAN tag out of a frame
+   * before it looks, so that `port 53` matches tagged frames too and `len` does not count the tag. With AF_XDP and a raw
+   * packet queue pair it means what it means to `tcpdump -r`, where the tag is in the frame: `vlan and port 53`; a device
+   * that takes tags out itself (`ethtool -k`: rx-vlan-offload) hides them there. What only the kernel knows (`inbound`) is
+   * refused there. Left out with `transmitOnly`.
+   */
+  filter?: string
   /** Receive frames to other stations too (PACKET_MR_PROMISC; packet(7)). Default false. */
   promiscuous?: boolean
   /** Groups to receive, or 'all' (PACKET_MR_ALLMULTI). Default none. Broadcast is always received. */
@@ -142,6 +155,7 @@ export const packetQueueOptionNames = {
   batch: true,
   etherType: true,
   flows: true,
+  filter: true,
   promiscuous: true,
   multicast: true,
   outgoing: true,
@@ -170,6 +184,8 @@ export interface Settings {
   busyPoll: number
   /** of the flow rules and the EtherType; undefined: every frame */
   flows: Alternative[] | undefined
+  /** undefined: every frame */
+  filter: string | undefined
   /** of the steering rules */
   steer: Alternative[] | undefined
   /** undefined: as they are */
@@ -230,6 +246,10 @@ export function settingsOf(
   if (rules && transmitOnly) {
     throw typeError('options.flows', 'left out where "options.transmitOnly" is true', options.flows)
   }
+  const filter = options.filter === undefined ? undefined : filterArgument('options.filter', options.filter)
+  if (filter !== undefined && transmitOnly) {
+    throw typeError('options.filter', 'left out where "options.transmitOnly" is true', options.filter)
+  }
   const flows = etherType === undefined ? rules : ofType(rules, etherType, 'options.etherType')
   if (flows?.length === 0) {
     throw rangeError('options.etherType', 'a type that one of "options.flows" lets in', etherType)
@@ -287,6 +307,7 @@ export function settingsOf(
     },
     busyPoll,
     flows,
+    filter,
     steer,
     channels: options.channels,
     promiscuous,

@@ -5,6 +5,7 @@
 import type { Accepted } from './accept.js'
 import type { Alternative } from './flow/alternative.js'
 import { redirectToSocket, xdpFlowProgram } from './flow/xdp.js'
+import { encode as encodeInstructions, type XdpInstruction } from './flow/xdp-assembler.js'
 
 /** Opcodes, of RFC 9669 */
 const Code = {
@@ -41,6 +42,8 @@ export interface XdpAccepted extends Accepted {
   own: Uint8Array
   /** Of the frames that are accepted, those that the queue wants; all when undefined. */
   flows: Alternative[] | undefined
+  /** And of those, the ones that a filter lets through to {@link redirectToSocket}(0), with the context in r6. */
+  filter: readonly XdpInstruction[] | undefined
   /** Whether VLAN tags are in the frame, not taken out by the device. */
   vlanInFrame: boolean
   /** Bytes that a frame's first buffer is sure to hold. */
@@ -75,18 +78,19 @@ export function xdpProgram(accepted: XdpAccepted): Uint32Array {
     }
     jump('pass', Code.jump)
   }
-  const redirect = encode(accepted.flows ? [] : redirectBlock)
+  const { filter } = accepted
+  const redirect = accepted.flows ? [] : encode(filter ? [contextFromR1] : redirectBlock)
   const flows = accepted.flows
     ? xdpFlowProgram(
         accepted.flows,
         {
-          matched: redirectToSocket(0),
+          matched: filter ?? redirectToSocket(0),
           vlanInFrame: accepted.vlanInFrame,
           firstBuffer: accepted.firstBuffer,
         },
         'options.flows',
       )
-    : new Uint8Array()
+    : encodeInstructions(filter ?? [])
   const taking = new Uint32Array([
     ...redirect,
     ...new Uint32Array(flows.buffer, flows.byteOffset, flows.length / 4),
@@ -111,6 +115,8 @@ const redirectBlock: Instruction[] = [
   [Code.call, 0, 0, 0, redirectMap],
   [Code.exit, 0, 0, 0, 0],
 ]
+
+const contextFromR1: Instruction = [Code.moveRegister, 6, 1, 0, 0]
 
 function encode(program: Instruction[]): Uint32Array {
   const bytes = new DataView(new ArrayBuffer(program.length * 8))

@@ -46,6 +46,10 @@ const connectOptionNames = {
   hopLimit: true,
 } as const satisfies Names<ConnectOptions>
 
+/** Options of {@link QueuePair.initialize}. */
+export type InitializeOptions = Pick<ConnectOptions, 'access' | 'pkeyIndex'>
+const initializeOptionNames = { access: true, pkeyIndex: true } as const satisfies Names<InitializeOptions>
+
 /** Attributes of the queue pair among the options, and the highest values of those of the address vector. */
 const ofPair = [
   'access',
@@ -67,7 +71,18 @@ const ofVector = { serviceLevel: 15, trafficClass: 255, flowLabel: 0xfffff, hopL
  * @internal
  */
 export function checkConnectOptions(context: Context, options: ConnectOptions | undefined): ConnectOptions {
-  const settings = optionsOf('options', options, connectOptionNames)
+  return check(context, optionsOf('options', options, connectOptionNames))
+}
+
+/** @internal */
+export function checkInitializeOptions(
+  context: Context,
+  options: InitializeOptions | undefined,
+): InitializeOptions {
+  return check(context, optionsOf('options', options, initializeOptionNames))
+}
+
+function check(context: Context, settings: ConnectOptions): ConnectOptions {
   const attributes: Record<string, unknown> = {}
   for (const name of ofPair) attributes[name] = settings[name]
   toNative(context, attributes, 'options')

@@ -12,37 +12,19 @@ import {
 } from './completion-queue.js'
 import {
   AtomicCapabilities,
-  type AtomicCapability,
   GidTypes,
-  type LinkLayer,
   LinkLayers,
   mtuBytes,
   nameOf,
-  type PhysicalState,
   PhysicalStates,
-  type PortState,
   PortStates,
   RawPacketCapabilities,
   type RawPacketCapability,
 } from './constants.js'
+import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
 import type { GidEntry } from './gid.js'
-import type { NativeDeviceAttributes, NativePortAttributes } from './native.js'
 import { ProtectionDomain } from './protection-domain.js'
 import { QueuePair } from './queue-pair.js'
-
-/** Attributes of a device: the fields of ibv_device_attr and ibv_device_attr_ex in camelCase. */
-export type DeviceAttributes = Omit<NativeDeviceAttributes, 'atomicCap'> & {
-  atomicCap: AtomicCapability
-  /** What it can do for raw packets (ibv_raw_packet_caps). */
-  rawPacketCapabilities: RawPacketCapability[]
-}
-
-/** Attributes of a port: the fields of ibv_port_attr in camelCase; MTUs in bytes, enumerations by name. */
-export type PortAttributes = Omit<NativePortAttributes, 'state' | 'physicalState' | 'linkLayer'> & {
-  state: PortState
-  physicalState: PhysicalState
-  linkLayer: LinkLayer
-}
 
 /** Events that nobody has asked for yet are kept, up to this many; then the oldest goes. */
 const eventBacklog = 1024
@@ -55,6 +37,18 @@ const unreachable = new FinalizationRegistry<number>((handle) => {
   contexts.delete(handle)
   native.close(handle, Kind.Context)
 })
+
+/** Whether the addon knows whom to tell of completions and events; asked when a context is opened. */
+let dispatching = false
+
+function dispatch(): void {
+  if (dispatching) return
+  native.verbs.setDispatch(
+    (queue) => CompletionQueue.ready(queue),
+    (context, type, subject) => contexts.get(context)?.deref()?.deliverEvent(type, subject),
+  )
+  dispatching = true
+}
 
 /**
  * An open RDMA device (ibv_open_device(3)). Closing it closes everything that was made from it; so does the end of
@@ -75,13 +69,18 @@ export class Context extends NativeHandle {
   /** Objects by handle, for events; weak, because a child holds its parent and not the other way. */
   readonly #children = new Map<number, WeakRef<object>>()
 
-  /** @internal */
-  constructor(handle: number, name: string) {
+  private constructor(handle: number, name: string) {
     super(handle, Kind.Context, 'context')
     this.#handle = handle
     this.name = name
+    dispatch()
     contexts.set(handle, new WeakRef(this))
     unreachable.register(this, handle, this)
+  }
+
+  /** @internal */
+  static of(handle: number, name: string): Context {
+    return new Context(handle, name)
   }
 
   override close(): void {
@@ -151,7 +150,7 @@ export class Context extends NativeHandle {
   /** ibv_alloc_pd(3). */
   allocateProtectionDomain(): ProtectionDomain {
     this.assertOpen()
-    return new ProtectionDomain(native.verbs.allocateProtectionDomain(this.#handle), this)
+    return ProtectionDomain.of(native.verbs.allocateProtectionDomain(this.#handle), this)
   }
 
   /**
@@ -295,7 +294,8 @@ export class Context extends NativeHandle {
     }
   }
 
-  override describe(): Record<string, unknown> {
+  /** @internal */
+  protected override describe(): Record<string, unknown> {
     return { name: this.name, closed: false }
   }
 }
@@ -305,8 +305,3 @@ interface EventWaiter {
   rejectClosed(): void
   deliver(event: AsyncEvent): void
 }
-
-native.verbs.setDispatch(
-  (queue) => CompletionQueue.ready(queue),
-  (context, type, subject) => contexts.get(context)?.deref()?.deliverEvent(type, subject),
-)

@@ -77,6 +77,7 @@ export class Flow extends NativeHandle {
     return new Flow(pair, native.verbs.createFlow(pairHandle, made, attributes), made.length)
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { queuePair: this.queuePair.number, count: this.count, closed: false }
   }

@@ -15,7 +15,7 @@ import {
 } from '../argument.js'
 import { idOf } from '../handle.js'
 import { AddressHandle } from './address-handle.js'
-import { Elements, type RequestMemory, requestMemoryNames } from './elements.js'
+import { type ElementLimits, Elements, type RequestMemory, requestMemoryNames } from './elements.js'
 import { checkVersion } from './endpoint.js'
 import type { RemoteMemory } from './memory-region.js'
 import { Receive, Send, SendFlag, WorkRequestOpcode } from './records.js'
@@ -23,6 +23,7 @@ import {
   checkCookie,
   checkStretch,
   copyElements,
+  mostOfElement,
   type RequestRing,
   rest,
   writeElement,
@@ -34,7 +35,7 @@ export interface SendFlags {
   signaled?: boolean
   /** Wait for earlier reads and atomics of this queue pair. */
   fence?: boolean
-  /** Raise a solicited event at the receiver. */
+  /** Wake a receiver that waits for solicited completions only: see {@link CompletionWaitOptions}. */
   solicited?: boolean
   /** Copy the bytes at submit: they may be changed at once, and need no region's keys. */
   inline?: boolean
@@ -97,10 +98,8 @@ const atomicOptionNames = {
 } as const satisfies Names<AtomicOptions>
 
 /** What prepared requests need of their queue pair. @internal */
-export interface Posting {
+export interface Posting extends ElementLimits {
   ring: RequestRing
-  domain: object
-  maxElements: number
   type: string
 }
 
@@ -120,6 +119,7 @@ function sendFlags(options: SendFlags): number {
 export class PreparedSend {
   readonly #ring: RequestRing
   readonly #elements: Elements
+  readonly #longest: number
   readonly #head: number
   #immediate = 0
   #addressHandle = 0
@@ -130,10 +130,15 @@ export class PreparedSend {
   readonly #domain: object
 
   /** @internal */
-  constructor(posting: Posting, options: SendOptions) {
+  static of(posting: Posting, options: SendOptions): PreparedSend {
+    return new PreparedSend(posting, options)
+  }
+
+  private constructor(posting: Posting, options: SendOptions) {
     object('options', options, 'an object', sendOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#elements = new Elements('options', options, posting)
+    this.#longest = posting.longest
     const raw = posting.type === 'RAW_PACKET'
     if (raw && options.immediate !== undefined) {
       throw typeError('options.immediate', 'left out: a raw packet has none', options.immediate)
@@ -193,12 +198,12 @@ export class PreparedSend {
    *
    * @param cookie u32 that the completion will carry
    * @param offset bytes from the region's first
-   * @param length bytes; to the region's end by default
+   * @param length bytes; to the region's end by default; at most {@link QueuePair.longestMessage}
    * @returns 0, or −1 when the queue is full: poll, then try again
    */
   post(cookie: number, offset = 0, length: number = rest(this.#elements.size, offset)): number {
     checkCookie(cookie)
-    checkStretch(offset, length, this.#elements.size)
+    checkStretch(offset, length, this.#elements.size, this.#longest)
     const ring = this.#ring
     const at = ring.claim()
     if (at < 0) return -1
@@ -264,16 +269,22 @@ class Remote {
 export class PreparedTransfer {
   readonly #ring: RequestRing
   readonly #elements: Elements
+  readonly #longest: number
   readonly #remote: Remote
   readonly #head: number
   readonly #fixedLength: number
   #immediate = 0
 
   /** @internal */
-  constructor(posting: Posting, options: TransferOptions, kind: 'write' | 'read') {
+  static of(posting: Posting, options: TransferOptions, kind: 'write' | 'read'): PreparedTransfer {
+    return new PreparedTransfer(posting, options, kind)
+  }
+
+  private constructor(posting: Posting, options: TransferOptions, kind: 'write' | 'read') {
     object('options', options, 'an object', transferOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#elements = new Elements('options', options, posting, kind === 'read' ? 'a read' : undefined)
+    this.#longest = posting.longest
     this.#remote = new Remote('options.remote', options.remote)
     let opcode: number
     if (kind === 'read') {
@@ -289,8 +300,7 @@ export class PreparedTransfer {
       this.immediate = options.immediate
     }
     this.#head = opcode | (sendFlags(options) << 8) | (this.#elements.count << 16)
-    this.#fixedLength = 0
-    for (let i = 3; i < this.#elements.fixed.length; i += 4) this.#fixedLength += this.#elements.fixed[i]
+    this.#fixedLength = this.#elements.total
   }
 
   /** Immediate data of the next posts of a write: a u32. */
@@ -306,7 +316,7 @@ export class PreparedTransfer {
    *
    * @param cookie u32 that the completion will carry
    * @param offset bytes from the local region's first
-   * @param length bytes; to the local region's end by default
+   * @param length bytes; to the local region's end by default; at most {@link QueuePair.longestMessage}
    * @param remoteOffset bytes from the peer's region's first
    * @returns 0, or −1 when the queue is full: poll, then try again
    */
@@ -317,7 +327,7 @@ export class PreparedTransfer {
     remoteOffset = 0,
   ): number {
     checkCookie(cookie)
-    checkStretch(offset, length, this.#elements.size)
+    checkStretch(offset, length, this.#elements.size, this.#longest)
     this.#remote.check(remoteOffset, length + this.#fixedLength)
     const ring = this.#ring
     const at = ring.claim()
@@ -341,11 +351,19 @@ export class PreparedAtomic {
   readonly #head: number
 
   /** @internal */
-  constructor(posting: Posting, options: AtomicOptions, kind: 'compare-and-swap' | 'fetch-and-add') {
+  static of(
+    posting: Posting,
+    options: AtomicOptions,
+    kind: 'compare-and-swap' | 'fetch-and-add',
+  ): PreparedAtomic {
+    return new PreparedAtomic(posting, options, kind)
+  }
+
+  private constructor(posting: Posting, options: AtomicOptions, kind: 'compare-and-swap' | 'fetch-and-add') {
     oneOf('kind', kind, ['compare-and-swap', 'fetch-and-add'])
     object('options', options, 'an object', atomicOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#elements = new Elements('options', options, posting, 'an atomic')
     this.#remote = new Remote('options.remote', options.remote)
     const opcode =
       kind === 'compare-and-swap'
@@ -377,7 +395,7 @@ export class PreparedAtomic {
     swapHigh = 0,
   ): number {
     checkCookie(cookie)
-    if (this.#elements.memory) checkStretch(offset, 8, this.#elements.size)
+    if (this.#elements.memory) checkStretch(offset, 8, this.#elements.size, mostOfElement)
     this.#remote.check(remoteOffset, 8)
     if ((this.#remote.low + remoteOffset) % 8 !== 0) {
       throw rangeError('remoteOffset', 'such that the address of an atomic is a multiple of 8', remoteOffset)
@@ -409,10 +427,14 @@ export class PreparedReceive {
   readonly #elements: Elements
 
   /** @internal */
-  constructor(posting: Posting, options: RequestMemory) {
+  static of(posting: Posting, options: RequestMemory): PreparedReceive {
+    return new PreparedReceive(posting, options)
+  }
+
+  private constructor(posting: Posting, options: RequestMemory) {
     object('options', options, 'an object', requestMemoryNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#elements = new Elements('options', options, posting, 'a receive')
   }
 
   /**
@@ -421,12 +443,12 @@ export class PreparedReceive {
    *
    * @param cookie u32 that the completion will carry
    * @param offset bytes from the region's first
-   * @param length bytes; to the region's end by default
+   * @param length bytes; to the region's end by default; more than any message has is fine
    * @returns 0, or −1 when the queue is full
    */
   post(cookie: number, offset = 0, length: number = rest(this.#elements.size, offset)): number {
     checkCookie(cookie)
-    checkStretch(offset, length, this.#elements.size)
+    checkStretch(offset, length, this.#elements.size, mostOfElement)
     const ring = this.#ring
     const at = ring.claim()
     if (at < 0) return -1

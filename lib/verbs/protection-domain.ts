@@ -13,8 +13,10 @@ import type { QueuePairOptions } from './queue-pair-options.js'
 /** Options of {@link ProtectionDomain.registerMemory}. */
 export interface RegisterOptions {
   /**
-   * ibv_access_flags by name. By default all that the device can do: LOCAL_WRITE, REMOTE_WRITE, REMOTE_READ, and
-   * REMOTE_ATOMIC where it has atomics.
+   * Exactly what may be done with the region, as in ibv_reg_mr(3), where local reading is always allowed. Default:
+   * ['LOCAL_WRITE'], what receives and the results of reads and atomics need. `[]` is read-only, for sends and writes. A
+   * peer may do nothing with it before it is told to: ['REMOTE_READ'], ['LOCAL_WRITE', 'REMOTE_WRITE'],
+   * ['LOCAL_WRITE', 'REMOTE_ATOMIC'].
    */
   access?: Access[]
   /** With a size: lay the fresh memory on huge pages (see {@link Arena.allocate}). */
@@ -27,11 +29,15 @@ export class ProtectionDomain extends NativeHandle {
   readonly context: Context
   readonly #handle: number
 
-  /** @internal */
-  constructor(handle: number, context: Context) {
+  private constructor(handle: number, context: Context) {
     super(handle, Kind.ProtectionDomain, 'protection domain')
     this.#handle = handle
     this.context = context
+  }
+
+  /** @internal */
+  static of(handle: number, context: Context): ProtectionDomain {
+    return new ProtectionDomain(handle, context)
   }
 
   /**
@@ -73,6 +79,7 @@ export class ProtectionDomain extends NativeHandle {
     this.close()
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { device: this.context.name, closed: false }
   }

@@ -11,7 +11,7 @@ import {
 } from './constants.js'
 import type { Context } from './context.js'
 import { accessFlags } from './memory-region.js'
-import type { NativeQueuePairAttributes, NativeQueuePairState, QueriedSizes } from './native.js'
+import type { NativeQueuePairAttributes, NativeQueuePairState } from './native.js'
 
 /**
  * What {@link QueuePair.modify} sets (ibv_qp_attr, ibv_modify_qp(3)); an attribute left out is not touched. `qkey`, `sqPsn`,
@@ -71,7 +71,16 @@ const queuePairAttributeNames = {
 } as const satisfies Names<QueuePairAttributes>
 
 /** What {@link QueuePair.query} tells: the attributes, and the sizes by the names of ibv_qp_cap. */
-export type QueuePairQuery = Required<Omit<QueuePairAttributes, 'currentState'>> & QueriedSizes
+export interface QueuePairQuery extends Required<Omit<QueuePairAttributes, 'currentState'>> {
+  maxSendWr: number
+  maxRecvWr: number
+  maxSendSge: number
+  maxRecvSge: number
+  maxInlineData: number
+}
+
+/** The sizes among them. */
+export type QueuePairQuerySizes = Omit<QueuePairQuery, keyof QueuePairAttributes>
 
 /** Checks attributes and turns them into the binding's numbers. @internal */
 export function toNative(
@@ -106,7 +115,7 @@ const checks = {
   qkey: uint32,
   addressVector(name: string, value: unknown, context: Context) {
     if (typeof value !== 'object' || value === null) throw typeError(name, 'an address vector', value)
-    return completeVector(context, value as AddressVector, name)
+    return completeVector(context, value as AddressVector, name, 'ibv_modify_qp')
   },
   pathMtu(name: string, value: unknown) {
     const code = mtuCodes.get(integer(name, value))

@@ -55,17 +55,22 @@ const namespace = root
 
 export const beds = {
   lint: {
-    what: 'Biome',
+    what: 'Biome, and no module that awaits at its top level',
     needs: ['build'],
-    run: (context) =>
-      check([process.execPath, join(project, 'node_modules/.bin/biome'), 'check', '.'], context),
+    run: (context) => check(['npm', 'run', '--silent', 'lint'], context),
   },
   types: {
     what: 'tests and configuration under tsc',
     needs: ['build'],
     run: (context) =>
       check(
-        [process.execPath, join(project, 'node_modules/.bin/tsc'), '-p', 'tests/tsconfig.json', '--noEmit'],
+        [
+          process.execPath,
+          join(project, 'node_modules/typescript/bin/tsc'),
+          '-p',
+          'tests/tsconfig.json',
+          '--noEmit',
+        ],
         context,
       ),
   },

@@ -24,7 +24,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 
 const setup = measured()
 const long = words.variants.includes('long') ? ['long'] : []
-const ready = await prepare({ groups: ['build', 'rdma', 'peers', 'vm', ...long] })
+const ready = await prepare({ groups: ['build', 'rdma', 'ethernet', 'peers', 'vm', ...long] })
 if (!ready.build) {
   console.error('nothing can be tested without a build')
   console.log('0 passed, 1 failed')

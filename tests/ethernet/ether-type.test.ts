@@ -1,7 +1,8 @@
 /** What `etherType` and `flows` let in: one table for all backends, options, and frames with and without tags. */
-import { execFileSync } from 'node:child_process'
+
 import type { PacketQueue, PacketQueueOptions } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { execFileSync } from '../beds/child.js'
 import { copy, frame, on, queueFrame, type Wire, ways } from './traffic.js'
 
 /** The tags of each frame (type and control information), its type behind them, and whether it is to another station. */

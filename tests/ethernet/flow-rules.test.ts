@@ -1,5 +1,5 @@
 /** Flow rules: what they refuse, and what their programs match, against a plain reading of the rules. */
-import { execFileSync, spawnSync } from 'node:child_process'
+
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +10,7 @@ import { ClassicAssembler } from '../../dist/ethernet/flow/classic-assembler.js'
 import { flowsArgument } from '../../dist/ethernet/flow/normalize.js'
 import { redirectToSocket, xdpFlowProgram } from '../../dist/ethernet/flow/xdp.js'
 import { exit, move } from '../../dist/ethernet/flow/xdp-assembler.js'
+import { execFileSync, spawnSync } from '../beds/child.js'
 import { runClassic, runXdp } from './bpf.js'
 import { Chance, matches, randomFrame, randomRule } from './flows.js'
 import { programPath } from './program.js'

@@ -1,5 +1,5 @@
 /** resolve(): routes and neighbours of the kernel's, against a peer whose end of the wire is in a namespace of its own. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+
 import { once } from 'node:events'
 import { readlinkSync } from 'node:fs'
 import { queryInterface, resolve } from 'ibverbs/ethernet'
@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { attributesOf, decode, encode, fixedPart } from '../../dist/ethernet/netlink/message.js'
 import { linkOf, neighbourOf, routeOf } from '../../dist/ethernet/netlink/tables.js'
 import { native } from '../../dist/native.js'
+import { type ChildProcess, execFileSync, spawn } from '../beds/child.js'
 import { awaitRunning, ip, requireOwnNamespace } from '../beds/veth.js'
 import { Chance } from './flows.js'
 import { command, programPath, run } from './program.js'

@@ -59,24 +59,28 @@ export function classicProgram(alternatives: readonly Alternative[], name = 'flo
   return limited(assembler.assemble(), name)
 }
 
+/** A and X are 0 when a program begins. */
+const clear = Uint32Array.of(Op.loadImmediate, 0, 0, 0, Op.indexFromA, 0, 0, 0)
+
 /** A program that accepts what both accept. */
-export function both(first: Uint32Array, second: Uint32Array, name = 'flows'): Uint32Array {
-  const program = new Uint32Array(first.length + second.length)
+export function both(first: Uint32Array, second: Uint32Array, name = 'flows', what?: string): Uint32Array {
+  const program = new Uint32Array(first.length + clear.length + second.length)
   program.set(first)
-  program.set(second, first.length)
+  program.set(clear, first.length)
+  program.set(second, first.length + clear.length)
   for (let i = 0; i < first.length; i += 4) {
     // Where the first accepts, the second decides: a jump counts from the instruction behind it.
     if (first[i] === Op.return && first[i + 3] !== 0) program.set([0x05, 0, 0, (first.length - i) / 4 - 1], i)
   }
-  return limited(program, name)
+  return limited(program, name, what)
 }
 
-function limited(program: Uint32Array, name: string): Uint32Array {
+function limited(program: Uint32Array, name: string, what = 'rules for'): Uint32Array {
   const count = program.length / 4
   if (count > maxInstructions) {
     throw rangeError(
       name,
-      `rules for at most ${maxInstructions} BPF instructions in all (fewer or simpler)`,
+      `${what} at most ${maxInstructions} BPF instructions in all (fewer or simpler)`,
       count,
     )
   }
