@@ -37,7 +37,7 @@ export interface Native {
 }
 
 /** Version of all records that cross the boundary: that of binding/addon.cc. */
-const recordVersion = 5
+const recordVersion = 6
 
 let loaded: Native | undefined
 

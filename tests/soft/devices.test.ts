@@ -386,7 +386,7 @@ describe('IBVERBS_SOFT', () => {
       'pair:a': 'pair:a has one port only: another one must name it too',
       socket: '"socket" needs a name behind a colon',
       'loop:a': '"loop" takes no name',
-      'loop?mtu=1500': '"mtu" must be 1024, 2048 or 4096, not "1500"',
+      'loop?mtu=1500': '"mtu" must be 256, 512, 1024, 2048 or 4096, not "1500"',
       'loop?minimumInline=17': '"minimumInline" must be 0 or 18, not "17"',
       'loop?loss=2': '"loss" must be a number from 0 to 1, not "2"',
       'loop?lost=1':

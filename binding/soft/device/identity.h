@@ -16,7 +16,7 @@ struct GidEntry {
 
 struct PortIdentity {
   Mac mac;
-  uint32_t mtu = 4096;  // the largest RDMA payload; the wire carries a jumbo frame
+  uint32_t mtu = 4096;  // the largest RDMA payload, where the wire carries it
   std::vector<GidEntry> gids;
   std::string interface;  // the interface of the machine behind the port; empty: none
 };

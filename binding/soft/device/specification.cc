@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <set>
 
 namespace soft {
 namespace {
@@ -125,7 +126,7 @@ class SwitchedWire : public Wire {
   WireEnd end(int index) override { return wire_->end(index); }
   bool step(uint64_t now) override { return wire_->step(now); }
   uint64_t deadline() const override { return wire_->deadline(); }
-  int descriptor() const override { return wire_->descriptor(); }
+  void descriptors(std::vector<int>* list) const override { wire_->descriptors(list); }
 
  private:
   std::shared_ptr<Wire> wire_;
@@ -155,8 +156,9 @@ struct Wires {
     }
     if (port.kind == "loop") return imperfect ? makeLinkWire(link) : makeLoopWire();
     if (imperfect) throw Problem{EINVAL, port.kind + ": options of a link are for loop and pair"};
-    wire = port.kind == "socket" ? makeSocketWire(port.name, &error) : makeInterfaceWire(port.name, &error);
-    if (!wire) throw Problem{error ? error : EIO, port.kind + ":" + port.name + ": " + strerror(error)};
+    std::string words;
+    wire = port.kind == "socket" ? makeSocketWire(port.name, &error, &words) : makeInterfaceWire(port.name, &error);
+    if (!wire) throw Problem{error, port.kind + ":" + port.name + ": " + (words.empty() ? strerror(error) : words)};
     return port.kind == "socket" ? std::make_shared<SwitchedWire>(wire) : wire;
   }
 
@@ -214,8 +216,9 @@ std::shared_ptr<Device> makeDevice(const std::string& text, size_t index, Wires*
       attributes.minimumInlineHeader = minimum->second == "18" ? 18 : 0;
     }
     const auto mtu = port.options.find("mtu");
-    if (mtu != port.options.end() && mtu->second != "1024" && mtu->second != "2048" && mtu->second != "4096")
-      throw Problem{EINVAL, "\"mtu\" must be 1024, 2048 or 4096, not \"" + mtu->second + "\""};
+    static const std::set<std::string> mtus{"256", "512", "1024", "2048", "4096"};
+    if (mtu != port.options.end() && mtus.count(mtu->second) == 0)
+      throw Problem{EINVAL, "\"mtu\" must be 256, 512, 1024, 2048 or 4096, not \"" + mtu->second + "\""};
     const bool real = port.kind == "interface";
     identity.ports.push_back(portIdentity(port.hasMac ? port.mac : real ? interfaceMac(port.name) : randomMac()));
     if (real) identity.ports.back().interface = port.name;

@@ -42,7 +42,7 @@ int Engine::setLink(uint8_t number, bool up) {
 std::vector<int> Engine::descriptors() const {
   std::vector<int> list;
   for (const std::unique_ptr<Port>& port : ports_) {
-    if (port->wire != nullptr && port->wire->descriptor() >= 0) list.push_back(port->wire->descriptor());
+    if (port->wire != nullptr) port->wire->descriptors(&list);
   }
   return list;
 }

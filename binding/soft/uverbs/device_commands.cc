@@ -136,6 +136,13 @@ int queryDeviceExtended(VerbsFile& file, const Command& command) {
   return command.respond(response, driver);
 }
 
+// enum ibv_mtu of a number of bytes.
+uint8_t mtuCode(uint32_t bytes) {
+  uint8_t code = IBV_MTU_256;
+  while (code < IBV_MTU_4096 && bytes >= 256u << code) ++code;
+  return code;
+}
+
 int queryPort(VerbsFile& file, const Command& command) {
   ib_uverbs_query_port request;
   if (const int error = command.request(&request)) return error;
@@ -150,7 +157,7 @@ int queryPort(VerbsFile& file, const Command& command) {
   response.pkey_tbl_len = 1;
   response.state = up ? IBV_PORT_ACTIVE : IBV_PORT_DOWN;
   response.max_mtu = IBV_MTU_4096;
-  response.active_mtu = port.mtu >= 4096 ? IBV_MTU_4096 : port.mtu >= 2048 ? IBV_MTU_2048 : IBV_MTU_1024;
+  response.active_mtu = mtuCode(file.nic().activeMtu(request.port_num));
   response.max_vl_num = 1;
   response.active_width = 2;   // 4X
   response.active_speed = 32;  // EDR: together 100 Gbit/s
