@@ -169,7 +169,7 @@ describe('behind a token bucket', () => {
     const sent = Array.from({ length: count }, (_, i) => {
       const bytes = frame(b, a, 60, i)
       bytes[13] = 0xb6
-      encoder.add(1, 0, bytes, bytes.length, 0)
+      encoder.add(1, 0, bytes)
       parts.push(Uint8Array.from(encoder.take()))
       return bytes
     })
