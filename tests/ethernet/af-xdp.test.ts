@@ -28,6 +28,7 @@ describe('which backend', () => {
       sharedMemory: false,
       queueId: null,
       queues: 1,
+      carrier: true,
       notUsed: [{ what: 'af_xdp', why: expect.stringContaining('exclusive: true') }],
     })
     using named = PacketQueue.open(veth.a, { backend: 'af_packet' })
@@ -46,6 +47,7 @@ describe('which backend', () => {
       sharedMemory: false,
       queueId: 0,
       queues: 1,
+      carrier: true,
       notUsed: [
         { what: 'zero-copy, multi-buffer', why: 'ENOTSUP' },
         { what: 'zero-copy', why: 'ENOTSUP' },

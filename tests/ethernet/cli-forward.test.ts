@@ -209,7 +209,9 @@ test('forward counts by name what the other interface refuses', async () => {
   transmit(a, kinds['ARP reply'], long, kinds['ARP request'])
   expect(hex(await collect(b, 2))).toEqual(hex([kinds['ARP reply'], kinds['ARP request']]))
   const { stdout } = await stop()
-  expect(stdout.split('\n')[0]).toMatch(/0 dropped by kernel, 1 refused by the kernel \(EMSGSIZE\)$/)
+  expect(stdout.split('\n')[0]).toMatch(
+    /0 dropped by kernel, 1 refused by the kernel \(EMSGSIZE: too long for the interface\)$/,
+  )
 })
 
 describe.each(backends)('reflect, %s', (backend) => {

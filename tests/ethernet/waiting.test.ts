@@ -370,13 +370,14 @@ describe('a kernel that has no room', () => {
     expect(await collect(wire.b, 30)).toEqual(sent)
   })
 
-  test('a full device queue is ENOBUFS, and drain tries again', async () => {
+  test('a full device queue is no error, and drain tries again', async () => {
     using wire = openWire()
     tc('qdisc', 'add', 'dev', wire.veth.a, 'root', 'tbf', 'rate', '8mbit', 'burst', '2000', 'limit', '4000')
     const sent = Array.from({ length: 20 }, (_, i) => frame(wire.b, wire.a, 1000, i))
     for (const bytes of sent) queueFrame(wire.a, bytes)
     const accepted = wire.a.submit()
-    expect(wire.a.error).toMatchObject({ code: 'ENOBUFS', syscall: 'sendmmsg' })
+    expect(accepted).toBeLessThan(20)
+    expect(wire.a.error).toBe(null)
     expect(wire.a.pending).toBe(20 - accepted)
     await wire.a.drain()
     expect(await collect(wire.b, 20)).toEqual(sent)
