@@ -90,7 +90,7 @@ ${interfaceHelp}`,
     ['ibverbs send v0 -r frames.pcap --rate max -c 100', 'a hundred times, as fast as it goes'],
     [
       'ibverbs send v0 -r frames.pcap --unfit skip --max-sleep 1000',
-      'without super-frames and long silences',
+      'without super-frames, long silences',
     ],
   ],
   run,
