@@ -53,11 +53,76 @@ export function oneOf<const T extends string>(name: string, value: unknown, allo
   return value as T
 }
 
-/** An options object; undefined counts as an empty one. */
-export function options<T extends object>(name: string, value: T | undefined): T {
+/**
+ * The names of an options type, of a union those of all its members. They stand beside the type, and
+ * `{ a: true } satisfies Names<Options>` does not compile when it has others.
+ */
+export type Names<T> = Readonly<Record<T extends unknown ? keyof Required<T> : never, true>>
+
+/** An options object; undefined counts as an empty one. A name that nobody knows is an error: see {@link onlyNames}. */
+export function options<T extends object>(name: string, value: T | undefined, names: Names<NoInfer<T>>): T {
   if (value === undefined) return {} as T
-  if (typeof value !== 'object' || value === null) throw typeError(name, 'an object', value)
+  return object(name, value, 'an object', names)
+}
+
+/** An object of such names that must be there; `expected` says what it is. */
+export function object<T extends object>(
+  name: string,
+  value: T,
+  expected: string,
+  names: Names<NoInfer<T>>,
+): T {
+  if (typeof value !== 'object' || value === null) throw typeError(name, expected, value)
+  onlyNames(name, value, names)
   return value
+}
+
+/**
+ * Refuses an own enumerable name that is not among `names`, unless its value is undefined: a misspelt option would vanish.
+ *
+ * @throws TypeError with the nearest name
+ */
+export function onlyNames(name: string, value: object, names: Readonly<Record<string, true>>): void {
+  for (const key of Object.keys(value)) {
+    if (Object.hasOwn(names, key) || (value as Record<string, unknown>)[key] === undefined) continue
+    const known = Object.keys(names)
+    const meant = nearest(key, known)
+    const hint = meant === undefined ? '' : `: did you mean "${meant}"?`
+    throw Object.assign(
+      new TypeError(`"${name}.${key}" is not known${hint} (there are ${known.join(', ')})`),
+      { code: 'ERR_INVALID_ARG_TYPE' },
+    )
+  }
+}
+
+/** The name that takes the fewest changes to get to; undefined: none is near. */
+function nearest(key: string, known: readonly string[]): string | undefined {
+  const asked = key.toLowerCase()
+  const cost = (name: string): number => {
+    const there = name.toLowerCase()
+    const [short, long] = asked.length < there.length ? [asked, there] : [there, asked]
+    // promisc is promiscuous, but sourcePortt is sourcePort, not source.
+    const within = short.length >= 3 && long.includes(short) ? 2.5 : Number.POSITIVE_INFINITY
+    return Math.min(within, changes(asked, there))
+  }
+  const best = known.reduce((best, name) => (cost(name) < cost(best) ? name : best))
+  return cost(best) <= Math.max(2.5, asked.length / 2) ? best : undefined
+}
+
+/** Letters put in, left out (recvCq is receiveCq, not sendCq), or swapped with their neighbour; a change is two of these. */
+function changes(a: string, b: string): number {
+  let [before, row] = [[] as number[], Array.from({ length: b.length + 1 }, (_, j) => j)]
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1] ? 0 : 2
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + same)
+      if (a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) next[j] = Math.min(next[j], before[j - 2] + 1)
+    }
+    before = row
+    row = next
+  }
+  return row[b.length]
 }
 
 /** Any class, one whose constructor is private too: what `instanceof` needs of it. */
@@ -67,8 +132,13 @@ export interface ClassOf<T> {
   [Symbol.hasInstance](value: unknown): boolean
 }
 
+/** A class's name with its article: 'an Arena', 'a Uint8Array'. */
+export function aNamed(name: string): string {
+  return `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`
+}
+
 export function instance<T>(name: string, value: unknown, type: ClassOf<T>): T {
-  if (!(value instanceof type)) throw typeError(name, `a ${type.name}`, value)
+  if (!(value instanceof type)) throw typeError(name, aNamed(type.name), value)
   return value as T
 }
 

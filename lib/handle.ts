@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { type ClassOf, typeError } from './argument.js'
+import { aNamed, type ClassOf, typeError } from './argument.js'
 import { closedError } from './errors.js'
 import { type Kind, native } from './native.js'
 import { rejectClosed } from './pending.js'
@@ -71,7 +71,7 @@ export abstract class NativeHandle {
 /** The binding's number for a handle of the given class; a TypeError that names the argument for anything else. */
 export function idOf<T extends NativeHandle>(name: string, handle: T, type: ClassOf<T>): number {
   // An object can have the prototype without having been constructed.
-  if (!(handle instanceof type) || !isReal(handle)) throw typeError(name, `a ${type.name}`, handle)
+  if (!(handle instanceof type) || !isReal(handle)) throw typeError(name, aNamed(type.name), handle)
   if (handle.closed) throw closedError(name)
   return read(handle)
 }

@@ -1,10 +1,21 @@
 export { VerbsError } from './errors.js'
 export type { FlowBytes, FlowRule, PortRange } from './ethernet/flow/rule.js'
+export type { NativeHandle } from './handle.js'
 export { Arena, type ArenaOptions } from './ring/arena.js'
 export { AddressHandle, type AddressVector } from './verbs/address-handle.js'
-export type { AsyncEvent } from './verbs/async-event.js'
-export { CompletionQueue, type CompletionQueueOptions } from './verbs/completion-queue.js'
-export type { ConnectOptions } from './verbs/connect-options.js'
+export type {
+  AsyncEvent,
+  CompletionQueueEvent,
+  DeviceEvent,
+  PortEvent,
+  QueuePairEvent,
+} from './verbs/async-event.js'
+export {
+  CompletionQueue,
+  type CompletionQueueOptions,
+  type CompletionWaitOptions,
+} from './verbs/completion-queue.js'
+export type { ConnectOptions, InitializeOptions } from './verbs/connect-options.js'
 export {
   type Access,
   type AtomicCapability,
@@ -16,6 +27,7 @@ export {
   type EventType,
   type GidType,
   type LinkLayer,
+  multicastQueuePair,
   type NodeType,
   type PhysicalState,
   type PortState,
@@ -24,8 +36,9 @@ export {
   type RawPacketCapability,
   type TransportType,
 } from './verbs/constants.js'
-export { Context, type DeviceAttributes, type PortAttributes, type WaitOptions } from './verbs/context.js'
+export { Context } from './verbs/context.js'
 export { type DeviceInfo, libibverbsPath, listDevices, open } from './verbs/device.js'
+export type { DeviceAttributes, PortAttributes } from './verbs/device-attributes.js'
 export type { RequestMemory, ScatterElement } from './verbs/elements.js'
 export type { Endpoint } from './verbs/endpoint.js'
 export { type DefaultFlow, Flow, type FlowOptions } from './verbs/flow.js'
@@ -44,4 +57,5 @@ export type {
 export { ProtectionDomain, type RegisterOptions } from './verbs/protection-domain.js'
 export { QueuePair } from './verbs/queue-pair.js'
 export type { QueuePairAttributes, QueuePairQuery } from './verbs/queue-pair-attributes.js'
-export type { QueuePairOptions } from './verbs/queue-pair-options.js'
+export type { QueuePairCapabilities, QueuePairOptions } from './verbs/queue-pair-options.js'
+export type { WaitOptions } from './wait-options.js'

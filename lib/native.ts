@@ -1,6 +1,5 @@
-/** The addon: loaded once, typed by the three files that use it. Nothing outside lib/ sees it. */
-import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
+/** The addon: loaded by the first call that needs it, typed by the files that use it. Nothing outside lib/ sees it. */
+import { loadError, locateAddon, requireAddon } from './addon.js'
 import { VerbsError } from './errors.js'
 import type { EthernetNative, NetlinkNative } from './ethernet/native.js'
 import type { RingNative } from './ring/native.js'
@@ -36,53 +35,38 @@ export interface Native {
   soft: SoftNative
 }
 
-const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
-
-/** The file that the addon was loaded from. @internal */
-export let addonFile = ''
-
-/** node-gyp-build looks into build/Release, then into prebuilds/, of the package or of what IBVERBS_PREBUILD names. */
-function load(): Native {
-  const require = createRequire(import.meta.url)
-  const locator = require('node-gyp-build') as { resolve(folder: string): string }
-  let file: string
-  try {
-    file = locator.resolve(root)
-  } catch (cause) {
-    const machine = `${process.platform}-${process.arch} (${isMusl() ? 'musl' : 'glibc'})`
-    throw new Error(`ibverbs: no addon for ${machine} in ${root}. ${howToBuild()}`, { cause })
-  }
-  try {
-    const addon = require(file) as Native
-    addonFile = file
-    return addon
-  } catch (cause) {
-    throw new Error(`ibverbs: ${(cause as Error).message}. ${howToBuild()}`, { cause })
-  }
-}
-
-/** One command for a checkout and for an installed package, which has no devDependencies. */
-function howToBuild(): string {
-  if (process.platform !== 'linux') return 'It runs on Linux only'
-  return (
-    `Build it with: npx --yes --package cmake-js@8 --package node-addon-api@8 cmake-js compile --directory '${root}' ` +
-    `(needs g++, make, cmake and headers; on Debian: apt-get install g++ make cmake libibverbs-dev librdmacm-dev libuv1-dev)`
-  )
-}
-
-function isMusl(): boolean {
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
-  return report?.header?.glibcVersionRuntime === undefined
-}
-
 /** Version of all records that cross the boundary: that of binding/addon.cc. */
-const recordVersion = 3
+const recordVersion = 5
 
-export const native: Native = load()
-if (native.recordVersion !== recordVersion) {
-  throw new Error(
-    `ibverbs: the addon speaks version ${native.recordVersion} of the records and this library version ${recordVersion}. ` +
-      howToBuild(),
+let loaded: Native | undefined
+
+/**
+ * The addon, loaded once a thread.
+ *
+ * @throws Error ERR_IBVERBS_ADDON that says why it cannot be loaded here, and what mends it
+ */
+export function load(): Native {
+  if (loaded) return loaded
+  const file = locateAddon()
+  const addon = requireAddon(file) as Native
+  if (addon.recordVersion !== recordVersion) throw otherVersion(file, addon.recordVersion)
+  addon.setErrorConstructor(VerbsError)
+  native = addon
+  loaded = addon
+  return addon
+}
+
+/**
+ * The addon. Until something is asked of it this is a stand-in, whose first use loads it, so that no module needs it to
+ * be imported and no call can forget to load it; from then on it is the addon's own object. What is called for each
+ * batch of frames or requests keeps the function itself: a property of this object is looked up at each call.
+ */
+export let native: Native = new Proxy({} as Native, { get: (_, name) => Reflect.get(load(), name) })
+
+function otherVersion(file: string, version: unknown): Error {
+  return loadError(
+    `the addon ${file} speaks version ${version} of the records and this library version ${recordVersion}: ` +
+      'they are of different releases',
+    "Install the package anew, or in a checkout build the addon with 'npm run build:native'",
   )
 }
-native.setErrorConstructor(VerbsError)

@@ -15,6 +15,9 @@ export function remedy(code: string, syscall: string): string {
   }
   if (syscall === 'dlopen')
     return 'install rdma-core: apt-get install libibverbs1 ibverbs-providers librdmacm1'
+  if (syscall === 'pcap_compile' && code === 'ENOSYS') {
+    return 'libpcap compiles filters: apt-get install libpcap0.8 (elsewhere: the package libpcap)'
+  }
   if (syscall === 'socket' && code === 'EPERM') {
     return "raw frames need CAP_NET_RAW: run as root, 'setcap cap_net_raw+ep $(readlink -f $(which node))', or in a namespace of your own: unshare -Urn"
   }

@@ -6,6 +6,7 @@
 #include "ethernet/interfaces.h"
 #include "ethernet/membership.h"
 #include "ethernet/netlink.h"
+#include "ethernet/packet_filter.h"
 #include "ethernet/packet_socket.h"
 #include "ethernet/raw_packet_queue.h"
 #include "ethernet/xdp.h"
@@ -103,6 +104,7 @@ void initialize(Napi::Env env, Napi::Object exports) {
   ethernet.Set("statistics", Napi::Function::New<statistics>(env, "statistics"));
   ethernet.Set("bufferSizes", Napi::Function::New<bufferSizes>(env, "bufferSizes"));
   ethernet.Set("interfaces", Napi::Function::New<interfaces>(env, "interfaces"));
+  initializePacketFilter(env, ethernet);
   initializeXdp(env, ethernet);
   initializeEthtool(env, ethernet);
   initializeRawPacketQueue(env, ethernet);

@@ -43,6 +43,14 @@ Napi::Value driver(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), driver.driver, strnlen(driver.driver, sizeof driver.driver));
 }
 
+// flags(name): its ETH_FLAG_* that are on, or a negative errno
+Napi::Value flags(const Napi::CallbackInfo& info) {
+  ethtool_value flags{};
+  flags.cmd = ETHTOOL_GFLAGS;
+  const int error = request(nameOf(info), &flags);
+  return error ? status(info, error) : Napi::Number::New(info.Env(), flags.data);
+}
+
 // channels(name): { status, receive, transmit, other, combined, most: { receive, transmit, other, combined } }
 Napi::Value channels(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -131,6 +139,7 @@ Napi::Value ruleTable(const Napi::CallbackInfo& info) {
 void initializeEthtool(Napi::Env env, Napi::Object exports) {
   Napi::Object ethtool = Napi::Object::New(env);
   ethtool.Set("driver", Napi::Function::New<driver>(env, "driver"));
+  ethtool.Set("flags", Napi::Function::New<flags>(env, "flags"));
   ethtool.Set("channels", Napi::Function::New<channels>(env, "channels"));
   ethtool.Set("setChannels", Napi::Function::New<setChannels>(env, "setChannels"));
   ethtool.Set("addRule", Napi::Function::New<addRule>(env, "addRule"));

@@ -62,6 +62,8 @@ class PacketSocket : public Handle {
   void configure(Napi::Env env, Napi::Object options);
   void bind(Napi::Env env, int fd, uint16_t protocol);
   void enable(int level, int option, int value, const char* name, const char* detail);
+  // Adds the kernel's counters to ours. Returns 0 or a positive errno.
+  int count();
   void growBuffer(int fd, int option, int force, uint32_t bytes);
   uint32_t bufferSize(int fd, int option) const;
 
@@ -81,6 +83,8 @@ class PacketSocket : public Handle {
 
   uint64_t received_ = 0;
   uint64_t dropped_ = 0;
+  // Delivered since the kernel's counters, of 32 bits, were read last.
+  uint32_t uncounted_ = 0;
 
   EventWatch watch_;
   EventWatch outWatch_;

@@ -327,8 +327,8 @@ int RawPacketQueue::transmit() {
 int RawPacketQueue::arm(bool readable, bool writable) {
   verbs::CompletionQueue& receiveQueue = parts_.pair.receiveQueue;
   verbs::CompletionQueue& sendQueue = parts_.pair.sendQueue;
-  int error = readable ? receiveQueue.arm() : 0;
-  if (!error && writable) error = sendQueue.arm();
+  int error = readable ? receiveQueue.arm(false) : 0;
+  if (!error && writable) error = sendQueue.arm(false);
   if (error) return -error;
   // What came before the arming raises no event.
   if (readable) {

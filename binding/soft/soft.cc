@@ -42,6 +42,14 @@ __attribute__((visibility("default"))) int ibverbs_soft_open(const char* specifi
   return error;
 }
 
+__attribute__((visibility("default"))) int ibverbs_soft_environment(char* words, size_t wordsSize) {
+  std::string why;
+  soft::installHooks();  // without libibverbs nobody will ask for the devices, and the addon says so
+  const int error = soft::Registry::instance().fromEnvironment(&why);
+  if (wordsSize) snprintf(words, wordsSize, "%s", why.c_str());
+  return error;
+}
+
 __attribute__((visibility("default"))) void ibverbs_soft_close(uint32_t number) {
   soft::Registry::instance().remove(number);
 }

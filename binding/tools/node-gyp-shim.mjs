@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // What prebuildify runs in place of node-gyp: builds with cmake-js, in the folder that it was started in.
-// prebuildify takes the addon away from build/Release there, so that folder is not the project (prebuild.mjs).
+// Where PREBUILD_FROM names a build, that is taken as it is. prebuildify takes the addon away from build/Release there, so that folder is not the project (prebuild.mjs).
 
 import { spawnSync } from 'node:child_process'
+import { cpSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 
@@ -21,10 +22,28 @@ const cross =
         `--CDCMAKE_SYSTEM_PROCESSOR=${processors[arch]}`,
         `--CDCMAKE_CXX_COMPILER=${processors[arch]}-linux-gnu-g++`,
       ]
-const { status, error } = spawnSync(
-  process.execPath,
-  [cmakeJs, 'compile', '--log-level', 'warn', '--directory', project, '--out', out, '--arch', arch, ...cross],
-  { stdio: 'inherit' },
-)
-if (error) throw error
-process.exitCode = status ?? 1
+const from = process.env.PREBUILD_FROM
+if (from) cpSync(from, join(out, 'Release'), { recursive: true })
+else build()
+
+function build() {
+  const { status, error } = spawnSync(
+    process.execPath,
+    [
+      cmakeJs,
+      'compile',
+      '--log-level',
+      'warn',
+      '--directory',
+      project,
+      '--out',
+      out,
+      '--arch',
+      arch,
+      ...cross,
+    ],
+    { stdio: 'inherit' },
+  )
+  if (error) throw error
+  process.exitCode = status ?? 1
+}

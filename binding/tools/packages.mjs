@@ -12,6 +12,10 @@ export const groups = {
     without: 'a build that is there, or a prebuilt package, still runs',
   },
   rdma: { purpose: 'for verbs', without: 'raw Ethernet still works' },
+  ethernet: {
+    purpose: 'for filters in the words of tcpdump',
+    without: 'all else of raw Ethernet still works',
+  },
   peers: {
     purpose: 'the programs that ours are compared with',
     without: 'everything of the project itself still works, without comparison',
@@ -92,6 +96,13 @@ export const packages = [
   { group: 'rdma', debian: 'libibverbs1', fedora: 'libibverbs', present: library('libibverbs.so.1') },
   { group: 'rdma', debian: 'ibverbs-providers', fedora: 'libibverbs', present: provider('rxe') },
   { group: 'rdma', debian: 'librdmacm1', fedora: 'librdmacm', present: library('librdmacm.so.1') },
+
+  {
+    group: 'ethernet',
+    debian: 'libpcap0.8',
+    fedora: 'libpcap',
+    present: () => library('libpcap.so.1')() || library('libpcap.so.0.8')(),
+  },
 
   { group: 'peers', debian: 'gcc', fedora: 'gcc', present: commands('gcc') },
   {

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// npm run prebuild [-- --arch arm64] [--out FOLDER]: the addon as it is shipped, prebuilds/linux-ARCH/ibverbs.LIBC.node,
-// and the software ConnectX beside it, libibverbs_soft.LIBC.so.
+// npm run prebuild [-- --arch arm64] [--out FOLDER] [--built]: the addon as it is shipped, prebuilds/linux-ARCH/ibverbs.LIBC.node,
+// and the software ConnectX beside it, libibverbs_soft.LIBC.so. With --built what `npm run build:native` has built is taken
+// instead of a build of its own.
 //
 // For another architecture than this machine's it takes Debian's cross compiler (apt-get install
 // g++-aarch64-linux-gnu). What it links against is this machine's C library: what ships is built in old containers
@@ -15,13 +16,19 @@ import { findCommand } from './packages.mjs'
 
 const project = resolve(import.meta.dirname, '../..')
 const { values } = parseArgs({
-  options: { arch: { type: 'string', default: process.arch }, out: { type: 'string', default: project } },
+  options: {
+    arch: { type: 'string', default: process.arch },
+    out: { type: 'string', default: project },
+    built: { type: 'boolean', default: false },
+  },
 })
 const { arch, out } = values
 const libc = existsSync('/etc/alpine-release') ? 'musl' : 'glibc' // as node-gyp-build tells them apart
 
 const crossCompilers = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }
 let stripBin = 'strip'
+if (values.built && arch !== process.arch) fail('--built is for the architecture of this machine')
+if (values.built) process.env.PREBUILD_FROM = join(project, 'build/Release')
 if (arch !== process.arch) {
   const target = crossCompilers[arch]
   if (!target) fail(`--arch ${arch}: there is ${Object.keys(crossCompilers).join(' and ')}`)

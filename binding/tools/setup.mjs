@@ -23,11 +23,11 @@ const ci = Boolean(process.env.CI) && process.env.CI !== 'false'
 
 /**
  * @param {object} [options]
- * @param {string[]} [options.groups] which of build, rdma, peers and vm
+ * @param {string[]} [options.groups] which of build, rdma, ethernet, peers and vm
  * @param {(line: string) => void} [options.say] told each step that does something
  * @returns {Promise<Record<string, boolean>>} whether each group that was asked for is complete
  */
-export async function prepare({ groups: wanted = ['build', 'rdma'], say = print } = {}) {
+export async function prepare({ groups: wanted = ['build', 'rdma', 'ethernet'], say = print } = {}) {
   for (const group of wanted) {
     if (!groups[group]) throw new Error(`no group ${group}: there are ${Object.keys(groups).join(', ')}`)
   }

@@ -27,7 +27,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 }
 
 heading('1. Setting up: Debian packages, npm packages, the addon')
-const ready = await prepare({ groups: ['build', 'rdma', 'peers', ...(devices ? [] : ['vm'])] })
+const ready = await prepare({ groups: ['build', 'rdma', 'ethernet', 'peers', ...(devices ? [] : ['vm'])] })
 console.log('setup: done')
 if (!ready.build) fail('nothing runs without a build: see above for what is missing')
 

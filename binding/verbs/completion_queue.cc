@@ -50,16 +50,17 @@ void CompletionQueue::publish() {
 }
 
 void CompletionQueue::eventRead() {
-  armed_ = false;
+  armed_ = Armed::no;
   if (++unacknowledged_ < kAcknowledge) return;
   ibv_ack_cq_events(ibv, unacknowledged_);
   unacknowledged_ = 0;
 }
 
-int CompletionQueue::arm() {
-  if (armed_) return 0;
-  const int error = ibv_req_notify_cq(ibv, 0);
-  armed_ = !error;
+int CompletionQueue::arm(bool solicitedOnly) {
+  const Armed wanted = solicitedOnly ? Armed::solicitedOnly : Armed::any;
+  if (armed_ >= wanted) return 0;
+  const int error = ibv_req_notify_cq(ibv, solicitedOnly);
+  if (!error) armed_ = wanted;
   return error;
 }
 
@@ -78,10 +79,10 @@ bool CompletionQueue::deliver(const ibv_wc& completion, uint32_t row) {
   // wr_id is ours: the queue pair's handle and the slot. Handles are never pointers, so one that is stale is nothing.
   Handle* found = context.environment.handles.find(static_cast<uint32_t>(completion.wr_id >> 32), Kind::QueuePair);
   if (!found) return false;
-  uint32_t cookie = 0;
+  uint32_t cookie = 0, opcode = 0;
   const bool success = completion.status == IBV_WC_SUCCESS;
   auto* pair = static_cast<QueuePair*>(found);
-  if (!pair->retire(static_cast<uint32_t>(completion.wr_id), success, &cookie)) return false;
+  if (!pair->retire(static_cast<uint32_t>(completion.wr_id), success, &cookie, &opcode)) return false;
 
   uint32_t* columns = columns_.words() + row;
   const auto set = [&](records::Completion column, uint32_t value) { columns[column * batch_] = value; };
@@ -91,14 +92,11 @@ bool CompletionQueue::deliver(const ibv_wc& completion, uint32_t row) {
   const bool raw = pair->ibv->qp_type == IBV_QPT_RAW_PACKET;
   set(records::kQpn, raw ? pair->ibv->qp_num : completion.qp_num);
   set(records::kVendorError, completion.vendor_err);
-  set(records::kOpcode, success ? completion.opcode : 0);
+  set(records::kOpcode, success ? static_cast<uint32_t>(completion.opcode) : opcode);
   set(records::kByteLength, success ? completion.byte_len : 0);
   set(records::kImmediate, success && (completion.wc_flags & IBV_WC_WITH_IMM) ? ntohl(completion.imm_data) : 0);
   set(records::kFlags, success ? completion.wc_flags : 0);
   set(records::kSourceQpn, success ? completion.src_qp : 0);
-  // ibv_poll_cq has no timestamps; they come with extended completion queues.
-  set(records::kTimestampLow, 0);
-  set(records::kTimestampHigh, 0);
   set(records::kFlowTag, success && raw && completion.opcode == IBV_WC_RECV ? completion.qp_num & 0xffffff : 0);
   return true;
 }
@@ -168,8 +166,8 @@ uint32_t CompletionQueue::hold(const QueuePair& pair) {
 
 void CompletionQueue::drainInto(QueuePair& pair) {
   sift(pair.id, [&](const ibv_wc& completion) {
-    uint32_t cookie;
-    pair.retire(static_cast<uint32_t>(completion.wr_id), completion.status == IBV_WC_SUCCESS, &cookie);
+    uint32_t cookie, opcode;
+    pair.retire(static_cast<uint32_t>(completion.wr_id), completion.status == IBV_WC_SUCCESS, &cookie, &opcode);
   });
 }
 
@@ -226,9 +224,9 @@ int32_t pollFor(Environment& environment, const uint32_t* numbers) {
   return checked(environment, queueOf(environment, numbers[0]).pollFor(1000ull * numbers[1]));
 }
 
-// arm(queue): ibv_req_notify_cq(3). 0
+// arm(queue, solicitedOnly): ibv_req_notify_cq(3). 0
 int32_t arm(Environment& environment, const uint32_t* numbers) {
-  const int error = queueOf(environment, numbers[0]).arm();
+  const int error = queueOf(environment, numbers[0]).arm(numbers[1] != 0);
   if (error) throwErrno(environment.env(), error, "ibv_req_notify_cq");
   return 0;
 }
@@ -244,7 +242,7 @@ void initializeCompletionQueue(Napi::Env env, Napi::Object exports) {
   exports.Set("createCompletionQueue", Napi::Function::New(env, createCompletionQueue, "createCompletionQueue"));
   hot_call::define<1, poll>(env, exports, "poll");
   hot_call::define<2, pollFor>(env, exports, "pollFor");
-  hot_call::define<1, arm>(env, exports, "arm");
+  hot_call::define<2, arm>(env, exports, "arm");
   exports.Set("freeCredits", Napi::Function::New(env, freeCredits, "freeCredits"));
 }
 

@@ -30,8 +30,8 @@ class CompletionQueue : public Handle {
   int32_t poll();
   // The same, again and again, until there is one or `nanoseconds` have passed.
   int32_t pollFor(uint64_t nanoseconds);
-  // Asks for an event at the next completion; returns 0 or errno.
-  int arm();
+  // Asks for an event at the next completion, or at the next that is solicited or failed; returns 0 or errno.
+  int arm(bool solicitedOnly);
   // An event of this queue was read from the channel.
   void eventRead();
 
@@ -70,7 +70,7 @@ class CompletionQueue : public Handle {
   Napi::Reference<Napi::ArrayBuffer> ring_;
   uint32_t credits_ = 0;
   uint32_t unacknowledged_ = 0;
-  bool armed_ = false;
+  enum class Armed { no, solicitedOnly, any } armed_ = Armed::no;
 };
 
 }  // namespace verbs

@@ -18,7 +18,7 @@ Napi::Value registerMemory(const Napi::CallbackInfo& info) {
   const uint32_t lkey = region->lkey, rkey = region->rkey;
   const auto address = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(region->addr));
   Napi::Object result = Napi::Object::New(env);
-  result.Set("handle", environment.open(std::make_unique<MemoryRegion>(domain, region, std::move(memory))));
+  result.Set("handle", environment.open(std::make_unique<MemoryRegion>(domain, region, std::move(memory), access)));
   result.Set("lkey", Napi::Number::New(env, lkey));
   result.Set("rkey", Napi::Number::New(env, rkey));
   result.Set("address", Napi::BigInt::New(env, address));

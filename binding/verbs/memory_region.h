@@ -10,8 +10,8 @@ class MemoryRegion : public Handle {
  public:
   static constexpr Kind kKind = Kind::MemoryRegion;
 
-  MemoryRegion(ProtectionDomain& domain, ibv_mr* ibv, SharedMemory memory)
-      : Handle(kKind, {&domain}), domain(domain), ibv(ibv), memory(std::move(memory)) {}
+  MemoryRegion(ProtectionDomain& domain, ibv_mr* ibv, SharedMemory memory, int access)
+      : Handle(kKind, {&domain}), domain(domain), ibv(ibv), memory(std::move(memory)), access(access) {}
 
   int release(const char** syscall) override {
     *syscall = "ibv_dereg_mr";
@@ -28,6 +28,7 @@ class MemoryRegion : public Handle {
   ProtectionDomain& domain;
   ibv_mr* const ibv;
   SharedMemory memory;
+  const int access;  // ibv_access_flags
 };
 
 }  // namespace verbs

@@ -27,6 +27,23 @@ void copyRecord(uint32_t* to, const uint32_t* from, uint32_t words) {
   for (uint32_t i = 0; i < words; i++) to[i] = shared[i];
 }
 
+// What a request that buildSend() let through is called when it has completed.
+uint8_t completionOpcode(ibv_wr_opcode opcode) {
+  switch (opcode) {
+    case IBV_WR_RDMA_WRITE:
+    case IBV_WR_RDMA_WRITE_WITH_IMM:
+      return IBV_WC_RDMA_WRITE;
+    case IBV_WR_RDMA_READ:
+      return IBV_WC_RDMA_READ;
+    case IBV_WR_ATOMIC_CMP_AND_SWP:
+      return IBV_WC_COMP_SWAP;
+    case IBV_WR_ATOMIC_FETCH_AND_ADD:
+      return IBV_WC_FETCH_ADD;
+    default:
+      return IBV_WC_SEND;
+  }
+}
+
 }  // namespace
 
 bool QueuePair::refuse(int error, records::Refusal reason, uint32_t detail) {
@@ -37,18 +54,20 @@ bool QueuePair::refuse(int error, records::Refusal reason, uint32_t detail) {
   return false;
 }
 
-bool QueuePair::buildElements(const uint32_t* record, uint32_t count, ibv_sge* elements, uint64_t* total) {
+bool QueuePair::buildElements(const uint32_t* record, uint32_t count, bool written, uint32_t most, ibv_sge* elements,
+                              uint64_t* total) {
   HandleTable& handles = domain.context.environment.handles;
   for (uint32_t i = 0; i < count; i++) {
     const uint32_t* element = record + i * records::kElementWords;
     auto* region = static_cast<MemoryRegion*>(handles.find(element[records::kElementRegion], Kind::MemoryRegion));
     if (!region) return refuse(EINVAL, records::kStaleRegion, i);
     if (&region->domain != &domain) return refuse(EINVAL, records::kForeignRegion, i);
+    if (written && !(region->access & IBV_ACCESS_LOCAL_WRITE)) return refuse(EINVAL, records::kNotWritable, i);
     const uint64_t offset = pairOfWords(element[records::kElementOffsetLow], element[records::kElementOffsetHigh]);
     const uint32_t length = element[records::kElementLength];
     if (!region->contains(offset, length)) return refuse(EINVAL, records::kOutOfBounds, i);
     elements[i].addr = reinterpret_cast<uintptr_t>(region->memory.data()) + offset;
-    elements[i].length = length;
+    elements[i].length = std::min(length, most);
     elements[i].lkey = region->ibv->lkey;
     *total += length;
   }
@@ -64,7 +83,12 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
 
   std::memset(request, 0, sizeof *request);
   uint64_t total = 0;
-  if (!buildElements(record + records::kSendElements, count, elements, &total)) return false;
+  const bool needsReply =
+      opcode == IBV_WR_RDMA_READ || opcode == IBV_WR_ATOMIC_CMP_AND_SWP || opcode == IBV_WR_ATOMIC_FETCH_AND_ADD;
+  if (!buildElements(record + records::kSendElements, count, needsReply, UINT32_MAX, elements, &total)) return false;
+  if (total > longestMessage) {
+    return refuse(EMSGSIZE, records::kTooLong, static_cast<uint32_t>(std::min<uint64_t>(total, UINT32_MAX)));
+  }
   request->sg_list = elements;
   request->num_sge = static_cast<int>(count);
   request->opcode = static_cast<ibv_wr_opcode>(opcode);
@@ -92,6 +116,11 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
     case IBV_WR_ATOMIC_CMP_AND_SWP:
     case IBV_WR_ATOMIC_FETCH_AND_ADD:
       if (total != 8) return refuse(EINVAL, records::kBadAtomic);
+      // libmlx5 says 8 for each element, whatever is asked for (providers/mlx5/qp.c, set_data_ptr_seg_atomic): the first takes
+      // all, and what lies behind it is written over. Of the others, rxe alone is known to fill elements in order.
+      for (uint32_t i = 0; i < count && !domain.context.isRxe; i++) {
+        if (elements[i].length % 8) return refuse(EINVAL, records::kBadAtomic, 1);
+      }
       request->wr.atomic.remote_addr = remote;
       request->wr.atomic.rkey = record[records::kSendRkey];
       request->wr.atomic.compare_add =
@@ -104,7 +133,6 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
   // What a queue pair type cannot do must be refused here: a provider that writes the request into its ring first
   // (rxe does) would leave it there.
   const bool oneSided = opcode != IBV_WR_SEND && opcode != IBV_WR_SEND_WITH_IMM;
-  const bool needsReply = oneSided && opcode != IBV_WR_RDMA_WRITE && opcode != IBV_WR_RDMA_WRITE_WITH_IMM;
   const bool raw = ibv->qp_type == IBV_QPT_RAW_PACKET;
   if ((raw && opcode != IBV_WR_SEND) || (ibv->qp_type == IBV_QPT_UD && oneSided) || (ibv->qp_type == IBV_QPT_UC && needsReply) ||
       (needsReply && flags & IBV_SEND_INLINE)) {
@@ -147,7 +175,8 @@ uint32_t QueuePair::postSend(uint32_t first, uint32_t count) {
     } else {
       unsignaled++;
     }
-    send_.write(built, record[records::kSendCookie], wanted, request.send_flags & IBV_SEND_SIGNALED);
+    send_.write(built, record[records::kSendCookie], completionOpcode(request.opcode), wanted,
+                request.send_flags & IBV_SEND_SIGNALED);
     request.wr_id = owner | send_.name(built);
     request.next = nullptr;
     if (built) sendRequests_[built - 1].next = &request;
@@ -192,8 +221,8 @@ uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
     ibv_recv_wr& request = receiveRequests_[built];
     ibv_sge* list = &receiveElements_[static_cast<size_t>(built) * sizes_.maxReceiveSge];
     uint64_t total = 0;
-    if (!buildElements(record + records::kReceiveElements, elements, list, &total)) break;
-    receive_.write(built, record[records::kReceiveCookie], true, true);
+    if (!buildElements(record + records::kReceiveElements, elements, true, longestReceive, list, &total)) break;
+    receive_.write(built, record[records::kReceiveCookie], IBV_WC_RECV, true, true);
     request = {owner | receive_.name(built), nullptr, list, static_cast<int>(elements)};
     if (built) receiveRequests_[built - 1].next = &request;
   }

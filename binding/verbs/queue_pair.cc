@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <sched.h>
 
+#include <algorithm>
+
 #include "argument.h"
 #include "clock.h"
 #include "verbs/address_handle.h"
@@ -27,6 +29,9 @@ QueuePair::QueuePair(ProtectionDomain& domain, CompletionQueue& sendQueue, Compl
 
 int QueuePair::release(const char** syscall) {
   drain();
+  // The kernel does not destroy a member (EBUSY). Of one that cannot be detached it is ibv_destroy_qp that tells.
+  for (const Group& group : groups_) ibv_detach_mcast(ibv, &group.gid, group.lid);
+  groups_.clear();
   *syscall = "ibv_destroy_qp";
   const int error = ibv_destroy_qp(ibv);
   if (error) return error;
@@ -34,6 +39,23 @@ int QueuePair::release(const char** syscall) {
   sendQueue.giveCredits(sizes_.maxSendWr);
   receiveQueue.giveCredits(sizes_.maxReceiveWr);
   block_.release();
+  return 0;
+}
+
+int QueuePair::attachMulticast(const ibv_gid& gid, uint16_t lid) {
+  for (const Group& group : groups_) {
+    if (group.is(gid, lid)) return 0;  // as the kernel has it: once a member, always a member
+  }
+  const int error = ibv_attach_mcast(ibv, &gid, lid);
+  if (error == 0) groups_.push_back({gid, lid});
+  return error;
+}
+
+int QueuePair::detachMulticast(const ibv_gid& gid, uint16_t lid) {
+  const int error = ibv_detach_mcast(ibv, &gid, lid);
+  if (error) return error;
+  groups_.erase(std::remove_if(groups_.begin(), groups_.end(), [&](const Group& group) { return group.is(gid, lid); }),
+                groups_.end());
   return 0;
 }
 
@@ -70,10 +92,10 @@ void QueuePair::afterReset() {
   publish();
 }
 
-bool QueuePair::retire(uint32_t name, bool success, uint32_t* cookie) {
+bool QueuePair::retire(uint32_t name, bool success, uint32_t* cookie, uint32_t* opcode) {
   const bool isReceive = name & kReceiveName;
   bool wanted = true;
-  if (!(isReceive ? receive_ : send_).retire(name & ~kReceiveName, cookie, &wanted)) return false;
+  if (!(isReceive ? receive_ : send_).retire(name & ~kReceiveName, cookie, opcode, &wanted)) return false;
   publish();
   // One that we signalled on our own account is the caller's business only when it failed.
   return wanted || !success;
@@ -107,6 +129,11 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   sizes.maxReceiveSge = argument::field<uint32_t>(options, "maxReceiveSge");
   sizes.maxInline = argument::field<uint32_t>(options, "maxInline");
   const auto type = static_cast<ibv_qp_type>(argument::field<uint32_t>(options, "type"));
+  const auto longestMessage = argument::field<uint32_t>(options, "longestMessage");
+  const auto longestReceive = argument::field<uint32_t>(options, "longestReceive");
+  if (longestMessage > INT32_MAX || longestReceive > INT32_MAX) {
+    throwArgumentRange(env, "longestMessage", "below 2^31");
+  }
   if (sizes.maxSendWr == 0 || sizes.maxSendWr > WorkQueue::kMaxCapacity) {
     throwArgumentRange(env, "maxSendWr", "from 1 to 2^24");
   }
@@ -127,6 +154,8 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   }
 
   auto pair = std::make_unique<QueuePair>(domain, sendQueue, receiveQueue, sizes, std::move(block));
+  pair->longestMessage = longestMessage;
+  pair->longestReceive = longestReceive;
   if (!sendQueue.takeCredits(sizes.maxSendWr)) {
     throwErrno(env, ENOSPC, "ibv_create_qp",
                "the send completion queue has " + std::to_string(sendQueue.freeCredits()) + " of " +
@@ -254,6 +283,26 @@ Napi::Value queryQueuePair(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// attachMulticast(pair, gid, lid), detachMulticast(pair, gid, lid): ibv_attach_mcast(3)
+template <int (QueuePair::*operation)(const ibv_gid&, uint16_t)>
+void multicast(const Napi::CallbackInfo& info, const char* syscall) {
+  const std::string text = argument::string(info.Env(), info[1], "gid");
+  ibv_gid gid;
+  if (inet_pton(AF_INET6, text.c_str(), gid.raw) != 1) throwArgumentRange(info.Env(), "gid", "a GID such as ff0e::1");
+  const uint32_t lid = argument::uint32(info, 2, "lid");
+  if (lid > 0xffff) throwArgumentRange(info.Env(), "lid", "from 0 to 65535");
+  const int error = (pairOf(info).*operation)(gid, static_cast<uint16_t>(lid));
+  if (error) throwErrno(info.Env(), error, syscall, "the group " + text);
+}
+
+void attachMulticast(const Napi::CallbackInfo& info) {
+  multicast<&QueuePair::attachMulticast>(info, "ibv_attach_mcast");
+}
+
+void detachMulticast(const Napi::CallbackInfo& info) {
+  multicast<&QueuePair::detachMulticast>(info, "ibv_detach_mcast");
+}
+
 // settled(pair): whether every send that brings a completion has brought it; what came is kept for the next polls
 Napi::Value settled(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), pairOf(info).settled());
@@ -264,6 +313,8 @@ Napi::Value settled(const Napi::CallbackInfo& info) {
 void initializeQueuePair(Napi::Env env, Napi::Object exports) {
   exports.Set("createQueuePair", Napi::Function::New(env, createQueuePair, "createQueuePair"));
   exports.Set("modifyQueuePair", Napi::Function::New(env, modifyQueuePair, "modifyQueuePair"));
+  exports.Set("attachMulticast", Napi::Function::New(env, attachMulticast, "attachMulticast"));
+  exports.Set("detachMulticast", Napi::Function::New(env, detachMulticast, "detachMulticast"));
   exports.Set("settled", Napi::Function::New(env, settled, "settled"));
   exports.Set("queryQueuePair", Napi::Function::New(env, queryQueuePair, "queryQueuePair"));
 }

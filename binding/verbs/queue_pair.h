@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstring>
 #include <vector>
 
 #include "shared_memory.h"
@@ -32,10 +33,14 @@ class QueuePair : public Handle {
   uint32_t submit();
 
   // A completion came: releases its request and the older unsignalled ones. False when the caller is not to see it.
-  bool retire(uint32_t name, bool success, uint32_t* cookie);
+  bool retire(uint32_t name, bool success, uint32_t* cookie, uint32_t* opcode);
 
   // Whether every send that brings a completion has brought it, polled or not.
   bool settled() { return send_.signaled() <= sendQueue.hold(*this); }
+
+  // ibv_attach_mcast(3), ibv_detach_mcast(3): an errno or 0. Those that are left are detached by release().
+  int attachMulticast(const ibv_gid& gid, uint16_t lid);
+  int detachMulticast(const ibv_gid& gid, uint16_t lid);
 
   // After a transition to RESET: releases everything, drops completions that were not polled.
   void afterReset();
@@ -53,15 +58,29 @@ class QueuePair : public Handle {
   CompletionQueue& receiveQueue;
   ibv_qp* ibv = nullptr;
   uint32_t maxInline = 0;  // what the provider granted
+  // Bytes that a request may send, write or read, its elements together; and that an element of a receive tells the device
+  // at most, since no message is longer. Below 2^31: of a mlx5_wqe_data_seg's byte_count, bit 31 says that the data follow
+  // inline (mlx5dv.h, MLX5_INLINE_SEG), and mlx4 has the same.
+  uint32_t longestMessage = 0, longestReceive = 0;
 
   static constexpr uint32_t kReceiveName = 1u << 31;  // tells a receive's wr_id from a send's
 
  private:
   bool buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge* elements);
-  bool buildElements(const uint32_t* record, uint32_t count, ibv_sge* elements, uint64_t* total);
+  // No element says more than `most`.
+  bool buildElements(const uint32_t* record, uint32_t count, bool written, uint32_t most, ibv_sge* elements,
+                     uint64_t* total);
   bool refuse(int error, records::Refusal reason, uint32_t detail = 0);
   void publish();
   void drain();
+
+  struct Group {
+    ibv_gid gid;
+    uint16_t lid;
+    bool is(const ibv_gid& other, uint16_t otherLid) const {
+      return memcmp(gid.raw, other.raw, sizeof gid.raw) == 0 && lid == otherLid;
+    }
+  };
 
   const Sizes sizes_;
   SharedMemory block_;
@@ -71,6 +90,7 @@ class QueuePair : public Handle {
   std::vector<ibv_send_wr> sendRequests_;
   std::vector<ibv_recv_wr> receiveRequests_;
   std::vector<ibv_sge> sendElements_, receiveElements_;
+  std::vector<Group> groups_;
 };
 
 }  // namespace verbs

@@ -121,6 +121,9 @@ FORWARD(int, ibv_query_qp, (ibv_qp* pair, ibv_qp_attr* attributes, int mask, ibv
         (pair, attributes, mask, initial), ENOSYS)
 FORWARD(int, ibv_destroy_qp, (ibv_qp* pair), (pair), ENOSYS)
 
+FORWARD(int, ibv_attach_mcast, (ibv_qp* pair, const ibv_gid* gid, uint16_t lid), (pair, gid, lid), ENOSYS)
+FORWARD(int, ibv_detach_mcast, (ibv_qp* pair, const ibv_gid* gid, uint16_t lid), (pair, gid, lid), ENOSYS)
+
 FORWARD(ibv_ah*, ibv_create_ah, (ibv_pd* domain, ibv_ah_attr* attributes), (domain, attributes), null<ibv_ah>())
 FORWARD(int, ibv_destroy_ah, (ibv_ah* handle), (handle), ENOSYS)
 

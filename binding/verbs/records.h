@@ -36,8 +36,10 @@ enum Refusal : uint32_t {
   kOutOfBounds,      // detail: index of the element
   kInlineTooLong,    // detail: the bytes asked for
   kBadAddressHandle,
-  kBadAtomic,        // the length is not 8
+  kBadAtomic,        // detail: 0 when the length is not 8, 1 when the 8 bytes are not one element and the device needs that
   kNoChecksum,       // IBV_SEND_IP_CSUM on a queue pair that does not send raw packets
+  kTooLong,          // detail: the bytes asked for
+  kNotWritable,      // detail: index of the element: a region without IBV_ACCESS_LOCAL_WRITE
 };
 
 // A send request. 64-bit values are two words, the low one first.
@@ -87,8 +89,6 @@ enum Completion : uint32_t {
   kQpn,
   kSourceQpn,
   kVendorError,
-  kTimestampLow,    // device clock; 0 where the queue has none
-  kTimestampHigh,
   kFlowTag,         // of the flow rule that brought a raw packet; 0 without one
   kCompletionColumns = 16,
 };

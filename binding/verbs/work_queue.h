@@ -25,8 +25,8 @@ class WorkQueue {
   uint32_t signaled() const { return signaled_; }
 
   // Writes down a request that is about to be posted `ahead` of the next free slot.
-  void write(uint32_t ahead, uint32_t cookie, bool wanted, bool signaled) {
-    slots_[slotAt(ahead)] = {cookie, wanted, signaled};
+  void write(uint32_t ahead, uint32_t cookie, uint8_t opcode, bool wanted, bool signaled) {
+    slots_[slotAt(ahead)] = {cookie, opcode, wanted, signaled};
   }
   // The device took `count` requests.
   void accept(uint32_t count) {
@@ -35,13 +35,15 @@ class WorkQueue {
   }
 
   // A completion came for `name`. Returns false for one that is not outstanding (stale). `*wanted` says whether the
-  // caller asked for it, or we did so that the queue moves on.
-  bool retire(uint32_t name, uint32_t* cookie, bool* wanted) {
+  // caller asked for it, or we did so that the queue moves on; `*opcode` is what was posted: a device does not say it of
+  // what failed.
+  bool retire(uint32_t name, uint32_t* cookie, uint32_t* opcode, bool* wanted) {
     const uint32_t slot = name & (kMaxCapacity - 1);
     if ((name >> 24 & 0x7f) != epoch_ || slot >= capacity_) return false;
     const uint32_t distance = slot >= tail_ ? slot - tail_ : slot + capacity_ - tail_;
     if (distance >= outstanding_) return false;
     *cookie = slots_[slot].cookie;
+    *opcode = slots_[slot].opcode;
     *wanted = slots_[slot].wanted;
     for (uint32_t i = 0; i <= distance; i++) {
       signaled_ -= slots_[tail_].signaled;
@@ -62,6 +64,7 @@ class WorkQueue {
  private:
   struct Slot {
     uint32_t cookie;
+    uint8_t opcode;  // ibv_wc_opcode
     bool wanted;    // the caller asked for its completion
     bool signaled;  // it brings one
   };

@@ -2,9 +2,15 @@
 import { type Command, ExitCode } from './command.js'
 import type { Check } from './doctor/check.js'
 import { kernelChecks } from './doctor/kernel-checks.js'
-import { ethernetChecks, loadLibrary, rdmaChecks, rdmaLibraryChecks } from './doctor/library-checks.js'
+import {
+  ethernetChecks,
+  loadLibrary,
+  pcapCheck,
+  rdmaChecks,
+  rdmaLibraryChecks,
+} from './doctor/library-checks.js'
 import { Machine } from './doctor/machine.js'
-import { processChecks } from './doctor/process-checks.js'
+import { nodeCheck, processChecks } from './doctor/process-checks.js'
 import type { Session } from './session.js'
 import { table } from './table.js'
 import { noMoreOperands, parse } from './usage.js'
@@ -21,7 +27,8 @@ export const doctor: Command = {
 Looks at the process (Node, capabilities, locked memory), the libraries, the kernel, the network
 interfaces and the RDMA devices. Each line is ok, warn (works, but not all of it) or missing, with
 the remedy below. Changes nothing.
-Exit code 0 when at least one main path works: raw Ethernet frames, or RDMA verbs on an active port.`,
+Exit code 0 when at least one main path works: raw Ethernet frames, or RDMA verbs on an active port.
+Elsewhere than on Linux it says what is left there.`,
   options,
   examples: [
     ['ibverbs doctor', 'a readable report'],
@@ -48,12 +55,18 @@ export interface Diagnosis {
 
 async function diagnose(machine: Machine): Promise<Diagnosis> {
   const library = await loadLibrary()
+  if (process.platform !== 'linux') {
+    // All other checks are of Linux and of what it has.
+    const checks = [nodeCheck(), library.check]
+    return { ok: false, works: { ethernet: false, verbs: false }, checks }
+  }
   const ethernet = library.ethernet ? ethernetChecks(library.ethernet) : { checks: [], works: false }
   const rdma = library.verbs ? rdmaChecks(library.verbs, machine) : { checks: [], works: false }
   const checks = [
     ...processChecks(machine),
     library.check,
     ...(library.verbs ? rdmaLibraryChecks(library.verbs.libibverbsPath()) : []),
+    ...(library.ethernet ? [pcapCheck(library.ethernet.pcapLibrary())] : []),
     ...kernelChecks(machine),
     ...ethernet.checks,
     ...rdma.checks,

@@ -2,7 +2,7 @@
 import type { PacketQueue, PacketQueueOptions } from '../ethernet/index.js'
 import { Breath } from './breath.js'
 import { type Command, ExitCode } from './command.js'
-import { filterHelp, parseFilter } from './filter.js'
+import { filterHelp, filterOf } from './filter.js'
 import { CaptureSink, formatOf } from './frame/capture-sink.js'
 import { CheckSink } from './frame/check-sink.js'
 import { type FrameSink, LineSink } from './frame/frame-sink.js'
@@ -64,7 +64,8 @@ export const dump: Command = {
   summary: 'show or capture raw Ethernet frames',
   synopsis: ['IFACE [OPTIONS] [FILTER]'],
   description: `
-One line a frame, in the form of tcpdump -n -S, until Ctrl-C or COUNT frames. With -w a capture that
+One line a frame, in the form of tcpdump -n -S, down to the transport header and through tunnels
+(what rides on ports is not decoded), until Ctrl-C or COUNT frames. With -w a capture that
 tcpdump -r and Wireshark read; pcapng has nanoseconds, directions and the drops too. Ends with the
 frames captured and dropped, on standard error. Needs CAP_NET_RAW: see 'ibverbs doctor'.
 ${interfaceHelp}
@@ -100,7 +101,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     ...common,
     ...(common.backend === 'af_packet' ? superFrames : {}),
     promiscuous: !values['no-promiscuous'],
-    flows: parseFilter(words),
+    filter: filterOf(words),
   }
   // The others see only what comes, and have no clock: then the times are when this program saw the frames.
   const packet = opening.backend === 'af_packet'

@@ -1,7 +1,7 @@
 /** `ibverbs forward`: frames from each of two interfaces to the other. */
 import type { PacketQueue } from '../ethernet/index.js'
 import { type Command, ExitCode } from './command.js'
-import { filterHelp, parseFilter } from './filter.js'
+import { filterHelp, filterOf } from './filter.js'
 import { LiveLine, Speed } from './live-line.js'
 import { interfaceHelp, queueFlags, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
@@ -55,7 +55,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   if (nameA === nameB) throw new UsageError('the two interfaces must not be the same')
   const common = {
     ...queueOptions(values, nameA),
-    flows: parseFilter(values.filter === undefined ? [] : [values.filter]),
+    filter: filterOf([values.filter ?? '']),
     promiscuous: true,
   }
 

@@ -59,8 +59,9 @@ async function run(command: Command, args: readonly string[], session: Session):
     return await command.run(args, session)
   } catch (error) {
     debug('%O', error)
-    if (error instanceof UsageError) {
-      session.complain(error.message)
+    // What libpcap says of a filter is about the command line too.
+    if (error instanceof UsageError || (error as NodeJS.ErrnoException)?.code === 'ERR_IBVERBS_FILTER') {
+      session.complain((error as Error).message)
       session.note(`Try 'ibverbs ${command.name} --help'.`)
       return ExitCode.usage
     }

@@ -1,6 +1,6 @@
 /** `ibverbs reflect`: sends frames back to where they came from. */
 import { type Command, ExitCode } from './command.js'
-import { filterHelp, parseFilter } from './filter.js'
+import { filterHelp, filterOf } from './filter.js'
 import { LiveLine, Speed } from './live-line.js'
 import { interfaceHelp, queueFlags, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
@@ -47,7 +47,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const opening = {
     ...common,
     ...(common.backend === 'af_packet' ? superFrames : {}),
-    flows: parseFilter(words),
+    filter: filterOf(words),
   }
 
   const { PacketQueue } = await import('../ethernet/index.js')

@@ -54,7 +54,7 @@ const options = {
   unfit: {
     type: 'string',
     argument: 'WHAT',
-    help: 'of a capture: skip frames that the interface does not take, or cut them; counted (refuse)',
+    help: 'of a capture: skip or cut frames too long for the interface (refuse)',
   },
   pad: { type: 'boolean', help: `fill frames shorter than ${shortestFrame} bytes with zeros` },
   json: { type: 'boolean', help: 'print one JSON object: { interface, sent, bytes, wanted, … }' },
@@ -77,9 +77,9 @@ between bytes do not matter. A file has one frame a line; what follows '#' is a 
 Nothing is padded unless --pad says so: an interface may refuse a frame of less than ${shortestFrame} bytes,
 or pad it by itself.
 A capture (-r) is replayed with its own timing, at a multiple of it (--speed), or at a --rate; then
-the end says how late frames were: from when one was due to when the kernel had taken it. An error in
-the capture, or a frame that the interface does not take, ends it behind the frames before it; --unfit
-says to go on without such a frame, or with so much of it as the interface takes.
+the end says how late frames were: from when one was due to when the kernel had taken it. An error
+in the capture, or a frame that the interface does not take, ends it behind the frames before it;
+--unfit says to go on without such a frame, or with so much of it as the interface takes.
 Prints how many frames the kernel accepted. Needs CAP_NET_RAW: see 'ibverbs doctor'.
 ${interfaceHelp}`,
   options,

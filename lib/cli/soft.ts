@@ -24,11 +24,12 @@ so on, without hardware, kernel module or privilege. The program, libibverbs and
 that are installed: they write real work queue entries, and a NIC, a thread of the program, answers.
 It sets IBVERBS_SOFT and LD_PRELOAD for the program and does nothing else.
 
-WIRE is what the ports are plugged into: loop (a port hears itself), pair:NAME (the two ports that
-name it), socket:PATH (a port here and one of another program), interface:NAME (of this machine).
-';' begins another device, '+' another port. '@' gives a port its MAC address, '?' its options:
+WIRE is what the ports are plugged into: loop (a port hears itself), pair (two devices hear each
+other), socket:PATH (a port here and one of another program), interface:NAME (of this machine).
+Several devices and ports: ';' begins another device, '+' another port; pair:NAME joins the two
+that name it. '@' gives a port its MAC address, '?' its options:
 loop@02:00:0a:00:00:01?loss=0.01&delay=5000&seed=3 (also bandwidth, jitter, duplicate, reorder,
-queue, mtu, inline).`,
+queue, mtu, minimumInline). softConnectX() and IBVERBS_SOFT spell wires and options the same.`,
   options,
   examples: [
     ['ibverbs soft -- ibv_devinfo -v', 'what there is'],

@@ -5,6 +5,7 @@ import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } fro
 import { acceptProgram, Membership, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
 import { queueCount } from './channels.js'
+import { compileFilter } from './filter/compile.js'
 import { both, classicProgram } from './flow/classic.js'
 import { tableOf } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
@@ -44,10 +45,15 @@ export class AfPacket implements Backend {
   readonly transmit: Producer
   readonly completion: Consumer
   readonly #handle: number
+  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  readonly #receiveBatch = native.ethernet.receive
+  readonly #transmitBatch = native.ethernet.transmit
   readonly #groups: Map<string, Uint8Array>
   readonly #allMulticast: boolean
   /** What the flow rules accept; undefined: every frame. */
   readonly #flows: Uint32Array | undefined
+  /** What the filter accepts; undefined: every frame. */
+  readonly #filterProgram: Uint32Array | undefined
   readonly #ring: PacketRing | undefined
   #promiscuous = false
   /** The socket may have an error to tell. */
@@ -76,6 +82,9 @@ export class AfPacket implements Backend {
     this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
     this.#allMulticast = settings.allMulticast
     this.#flows = settings.flows && classicProgram(settings.flows, 'options.flows')
+    if (settings.filter !== undefined) {
+      this.#filterProgram = compileFilter(settings.filter, 'socket', device.name)
+    }
     this.#handle = native.ethernet.open({
       interfaceIndex: device.index,
       batch,
@@ -101,8 +110,9 @@ export class AfPacket implements Backend {
     try {
       this.#ring = this.#openRing(device, settings, obstacles)
       if (settings.timestamps) native.ethernet.timestamps(this.#handle, settings.timestamps === 'hardware')
-      const protocol = settings.transmitOnly ? noProtocol : (settings.etherType ?? everyProtocol)
-      native.ethernet.bind(this.#handle, protocol)
+      // Of one protocol the kernel shows no outgoing frames, and those with a VLAN tag without it and as another host's:
+      // the filter chooses by EtherType too.
+      native.ethernet.bind(this.#handle, settings.transmitOnly ? noProtocol : everyProtocol)
       if (settings.promiscuous) this.promiscuous(true)
       if (settings.allMulticast) native.ethernet.membership(this.#handle, true, Membership.allMulticast)
       for (const group of this.#groups.values()) this.#membership(true, group)
@@ -128,18 +138,18 @@ export class AfPacket implements Backend {
 
   poll(): number {
     const ring = this.#ring
-    if (ring === undefined) return native.ethernet.receive(this.#handle)
+    if (ring === undefined) return this.#receiveBatch(this.#handle)
     if (!ring.ready() && !this.#doubt && ++this.#empty < patience) return 0
     this.#doubt = false
     this.#empty = 0
-    const status = native.ethernet.receive(this.#handle)
+    const status = this.#receiveBatch(this.#handle)
     if (status > 0) ring.advance(status)
     else if (status === -EBADMSG) ring.advance(1)
     return status
   }
 
   kick(): number {
-    return native.ethernet.transmit(this.#handle)
+    return this.#transmitBatch(this.#handle)
   }
 
   arm(readable: boolean, writable: boolean, referenced: boolean): void {
@@ -226,7 +236,8 @@ export class AfPacket implements Backend {
   #filter(promiscuous: boolean): Uint32Array {
     const groups = [...this.#groups.values()]
     const accepted = acceptProgram({ promiscuous, allMulticast: this.#allMulticast, groups })
-    return this.#flows ? both(accepted, this.#flows, 'options.flows') : accepted
+    const flowing = this.#flows ? both(accepted, this.#flows, 'options.flows') : accepted
+    return this.#filterProgram ? both(flowing, this.#filterProgram, 'options.filter', 'of') : flowing
   }
 
   /** @param undo what to do when the program does not fit, as may be beside the one of many flow rules */

@@ -5,8 +5,13 @@ import { Kind, native } from '../native.js'
 import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../ring/ring.js'
 import { Membership, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
+import { compileFilter } from './filter/compile.js'
+import { xdpFilter } from './filter/xdp.js'
+import { redirectToSocket } from './flow/xdp.js'
+import type { XdpInstruction } from './flow/xdp-assembler.js'
 import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
+import { takesTagsOut } from './offload-settings.js'
 import type { Settings } from './options.js'
 import type { BackendReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
@@ -47,6 +52,9 @@ export class AfXdp implements Backend, XdpPort {
   truncated = 0
   #report: BackendReport
   readonly #handle: number
+  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  readonly #receiveBatch = native.ethernet.xdp.receive
+  readonly #transmitBatch = native.ethernet.xdp.transmit
   readonly #setup: XdpSetup
   readonly #device: NetworkInterface
   readonly #settings: Settings
@@ -57,6 +65,9 @@ export class AfXdp implements Backend, XdpPort {
   readonly #queueId: number
   readonly #receiveFrames: number
   readonly #fault: LinkFault
+  /** What the filter lets through to the socket; undefined: everything. */
+  readonly #filter: XdpInstruction[] | undefined
+  readonly #takesTagsOut: boolean
   #promiscuous: boolean
 
   /**
@@ -84,7 +95,12 @@ export class AfXdp implements Backend, XdpPort {
     this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
     this.#promiscuous = settings.promiscuous
     this.mtu = device.mtu
+    this.#takesTagsOut = takesTagsOut(device.name)
     this.chunkSize = chunkSizeOf(settings)
+    if (settings.filter !== undefined) {
+      const program = compileFilter(settings.filter, 'wire')
+      this.#filter = xdpFilter(program, redirectToSocket(0), settings.filter)
+    }
     this.#setup = openSocket(
       device,
       settings,
@@ -141,7 +157,7 @@ export class AfXdp implements Backend, XdpPort {
     }
     const asked = (Atomics.load(this.fill.words, this.#fillFlags) & needWakeup) !== 0
     if (asked || this.#settings.busyPoll > 0) {
-      const status = native.ethernet.xdp.receive(this.#handle)
+      const status = this.#receiveBatch(this.#handle)
       if (status < 0 && status !== -EAGAIN && status !== -EBUSY) return status
     }
     return this.receive.available()
@@ -150,11 +166,11 @@ export class AfXdp implements Backend, XdpPort {
   kick(): number {
     if (this.zeroCopy) {
       if ((Atomics.load(this.transmit.words, this.#transmitFlags) & needWakeup) === 0) return 0
-      const status = native.ethernet.xdp.transmit(this.#handle)
+      const status = this.#transmitBatch(this.#handle)
       return status === -EAGAIN || status === -EBUSY ? 0 : status
     }
     for (let after = -1, before: number; ; ) {
-      const status = native.ethernet.xdp.transmit(this.#handle)
+      const status = this.#transmitBatch(this.#handle)
       before = after
       after = this.transmit.outstanding()
       if (after === 0) return 0
@@ -245,11 +261,13 @@ export class AfXdp implements Backend, XdpPort {
   #program(): Uint32Array {
     return xdpProgram({
       own: this.#device.macBytes,
-      etherType: this.#settings.etherType,
       promiscuous: this.#promiscuous,
       allMulticast: this.#settings.allMulticast,
       groups: [...this.#groups.values()],
       flows: this.#settings.flows,
+      filter: this.#filter,
+      // A device that takes tags out of frames hides them: a rule on one is refused, not widened.
+      vlanInFrame: !this.#takesTagsOut,
       // The kernel keeps XDP_PACKET_HEADROOM, 256 bytes, before the frame; buffers are at most a page.
       firstBuffer: Math.min(this.chunkSize, 4096) - this.#settings.frames.headroom - 256,
     })

@@ -1,6 +1,6 @@
 /** A device's channels (ethtool -l, -L): its queues and the interrupts that serve them. */
 import { getSystemErrorName } from 'node:util'
-import { integer, options as optionsOf, string, typeError } from '../argument.js'
+import { integer, type Names, options as optionsOf, string } from '../argument.js'
 import { VerbsError, verbsError } from '../errors.js'
 import { native } from '../native.js'
 import { queryInterface } from './interfaces.js'
@@ -17,6 +17,12 @@ export interface ChannelCounts {
   /** that receive and transmit */
   combined: number
 }
+const channelCountNames = {
+  receive: true,
+  transmit: true,
+  other: true,
+  combined: true,
+} as const satisfies Names<ChannelCounts>
 
 /** What {@link queryChannels} tells. */
 export interface Channels extends ChannelCounts {
@@ -44,8 +50,9 @@ export function queryChannels(interfaceName: string): Channels {
  *   does not take, or while an AF_XDP socket has a queue that would go
  */
 export function setChannels(interfaceName: string, counts: Partial<ChannelCounts>): ChannelCounts {
+  const given = pick(counts)
   const { most, ...before } = queryChannels(interfaceName)
-  const after = { ...before, ...pick(counts) }
+  const after = { ...before, ...given }
   if (same(before, after)) return before
   const { receive, transmit, other, combined } = after
   const status = native.ethernet.ethtool.setChannels(interfaceName, receive, transmit, other, combined)
@@ -86,14 +93,10 @@ export function ethtoolError(
   return new VerbsError(errno, 'ioctl', `${operation} of "${name}"${detail ? `: ${detail}` : ''}`)
 }
 
-const kinds = ['receive', 'transmit', 'other', 'combined'] as const
+const kinds = Object.keys(channelCountNames) as (keyof ChannelCounts)[]
 
 function pick(counts: Partial<ChannelCounts>): Partial<ChannelCounts> {
-  const given = optionsOf('counts', counts)
-  for (const key of Object.keys(given)) {
-    if (!kinds.includes(key as (typeof kinds)[number]))
-      throw typeError('counts', `of ${kinds.join(', ')}`, key)
-  }
+  const given = optionsOf('counts', counts, channelCountNames)
   const picked: Partial<ChannelCounts> = {}
   for (const kind of kinds) {
     if (given[kind] !== undefined) picked[kind] = integer(`counts.${kind}`, given[kind], 0, 2 ** 16)

@@ -4,6 +4,8 @@ import { AfXdp } from './af-xdp.js'
 import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
 import { queueCount } from './channels.js'
 import type { Device } from './device.js'
+import { compileFilter, refuseMetadata } from './filter/compile.js'
+import { FilteredReceiver } from './filter/filtered-receiver.js'
 import { type FramePool, tableOf } from './frames.js'
 import { setUpNic } from './nic-setup.js'
 import type { Settings } from './options.js'
@@ -148,7 +150,9 @@ function openRaw(
 ): Chosen {
   const obstacle = rawObstacle(settings)
   if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
-  const { frames, batch } = settings
+  const { frames, batch, filter } = settings
+  const program = filter === undefined ? undefined : compileFilter(filter, 'wire')
+  if (program) refuseMetadata(program, filter as string, 'a raw packet queue pair')
   const port = settings.rdma ?? portBehind(device.interface.name, settings.device)
   const table = tableOf(frames)
   const backend = new RawPacket(device.interface, port, settings, onEvent, notUsed)
@@ -168,7 +172,10 @@ function openRaw(
     table.slots.freeAll(holder)
     throw error
   }
-  return { backend, receiver, transmitter }
+  if (!program) return { backend, receiver, transmitter }
+  const filtered = new FilteredReceiver(receiver, program, table, frames.arena.bytes, batch)
+  backend.unwanted = filtered
+  return { backend, receiver: filtered, transmitter, restore: () => filtered.close() }
 }
 
 function openPacket(

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { instance, integer, options as optionsOf, rangeError } from '../argument.js'
+import { instance, integer, type Names, options as optionsOf, rangeError, typeError } from '../argument.js'
 import { Arena } from '../ring/arena.js'
 import { type Consumer, DescriptorRecord } from '../ring/ring.js'
 import { SlotMemory } from '../ring/slot-memory.js'
@@ -17,6 +17,12 @@ export interface FramePoolOptions {
   /** Bytes left free before a received or claimed frame, so that a header can be pushed. Default 0. */
   headroom?: number
 }
+export const framePoolOptionNames = {
+  arena: true,
+  frameSize: true,
+  frameCount: true,
+  headroom: true,
+} as const satisfies Names<FramePoolOptions>
 
 const maxFrames = 2 ** 18
 /** Offsets into an arena are u32 in the records. */
@@ -83,7 +89,7 @@ export class FrameTable {
   private readyCount = 0
 
   /** @param from how many frames, or what another thread shares of them */
-  constructor(from: number | SharedFrames, frameSize: number, headroom: number) {
+  constructor(from: number | Pick<SharedFrames, 'slots' | 'records'>, frameSize: number, headroom: number) {
     const own = typeof from === 'number'
     const buffer = own ? new SharedArrayBuffer(from * FrameRecord.words * 4) : from.records
     this.slots = new SlotPool(own ? from : new SlotMemory(from.slots))
@@ -276,13 +282,14 @@ export class FramePool {
 
   /** @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE */
   constructor(options?: FramePoolOptions) {
+    const shared = joining
+    joining = undefined
     const {
       arena,
       frameSize = 2048,
       headroom = 0,
       frameCount,
-      shared,
-    } = optionsOf('options', options) as Given
+    } = optionsOf('options', options, framePoolOptionNames)
     integer('options.frameSize', frameSize, 128, 131072)
     if (!Number.isInteger(Math.log2(frameSize)))
       throw rangeError('options.frameSize', 'a power of two', frameSize)
@@ -297,11 +304,7 @@ export class FramePool {
     this.frameSize = frameSize
     this.headroom = headroom
     this.arena = arena ?? Arena.allocate(this.frameCount * frameSize)
-    this.#table = new FrameTable(
-      shared instanceof Joining ? shared.frames : this.frameCount,
-      frameSize,
-      headroom,
-    )
+    this.#table = new FrameTable(shared ?? this.frameCount, frameSize, headroom)
   }
 
   /**
@@ -312,20 +315,17 @@ export class FramePool {
    * @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE for what is no such thing
    */
   static join(shared: SharedFrames): FramePool {
-    const { arena, frameSize, headroom, slots, records } = optionsOf('shared', shared)
+    // What share() gave in another thread, of another version of this package perhaps: data, not options.
+    if (typeof shared !== 'object' || shared === null) throw typeError('shared', 'an object', shared)
+    const { arena, frameSize, headroom, slots, records } = shared
     instance('shared.slots', slots, SharedArrayBuffer)
     instance('shared.records', records, SharedArrayBuffer)
     const frameCount = SlotMemory.countOf(slots)
     if (frameCount < 2 || records.byteLength !== frameCount * FrameRecord.words * 4) {
       throw rangeError('shared', 'what FramePool.share() gave', shared)
     }
-    const options: Given = {
-      arena: Arena.over(arena),
-      frameSize,
-      headroom,
-      frameCount,
-      shared: new Joining(shared),
-    }
+    const options = { arena: Arena.over(arena), frameSize, headroom, frameCount }
+    joining = { slots, records }
     return new FramePool(options)
   }
 
@@ -415,11 +415,5 @@ export class FramePool {
   }
 }
 
-/** Says to the constructor that the frames are another thread's; nobody outside can make one. */
-class Joining {
-  readonly frames: SharedFrames
-  constructor(frames: SharedFrames) {
-    this.frames = frames
-  }
-}
-type Given = FramePoolOptions & { shared?: Joining }
+/** Says to the next constructor that its frames are another thread's. */
+let joining: Pick<SharedFrames, 'slots' | 'records'> | undefined

@@ -121,6 +121,8 @@ export interface NativeChannels {
 /** What binding/ethernet/ethtool.cc exports. What returns a number, or a `status`, has a negative errno when it failed. */
 export interface EthtoolNative {
   driver(name: string): string
+  /** ETH_FLAG_* */
+  flags(name: string): number
   channels(name: string): NativeChannels & { status: number; most: NativeChannels }
   setChannels(name: string, receive: number, transmit: number, other: number, combined: number): number
   /** @returns its location */
@@ -165,6 +167,14 @@ export interface RawPacketNative {
   statistics(handle: number): { received: number; truncated: number; failure: number }
 }
 
+/** What binding/ethernet/packet_filter.cc exports. */
+export interface PcapNative {
+  /** Four numbers an instruction, or what is wrong with the expression, in libpcap's words. */
+  compile(expression: string, source: 'socket' | 'wire' | 'file', interfaceName: string): Uint32Array | string
+  /** `error` is empty where it is installed; else the others are. */
+  library(): { path: string; version: string; error: string }
+}
+
 /** What binding/ethernet/ exports. */
 export interface EthernetNative {
   open(options: PacketSocketOptions): number
@@ -184,6 +194,7 @@ export interface EthernetNative {
   interfaces(): NativeInterface[]
   xdp: XdpNative
   ethtool: EthtoolNative
+  pcap: PcapNative
   raw: RawPacketNative
 }
 

@@ -29,7 +29,7 @@ export function setUpNic(
       })
     }
     if (steer) {
-      const steering = new Steering(
+      const steering = Steering.install(
         device.name,
         device.index,
         steer,

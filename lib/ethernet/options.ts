@@ -2,6 +2,7 @@ import {
   boolean,
   instance,
   integer,
+  type Names,
   oneOf,
   options as optionsOf,
   rangeError,
@@ -9,10 +10,11 @@ import {
   typeError,
 } from '../argument.js'
 import { maxGroups } from './accept.js'
-import type { Alternative } from './flow/alternative.js'
+import { filterArgument } from './filter/compile.js'
+import { type Alternative, ofType } from './flow/alternative.js'
 import { flowsArgument } from './flow/normalize.js'
 import type { FlowRule } from './flow/rule.js'
-import { FramePool, type FramePoolOptions } from './frames.js'
+import { FramePool, type FramePoolOptions, framePoolOptionNames } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { groupArgument, type MacAddress } from './mac.js'
 import type { RdmaPort } from './rdma-port.js'
@@ -83,10 +85,29 @@ export interface PacketQueueOptions extends FramePoolOptions {
   frameSize?: number
   /** Most frames a system call moves, 1 to 1024 and at most half of the frames. Default 64. */
   batch?: number
-  /** Receive only frames of this EtherType, 0x0600 to 0xffff. Default: all. */
+  /**
+   * Receive only frames of this EtherType, 0x0600 to 0xffff, which means the same with every backend and beside every
+   * other option: the type behind VLAN tags, so that 0x88b5 brings tagged frames of that type as well as untagged ones
+   * (`flows: [{ etherType: 0x88b5, vlan: 'none' }]` brings the untagged ones only). A tag's own type (0x8100, 0x88a8,
+   * 0x9100) brings every frame whose outer tag is of that type, whatever it carries. Where a backend cannot tell it is
+   * refused (ENOTSUP): a tag's type with AF_XDP on a device that takes tags out of frames, and with a raw packet queue
+   * pair. Beside {@link flows}: frames that both let in. Default: all.
+   */
   etherType?: number
   /** Receive only frames that one of these rules matches, and no others. Default: all. Left out with `transmitOnly`. */
   flows?: readonly FlowRule[]
+  /**
+   * Receive only frames that this matches, in the words of pcap-filter(7), such as 'udp port 53': what tcpdump takes.
+   * libpcap compiles it, which must be installed (Debian: libpcap0.8), and the kernel runs it before a frame reaches the
+   * queue; with a raw packet queue pair this process does. Beside {@link flows}: frames that both let in. Default: all.
+   *
+   * With AF_PACKET it means what it means to tcpdump on that interface: the kernel takes the outer VLAN tag out of a frame
+   * before it looks, so that `port 53` matches tagged frames too and `len` does not count the tag. With AF_XDP and a raw
+   * packet queue pair it means what it means to `tcpdump -r`, where the tag is in the frame: `vlan and port 53`; a device
+   * that takes tags out itself (`ethtool -k`: rx-vlan-offload) hides them there. What only the kernel knows (`inbound`) is
+   * refused there. Left out with `transmitOnly`.
+   */
+  filter?: string
   /** Receive frames to other stations too (PACKET_MR_PROMISC; packet(7)). Default false. */
   promiscuous?: boolean
   /** Groups to receive, or 'all' (PACKET_MR_ALLMULTI). Default none. Broadcast is always received. */
@@ -117,6 +138,33 @@ export interface PacketQueueOptions extends FramePoolOptions {
   /** Bytes under way to the device before {@link PacketQueue.submit} accepts no more (SO_SNDBUF). Default: system's. */
   sendBuffer?: number
 }
+export const packetQueueOptionNames = {
+  ...framePoolOptionNames,
+  backend: true,
+  exclusive: true,
+  device: true,
+  port: true,
+  mtu: true,
+  transmitChecksum: true,
+  queueId: true,
+  steer: true,
+  channels: true,
+  receiveFrames: true,
+  busyPoll: true,
+  frames: true,
+  batch: true,
+  etherType: true,
+  flows: true,
+  filter: true,
+  promiscuous: true,
+  multicast: true,
+  outgoing: true,
+  timestamps: true,
+  transmitOnly: true,
+  receiveBuffer: true,
+  receivePath: true,
+  sendBuffer: true,
+} as const satisfies Names<PacketQueueOptions>
 
 /** The options, checked and with their defaults. */
 export interface Settings {
@@ -134,9 +182,10 @@ export interface Settings {
   /** of each backend: what was asked for, or its default */
   receiveFrames: Record<PacketBackend, number>
   busyPoll: number
-  etherType: number | undefined
-  /** of the flow rules; undefined: every frame */
+  /** of the flow rules and the EtherType; undefined: every frame */
   flows: Alternative[] | undefined
+  /** undefined: every frame */
+  filter: string | undefined
   /** of the steering rules */
   steer: Alternative[] | undefined
   /** undefined: as they are */
@@ -166,7 +215,7 @@ export function settingsOf(
   given: PacketQueueOptions | undefined,
   rdma?: RdmaPort,
 ): Settings {
-  const options = optionsOf('options', given)
+  const options = optionsOf('options', given, packetQueueOptionNames)
   if (options.backend !== undefined) oneOf('options.backend', options.backend, packetBackends)
   const { backend = rdma ? 'raw_packet_qp' : undefined } = options
   const raw = rawOptions(options, backend, rdma)
@@ -193,9 +242,17 @@ export function settingsOf(
   if (receiveBuffer !== undefined) integer('options.receiveBuffer', receiveBuffer, 0, 2 ** 30)
   integer('options.sendBuffer', sendBuffer, 0, 2 ** 30)
   if (etherType !== undefined) integer('options.etherType', etherType, 0x0600, 0xffff)
-  const flows = options.flows === undefined ? undefined : flowsArgument('options.flows', options.flows)
-  if (flows && transmitOnly) {
+  const rules = options.flows === undefined ? undefined : flowsArgument('options.flows', options.flows)
+  if (rules && transmitOnly) {
     throw typeError('options.flows', 'left out where "options.transmitOnly" is true', options.flows)
+  }
+  const filter = options.filter === undefined ? undefined : filterArgument('options.filter', options.filter)
+  if (filter !== undefined && transmitOnly) {
+    throw typeError('options.filter', 'left out where "options.transmitOnly" is true', options.filter)
+  }
+  const flows = etherType === undefined ? rules : ofType(rules, etherType, 'options.etherType')
+  if (flows?.length === 0) {
+    throw rangeError('options.etherType', 'a type that one of "options.flows" lets in', etherType)
   }
   const steer = options.steer === undefined ? undefined : flowsArgument('options.steer', options.steer)
   if (steer && (transmitOnly || queueId === 'all')) {
@@ -249,8 +306,8 @@ export function settingsOf(
       raw_packet_qp: options.receiveFrames ?? half,
     },
     busyPoll,
-    etherType,
     flows,
+    filter,
     steer,
     channels: options.channels,
     promiscuous,

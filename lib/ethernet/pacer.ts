@@ -1,6 +1,5 @@
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
-import { abortSignal, options as optionsOf } from '../argument.js'
-import type { WaitOptions } from './waiting.js'
+import { type WaitOptions, waitSignal } from '../wait-options.js'
 
 /** Nobody rings it: waiting for it is how a thread sleeps for less than a millisecond (futex(2)). */
 const bell = new Int32Array(new SharedArrayBuffer(4))
@@ -37,7 +36,7 @@ export const Pacer = {
    * @throws the signal's reason, as an AbortError
    */
   async sleep(time: number, options?: WaitOptions): Promise<void> {
-    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+    const signal = waitSignal(options)
     const left = time - longestHold / 2 - performance.now()
     // A timer takes whole milliseconds, 2^31 − 1 at most.
     if (left >= 1) await delay(Math.min(Math.floor(left), 2 ** 31 - 1), undefined, { signal })

@@ -1,7 +1,8 @@
 import { inspect } from 'node:util'
-import { abortSignal, boolean, options as optionsOf } from '../argument.js'
+import { boolean, options as optionsOf } from '../argument.js'
 import { closedError, type VerbsError, verbsError } from '../errors.js'
 import type { RingLayout, RingWords } from '../ring/ring.js'
+import { type WaitOptions, waitSignal } from '../wait-options.js'
 import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
 import { chooseBackend, xdpEnds } from './choice.js'
 import { Device } from './device.js'
@@ -10,12 +11,12 @@ import { type FramePool, FrameRecord } from './frames.js'
 import type { NetworkInterface } from './interfaces.js'
 import { formatMac, groupArgument, type MacAddress } from './mac.js'
 import { finishFrame, offloadsOf, request as requestOffload, SegmentType } from './offload.js'
-import { type PacketQueueOptions, type Settings, settingsOf } from './options.js'
+import { type PacketQueueOptions, packetQueueOptionNames, type Settings, settingsOf } from './options.js'
 import { QueueFrames } from './queue-frames.js'
 import { targetOf } from './rdma-port.js'
 import type { BackendReport, PacketBackend } from './report.js'
 import { type PacketStatistics, sumOf } from './statistics.js'
-import { Waiting, type WaitOptions } from './waiting.js'
+import { Waiting } from './waiting.js'
 import type { XdpPort } from './xdp-port.js'
 
 /**
@@ -61,7 +62,8 @@ export class PacketQueue extends QueueFrames {
    *   there; TypeError, RangeError
    */
   static open(interfaceName: string, options?: PacketQueueOptions): PacketQueue {
-    const { interface: device, rdma } = targetOf(interfaceName, options?.port, options?.mtu)
+    const { port, mtu } = optionsOf('options', options, packetQueueOptionNames)
+    const { interface: device, rdma } = targetOf(interfaceName, port, mtu)
     const settings = settingsOf(device, options, rdma)
     if (!ethernetTypes.includes(device.type)) {
       throw verbsError(
@@ -316,7 +318,7 @@ export class PacketQueue extends QueueFrames {
    */
   batches(options?: WaitOptions): AsyncGenerator<number, void, void> {
     this.#open()
-    abortSignal('options.signal', optionsOf('options', options).signal)
+    waitSignal(options)
     return this.#batches(options)
   }
 

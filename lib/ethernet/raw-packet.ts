@@ -19,8 +19,6 @@ import type { RdmaPort } from './rdma-port.js'
 import type { BackendReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
 
-// Constants of the module, so that the compiler knows what is called.
-const { receive, transmit } = native.ethernet.raw
 const { ENETDOWN, ENODEV, EIO } = constants.errno as Record<string, number>
 /** Sends under way: more than any batch, and little of the device's memory. */
 const sendDepth = 1024
@@ -50,6 +48,9 @@ export class RawPacket implements Backend {
   readonly checksums: boolean
   readonly #context: Context
   readonly #handle: number
+  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  readonly #receiveBatch = native.ethernet.raw.receive
+  readonly #transmitBatch = native.ethernet.raw.transmit
   readonly #steering: RawSteering
   readonly #settings: Settings
   readonly #device: NetworkInterface
@@ -61,6 +62,8 @@ export class RawPacket implements Backend {
   /** errno of what happened to the port and was not told yet. */
   #fault = 0
   #gone = false
+  /** Where the frames are counted that came and did not match the filter. */
+  unwanted: { readonly unwanted: number } = { unwanted: 0 }
   /** The device has failed a request. */
   failing = false
 
@@ -185,7 +188,7 @@ export class RawPacket implements Backend {
   poll(): number {
     const fault = this.#takeFault()
     if (fault !== 0) return -fault
-    const status = receive(this.#handle)
+    const status = this.#receiveBatch(this.#handle)
     this.failing ||= status === -EIO
     return status
   }
@@ -198,7 +201,7 @@ export class RawPacket implements Backend {
   kick(): number {
     const fault = this.#takeFault()
     if (fault !== 0) return -fault
-    const status = transmit(this.#handle)
+    const status = this.#transmitBatch(this.#handle)
     this.failing ||= status === -EIO
     return status
   }
@@ -232,7 +235,7 @@ export class RawPacket implements Backend {
   /** A device counts what found no request for the port as a whole, so that no drop of this queue's is known. */
   statistics(): BackendStatistics {
     const { received, truncated } = native.ethernet.raw.statistics(this.#handle)
-    return { received, truncated, drops: {} }
+    return { received: received - this.unwanted.unwanted, truncated, drops: {} }
   }
 
   bufferSizes(): { receive: number; send: number } {

@@ -25,7 +25,7 @@ export class RawSteering {
   /** @throws VerbsError ENOTSUP with the flow rule's field that a device cannot compare */
   constructor(pair: QueuePair, settings: Settings) {
     this.#pair = pair
-    this.#wanted = wantedOf(settings)
+    this.#wanted = settings.flows
   }
 
   /** From here on frames come. */
@@ -81,14 +81,12 @@ export class RawSteering {
   }
 }
 
-const anything: Alternative = { vlan: undefined, etherType: undefined, version: undefined, comparisons: [] }
-
-function wantedOf({ flows, etherType }: Settings): Alternative[] | undefined {
-  if (etherType === undefined) return flows
-  if (flows === undefined) return [{ ...anything, etherType }]
-  return flows
-    .filter((each) => each.etherType === undefined || each.etherType === etherType)
-    .map((each) => ({ ...each, etherType }))
+const anything: Alternative = {
+  vlan: undefined,
+  tag: undefined,
+  etherType: undefined,
+  version: undefined,
+  comparisons: [],
 }
 
 function exactly(address: Uint8Array): Comparison[] {

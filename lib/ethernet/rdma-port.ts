@@ -34,19 +34,26 @@ export function targetOf(
   const known = interfaces.find((each) => each.name === name)
   if (known) return { interface: known, rdma: undefined }
   const [, device, number] = /^([^/]+)(?:\/([1-9]\d{0,2}))?$/.exec(name) ?? []
-  if (device === undefined || !rdmaDevices().includes(device)) {
-    return { interface: queryInterface(name), rdma: undefined } // which throws
+  const devices = rdmaDevices()
+  if (device === undefined || !devices.includes(device)) {
+    const words = (names: string[]) => names.join(', ') || 'none'
+    throw verbsError(
+      'ENODEV',
+      'if_nametoindex',
+      `"${name}" is neither an interface (there are: ${words(interfaces.map((each) => each.name))}) ` +
+        `nor a port of an RDMA device, DEVICE/PORT (there are: ${words(devices)})`,
+    )
   }
   const rdma = { device, port: number === undefined ? (port ?? 1) : Number(number) }
   return { interface: interfaceOf(rdma, mtu), rdma }
 }
 
-/** The RDMA devices' names; none where libibverbs is not installed. */
+/** The RDMA devices' names; none where libibverbs is not installed. What is wrong with IBVERBS_SOFT is no such thing. */
 export function rdmaDevices(): string[] {
   try {
     return listDevices().map(({ name }) => name)
   } catch (error) {
-    if (error instanceof VerbsError) return []
+    if (error instanceof VerbsError && error.syscall === 'dlopen' && error.code === 'ENOSYS') return []
     throw error
   }
 }

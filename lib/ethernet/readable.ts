@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { abortSignal, boolean, instance, integer, options as optionsOf } from '../argument.js'
+import { abortSignal, boolean, instance, integer, type Names, options as optionsOf } from '../argument.js'
 import { afterRest } from './after-rest.js'
 import type { CapturedFrame } from './capture/captured-frame.js'
 import { FrameFlag } from './frames.js'
@@ -33,6 +33,12 @@ export interface FrameReadableOptions {
   /** Close the queue when the stream closes. Default false: it is the caller's. */
   closeQueue?: boolean
 }
+const frameReadableOptionNames = {
+  signal: true,
+  highWaterMark: true,
+  completeChecksums: true,
+  closeQueue: true,
+} as const satisfies Names<FrameReadableOptions>
 
 /**
  * The frames that come to a queue, as a stream of copies: `for await (const { data } of new FrameReadable(queue))`.
@@ -58,7 +64,7 @@ export class FrameReadable extends Readable {
       highWaterMark = 64,
       completeChecksums = false,
       closeQueue = false,
-    } = optionsOf('options', options)
+    } = optionsOf('options', options, frameReadableOptionNames)
     abortSignal('options.signal', signal)
     boolean('options.completeChecksums', completeChecksums)
     boolean('options.closeQueue', closeQueue)

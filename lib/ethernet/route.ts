@@ -1,7 +1,8 @@
 import { isIPv4 } from 'node:net'
 import { constants } from 'node:os'
-import { abortSignal, integer, options as optionsOf, rangeError, string } from '../argument.js'
+import { abortSignal, integer, type Names, options as optionsOf, rangeError, string } from '../argument.js'
 import { VerbsError, verbsError } from '../errors.js'
+import { type WaitOptions, waitOptionNames } from '../wait-options.js'
 import * as ipv4 from './headers/ipv4.js'
 import * as ipv6 from './headers/ipv6.js'
 import { listInterfaces, queryInterface } from './interfaces.js'
@@ -9,7 +10,6 @@ import { formatMac } from './mac.js'
 import { awaitNeighbour } from './neighbour.js'
 import { RoutingSocket } from './netlink/routing-socket.js'
 import { type LinkEntry, link, RouteType, route } from './netlink/tables.js'
-import type { WaitOptions } from './waiting.js'
 
 /** How a frame gets to a destination. */
 export interface Route {
@@ -21,6 +21,8 @@ export interface Route {
   /** Of the interface, and of the next hop or the group. */
   readonly sourceMac: string
   readonly destinationMac: string
+  /** The destination's address, as packets to it have it: of an IPv4-mapped one ('::ffff:10.0.0.1') that of IPv4. */
+  readonly destination: string
   /** The address of this machine that the kernel would use; null when the interface has none. */
   readonly source: string | null
   /** The router's address; null when the destination is on the link. */
@@ -36,6 +38,11 @@ export interface ResolveOptions extends WaitOptions {
   /** Most milliseconds to wait for a neighbour that is not known yet. Default 5000; the kernel gives up after about 3000. */
   timeout?: number
 }
+const resolveOptionNames = {
+  ...waitOptionNames,
+  interface: true,
+  timeout: true,
+} as const satisfies Names<ResolveOptions>
 
 const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
 /** Names of the kinds of route that lead nowhere. */
@@ -44,9 +51,15 @@ const nowhere: Record<number, string> = {
   [RouteType.unreachable]: 'unreachable',
   [RouteType.prohibit]: 'prohibited',
 }
+/** By what the kernel answers of them (fib_props in its net/ipv4/fib_semantics.c, ip6_route_info_create). */
+const refusals: Record<number, number> = {
+  [constants.errno.EINVAL]: RouteType.blackhole,
+  [constants.errno.EHOSTUNREACH]: RouteType.unreachable,
+  [constants.errno.EACCES]: RouteType.prohibit,
+}
 
 /**
- * How frames get to an IPv4 or IPv6 address, from the kernel's tables of routes and neighbours. A neighbour that is not
+ * How frames get to an IPv4 or IPv6 address (an IPv4-mapped one is IPv4's, RFC 4291, 2.5.5.2), from the kernel's tables of routes and neighbours. A neighbour that is not
  * known yet is asked for (ARP, RFC 826; neighbour discovery, RFC 4861): by the kernel, which takes CAP_NET_ADMIN, or else
  * by sending an empty datagram to the destination's discard port (RFC 863).
  *
@@ -55,7 +68,7 @@ const nowhere: Record<number, string> = {
  *   RangeError; the signal's reason
  */
 export async function resolve(destination: string, options?: ResolveOptions): Promise<Route> {
-  const given = optionsOf('options', options)
+  const given = optionsOf('options', options, resolveOptionNames)
   const signal = abortSignal('options.signal', given.signal)
   const timeout = integer(
     'options.timeout',
@@ -70,8 +83,7 @@ export async function resolve(destination: string, options?: ResolveOptions): Pr
     const way = route(socket, address, index)
     if (typeof way === 'number') throw noRoute(way, destination)
     if (way.type in nowhere) {
-      const code = way.type === RouteType.prohibit ? 'EACCES' : 'EHOSTUNREACH'
-      throw verbsError(code, 'RTM_GETROUTE', `the route to ${destination} is ${nowhere[way.type]}`)
+      throw nowhereError(way.type, destination)
     }
     const device = link(socket, way.interfaceIndex)
     if (typeof device === 'number') {
@@ -93,6 +105,7 @@ export async function resolve(destination: string, options?: ResolveOptions): Pr
       throw verbsError('EPROTO', 'RTM_GETNEIGH', `${text(hop)} has an address of ${mac.length} bytes`)
     return Object.freeze({
       kind,
+      destination: text(address),
       interface: device.name,
       interfaceIndex: device.index,
       sourceMac: formatMac(device.address),
@@ -141,7 +154,12 @@ function parse(destination: string, name: unknown): { address: Uint8Array; index
       destination,
     )
   }
-  return { address, index }
+  return { address: isMapped(address) ? address.subarray(12) : address, index }
+}
+
+/** ::ffff:0:0/96 */
+function isMapped(address: Uint8Array): boolean {
+  return address.every((byte, i) => i >= 12 || byte === (i < 10 ? 0 : 0xff))
 }
 
 /** fe80::/10, and groups of the scopes 1 and 2 (RFC 4291, 2.5.6 and 2.7). */
@@ -150,12 +168,15 @@ function isLinkLocal(address: Uint8Array): boolean {
   return address[0] === 0xfe && (address[1] & 0xc0) === 0x80
 }
 
+function nowhereError(type: number, destination: string): VerbsError {
+  const code = type === RouteType.prohibit ? 'EACCES' : 'EHOSTUNREACH'
+  return verbsError(code, 'RTM_GETROUTE', `the route to ${destination} is ${nowhere[type]}`)
+}
+
 /** What the kernel says of an address that it has no way to. */
 function noRoute(errno: number, destination: string): VerbsError {
-  // A blackhole gives EINVAL (fib_props in the kernel's net/ipv4/fib_semantics.c).
-  if (errno === constants.errno.EINVAL) {
-    return verbsError('EHOSTUNREACH', 'RTM_GETROUTE', `the route to ${destination} is a blackhole`)
-  }
+  const type = refusals[errno]
+  if (type !== undefined) return nowhereError(type, destination)
   return new VerbsError(
     errno,
     'RTM_GETROUTE',

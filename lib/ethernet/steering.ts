@@ -22,7 +22,16 @@ export class Steering {
   readonly #locations: number[] = []
 
   /** @internal see {@link steer} */
-  constructor(name: string, index: number, alternatives: readonly Alternative[], queueId: number) {
+  static install(
+    name: string,
+    index: number,
+    alternatives: readonly Alternative[],
+    queueId: number,
+  ): Steering {
+    return new Steering(name, index, alternatives, queueId)
+  }
+
+  private constructor(name: string, index: number, alternatives: readonly Alternative[], queueId: number) {
     const { ethtool } = native.ethernet
     // All of them first: what the struct has no place for is found out before anything is changed.
     for (const alternative of alternatives) ntupleRule(alternative, queueId)
@@ -76,7 +85,7 @@ export function steer(interfaceName: string, rule: FlowRule, queueId: number): S
   const { name, index } = queryInterface(string('interfaceName', interfaceName))
   const alternatives = flowsArgument('rules', [rule])
   integer('queueId', queueId, 0, 4095)
-  return new Steering(name, index, alternatives, queueId)
+  return Steering.install(name, index, alternatives, queueId)
 }
 
 function nameOf(index: number): string | undefined {

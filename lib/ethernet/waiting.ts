@@ -1,13 +1,8 @@
-import { abortSignal, options as optionsOf, rangeError, typeError } from '../argument.js'
+import { rangeError, typeError } from '../argument.js'
 import { busyError, closedError } from '../errors.js'
 import { Waiter } from '../ring/waiter.js'
+import { type WaitOptions, waitSignal } from '../wait-options.js'
 import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
-
-/** How a wait may be ended. */
-export interface WaitOptions {
-  /** Ends the wait: its promise rejects with the signal's reason. */
-  signal?: AbortSignal
-}
 
 /** Milliseconds that a consumer may go on without a turn of the event loop: timers and signals come through. */
 const turnLimit = 0.5
@@ -101,7 +96,7 @@ export class Waiting {
   }
 
   #begin(options: WaitOptions | undefined, waiter: Waiter, busy: string): AbortSignal | undefined {
-    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+    const signal = waitSignal(options)
     if (this.#closed) throw closedError('packet queue')
     if (waiter.pending) throw busyError(busy)
     signal?.throwIfAborted()

@@ -5,6 +5,7 @@
 import type { Accepted } from './accept.js'
 import type { Alternative } from './flow/alternative.js'
 import { redirectToSocket, xdpFlowProgram } from './flow/xdp.js'
+import { encode as encodeInstructions, type XdpInstruction } from './flow/xdp-assembler.js'
 
 /** Opcodes, of RFC 9669 */
 const Code = {
@@ -36,12 +37,15 @@ type Instruction = [code: number, destination: number, source: number, offset: n
 /** A jump whose target is not known yet. */
 type Jump = { at: number; to: 'redirect' | 'pass' }
 
-/** What a queue wants to see, and of which EtherType; all when that is undefined. */
+/** What a queue wants to see. */
 export interface XdpAccepted extends Accepted {
   own: Uint8Array
-  etherType: number | undefined
   /** Of the frames that are accepted, those that the queue wants; all when undefined. */
   flows: Alternative[] | undefined
+  /** And of those, the ones that a filter lets through to {@link redirectToSocket}(0), with the context in r6. */
+  filter: readonly XdpInstruction[] | undefined
+  /** Whether VLAN tags are in the frame, not taken out by the device. */
+  vlanInFrame: boolean
   /** Bytes that a frame's first buffer is sure to hold. */
   firstBuffer: number
 }
@@ -54,8 +58,7 @@ export function xdpProgram(accepted: XdpAccepted): Uint32Array {
     jumps.push({ at: program.length, to })
     program.push([code, destination, source, 0, immediate])
   }
-  const everything = accepted.promiscuous && accepted.etherType === undefined
-  if (!everything) {
+  if (!accepted.promiscuous) {
     // The verifier lets a program read what it has compared with the end of the frame.
     program.push(
       [Code.load32, 2, 1, Context.data, 0],
@@ -64,12 +67,6 @@ export function xdpProgram(accepted: XdpAccepted): Uint32Array {
       [Code.add, 4, 0, 0, headerBytes],
     )
     jump('pass', Code.jumpGreater, 4, 3)
-  }
-  if (accepted.etherType !== undefined) {
-    program.push([Code.load16, 5, 2, 12, 0])
-    jump('pass', Code.jumpNotEqual32, 5, 0, half([accepted.etherType >> 8, accepted.etherType & 0xff], 0))
-  }
-  if (!accepted.promiscuous) {
     program.push([Code.load32, 4, 2, 0, 0], [Code.load16, 5, 2, 4, 0])
     for (const address of [accepted.own, new Uint8Array(6).fill(0xff), ...accepted.groups]) {
       program.push([Code.jumpNotEqual32, 4, 0, 1, word(address)])
@@ -81,19 +78,19 @@ export function xdpProgram(accepted: XdpAccepted): Uint32Array {
     }
     jump('pass', Code.jump)
   }
-  const redirect = encode(accepted.flows ? [] : redirectBlock)
+  const { filter } = accepted
+  const redirect = accepted.flows ? [] : encode(filter ? [contextFromR1] : redirectBlock)
   const flows = accepted.flows
     ? xdpFlowProgram(
         accepted.flows,
         {
-          matched: redirectToSocket(0),
-          // Devices that take the tag out of the frame do not tell here: a rule on it is refused, not widened.
-          vlanInFrame: false,
+          matched: filter ?? redirectToSocket(0),
+          vlanInFrame: accepted.vlanInFrame,
           firstBuffer: accepted.firstBuffer,
         },
         'options.flows',
       )
-    : new Uint8Array()
+    : encodeInstructions(filter ?? [])
   const taking = new Uint32Array([
     ...redirect,
     ...new Uint32Array(flows.buffer, flows.byteOffset, flows.length / 4),
@@ -119,6 +116,8 @@ const redirectBlock: Instruction[] = [
   [Code.exit, 0, 0, 0, 0],
 ]
 
+const contextFromR1: Instruction = [Code.moveRegister, 6, 1, 0, 0]
+
 function encode(program: Instruction[]): Uint32Array {
   const bytes = new DataView(new ArrayBuffer(program.length * 8))
   for (const [i, [code, destination, source, offset, immediate]] of program.entries()) {
@@ -134,6 +133,6 @@ function encode(program: Instruction[]): Uint32Array {
 function word(address: Uint8Array): number {
   return new DataView(address.buffer, address.byteOffset).getUint32(0, littleEndian)
 }
-function half(bytes: ArrayLike<number>, at: number): number {
+function half(bytes: Uint8Array, at: number): number {
   return littleEndian ? bytes[at] | (bytes[at + 1] << 8) : (bytes[at] << 8) | bytes[at + 1]
 }

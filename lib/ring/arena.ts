@@ -1,4 +1,4 @@
-import { boolean, instance, integer, options as optionsOf } from '../argument.js'
+import { boolean, instance, integer, type Names, options as optionsOf } from '../argument.js'
 import { native } from '../native.js'
 
 /** Options of {@link Arena.allocate}. */
@@ -9,6 +9,7 @@ export interface ArenaOptions {
    */
   hugePages?: boolean
 }
+const arenaOptionNames = { hugePages: true } as const satisfies Names<ArenaOptions>
 
 const hugePageSize = 2 << 20
 
@@ -35,7 +36,7 @@ export class Arena {
    */
   static allocate(byteLength: number, options?: ArenaOptions): Arena {
     integer('byteLength', byteLength, 1)
-    const { hugePages = false } = optionsOf('options', options)
+    const { hugePages = false } = optionsOf('options', options, arenaOptionNames)
     boolean('options.hugePages', hugePages)
     const alignment = hugePages ? hugePageSize : native.ring.pageSize
     const size = Math.ceil(byteLength / alignment) * alignment

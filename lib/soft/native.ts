@@ -4,6 +4,8 @@ export interface SoftNative {
   load(file: string): void
   /** Makes the devices of a specification (binding/soft/device/specification.h); their number. */
   open(specification: string): number
+  /** Makes those of IBVERBS_SOFT, if it is set and they are not there yet. */
+  environment(): void
   close(number: number): void
   /** Lines of `key=value`; empty once it is closed. */
   describe(number: number): string

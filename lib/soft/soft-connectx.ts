@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import { boolean, integer, string } from '../argument.js'
 import { closedError } from '../errors.js'
 import { native } from '../native.js'
-import { loadSoftLibrary } from './library.js'
+import { loadSoftLibrary, softFromEnvironment } from './library.js'
 import { type SoftOptions, specification } from './specification.js'
 
 /** A port of a software device. */
@@ -31,10 +31,15 @@ export class SoftConnectX {
   readonly #number: number
   #closed = false
 
-  /** @internal */
-  constructor(options: SoftOptions | undefined) {
+  /** @internal see {@link softConnectX} */
+  static of(options: SoftOptions | undefined): SoftConnectX {
+    return new SoftConnectX(options)
+  }
+
+  private constructor(options: SoftOptions | undefined) {
     const words = specification(options)
     loadSoftLibrary()
+    softFromEnvironment()
     this.#number = native.soft.open(words)
   }
 
@@ -111,5 +116,5 @@ export class SoftConnectX {
  *   EPERM or ENODEV for a wire that cannot be had
  */
 export function softConnectX(options?: SoftOptions): SoftConnectX {
-  return new SoftConnectX(options)
+  return SoftConnectX.of(options)
 }

@@ -1,5 +1,5 @@
 /** The options of a software ConnectX as the words that the native side reads (binding/soft/device/specification.h). */
-import { integer, oneOf, options as optionsOf, rangeError, string, typeError } from '../argument.js'
+import { integer, type Names, options as optionsOf, rangeError, string, typeError } from '../argument.js'
 
 /** One value for both directions, or one for each: from the first port to the second, and back. */
 export type PerDirection = number | readonly [number, number]
@@ -23,16 +23,26 @@ export interface SoftLink {
   /** Where the draws begin; 1 by default. */
   seed?: number
 }
+const softLinkNames = {
+  bandwidth: true,
+  delay: true,
+  jitter: true,
+  loss: true,
+  duplicate: true,
+  reorder: true,
+  queue: true,
+  seed: true,
+} as const satisfies Names<SoftLink>
 
 /**
- * What the ports are plugged into.
+ * What the ports are plugged into, spelled as in IBVERBS_SOFT and behind `ibverbs soft --wire`.
  *
  * - `'loop'`: each port hears what it sends
  * - `'pair'`: two ports hear each other
- * - `{ socket }`: a port here and one of another process that names the same path (a Unix socket)
- * - `{ interface }`: an Ethernet interface of this machine (needs CAP_NET_RAW)
+ * - `'socket:PATH'`: a port here and one of another process that names the same path (a Unix socket)
+ * - `'interface:NAME'`: an Ethernet interface of this machine (needs CAP_NET_RAW)
  */
-export type SoftWire = 'loop' | 'pair' | { socket: string } | { interface: string }
+export type SoftWire = 'loop' | 'pair' | `socket:${string}` | `interface:${string}`
 
 /** What {@link softConnectX} makes. */
 export interface SoftOptions {
@@ -49,7 +59,17 @@ export interface SoftOptions {
   macs?: readonly string[]
   /** Bytes of each frame that a raw packet send must carry inline: 0 (default), or 18 as older ConnectX want it. */
   minimumInline?: 0 | 18
+  /** Largest MTU of the ports: 4096 by default. */
+  mtu?: 1024 | 2048 | 4096
 }
+const softOptionNames = {
+  wire: true,
+  ports: true,
+  link: true,
+  macs: true,
+  minimumInline: true,
+  mtu: true,
+} as const satisfies Names<SoftOptions>
 
 const links = {
   bandwidth: 1e12,
@@ -63,11 +83,11 @@ const links = {
 
 /** @internal */
 export function specification(given: SoftOptions | undefined): string {
-  const options = optionsOf('options', given)
+  const options = optionsOf('options', given, softOptionNames)
   const ports = options.ports === undefined ? 1 : integer('options.ports', options.ports, 1, 2)
   const wire = wireWords(options.wire)
   const macs = macWords(options.macs)
-  if (options.link !== undefined && wire !== 'loop' && wire !== 'pair:a') {
+  if (options.link !== undefined && wire !== 'loop' && wire !== 'pair') {
     throw typeError('options.link', "left out unless options.wire is 'loop' or 'pair'", options.link)
   }
   const link = linkWords(options.link)
@@ -76,43 +96,35 @@ export function specification(given: SoftOptions | undefined): string {
       throw rangeError('options.minimumInline', '0 or 18', options.minimumInline)
     }
   }
-  if (ports === 2 && wire !== 'loop' && wire !== 'pair:a') {
+  if (options.mtu !== undefined && ![1024, 2048, 4096].includes(options.mtu)) {
+    throw rangeError('options.mtu', '1024, 2048 or 4096', options.mtu)
+  }
+  if (ports === 2 && wire !== 'loop' && wire !== 'pair') {
     throw rangeError('options.ports', '1: a socket or an interface is the wire of one port', ports)
   }
-  const count = wire === 'pair:a' ? 2 : ports
+  const count = wire === 'pair' ? 2 : ports
   if (macs.length > count) throw rangeError('options.macs', `at most ${count} addresses`, options.macs)
   const words = Array.from({ length: count }, (_, i) => {
     const mac = macs[i] === undefined ? '' : `@${macs[i]}`
     // Both ends of a pair are one link, whose options go with its first port.
-    const query = [...(wire === 'pair:a' && i === 1 ? [] : link)]
-    if (options.minimumInline !== undefined) query.push(`inline=${options.minimumInline}`)
+    const query = [...(wire === 'pair' && i === 1 ? [] : link)]
+    if (options.minimumInline !== undefined) query.push(`minimumInline=${options.minimumInline}`)
+    if (options.mtu !== undefined) query.push(`mtu=${options.mtu}`)
     return `${wire}${mac}${query.length > 0 ? `?${query.join('&')}` : ''}`
   })
   return words.join(ports === 2 ? '+' : ';')
 }
 
 function wireWords(wire: SoftWire | undefined): string {
-  if (wire === undefined) return 'loop'
-  if (typeof wire === 'string') {
-    return oneOf('options.wire', wire, ['loop', 'pair']) === 'pair' ? 'pair:a' : 'loop'
-  }
-  const { socket, interface: name } = optionsOf('options.wire', wire) as {
-    socket?: unknown
-    interface?: unknown
-  }
-  if ((socket === undefined) === (name === undefined)) {
-    throw typeError('options.wire', "'loop', 'pair', { socket } or { interface }", wire)
-  }
-  return socket !== undefined
-    ? `socket:${plain('options.wire.socket', socket)}`
-    : `interface:${plain('options.wire.interface', name)}`
-}
-
-/** A name that does not have what separates the parts of a specification. */
-function plain(name: string, value: unknown): string {
-  const text = string(name, value)
-  if (text === '' || /[;+@?\0]/.test(text)) throw rangeError(name, 'a name without ; + @ ?', text)
-  return text
+  const text = string('options.wire', wire ?? 'loop')
+  if (text === 'loop' || text === 'pair') return text
+  // The name has nothing of what separates the parts of a specification.
+  if (/^(socket|interface):[^;+@?\0]+$/.test(text)) return text
+  throw rangeError(
+    'options.wire',
+    "'loop', 'pair', 'socket:PATH' or 'interface:NAME', without ; + @ ? in them",
+    wire,
+  )
 }
 
 function macWords(macs: readonly string[] | undefined): readonly string[] {
@@ -128,7 +140,7 @@ function macWords(macs: readonly string[] | undefined): readonly string[] {
 }
 
 function linkWords(given: SoftLink | undefined): readonly string[] {
-  const link = optionsOf('options.link', given)
+  const link = optionsOf('options.link', given, softLinkNames)
   const words = Object.entries(links).flatMap(([name, most]) => {
     const value = link[name as keyof typeof links]
     if (value === undefined) return []

@@ -1,11 +1,10 @@
-import { isIPv6 } from 'node:net'
-import { integer, rangeError, string, typeError } from '../argument.js'
+import { integer, type Names, object, rangeError, typeError } from '../argument.js'
 import { verbsError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import type { Context } from './context.js'
-import type { Endpoint } from './endpoint.js'
-import { bestGid, type GidEntry, gidKind } from './gid.js'
+import { checkEndpoint, type Endpoint, isEndpoint } from './endpoint.js'
+import { bestGid, checkGid, type GidEntry, gidAt, gidKind, isGroup, isUnspecified } from './gid.js'
 import type { NativeAddressVector } from './native.js'
 import type { ProtectionDomain } from './protection-domain.js'
 
@@ -28,6 +27,16 @@ export interface AddressVector {
   /** Service level, on Ethernet the 802.1p priority: 0 (the default) to 15. */
   serviceLevel?: number
 }
+const addressVectorNames = {
+  gid: true,
+  lid: true,
+  port: true,
+  gidIndex: true,
+  hopLimit: true,
+  trafficClass: true,
+  flowLabel: true,
+  serviceLevel: true,
+} as const satisfies Names<AddressVector>
 
 /** An address handle (ibv_create_ah(3)): a destination of UD sends. */
 export class AddressHandle extends NativeHandle {
@@ -50,21 +59,52 @@ export class AddressHandle extends NativeHandle {
     if (typeof destination !== 'object' || destination === null) {
       throw typeError('destination', 'an endpoint or an address vector', destination)
     }
-    const vector = completeVector(domain.context, destination, 'destination')
+    const { context } = domain
+    const address = isEndpoint(destination)
+      ? addressOf(context, checkEndpoint('destination', destination))
+      : destination
+    const vector = completeVector(context, address, 'destination', 'ibv_create_ah')
     return new AddressHandle(native.verbs.createAddressHandle(domainHandle, vector), domain, vector)
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { ...this.vector, closed: false }
   }
 }
 
-/** Checks an address vector and fills in what is missing. @internal */
+/** Where an endpoint is. */
+function addressOf(context: Context, endpoint: Endpoint): AddressVector {
+  assertAddress(context, 1, 'destination', endpoint)
+  const { gid, lid } = endpoint
+  return isUnspecified(gid) ? { lid } : { gid, lid }
+}
+
+/**
+ * An endpoint without a GID is on InfiniBand.
+ *
+ * @throws RangeError that names the endpoint's `gid` where this port is Ethernet
+ * @internal
+ */
+export function assertAddress(context: Context, port: number, name: string, { gid }: Endpoint): void {
+  if (isUnspecified(gid) && context.queryPort(port).linkLayer === 'Ethernet') {
+    throw rangeError(`${name}.gid`, 'a GID: Ethernet has no LIDs', gid)
+  }
+}
+
+/**
+ * Checks an address vector and fills in what is missing.
+ *
+ * @param syscall the call that it is for
+ * @internal
+ */
 export function completeVector(
   context: Context,
   vector: AddressVector,
   name: string,
+  syscall: string,
 ): NativeAddressVector & AddressVector {
+  object(name, vector, 'an address vector', addressVectorNames)
   const port = integer(`${name}.port`, vector.port ?? 1, 1, context.portCount)
   const complete: NativeAddressVector = {
     port,
@@ -86,31 +126,38 @@ export function completeVector(
     gidIndex:
       vector.gidIndex === undefined
         ? gidFor(context, port, gid).index
-        : integer(`${name}.gidIndex`, vector.gidIndex, 0, 255),
+        : checkIndex(context, port, gid, integer(`${name}.gidIndex`, vector.gidIndex, 0, 255), syscall),
     hopLimit: integer(`${name}.hopLimit`, vector.hopLimit ?? 64, 0, 255),
     trafficClass: integer(`${name}.trafficClass`, vector.trafficClass ?? 0, 0, 255),
     flowLabel: integer(`${name}.flowLabel`, vector.flowLabel ?? 0, 0, 0xfffff),
   }
 }
 
-/** A GID in the spelling of inet_pton(3). @internal */
-export function checkGid(name: string, gid: unknown): string {
-  if (!isIPv6(string(name, gid)) || (gid as string).includes('%')) {
-    throw rangeError(name, 'a GID such as fe80::1 or ::ffff:10.0.0.1', gid)
-  }
-  return gid as string
+/** An index that the caller chose: from an IPv4 GID there is no way to an IPv6 one, nor back. */
+function checkIndex(context: Context, port: number, gid: string, index: number, syscall: string): number {
+  const own = gidAt(context, port, index).gid
+  if ((gidKind(own) === 'IPv4') === (gidKind(gid) === 'IPv4')) return index
+  throw verbsError(
+    'EINVAL',
+    syscall,
+    `the GID ${gid} is ${gidKind(gid)} and the one to send from, ${own} at index ${index} of port ${port}, ` +
+      `${gidKind(own)}: take a gidIndex of the same kind (ibverbs devices lists them), or none`,
+  )
 }
 
 /** The local GID to talk to `gid` from: one of its own kind, for others cannot be routed to it. */
 function gidFor(context: Context, port: number, gid: string): GidEntry {
   const table = context.queryGidTable()
-  const entry = bestGid(table, port, gidKind(gid))
+  const kind = gidKind(gid)
+  // On its own link a group hears a link-local address as well.
+  const near = kind === 'IPv6' && isGroup(gid) ? bestGid(table, port, 'link-local') : undefined
+  const entry = bestGid(table, port, kind) ?? near
   if (entry) return entry
   const there = table.filter((each) => each.port === port).map((each) => each.gid)
   throw verbsError(
     'EADDRNOTAVAIL',
     'ibv_query_gid_table',
-    `port ${port} of ${context.name} has no ${gidKind(gid)} GID to reach ${gid} from` +
+    `port ${port} of ${context.name} has no ${kind} GID to reach ${gid} from` +
       ` (it has ${there.join(', ') || 'none at all: is its network device up?'})`,
   )
 }

@@ -1,19 +1,38 @@
-import { type EventType, EventTypes, nameOf } from './constants.js'
+import type { CompletionQueue } from './completion-queue.js'
+import { EventTypes, nameOf, PortEvents, QueuePairEvents } from './constants.js'
+import type { QueuePair } from './queue-pair.js'
 
-/** An asynchronous event of a device (ibv_get_async_event(3)). */
-export interface AsyncEvent {
-  /** Name of the ibv_event_type without its IBV_EVENT_ prefix, such as 'PORT_ERR'. */
-  type: EventType
-  /** Port number, for PORT_ACTIVE, PORT_ERR, LID_CHANGE, PKEY_CHANGE, GID_CHANGE and their like. */
-  port?: number
-  /** The queue pair that it concerns: the same object that was created. */
-  queuePair?: object
-  /** The completion queue that it concerns. */
-  completionQueue?: object
+/**
+ * An asynchronous event of a device (ibv_get_async_event(3)); `type` is the name of the ibv_event_type without its
+ * IBV_EVENT_ prefix, and says what else there is.
+ */
+export type AsyncEvent = PortEvent | QueuePairEvent | CompletionQueueEvent | DeviceEvent
+
+/** Of a port: its link, its addresses, or what a subnet manager changed. */
+export interface PortEvent {
+  type: keyof typeof PortEvents
+  /** From 1. */
+  port: number
 }
 
-const portEvents = new Set(['PORT_ACTIVE', 'PORT_ERR', 'LID_CHANGE', 'PKEY_CHANGE', 'SM_CHANGE'])
-portEvents.add('CLIENT_REREGISTER').add('GID_CHANGE')
+/** Of a queue pair: it failed or got ready, or its path changed. */
+export interface QueuePairEvent {
+  type: keyof typeof QueuePairEvents
+  /** The same object that was created; undefined when it was closed meanwhile. */
+  queuePair: QueuePair | undefined
+}
+
+/** A completion queue is broken: all that it still had to tell is lost. */
+export interface CompletionQueueEvent {
+  type: 'CQ_ERR'
+  /** The same object that was created; undefined when it was closed meanwhile. */
+  completionQueue: CompletionQueue | undefined
+}
+
+/** Of the device as a whole: it is gone, or something that this version of the package has no name for. */
+export interface DeviceEvent {
+  type: 'DEVICE_FATAL' | `UNKNOWN_${number}`
+}
 
 /** What the binding reports, as an event. `find` gives the object behind a handle, if it is still there. */
 export function asyncEvent(
@@ -22,9 +41,16 @@ export function asyncEvent(
   find: (handle: number) => object | undefined,
 ): AsyncEvent {
   const name = nameOf(EventTypes, type)
-  if (portEvents.has(name)) return { type: name, port: subject }
-  if (subject === 0) return { type: name }
-  return name === 'CQ_ERR'
-    ? { type: name, completionQueue: find(subject) }
-    : { type: name, queuePair: find(subject) }
+  if (isOneOf(PortEvents, name)) return { type: name, port: subject }
+  if (isOneOf(QueuePairEvents, name)) {
+    return { type: name, queuePair: find(subject) as QueuePair | undefined }
+  }
+  if (name === 'CQ_ERR') {
+    return { type: name, completionQueue: find(subject) as CompletionQueue | undefined }
+  }
+  return { type: name }
+}
+
+function isOneOf<T extends object>(enumeration: T, name: string): name is keyof T & string {
+  return Object.hasOwn(enumeration, name)
 }

@@ -1,8 +1,9 @@
-import { abortSignal, integer, options as optionsOf } from '../argument.js'
+import { abortSignal, boolean, integer, type Names, options as optionsOf } from '../argument.js'
 import { busyError, closedError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import { addPending, type Pending, removePending } from '../pending.js'
+import { type WaitOptions, waitOptionNames, waitSignal } from '../wait-options.js'
 import {
   CompletionOpcode,
   type CompletionOpcodeName,
@@ -10,17 +11,32 @@ import {
   type CompletionStatusName,
   nameOf,
 } from './constants.js'
-import type { Context, WaitOptions } from './context.js'
+import type { Context } from './context.js'
 import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './records.js'
-
-// A constant of the module, so that the compiler knows what is called.
-const { poll } = native.verbs
+import { statusHint } from './status-hint.js'
 
 /** Options of {@link Context.createCompletionQueue}. */
 export interface CompletionQueueOptions {
   /** The most completions that one poll brings; 64 by default. */
   batch?: number
 }
+export const completionQueueOptionNames = { batch: true } as const satisfies Names<CompletionQueueOptions>
+
+/** Options of {@link CompletionQueue.wait}. */
+export interface CompletionWaitOptions extends WaitOptions {
+  /**
+   * Sleep on until a solicited completion comes, one of a message that was sent with `solicited`, or one that failed
+   * (solicited_only of ibv_req_notify_cq(3)). What else completed meanwhile comes with it. Default false.
+   *
+   * Completions that are there already end the wait whatever they are, and so does the first of any kind after another
+   * wait on this queue was ended by its signal. SoftRoCE does not wake for a send that failed.
+   */
+  solicitedOnly?: boolean
+}
+const completionWaitOptionNames = {
+  ...waitOptionNames,
+  solicitedOnly: true,
+} as const satisfies Names<CompletionWaitOptions>
 
 /** How long a busy poll stays in native code before timers and signals have their turn, in microseconds. */
 const spinSlice = 50
@@ -32,6 +48,7 @@ const sleeping = new Map<number, CompletionQueue>()
 const watchers = new Map<number, () => void>()
 
 interface Sleeper extends Pending {
+  solicitedOnly: boolean
   resolve(count: number): void
   reject(reason: unknown): void
 }
@@ -40,7 +57,7 @@ interface Sleeper extends Pending {
  * A completion queue (ibv_create_cq(3)).
  *
  * {@link poll} fills the columns below; row `i` of each belongs to the same completion, and all are valid until the
- * next poll. On a status other than SUCCESS only `cookie`, `status`, `queuePairNumber` and `vendorError` mean
+ * next poll. On a status other than SUCCESS only `cookie`, `status`, `opcode`, `queuePairNumber` and `vendorError` mean
  * anything (ibv_poll_cq(3)). A completion that failed is delivered like any other, never thrown.
  */
 export class CompletionQueue extends NativeHandle {
@@ -53,7 +70,7 @@ export class CompletionQueue extends NativeHandle {
   readonly cookie: Uint32Array
   /** ibv_wc_status: {@link CompletionStatus}. */
   readonly status: Uint32Array
-  /** ibv_wc_opcode: {@link CompletionOpcode}. */
+  /** ibv_wc_opcode: {@link CompletionOpcode}. Of what failed it is what was posted. */
   readonly opcode: Uint32Array
   /** Bytes received, or moved by a read or an atomic. A UD receive counts the 40 bytes of its GRH. */
   readonly byteLength: Uint32Array
@@ -67,14 +84,12 @@ export class CompletionQueue extends NativeHandle {
   readonly sourceQueuePair: Uint32Array
   /** The vendor's own code for an error. */
   readonly vendorError: Uint32Array
-  /** Low word of the device's clock at the completion; 0 where the queue has no timestamps. */
-  readonly timestampLow: Uint32Array
-  /** High word of the same. */
-  readonly timestampHigh: Uint32Array
   /** RAW_PACKET: tag of the flow rule that brought the frame ({@link QueuePair.createFlow}); 0 without one. */
   readonly flowTag: Uint32Array
 
   readonly #handle: number
+  // The function that each look calls: a property of the addon's object would be looked up at each call.
+  readonly #poll = native.verbs.poll
   readonly #control: Uint32Array
   readonly #ring: Uint32Array
   #sleeper: Sleeper | undefined
@@ -106,8 +121,6 @@ export class CompletionQueue extends NativeHandle {
     this.queuePairNumber = column(Completion.qpn)
     this.sourceQueuePair = column(Completion.sourceQpn)
     this.vendorError = column(Completion.vendorError)
-    this.timestampLow = column(Completion.timestampLow)
-    this.timestampHigh = column(Completion.timestampHigh)
     this.flowTag = column(Completion.flowTag)
   }
 
@@ -159,7 +172,7 @@ export class CompletionQueue extends NativeHandle {
       // Only the kernel hands over: the consumer's word is written by this thread, in ibv_poll_cq.
       if (Atomics.load(ring, RxeRing.producer) === ring[RxeRing.consumer]) return 0
     }
-    return poll(this.#handle)
+    return this.#poll(this.#handle)
   }
 
   /**
@@ -169,11 +182,13 @@ export class CompletionQueue extends NativeHandle {
    * @returns how many rows of the columns are filled, at least 1
    * @throws Error ERR_IBVERBS_BUSY when somebody waits already, ERR_IBVERBS_CLOSED when the queue is closed
    */
-  async wait(options?: WaitOptions): Promise<number> {
-    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+  async wait(options?: CompletionWaitOptions): Promise<number> {
+    const { signal: given, solicitedOnly = false } = optionsOf('options', options, completionWaitOptionNames)
+    const signal = abortSignal('options.signal', given)
+    boolean('options.solicitedOnly', solicitedOnly)
     signal?.throwIfAborted()
     this.#assertAlone()
-    const count = this.#armAndPoll()
+    const count = this.#armAndPoll(solicitedOnly)
     if (count > 0) return count
     return new Promise<number>((resolve, reject) => {
       const queue = this
@@ -189,6 +204,7 @@ export class CompletionQueue extends NativeHandle {
         reject(signal?.reason)
       }
       const sleeper: Sleeper = {
+        solicitedOnly,
         get closed() {
           return queue.closed
         },
@@ -221,7 +237,7 @@ export class CompletionQueue extends NativeHandle {
    */
   async spin(microseconds: number, options?: WaitOptions): Promise<number> {
     integer('microseconds', microseconds, 0, 0xffffffff)
-    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+    const signal = waitSignal(options)
     signal?.throwIfAborted()
     this.#assertAlone()
     this.#spinning = true
@@ -263,6 +279,14 @@ export class CompletionQueue extends NativeHandle {
     return nameOf(CompletionOpcode, this.opcode[this.#row(i)])
   }
 
+  /**
+   * What usually brings the status in row `i` about and what mends it, such as the access flag that the peer's region
+   * lacks; '' where there is nothing to add to its name.
+   */
+  statusHint(i: number): string {
+    return statusHint(this.statusName(i), this.opcodeName(i))
+  }
+
   #row(i: number): number {
     return integer('i', i, 0, this.batch - 1)
   }
@@ -273,10 +297,10 @@ export class CompletionQueue extends NativeHandle {
   }
 
   // Arm, then poll once more: what completed before the arming raises no event.
-  #armAndPoll(): number {
+  #armAndPoll(solicitedOnly: boolean): number {
     const count = native.verbs.poll(this.#handle)
     if (count > 0) return count
-    native.verbs.arm(this.#handle)
+    native.verbs.arm(this.#handle, solicitedOnly ? 1 : 0)
     return native.verbs.poll(this.#handle)
   }
 
@@ -284,7 +308,7 @@ export class CompletionQueue extends NativeHandle {
     const sleeper = this.#sleeper
     if (!sleeper) return
     try {
-      const count = this.#armAndPoll()
+      const count = this.#armAndPoll(sleeper.solicitedOnly)
       if (count > 0) sleeper.resolve(count)
     } catch (error) {
       sleeper.reject(error)
@@ -297,6 +321,7 @@ export class CompletionQueue extends NativeHandle {
     this.close()
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { entries: this.entries, batch: this.batch, closed: false }
   }

@@ -1,4 +1,4 @@
-import { integer, options as optionsOf } from '../argument.js'
+import { integer, type Names, options as optionsOf } from '../argument.js'
 import type { Access } from './constants.js'
 import type { Context } from './context.js'
 import { type QueuePairAttributes, toNative } from './queue-pair-attributes.js'
@@ -30,6 +30,25 @@ export interface ConnectOptions {
   /** TTL: 64 by default. For RoCE v2 the kernel takes the route's instead (ib_resolve_eth_dmac). */
   hopLimit?: number
 }
+const connectOptionNames = {
+  access: true,
+  pathMtu: true,
+  timeout: true,
+  retryCount: true,
+  rnrRetry: true,
+  minRnrTimer: true,
+  maxRdAtomic: true,
+  maxDestRdAtomic: true,
+  pkeyIndex: true,
+  serviceLevel: true,
+  trafficClass: true,
+  flowLabel: true,
+  hopLimit: true,
+} as const satisfies Names<ConnectOptions>
+
+/** Options of {@link QueuePair.initialize}. */
+export type InitializeOptions = Pick<ConnectOptions, 'access' | 'pkeyIndex'>
+const initializeOptionNames = { access: true, pkeyIndex: true } as const satisfies Names<InitializeOptions>
 
 /** Attributes of the queue pair among the options, and the highest values of those of the address vector. */
 const ofPair = [
@@ -52,7 +71,18 @@ const ofVector = { serviceLevel: 15, trafficClass: 255, flowLabel: 0xfffff, hopL
  * @internal
  */
 export function checkConnectOptions(context: Context, options: ConnectOptions | undefined): ConnectOptions {
-  const settings = optionsOf('options', options)
+  return check(context, optionsOf('options', options, connectOptionNames))
+}
+
+/** @internal */
+export function checkInitializeOptions(
+  context: Context,
+  options: InitializeOptions | undefined,
+): InitializeOptions {
+  return check(context, optionsOf('options', options, initializeOptionNames))
+}
+
+function check(context: Context, settings: ConnectOptions): ConnectOptions {
   const attributes: Record<string, unknown> = {}
   for (const name of ofPair) attributes[name] = settings[name]
   toNative(context, attributes, 'options')

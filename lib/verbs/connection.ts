@@ -1,7 +1,7 @@
 import { verbsError } from '../errors.js'
 import type { ConnectOptions } from './connect-options.js'
 import type { Endpoint } from './endpoint.js'
-import { gidKind } from './gid.js'
+import { gidKind, isUnspecified } from './gid.js'
 import type { QueuePair } from './queue-pair.js'
 import type { QueuePairAttributes } from './queue-pair-attributes.js'
 
@@ -21,7 +21,7 @@ export function readyToReceive(
       port: pair.port,
       lid: peer.lid,
       serviceLevel: settings.serviceLevel,
-      ...(peer.gid === '::'
+      ...(isUnspecified(peer.gid)
         ? {}
         : {
             gid: peer.gid,
@@ -55,7 +55,7 @@ export function readyToSend(pair: QueuePair, settings: ConnectOptions): QueuePai
 // Two RoCE ends of different kinds have no way to each other: said here, it is a sentence; later, a timeout.
 /** @internal */
 export function assertRoute(own: Endpoint, peer: Endpoint): void {
-  if (peer.gid === '::' || own.gid === '::') return
+  if (isUnspecified(peer.gid) || isUnspecified(own.gid)) return
   const [ours, theirs] = [gidKind(own.gid), gidKind(peer.gid)]
   if (ours === theirs || (ours === 'IPv6' && theirs === 'link-local')) return
   throw verbsError(

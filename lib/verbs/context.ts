@@ -1,49 +1,30 @@
-import { abortSignal, integer, options as optionsOf, uint32 } from '../argument.js'
+import { integer, options as optionsOf, uint32 } from '../argument.js'
 import { busyError, closedError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import { addPending, removePending } from '../pending.js'
+import { type WaitOptions, waitSignal } from '../wait-options.js'
 import { type AsyncEvent, asyncEvent } from './async-event.js'
-import { CompletionQueue, type CompletionQueueOptions } from './completion-queue.js'
+import {
+  CompletionQueue,
+  type CompletionQueueOptions,
+  completionQueueOptionNames,
+} from './completion-queue.js'
 import {
   AtomicCapabilities,
-  type AtomicCapability,
   GidTypes,
-  type LinkLayer,
   LinkLayers,
   mtuBytes,
   nameOf,
-  type PhysicalState,
   PhysicalStates,
-  type PortState,
   PortStates,
   RawPacketCapabilities,
   type RawPacketCapability,
 } from './constants.js'
+import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
 import type { GidEntry } from './gid.js'
-import type { NativeDeviceAttributes, NativePortAttributes } from './native.js'
 import { ProtectionDomain } from './protection-domain.js'
 import { QueuePair } from './queue-pair.js'
-
-/** Attributes of a device: the fields of ibv_device_attr and ibv_device_attr_ex in camelCase. */
-export type DeviceAttributes = Omit<NativeDeviceAttributes, 'atomicCap'> & {
-  atomicCap: AtomicCapability
-  /** What it can do for raw packets (ibv_raw_packet_caps). */
-  rawPacketCapabilities: RawPacketCapability[]
-}
-
-/** Attributes of a port: the fields of ibv_port_attr in camelCase; MTUs in bytes, enumerations by name. */
-export type PortAttributes = Omit<NativePortAttributes, 'state' | 'physicalState' | 'linkLayer'> & {
-  state: PortState
-  physicalState: PhysicalState
-  linkLayer: LinkLayer
-}
-
-/** Options of whatever waits. */
-export interface WaitOptions {
-  /** Ends the wait: the promise rejects with the signal's reason. */
-  signal?: AbortSignal
-}
 
 /** Events that nobody has asked for yet are kept, up to this many; then the oldest goes. */
 const eventBacklog = 1024
@@ -56,6 +37,18 @@ const unreachable = new FinalizationRegistry<number>((handle) => {
   contexts.delete(handle)
   native.close(handle, Kind.Context)
 })
+
+/** Whether the addon knows whom to tell of completions and events; asked when a context is opened. */
+let dispatching = false
+
+function dispatch(): void {
+  if (dispatching) return
+  native.verbs.setDispatch(
+    (queue) => CompletionQueue.ready(queue),
+    (context, type, subject) => contexts.get(context)?.deref()?.deliverEvent(type, subject),
+  )
+  dispatching = true
+}
 
 /**
  * An open RDMA device (ibv_open_device(3)). Closing it closes everything that was made from it; so does the end of
@@ -76,13 +69,18 @@ export class Context extends NativeHandle {
   /** Objects by handle, for events; weak, because a child holds its parent and not the other way. */
   readonly #children = new Map<number, WeakRef<object>>()
 
-  /** @internal */
-  constructor(handle: number, name: string) {
+  private constructor(handle: number, name: string) {
     super(handle, Kind.Context, 'context')
     this.#handle = handle
     this.name = name
+    dispatch()
     contexts.set(handle, new WeakRef(this))
     unreachable.register(this, handle, this)
+  }
+
+  /** @internal */
+  static of(handle: number, name: string): Context {
+    return new Context(handle, name)
   }
 
   override close(): void {
@@ -152,7 +150,7 @@ export class Context extends NativeHandle {
   /** ibv_alloc_pd(3). */
   allocateProtectionDomain(): ProtectionDomain {
     this.assertOpen()
-    return new ProtectionDomain(native.verbs.allocateProtectionDomain(this.#handle), this)
+    return ProtectionDomain.of(native.verbs.allocateProtectionDomain(this.#handle), this)
   }
 
   /**
@@ -164,7 +162,7 @@ export class Context extends NativeHandle {
   createCompletionQueue(entries: number, options?: CompletionQueueOptions): CompletionQueue {
     this.assertOpen()
     integer('entries', entries, 1, this.limits.maxCqe)
-    const { batch = 64 } = optionsOf('options', options)
+    const { batch = 64 } = optionsOf('options', options, completionQueueOptionNames)
     integer('options.batch', batch, 1, 1 << 20)
     return CompletionQueue.create(this, this.#handle, entries, batch)
   }
@@ -176,7 +174,7 @@ export class Context extends NativeHandle {
    * @throws Error ERR_IBVERBS_BUSY when somebody waits already
    */
   async nextEvent(options?: WaitOptions): Promise<AsyncEvent> {
-    const signal = abortSignal('options.signal', optionsOf('options', options).signal)
+    const signal = waitSignal(options)
     signal?.throwIfAborted()
     this.assertOpen()
     if (this.#eventWaiter) throw busyError('somebody waits for an event of this context already')
@@ -296,7 +294,8 @@ export class Context extends NativeHandle {
     }
   }
 
-  override describe(): Record<string, unknown> {
+  /** @internal */
+  protected override describe(): Record<string, unknown> {
     return { name: this.name, closed: false }
   }
 }
@@ -306,8 +305,3 @@ interface EventWaiter {
   rejectClosed(): void
   deliver(event: AsyncEvent): void
 }
-
-native.verbs.setDispatch(
-  (queue) => CompletionQueue.ready(queue),
-  (context, type, subject) => contexts.get(context)?.deref()?.deliverEvent(type, subject),
-)

@@ -4,6 +4,7 @@ import { native } from '../native.js'
 import { softFromEnvironment } from '../soft/library.js'
 import { type NodeType, NodeTypes, nameOf, type TransportType, TransportTypes } from './constants.js'
 import { Context } from './context.js'
+import type { NativeDevice } from './native.js'
 
 /** An RDMA device of this machine, as ibv_get_device_list(3) knows it without opening it. */
 export interface DeviceInfo {
@@ -18,13 +19,14 @@ export interface DeviceInfo {
 }
 
 /**
- * The RDMA devices of this machine; empty where there are none. With IBVERBS_SOFT set, software ones too (`ibverbs/soft`).
+ * The RDMA devices of this machine, in the order of their names; empty where there are none. With IBVERBS_SOFT set,
+ * software ones too (`ibverbs/soft`).
  *
+ * @throws VerbsError of the software ConnectX when IBVERBS_SOFT asks for what cannot be had
  * @throws VerbsError ENOSYS (syscall 'dlopen') where libibverbs is not installed
  */
 export function listDevices(): DeviceInfo[] {
-  softFromEnvironment()
-  return native.verbs.listDevices().map((device) => ({
+  return inOrder().map((device) => ({
     ...device,
     nodeType: device.nodeType < 0 ? 'UNKNOWN' : nameOf(NodeTypes, device.nodeType),
     transport: device.transport < 0 ? 'UNKNOWN' : nameOf(TransportTypes, device.transport),
@@ -37,30 +39,57 @@ export function libibverbsPath(): string | null {
 }
 
 /**
- * Opens an RDMA device: the named one, or the first.
+ * Opens an RDMA device: the named one, or the first of {@link listDevices}.
  *
+ * @throws VerbsError of the software ConnectX when IBVERBS_SOFT asks for what cannot be had
  * @throws VerbsError ENODEV when there is none of that name, or none at all; the message says what to do
  * @throws VerbsError ENOSYS (syscall 'dlopen') where libibverbs is not installed
  */
 export function open(name?: string): Context {
   if (name !== undefined) string('name', name)
-  softFromEnvironment()
-  const chosen = name ?? native.verbs.listDevices()[0]?.name
+  const chosen = name ?? inOrder()[0]?.name
+  if (name !== undefined) softFromEnvironment()
   const handle = chosen === undefined ? 0 : native.verbs.openDevice(chosen)
   if (chosen === undefined || handle === 0) throw noDevice(name)
-  return new Context(handle, chosen)
+  return Context.of(handle, chosen)
+}
+
+/** By name, numbers in it by their value: libibverbs has them as the directory has, in any order. */
+function inOrder(): NativeDevice[] {
+  softFromEnvironment()
+  return native.verbs.listDevices().sort((a, b) => compareNames(a.name, b.name))
+}
+
+function compareNames(a: string, b: string): number {
+  const [left, right] = [a, b].map((name) => name.split(/(\d+)/))
+  for (let i = 0; i < Math.min(left.length, right.length); i++) {
+    if (left[i] === right[i]) continue
+    const difference = i % 2 === 1 ? Number(left[i]) - Number(right[i]) : 0
+    return difference || (left[i] < right[i] ? -1 : 1)
+  }
+  return left.length - right.length
 }
 
 function noDevice(name: string | undefined) {
-  const names = native.verbs.listDevices().map((device) => device.name)
+  const names = inOrder().map((device) => device.name)
   if (name !== undefined && names.length > 0) {
     return verbsError('ENODEV', 'ibv_open_device', `no device "${name}": there are ${names.join(', ')}`)
   }
   return verbsError(
     'ENODEV',
     'ibv_open_device',
-    `${name === undefined ? 'this machine has no RDMA device' : `no device "${name}", nor any other`}: ` +
-      "load a driver, or make a SoftRoCE device with 'modprobe rdma_rxe; rdma link add rxe0 type rxe netdev eth0'; " +
+    `${name === undefined ? 'this machine has no RDMA device' : `no device "${name}", nor any other`}: ${remedy()}; ` +
       "'ibverbs doctor' tells more",
+  )
+}
+
+function remedy(): string {
+  const { IBVERBS_SOFT } = process.env
+  if (IBVERBS_SOFT && IBVERBS_SOFT !== '0') {
+    return `libibverbs found no driver for those of IBVERBS_SOFT: libmlx5, apt-get install ibverbs-providers`
+  }
+  return (
+    "a software ConnectX is there at once, with IBVERBS_SOFT=loop or softConnectX() of 'ibverbs/soft'; or load a driver, " +
+    "or make a SoftRoCE device with 'modprobe rdma_rxe; rdma link add rxe0 type rxe netdev eth0'"
   )
 }

@@ -1,8 +1,8 @@
-import { integer, typeError } from '../argument.js'
+import { integer, type Names, object, rangeError, typeError } from '../argument.js'
 import { idOf } from '../handle.js'
 import { MemoryRegion } from './memory-region.js'
 import { elementWords } from './records.js'
-import { checkStretch, rest, writeElement } from './request-ring.js'
+import { checkStretch, longestWords, mostOfElement, rest, writeElement } from './request-ring.js'
 
 /** A stretch of a memory region: one element of a scatter/gather list. */
 export interface ScatterElement {
@@ -12,6 +12,11 @@ export interface ScatterElement {
   /** Bytes; to the region's end by default. */
   length?: number
 }
+const scatterElementNames = {
+  memory: true,
+  offset: true,
+  length: true,
+} as const satisfies Names<ScatterElement>
 
 /** Where a request's bytes are: a region, whose stretch each post names, or a fixed list of stretches. */
 export interface RequestMemory {
@@ -19,6 +24,17 @@ export interface RequestMemory {
   memory?: MemoryRegion
   /** Instead: a scatter/gather list, posted as it stands. */
   elements?: ScatterElement[]
+}
+export const requestMemoryNames = { memory: true, elements: true } as const satisfies Names<RequestMemory>
+
+/** What a request's scatter/gather list must keep to. @internal */
+export interface ElementLimits {
+  /** The protection domain whose regions it may name. */
+  domain: object
+  /** Elements. */
+  maxElements: number
+  /** Bytes of all elements together; infinite for a receive, which may be longer than any message. */
+  longest: number
 }
 
 /** A request's scatter/gather list, ready to be copied into a record. @internal */
@@ -31,30 +47,42 @@ export class Elements {
   readonly size: number
   /** The fixed list, as words. */
   readonly fixed: Uint32Array
+  /** Its bytes in all. */
+  readonly total: number
   /** Regions in use, so that they live as long as the prepared request. */
   readonly held: readonly MemoryRegion[]
 
-  constructor(name: string, options: RequestMemory, domain: object, most: number) {
+  /** @param writer whose bytes the device writes there: 'a receive'; undefined where it only reads */
+  constructor(
+    name: string,
+    options: RequestMemory,
+    { domain, maxElements, longest }: ElementLimits,
+    writer?: string,
+  ) {
     const { memory, elements } = options
     if (memory !== undefined && elements !== undefined) {
       throw typeError(`${name}.elements`, 'left out where there is a memory', elements)
     }
     this.memory = memory
-    this.region = memory === undefined ? 0 : regionOf(`${name}.memory`, memory, domain)
+    this.region = memory === undefined ? 0 : regionOf(`${name}.memory`, memory, domain, writer)
     this.size = memory?.length ?? 0
     const list = elements ?? []
     if (!Array.isArray(list)) throw typeError(`${name}.elements`, 'an array', elements)
-    integer(`${name}.elements.length`, list.length, 0, most)
+    integer(`${name}.elements.length`, list.length, 0, maxElements)
     this.fixed = new Uint32Array(list.length * elementWords)
+    let total = 0
     list.forEach((element, i) => {
-      if (typeof element !== 'object' || element === null)
-        throw typeError(`${name}.elements[${i}]`, 'an object', element)
-      const region = regionOf(`${name}.elements[${i}].memory`, element.memory, domain)
+      object(`${name}.elements[${i}]`, element, 'an object', scatterElementNames)
+      const region = regionOf(`${name}.elements[${i}].memory`, element.memory, domain, writer)
       const offset = element.offset ?? 0
       const length = element.length ?? rest(element.memory.length, offset)
-      checkStretch(offset, length, element.memory.length)
+      checkStretch(offset, length, element.memory.length, mostOfElement)
       writeElement(this.fixed, i * elementWords, region, offset, length)
+      total += length
     })
+    if (total > longest)
+      throw rangeError(`${name}.elements`, `of at most ${longest} bytes${longestWords}`, total)
+    this.total = total
     this.held = memory ? [memory] : list.map((element) => element.memory)
   }
 
@@ -64,9 +92,16 @@ export class Elements {
   }
 }
 
-function regionOf(name: string, memory: MemoryRegion, domain: object): number {
+function regionOf(name: string, memory: MemoryRegion, domain: object, writer: string | undefined): number {
   const region = idOf(name, memory, MemoryRegion)
   if (memory.domain !== domain)
     throw typeError(name, "a region of the queue pair's own protection domain", memory)
+  if (writer && !memory.access.includes('LOCAL_WRITE')) {
+    throw typeError(
+      name,
+      `a region that was registered with LOCAL_WRITE, since ${writer} writes to it`,
+      memory.access,
+    )
+  }
   return region
 }

@@ -1,4 +1,4 @@
-import { boolean, integer, oneOf, options as optionsOf } from '../argument.js'
+import { boolean, integer, type Names, oneOf, options as optionsOf } from '../argument.js'
 import type { Alternative } from '../ethernet/flow/alternative.js'
 import { flowsArgument } from '../ethernet/flow/normalize.js'
 import type { FlowRule } from '../ethernet/flow/rule.js'
@@ -22,6 +22,12 @@ export interface FlowOptions {
   /** Let the rules behind see the frame too (IBV_FLOW_ATTR_FLAGS_DONT_TRAP). */
   dontTrap?: boolean
 }
+const flowOptionNames = {
+  priority: true,
+  tag: true,
+  drop: true,
+  dontTrap: true,
+} as const satisfies Names<FlowOptions>
 
 /** IBV_FLOW_ATTR_FLAGS_DONT_TRAP */
 const dontTrapFlag = 2
@@ -46,7 +52,12 @@ export class Flow extends NativeHandle {
     rules: FlowRule | readonly FlowRule[] | DefaultFlow,
     options: FlowOptions | undefined,
   ): Flow {
-    const { priority = 0, tag, drop = false, dontTrap = false } = optionsOf('options', options)
+    const {
+      priority = 0,
+      tag,
+      drop = false,
+      dontTrap = false,
+    } = optionsOf('options', options, flowOptionNames)
     integer('options.priority', priority, 0, 0xffff)
     if (tag !== undefined) integer('options.tag', tag, 0, 0xffffff)
     boolean('options.drop', drop)
@@ -66,6 +77,7 @@ export class Flow extends NativeHandle {
     return new Flow(pair, native.verbs.createFlow(pairHandle, made, attributes), made.length)
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { queuePair: this.queuePair.number, count: this.count, closed: false }
   }

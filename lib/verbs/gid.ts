@@ -1,4 +1,9 @@
+import { isIPv6 } from 'node:net'
+import { rangeError, string } from '../argument.js'
+import { verbsError } from '../errors.js'
+import { parse } from '../ethernet/headers/ipv6.js'
 import type { GidType } from './constants.js'
+import type { Context } from './context.js'
 
 /** An entry of a GID table (ibv_query_gid_table(3)). */
 export interface GidEntry {
@@ -18,10 +23,65 @@ export interface GidEntry {
 /** How far a GID reaches: two can talk when they are of the same kind. */
 export type GidKind = 'link-local' | 'IPv4' | 'IPv6'
 
-/** @param gid as {@link GidEntry.gid} */
+/**
+ * Of a group too: '::ffff:239.1.2.3' is IPv4's, 'ff0e::ffff:239.1.2.3' one of IPv6's.
+ *
+ * @param gid in any spelling of an IPv6 address
+ */
 export function gidKind(gid: string): GidKind {
-  if (gid.startsWith('::ffff:')) return 'IPv4'
-  return /^fe[89ab]/i.test(gid) ? 'link-local' : 'IPv6'
+  const bytes = parse(gid)
+  if (isMapped(bytes)) return 'IPv4'
+  return bytes[0] === 0xfe && (bytes[1] & 0xc0) === 0x80 ? 'link-local' : 'IPv6'
+}
+
+/** Whether a GID is a group's: 224.0.0.0/4 or ff00::/8. @internal */
+export function isGroup(gid: string): boolean {
+  const bytes = parse(gid)
+  return isMapped(bytes) ? bytes[12] >> 4 === 0xe : bytes[0] === 0xff
+}
+
+/** Whether a GID is '::', however it is spelled: that of a port without one. @internal */
+export function isUnspecified(gid: string): boolean {
+  return parse(gid).every((byte) => byte === 0)
+}
+
+/** ::ffff:0:0/96, as RoCE writes an IPv4 address (InfiniBand annex A17). */
+function isMapped(bytes: Uint8Array): boolean {
+  return bytes[10] === 0xff && bytes[11] === 0xff && bytes.subarray(0, 10).every((byte) => byte === 0)
+}
+
+/** A GID in the spelling of inet_pton(3). @internal */
+export function checkGid(name: string, gid: unknown): string {
+  if (!isIPv6(string(name, gid)) || (gid as string).includes('%')) {
+    throw rangeError(name, 'a GID such as fe80::1 or ::ffff:10.0.0.1', gid)
+  }
+  return gid as string
+}
+
+/** A group's GID. @internal */
+export function checkGroup(name: string, gid: unknown): string {
+  if (!isGroup(checkGid(name, gid))) {
+    throw rangeError(name, 'the GID of a group, such as ff0e::1 or ::ffff:239.0.0.1', gid)
+  }
+  return gid as string
+}
+
+/**
+ * The entry at an index that somebody chose.
+ *
+ * @throws VerbsError EINVAL, with the indices there are; the kernel says EFAULT, or nothing at all
+ * @internal
+ */
+export function gidAt(context: Context, port: number, index: number): GidEntry {
+  const own = context.queryGidTable().filter((entry) => entry.port === port)
+  const entry = own.find((each) => each.index === index)
+  if (entry) return entry
+  const there = own.map((each) => `${each.index} (${each.gid})`).join(', ')
+  throw verbsError(
+    'EINVAL',
+    'ibv_query_gid_table',
+    `port ${port} of ${context.name} has no GID at index ${index}: there are ${there || 'none'}`,
+  )
 }
 
 const reach: Record<GidKind, number> = { 'link-local': 0, IPv6: 1, IPv4: 2 }
@@ -36,7 +96,7 @@ export function bestGid(table: GidEntry[], port: number, kind?: GidKind): GidEnt
   const rank = (entry: GidEntry) => (entry.type === 'RoCE v1' ? 0 : 10) + reach[gidKind(entry.gid)]
   let best: GidEntry | undefined
   for (const entry of table) {
-    if (entry.port !== port || entry.gid === '::' || (kind && gidKind(entry.gid) !== kind)) continue
+    if (entry.port !== port || isUnspecified(entry.gid) || (kind && gidKind(entry.gid) !== kind)) continue
     if (!best || rank(entry) > rank(best)) best = entry
   }
   return best

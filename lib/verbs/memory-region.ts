@@ -5,8 +5,13 @@ import type { Arena } from '../ring/arena.js'
 import { type Access, AccessFlag } from './constants.js'
 import type { ProtectionDomain } from './protection-domain.js'
 
-/** What a peer needs to read, write or change a region: plain JSON, to be sent over whatever is at hand. */
+/**
+ * What a peer needs to read, write or change a region: plain JSON, to be sent over whatever is at hand. What this version
+ * does not know of it is ignored.
+ */
 export interface RemoteMemory {
+  /** Of this format: changes when an older reader would understand it wrongly. */
+  version: 1
   /** The region's first byte, as the device addresses it: hexadecimal, such as '0x7f00deadb000'. */
   address: string
   rkey: number
@@ -26,7 +31,7 @@ export class MemoryRegion extends NativeHandle {
   readonly rkey: number
   /** Address of the first byte, as the device knows it: a remote address is this plus an offset. */
   readonly address: bigint
-  /** ibv_access_flags in force, by name. */
+  /** ibv_access_flags in force, by name: without LOCAL_WRITE nothing can be received into the region. */
   readonly access: readonly Access[]
 
   private constructor(
@@ -50,9 +55,9 @@ export class MemoryRegion extends NativeHandle {
     domain: ProtectionDomain,
     domainHandle: number,
     arena: Arena,
-    access: Access[] | undefined,
+    access: readonly Access[] | undefined,
   ): MemoryRegion {
-    const names = access ?? defaultAccess(domain)
+    const names = access ?? defaultAccess
     const flags = accessFlags('options.access', names)
     // ibv_reg_mr(3) asks for it, and the kernel says EINVAL only.
     const writers = AccessFlag.REMOTE_WRITE | AccessFlag.REMOTE_ATOMIC
@@ -74,19 +79,16 @@ export class MemoryRegion extends NativeHandle {
 
   /** What to send to a peer that is to read, write or change this region. */
   get remote(): RemoteMemory {
-    return { address: `0x${this.address.toString(16)}`, rkey: this.rkey, length: this.length }
+    return { version: 1, address: `0x${this.address.toString(16)}`, rkey: this.rkey, length: this.length }
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { length: this.length, lkey: this.lkey, rkey: this.rkey, access: this.access, closed: false }
   }
 }
 
-function defaultAccess(domain: ProtectionDomain): Access[] {
-  const access: Access[] = ['LOCAL_WRITE', 'REMOTE_WRITE', 'REMOTE_READ']
-  if (domain.context.limits.atomicCap !== 'NONE') access.push('REMOTE_ATOMIC')
-  return access
-}
+const defaultAccess: readonly Access[] = ['LOCAL_WRITE']
 
 /** ibv_access_flags from their names. @internal */
 export function accessFlags(name: string, access: readonly Access[]): number {

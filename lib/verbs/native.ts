@@ -1,3 +1,7 @@
+import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
+import type { QueuePairQuerySizes } from './queue-pair-attributes.js'
+import type { QueuePairCapabilities } from './queue-pair-options.js'
+
 /** What binding/verbs/ exports. Handles are numbers; a closed or foreign one throws ERR_IBVERBS_CLOSED. */
 export interface VerbsNative {
   listDevices(): NativeDevice[]
@@ -23,7 +27,7 @@ export interface VerbsNative {
   ): { handle: number; entries: number; ring?: ArrayBuffer }
   poll(queue: number): number
   pollFor(queue: number, microseconds: number): number
-  arm(queue: number): void
+  arm(queue: number, solicitedOnly: 0 | 1): void
   freeCredits(queue: number): number
   createQueuePair(
     domain: number,
@@ -34,6 +38,8 @@ export interface VerbsNative {
   ): NativeQueuePairResult
   modifyQueuePair(pair: number, attributes: NativeQueuePairAttributes): void
   queryQueuePair(pair: number): NativeQueuePairState
+  attachMulticast(pair: number, gid: string, lid: number): void
+  detachMulticast(pair: number, gid: string, lid: number): void
   settled(pair: number): boolean
   postSend(pair: number, first: number, count: number): number
   postReceive(pair: number, first: number, count: number): number
@@ -75,28 +81,15 @@ export interface NativeMemoryRegion {
   address: bigint
 }
 
-export interface QueuePairSizes {
-  maxSendWr: number
-  maxReceiveWr: number
-  maxSendSge: number
-  maxReceiveSge: number
-  maxInline: number
-}
-
-/** The sizes of a queue pair as ibv_qp_cap has them (ibv_query_qp(3)). */
-export interface QueriedSizes {
-  maxSendWr: number
-  maxRecvWr: number
-  maxSendSge: number
-  maxRecvSge: number
-  maxInlineData: number
-}
-
-export interface NativeQueuePairOptions extends QueuePairSizes {
+export interface NativeQueuePairOptions extends QueuePairCapabilities {
   type: number
+  /** Bytes of a request's elements together that a send may have at most: below 2^31. */
+  longestMessage: number
+  /** Bytes that one element of a receive tells the device at most: below 2^31. */
+  longestReceive: number
 }
 
-export interface NativeQueuePairResult extends QueuePairSizes {
+export interface NativeQueuePairResult extends QueuePairCapabilities {
   handle: number
   number: number
 }
@@ -134,104 +127,16 @@ export interface NativeQueuePairAttributes {
   destQpNum?: number
 }
 
-export type NativeQueuePairState = Required<NativeQueuePairAttributes> & QueriedSizes
+export type NativeQueuePairState = Required<NativeQueuePairAttributes> & QueuePairQuerySizes
 
-/** ibv_device_attr (ibv_query_device(3)) and, under `extended`, ibv_device_attr_ex (ibv_query_device_ex(3)). */
-export interface NativeDeviceAttributes {
-  firmwareVersion: string
-  nodeGuid: bigint
-  sysImageGuid: bigint
-  maxMrSize: bigint
-  pageSizeCap: bigint
-  vendorId: number
-  vendorPartId: number
-  hwVer: number
-  maxQp: number
-  maxQpWr: number
-  deviceCapFlags: number
-  maxSge: number
-  maxSgeRd: number
-  maxCq: number
-  maxCqe: number
-  maxMr: number
-  maxPd: number
-  maxQpRdAtom: number
-  maxEeRdAtom: number
-  maxResRdAtom: number
-  maxQpInitRdAtom: number
-  maxEeInitRdAtom: number
+/** The device's attributes with their enumerations as numbers. */
+export type NativeDeviceAttributes = Omit<DeviceAttributes, 'atomicCap' | 'rawPacketCapabilities'> & {
   atomicCap: number
-  maxEe: number
-  maxRdd: number
-  maxMw: number
-  maxRawIpv6Qp: number
-  maxRawEthyQp: number
-  maxMcastGrp: number
-  maxMcastQpAttach: number
-  maxTotalMcastQpAttach: number
-  maxAh: number
-  maxFmr: number
-  maxMapPerFmr: number
-  maxSrq: number
-  maxSrqWr: number
-  maxSrqSge: number
-  maxPkeys: number
-  localCaAckDelay: number
-  physPortCnt: number
-  extended: {
-    odpGeneralCaps: bigint
-    rcOdpCaps: number
-    ucOdpCaps: number
-    udOdpCaps: number
-    xrcOdpCaps: number
-    completionTimestampMask: bigint
-    /** kHz */
-    hcaCoreClock: bigint
-    deviceCapFlagsEx: bigint
-    maxTso: number
-    tsoSupportedQpts: number
-    rssSupportedQpts: number
-    maxRwqIndirectionTables: number
-    maxRwqIndirectionTableSize: number
-    rxHashFieldsMask: bigint
-    rxHashFunction: number
-    maxWqTypeRq: number
-    qpRateLimitMin: number
-    qpRateLimitMax: number
-    rawPacketCaps: number
-    tagMatchingMaxRndvHdrSize: number
-    tagMatchingMaxNumTags: number
-    maxCqModerationCount: number
-    maxCqModerationPeriod: number
-    maxDmSize: bigint
-    pciAtomicFetchAdd: number
-    pciAtomicSwap: number
-    pciAtomicCompareSwap: number
-    physPortCntEx: number
-  }
 }
 
-/** ibv_port_attr (ibv_query_port(3)). */
-export interface NativePortAttributes {
+/** The port's attributes with their enumerations, and MTUs, as numbers of verbs.h. */
+export type NativePortAttributes = Omit<PortAttributes, 'state' | 'physicalState' | 'linkLayer'> & {
   state: number
-  maxMtu: number
-  activeMtu: number
-  gidTableLength: number
-  portCapFlags: number
-  portCapFlags2: number
-  maxMessageSize: number
-  badPkeyCounter: number
-  qkeyViolationCounter: number
-  pkeyTableLength: number
-  lid: number
-  smLid: number
-  lmc: number
-  maxVlNum: number
-  smSl: number
-  subnetTimeout: number
-  initTypeReply: number
-  activeWidth: number
-  activeSpeed: number
   physicalState: number
   linkLayer: number
 }

@@ -2,16 +2,28 @@
  * Requests prepared once and posted many times. A post writes numbers into the queue pair's ring and nothing else:
  * no native call, no allocation; {@link QueuePair.submit} hands all of them to the device.
  */
-import { boolean, integer, oneOf, rangeError, string, typeError, uint32 } from '../argument.js'
+import {
+  boolean,
+  integer,
+  type Names,
+  object,
+  oneOf,
+  rangeError,
+  string,
+  typeError,
+  uint32,
+} from '../argument.js'
 import { idOf } from '../handle.js'
 import { AddressHandle } from './address-handle.js'
-import { Elements, type RequestMemory } from './elements.js'
+import { type ElementLimits, Elements, type RequestMemory, requestMemoryNames } from './elements.js'
+import { checkVersion } from './endpoint.js'
 import type { RemoteMemory } from './memory-region.js'
 import { Receive, Send, SendFlag, WorkRequestOpcode } from './records.js'
 import {
   checkCookie,
   checkStretch,
   copyElements,
+  mostOfElement,
   type RequestRing,
   rest,
   writeElement,
@@ -23,7 +35,7 @@ export interface SendFlags {
   signaled?: boolean
   /** Wait for earlier reads and atomics of this queue pair. */
   fence?: boolean
-  /** Raise a solicited event at the receiver. */
+  /** Wake a receiver that waits for solicited completions only: see {@link CompletionWaitOptions}. */
   solicited?: boolean
   /** Copy the bytes at submit: they may be changed at once, and need no region's keys. */
   inline?: boolean
@@ -42,6 +54,18 @@ export interface SendOptions extends RequestMemory, SendFlags {
   /** UD: its queue key. */
   remoteQueueKey?: number
 }
+const sendOptionNames = {
+  ...requestMemoryNames,
+  signaled: true,
+  fence: true,
+  solicited: true,
+  inline: true,
+  checksum: true,
+  immediate: true,
+  addressHandle: true,
+  remoteQueuePair: true,
+  remoteQueueKey: true,
+} as const satisfies Names<SendOptions>
 
 /** Options of {@link QueuePair.prepareWrite} and {@link QueuePair.prepareRead}. */
 export interface TransferOptions extends RequestMemory, Omit<SendFlags, 'checksum'> {
@@ -50,18 +74,32 @@ export interface TransferOptions extends RequestMemory, Omit<SendFlags, 'checksu
   /** RDMA write with immediate data (u32): consumes a receive of the peer's. */
   immediate?: number
 }
+const transferOptionNames = {
+  ...requestMemoryNames,
+  signaled: true,
+  fence: true,
+  solicited: true,
+  inline: true,
+  remote: true,
+  immediate: true,
+} as const satisfies Names<TransferOptions>
 
 /** Options of {@link QueuePair.prepareCompareAndSwap} and {@link QueuePair.prepareFetchAndAdd}. */
 export interface AtomicOptions extends RequestMemory, Omit<SendFlags, 'inline' | 'checksum'> {
   /** The peer's region: what its {@link MemoryRegion.remote} gave. */
   remote: RemoteMemory
 }
+const atomicOptionNames = {
+  ...requestMemoryNames,
+  signaled: true,
+  fence: true,
+  solicited: true,
+  remote: true,
+} as const satisfies Names<AtomicOptions>
 
 /** What prepared requests need of their queue pair. @internal */
-export interface Posting {
+export interface Posting extends ElementLimits {
   ring: RequestRing
-  domain: object
-  maxElements: number
   type: string
 }
 
@@ -81,6 +119,7 @@ function sendFlags(options: SendFlags): number {
 export class PreparedSend {
   readonly #ring: RequestRing
   readonly #elements: Elements
+  readonly #longest: number
   readonly #head: number
   #immediate = 0
   #addressHandle = 0
@@ -91,9 +130,15 @@ export class PreparedSend {
   readonly #domain: object
 
   /** @internal */
-  constructor(posting: Posting, options: SendOptions) {
+  static of(posting: Posting, options: SendOptions): PreparedSend {
+    return new PreparedSend(posting, options)
+  }
+
+  private constructor(posting: Posting, options: SendOptions) {
+    object('options', options, 'an object', sendOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#elements = new Elements('options', options, posting)
+    this.#longest = posting.longest
     const raw = posting.type === 'RAW_PACKET'
     if (raw && options.immediate !== undefined) {
       throw typeError('options.immediate', 'left out: a raw packet has none', options.immediate)
@@ -153,12 +198,12 @@ export class PreparedSend {
    *
    * @param cookie u32 that the completion will carry
    * @param offset bytes from the region's first
-   * @param length bytes; to the region's end by default
+   * @param length bytes; to the region's end by default; at most {@link QueuePair.longestMessage}
    * @returns 0, or −1 when the queue is full: poll, then try again
    */
   post(cookie: number, offset = 0, length: number = rest(this.#elements.size, offset)): number {
     checkCookie(cookie)
-    checkStretch(offset, length, this.#elements.size)
+    checkStretch(offset, length, this.#elements.size, this.#longest)
     const ring = this.#ring
     const at = ring.claim()
     if (at < 0) return -1
@@ -188,7 +233,8 @@ class Remote {
 
   constructor(name: string, remote: RemoteMemory) {
     if (typeof remote !== 'object' || remote === null) throw typeError(name, 'a remote memory', remote)
-    const { address, rkey, length } = remote
+    const { version, address, rkey, length } = remote
+    checkVersion(`${name}.version`, version)
     if (!/^0x[0-9a-f]{1,16}$/i.test(string(`${name}.address`, address))) {
       throw rangeError(`${name}.address`, 'hexadecimal, such as 0x7f00deadb000', address)
     }
@@ -223,15 +269,22 @@ class Remote {
 export class PreparedTransfer {
   readonly #ring: RequestRing
   readonly #elements: Elements
+  readonly #longest: number
   readonly #remote: Remote
   readonly #head: number
   readonly #fixedLength: number
   #immediate = 0
 
   /** @internal */
-  constructor(posting: Posting, options: TransferOptions, kind: 'write' | 'read') {
+  static of(posting: Posting, options: TransferOptions, kind: 'write' | 'read'): PreparedTransfer {
+    return new PreparedTransfer(posting, options, kind)
+  }
+
+  private constructor(posting: Posting, options: TransferOptions, kind: 'write' | 'read') {
+    object('options', options, 'an object', transferOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#elements = new Elements('options', options, posting, kind === 'read' ? 'a read' : undefined)
+    this.#longest = posting.longest
     this.#remote = new Remote('options.remote', options.remote)
     let opcode: number
     if (kind === 'read') {
@@ -247,8 +300,7 @@ export class PreparedTransfer {
       this.immediate = options.immediate
     }
     this.#head = opcode | (sendFlags(options) << 8) | (this.#elements.count << 16)
-    this.#fixedLength = 0
-    for (let i = 3; i < this.#elements.fixed.length; i += 4) this.#fixedLength += this.#elements.fixed[i]
+    this.#fixedLength = this.#elements.total
   }
 
   /** Immediate data of the next posts of a write: a u32. */
@@ -264,7 +316,7 @@ export class PreparedTransfer {
    *
    * @param cookie u32 that the completion will carry
    * @param offset bytes from the local region's first
-   * @param length bytes; to the local region's end by default
+   * @param length bytes; to the local region's end by default; at most {@link QueuePair.longestMessage}
    * @param remoteOffset bytes from the peer's region's first
    * @returns 0, or −1 when the queue is full: poll, then try again
    */
@@ -275,7 +327,7 @@ export class PreparedTransfer {
     remoteOffset = 0,
   ): number {
     checkCookie(cookie)
-    checkStretch(offset, length, this.#elements.size)
+    checkStretch(offset, length, this.#elements.size, this.#longest)
     this.#remote.check(remoteOffset, length + this.#fixedLength)
     const ring = this.#ring
     const at = ring.claim()
@@ -299,10 +351,19 @@ export class PreparedAtomic {
   readonly #head: number
 
   /** @internal */
-  constructor(posting: Posting, options: AtomicOptions, kind: 'compare-and-swap' | 'fetch-and-add') {
+  static of(
+    posting: Posting,
+    options: AtomicOptions,
+    kind: 'compare-and-swap' | 'fetch-and-add',
+  ): PreparedAtomic {
+    return new PreparedAtomic(posting, options, kind)
+  }
+
+  private constructor(posting: Posting, options: AtomicOptions, kind: 'compare-and-swap' | 'fetch-and-add') {
     oneOf('kind', kind, ['compare-and-swap', 'fetch-and-add'])
+    object('options', options, 'an object', atomicOptionNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#elements = new Elements('options', options, posting, 'an atomic')
     this.#remote = new Remote('options.remote', options.remote)
     const opcode =
       kind === 'compare-and-swap'
@@ -334,7 +395,7 @@ export class PreparedAtomic {
     swapHigh = 0,
   ): number {
     checkCookie(cookie)
-    if (this.#elements.memory) checkStretch(offset, 8, this.#elements.size)
+    if (this.#elements.memory) checkStretch(offset, 8, this.#elements.size, mostOfElement)
     this.#remote.check(remoteOffset, 8)
     if ((this.#remote.low + remoteOffset) % 8 !== 0) {
       throw rangeError('remoteOffset', 'such that the address of an atomic is a multiple of 8', remoteOffset)
@@ -366,9 +427,14 @@ export class PreparedReceive {
   readonly #elements: Elements
 
   /** @internal */
-  constructor(posting: Posting, options: RequestMemory) {
+  static of(posting: Posting, options: RequestMemory): PreparedReceive {
+    return new PreparedReceive(posting, options)
+  }
+
+  private constructor(posting: Posting, options: RequestMemory) {
+    object('options', options, 'an object', requestMemoryNames)
     this.#ring = posting.ring
-    this.#elements = new Elements('options', options, posting.domain, posting.maxElements)
+    this.#elements = new Elements('options', options, posting, 'a receive')
   }
 
   /**
@@ -377,12 +443,12 @@ export class PreparedReceive {
    *
    * @param cookie u32 that the completion will carry
    * @param offset bytes from the region's first
-   * @param length bytes; to the region's end by default
+   * @param length bytes; to the region's end by default; more than any message has is fine
    * @returns 0, or −1 when the queue is full
    */
   post(cookie: number, offset = 0, length: number = rest(this.#elements.size, offset)): number {
     checkCookie(cookie)
-    checkStretch(offset, length, this.#elements.size)
+    checkStretch(offset, length, this.#elements.size, mostOfElement)
     const ring = this.#ring
     const at = ring.claim()
     if (at < 0) return -1

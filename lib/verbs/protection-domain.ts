@@ -1,4 +1,4 @@
-import { boolean, integer, rangeError, typeError } from '../argument.js'
+import { boolean, integer, type Names, options as optionsOf, rangeError, typeError } from '../argument.js'
 import { NativeHandle } from '../handle.js'
 import { Kind } from '../native.js'
 import { Arena } from '../ring/arena.js'
@@ -13,24 +13,31 @@ import type { QueuePairOptions } from './queue-pair-options.js'
 /** Options of {@link ProtectionDomain.registerMemory}. */
 export interface RegisterOptions {
   /**
-   * ibv_access_flags by name. By default all that the device can do: LOCAL_WRITE, REMOTE_WRITE, REMOTE_READ, and
-   * REMOTE_ATOMIC where it has atomics.
+   * Exactly what may be done with the region, as in ibv_reg_mr(3), where local reading is always allowed. Default:
+   * ['LOCAL_WRITE'], what receives and the results of reads and atomics need. `[]` is read-only, for sends and writes. A
+   * peer may do nothing with it before it is told to: ['REMOTE_READ'], ['LOCAL_WRITE', 'REMOTE_WRITE'],
+   * ['LOCAL_WRITE', 'REMOTE_ATOMIC'].
    */
   access?: Access[]
   /** With a size: lay the fresh memory on huge pages (see {@link Arena.allocate}). */
   hugePages?: boolean
 }
+const registerOptionNames = { access: true, hugePages: true } as const satisfies Names<RegisterOptions>
 
 /** A protection domain (ibv_alloc_pd(3)): regions, queue pairs and address handles work together within one. */
 export class ProtectionDomain extends NativeHandle {
   readonly context: Context
   readonly #handle: number
 
-  /** @internal */
-  constructor(handle: number, context: Context) {
+  private constructor(handle: number, context: Context) {
     super(handle, Kind.ProtectionDomain, 'protection domain')
     this.#handle = handle
     this.context = context
+  }
+
+  /** @internal */
+  static of(handle: number, context: Context): ProtectionDomain {
+    return new ProtectionDomain(handle, context)
   }
 
   /**
@@ -72,6 +79,7 @@ export class ProtectionDomain extends NativeHandle {
     this.close()
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { device: this.context.name, closed: false }
   }
@@ -81,10 +89,7 @@ function arenaOf(
   memory: number | Arena | SharedArrayBuffer | Uint8Array<SharedArrayBuffer>,
   options: RegisterOptions | undefined,
 ): Arena {
-  if (options !== undefined && (typeof options !== 'object' || options === null)) {
-    throw typeError('options', 'an object', options)
-  }
-  const { hugePages = false } = options ?? {}
+  const { hugePages = false } = optionsOf('options', options, registerOptionNames)
   boolean('options.hugePages', hugePages)
   if (typeof memory === 'number') return Arena.allocate(integer('memory', memory, 1), { hugePages })
   if (hugePages) throw typeError('options.hugePages', 'left out where the memory is given', hugePages)

@@ -1,4 +1,4 @@
-import { integer, oneOf, rangeError, typeError, uint32 } from '../argument.js'
+import { integer, type Names, object, oneOf, rangeError, typeError, uint32 } from '../argument.js'
 import { type AddressVector, completeVector } from './address-handle.js'
 import {
   type Access,
@@ -11,7 +11,7 @@ import {
 } from './constants.js'
 import type { Context } from './context.js'
 import { accessFlags } from './memory-region.js'
-import type { NativeQueuePairAttributes, NativeQueuePairState, QueriedSizes } from './native.js'
+import type { NativeQueuePairAttributes, NativeQueuePairState } from './native.js'
 
 /**
  * What {@link QueuePair.modify} sets (ibv_qp_attr, ibv_modify_qp(3)); an attribute left out is not touched. `qkey`, `sqPsn`,
@@ -50,9 +50,37 @@ export interface QueuePairAttributes {
   /** Number of the peer's queue pair: 24 bits. */
   destQpNum?: number
 }
+const queuePairAttributeNames = {
+  state: true,
+  currentState: true,
+  access: true,
+  pkeyIndex: true,
+  port: true,
+  qkey: true,
+  addressVector: true,
+  pathMtu: true,
+  timeout: true,
+  retryCount: true,
+  rnrRetry: true,
+  rqPsn: true,
+  sqPsn: true,
+  maxRdAtomic: true,
+  maxDestRdAtomic: true,
+  minRnrTimer: true,
+  destQpNum: true,
+} as const satisfies Names<QueuePairAttributes>
 
 /** What {@link QueuePair.query} tells: the attributes, and the sizes by the names of ibv_qp_cap. */
-export type QueuePairQuery = Required<Omit<QueuePairAttributes, 'currentState'>> & QueriedSizes
+export interface QueuePairQuery extends Required<Omit<QueuePairAttributes, 'currentState'>> {
+  maxSendWr: number
+  maxRecvWr: number
+  maxSendSge: number
+  maxRecvSge: number
+  maxInlineData: number
+}
+
+/** The sizes among them. */
+export type QueuePairQuerySizes = Omit<QueuePairQuery, keyof QueuePairAttributes>
 
 /** Checks attributes and turns them into the binding's numbers. @internal */
 export function toNative(
@@ -60,14 +88,10 @@ export function toNative(
   attributes: QueuePairAttributes,
   argument = 'attributes',
 ): NativeQueuePairAttributes {
-  if (typeof attributes !== 'object' || attributes === null) {
-    throw typeError(argument, 'an object', attributes)
-  }
+  object(argument, attributes, 'an object', queuePairAttributeNames)
   const result: NativeQueuePairAttributes = {}
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined) continue
-    if (!Object.hasOwn(checks, name))
-      throw typeError(`${argument}.${name}`, 'left out: there is no such one', value)
     const check = checks[name as keyof typeof checks] as (
       name: string,
       value: unknown,
@@ -91,7 +115,7 @@ const checks = {
   qkey: uint32,
   addressVector(name: string, value: unknown, context: Context) {
     if (typeof value !== 'object' || value === null) throw typeError(name, 'an address vector', value)
-    return completeVector(context, value as AddressVector, name)
+    return completeVector(context, value as AddressVector, name, 'ibv_modify_qp')
   },
   pathMtu(name: string, value: unknown) {
     const code = mtuCodes.get(integer(name, value))
@@ -107,7 +131,7 @@ const checks = {
   maxDestRdAtomic: upTo(255),
   minRnrTimer: upTo(31),
   destQpNum: upTo(0xffffff),
-}
+} satisfies Record<keyof QueuePairAttributes, unknown>
 
 /** The binding's numbers in words. @internal */
 export function fromNative(queried: NativeQueuePairState): QueuePairQuery {

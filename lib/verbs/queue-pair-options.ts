@@ -1,11 +1,10 @@
 import { randomInt } from 'node:crypto'
-import { integer, oneOf, typeError, uint32 } from '../argument.js'
-import { verbsError } from '../errors.js'
+import { integer, type Names, object, oneOf, typeError, uint32 } from '../argument.js'
 import { idOf } from '../handle.js'
 import { CompletionQueue } from './completion-queue.js'
 import { type QueuePairType, QueuePairTypes } from './constants.js'
-import { bestGid, type GidEntry } from './gid.js'
-import type { QueuePairSizes } from './native.js'
+import { bestGid, type GidEntry, gidAt } from './gid.js'
+import { type LongestMessage, longestMessage } from './longest-message.js'
 import type { ProtectionDomain } from './protection-domain.js'
 
 /** Options of {@link ProtectionDomain.createQueuePair}. */
@@ -37,19 +36,49 @@ export interface QueuePairOptions {
   /** First packet sequence number to send, 24 bits; random by default. */
   packetSequenceNumber?: number
 }
+const queuePairOptionNames = {
+  type: true,
+  cq: true,
+  sendCq: true,
+  receiveCq: true,
+  maxSendWr: true,
+  maxReceiveWr: true,
+  maxSendSge: true,
+  maxReceiveSge: true,
+  maxInline: true,
+  port: true,
+  gidIndex: true,
+  queueKey: true,
+  packetSequenceNumber: true,
+} as const satisfies Names<QueuePairOptions>
+
+/** What a queue pair has room for, as the device granted it (ibv_qp_cap, ibv_create_qp(3)). */
+export interface QueuePairCapabilities {
+  /** Send requests that may be outstanding. */
+  maxSendWr: number
+  /** Receive requests that may be outstanding. */
+  maxReceiveWr: number
+  /** Scatter/gather elements of a send. */
+  maxSendSge: number
+  /** Scatter/gather elements of a receive. */
+  maxReceiveSge: number
+  /** Bytes that can be sent inline. */
+  maxInline: number
+}
 
 const defaultQueueKey = 0x11111111
 
 /** What {@link QueuePairOptions} come to on a device: every value checked, every default filled in. @internal */
 export interface CheckedQueuePairOptions {
   type: QueuePairType
-  sizes: QueuePairSizes
+  sizes: QueuePairCapabilities
   sendCq: CompletionQueue
   receiveCq: CompletionQueue
   port: number
   gid: GidEntry | undefined
   lid: number
   mtu: number
+  longest: LongestMessage
   queueKey: number
   packetSequenceNumber: number
 }
@@ -59,7 +88,7 @@ export function checkQueuePairOptions(
   domain: ProtectionDomain,
   options: QueuePairOptions,
 ): CheckedQueuePairOptions {
-  if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
+  object('options', options, 'an object', queuePairOptionNames)
   const type = oneOf('options.type', options.type, Object.keys(QueuePairTypes) as QueuePairType[])
   const context = domain.context
   const [sendName, sendCq] = queueOf(options, 'sendCq')
@@ -69,7 +98,7 @@ export function checkQueuePairOptions(
   if (sendCq.context !== context) throw typeError(sendName, "of the domain's own context", sendCq)
   if (receiveCq.context !== context) throw typeError(receiveName, "of the domain's own context", receiveCq)
   const limits = context.limits
-  const sizes: QueuePairSizes = {
+  const sizes: QueuePairCapabilities = {
     maxSendWr: integer('options.maxSendWr', options.maxSendWr ?? 64, 1, limits.maxQpWr),
     maxReceiveWr: integer('options.maxReceiveWr', options.maxReceiveWr ?? 64, 1, limits.maxQpWr),
     maxSendSge: integer('options.maxSendSge', options.maxSendSge ?? 1, 1, Math.min(limits.maxSge, 255)),
@@ -89,6 +118,7 @@ export function checkQueuePairOptions(
     throw typeError('options.gidIndex', 'left out: a raw packet queue pair has no GID', options.gidIndex)
   }
   const gid = raw ? undefined : chooseGid(domain, port, options.gidIndex)
+  const longest = longestMessage(context, port, type)
   const queueKey = uint32('options.queueKey', options.queueKey ?? defaultQueueKey)
   const packetSequenceNumber = integer(
     'options.packetSequenceNumber',
@@ -96,7 +126,7 @@ export function checkQueuePairOptions(
     0,
     0xffffff,
   )
-  return { type, sizes, sendCq, receiveCq, port, gid, lid, mtu, queueKey, packetSequenceNumber }
+  return { type, sizes, sendCq, receiveCq, port, gid, lid, mtu, longest, queueKey, packetSequenceNumber }
 }
 
 /** The completion queue of one half, and the option that named it. */
@@ -107,15 +137,7 @@ function queueOf(options: QueuePairOptions, half: 'sendCq' | 'receiveCq'): [stri
 
 /** The named GID, or the best there is; undefined on InfiniBand without one. */
 function chooseGid(domain: ProtectionDomain, port: number, index: number | undefined): GidEntry | undefined {
-  const table = domain.context.queryGidTable()
-  if (index === undefined) return bestGid(table, port)
-  integer('options.gidIndex', index, 0, 255)
-  const entry = table.find((each) => each.port === port && each.index === index)
-  if (entry) return entry
-  const there = table.filter((each) => each.port === port).map((each) => `${each.index} (${each.gid})`)
-  throw verbsError(
-    'EINVAL',
-    'ibv_query_gid_table',
-    `port ${port} of ${domain.context.name} has no GID at index ${index}: there are ${there.join(', ') || 'none'}`,
-  )
+  const { context } = domain
+  if (index === undefined) return bestGid(context.queryGidTable(), port)
+  return gidAt(context, port, integer('options.gidIndex', index, 0, 255))
 }

@@ -1,11 +1,17 @@
-import { typeError } from '../argument.js'
+import { integer } from '../argument.js'
 import { type VerbsError, verbsError } from '../errors.js'
 import type { Alternative } from '../ethernet/flow/alternative.js'
 import type { FlowRule } from '../ethernet/flow/rule.js'
 import { idOf, NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
+import { assertAddress } from './address-handle.js'
 import { CompletionQueue } from './completion-queue.js'
-import { type ConnectOptions, checkConnectOptions } from './connect-options.js'
+import {
+  type ConnectOptions,
+  checkConnectOptions,
+  checkInitializeOptions,
+  type InitializeOptions,
+} from './connect-options.js'
 import { assertRoute, readyToReceive, readyToSend } from './connection.js'
 import {
   type Access,
@@ -18,8 +24,8 @@ import {
 import type { RequestMemory } from './elements.js'
 import { checkEndpoint, type Endpoint } from './endpoint.js'
 import { type DefaultFlow, Flow, type FlowOptions } from './flow.js'
+import { checkGroup } from './gid.js'
 import { orLargestInline } from './largest-inline.js'
-import type { QueuePairSizes } from './native.js'
 import {
   type AtomicOptions,
   type Posting,
@@ -37,15 +43,15 @@ import {
   type QueuePairQuery,
   toNative,
 } from './queue-pair-attributes.js'
-import { checkQueuePairOptions, type QueuePairOptions } from './queue-pair-options.js'
+import {
+  checkQueuePairOptions,
+  type QueuePairCapabilities,
+  type QueuePairOptions,
+} from './queue-pair-options.js'
 import { type AttributeName, diagnose } from './queue-pair-state.js'
 import { Control, controlWords, receiveWords, sendWords } from './records.js'
 import { isRetriable, refusalError } from './refusal.js'
 import { RequestRing } from './request-ring.js'
-
-// Constants of the module: a property of the addon's object is looked up at each call, and a function that the compiler
-// does not know is called the slow way.
-const { postSend, submit } = native.verbs
 
 /**
  * A queue pair (ibv_create_qp(3)): prepare requests once, post them as often as you like, submit them in batches.
@@ -56,7 +62,7 @@ export class QueuePair extends NativeHandle {
   /** Number of the queue pair: 24 bits. */
   readonly number: number
   /** What the device granted (ibv_create_qp(3)); it may be more than was asked for. */
-  readonly capabilities: Readonly<QueuePairSizes>
+  readonly capabilities: Readonly<QueuePairCapabilities>
   /** Completion queue of sends. */
   readonly sendCq: CompletionQueue
   /** Completion queue of receives. */
@@ -67,8 +73,16 @@ export class QueuePair extends NativeHandle {
   readonly port: number
   /** Index of the GID in use. */
   readonly gidIndex: number
+  /**
+   * Bytes that one request may send, write or read, as the port was when this was created: the port's longest message
+   * (ibv_port_attr.max_msg_sz); of UD the port's MTU; of RAW_PACKET a frame of the interface's MTU. A receive may be
+   * longer.
+   */
+  readonly longestMessage: number
 
   readonly #handle: number
+  // The function that each batch calls: a property of the addon's object would be looked up at each call.
+  readonly #submit = native.verbs.submit
   readonly #control: Uint32Array
   readonly #send: RequestRing
   readonly #receive: RequestRing
@@ -89,6 +103,7 @@ export class QueuePair extends NativeHandle {
     this.endpoint = Object.freeze(made.endpoint)
     this.port = made.port
     this.gidIndex = made.gidIndex
+    this.longestMessage = made.longestMessage
     this.#control = block.subarray(0, controlWords)
     const sendStride = sendWords(sizes.maxSendSge)
     const receiveStride = receiveWords(sizes.maxReceiveSge)
@@ -107,14 +122,25 @@ export class QueuePair extends NativeHandle {
       sizes.maxReceiveWr,
       receiveStride,
     )
-    this.#sendPosting = { ring: this.#send, domain, maxElements: sizes.maxSendSge, type: made.type }
-    this.#receivePosting = { ring: this.#receive, domain, maxElements: sizes.maxReceiveSge, type: made.type }
+    const common = { domain, type: made.type }
+    this.#sendPosting = {
+      ...common,
+      ring: this.#send,
+      maxElements: sizes.maxSendSge,
+      longest: made.longestMessage,
+    }
+    this.#receivePosting = {
+      ...common,
+      ring: this.#receive,
+      maxElements: sizes.maxReceiveSge,
+      longest: Number.POSITIVE_INFINITY,
+    }
   }
 
   /** @internal */
   static create(domain: ProtectionDomain, domainHandle: number, options: QueuePairOptions): QueuePair {
     const checked = checkQueuePairOptions(domain, options)
-    const { type, sizes, sendCq, receiveCq, port, gid, queueKey, packetSequenceNumber } = checked
+    const { type, sizes, sendCq, receiveCq, port, gid, longest, queueKey, packetSequenceNumber } = checked
     const context = domain.context
     const words =
       controlWords +
@@ -126,11 +152,18 @@ export class QueuePair extends NativeHandle {
         domainHandle,
         idOf('options.sendCq', sendCq, CompletionQueue),
         idOf('options.receiveCq', receiveCq, CompletionQueue),
-        { type: QueuePairTypes[type], ...sizes, maxInline },
+        {
+          type: QueuePairTypes[type],
+          ...sizes,
+          maxInline,
+          longestMessage: longest.send,
+          longestReceive: longest.receive,
+        },
         block,
       )
     const { handle, number, ...capabilities } = orLargestInline(sizes.maxInline, make)
     const endpoint: Endpoint = {
+      version: 1,
       type,
       queuePairNumber: number,
       packetSequenceNumber,
@@ -150,6 +183,7 @@ export class QueuePair extends NativeHandle {
       endpoint,
       port,
       gidIndex: gid?.index ?? 0,
+      longestMessage: longest.send,
     })
     context.adopt(handle, pair)
     return pair
@@ -211,21 +245,28 @@ export class QueuePair extends NativeHandle {
         `the queue pair is in ${from}: connect() starts from RESET or INIT`,
       )
     }
-    if (peer) assertRoute(this.endpoint, peer)
-    if (from === 'RESET') this.initialize(settings)
+    const { context } = this.domain
+    let steps: QueuePairAttributes[] = []
+    if (peer) {
+      assertAddress(context, this.port, 'remote', peer)
+      assertRoute(this.endpoint, peer)
+      steps = [readyToReceive(this, peer, settings), readyToSend(this, settings)]
+      // What is wrong with them is said before anything is changed.
+      for (const attributes of steps) toNative(context, attributes)
+    }
+    if (from === 'RESET') this.initialize({ access: settings.access, pkeyIndex: settings.pkeyIndex })
     if (!peer) {
       this.modify({ state: 'RTR' })
       const { packetSequenceNumber: sqPsn } = this.endpoint
       this.modify(this.type === 'UD' ? { state: 'RTS', sqPsn } : { state: 'RTS' })
       return
     }
-    this.modify(readyToReceive(this, peer, settings))
-    this.modify(readyToSend(this, settings))
+    for (const attributes of steps) this.modify(attributes)
   }
 
   /** RESET → INIT: from here on receives can be posted, so that they are there before the peer sends. */
-  initialize(options?: Pick<ConnectOptions, 'access' | 'pkeyIndex'>): void {
-    const { pkeyIndex = 0, access } = checkConnectOptions(this.domain.context, options)
+  initialize(options?: InitializeOptions): void {
+    const { pkeyIndex = 0, access } = checkInitializeOptions(this.domain.context, options)
     if (this.type === 'RAW_PACKET') {
       this.modify({ state: 'INIT', port: this.port })
       return
@@ -243,31 +284,31 @@ export class QueuePair extends NativeHandle {
 
   /** Prepares a send, or a send with immediate data. */
   prepareSend(options: SendOptions): PreparedSend {
-    return new PreparedSend(this.#open(options, this.#sendPosting), options)
+    return PreparedSend.of(this.#open(this.#sendPosting), options)
   }
 
   /** Prepares an RDMA write, or one with immediate data (RC, UC). */
   prepareWrite(options: TransferOptions): PreparedTransfer {
     this.#assertType('prepareWrite', 'RC', 'UC')
-    return new PreparedTransfer(this.#open(options, this.#sendPosting), options, 'write')
+    return PreparedTransfer.of(this.#open(this.#sendPosting), options, 'write')
   }
 
   /** Prepares an RDMA read (RC). */
   prepareRead(options: TransferOptions): PreparedTransfer {
     this.#assertType('prepareRead', 'RC')
-    return new PreparedTransfer(this.#open(options, this.#sendPosting), options, 'read')
+    return PreparedTransfer.of(this.#open(this.#sendPosting), options, 'read')
   }
 
   /** Prepares a compare-and-swap of 8 bytes (RC). */
   prepareCompareAndSwap(options: AtomicOptions): PreparedAtomic {
     this.#assertType('prepareCompareAndSwap', 'RC')
-    return new PreparedAtomic(this.#open(options, this.#sendPosting), options, 'compare-and-swap')
+    return PreparedAtomic.of(this.#open(this.#sendPosting), options, 'compare-and-swap')
   }
 
   /** Prepares a fetch-and-add of 8 bytes (RC). */
   prepareFetchAndAdd(options: AtomicOptions): PreparedAtomic {
     this.#assertType('prepareFetchAndAdd', 'RC')
-    return new PreparedAtomic(this.#open(options, this.#sendPosting), options, 'fetch-and-add')
+    return PreparedAtomic.of(this.#open(this.#sendPosting), options, 'fetch-and-add')
   }
 
   /**
@@ -291,9 +332,39 @@ export class QueuePair extends NativeHandle {
     return Flow.of(this, this.#handle, alternatives, name)
   }
 
+  /**
+   * Joins a multicast group (UD; ibv_attach_mcast(3)): from now on this queue pair gets a copy of each datagram that is
+   * sent to the group, to {@link multicastQueuePair} with its own queue key. Closing it leaves all groups.
+   *
+   * On Ethernet the packets of a group must reach the port to begin with: the network interface has to be a member too
+   * where the kernel (rxe) or a switch that snoops asks for it, and ibv_attach_mcast does not see to that. A socket does:
+   * `dgram`'s addMembership(), an IPv6 one with '%' and the interface's name behind the address.
+   *
+   * @param gid 'ff0e::1', or '::ffff:239.0.0.1' for the IPv4 group 239.0.0.1
+   * @param lid the group's LID, on InfiniBand
+   */
+  attachMulticast(gid: string, lid = 0): void {
+    this.#multicast(native.verbs.attachMulticast, gid, lid)
+  }
+
+  /**
+   * Leaves a group ({@link attachMulticast}).
+   *
+   * @throws VerbsError EINVAL when it is not a member
+   */
+  detachMulticast(gid: string, lid = 0): void {
+    this.#multicast(native.verbs.detachMulticast, gid, lid)
+  }
+
+  #multicast(call: typeof native.verbs.attachMulticast, gid: string, lid: number): void {
+    this.#assertType('attachMulticast and detachMulticast', 'UD')
+    this.assertOpen()
+    call(this.#handle, checkGroup('gid', gid), integer('lid', lid, 0, 0xffff))
+  }
+
   /** Prepares a receive. */
   prepareReceive(options: RequestMemory): PreparedReceive {
-    return new PreparedReceive(this.#open(options, this.#receivePosting), options)
+    return PreparedReceive.of(this.#open(this.#receivePosting), options)
   }
 
   /**
@@ -318,13 +389,13 @@ export class QueuePair extends NativeHandle {
     control[Control.receivePending] = receives
     control[Control.sendFirst] = send.first
     control[Control.sendPending] = sends
-    let accepted = submit(this.#handle)
+    let accepted = this.#submit(this.#handle)
     if (accepted === receives + sends) {
       receive.advance(receives)
       send.advance(sends)
     } else if (accepted < receives) {
       this.#refused(receive, accepted, 'ibv_post_recv')
-      if (sends > 0) accepted += this.#flush(send, postSend, 'ibv_post_send')
+      if (sends > 0) accepted += this.#flush(send, native.verbs.postSend, 'ibv_post_send')
     } else {
       receive.advance(receives)
       this.#refused(send, accepted - receives, 'ibv_post_send')
@@ -401,12 +472,12 @@ export class QueuePair extends NativeHandle {
       syscall,
       cookie: ring.words[ring.first * ring.stride + 1],
       maxInline: this.capabilities.maxInline,
+      longestMessage: this.longestMessage,
     })
     if (!isRetriable(reason, errno)) ring.advance(1)
   }
 
-  #open(options: unknown, posting: Posting): Posting {
-    if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
+  #open(posting: Posting): Posting {
     this.assertOpen()
     return posting
   }
@@ -420,6 +491,7 @@ export class QueuePair extends NativeHandle {
     )
   }
 
+  /** @internal */
   protected override describe(): Record<string, unknown> {
     return { type: this.type, number: this.number, state: this.state, closed: false }
   }
@@ -428,12 +500,13 @@ export class QueuePair extends NativeHandle {
 interface Made {
   handle: number
   type: QueuePairType
-  sizes: QueuePairSizes
-  capabilities: QueuePairSizes
+  sizes: QueuePairCapabilities
+  capabilities: QueuePairCapabilities
   block: Uint32Array
   sendCq: CompletionQueue
   receiveCq: CompletionQueue
   endpoint: Endpoint
   port: number
   gidIndex: number
+  longestMessage: number
 }

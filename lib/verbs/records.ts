@@ -56,9 +56,7 @@ export const Completion = {
   qpn: 6,
   sourceQpn: 7,
   vendorError: 8,
-  timestampLow: 9,
-  timestampHigh: 10,
-  flowTag: 11,
+  flowTag: 9,
 } as const
 export const completionColumns = 16
 

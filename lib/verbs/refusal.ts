@@ -1,6 +1,7 @@
 import { VerbsError } from '../errors.js'
 import { nameOf, QueuePairStates } from './constants.js'
 import { WorkRequestOpcode } from './records.js'
+import { longestWords } from './request-ring.js'
 
 /** What the binding needs to know of a refused request to say why. */
 export interface RefusedRequest {
@@ -11,6 +12,7 @@ export interface RefusedRequest {
   syscall: string
   cookie: number
   maxInline: number
+  longestMessage: number
 }
 
 /** Reasons that are not the request's own fault: it stays in the queue and can be tried again. */
@@ -29,7 +31,7 @@ export function refusalError(refused: RefusedRequest): VerbsError {
   return error
 }
 
-function words({ reason, detail, maxInline, syscall }: RefusedRequest): string {
+function words({ reason, detail, maxInline, longestMessage, syscall }: RefusedRequest): string {
   switch (reason) {
     case wrongState: {
       const needed =
@@ -51,9 +53,15 @@ function words({ reason, detail, maxInline, syscall }: RefusedRequest): string {
     case 9:
       return 'the address handle is closed or of another protection domain'
     case 10:
-      return 'an atomic takes exactly 8 bytes'
+      return detail
+        ? 'the 8 bytes of an atomic must be one element: this device’s library would write all of them into the first'
+        : 'an atomic takes exactly 8 bytes'
     case 11:
       return 'only a queue pair of type RAW_PACKET has the device compute checksums'
+    case 12:
+      return `${detail} bytes are more than ${longestMessage}${longestWords}`
+    case 13:
+      return `element ${detail} names a memory region without LOCAL_WRITE, to which this request writes`
     default:
       return ''
   }

@@ -54,16 +54,27 @@ export function checkCookie(cookie: number): void {
   }
 }
 
-/** Throws for a stretch that is not inside `size` bytes; the binding checks again. */
-export function checkStretch(offset: number, length: number, size: number): void {
+/** What the length of one element can say: 32 bits (struct ibv_sge). */
+export const mostOfElement = 0xffffffff
+
+/**
+ * Throws for a stretch that is not inside `size` bytes, or longer than `most`: the queue pair's longest message, or what
+ * one element of a receive can say. The binding checks again.
+ */
+export function checkStretch(offset: number, length: number, size: number, most: number): void {
   if (Number.isSafeInteger(offset) && offset >= 0 && offset <= size) {
-    if (Number.isSafeInteger(length) && length >= 0 && length <= size - offset && length <= 0xffffffff) return
+    if (Number.isSafeInteger(length) && length >= 0 && length <= size - offset && length <= most) return
     if (typeof length !== 'number') throw typeError('length', 'a number', length)
-    throw rangeError('length', `an integer from 0 to ${size - offset}`, length)
+    const why =
+      most >= size - offset ? '' : most === mostOfElement ? ', all that one element takes' : longestWords
+    throw rangeError('length', `an integer from 0 to ${Math.min(size - offset, most)}${why}`, length)
   }
   if (typeof offset !== 'number') throw typeError('offset', 'a number', offset)
   throw rangeError('offset', `an integer from 0 to ${size}`, offset)
 }
+
+/** Why a length is too long. */
+export const longestWords = ", the queue pair's longest message"
 
 /** What is left of `size` bytes after `offset`; 0 for an offset that {@link checkStretch} is going to refuse. */
 export function rest(size: number, offset: number): number {

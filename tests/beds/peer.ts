@@ -2,8 +2,9 @@
  * The peer bed: a network namespace of its own with the kernel's whole stack in it, at the other end of a veth pair. It is
  * gone when this process is: what holds it reads this process's standard input.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+
 import { once } from 'node:events'
+import { type ChildProcess, execFileSync, spawn } from './child.js'
 import { awaitRunning, ip, requireOwnNamespace } from './veth.js'
 
 let count = 0

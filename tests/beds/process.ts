@@ -1,6 +1,7 @@
 /** What tests of any bed do to this process and to processes of their own. */
-import { spawn } from 'node:child_process'
+
 import { fileURLToPath } from 'node:url'
+import { spawn } from './child.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -26,14 +27,13 @@ export interface NodeOptions {
   env?: Record<string, string>
 }
 
-/** Runs an ES module text in a Node process of its own, in the project's folder. Ends it after 100 s. */
+/** Runs an ES module text in a Node process of its own, in the project's folder. */
 export function node(script: string, { flags = [], env = {} }: NodeOptions = {}): Promise<Ended> {
   const child = spawn(process.execPath, [...flags, '--input-type=module', '-e', script], {
     cwd: root,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const timer = setTimeout(() => child.kill('SIGKILL'), 100_000)
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (text) => {
     stdout += text
@@ -44,7 +44,6 @@ export function node(script: string, { flags = [], env = {} }: NodeOptions = {})
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code, signal) => {
-      clearTimeout(timer)
       resolve({ code, signal, stdout, stderr })
     })
   })

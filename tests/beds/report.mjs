@@ -1,34 +1,80 @@
-// What the beds brought: a line each, then the total that .ci/run ends with.
+// What the beds brought: a line each, the slowest files, then the total that .ci/run ends with.
 
 /**
- * @param {{ title: string, seconds: number, passed?: number, failed?: number, skipped?: number,
- *   problem?: string, unavailable?: boolean }[]} results
- * @param {{ ci: boolean }} options in CI a bed that is not available is a failure
- * @returns {number} the exit code
+ * @typedef {{ title: string, seconds: number, cpuSeconds: number, passed?: number, failed?: number, skipped?: number,
+ *   problem?: string, unavailable?: boolean, failures?: string[],
+ *   files?: Record<string, { rounds: number, seconds: number }> }} Result
+ * @typedef {{ passed: number, failed: number, skipped: number, failures: string[] }} Total
+ */
+
+/**
+ * Adds up; a bed that could not be run is skipped, and in CI failed.
+ * @param {Result[]} results
+ * @param {{ ci: boolean }} options
+ * @returns {Total}
+ */
+export function total(results, { ci }) {
+  const sum = { passed: 0, failed: 0, skipped: 0, failures: [] }
+  for (const { title, passed = 0, failed = 0, skipped = 0, problem, unavailable, failures = [] } of results) {
+    sum.passed += passed
+    sum.failed += failed
+    sum.skipped += skipped
+    sum.failures.push(...failures.map((name) => (name ? `${title}: ${name}` : title)))
+    if (!problem) continue
+    if (unavailable && !ci) sum.skipped++
+    else {
+      // A run that broke without a failed test to show for it is one failure of its own.
+      if (failed === 0) sum.failed++
+      sum.failures.push(`${title}: ${problem}`)
+    }
+  }
+  if (sum.passed + sum.failed === 0) {
+    sum.failed = 1
+    sum.failures.push('nothing was run')
+  }
+  return sum
+}
+
+/**
+ * Prints it.
+ * @param {Result[]} results
+ * @param {{ ci: boolean }} options
+ * @returns {Total}
  */
 export function report(results, { ci }) {
-  let [passed, failed, skipped] = [0, 0, 0]
+  const sum = total(results, { ci })
+  if (sum.failures.length > 0) {
+    console.log('\n== failed')
+    for (const name of sum.failures) console.log(`  ${name}`)
+  }
+  slowest(results)
   console.log('\n== total')
   for (const result of results) {
-    const counted = result.passed !== undefined
-    passed += result.passed ?? 0
-    failed += result.failed ?? 0
-    skipped += result.skipped ?? 0
-    const numbers = counted
-      ? `${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped`
-      : ''
-    let note = ''
-    if (result.problem) {
-      // A run that broke without a failed test to show for it is one failure of its own.
-      if (result.unavailable && !ci) skipped++
-      else if (!result.failed) failed++
-      note = `${result.unavailable && !ci ? 'NOT RUN' : 'FAILED'}: ${result.problem}`
-    }
-    const words = [numbers, note].filter(Boolean).join('; ')
-    console.log(`  ${result.title.padEnd(24)} ${`${result.seconds.toFixed(0)} s`.padStart(6)}  ${words}`)
+    const numbers =
+      result.passed === undefined
+        ? ''
+        : `${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped`
+    const verdict = result.unavailable && !ci ? 'NOT RUN' : 'FAILED'
+    const words = [numbers, result.problem ? `${verdict}: ${result.problem}` : ''].filter(Boolean).join('; ')
+    console.log(
+      `  ${result.title.padEnd(24)} ${seconds(result.seconds)} (${seconds(result.cpuSeconds)} of CPU)  ${words}`,
+    )
   }
-  if (passed + failed === 0) failed = 1
-  if (skipped > 0) console.log(`(${skipped} skipped)`)
-  console.log(`${passed} passed, ${failed} failed`)
-  return failed > 0 ? 1 : 0
+  if (sum.skipped > 0) console.log(`(${sum.skipped} skipped)`)
+  console.log(`${sum.passed} passed, ${sum.failed} failed`)
+  return sum
+}
+
+const seconds = (value) => `${value.toFixed(0)} s`.padStart(6)
+
+/** The ten files that took longest, a round. */
+function slowest(results) {
+  const files = results.flatMap(({ title, files = {} }) =>
+    Object.entries(files).map(([file, { rounds, seconds }]) => ({ title, file, each: seconds / rounds })),
+  )
+  if (files.length < 2) return
+  console.log('\n== the slowest files')
+  for (const { title, file, each } of files.sort((a, b) => b.each - a.each).slice(0, 10)) {
+    console.log(`  ${`${each.toFixed(1)} s`.padStart(8)}  ${file} (${title})`)
+  }
 }

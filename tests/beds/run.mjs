@@ -1,60 +1,133 @@
 #!/usr/bin/env node
-// The whole test suite, bed by bed, with one total: `npm test`, and with --long, --asan or --nodes what takes longer.
-//
-//   node tests/beds/run.mjs [--long | --asan | --nodes] [bed …]
+// The whole test suite, bed by bed, with one total: `npm test`; parts of it, again and again, beside a load (words.mjs),
+// and with --long, --asan or --nodes what takes longer.
 //
 // The last line is `N passed, N failed`. A bed that cannot run says why; in CI that is a failure.
 // Plain JavaScript: it runs before anything is installed or built.
 
+import { readFileSync } from 'node:fs'
 import { prepare } from '../../binding/tools/setup.mjs'
 import { beds } from './beds.mjs'
+import { startLoad } from './load.mjs'
+import { logRun, sources } from './log.mjs'
 import { report } from './report.mjs'
 import { variants } from './variants.mjs'
+import { parseWords, usage, WordsError } from './words.mjs'
 
 const ci = Boolean(process.env.CI) && process.env.CI !== 'false'
-const words = process.argv.slice(2)
-const flags = words.filter((word) => word.startsWith('--'))
-const names = words.filter((word) => !word.startsWith('--'))
-const unknown = [
-  ...flags.filter((flag) => !['--long', '--asan', '--nodes'].includes(flag)),
-  ...names.filter((name) => !beds[name]),
-]
-if (unknown.length > 0) {
-  console.error(`unknown: ${unknown.join(' ')}`)
-  console.error(
-    `usage: node tests/beds/run.mjs [--long | --asan | --nodes] [${Object.keys(beds).join(' | ')}] …`,
-  )
-  process.exit(2)
-}
+const words = asked()
 
 const aborter = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM']) {
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.once(signal, () => aborter.abort(new Error(`ended by ${signal}`)))
 }
 
-const long = flags.includes('--long') ? ['long'] : []
-const ready = await prepare({ groups: ['build', 'rdma', 'peers', 'vm', ...long] })
+const setup = measured()
+const long = words.variants.includes('long') ? ['long'] : []
+const ready = await prepare({ groups: ['build', 'rdma', 'ethernet', 'peers', 'vm', ...long] })
 if (!ready.build) {
   console.error('nothing can be tested without a build')
   console.log('0 passed, 1 failed')
   process.exit(1)
 }
+const chosen = await variants(words)
+const prepared = { title: 'setup', ...setup() }
 
-const results = []
-for (const variant of await variants(flags)) {
-  for (const [name, bed] of Object.entries(beds)) {
-    if (names.length > 0 && !names.includes(name)) continue
-    if (!variant.beds.includes(name)) continue
-    const title = variant.title ? `${name} (${variant.title})` : name
-    console.log(`\n== ${title}: ${bed.what}`)
-    const started = performance.now()
-    const lacking = bed.needs.filter((group) => !ready[group])
-    const result = aborter.signal.aborted
-      ? { problem: 'interrupted' }
-      : lacking.length > 0
-        ? { problem: `needs ${lacking.join(', ')}, which setup could not bring`, unavailable: true }
-        : await bed.run({ variant, signal: aborter.signal }).catch((error) => ({ problem: error.message }))
-    results.push({ title, seconds: (performance.now() - started) / 1000, ...result })
+// Files are repeated within their bed, which is started once; a whole run is repeated as a whole.
+const runs = words.files ? 1 : words.repeat
+let failed = false
+for (let run = 1; run <= runs && !aborter.signal.aborted; run++) {
+  if (runs > 1) console.log(`\n== run ${run} of ${runs}`)
+  if (!(await runAll(run === 1 ? [prepared] : []))) failed = true
+}
+process.exitCode = failed ? 1 : 0
+
+async function runAll(before) {
+  const tested = { date: new Date().toISOString(), ...sources() }
+  const load = words.load ? startLoad() : undefined
+  const results = [...before]
+  const clock = measured()
+  try {
+    for (const variant of chosen) {
+      for (const name of words.beds) {
+        if (variant.beds.includes(name)) results.push(await runBed(name, variant))
+      }
+    }
+  } finally {
+    load?.end()
+  }
+  const { seconds } = clock()
+  const { passed, failed, skipped, failures } = report(results, { ci })
+  const file = logRun({
+    ...tested,
+    words: process.argv.slice(2),
+    node: process.version,
+    load: words.load,
+    repeat: words.files ? words.repeat : 1,
+    seconds: Math.round(seconds),
+    result: aborter.signal.aborted ? 'interrupted' : failed > 0 ? 'failed' : 'passed',
+    passed,
+    failed,
+    skipped,
+    failures,
+    beds: Object.fromEntries(results.filter((result) => result.title !== 'setup').map(brief)),
+  })
+  if (process.env.IBVERBS_TEST_LOG) console.error(`logged in ${file}`)
+  return failed === 0
+}
+
+async function runBed(name, variant) {
+  const bed = beds[name]
+  const title = variant.title ? `${name} (${variant.title})` : name
+  console.log(`\n== ${title}: ${bed.what}`)
+  const clock = measured()
+  const lacking = bed.needs.filter((group) => !ready[group])
+  const context = {
+    variant,
+    signal: aborter.signal,
+    files: words.files?.[name],
+    repeat: words.files ? words.repeat : 1,
+  }
+  const result = aborter.signal.aborted
+    ? { problem: 'interrupted' }
+    : lacking.length > 0
+      ? { problem: `needs ${lacking.join(', ')}, which setup could not bring`, unavailable: true }
+      : await bed.run(context).catch((error) => ({ problem: error.message }))
+  return { title, ...clock(), ...result }
+}
+
+/** What the log keeps of a bed: of named files, how often each was run to its end. */
+function brief({ title, seconds, cpuSeconds, passed, failed, skipped, problem, files = {} }) {
+  const rounds = Object.fromEntries(Object.entries(files).map(([file, { rounds }]) => [file, rounds]))
+  const all = {
+    seconds: Math.round(seconds),
+    cpuSeconds: Math.round(cpuSeconds),
+    passed,
+    failed,
+    skipped,
+    problem,
+  }
+  return [title, words.files ? { ...all, rounds } : all]
+}
+
+/** A clock for seconds, and the processor seconds of child processes that have ended. */
+function measured() {
+  // proc_pid_stat(5): cutime and cstime, in ticks of 10 ms.
+  const spent = () => {
+    const fields = readFileSync('/proc/self/stat', 'latin1').split(') ')[1].split(' ')
+    return (Number(fields[13]) + Number(fields[14])) / 100
+  }
+  const [started, before] = [performance.now(), spent()]
+  return () => ({ seconds: (performance.now() - started) / 1000, cpuSeconds: spent() - before })
+}
+
+function asked() {
+  try {
+    return parseWords(process.argv.slice(2), Object.keys(beds))
+  } catch (error) {
+    if (!(error instanceof WordsError)) throw error
+    console.error(error.message)
+    console.error(usage(Object.keys(beds)))
+    process.exit(2)
   }
 }
-process.exitCode = report(results, { ci })

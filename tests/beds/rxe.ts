@@ -2,7 +2,7 @@
  * The rxe bed: two SoftRoCE devices, rxe0 and rxe1, on the two ends of one veth pair (v0, v1). It exists in the VM
  * (`node tests/beds/vm/run.mjs -- COMMAND`); elsewhere the tests that use it fail with ENODEV.
  */
-import { execFileSync } from 'node:child_process'
+
 import { readdirSync, readFileSync } from 'node:fs'
 import {
   type Access,
@@ -19,6 +19,7 @@ import {
 } from 'ibverbs'
 import { afterEach, expect } from 'vitest'
 import { native } from '../../dist/native.js'
+import { execFileSync } from './child.js'
 
 export { collectGarbage, node, thrownBy } from './process.js'
 
@@ -45,12 +46,6 @@ export const fault = soft
       protection: { here: 'LOC_QP_OP_ERR', sender: 'REM_OP_ERR' },
     } as const)
 
-/**
- * What creating an address handle says of a GID index that there is not: the kernel's answer to an ioctl, or that of
- * libibverbs, which reads sysfs where there are no ioctls (cmd_device.c, query_sysfs_gid_type).
- */
-export const noGid = soft ? 'EFAULT' : 'ENODATA'
-
 /** How long a wait may take before the test fails: never how long one takes. */
 export const limit = 25_000
 
@@ -58,9 +53,13 @@ export const limit = 25_000
 export const grhBytes = 40
 export const queueKey = 0x11111111
 
+/** A region that a peer may read, write and change. */
+export const openToPeers: Access[] = ['LOCAL_WRITE', 'REMOTE_WRITE', 'REMOTE_READ', 'REMOTE_ATOMIC']
+
 export interface SideOptions extends Partial<Omit<QueuePairOptions, 'type'>> {
   /** Bytes of the memory region; 128 KiB by default. */
   size?: number
+  /** Of the memory region; all that there is by default. */
   access?: Access[]
   /** Places of the completion queue; as many as the queue pair takes, by default. */
   entries?: number
@@ -95,7 +94,7 @@ export function useRxe() {
   }
 
   function side(type: QueuePairType, device: 0 | 1 = 0, options: SideOptions = {}): Side {
-    const { size = 128 << 10, access, entries, batch, ...pairOptions } = options
+    const { size = 128 << 10, access = openToPeers, entries, batch, ...pairOptions } = options
     const where = context(device)
     const domain = where.allocateProtectionDomain()
     const { maxSendWr = 64, maxReceiveWr = 64 } = pairOptions

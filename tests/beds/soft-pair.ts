@@ -2,6 +2,7 @@
  * The soft bed for packet queues: ports of software ConnectX, two and two on one wire, in this very process. They need no
  * privilege, and a child process that a test starts has its own of the same names.
  */
+import { onOver } from './over.js'
 import type { VethPair } from './veth.js'
 
 const pairs = 4
@@ -19,5 +20,6 @@ export function softPair(): VethPair {
     if (!removed) free.push(pair)
     removed = true
   }
+  onOver(remove)
   return { a: `mlx5_soft${pair * 2}/1`, b: `mlx5_soft${pair * 2 + 1}/1`, remove, [Symbol.dispose]: remove }
 }

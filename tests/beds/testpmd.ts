@@ -1,9 +1,10 @@
 /** DPDK's testpmd (package dpdk-dev) on interfaces of the kernel's, by its drivers net_af_packet and net_af_xdp. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type ChildProcess, execFileSync, spawn } from './child.js'
 
 const prompt = 'testpmd> '
 

@@ -11,26 +11,28 @@ const all = ['native', 'ethernet', 'soft', 'rxe']
 const otherNodes = ['22', '24', '26']
 
 /**
- * @param {string[]} flags --long, --asan, --nodes
+ * @param {{ variants: string[], files?: Record<string, string[]> }} words
  * @returns {Promise<{ title: string, node: string, env: Record<string, string>, beds: string[], vmSeconds: number,
  *   exclude?: string[] }[]>}
  */
-export async function variants(flags) {
-  const long = flags.includes('--long')
+export async function variants({ variants: names, files }) {
   const plain = {
     title: '',
     node: process.execPath,
-    env: {},
+    // A file that takes long is run when it is named.
+    env: Object.values(files ?? {}).some(hasLong) ? { IBVERBS_LONG: '1' } : {},
     beds: ['lint', 'types', ...all],
     vmSeconds: 1200,
   }
-  if (flags.length === 0) return [plain]
+  if (names.length === 0) return [plain]
+  const long = names.includes('long')
   const chosen = long ? [{ ...plain, title: 'long', env: { IBVERBS_LONG: '1' }, vmSeconds: 1800 }] : []
-  if (long || flags.includes('--asan')) chosen.push(await sanitized())
-  if (long || flags.includes('--nodes'))
-    for (const version of otherNodes) chosen.push(await otherNode(version))
+  if (long || names.includes('asan')) chosen.push(await sanitized())
+  if (long || names.includes('nodes')) for (const version of otherNodes) chosen.push(await otherNode(version))
   return chosen
 }
+
+const hasLong = (files) => files.some((file) => file.endsWith('.long.test.ts'))
 
 /** The addon with AddressSanitizer and UndefinedBehaviorSanitizer, under an ordinary Node. */
 async function sanitized() {

@@ -2,9 +2,11 @@
  * The veth bed: a wire of the test's own, two interfaces joined back to back in the network namespace that the test
  * runner was started in. That namespace, and everything in it, is gone when the runner is, also after SIGKILL.
  */
-import { execFileSync } from 'node:child_process'
+
 import { readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { execFileSync } from './child.js'
+import { onOver } from './over.js'
 
 const howTo =
   'start the runner in a network namespace of its own: `unshare -n COMMAND` as root, `unshare -Urn COMMAND` otherwise'
@@ -91,5 +93,6 @@ export function vethPair(options: { mtu?: number; queues?: number } = {}): VethP
       if (!String(error).includes('Cannot find device')) throw error
     }
   }
+  onOver(remove)
   return { a, b, remove, [Symbol.dispose]: remove }
 }

@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { spawnSync } from '../beds/child.js'
 
 const script = fileURLToPath(new URL('../../bench/run.mjs', import.meta.url))
 const run = (...args: string[]) => spawnSync(process.execPath, [script, ...args], { encoding: 'utf8' })

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { integer, oneOf, rangeError, typeError, uint32 } from '../../dist/argument.js'
 import { closedError, verbsError } from '../../dist/errors.js'
 import { memlockLimit } from '../../dist/remedy.js'
+import { spawnSync } from '../beds/child.js'
 import { node, thrownBy } from '../beds/process.js'
 
 describe('VerbsError', () => {
@@ -50,7 +51,6 @@ describe('memlockLimit', () => {
     [1536, '1.5 KiB'],
     [8 << 20, '8192 KiB'],
   ])('of %i bytes is %s', async (bytes, words) => {
-    const { spawnSync } = await import('node:child_process')
     const script = "import { memlockLimit } from './dist/remedy.js'; console.log(memlockLimit())"
     const { stdout } = spawnSync(
       'prlimit',

@@ -1,6 +1,6 @@
 /** The addon's functions given garbage straight: lib/ checks first, but nothing that gets past it may crash. */
 import { describe, expect, it } from 'vitest'
-import { Kind, native } from '../../dist/native.js'
+import { Kind, load } from '../../dist/native.js'
 import { thrownBy } from '../beds/process.js'
 
 /** A getter that throws, a cycle, and everything that a number could be mistaken for. */
@@ -58,6 +58,8 @@ const garbage: unknown[] = [
   new DataView(new SharedArrayBuffer(8)),
   new Map(),
 ]
+
+const native = load()
 
 type AnyFunction = (...args: unknown[]) => unknown
 
@@ -125,7 +127,7 @@ describe('handles', () => {
     ['allocateProtectionDomain', (id) => native.verbs.allocateProtectionDomain(id), 'context'],
     ['poll', (id) => native.verbs.poll(id), 'completion queue'],
     ['pollFor', (id) => native.verbs.pollFor(id, 0), 'completion queue'],
-    ['arm', (id) => native.verbs.arm(id), 'completion queue'],
+    ['arm', (id) => native.verbs.arm(id, 0), 'completion queue'],
     ['postSend', (id) => native.verbs.postSend(id, 0, 1), 'queue pair'],
     ['postReceive', (id) => native.verbs.postReceive(id, 0, 1), 'queue pair'],
     ['queryQueuePair', (id) => native.verbs.queryQueuePair(id), 'queue pair'],

@@ -110,8 +110,8 @@ describe('open', () => {
     expect(() => ibverbs.open('no-such-device')).toThrow(
       ibverbs.listDevices().length > 0
         ? `no device "no-such-device": there are ${ibverbs.listDevices()[0].name}`
-        : 'no device "no-such-device", nor any other: load a driver, or make a SoftRoCE device with ' +
-            "'modprobe rdma_rxe; rdma link add rxe0 type rxe netdev eth0'; 'ibverbs doctor' tells more",
+        : 'no device "no-such-device", nor any other: a software ConnectX is there at once, with IBVERBS_SOFT=loop or ' +
+            "softConnectX() of 'ibverbs/soft'; or load a driver, or make a SoftRoCE device with 'modprobe rdma_rxe; rdma link add rxe0 type rxe netdev eth0'; 'ibverbs doctor' tells more",
     )
   })
 

@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process'
 import { PcapEncoder } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
+import { execFileSync } from '../beds/child.js'
 import { frames } from '../cli/frames.js'
 
 function capture(options: { snapLength: number; nanoseconds?: boolean }, list: readonly Buffer[]): Buffer {

@@ -1,9 +1,10 @@
 /** What tcpdump, tshark and capinfos make of a capture: the readings that ours are compared with. */
-import { execFileSync } from 'node:child_process'
+
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type CapturedFrame, CaptureParser } from 'ibverbs/ethernet'
+import { execFileSync } from '../beds/child.js'
 
 /** A folder of the test's own, gone at the end of its scope. */
 export function folder(): Disposable & { path: (name: string) => string } {

@@ -84,7 +84,11 @@ describe('wrong usage: exit code 2, nothing on standard output, and what is wron
     [['doctor', 'now'], usage('doctor', "unexpected argument 'now'")],
     [['devices', 'a', 'b'], usage('devices', "unexpected argument 'b'")],
     [['dump'], usage('dump', 'IFACE is missing')],
-    [['dump', 'a', 'b'], usage('dump', "filter: unknown word 'b'; see 'ibverbs dump --help'")],
+    // Before anything is opened: no privilege is asked for.
+    [
+      ['dump', 'lo', '--backend', 'af_xdp', 'lldp'],
+      usage('dump', "filter 'lldp': can't parse filter expression: syntax error"),
+    ],
     [
       ['dump', 'lo', '-c', '0'],
       usage('dump', `--count must be an integer from 1 to ${Number.MAX_SAFE_INTEGER}, not '0'`),

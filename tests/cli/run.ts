@@ -1,7 +1,8 @@
 /** Runs the built command line as its users do: as a process. */
-import { type ChildProcess, spawn } from 'node:child_process'
+
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { type ChildProcess, spawn } from '../beds/child.js'
 
 export const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 

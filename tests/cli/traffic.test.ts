@@ -7,6 +7,7 @@ import { LogHistogram } from '../../dist/cli/traffic/log-histogram.js'
 import { bitsText, gapOf, grouped, rateOption } from '../../dist/cli/traffic/rate.js'
 import { SequenceCheck, SequenceWindow } from '../../dist/cli/traffic/sequence-check.js'
 import { swap } from '../../dist/cli/traffic/swap.js'
+import { percentilesText } from '../../dist/cli/traffic/text.js'
 import { WallClock } from '../../dist/cli/traffic/wall-clock.js'
 import { Pacer } from '../../dist/ethernet/pacer.js'
 import { Chance } from '../ethernet/flows.js'
@@ -36,17 +37,35 @@ describe('LogHistogram', () => {
     }
   })
 
-  test('negative counts as 0, and more than 4 s keeps its maximum', () => {
+  test('negative counts as 0; hours are told apart; what is beyond three days is named', () => {
     const histogram = new LogHistogram()
-    for (const value of [-5, 1e12]) histogram.record(value)
+    for (const value of [-5, 5e9, 3600e9, 4e14]) histogram.record(value)
     expect(histogram.summary()).toEqual({
-      p50: 0,
-      p90: 2 ** 32 / 1000 - 0.001,
-      p99: 2 ** 32 / 1000 - 0.001,
-      'p99.9': 2 ** 32 / 1000 - 0.001,
-      max: 1e9,
+      p50: expect.closeTo(5e6, -5),
+      p90: 4e11,
+      p99: 4e11,
+      'p99.9': 4e11,
+      max: 4e11,
+      overflow: 1,
     })
+    expect(histogram.percentile(75)).toBeGreaterThanOrEqual(3600e9)
+    expect(histogram.percentile(75)).toBeLessThanOrEqual(3600e9 * (1 + 1 / 64))
+    expect(percentilesText('late', histogram)).toMatch(/; 1 of more than 2\^48 ns are the maximum in these$/)
     expect(new LogHistogram().summary()).toBeNull()
+  })
+
+  test('more than 2^32 samples in one bin', () => {
+    const histogram = new LogHistogram()
+    histogram.add(100, 2 ** 32 - 1)
+    histogram.add(1000, 2 ** 31)
+    for (let i = 0; i < 3; i++) histogram.record(100)
+    expect(histogram.count).toBe(2 ** 32 + 2 + 2 ** 31)
+    // Two thirds are 100: with 32 bits there would be 2 of them left.
+    expect([50, 66, 67, 100].map((p) => histogram.percentile(p))).toEqual([100, 100, 1000, 1000])
+    histogram.add(100, 2 ** 40)
+    histogram.add(2 ** 50, 2 ** 33)
+    expect(histogram.percentile(50)).toBe(100)
+    expect(histogram.overflow).toBe(2 ** 33)
   })
 })
 
@@ -77,8 +96,8 @@ describe('SequenceWindow', () => {
   const counts = (numbers: readonly number[]) => {
     const window = new SequenceWindow()
     for (const number of numbers) window.add(number)
-    const { distinct, lost, duplicated, reordered } = window
-    return { distinct, lost, duplicated, reordered }
+    const { distinct, lost, duplicated, reordered, stale } = window
+    return { distinct, lost, duplicated, reordered, ...(stale > 0 && { stale }) }
   }
   const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i)
 
@@ -101,12 +120,36 @@ describe('SequenceWindow', () => {
       { distinct: 2, lost: 0, duplicated: 1, reordered: 0 },
     ],
     [
+      'again from far back',
+      [...range(0, 200_000), ...range(0, 200_000)],
+      { distinct: 200_000, lost: 0, duplicated: 65_536, reordered: 0, stale: 134_464 },
+    ],
+    [
+      'from below all that came, and again',
+      [500_000, 5, 5, 6],
+      { distinct: 2, lost: 499_994, duplicated: 0, reordered: 1, stale: 2 },
+    ],
+    [
       'the window going round',
       [...range(0, 200_000), 199_999, 150_000],
       { distinct: 200_000, lost: 0, duplicated: 2, reordered: 0 },
     ],
   ])('%s', (_, numbers, expected) => {
     expect(counts(numbers)).toEqual(expected)
+  })
+
+  test('whatever comes, nothing is counted twice', () => {
+    const chance = new Chance(10)
+    for (let round = 0; round < 50; round++) {
+      const window = new SequenceWindow()
+      const numbers = Array.from({ length: 2000 }, () => chance.below(chance.of([100, 70_000, 1e6])))
+      for (const number of numbers) window.add(number)
+      const { lost, distinct, duplicated, stale } = window
+      expect(distinct + duplicated + stale).toBe(numbers.length)
+      expect(lost).toBe(Math.max(...numbers) - Math.min(...numbers) + 1 - distinct)
+      expect(lost).toBeGreaterThanOrEqual(0)
+      expect(distinct).toBeLessThanOrEqual(new Set(numbers).size)
+    }
   })
 
   test('agrees with a plain count, for frames lost, doubled and mixed up at random', () => {

@@ -126,8 +126,19 @@ describe('interfaces', () => {
         message: expect.stringMatching(/"nosuch".*there are:.*lo/),
       }),
     )
-    expect(() => PacketQueue.open('nosuch')).toThrow(expect.objectContaining({ code: 'ENODEV' }))
     expect(() => PacketQueue.open('')).toThrow(expect.objectContaining({ code: 'ENODEV' }))
+    for (const name of ['nosuch', 'mlx5_9/1', 'mlx5_9/x']) {
+      expect(() => PacketQueue.open(name)).toThrow(
+        expect.objectContaining({
+          code: 'ENODEV',
+          message: expect.stringMatching(
+            new RegExp(
+              `"${name}" is neither an interface \\(there are: .*lo.*\\) nor a port of an RDMA device, DEVICE/PORT \\(there are: `,
+            ),
+          ),
+        }),
+      )
+    }
     expect(() => PacketQueue.open('x'.repeat(10_000))).toThrow(expect.objectContaining({ code: 'ENODEV' }))
   })
 })

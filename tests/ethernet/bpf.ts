@@ -4,6 +4,8 @@
 export interface Metadata {
   /** control information of the VLAN tag that was taken out */
   tag?: number
+  /** and its type; 0x8100 where it is not given */
+  tagType?: number
   /** sll_pkttype */
   packetType?: number
 }
@@ -18,6 +20,7 @@ export function runClassic(program: Uint32Array, frame: Uint8Array, metadata: Me
   const load = (from: number, size: number): number | undefined => {
     if (from === 0xfffff004) return metadata.packetType ?? 0
     if (from === 0xfffff02c) return metadata.tag ?? 0
+    if (from === 0xfffff03c) return metadata.tagType ?? 0x8100
     if (from === 0xfffff030) return metadata.tag === undefined ? 0 : 1
     if (from + size > frame.length) return undefined
     return frame.subarray(from, from + size).reduce((sum, byte) => sum * 256 + byte, 0)

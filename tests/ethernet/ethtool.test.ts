@@ -1,11 +1,12 @@
 /** Channels and n-tuple rules. What `ethtool` (Debian's package) says and does of the same is the measure. */
-import { execFileSync } from 'node:child_process'
+
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type FlowRule, PacketQueue, queryChannels, setChannels, steer } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { native } from '../../dist/native.js'
+import { execFileSync } from '../beds/child.js'
 import { ip, vethPair } from '../beds/veth.js'
 import { programPath } from './program.js'
 import { on } from './traffic.js'
@@ -59,7 +60,7 @@ describe('channels', () => {
     [{ receive: -1 }, 'ERR_OUT_OF_RANGE', 'counts.receive'],
     [{ combined: 1.5 }, 'ERR_OUT_OF_RANGE', 'counts.combined'],
     [{ transmit: '1' }, 'ERR_INVALID_ARG_TYPE', 'counts.transmit'],
-    [{ queues: 1 }, 'ERR_INVALID_ARG_TYPE', 'counts'],
+    [{ queues: 1 }, 'ERR_INVALID_ARG_TYPE', 'counts.queues'],
     [7, 'ERR_INVALID_ARG_TYPE', 'counts'],
   ])('arguments: %j', (given, code, name) => {
     using veth = vethPair({ queues: 2 })

@@ -28,7 +28,7 @@ test('says which interfaces there are', async () => {
   using veth = vethPair()
   const { code, output } = await command(process.execPath, example, 'nosuch', veth.b)
   expect(code).toBe(1)
-  expect(output).toContain('no interface "nosuch" here; there are: ')
+  expect(output).toContain('"nosuch" is neither an interface (there are: ')
   expect(output).toContain(veth.a)
 })
 

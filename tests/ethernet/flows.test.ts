@@ -1,9 +1,10 @@
 /** Flow rules on a real socket: what the kernel lets through to a queue. */
-import { execFileSync } from 'node:child_process'
+
 import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
 import { type FlowRule, PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
+import { execFileSync } from '../beds/child.js'
 import { vethPair } from '../beds/veth.js'
 import { Chance, matches, randomFrame, randomRule } from './flows.js'
 import { addressing, collect, copy, etherType, frame, openWire, transmit } from './traffic.js'

@@ -9,12 +9,14 @@ const number = (bytes: Uint8Array, at: number, size: number): number =>
   bytes.subarray(at, at + size).reduce((sum, byte) => sum * 256 + byte, 0)
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-/** Whether the rule matches a frame whose outer tag, if `tag` is given, was taken out. */
-export function matches(rule: FlowRule, frame: Uint8Array, tag?: number): boolean {
+/** Whether the rule matches a frame whose outer tag, if `tag` is given, was taken out: one of 802.1Q unless `outer` says. */
+export function matches(rule: FlowRule, frame: Uint8Array, tag?: number, outer = 0x8100): boolean {
   if (frame.length < 14) return false
   const ids = tag === undefined ? [] : [tag & 0xfff]
   let at = 12
+  let announced = tag === undefined ? undefined : outer
   while (ids.length < 2 && tagTypes.includes(number(frame, at, 2)) && frame.length >= at + 6) {
+    announced ??= number(frame, at, 2)
     ids.push(number(frame, at + 2, 2) & 0xfff)
     at += 4
   }
@@ -24,7 +26,10 @@ export function matches(rule: FlowRule, frame: Uint8Array, tag?: number): boolea
   if (rule.destinationMac !== undefined && mac(rule.destinationMac) !== hex(frame.subarray(0, 6)))
     return false
   if (rule.sourceMac !== undefined && mac(rule.sourceMac) !== hex(frame.subarray(6, 12))) return false
-  if (rule.etherType !== undefined && rule.etherType !== type) return false
+  if (rule.etherType !== undefined) {
+    const its = tagTypes.includes(rule.etherType) ? announced : type
+    if (rule.etherType !== its) return false
+  }
   if (rule.vlan === 'none' && ids.length > 0) return false
   if (typeof rule.vlan === 'number' && rule.vlan !== ids[0]) return false
 
@@ -227,7 +232,7 @@ export function randomRule(chance: Chance, frame: Uint8Array): FlowRule {
       if (chance.often(0.5)) rule.destinationPort = range(chance)
     }
   } else if (version === 0 && chance.often(p)) {
-    rule.etherType = chance.of([0x0800, 0x86dd, 0x88b5, 0x88b6, 0x0806])
+    rule.etherType = chance.of([0x0800, 0x86dd, 0x88b5, 0x88b6, 0x0806, ...tagTypes])
   }
   if (chance.often(0.25)) rule.bytes = places(chance, frame, withProtocol)
   return rule

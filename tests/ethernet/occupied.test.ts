@@ -1,5 +1,5 @@
 /** An interface, or a queue of it, that somebody else has: nothing of theirs is replaced, and the error says whose it is. */
-import { execFileSync, spawn } from 'node:child_process'
+
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { FramePool, PacketQueue, type VerbsError } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { native } from '../../dist/native.js'
+import { execFileSync, spawn } from '../beds/child.js'
 import { ip, vethPair } from '../beds/veth.js'
 import { programPath } from './program.js'
 import { collect, frame, on, transmit } from './traffic.js'

@@ -2,11 +2,12 @@
  * What the kernel leaves to the device: partial checksums, stripped VLAN tags, super-frames; reported, undone, and put
  * right on the way out. The traffic is the kernel's own; a TAP device shows the bytes, and tshark judges them.
  */
-import { execFileSync, spawn } from 'node:child_process'
+
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { FrameFlag, FramePool, PacketQueue, SegmentType } from 'ibverbs/ethernet'
 import { expect, test } from 'vitest'
+import { execFileSync, spawn } from '../beds/child.js'
 import { ip, vethPair } from '../beds/veth.js'
 import { programPath } from './program.js'
 import { dissect, openTap } from './tap.js'

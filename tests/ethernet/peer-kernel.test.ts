@@ -1,10 +1,8 @@
 /** The kernel's own stack as the peer: it answers a ping made by hand, takes our datagrams, and sends us its own. */
-import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import {
   checksum,
   ethernet,
@@ -21,13 +19,13 @@ import {
   udp,
 } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { execute } from '../beds/child.js'
 import { Peer } from '../beds/peer.js'
 import { parse } from '../capture/tools.js'
 import { Running, start } from '../cli/run.js'
 import { programPath } from './program.js'
 import { backends, copy } from './traffic.js'
 
-const execute = promisify(execFile)
 const near = { v4: '10.78.0.1', v6: 'fd78::1' }
 const far = { v4: '10.78.0.2', v6: 'fd78::2' }
 const ipTypes = { v4: 0x0800, v6: 0x86dd }

@@ -1,17 +1,14 @@
 /** docs/examples/responder.mjs, pinged by the real ping of iputils from a namespace with a kernel's stack. */
-import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { queryInterface } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { execute } from '../beds/child.js'
 import { Peer } from '../beds/peer.js'
 import { Running } from '../cli/run.js'
 import { backends } from './traffic.js'
 
 const responder = fileURLToPath(new URL('../../docs/examples/responder.mjs', import.meta.url))
 const ours = '10.77.0.2'
-const execute = promisify(execFile)
-
 const asRoot: [string, number, string[]][] = [
   ['a flood: the next at once when one is answered', 2000, ['-f']],
   ['sixteen at once', 64, ['-l', '16', '-i', '0.02']],

@@ -1,6 +1,7 @@
 /** Programs of the tests', run as processes of their own in this network namespace. */
-import { spawn } from 'node:child_process'
+
 import { fileURLToPath } from 'node:url'
+import { spawn } from '../beds/child.js'
 
 export function programPath(name: string): string {
   return fileURLToPath(new URL(`programs/${name}`, import.meta.url))

@@ -1,5 +1,5 @@
 /** resolve(): routes and neighbours of the kernel's, against a peer whose end of the wire is in a namespace of its own. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+
 import { once } from 'node:events'
 import { readlinkSync } from 'node:fs'
 import { queryInterface, resolve } from 'ibverbs/ethernet'
@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { attributesOf, decode, encode, fixedPart } from '../../dist/ethernet/netlink/message.js'
 import { linkOf, neighbourOf, routeOf } from '../../dist/ethernet/netlink/tables.js'
 import { native } from '../../dist/native.js'
+import { type ChildProcess, execFileSync, spawn } from '../beds/child.js'
 import { awaitRunning, ip, requireOwnNamespace } from '../beds/veth.js'
 import { Chance } from './flows.js'
 import { command, programPath, run } from './program.js'
@@ -97,6 +98,7 @@ function expected(more: object): object {
   const { index, mac } = queryInterface(near)
   return {
     kind: 'unicast',
+    destination: expect.any(String),
     interface: near,
     interfaceIndex: index,
     sourceMac: mac,
@@ -118,6 +120,14 @@ describe('a neighbour', () => {
     const handles = native.handleCount()
     expect(await resolve(destination, { timeout: 1 })).toEqual(way)
     expect(native.handleCount()).toBe(handles)
+  })
+
+  test.each([
+    ['::ffff:10.66.0.2', '10.66.0.2', '10.66.0.1'],
+    ['::FFFF:a42:2', '10.66.0.2', '10.66.0.1'],
+    ['fd66:0::2', 'fd66::2', 'fd66::1'],
+  ])('%s is %s', async (text, destination, source) => {
+    expect(await resolve(text)).toEqual(expected({ destination, source, destinationMac: routerMac }))
   })
 
   test('many at once', async () => {
@@ -245,12 +255,13 @@ describe('no way', () => {
   test.each([
     ['192.0.2.1', 'ENETUNREACH', 'no route to 192.0.2.1 (ip route get 192.0.2.1 says the same)'],
     ['2001:db8::1', 'ENETUNREACH', 'no route to 2001:db8::1 (ip route get 2001:db8::1 says the same)'],
-    ['10.69.1.1', 'EHOSTUNREACH', 'no route to 10.69.1.1 (ip route get 10.69.1.1 says the same)'],
+    ['10.69.1.1', 'EHOSTUNREACH', 'the route to 10.69.1.1 is unreachable'],
     ['10.69.2.1', 'EHOSTUNREACH', 'the route to 10.69.2.1 is a blackhole'],
-    ['10.69.3.1', 'EACCES', 'no route to 10.69.3.1 (ip route get 10.69.3.1 says the same)'],
-    ['fd69:1::1', 'EHOSTUNREACH', 'no route to fd69:1::1 (ip route get fd69:1::1 says the same)'],
+    ['10.69.3.1', 'EACCES', 'the route to 10.69.3.1 is prohibited'],
+    ['::ffff:10.69.3.1', 'EACCES', 'the route to ::ffff:10.69.3.1 is prohibited'],
+    ['fd69:1::1', 'EHOSTUNREACH', 'the route to fd69:1::1 is unreachable'],
     ['fd69:2::1', 'EHOSTUNREACH', 'the route to fd69:2::1 is a blackhole'],
-    ['fd69:3::1', 'EACCES', 'no route to fd69:3::1 (ip route get fd69:3::1 says the same)'],
+    ['fd69:3::1', 'EACCES', 'the route to fd69:3::1 is prohibited'],
   ])('to %s: %s', async (destination, code, detail) => {
     await expect(resolve(destination)).rejects.toMatchObject({
       name: 'VerbsError',

@@ -1,10 +1,11 @@
 /** A TAP device: what a device without offloads puts on the wire; and what tshark says of such frames. */
-import { execFileSync, spawn } from 'node:child_process'
+
 import { EventEmitter, once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
+import { execFileSync, spawn } from '../beds/child.js'
 import { ip } from '../beds/veth.js'
 import { programPath } from './program.js'
 

@@ -1,7 +1,8 @@
 /** Nothing allocates: in a process of its own, as vitest's way of loading modules keeps V8 from compiling them whole. */
-import { execFileSync } from 'node:child_process'
+
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { execFileSync } from '../beds/child.js'
 
 test('a million frames translated, tagged and tunnelled: not one garbage collection', () => {
   const program = fileURLToPath(new URL('programs/garbage.mjs', import.meta.url))

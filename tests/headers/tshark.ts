@@ -1,9 +1,10 @@
 /** What tshark makes of frames: the independent reading that ours is compared with. */
-import { execFileSync } from 'node:child_process'
+
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PcapEncoder } from 'ibverbs/ethernet'
+import { execFileSync } from '../beds/child.js'
 
 const preferences = [
   ...['ip.check_checksum', 'udp.check_checksum', 'tcp.check_checksum'].map((name) => `${name}:TRUE`),

@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { manifest, project } from './tarball.js'
+import { manifest, project, run, Sandbox } from './tarball.js'
 
 describe('package.json', async () => {
-  const { files, exports, scripts, dependencies, bin } = await manifest()
+  const { files, exports, scripts, dependencies, bin, os, cpu, repository } = await manifest()
 
   test('names files that are there, but for what is built', () => {
     const written = files.filter((name) => !name.startsWith('!') && name !== 'dist' && name !== 'prebuilds')
@@ -36,6 +36,16 @@ describe('package.json', async () => {
     expect(existsSync(join(project, 'binding.gyp'))).toBe(false)
   })
 
+  test('installs everywhere: what is not of Linux works there, and types are needed where a project is edited', () => {
+    expect({ os, cpu }).toEqual({})
+  })
+
+  test('has no address: the workflow that publishes writes that of where it runs', async () => {
+    expect(repository).toBeUndefined()
+    const workflow = await readFile(join(project, '.github/workflows/prebuild.yml'), 'utf8')
+    expect(workflow).toContain('npm pkg set repository.type=git repository.url="git+$GITHUB_SERVER_URL/')
+  })
+
   test('one dependency', () => {
     expect(Object.keys(dependencies)).toEqual(['node-gyp-build'])
   })
@@ -56,4 +66,24 @@ test('every folder of the native sources is of the same name in lib/', async () 
       .map((entry) => entry.name)
   const library = await folders('lib')
   for (const name of await folders('binding')) if (name !== 'tools') expect(library).toContain(name)
+})
+
+test('nothing is packed without the addon of this platform', async () => {
+  const sandbox = await Sandbox.create()
+  try {
+    const copy = await sandbox.copy()
+    const { code, stderr } = await run(['npm', 'pack', '--dry-run'], {
+      cwd: copy,
+      env: { npm_config_ignore_scripts: 'false' },
+    })
+    expect(code).not.toBe(0)
+    expect(stderr).toMatch(
+      new RegExp(
+        `^prepack: no prebuilds/linux-${process.arch}/ibverbs\\.(glibc|musl)\\.node, no .*'npm run prebuild' first$`,
+        'm',
+      ),
+    )
+  } finally {
+    await sandbox.remove()
+  }
 })

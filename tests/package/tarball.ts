@@ -1,9 +1,10 @@
 /** The package as a user gets it: packed from a copy of the project, installed into an empty one. */
-import { spawn } from 'node:child_process'
+
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { spawn } from '../beds/child.js'
 
 export const project = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -74,15 +75,30 @@ export class Sandbox {
     return rm(this.folder, { recursive: true, force: true })
   }
 
-  /** `npm pack` in a copy of the project without anything that was built; returns the tarball's path. */
-  async pack({ prebuild }: { prebuild: boolean }): Promise<string> {
+  /** A copy of the project without anything that was built. */
+  async copy(): Promise<string> {
     const copy = this.path('project')
     const built = ['node_modules', 'build', 'dist', 'prebuilds', '.git', 'tests/beds/vm/cache']
     const left = new Set(built.map((path) => join(project, path)))
     await cp(project, copy, { recursive: true, filter: (source) => !left.has(source.replace(/\/$/, '')) })
     await symlink(join(project, 'node_modules'), join(copy, 'node_modules'))
-    if (prebuild) await must(['npm', 'run', 'prebuild', '--', '--out', copy], { cwd: project })
-    return this.#pack(copy, { npm_config_ignore_scripts: 'false' })
+    return copy
+  }
+
+  /**
+   * `npm pack` of a {@link copy}; returns the tarball's path.
+   *
+   * @param prebuild with the addon of this platform, or the sources alone. What is built already is stripped and tagged:
+   *   a build of its own is in prebuild.long.test.ts
+   */
+  async pack({ prebuild }: { prebuild: boolean }): Promise<string> {
+    const copy = await this.copy()
+    if (prebuild) {
+      await must(['npm', 'run', 'prebuild', '--', '--built', '--out', copy], { cwd: project })
+      return this.#pack(copy, { npm_config_ignore_scripts: 'false' })
+    }
+    await must(['npm', 'run', 'build:lib'], { cwd: copy })
+    return this.#pack(copy, { npm_config_ignore_scripts: 'true' })
   }
 
   async #pack(folder: string, env: Record<string, string> = {}): Promise<string> {
@@ -144,7 +160,8 @@ export interface Manifest {
   scripts: Record<string, string>
   dependencies: Record<string, string>
   engines: { node: string }
-  os: string[]
+  os?: string[]
+  cpu?: string[]
   license: string
   repository?: unknown
 }

@@ -1,8 +1,11 @@
-/** The declarations compile for those who use the package, whatever module resolution they have. */
+/**
+ * The declarations compile for those who use the package, whatever module resolution they have, with the oldest TypeScript
+ * that the README names and with the newest.
+ */
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { project, run, Sandbox } from './tarball.js'
+import { manifest, project, run, Sandbox } from './tarball.js'
 
 let sandbox: Sandbox
 let tarball: string
@@ -61,24 +64,50 @@ import('ibverbs/dist/native.js')
 export const names: string[] = listDevices().map((device) => device.name)
 `
 
-async function compile(name: string, files: Record<string, string>, compilerOptions: object) {
-  const folder = join(consumer, name)
+type Compiler = 'typescript' | 'typescript-oldest'
+
+/** A program for each entry point that package.json has: its types are found, and are not `any`. */
+async function imports(): Promise<Record<string, string>> {
+  const { exports } = await manifest()
+  const modules = Object.keys(exports).filter((key) => typeof exports[key] !== 'string')
+  return Object.fromEntries(
+    modules.map((key, i) => [
+      `entry-${i}.mts`,
+      `import * as entry from '${key.replace('.', 'ibverbs')}'
+export const names: readonly (keyof typeof entry)[] = []
+// @ts-expect-error not exported
+entry.noSuchName\n`,
+    ]),
+  )
+}
+
+async function compile(
+  compiler: Compiler,
+  name: string,
+  files: Record<string, string>,
+  compilerOptions: object,
+) {
+  const folder = join(consumer, `${name}-${compiler}`)
   await mkdir(folder)
   for (const [file, text] of Object.entries(files)) await writeFile(join(folder, file), text)
   const options = { strict: true, skipLibCheck: false, noEmit: true, types: ['node'], ...compilerOptions }
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, include: ['*'] }))
-  return run([...tool('typescript/bin/tsc'), '-p', folder], { cwd: folder })
+  return run([...tool(`${compiler}/bin/tsc`), '-p', folder], { cwd: folder })
 }
 
 const clean = { code: 0, stdout: '', stderr: '' }
 
 describe('declarations, with skipLibCheck off', () => {
-  test.each([
-    ['nodenext', { module: 'nodenext', moduleResolution: 'nodenext', target: 'es2022' }],
-    ['node16', { module: 'node16', moduleResolution: 'node16', target: 'es2022' }],
-    ['bundler', { module: 'esnext', moduleResolution: 'bundler', target: 'es2022' }],
-  ])('%s', async (name, options) => {
-    expect(await compile(name, { 'program.mts': program }, options)).toEqual(clean)
+  test.each<[Compiler, string, object]>([
+    // The old compiler takes ten times as long: once is enough.
+    ['typescript-oldest', 'nodenext', { module: 'nodenext', moduleResolution: 'nodenext', target: 'es2022' }],
+    ['typescript', 'nodenext', { module: 'nodenext', moduleResolution: 'nodenext', target: 'es2022' }],
+    ['typescript', 'node16', { module: 'node16', moduleResolution: 'node16', target: 'es2022' }],
+    ['typescript', 'bundler', { module: 'esnext', moduleResolution: 'bundler', target: 'es2022' }],
+  ])('%s, %s', async (compiler, name, options) => {
+    expect(await compile(compiler, name, { 'program.mts': program, ...(await imports()) }, options)).toEqual(
+      clean,
+    )
   })
 
   test('using, where the library of types knows it', async () => {
@@ -86,17 +115,20 @@ describe('declarations, with skipLibCheck off', () => {
 export function count() { using context = open(); return context.portCount }
 export async function later() { await using context = open(); return context.name }\n`
     const options = { module: 'nodenext', target: 'esnext', lib: ['esnext'] }
-    expect(await compile('using', { 'program.mts': text }, options)).toEqual(clean)
+    expect(await compile('typescript', 'using', { 'program.mts': text }, options)).toEqual(clean)
   })
 
-  test('require() from CommonJS', async () => {
+  test('require() from CommonJS, which is an error before TypeScript 5.8', async () => {
     const text = `import ibverbs = require('ibverbs')
 export const devices: readonly ibverbs.DeviceInfo[] = ibverbs.listDevices()
 // @ts-expect-error a name is a string
 ibverbs.open(5)\n`
-    expect(
-      await compile('commonjs', { 'program.cts': text }, { module: 'nodenext', target: 'es2022' }),
-    ).toEqual(clean)
+    for (const module of ['nodenext', 'node20']) {
+      const options = { module, target: 'es2022' }
+      expect(await compile('typescript', `commonjs-${module}`, { 'program.cts': text }, options)).toEqual(
+        clean,
+      )
+    }
   })
 })
 

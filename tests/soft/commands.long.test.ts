@@ -5,10 +5,11 @@
  * To go on fuzzing: cmake -S tests/soft/commands -B build/commands -DCMAKE_CXX_COMPILER=clang++ -DCOMMANDS_FUZZ=ON, build
  * the target fuzz_commands, and give it tests/soft/commands/corpus.
  */
-import { execFileSync, spawnSync } from 'node:child_process'
+
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
+import { execFileSync, spawnSync } from '../beds/child.js'
 
 const project = join(import.meta.dirname, '../..')
 const sources = join(import.meta.dirname, 'commands')
@@ -17,14 +18,16 @@ const build = join(project, 'build/commands')
 const runs = 10_000
 
 beforeAll(() => {
-  execFileSync('cmake', ['-S', sources, '-B', build], { stdio: 'pipe' })
-  execFileSync('cmake', ['--build', build, '--parallel', '2', '--target', 'fuzz_replay'], { stdio: 'pipe' })
+  execFileSync('cmake', ['-S', sources, '-B', build], {})
+  execFileSync('cmake', ['--build', build, '--parallel', '2', '--target', 'fuzz_replay'], {
+    timeout: 600_000,
+  })
 }, 600_000)
 
 function replay(...args: string[]) {
   // The addon's own sanitizer run preloads a library that these programs do not want.
   const env = { ...process.env, LD_PRELOAD: '', IBVERBS_SOFT_DEBUG: undefined }
-  return spawnSync(join(build, 'fuzz_replay'), args, { encoding: 'utf8', env })
+  return spawnSync(join(build, 'fuzz_replay'), args, { encoding: 'utf8', env, timeout: 1_200_000 })
 }
 
 test('the corpus of the fuzzer', () => {

@@ -1,8 +1,9 @@
 // The NIC engine of the software ConnectX without Node: C++ tests that step it by hand, built here and run one by one.
-import { spawnSync } from 'node:child_process'
+
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { spawnSync } from '../beds/child.js'
 import { buildEngine } from './engine/build.js'
 
 const sources = join(import.meta.dirname, 'engine')

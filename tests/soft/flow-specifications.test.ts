@@ -155,6 +155,7 @@ describe('bytes', () => {
 
 test.each<[FlowRule, string]>([
   [{ vlan: 'none' }, '"rules[0].vlan"'],
+  [{ etherType: 0x8100 }, '"rules[0].etherType"'],
   [{ protocol: 'sctp', destinationPort: 5 }, '"rules[0].destinationPort"'],
   [{ protocol: 'udpLite', sourcePort: { from: 1, to: 2 } }, '"rules[0].sourcePort"'],
   [{ protocol: 'tcp', destinationPort: { from: 0, to: 5 } }, '"rules[0].destinationPort"'],

@@ -1,11 +1,12 @@
 // Fuzzing of everything that a program can write where the software ConnectX reads: WQEs, receive WQEs, SRQ links, doorbell
 // records, frames. The corpus is replayed in every run; `npm run test:long` looks for more, with libFuzzer where there is
 // clang, under AddressSanitizer and UndefinedBehaviorSanitizer in any case.
-import { spawnSync } from 'node:child_process'
+
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { spawnSync } from '../beds/child.js'
 import { buildEngine } from './engine/build.js'
 
 const corpus = join(import.meta.dirname, 'engine/corpus')
@@ -13,7 +14,7 @@ const long = process.env.IBVERBS_LONG === '1'
 const seconds = 300
 
 function run(command: string, args: string[]): string {
-  const result = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 26 })
+  const result = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 26, timeout: 1_200_000 })
   expect(result.signal, result.stderr).toBe(null)
   expect(result.status, result.stderr).toBe(0)
   return result.stdout

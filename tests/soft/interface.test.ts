@@ -1,8 +1,9 @@
 // The software ConnectX' port on a real interface: two of them on a veth pair in a namespace of the test's own.
-import { spawnSync } from 'node:child_process'
+
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
+import { spawnSync } from '../beds/child.js'
 import { buildEngine } from './engine/build.js'
 
 let program: string

@@ -1,9 +1,10 @@
 // The unmodified libibverbs and libmlx5 of the distribution on the software ConnectX, from C++: what verbs offer to raw
 // Ethernet and TypeScript does not use yet (TSO, work queues with RSS, extended completion queues).
-import { spawnSync } from 'node:child_process'
+
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { spawnSync } from '../beds/child.js'
 import { buildEngine } from './engine/build.js'
 
 const source = readFileSync(join(import.meta.dirname, 'engine/libmlx5_program.cc'), 'utf8')
@@ -18,7 +19,7 @@ const names = [...source.matchAll(/^TEST\((\w+)\)/gm)].map((match) => match[1])
 
 describe.each([
   { what: 'as it is', environment: { IBVERBS_SOFT: 'loop' } },
-  { what: 'with 18 bytes that must be inline', environment: { IBVERBS_SOFT: 'loop?inline=18' } },
+  { what: 'with 18 bytes that must be inline', environment: { IBVERBS_SOFT: 'loop?minimumInline=18' } },
   { what: 'with CQEs of 128 bytes', environment: { IBVERBS_SOFT: 'loop', MLX5_CQE_SIZE: '128' } },
 ])('$what', ({ environment }) => {
   test.each(names)('%s', (name) => {

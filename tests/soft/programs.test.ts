@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
+import { execFileSync } from '../beds/child.js'
 import { type Finished, ibverbs, type Running, start } from '../cli/run.js'
 
 const macs = ['02:00:0a:00:00:01', '02:00:0a:00:00:02'] as const
@@ -15,16 +16,9 @@ process.env.TMPDIR = folder
 afterAll(() => rmSync(folder, { recursive: true }))
 const remains = () => readdirSync(folder)
 
-const running: Running[] = []
-afterEach(() => {
-  for (const { child } of running.splice(0)) child.kill('SIGKILL')
-})
-
 function soft(wire: string, command: readonly string[]): Running {
   // Into a pipe, stdio writes when its buffer is full: stdbuf(1) makes it the line.
-  const program = start(['soft', '-w', wire, '--', 'stdbuf', '-oL', ...command])
-  running.push(program)
-  return program
+  return start(['soft', '-w', wire, '--', 'stdbuf', '-oL', ...command])
 }
 
 /** Two of a program on the two ends of a wire; the second begins when the first has said `ready`. */
@@ -172,7 +166,6 @@ describe('ibverbs soft', () => {
     await killed.until(/async event FD/)
     expect(remains().length).toBe(before.length + 1)
     // The program itself, not the command that waits for it.
-    const { execFileSync } = await import('node:child_process')
     execFileSync('pkill', ['-KILL', '-P', String(killed.child.pid)])
     expect((await killed.finished).code).toBe(137)
     expect(remains().length).toBe(before.length + 1)

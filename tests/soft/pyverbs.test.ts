@@ -7,11 +7,12 @@
  *
  * pyverbs.txt has the tests that pass; it may only grow.
  */
-import { spawnSync } from 'node:child_process'
+
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { softLibraryPath } from 'ibverbs/soft'
 import { expect, test } from 'vitest'
+import { spawnSync } from '../beds/child.js'
 
 const source = process.env.IBVERBS_PYVERBS
 const expected = readFileSync(join(import.meta.dirname, 'pyverbs.txt'), 'utf8')

@@ -72,6 +72,17 @@ test('needs no peer: RESET, INIT, RTR, RTS; and takes no GID', () => {
   context.close()
 })
 
+test('sends no frame longer than a ConnectX’ largest MTU and the header, where no interface tells one', () => {
+  using wire = softPair()
+  const { pair, memory } = wire.a
+  expect(pair.longestMessage).toBe(9978 + 22)
+  const send = pair.prepareSend({ memory })
+  expect(() => send.post(1, 0, 10_001)).toThrow(
+    '"length" must be an integer from 0 to 10000, the queue pair\'s longest message, not 10001',
+  )
+  expect(send.post(1, 0, 10_000)).toBe(0)
+})
+
 describe('frames', () => {
   test('of every length from 14 to 1514, every byte', async () => {
     using wire = softPair()

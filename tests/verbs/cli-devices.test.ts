@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
+import { execFileSync } from '../beds/child.js'
 import { ibverbs } from '../cli/run.js'
 
 /** The values of `ibv_devinfo -v` of a device: the part after ':', by the name before it. */

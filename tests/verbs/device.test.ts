@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { libibverbsPath, listDevices, open } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
+import { execFileSync } from '../beds/child.js'
 import { names, netdevs, thrownBy, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()

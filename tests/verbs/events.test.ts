@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process'
 import type { AsyncEvent, Context } from 'ibverbs'
 import { afterEach, describe, expect, it } from 'vitest'
+import { execFileSync } from '../beds/child.js'
 import { completion, completions, limit, netdevs, outcome, rows, until, useRxe } from '../beds/rxe.js'
 
 const ip = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8' })
@@ -102,7 +102,7 @@ describe('events of a queue pair', () => {
     a.pair.modify({ state: 'SQD' })
     expect(await next(a.context, 'SQ_DRAINED')).toEqual({ type: 'SQ_DRAINED', queuePair: a.pair })
     b.pair.modify({ state: 'SQD' })
-    expect((await next(b.context, 'SQ_DRAINED')).queuePair).toBe(b.pair)
+    expect(await next(b.context, 'SQ_DRAINED')).toHaveProperty('queuePair', b.pair)
   })
 
   it('that is closed name nothing, or come before the close, and do not hinder it', async () => {

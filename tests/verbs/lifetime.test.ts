@@ -326,7 +326,7 @@ describe('what is dropped', () => {
     const [a, b] = rxe.connected('RC')
     a.memory.bytes.set(pattern(60_000, 7))
     const { remote, buffer } = (() => {
-      const region = b.domain.registerMemory(64 << 10)
+      const region = b.domain.registerMemory(64 << 10, { access: ['LOCAL_WRITE', 'REMOTE_READ'] })
       region.bytes.fill(0xaa)
       b.pair.prepareReceive({ memory: region }).post(1)
       b.pair.submit()

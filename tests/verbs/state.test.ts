@@ -393,6 +393,8 @@ describe('connect', () => {
       '"remote.gid" must be a GID such as fe80::1 or ::ffff:10.0.0.1, not \'fe80::1%v0\'',
     ],
     [{ gid: 5n }, '"remote.gid" must be a string, not 5n'],
+    [{ gid: '::' }, '"remote.gid" must be a GID: Ethernet has no LIDs, not \'::\''],
+    [{ gid: '0:0::0' }, '"remote.gid" must be a GID: Ethernet has no LIDs, not \'0:0::0\''],
     [{ lid: 65536 }, '"remote.lid" must be an integer from 0 to 65535, not 65536'],
     [{ lid: Number.NaN }, '"remote.lid" must be an integer from 0 to 65535, not NaN'],
     [{ mtu: 1500 }, '"remote.mtu" must be one of 256, 512, 1024, 2048, 4096, not 1500'],
@@ -451,6 +453,7 @@ describe('connect', () => {
     const { pair } = rxe.side('UD', 0, { queueKey: 7, packetSequenceNumber: 0xffffff })
     expect(JSON.parse(JSON.stringify(pair.endpoint))).toEqual(pair.endpoint)
     expect(pair.endpoint).toEqual({
+      version: 1,
       type: 'UD',
       queuePairNumber: pair.number,
       packetSequenceNumber: 0xffffff,

@@ -1,9 +1,10 @@
 /** Workers and processes: each has its own contexts, and takes them along when it ends, however that comes. */
-import { spawn, spawnSync } from 'node:child_process'
+
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { native } from '../../dist/native.js'
+import { spawn, spawnSync } from '../beds/child.js'
 import {
   completion,
   expectBytes,

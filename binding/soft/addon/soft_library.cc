@@ -14,6 +14,7 @@ namespace {
 
 struct Library {
   ibverbs_soft_open_t open = nullptr;
+  ibverbs_soft_environment_t environment = nullptr;
   ibverbs_soft_close_t close = nullptr;
   ibverbs_soft_describe_t describe = nullptr;
   ibverbs_soft_set_link_t setLink = nullptr;
@@ -35,10 +36,11 @@ Napi::Value load(const Napi::CallbackInfo& info) {
     throwErrno(env, ENOENT, "dlopen", words ? words : file);
   }
   library.open = reinterpret_cast<ibverbs_soft_open_t>(dlsym(handle, "ibverbs_soft_open"));
+  library.environment = reinterpret_cast<ibverbs_soft_environment_t>(dlsym(handle, "ibverbs_soft_environment"));
   library.close = reinterpret_cast<ibverbs_soft_close_t>(dlsym(handle, "ibverbs_soft_close"));
   library.describe = reinterpret_cast<ibverbs_soft_describe_t>(dlsym(handle, "ibverbs_soft_describe"));
   library.setLink = reinterpret_cast<ibverbs_soft_set_link_t>(dlsym(handle, "ibverbs_soft_set_link"));
-  if (!library.open || !library.close || !library.describe || !library.setLink) {
+  if (!library.open || !library.environment || !library.close || !library.describe || !library.setLink) {
     library = {};
     throwErrno(env, ENOEXEC, "dlopen", file + " is of another version");
   }
@@ -54,6 +56,15 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   const int error = loaded(env).open(specification.c_str(), &number, words, sizeof words);
   if (error) throwErrno(env, error, "softConnectX", words);
   return Napi::Number::New(env, number);
+}
+
+// environment(): makes the devices of IBVERBS_SOFT, if it is set and they are not there yet
+Napi::Value environment(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  char words[512] = "";
+  const int error = loaded(env).environment(words, sizeof words);
+  if (error) throwErrno(env, error, "softConnectX", words);
+  return env.Undefined();
 }
 
 // close(number)
@@ -91,6 +102,7 @@ void initialize(Napi::Env env, Napi::Object exports) {
   Napi::Object soft = Napi::Object::New(env);
   soft.Set("load", Napi::Function::New(env, load, "load"));
   soft.Set("open", Napi::Function::New(env, open, "open"));
+  soft.Set("environment", Napi::Function::New(env, environment, "environment"));
   soft.Set("close", Napi::Function::New(env, close, "close"));
   soft.Set("describe", Napi::Function::New(env, describe, "describe"));
   soft.Set("setLink", Napi::Function::New(env, setLink, "setLink"));

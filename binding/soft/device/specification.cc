@@ -34,8 +34,11 @@ struct Problem {
 double number(const std::string& text, const std::string& name, double most) {
   char* end;
   const double value = strtod(text.c_str(), &end);
-  if (text.empty() || *end || !(value >= 0 && value <= most))
-    throw Problem{EINVAL, name + "=" + text + ": a number from 0 to " + std::to_string(most)};
+  if (text.empty() || *end || !(value >= 0 && value <= most)) {
+    char range[40];
+    snprintf(range, sizeof range, "a number from 0 to %.0f", most);
+    throw Problem{EINVAL, "\"" + name + "\" must be " + range + ", not \"" + text + "\""};
+  }
   return value;
 }
 
@@ -44,6 +47,8 @@ struct PortSpecification {
   Mac mac{};
   bool hasMac = false;
   std::map<std::string, std::string> options;
+
+  std::string label() const { return name.empty() ? kind : kind + ":" + name; }
 };
 
 PortSpecification parsePort(const std::string& text) {
@@ -73,12 +78,12 @@ PortSpecification parsePort(const std::string& text) {
   const size_t colon = rest.find(':');
   port.kind = rest.substr(0, colon);
   if (colon != std::string::npos) port.name = rest.substr(colon + 1);
-  if (port.kind == "1" || port.kind.empty()) port.kind = "loop";
-  const bool named = port.kind == "pair" || port.kind == "socket" || port.kind == "interface";
-  if (!named && port.kind != "loop")
-    throw Problem{EINVAL, "wire \"" + port.kind + "\": loop, pair:NAME, socket:PATH or interface:NAME"};
-  if (named == port.name.empty())
-    throw Problem{EINVAL, "wire \"" + port.kind + "\" " + (named ? "needs a name behind a colon" : "takes no name")};
+  const bool named = port.kind == "socket" || port.kind == "interface";
+  if (!named && port.kind != "loop" && port.kind != "pair") {
+    throw Problem{EINVAL, "a wire is loop, pair, pair:NAME, socket:PATH or interface:NAME, not \"" + rest + "\""};
+  }
+  if (named && port.name.empty()) throw Problem{EINVAL, "\"" + port.kind + "\" needs a name behind a colon"};
+  if (port.kind == "loop" && colon != std::string::npos) throw Problem{EINVAL, "\"loop\" takes no name"};
   return port;
 }
 
@@ -86,7 +91,7 @@ PortSpecification parsePort(const std::string& text) {
 bool linkOptions(const PortSpecification& port, LinkOptions* link) {
   bool any = false;
   for (const auto& [name, value] : port.options) {
-    if (name == "inline" || name == "mtu") continue;
+    if (name == "minimumInline" || name == "mtu") continue;
     any = true;
     if (name == "seed") {
       link->seed = static_cast<uint64_t>(number(value, name, 9007199254740992.0));
@@ -104,7 +109,8 @@ bool linkOptions(const PortSpecification& port, LinkOptions* link) {
       else if (name == "duplicate") direction.duplicate = number(text, name, 1);
       else if (name == "reorder") direction.reorder = number(text, name, 1);
       else if (name == "queue") direction.queueBytes = static_cast<uint64_t>(number(text, name, 1u << 30));
-      else throw Problem{EINVAL, "there is no option \"" + name + "\""};
+      else throw Problem{EINVAL, "there is no option \"" + name + "\": there are minimumInline, mtu, bandwidth, delay, "
+                                 "jitter, loss, duplicate, reorder, queue, seed"};
     }
   }
   link->loop = port.kind == "loop";
@@ -142,8 +148,8 @@ struct Wires {
     if (port.kind == "pair") {
       Named& known = named[port.name];
       if (!known.wire) known.wire = imperfect ? makeLinkWire(link) : makePairWire();
-      else if (imperfect) throw Problem{EINVAL, "pair:" + port.name + ": the options of a link go with its first port"};
-      if (known.ends == 2) throw Problem{EINVAL, "pair:" + port.name + " has two ends, and this is a third port"};
+      else if (imperfect) throw Problem{EINVAL, port.label() + ": the options of a link go with its first port"};
+      if (known.ends == 2) throw Problem{EINVAL, port.label() + " has two ends, and this is a third port"};
       *end = known.ends++;
       return known.wire;
     }
@@ -156,7 +162,9 @@ struct Wires {
 
   void check() const {
     for (const auto& [name, wire] : named) {
-      if (wire.ends != 2) throw Problem{EINVAL, "pair:" + name + " has one port only: another one must name it too"};
+      if (wire.ends == 2) continue;
+      const std::string label = name.empty() ? "pair" : "pair:" + name;
+      throw Problem{EINVAL, label + " has one port only: another one must name it too"};
     }
   }
 };
@@ -175,6 +183,21 @@ Mac interfaceMac(const std::string& name) {
   return mac;
 }
 
+// "pair" alone is two devices: what is said of its port, but for the address, is said of both.
+std::string withOtherEnd(const std::string& specification) {
+  if (specification.find_first_of(";+") != std::string::npos) return specification;
+  const PortSpecification port = parsePort(specification);
+  if (port.kind != "pair" || !port.name.empty()) return specification;
+  std::string other = ";pair";
+  char separator = '?';
+  for (const auto& [name, value] : port.options) {
+    if (name != "minimumInline" && name != "mtu") continue;
+    other += separator + name + "=" + value;
+    separator = '&';
+  }
+  return specification + other;
+}
+
 std::shared_ptr<Device> makeDevice(const std::string& text, size_t index, Wires* wires) {
   DeviceIdentity identity;
   identity.name = "mlx5_soft" + std::to_string(index);
@@ -184,15 +207,15 @@ std::shared_ptr<Device> makeDevice(const std::string& text, size_t index, Wires*
   for (const std::string& part : split(text, '+')) {
     ports.push_back(parsePort(part));
     PortSpecification& port = ports.back();
-    const auto minimum = port.options.find("inline");
+    const auto minimum = port.options.find("minimumInline");
     if (minimum != port.options.end()) {
       if (minimum->second != "0" && minimum->second != "18")
-        throw Problem{EINVAL, "inline=" + minimum->second + ": 0 or 18"};
+        throw Problem{EINVAL, "\"minimumInline\" must be 0 or 18, not \"" + minimum->second + "\""};
       attributes.minimumInlineHeader = minimum->second == "18" ? 18 : 0;
     }
     const auto mtu = port.options.find("mtu");
     if (mtu != port.options.end() && mtu->second != "1024" && mtu->second != "2048" && mtu->second != "4096")
-      throw Problem{EINVAL, "mtu=" + mtu->second + ": 1024, 2048 or 4096"};
+      throw Problem{EINVAL, "\"mtu\" must be 1024, 2048 or 4096, not \"" + mtu->second + "\""};
     const bool real = port.kind == "interface";
     identity.ports.push_back(portIdentity(port.hasMac ? port.mac : real ? interfaceMac(port.name) : randomMac()));
     if (real) identity.ports.back().interface = port.name;
@@ -218,7 +241,7 @@ std::shared_ptr<Device> makeDevice(const std::string& text, size_t index, Wires*
 int makeDevices(const std::string& specification, std::vector<std::shared_ptr<Device>>* devices, std::string* words) {
   try {
     Wires wires;
-    for (const std::string& text : split(specification, ';'))
+    for (const std::string& text : split(withOtherEnd(specification), ';'))
       devices->push_back(makeDevice(text, devices->size(), &wires));
     wires.check();
     // The first end of a pair was plugged in alone: that its link came up since is no news to whoever opens it.

@@ -3,10 +3,11 @@
 //   devices  = device *( ";" device )            mlx5_soft0, mlx5_soft1, …
 //   device   = port *( "+" port )                its ports, from 1
 //   port     = wire [ "@" MAC ] [ "?" option *( "&" option ) ]
-//   wire     = "loop" | "pair:" NAME | "socket:" PATH | "interface:" NAME
-//   option   = "inline=" BYTES | "mtu=" BYTES | link = VALUE [ "," VALUE ]
+//   wire     = "loop" | "pair" [ ":" NAME ] | "socket:" PATH | "interface:" NAME
+//   option   = "minimumInline=" BYTES | "mtu=" BYTES | link = VALUE [ "," VALUE ]
 //
-// "1" and "" mean "loop": one device, whose port hears what it sends. Both ports of a pair name it; a link's options
+// "loop": a port that hears what it sends. Both ports of a pair name it; "pair" alone is short for two devices, each with
+// one end, where "pair+pair" is one device with both. A link's options
 // (bandwidth, delay, jitter, loss, duplicate, reorder, queue, seed: wire.h, LinkDirection) go with the first of them, one
 // value for both directions or one each. ibv_rc_pingpong between two processes: "socket:/tmp/wire" in both.
 #pragma once

@@ -79,7 +79,7 @@ DIR* hookedOpenDirectory(const char* path) {
 int hookedNetlinkConnect(void* socket, int protocol) {
   constexpr int kNoSuchDevice = 31;  // NLE_NODEV of netlink/errno.h
   if (protocol == NETLINK_RDMA) {
-    registry().fromEnvironment();
+    registry().fromEnvironmentOrComplain();
     if (registry().any()) return -kNoSuchDevice;
   }
   using Connect = int (*)(void*, int);

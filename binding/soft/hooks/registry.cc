@@ -26,6 +26,7 @@ Registry::Registry() {
 
 void Registry::beforeFork() {
   Registry& registry = instance();
+  registry.environmentMutex_.lock();
   registry.mutex_.lock();
   for (const Entry& entry : registry.entries_) entry.world->lock();
 }
@@ -34,6 +35,7 @@ void Registry::afterForkInParent() {
   Registry& registry = instance();
   for (const Entry& entry : registry.entries_) entry.world->unlock();
   registry.mutex_.unlock();
+  registry.environmentMutex_.unlock();
 }
 
 void Registry::afterForkInChild() {
@@ -47,6 +49,7 @@ void Registry::afterForkInChild() {
   registry.entries_.clear();
   registry.environmentDone_ = false;
   registry.mutex_.unlock();
+  registry.environmentMutex_.unlock();
 }
 
 int Registry::add(const std::string& specification, uint32_t* number, std::string* words) {
@@ -102,17 +105,24 @@ bool Registry::any() {
   return std::any_of(entries_.begin(), entries_.end(), [](const Entry& entry) { return !entry.world->unplugged(); });
 }
 
-void Registry::fromEnvironment() {
-  {
-    const std::lock_guard<std::mutex> guard(mutex_);
-    if (environmentDone_) return;
-    environmentDone_ = true;
-  }
-  const char* specification = getenv("IBVERBS_SOFT");
-  if (!specification || std::string(specification) == "0") return;
+int Registry::fromEnvironment(std::string* words) {
+  const std::lock_guard<std::mutex> one(environmentMutex_);
+  if (environmentDone_) return 0;
+  const char* value = getenv("IBVERBS_SOFT");
+  const std::string specification = value ? value : "";
+  if (specification.empty() || specification == "0") return 0;
   uint32_t number;
+  std::string why;
+  const int error = add(specification == "1" ? "loop" : specification, &number, &why);
+  environmentDone_ = error == 0;
+  if (error) *words = "IBVERBS_SOFT=" + specification + ": " + why;
+  return error;
+}
+
+void Registry::fromEnvironmentOrComplain() {
   std::string words;
-  if (add(specification, &number, &words)) fprintf(stderr, "IBVERBS_SOFT=%s: %s\n", specification, words.c_str());
+  if (fromEnvironment(&words) == 0 || complained_.exchange(true)) return;
+  fprintf(stderr, "%s\n", words.c_str());
 }
 
 std::string Registry::sysfsPath(const std::string& path) {

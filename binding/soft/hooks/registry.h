@@ -2,7 +2,9 @@
 // a program had something open of them.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -21,8 +23,11 @@ class Registry {
   std::shared_ptr<World> world(uint32_t number);
 
   // The world that IBVERBS_SOFT asks for is made when libibverbs first looks for devices, and again in a child after
-  // fork(2) that looks for its own.
-  void fromEnvironment();
+  // fork(2) that looks for its own. Harmless once it is there; an errno and the words for it when it cannot be made, as
+  // often as it is asked for.
+  int fromEnvironment(std::string* words);
+  // The same for who has nobody to tell but the program's user: once, on standard error.
+  void fromEnvironmentOrComplain();
   bool any();
 
   // What the hooks ask. `sysfsPath` is empty and the pointers are null where nothing here is concerned.
@@ -47,10 +52,12 @@ class Registry {
     std::shared_ptr<World> world;
   };
   std::mutex mutex_;
+  std::mutex environmentMutex_;  // before mutex_
   std::vector<Entry> entries_;
   std::vector<int> orphans_;
   uint32_t next_ = 1;
   bool environmentDone_ = false;
+  std::atomic<bool> complained_{false};
 };
 
 }  // namespace soft

@@ -184,6 +184,7 @@ struct PortAttributes {
 struct PortCounters {
   uint64_t transmitFrames = 0, transmitBytes = 0, receiveFrames = 0, receiveBytes = 0;
   uint64_t receiveNoBuffer = 0;      // steered to a queue without a posted WQE ("out_of_buffer")
+  uint64_t receiveTooLong = 0;       // datagrams that their receive WQE had no room for
   uint64_t receiveUnmatched = 0;     // no flow rule wanted it
   uint64_t receiveRuleDropped = 0;   // a drop rule took it
   uint64_t receiveChecksumBad = 0;   // L3 or L4 checksum wrong, delivered all the same

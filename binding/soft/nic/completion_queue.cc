@@ -37,9 +37,16 @@ bool CompletionQueue::takeEvent() {
   if (sequence == firedSequence_) return false;
   // The index has 24 bits; it is at most one ring behind the producer.
   const uint64_t index = producer_ - ((static_cast<uint32_t>(producer_) - armed) & 0xffffff);
-  const uint64_t end = (armed & MLX5_CQ_DB_REQ_NOT_SOL) != 0 ? solicitedEnd_ : producer_;
-  if (static_cast<int64_t>(end - index) <= 0) return false;
+  // Who has asked for any completion and then, before its event, for solicited ones hears of any (InfiniBand 11.4.2.2). Both
+  // requests are one word under one sequence number, so of two between two looks at it only the later is ever seen.
+  if ((armed & MLX5_CQ_DB_REQ_NOT_SOL) == 0 && anySequence_ != sequence) {
+    anySequence_ = sequence;
+    anyFrom_ = index;
+  }
+  const bool any = anySequence_ == sequence && static_cast<int64_t>(producer_ - anyFrom_) > 0;
+  if (!any && static_cast<int64_t>(solicitedEnd_ - index) <= 0) return false;
   firedSequence_ = sequence;
+  anySequence_ = -1;
   return true;
 }
 

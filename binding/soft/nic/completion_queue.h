@@ -73,6 +73,8 @@ class CompletionQueue {
   uint32_t cqeSize_;
   uint32_t consumer_ = 0;
   int firedSequence_ = -1;  // the arm sequence number that has had its event
+  int anySequence_ = -1;    // the one that was seen to ask for any completion
+  uint64_t anyFrom_ = 0;    // and from which entry on
   bool ignoreOverrun_;
   bool error_ = false;
   bool overrunDue_ = false;

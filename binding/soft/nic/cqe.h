@@ -72,7 +72,12 @@ class Cqe {
     hashType_ = type;
   }
 
-  bool solicited() const { return (opOwn_ & 2) != 0; }
+  // Whether who asked to hear of solicited completions alone is to hear of this one: its sender asked for that, or it is
+  // unsuccessful (ibv_req_notify_cq(3)).
+  bool solicited() const {
+    const int opcode = opOwn_ >> 4;
+    return (opOwn_ & 2) != 0 || opcode == MLX5_CQE_REQ_ERR || opcode == MLX5_CQE_RESP_ERR;
+  }
 
   // Writes the 64 bytes at `entry`, the word with op_own last: that store hands the entry over.
   void hand(uint8_t* entry, uint8_t owner) const {

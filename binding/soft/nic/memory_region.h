@@ -67,6 +67,12 @@ class MemoryTable {
     return index < keys_.size() && keys_[index].used && keys_[index].tag == static_cast<uint8_t>(key) ? &keys_[index]
                                                                                                       : nullptr;
   }
+  // A window by its index alone: of type 2, the low byte of the key is its owner's (ibv_inc_rkey(3)).
+  MemoryKey* findWindow(uint32_t key) {
+    const uint32_t index = key >> 8;
+    if (index >= keys_.size() || !keys_[index].used || !keys_[index].window) return nullptr;
+    return keys_[index].windowType == WindowType::type2 ? &keys_[index] : find(key);
+  }
   // A peer's SEND_WITH_INV: closes a type 2 window that is bound to `qpn`. False when `key` is none.
   bool invalidate(uint32_t key, uint32_t pd, uint32_t qpn);
   void unbind(MemoryKey& window);

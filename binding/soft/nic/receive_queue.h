@@ -40,6 +40,17 @@ struct ReceiveWqe {
     return ScatterResult::ok;
   }
 
+  // Whether an element has MLX5_INLINE_SEG: nothing can be written there that anybody would find.
+  bool isInline() const {
+    const uint8_t* at = list;
+    for (uint32_t left = maxSegments; left != 0; at += SendWqe::kSegment, --left) {
+      const DataSegment segment(at);
+      if (segment.isEnd()) break;
+      if (segment.isInline()) return true;
+    }
+    return false;
+  }
+
   // How much it has room for.
   uint64_t capacity() const {
     uint64_t total = 0;
@@ -69,6 +80,14 @@ class ReceiveQueue {
 
   // Takes the next posted WQE. False when there is none.
   bool take(ReceiveWqe* wqe) {
+    if (!peek(wqe)) return false;
+    if (shared_) next_ = load16(wqe->list - prefix_ + offsetof(mlx5_wqe_srq_next_seg, next_wqe_index));
+    ++taken_;
+    return true;
+  }
+
+  // The one that take() would take.
+  bool peek(ReceiveWqe* wqe) {
     if (taken_ == posted_) {
       if (count_ == 0) return false;
       posted_ = static_cast<uint16_t>(loadDoorbell(doorbell_));
@@ -79,8 +98,6 @@ class ReceiveQueue {
     wqe->list = at + prefix_;
     wqe->maxSegments = ((1u << shift_) - prefix_) / SendWqe::kSegment;
     wqe->index = shared_ ? static_cast<uint16_t>(slot) : taken_;
-    if (shared_) next_ = load16(at + offsetof(mlx5_wqe_srq_next_seg, next_wqe_index));
-    ++taken_;
     return true;
   }
 

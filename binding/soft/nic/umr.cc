@@ -32,8 +32,8 @@ SendResult Engine::configureKey(QueuePair& qp, const SendWqe& wqe) {
   const uint8_t* context = wqe.bytes + kContext;
   const uint8_t flags = umr[offsetof(mlx5_wqe_umr_ctrl_seg, flags)];
   const uint32_t newKey = load32(context + offsetof(mlx5_wqe_mkey_context_seg, qpn_mkey));
-  MemoryKey* window = memory_.find(load32(wqe.immediate()));
-  if (window == nullptr || !window->window || window->pd != qp.pd) return bindError();
+  MemoryKey* window = memory_.findWindow(load32(wqe.immediate()));
+  if (window == nullptr || window->pd != qp.pd) return bindError();
 
   if (context[offsetof(mlx5_wqe_mkey_context_seg, free)] & MLX5_WQE_MKEY_CONTEXT_FREE) {
     if ((flags & MLX5_WQE_UMR_CTRL_FLAG_CHECK_QPN) && window->boundQpn != qp.number) return bindError();

@@ -109,10 +109,17 @@ SendResult Datagram::send(const SendWqe& wqe) {
 void Datagram::receive(const Packet& packet) {
   if (packet.service() != kServiceUd || packet.qkey != qp_.attributes.qkey) return;  // IBTA 9.6
   ReceiveWqe wqe;
-  if (!engine_.takeReceive(qp_, &wqe)) {
+  if (!qp_.receiveQueue().peek(&wqe)) {
     ++qp_.port->counters.receiveNoBuffer;
     return;
   }
+  // What does not fit is dropped in silence, and the receive waits for one that does: else anybody who knows the queue key
+  // could stop the queue pair.
+  if (kGrhSize + packet.payloadLength > wqe.capacity()) {
+    ++qp_.port->counters.receiveTooLong;
+    return;
+  }
+  engine_.takeReceive(qp_, &wqe);
   // In front of the datagram, 40 bytes: the IPv6 header, or 20 unused ones and the IPv4 header (annex A17).
   uint8_t grh[kGrhSize] = {};
   if (packet.ipVersion == 6) {
@@ -121,17 +128,12 @@ void Datagram::receive(const Packet& packet) {
     std::memcpy(grh + 20, packet.ip, 20);
   }
   const uint32_t pd = qp_.srq != nullptr ? qp_.srq->pd : qp_.pd;
-  ScatterResult result = kGrhSize + packet.payloadLength <= wqe.capacity()
-                             ? wqe.scatter(engine_.memory(), pd, 0, grh, kGrhSize)
-                             : ScatterResult::tooLong;
+  ScatterResult result = wqe.scatter(engine_.memory(), pd, 0, grh, kGrhSize);
   if (result == ScatterResult::ok) {
     result = wqe.scatter(engine_.memory(), pd, kGrhSize, packet.payload, packet.payloadLength);
   }
   if (result != ScatterResult::ok) {
-    const bool tooLong = result == ScatterResult::tooLong;
-    engine_.completeReceiveError(
-        qp_, wqe.index, tooLong ? MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR : MLX5_CQE_SYNDROME_LOCAL_PROT_ERR,
-        tooLong ? VendorSyndrome::localLength : VendorSyndrome::localProtection);
+    engine_.completeReceiveError(qp_, wqe.index, MLX5_CQE_SYNDROME_LOCAL_PROT_ERR, VendorSyndrome::localProtection);
     engine_.toError(qp_);
     return;
   }

@@ -119,6 +119,8 @@ bool Requester::admit() {
     refuse(entry, MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR, VendorSyndrome::badWqe);
   } else if (request.kind == RequestKind::local) {
     admitLocal(wqe, entry);
+  } else if (request.waitsForData() && scatterList(wqe, request.data).isInline()) {
+    refuse(entry, MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR, VendorSyndrome::badWqe);  // a response has to go somewhere
   } else if (request.kind == RequestKind::read) {
     length = scatterList(wqe, request.data).capacity();
   } else if (request.kind == RequestKind::atomic) {

@@ -123,9 +123,10 @@ bool Responder::send(const Packet& packet, bool first, bool last) {
   uint8_t opcode = MLX5_CQE_RESP_SEND;
   const uint8_t operation = packet.operation();
   if (operation == kSendLastInvalidate || operation == kSendOnlyInvalidate) {
-    // It takes a memory window of type 2 that is bound to this queue pair (IBTA 10.6).
+    // It takes a memory window of type 2 that is bound to this queue pair (IBTA 10.6). When it cannot be done, the message
+    // gets no answer (an error of class J; kernel: RESPST_ERR_INVALIDATE_RKEY).
     if (!engine_.memory().invalidate(load32(packet.immediate), qp_.pd, qp_.number)) {
-      return refuseReceive(kNakRemoteAccess, MLX5_CQE_SYNDROME_LOCAL_ACCESS_ERR, VendorSyndrome::localProtection);
+      return failReceive(MLX5_CQE_SYNDROME_LOCAL_ACCESS_ERR, VendorSyndrome::localProtection);
     }
     opcode = MLX5_CQE_RESP_SEND_INV;
   } else if (packet.immediate != nullptr) {
@@ -176,7 +177,7 @@ bool Responder::write(const Packet& packet, bool first, bool last) {
     received_ = 0;
     if (length_ != 0 && engine_.memory().translateRemote(rkey_, address_, length_, qp_.pd, kAccessRemoteWrite,
                                                          qp_.number) == nullptr) {
-      return refuse(kNakRemoteAccess, AsyncEventType::qpAccessError);
+      return refuseWrite(immediate);
     }
   }
   const uint64_t after = received_ + packet.payloadLength;
@@ -187,7 +188,7 @@ bool Responder::write(const Packet& packet, bool first, bool last) {
   if (packet.payloadLength != 0) {
     uint8_t* to = engine_.memory().translateRemote(rkey_, address_ + received_, packet.payloadLength, qp_.pd,
                                                    kAccessRemoteWrite, qp_.number);
-    if (to == nullptr) return refuse(kNakRemoteAccess, AsyncEventType::qpAccessError);  // gone meanwhile
+    if (to == nullptr) return refuseWrite(immediate);  // gone meanwhile
     std::memcpy(to, packet.payload, packet.payloadLength);
   }
   received_ = after;
@@ -290,11 +291,22 @@ bool Responder::refuse(NakCode code, AsyncEventType event) {
   return false;
 }
 
+// A write to where it may not. With the immediate the packet has a receive WQE, which says so; without, an event does.
+bool Responder::refuseWrite(bool immediate) {
+  if (!reliable_ || !immediate || !takeReceive()) return refuse(kNakRemoteAccess, AsyncEventType::qpAccessError);
+  return refuseReceive(kNakRemoteAccess, MLX5_CQE_SYNDROME_LOCAL_ACCESS_ERR, VendorSyndrome::localProtection);
+}
+
 bool Responder::refuseReceive(NakCode code, uint8_t receiveSyndrome, VendorSyndrome vendor) {
+  if (reliable_) negative(Aeth::kNak | code, expected_);
+  return failReceive(receiveSyndrome, vendor);
+}
+
+bool Responder::failReceive(uint8_t receiveSyndrome, VendorSyndrome vendor) {
   holdsWqe_ = false;
   dying_ = true;
   engine_.completeReceiveError(qp_, wqe_.index, receiveSyndrome, vendor);
-  die(code);
+  engine_.toError(qp_);
   return false;
 }
 

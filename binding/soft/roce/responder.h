@@ -75,7 +75,10 @@ class Responder {
 
   // Refusals: of a request, which says an event; of what a receive WQE allows, which says its completion.
   bool refuse(NakCode code, AsyncEventType event);
+  bool refuseWrite(bool immediate);
   bool refuseReceive(NakCode code, uint8_t receiveSyndrome, VendorSyndrome vendor);
+  // The same without an answer: the requester hears nothing.
+  bool failReceive(uint8_t receiveSyndrome, VendorSyndrome vendor);
   bool notReady();
   void die(NakCode code);
 

@@ -161,6 +161,14 @@ export const kernelRemedy =
 
 /** How a machine gets an RDMA device when it has a network interface. */
 export function deviceRemedy(machine: Machine): string {
+  return `${softRemedy}; or ${kernelDevice(machine)}`
+}
+
+/** Needs neither hardware nor kernel module nor privilege. */
+export const softRemedy =
+  "a software ConnectX works at once: IBVERBS_SOFT=loop, softConnectX() of 'ibverbs/soft', or 'ibverbs soft -- PROGRAM'"
+
+function kernelDevice(machine: Machine): string {
   if (machine.module('rdma_rxe') !== 'absent')
     return "'rdma link add rxe0 type rxe netdev eth0' makes a SoftRoCE device"
   return 'an RDMA NIC and its driver (mlx5_ib for a ConnectX), or a kernel with the module rdma_rxe (SoftRoCE)'

@@ -11,7 +11,7 @@ function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** Loads the addon by loading the package; undefined, with the reason in the check, when that fails. */
+/** Loads the addon; the modules are undefined, with the reason in the check, when that fails. */
 export async function loadLibrary(): Promise<{
   check: Check
   verbs?: typeof Verbs
@@ -21,16 +21,23 @@ export async function loadLibrary(): Promise<{
   try {
     const verbs = await import('../../index.js')
     const ethernet = await import('../../ethernet/index.js')
+    verbs.libibverbsPath() // the first call that needs the addon
     return {
       check: { ...check, status: 'ok', detail: `loaded (${process.platform}-${process.arch})` },
       verbs,
       ethernet,
     }
   } catch (error) {
-    const cause = error instanceof Error && error.cause ? `: ${message(error.cause).split('\n')[0]}` : ''
-    const [reason, remedy] = message(error).split(/\. (?=Build)/)
+    const { remedy, cause } = error as Error & { remedy?: string }
+    const reason = message(error).replace(`. ${remedy}`, '')
+    const why = cause ? message(cause).split('\n')[0] : ''
     return {
-      check: { ...check, status: 'missing', detail: `${reason}${cause}`, ...(remedy ? { remedy } : {}) },
+      check: {
+        ...check,
+        status: 'missing',
+        detail: reason.includes(why) ? reason : `${reason}: ${why}`,
+        ...(remedy ? { remedy } : {}),
+      },
     }
   }
 }
@@ -60,6 +67,14 @@ function libraryCheck(
   if (path) return { group: 'libraries', name, status: 'ok', detail: describeLibrary(path) }
   const remedy = `apt-get install ${packages[name]} (elsewhere: the package rdma-core)`
   return { group: 'libraries', name, status: without, detail: `not found: ${consequence}`, remedy }
+}
+
+/** libpcap compiles filters, and nothing else here needs it. */
+export function pcapCheck({ path, version, error }: Ethernet.PcapLibrary): Check {
+  const check = { group: 'libraries', name: 'libpcap' } as const
+  if (error === '') return { ...check, status: 'ok', detail: `${describeLibrary(path)} (${version})` }
+  const remedy = 'apt-get install libpcap0.8 (elsewhere: the package libpcap)'
+  return { ...check, status: 'warn', detail: 'not found: no filters', remedy }
 }
 
 /** The file's full name ends in rdma-core's version: libibverbs.so.1.14.44.0 comes from rdma-core 44.0. */

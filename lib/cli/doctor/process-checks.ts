@@ -14,7 +14,7 @@ const CAP_SYS_ADMIN = 21n
 /** The oldest Node that package.json admits. */
 const oldestNode = [20, 19]
 
-export function processChecks(machine: Machine, nodeVersion = process.versions.node): Check[] {
+export function processChecks(machine: Machine, nodeVersion?: string): Check[] {
   return [
     nodeCheck(nodeVersion),
     ...capabilityChecks(machine),
@@ -23,7 +23,7 @@ export function processChecks(machine: Machine, nodeVersion = process.versions.n
   ]
 }
 
-function nodeCheck(version: string): Check {
+export function nodeCheck(version = process.versions.node): Check {
   const [major, minor] = version.split('.').map(Number)
   const good = major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1])
   const name = 'Node.js'

@@ -1,23 +1,23 @@
-/** One line for an Ethernet frame, in the words of tcpdump(1) with -n and absolute sequence numbers (-S). */
+/**
+ * One line for an Ethernet frame, in the words of tcpdump(1) 4.99 with -n and absolute sequence numbers (-S): down to the
+ * transport header, and through tunnels. What rides on ports (DNS, HTTP …) is not decoded: UDP and a length.
+ */
 import { arpText } from './arp-text.js'
-import { FrameView, Truncated } from './frame-view.js'
+import {
+  controlText,
+  eapolText,
+  lldpText,
+  loopbackText,
+  macsecText,
+  ptpText,
+  slowText,
+} from './control-text.js'
+import { Dissection, Truncated } from './dissection.js'
+import { etherTypeText } from './ether-types.js'
 import { ipv4Text, ipv6Text } from './ip-text.js'
-
-// Names as tcpdump prints them; numbers: https://www.iana.org/assignments/ieee-802-numbers
-const etherTypes: Readonly<Record<number, string>> = {
-  2048: 'IPv4',
-  2054: 'ARP',
-  32821: 'Reverse ARP',
-  33024: '802.1Q',
-  34525: 'IPv6',
-  34887: 'MPLS unicast',
-  34888: 'MPLS multicast',
-  34915: 'PPPoE D',
-  34916: 'PPPoE S',
-  34984: '802.1Q-QinQ',
-  35020: 'LLDP',
-  36864: 'Loopback',
-}
+import { llcText } from './llc-text.js'
+import { mplsText } from './mpls-text.js'
+import { pppoeDiscoveryText, pppoeSessionText } from './pppoe-text.js'
 
 /** Values up to this one are the length of an IEEE 802.3 frame, not a type. */
 const lastLength = 1500
@@ -35,57 +35,97 @@ export interface FrameTextOptions {
 /** What the frame is, in one line without a time. Never throws: what is cut off or unknown is said to be. */
 export function frameText(frame: Uint8Array, options: FrameTextOptions = {}): string {
   const { link = false, wireLength = frame.length } = options
-  const view = new FrameView(frame)
-  if (frame.length < ethernetHeaderLength) return `[|ether] length ${frame.length}`
-  const header = linkHeader(view, wireLength)
-  const at = payloadOffset(frame)
-  const type = view.u16(at - 2)
-  let tags = ''
-  for (let tag = ethernetHeaderLength; tag < at; tag += 4) {
-    const next = view.u16(tag + 2)
-    tags += `${vlanText(view.u16(tag))}, ${next > lastLength ? `ethertype ${etherTypeText(next)}, ` : ''}`
+  const dissection = new Dissection(frame, link, payloadText)
+  try {
+    ethernetText(dissection, 0, wireLength)
+  } catch (error) {
+    if (!(error instanceof Truncated)) throw error
+    dissection.print(` [|${error.what}]`)
   }
-  const payload = payloadText(view, at, type, !link)
-  if (payload === undefined) return `${header}${tags}`.replace(/[:,\s]+$/, '')
-  return link ? `${header}${tags}${payload}` : payload
+  // tcpdump leaves the bytes of what it does not know behind a colon; and here and there it has a space too many.
+  return dissection.text
+    .replace(/ {2,}/g, ' ')
+    .replace(/[:,\s]+$/, '')
+    .trimStart()
 }
 
-/** Where the payload of a frame with a whole header begins: behind the tags of 802.1Q and 802.1ad, if it has any. */
+/** Where the payload of a frame with a whole header begins: behind its VLAN tags, if it has any. */
 export function payloadOffset(frame: Uint8Array): number {
   let at = ethernetHeaderLength
-  const type = () => (frame[at - 2] << 8) | frame[at - 1]
-  while ((type() === 0x8100 || type() === 0x88a8) && at + 4 <= frame.length) at += 4
+  while (isTag((frame[at - 2] << 8) | frame[at - 1]) && at + 4 <= frame.length) at += 4
   return at
 }
 
-function linkHeader(view: FrameView, wireLength: number): string {
-  const type = view.u16(12)
-  const kind = type <= lastLength ? '802.3' : `ethertype ${etherTypeText(type)}`
-  return `${view.mac(6)} > ${view.mac(0)}, ${kind}, length ${wireLength}: `
+/** 802.1Q, 802.1ad, and what came before 802.1ad. */
+function isTag(type: number): boolean {
+  return type === 0x8100 || type === 0x88a8 || type === 0x9100 || type === 0x9200
 }
 
-/** What follows the link-level header; undefined when nobody here knows it. */
-function payloadText(view: FrameView, at: number, type: number, named: boolean): string | undefined {
-  try {
-    if (type === 0x0800) return `${named ? 'IP ' : ''}${ipv4Text(view, at)}`
-    if (type === 0x86dd) return `${named ? 'IP6 ' : ''}${ipv6Text(view, at)}`
-    if (type === 0x0806) return `${named ? 'ARP, ' : ''}${arpText(view, at)}`
-    return undefined
-  } catch (error) {
-    if (error instanceof Truncated) return `${named ? `${protocolName(type)} ` : ''}[|${error.what}]`
-    throw error
+/** @param end where the frame ended on the wire */
+function ethernetText(frame: Dissection, at: number, end: number): void {
+  if (!frame.has(at, ethernetHeaderLength)) {
+    frame.print(`[|ether] length ${end - at}`)
+    return
+  }
+  const before = frame.text
+  let header = headerText(frame, at, end)
+  let payload = at + ethernetHeaderLength
+  let type = frame.u16(payload - 2)
+  for (; isTag(type); payload += 4) {
+    if (!frame.has(payload, 4)) {
+      frame.print(header)
+      frame.need(payload, 4, 'vlan')
+    }
+    type = frame.u16(payload + 2)
+    const next = type > lastLength ? `ethertype ${etherTypeText(type)}` : '802.3'
+    header += `${tagText(frame.u16(payload))}, ${next}, `
+  }
+  if (frame.link) frame.print(header)
+  if (type <= lastLength) {
+    // What is behind the length is padding.
+    llcText(frame, payload, Math.min(end, payload + type), at)
+  } else if (!frame.payload(type, payload, end) && !frame.link) {
+    // Nothing is known of it but what the header says.
+    frame.text = before + header
   }
 }
 
-function protocolName(type: number): string {
-  return type === 0x0800 ? 'IP' : type === 0x86dd ? 'IP6' : 'ARP,'
+function headerText(frame: Dissection, at: number, end: number): string {
+  const type = frame.u16(at + 12)
+  const kind =
+    type <= lastLength
+      ? `802.3, length ${Math.min(type, end - at - ethernetHeaderLength)}`
+      : `ethertype ${etherTypeText(type)}, length ${end - at}`
+  return `${frame.mac(at + 6)} > ${frame.mac(at)}, ${kind}: `
 }
 
-function etherTypeText(type: number): string {
-  return `${etherTypes[type] ?? 'Unknown'} (0x${type.toString(16).padStart(4, '0')})`
+/** Whether the type is known here: what it is was printed then. */
+function payloadText(frame: Dissection, type: number, at: number, end: number): boolean {
+  const print = printers[type]
+  print?.(frame, at, end)
+  return print !== undefined
+}
+
+const printers: Readonly<Record<number, (frame: Dissection, at: number, end: number) => void>> = {
+  2048: ipv4Text,
+  2054: arpText,
+  25944: ethernetText,
+  32821: arpText,
+  34525: ipv6Text,
+  34824: controlText,
+  34825: slowText,
+  34887: mplsText,
+  34888: mplsText,
+  34915: pppoeDiscoveryText,
+  34916: pppoeSessionText,
+  34958: eapolText,
+  35020: lldpText,
+  35045: macsecText,
+  35063: ptpText,
+  36864: loopbackText,
 }
 
 /** A tag's control information: 3 bits priority, 1 bit drop eligible, 12 bits VLAN (IEEE 802.1Q). */
-function vlanText(tag: number): string {
+function tagText(tag: number): string {
   return `vlan ${tag & 0xfff}, p ${tag >> 13}${tag & 0x1000 ? ', DEI' : ''}`
 }

@@ -1,73 +1,170 @@
-/** IPv4 (RFC 791) and IPv6 (RFC 8200) in tcpdump's words. */
-import type { FrameView } from './frame-view.js'
-import { icmp6Text, icmpText } from './icmp-text.js'
-import { tcpText, udpText } from './transport-text.js'
+/** IPv4 (RFC 791) and IPv6 with its extension headers (RFC 8200) in tcpdump's words. */
+import { type Dissection, hex } from './dissection.js'
+import { greText } from './gre-text.js'
+import { icmpText } from './icmp-text.js'
+import { icmp6Text } from './icmp6-text.js'
+import { igmpText } from './igmp-text.js'
+import { sctpText } from './sctp-text.js'
+import { tcpText } from './tcp-text.js'
+import { udpText } from './udp-text.js'
 
-const ICMP = 1
 const TCP = 6
 const UDP = 17
-const ICMPV6 = 58
+const SCTP = 132
+const AH = 51
 
-export function ipv4Text(view: FrameView, at: number): string {
-  view.need(at, 20, 'ip')
-  const headerLength = (view.u8(at) & 15) * 4
-  if (headerLength < 20) return `bad header length ${headerLength}`
-  view.need(at, headerLength, 'ip')
-  // Frames shorter than 60 bytes are padded: only the total length says where the packet ends. It is zero where
-  // the sender left it to segmentation offload.
-  const total = view.u16(at + 2) || view.length - at
-  if (total < headerLength) return `bad length ${total}`
-  const end = Math.min(at + total, view.length)
-  const from = view.ipv4(at + 12)
-  const to = view.ipv4(at + 16)
-  const protocol = view.u8(at + 9)
-  if (view.u16(at + 6) & 0x1fff) return `${from} > ${to}: ip-proto-${protocol}`
-  return transportText(view, at + headerLength, end, protocol, from, to, total - headerLength)
+/** Of a packet that is being printed. */
+interface Packet {
+  version: 4 | 6
+  from: string
+  to: string
+  /** Only the first fragment is there, so lengths of headers inside say more than there is. */
+  fragment: boolean
 }
 
-export function ipv6Text(view: FrameView, at: number): string {
-  view.need(at, 40, 'ip6')
-  const from = view.ipv6(at + 8)
-  const to = view.ipv6(at + 24)
-  let length = view.u16(at + 4) || view.length - at - 40
-  const end = Math.min(at + 40 + length, view.length)
-  let next = view.u8(at + 6)
-  let cursor = at + 40
-  let extensions = ''
-  // Extension headers that are only passed over: hop-by-hop, routing, fragment, destination options.
-  while (extensionNames[next]) {
-    view.need(cursor, 8, extensionNames[next].toLowerCase())
-    const size = next === 44 ? 8 : (view.u8(cursor + 1) + 1) * 8
-    extensions += `${extensionNames[next]} `
-    if (next === 44 && view.u16(cursor + 2) & 0xfff8) return `${from} > ${to}: ${extensions.trimEnd()}`
-    next = view.u8(cursor)
-    cursor += size
-    length -= size
+/** @param end where it ended on the wire, with its padding */
+export function ipv4Text(frame: Dissection, at: number, end: number): void {
+  frame.need(at, 1, 'ip', end)
+  const version = frame.u8(at) >> 4
+  if (version !== 4) {
+    const wrong = version === 6 ? ', wrong link-layer encapsulation' : ''
+    frame.print(`IP${version}${wrong} (invalid)`)
+    return
   }
-  return transportText(view, cursor, end, next, from, to, length, extensions)
+  frame.need(at, 20, 'ip', end)
+  frame.name('IP ')
+  const headerLength = (frame.u8(at) & 15) * 4
+  if (headerLength < 20) {
+    frame.print(`bad-hlen ${headerLength}`)
+    return
+  }
+  const total = frame.u16(at + 2)
+  // Frames shorter than 60 bytes are padded: only the total length says where the packet ends.
+  if (total > end - at) frame.print(`truncated-ip - ${total - (end - at)} bytes missing! `)
+  if (total < headerLength) {
+    frame.print(`bad-len ${total}`)
+    return
+  }
+  const packet: Packet = { version: 4, from: frame.ipv4(at + 12), to: frame.ipv4(at + 16), fragment: false }
+  const protocol = frame.u8(at + 9)
+  const fragment = frame.u16(at + 6)
+  if (fragment & 0x1fff) {
+    frame.print(`${packet.from} > ${packet.to}: ip-proto-${protocol}`)
+    return
+  }
+  packet.fragment = (fragment & 0x2000) !== 0
+  protocolText(frame, protocol, at + headerLength, at + total, packet)
 }
 
-const extensionNames: Readonly<Record<number, string>> = { 0: 'HBH', 43: 'RT', 44: 'frag', 60: 'DSTOPT' }
-
-function transportText(
-  view: FrameView,
-  at: number,
-  end: number,
-  protocol: number,
-  from: string,
-  to: string,
-  length: number,
-  extensions = '',
-): string {
-  if (protocol === TCP || protocol === UDP) {
-    if (at + 4 > end) return `${from} > ${to}: ${extensions}[|${protocol === TCP ? 'tcp' : 'udp'}]`
-    const ports = `${from}.${view.u16(at)} > ${to}.${view.u16(at + 2)}`
-    const text = protocol === TCP ? tcpText(view, at, end, length) : udpText(view, at, end)
-    return `${ports}: ${extensions}${text}`
+/** @param end where it ended on the wire, with its padding */
+export function ipv6Text(frame: Dissection, at: number, end: number): void {
+  frame.need(at, 40, 'ip6', end)
+  frame.name('IP6 ')
+  const version = frame.u8(at) >> 4
+  if (version !== 6) {
+    frame.print(`version error: ${version} != 6`)
+    return
   }
-  const head = `${from} > ${to}: ${extensions}`
-  if (protocol === ICMP) return `${head}${icmpText(view, at, end, length)}`
-  if (protocol === ICMPV6) return `${head}${icmp6Text(view, at, end, length)}`
-  if (protocol === 59) return `${head}no next header`
-  return `${head}ip-proto-${protocol} ${length}`
+  const behind = at + 40 + frame.u16(at + 4)
+  if (behind > end) frame.print(`truncated-ip6 - ${behind - end} bytes missing! `)
+  const packet: Packet = { version: 6, from: frame.ipv6(at + 8), to: frame.ipv6(at + 24), fragment: false }
+  protocolText(frame, frame.u8(at + 6), at + 40, behind, packet)
+}
+
+/** What a packet carries, extension headers first. */
+function protocolText(frame: Dissection, first: number, from: number, end: number, packet: Packet): void {
+  let protocol = first
+  let at = from
+  if (carriesPorts(protocol) && frame.has(at, 4, end)) {
+    frame.print(`${packet.from}.${frame.u16(at)} > ${packet.to}.${frame.u16(at + 2)}: `)
+    transportText(frame, protocol, at, end, packet)
+    return
+  }
+  frame.print(`${packet.from} > ${packet.to}: `)
+  for (;;) {
+    const print = extensions[protocol]
+    // The others are extension headers of IPv6 only.
+    if (!print || (packet.version === 4 && protocol !== AH)) break
+    const next = frame.has(at, 1) ? frame.u8(at) : 0
+    const size = print(frame, at, end)
+    if (size === 0) return
+    if (protocol === 44) packet.fragment = true
+    protocol = next
+    at += size
+  }
+  if (!carriesPorts(protocol)) {
+    otherText(frame, protocol, at, end)
+    return
+  }
+  if (frame.has(at, 4, end)) frame.print(`${frame.u16(at)} > ${frame.u16(at + 2)}: `)
+  transportText(frame, protocol, at, end, packet)
+}
+
+const carriesPorts = (protocol: number) => protocol === TCP || protocol === UDP || protocol === SCTP
+
+function transportText(frame: Dissection, protocol: number, at: number, end: number, packet: Packet): void {
+  if (protocol === TCP) tcpText(frame, at, end)
+  else if (protocol === UDP) udpText(frame, at, end, packet.fragment)
+  else sctpText(frame, at, end)
+}
+
+function otherText(frame: Dissection, protocol: number, at: number, end: number): void {
+  if (protocol === 1) icmpText(frame, at, end)
+  else if (protocol === 58) icmp6Text(frame, at, end)
+  else if (protocol === 2) igmpText(frame, at, end)
+  else if (protocol === 4) frame.payload(0x0800, at, end)
+  else if (protocol === 41) frame.payload(0x86dd, at, end)
+  else if (protocol === 47) greText(frame, at, end)
+  else if (protocol === 50) {
+    frame.need(at, 8, 'esp', end)
+    frame.print(`ESP(spi=${hex(frame.u32(at), 8)},seq=${hex(frame.u32(at + 4))}), length ${end - at}`)
+  } else if (protocol === 59) frame.print('no next header')
+  else if (protocol === 108) {
+    frame.need(at, 4, 'ipcomp', end)
+    frame.print(`IPComp(cpi=${hex(frame.u16(at + 2), 4)})`)
+  } else frame.print(`ip-proto-${protocol} ${end - at}`)
+}
+
+/** Each prints its header and gives its length; 0: there is nothing more to be printed. */
+const extensions: Readonly<Record<number, (frame: Dissection, at: number, end: number) => number>> = {
+  0: (frame, at, end) => options(frame, at, end, 'HBH', 'hbhopt'),
+  43: routing,
+  44: (frame, at, end) => {
+    frame.need(at, 8, 'frag6', end)
+    const offset = frame.u16(at + 2) & 0xfff8
+    frame.print(`frag (${offset}|${end - at - 8}) `)
+    return offset === 0 ? 8 : 0
+  },
+  [AH]: (frame, at, end) => {
+    frame.need(at, 12, 'ah', end)
+    const length = (frame.u8(at + 1) + 2) * 4
+    const check = length > 12 && frame.has(at, length) ? `,icv=0x${frame.hex(at + 12, length - 12)}` : ''
+    frame.print(`AH(spi=${hex(frame.u32(at + 4), 8)},seq=${hex(frame.u32(at + 8))}${check}): `)
+    return Math.max(length, 12)
+  },
+  60: (frame, at, end) => options(frame, at, end, 'DSTOPT', 'dstopt'),
+}
+
+function options(frame: Dissection, at: number, end: number, name: string, what: string): number {
+  frame.need(at, 2, what, end)
+  const length = (frame.u8(at + 1) + 1) * 8
+  frame.need(at, length, what, end)
+  frame.print(`${name} `)
+  return length
+}
+
+/** The routing header: source routes of old (type 0), of mobile nodes (2) and segment routing (4, RFC 8754). */
+function routing(frame: Dissection, at: number, end: number): number {
+  frame.need(at, 8, 'rt6', end)
+  const [units, type, left] = [frame.u8(at + 1), frame.u8(at + 2), frame.u8(at + 3)]
+  const length = (units + 1) * 8
+  frame.need(at, length, 'rt6', end)
+  const deprecated = type === 0 ? ' [Deprecated]' : ''
+  const segments = type === 4 ? `, last-entry=${frame.u8(at + 4)}, tag=${frame.u16(at + 6).toString(16)}` : ''
+  let addresses = ''
+  if (type === 0 || type === 2 || type === 4) {
+    for (let i = 0; i < units >> 1; i++) addresses += `, [${i}]${frame.ipv6(at + 8 + 16 * i)}`
+  }
+  frame.print(`RT6 (len=${units}, type=${type}${deprecated}, segleft=${left}${segments}${addresses}) `)
+  return length
 }

@@ -59,7 +59,7 @@ export async function destinationOf(
   const { host, port } = address
   const route = await resolve(host, { interface: name, signal })
   if (route.source === null) throw new Error(`${name} has no address to send to ${host} from`)
-  const destination = host.split('%')[0]
+  const { destination } = route
   const holder = await holdPort(destination)
   return {
     target: {

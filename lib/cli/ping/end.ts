@@ -150,6 +150,7 @@ export class PingEnd {
     const { lid, queuePairNumber, packetSequenceNumber } = remote
     const { type, mtu } = this.#settings
     const peer: Endpoint = {
+      version: 1,
       type: types[type],
       queuePairNumber,
       packetSequenceNumber,

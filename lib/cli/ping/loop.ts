@@ -213,7 +213,7 @@ function silent(timeout: number, sent: number, received: number): string {
 
 function failed(cq: CompletionQueue, i: number): string {
   const status = cq.statusName(i)
-  const hint = hints[status]
+  const hint = hints[status] ?? cq.statusHint(i)
   const what = cq.cookie[i] === SEND ? 'send' : 'receive'
   return `the ${what} failed with ${status} (vendor error 0x${cq.vendorError[i].toString(16)})${hint ? `: ${hint}` : ''}`
 }
@@ -221,11 +221,8 @@ function failed(cq: CompletionQueue, i: number): string {
 const otherSize = 'give both sides the same -s'
 /** What a status means here (ibv_poll_cq(3)). For a message larger than its buffer each device has names of its own. */
 const hints: Readonly<Record<string, string>> = {
-  RETRY_EXC_ERR: 'the peer did not acknowledge: it has ended, its link is down, or no path leads to its GID',
-  RNR_RETRY_EXC_ERR: 'the peer has no receive posted',
   LOC_LEN_ERR: `the peer's message is too large: ${otherSize}`,
   LOC_QP_OP_ERR: `the peer's message is too large: ${otherSize}`,
   REM_INV_REQ_ERR: `the message is too large for the peer: ${otherSize}`,
   REM_OP_ERR: `the message is too large for the peer: ${otherSize}`,
-  WR_FLUSH_ERR: 'the queue pair was in the error state already',
 }

@@ -3,7 +3,10 @@
 /** Bins for each power of two: a bin is at most 1/64 of its value wide. */
 const bits = 6
 const perOctave = 1 << bits
-const largest = 2 ** 32 - 1
+/** Where the bins end: three days and six hours. What takes longer is in the overflow bin. */
+const octaves = 48
+const end = 2 ** octaves
+const overflowBin = (octaves - bits + 1) * perOctave
 
 export interface Percentiles {
   p50: number
@@ -11,11 +14,17 @@ export interface Percentiles {
   p99: number
   'p99.9': number
   max: number
+  /** Samples beyond 2^48 ns, which no bin tells apart: a percentile among them is the maximum. */
+  overflow: number
 }
 
-/** A histogram of nanoseconds whose bins grow with the values. Recording costs a few instructions and no memory. */
+/**
+ * A histogram of nanoseconds whose bins grow with the values. Recording costs a few instructions and no memory. Counts have
+ * 64 bits in two words, for 32 are full after 72 minutes of a million samples a second.
+ */
 export class LogHistogram {
-  readonly #bins = new Uint32Array((33 - bits) * perOctave)
+  readonly #low = new Uint32Array(overflowBin + 1)
+  readonly #high = new Uint32Array(overflowBin + 1)
   #count = 0
   #max = 0
 
@@ -23,12 +32,29 @@ export class LogHistogram {
     return this.#count
   }
 
-  /** @param nanoseconds negative ones count as 0; from 4.29 s on only the maximum is exact */
+  /** Samples of 2^48 ns and more. */
+  get overflow(): number {
+    return this.#at(overflowBin)
+  }
+
+  /** @param nanoseconds negative ones count as 0 */
   record(nanoseconds: number): void {
-    const value = nanoseconds <= 0 ? 0 : nanoseconds >= largest ? largest : nanoseconds
     if (nanoseconds > this.#max) this.#max = nanoseconds
     this.#count++
-    this.#bins[binOf(value)]++
+    const bin = binOf(nanoseconds)
+    const low = (this.#low[bin] + 1) >>> 0
+    this.#low[bin] = low
+    if (low === 0) this.#high[bin]++
+  }
+
+  /** Records so many samples of the same value. */
+  add(nanoseconds: number, count: number): void {
+    if (nanoseconds > this.#max) this.#max = nanoseconds
+    this.#count += count
+    const bin = binOf(nanoseconds)
+    const sum = this.#at(bin) + count
+    this.#low[bin] = sum % 2 ** 32
+    this.#high[bin] = sum / 2 ** 32
   }
 
   /** The upper edge of the bin in which the p-th percentile lies: at most 1/64 too high. NaN without samples. */
@@ -36,8 +62,8 @@ export class LogHistogram {
     if (this.#count === 0) return Number.NaN
     const rank = Math.max(1, Math.ceil(Number(((p / 100) * this.#count).toPrecision(12))))
     let seen = 0
-    for (let bin = 0; bin < this.#bins.length; bin++) {
-      seen += this.#bins[bin]
+    for (let bin = 0; bin < overflowBin; bin++) {
+      seen += this.#at(bin)
       if (seen >= rank) return Math.min(upperEdge(bin), this.#max)
     }
     return this.#max
@@ -47,12 +73,29 @@ export class LogHistogram {
   summary(): Percentiles | null {
     if (this.#count === 0) return null
     const at = (p: number) => this.percentile(p) / 1000
-    return { p50: at(50), p90: at(90), p99: at(99), 'p99.9': at(99.9), max: this.#max / 1000 }
+    return {
+      p50: at(50),
+      p90: at(90),
+      p99: at(99),
+      'p99.9': at(99.9),
+      max: this.#max / 1000,
+      overflow: this.overflow,
+    }
+  }
+
+  #at(bin: number): number {
+    return this.#high[bin] * 2 ** 32 + this.#low[bin]
   }
 }
 
-function binOf(value: number): number {
-  const whole = Math.floor(value) >>> 0
+function binOf(nanoseconds: number): number {
+  if (!(nanoseconds > 0)) return 0
+  if (nanoseconds < 2 ** 32) return binOfWord(Math.floor(nanoseconds) >>> 0)
+  // The lower bits of a large number choose no bin.
+  return nanoseconds < end ? binOfWord((nanoseconds / 2 ** 16) >>> 0) + 16 * perOctave : overflowBin
+}
+
+function binOfWord(whole: number): number {
   if (whole < perOctave) return whole
   const exponent = 31 - Math.clz32(whole) - bits
   return (exponent + 1) * perOctave + (whole >>> exponent) - perOctave

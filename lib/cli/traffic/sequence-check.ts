@@ -4,7 +4,7 @@ import { nanosecondsOf, payloadOf, secondsOf, sequenceOf, streamOf } from './gen
 import { LogHistogram } from './log-histogram.js'
 
 /** How far back a duplicate is recognized, in frames. */
-const windowSize = 1 << 16
+export const windowSize = 1 << 16
 
 /** One generator's frames. */
 export class SequenceWindow {
@@ -13,6 +13,8 @@ export class SequenceWindow {
   duplicated = 0
   /** Came after one with a higher number (RFC 4737, 3). */
   reordered = 0
+  /** Came so late that nobody knows whether again: neither distinct nor duplicated. */
+  stale = 0
   #first = -1
   #highest = -1
   readonly #seen = new Uint32Array(windowSize / 32)
@@ -27,12 +29,18 @@ export class SequenceWindow {
       this.#advance(sequence)
       if (this.#first < 0) this.#first = sequence
       this.#highest = sequence
-    } else if (this.#highest - sequence < windowSize && this.#has(sequence)) {
+    } else if (sequence < this.#first) {
+      // Below all that came: it is new, however late.
+      this.reordered++
+      this.#first = sequence
+    } else if (this.#highest - sequence >= windowSize) {
+      this.stale++
+      return
+    } else if (this.#has(sequence)) {
       this.duplicated++
       return
     } else {
       this.reordered++
-      if (sequence < this.#first) this.#first = sequence
     }
     this.distinct++
     if (this.#highest - sequence < windowSize)
@@ -61,6 +69,8 @@ export interface CheckTotals {
   lost: number
   duplicated: number
   reordered: number
+  /** Frames that came too late to tell whether they were lost or came again. */
+  stale: number
   /** Frames that no generator made. */
   foreign: number
 }
@@ -104,14 +114,16 @@ export class SequenceCheck {
 
   /** @param sent how many there were, where that is known: those lost at either end are counted too then */
   totals(sent?: number): CheckTotals {
-    let [lost, duplicated, reordered, distinct] = [0, 0, 0, 0]
+    let [lost, duplicated, reordered, stale, distinct] = [0, 0, 0, 0, 0]
     for (const window of this.#streams.values()) {
       lost += window.lost
       duplicated += window.duplicated
       reordered += window.reordered
+      stale += window.stale
       distinct += window.distinct
     }
-    if (sent !== undefined) lost = sent - distinct
-    return { frames: this.frames, lost, duplicated, reordered, foreign: this.foreign }
+    // More came than were sent where somebody else sends under the same number of a stream.
+    if (sent !== undefined) lost = Math.max(0, sent - distinct)
+    return { frames: this.frames, lost, duplicated, reordered, stale, foreign: this.foreign }
   }
 }

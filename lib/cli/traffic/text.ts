@@ -1,6 +1,6 @@
 /** Percentiles and counters of traffic, for people. */
 import type { LogHistogram, Percentiles } from './log-histogram.js'
-import type { CheckTotals, SequenceCheck } from './sequence-check.js'
+import { type CheckTotals, type SequenceCheck, windowSize } from './sequence-check.js'
 
 const columns = ['p50', 'p90', 'p99', 'p99.9', 'max'] as const
 
@@ -8,7 +8,9 @@ const columns = ['p50', 'p90', 'p99', 'p99.9', 'max'] as const
 export function percentilesText(name: string, histogram: LogHistogram): string | null {
   const summary = histogram.summary()
   if (!summary) return null
-  return `${name}: ${columns.map((column) => `${column} ${micro(summary[column])}`).join(', ')}`
+  const beyond =
+    summary.overflow > 0 ? `; ${summary.overflow} of more than 2^48 ns are the maximum in these` : ''
+  return `${name}: ${columns.map((column) => `${column} ${micro(summary[column])}`).join(', ')}${beyond}`
 }
 
 function micro(value: number): string {
@@ -16,8 +18,13 @@ function micro(value: number): string {
 }
 
 export function checkText(totals: CheckTotals, check: SequenceCheck): string[] {
-  const { frames, lost, duplicated, reordered } = totals
+  const { frames, lost, duplicated, reordered, stale } = totals
   const lines = [`${frames} received: ${lost} lost, ${duplicated} duplicated, ${reordered} reordered`]
+  if (stale > 0) {
+    lines.push(
+      `${stale} came more than ${windowSize} numbers late, lost ones after all or duplicates: they count as neither`,
+    )
+  }
   const latency = percentilesText('latency in µs', check.latency)
   if (latency) lines.push(latency)
   if (check.early > 0) {

@@ -1,5 +1,5 @@
 /** Captures being written: what both formats have in common. */
-import { integer, rangeError } from '../../argument.js'
+import { integer, type Names, rangeError } from '../../argument.js'
 import { defaultSnapLength, mostBytes } from './captured-frame.js'
 
 export interface EncoderOptions {
@@ -8,6 +8,10 @@ export interface EncoderOptions {
   /** Bytes collected before {@link FrameEncoder.take} must come. Default 256 KiB. */
   capacity?: number
 }
+export const encoderOptionNames = {
+  snapLength: true,
+  capacity: true,
+} as const satisfies Names<EncoderOptions>
 
 /** Counters of a capture's interface, in frames; what is left out is not told. */
 export interface CaptureStatistics {

@@ -1,5 +1,6 @@
+import { boolean, type Names, options as optionsOf } from '../../argument.js'
 import { ethernetLinkType } from './captured-frame.js'
-import { checkFrame, type EncoderOptions, FrameEncoder } from './encoder.js'
+import { checkFrame, type EncoderOptions, encoderOptionNames, FrameEncoder } from './encoder.js'
 
 /** `modified` is only read: libpcap's sf-pcap.c calls it KUZNETZOV_TCPDUMP_MAGIC. */
 export const pcapMagic = { microseconds: 0xa1b2c3d4, nanoseconds: 0xa1b23c4d, modified: 0xa1b2cd34 } as const
@@ -12,6 +13,10 @@ export interface PcapEncoderOptions extends EncoderOptions {
   /** Timestamps in nanoseconds instead of microseconds. Default false. */
   nanoseconds?: boolean
 }
+const pcapEncoderOptionNames = {
+  ...encoderOptionNames,
+  nanoseconds: true,
+} as const satisfies Names<PcapEncoderOptions>
 
 /**
  * The classic pcap format (pcap-savefile(5)): a header of 24 bytes, then for each frame a header of 16 and its bytes. In
@@ -21,10 +26,13 @@ export class PcapEncoder extends FrameEncoder {
   readonly #magic: number
   readonly #unit: number
 
-  constructor(options: PcapEncoderOptions = {}) {
-    super(options, pcapRecordLength)
-    this.#magic = options.nanoseconds ? pcapMagic.nanoseconds : pcapMagic.microseconds
-    this.#unit = options.nanoseconds ? 1 : 1000
+  /** @throws TypeError, RangeError */
+  constructor(options?: PcapEncoderOptions) {
+    const given = optionsOf('options', options, pcapEncoderOptionNames)
+    super(given, pcapRecordLength)
+    const nanoseconds = boolean('options.nanoseconds', given.nanoseconds ?? false)
+    this.#magic = nanoseconds ? pcapMagic.nanoseconds : pcapMagic.microseconds
+    this.#unit = nanoseconds ? 1 : 1000
   }
 
   override header(): Uint8Array {

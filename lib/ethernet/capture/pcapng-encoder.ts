@@ -1,6 +1,12 @@
-import { integer, string, typeError } from '../../argument.js'
+import { integer, type Names, object, options as optionsOf, string, typeError } from '../../argument.js'
 import { ethernetLinkType } from './captured-frame.js'
-import { type CaptureStatistics, checkFrame, type EncoderOptions, FrameEncoder } from './encoder.js'
+import {
+  type CaptureStatistics,
+  checkFrame,
+  type EncoderOptions,
+  encoderOptionNames,
+  FrameEncoder,
+} from './encoder.js'
 import { Block, byteOrderMagic, Option, packetFlags, padded } from './pcapng-format.js'
 import { nanosecondsHigh, nanosecondsLow } from './timestamp.js'
 
@@ -11,11 +17,16 @@ export interface CaptureInterface {
   /** for people: what it is, or what was captured there */
   description?: string
 }
+const captureInterfaceNames = { name: true, description: true } as const satisfies Names<CaptureInterface>
 
 export interface PcapngEncoderOptions extends EncoderOptions {
   /** The interfaces; a frame's `interfaceId` is an index into them. Default: one without a name. */
   interfaces?: readonly CaptureInterface[]
 }
+const pcapngEncoderOptionNames = {
+  ...encoderOptionNames,
+  interfaces: true,
+} as const satisfies Names<PcapngEncoderOptions>
 
 /** In the year 2554: 64 bits of nanoseconds. */
 const latestSecond = Math.floor(2 ** 64 / 1e9) - 1
@@ -33,15 +44,19 @@ export class PcapngEncoder extends FrameEncoder {
   readonly #interfaces: readonly CaptureInterface[]
   readonly #begin = Date.now()
 
-  constructor(options: PcapngEncoderOptions = {}) {
-    super(options, envelope + packetHeader + 3 + packetOptions)
-    const { interfaces = [{}] } = options
+  /** @throws TypeError, RangeError */
+  constructor(options?: PcapngEncoderOptions) {
+    const given = optionsOf('options', options, pcapngEncoderOptionNames)
+    super(given, envelope + packetHeader + 3 + packetOptions)
+    const { interfaces = [{}] } = given
     if (!Array.isArray(interfaces) || interfaces.length === 0) {
       throw typeError('options.interfaces', 'an array of at least one { name, description }', interfaces)
     }
-    for (const [i, { name, description }] of interfaces.entries()) {
-      if (name !== undefined) string(`options.interfaces[${i}].name`, name)
-      if (description !== undefined) string(`options.interfaces[${i}].description`, description)
+    for (const [i, each] of (interfaces as readonly CaptureInterface[]).entries()) {
+      const place = `options.interfaces[${i}]`
+      const { name, description } = object(place, each, 'a { name, description }', captureInterfaceNames)
+      if (name !== undefined) string(`${place}.name`, name)
+      if (description !== undefined) string(`${place}.description`, description)
     }
     this.#interfaces = interfaces
   }

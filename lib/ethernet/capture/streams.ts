@@ -1,5 +1,5 @@
 import { Transform, type TransformCallback } from 'node:stream'
-import { oneOf, options as optionsOf, typeError } from '../../argument.js'
+import { type Names, oneOf, options as optionsOf, typeError } from '../../argument.js'
 import { afterRest } from '../after-rest.js'
 import type { CapturedFrame } from './captured-frame.js'
 import type { CaptureStatistics, FrameEncoder } from './encoder.js'
@@ -23,6 +23,13 @@ export interface CaptureEncoderOptions {
    */
   statistics?: () => readonly CaptureStatistics[]
 }
+const captureEncoderOptionNames = {
+  format: true,
+  snapLength: true,
+  nanoseconds: true,
+  interfaces: true,
+  statistics: true,
+} as const satisfies Names<CaptureEncoderOptions>
 
 /**
  * Frames in ({@link CapturedFrame}), the bytes of a capture out, for tcpdump, Wireshark and what else reads pcap or
@@ -45,7 +52,7 @@ export class CaptureEncoder extends Transform {
       nanoseconds = true,
       interfaces,
       statistics,
-    } = optionsOf('options', options)
+    } = optionsOf('options', options, captureEncoderOptionNames)
     super({ writableObjectMode: true })
     oneOf('options.format', format, ['pcap', 'pcapng'])
     if (statistics !== undefined && typeof statistics !== 'function') {

@@ -22,6 +22,8 @@ export interface Comparison {
 /** Frames that have all of this. */
 export interface Alternative {
   vlan: { id: number | 'none'; field: string } | undefined
+  /** of the outer tag, in the frame or taken out: one of {@link tagTypes} */
+  tag: { type: number; field: string } | undefined
   /** behind VLAN tags */
   etherType: number | undefined
   /** of the IP header, which must be whole but for its options; needed for comparisons in the transport layer */
@@ -53,6 +55,30 @@ export function fullMask(size: 1 | 2 | 4): number {
 }
 
 /** Matches every frame: what comes after it cannot matter. */
-export function isEverything({ vlan, etherType, version, comparisons }: Alternative): boolean {
-  return vlan === undefined && etherType === undefined && version === undefined && comparisons.length === 0
+export function isEverything(alternative: Alternative): boolean {
+  const { vlan, tag, etherType, version, comparisons } = alternative
+  return [vlan, tag, etherType, version].every((each) => each === undefined) && comparisons.length === 0
+}
+
+/** Of frames that a list matches (every frame: undefined), those with this EtherType; as a list, too. */
+export function ofType(
+  alternatives: readonly Alternative[] | undefined,
+  type: number,
+  field: string,
+): Alternative[] {
+  const isTag = tagTypes.some((each) => each === type)
+  const wanted = isTag ? { tag: { type, field } } : { etherType: type }
+  return (alternatives ?? [everything])
+    .filter(({ tag, etherType }) =>
+      isTag ? tag === undefined || tag.type === type : etherType === undefined || etherType === type,
+    )
+    .map((each) => ({ ...each, ...wanted }))
+}
+
+const everything: Alternative = {
+  vlan: undefined,
+  tag: undefined,
+  etherType: undefined,
+  version: undefined,
+  comparisons: [],
 }

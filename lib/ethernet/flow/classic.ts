@@ -28,10 +28,10 @@ const Op = {
 } as const
 /** Conditional jumps. */
 const Jump = { equal: 0x15, greater: 0x25, atLeast: 0x35, atLeastIndex: 0x3d, anyBit: 0x45 } as const
-/** SKF_AD_OFF + SKF_AD_VLAN_TAG, + SKF_AD_VLAN_TAG_PRESENT: the tag that the kernel took out of the frame. */
-const Metadata = { vlanTag: 0xfffff02c, vlanTagPresent: 0xfffff030 } as const
+/** SKF_AD_OFF + SKF_AD_VLAN_TAG, …_PRESENT, …_VLAN_TPID: the tag that the kernel took out of the frame. */
+const Metadata = { vlanTag: 0xfffff02c, vlanTagPresent: 0xfffff030, vlanType: 0xfffff03c } as const
 /** Cells of the scratch memory. */
-const Cell = { network: 0, etherType: 1, vlan: 2, transport: 3 } as const
+const Cell = { network: 0, etherType: 1, vlan: 2, transport: 3, tagType: 4 } as const
 const accept = 0xffffffff
 /** BPF_MAXINSNS */
 const maxInstructions = 4096
@@ -45,7 +45,10 @@ const maxInstructions = 4096
  */
 export function classicProgram(alternatives: readonly Alternative[], name = 'flows'): Uint32Array {
   const assembler = new ClassicAssembler()
-  parse(assembler)
+  parse(
+    assembler,
+    alternatives.some(({ tag }) => tag !== undefined),
+  )
   for (const alternative of alternatives) {
     match(assembler, alternative)
     assembler.label('next')
@@ -56,32 +59,40 @@ export function classicProgram(alternatives: readonly Alternative[], name = 'flo
   return limited(assembler.assemble(), name)
 }
 
+/** A and X are 0 when a program begins. */
+const clear = Uint32Array.of(Op.loadImmediate, 0, 0, 0, Op.indexFromA, 0, 0, 0)
+
 /** A program that accepts what both accept. */
-export function both(first: Uint32Array, second: Uint32Array, name = 'flows'): Uint32Array {
-  const program = new Uint32Array(first.length + second.length)
+export function both(first: Uint32Array, second: Uint32Array, name = 'flows', what?: string): Uint32Array {
+  const program = new Uint32Array(first.length + clear.length + second.length)
   program.set(first)
-  program.set(second, first.length)
+  program.set(clear, first.length)
+  program.set(second, first.length + clear.length)
   for (let i = 0; i < first.length; i += 4) {
     // Where the first accepts, the second decides: a jump counts from the instruction behind it.
     if (first[i] === Op.return && first[i + 3] !== 0) program.set([0x05, 0, 0, (first.length - i) / 4 - 1], i)
   }
-  return limited(program, name)
+  return limited(program, name, what)
 }
 
-function limited(program: Uint32Array, name: string): Uint32Array {
+function limited(program: Uint32Array, name: string, what = 'rules for'): Uint32Array {
   const count = program.length / 4
   if (count > maxInstructions) {
     throw rangeError(
       name,
-      `rules for at most ${maxInstructions} BPF instructions in all (fewer or simpler)`,
+      `${what} at most ${maxInstructions} BPF instructions in all (fewer or simpler)`,
       count,
     )
   }
   return program
 }
 
-/** Puts where the network layer begins, the type behind the tags and the outer tag's id into their cells. */
-function parse(assembler: ClassicAssembler): void {
+/**
+ * Puts where the network layer begins, the type behind the tags and the outer tag's id into their cells.
+ *
+ * @param typed the outer tag's type as well, 0 for none
+ */
+function parse(assembler: ClassicAssembler, typed: boolean): void {
   assembler.emit(Op.loadLength)
   assembler.jump(Jump.atLeast, ethernetHeader, undefined, 'none')
   assembler.emit(Op.loadFrame[4], Metadata.vlanTagPresent)
@@ -89,12 +100,22 @@ function parse(assembler: ClassicAssembler): void {
   assembler.emit(Op.loadFrame[4], Metadata.vlanTag)
   assembler.emit(Op.and, 0xfff)
   assembler.emit(Op.store, Cell.vlan)
+  if (typed) {
+    assembler.emit(Op.loadFrame[4], Metadata.vlanType)
+    assembler.emit(Op.store, Cell.tagType)
+  }
   assembler.go('second tag 0')
 
   assembler.label('tag in frame')
   assembler.emit(Op.loadImmediate, noVlan)
   assembler.emit(Op.store, Cell.vlan)
+  if (typed) {
+    assembler.emit(Op.loadImmediate, 0)
+    assembler.emit(Op.store, Cell.tagType)
+  }
   passTag(assembler, 0)
+  // Where a tag was found its type is in A.
+  if (typed) assembler.emit(Op.store, Cell.tagType)
   assembler.emit(Op.loadFrame[2], ethernetHeader)
   assembler.emit(Op.and, 0xfff)
   assembler.emit(Op.store, Cell.vlan)
@@ -136,7 +157,11 @@ function parsed(assembler: ClassicAssembler, tags: number): void {
 
 /** Accepts, or goes to the label `next`. */
 function match(assembler: ClassicAssembler, alternative: Alternative): void {
-  const { vlan, etherType, version } = alternative
+  const { vlan, tag, etherType, version } = alternative
+  if (tag) {
+    assembler.emit(Op.loadMemory, Cell.tagType)
+    assembler.jump(Jump.equal, tag.type, undefined, 'next')
+  }
   if (vlan) {
     assembler.emit(Op.loadMemory, Cell.vlan)
     assembler.jump(Jump.equal, vlan.id === 'none' ? noVlan : vlan.id, undefined, 'next')

@@ -1,5 +1,5 @@
 import { isIPv4 } from 'node:net'
-import { instance, integer, oneOf, rangeError, string, typeError } from '../../argument.js'
+import { instance, integer, object, oneOf, rangeError, string, typeError } from '../../argument.js'
 import { EtherType, IpProtocol } from '../headers/assigned-numbers.js'
 import * as ipv4 from '../headers/ipv4.js'
 import * as ipv6 from '../headers/ipv6.js'
@@ -7,21 +7,14 @@ import { isTag } from '../headers/vlan.js'
 import { macArgument } from '../mac.js'
 import type { Alternative, Comparison, Layer } from './alternative.js'
 import { fullMask } from './alternative.js'
-import type { FlowBytes, FlowRule } from './rule.js'
-
-const fields = [
-  'sourceMac',
-  'destinationMac',
-  'etherType',
-  'vlan',
-  'source',
-  'destination',
-  'protocol',
-  'sourcePort',
-  'destinationPort',
-  'bytes',
-] as const satisfies readonly (keyof FlowRule)[]
-const bytesFields = ['from', 'offset', 'value', 'mask'] as const satisfies readonly (keyof FlowBytes)[]
+import {
+  type FlowBytes,
+  type FlowRule,
+  flowBytesNames,
+  flowRuleNames,
+  type PortRange,
+  portRangeNames,
+} from './rule.js'
 
 /** Protocols whose header begins with the two ports. */
 const portProtocols: readonly number[] = [IpProtocol.tcp, IpProtocol.udp, IpProtocol.sctp, IpProtocol.udpLite]
@@ -46,12 +39,14 @@ export function flowsArgument(name: string, value: unknown): Alternative[] {
 }
 
 function alternativesOf(name: string, rule: FlowRule): Alternative[] {
-  onlyFields(name, rule, fields, 'a flow rule')
+  object(name, rule, 'a flow rule', flowRuleNames)
   const frame = [
     ...(rule.destinationMac === undefined ? [] : mac(`${name}.destinationMac`, rule.destinationMac, 0)),
     ...(rule.sourceMac === undefined ? [] : mac(`${name}.sourceMac`, rule.sourceMac, 6)),
   ]
-  const etherType = rule.etherType === undefined ? undefined : typeOf(`${name}.etherType`, rule.etherType)
+  const type = rule.etherType === undefined ? undefined : typeOf(`${name}.etherType`, rule.etherType)
+  const tag = type !== undefined && isTag(type) ? { type, field: `${name}.etherType` } : undefined
+  const etherType = tag ? undefined : type
   const vlan = rule.vlan === undefined ? undefined : vlanOf(`${name}.vlan`, rule.vlan)
   const source = rule.source === undefined ? undefined : prefixOf(`${name}.source`, rule.source)
   const destination =
@@ -73,7 +68,7 @@ function alternativesOf(name: string, rule: FlowRule): Alternative[] {
     versions = etherType === EtherType.ipv4 ? [4] : etherType === EtherType.ipv6 ? [6] : [4, 6]
   }
   return versions.map((version): Alternative => {
-    if (version === undefined) return { vlan, etherType, version, comparisons: [...frame, ...bytes] }
+    if (version === undefined) return { vlan, tag, etherType, version, comparisons: [...frame, ...bytes] }
     const header = network[version]
     if (etherType !== undefined && etherType !== header.etherType) {
       const expected =
@@ -93,17 +88,8 @@ function alternativesOf(name: string, rule: FlowRule): Alternative[] {
       ...transport,
       ...bytes,
     ]
-    return { vlan, etherType: header.etherType, version, comparisons }
+    return { vlan, tag, etherType: header.etherType, version, comparisons }
   })
-}
-
-function onlyFields(name: string, value: unknown, allowed: readonly string[], what: string): void {
-  if (typeof value !== 'object' || value === null) throw typeError(name, what, value)
-  for (const field of Object.keys(value)) {
-    if (!allowed.includes(field)) {
-      throw rangeError(name, `${what}, whose fields are ${allowed.join(', ')}`, { [field]: '…' })
-    }
-  }
 }
 
 type Place = Pick<Comparison, 'layer' | 'offset' | 'size' | 'field'>
@@ -135,9 +121,7 @@ function mac(field: string, value: unknown, offset: number): Comparison[] {
 }
 
 function typeOf(field: string, value: unknown): number {
-  const type = integer(field, value, 0x0600, 0xffff)
-  if (isTag(type)) throw rangeError(field, 'the type behind VLAN tags ("vlan" matches the tag)', value)
-  return type
+  return integer(field, value, 0x0600, 0xffff)
 }
 
 function vlanOf(field: string, value: unknown): { id: number | 'none'; field: string } {
@@ -203,8 +187,12 @@ function ports(field: string, value: unknown, offset: number, protocol: number |
   }
   const place = { layer: 'transport', offset, size: 2, field } as const
   if (typeof value === 'number') return exactly(place, integer(field, value, 0, 65535))
-  onlyFields(field, value, ['from', 'to'], 'a port or { from, to }')
-  const { from, to } = value as { from: unknown; to: unknown }
+  const { from, to } = object(
+    field,
+    value as Exclude<PortRange, number>,
+    'a port or { from, to }',
+    portRangeNames,
+  )
   const low = integer(`${field}.from`, from, 0, 65535)
   return { ...place, mask: 0xffff, low, high: integer(`${field}.to`, to, low, 65535) }
 }
@@ -213,7 +201,7 @@ function bytesOf(name: string, list: unknown, protocol: number | undefined): Com
   if (!Array.isArray(list)) throw typeError(name, 'an array of { from, offset, value, mask }', list)
   return list.flatMap((entry: FlowBytes, i) => {
     const field = `${name}[${i}]`
-    onlyFields(field, entry, bytesFields, 'bytes at a place')
+    object(field, entry, 'bytes at a place', flowBytesNames)
     const { value, mask } = entry
     const layer =
       entry.from === undefined

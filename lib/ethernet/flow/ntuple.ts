@@ -16,7 +16,7 @@ const FlowType = {
 /** Where things are in the struct, and how long it is. A mask lies `toMask` behind its value; its ones are to match. */
 const Spec = { type: 0, fields: 4, ext: 56, toMask: 72, ring: 152, location: 160, bytes: 168 } as const
 /** In struct ethtool_flow_ext */
-const Ext = { destinationMac: 2, vlanTag: 10 } as const
+const Ext = { destinationMac: 2, vlanType: 8, vlanTag: 10 } as const
 /** In struct ethhdr */
 const etherTypeField = 12
 /** ETH_RX_NFC_IP4, and its place in struct ethtool_usrip4_spec */
@@ -57,7 +57,7 @@ export function ntupleRule(alternative: Alternative, queueId: number, location?:
   const bytes = new Uint8Array(Spec.bytes)
   const view = new DataView(bytes.buffer)
   const little = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
-  const { version, vlan, etherType, comparisons } = alternative
+  const { version, vlan, tag, etherType, comparisons } = alternative
   let type: number = FlowType.ether
   if (version === undefined) {
     if (etherType !== undefined) put(bytes, Spec.fields + etherTypeField, 2, etherType, 0xffff)
@@ -93,9 +93,10 @@ export function ntupleRule(alternative: Alternative, queueId: number, location?:
   }
   if (vlan !== undefined) {
     if (vlan.id === 'none') throw impossible(vlan)
-    type += FlowType.ext
     put(bytes, Spec.ext + Ext.vlanTag, 2, vlan.id, 0x0fff, vlan.field)
   }
+  if (tag !== undefined) put(bytes, Spec.ext + Ext.vlanType, 2, tag.type, 0xffff, tag.field)
+  if (vlan !== undefined || tag !== undefined) type += FlowType.ext
   view.setUint32(Spec.type, type, little)
   view.setUint32(Spec.ring + (little ? 0 : 4), queueId, little)
   view.setUint32(Spec.location, location ?? anyLocation, little)

@@ -1,8 +1,10 @@
+import type { Names } from '../../argument.js'
 import type { IpProtocol } from '../headers/assigned-numbers.js'
 import type { MacAddress } from '../mac.js'
 
 /** Ports: one, or all from `from` to `to`, both included. */
 export type PortRange = number | { from: number; to: number }
+export const portRangeNames = { from: true, to: true } as const satisfies Names<Exclude<PortRange, number>>
 
 /** Bytes that a frame must have at a place. */
 export interface FlowBytes {
@@ -19,6 +21,12 @@ export interface FlowBytes {
   /** As long as `value`: which bits count. Default: all. `value` must be 0 where `mask` is. */
   mask?: Uint8Array
 }
+export const flowBytesNames = {
+  from: true,
+  offset: true,
+  value: true,
+  mask: true,
+} as const satisfies Names<FlowBytes>
 
 /**
  * Which frames come to a queue: those that have everything that the rule names. A list of rules means any of them; a
@@ -36,7 +44,10 @@ export interface FlowBytes {
 export interface FlowRule {
   sourceMac?: MacAddress
   destinationMac?: MacAddress
-  /** Behind VLAN tags, 0x0600 to 0xffff. */
+  /**
+   * 0x0600 to 0xffff: the type behind VLAN tags, whether there are any or not. A tag's own (0x8100, 0x88a8, 0x9100): every
+   * frame whose outer tag is of that type, whatever it carries.
+   */
   etherType?: number
   /** Id of the outer tag, 0 to 4094 (0: a tag with a priority only), or 'none': no tag. Default: no matter. */
   vlan?: number | 'none'
@@ -53,3 +64,15 @@ export interface FlowRule {
   /** Bytes at places, all of them. */
   bytes?: readonly FlowBytes[]
 }
+export const flowRuleNames = {
+  sourceMac: true,
+  destinationMac: true,
+  etherType: true,
+  vlan: true,
+  source: true,
+  destination: true,
+  protocol: true,
+  sourcePort: true,
+  destinationPort: true,
+  bytes: true,
+} as const satisfies Names<FlowRule>

@@ -127,10 +127,11 @@ export function withActions(rule: Uint8Array, actions: { tag?: number; drop?: bo
 }
 
 function compile(alternative: Alternative, name: string): Uint8Array[] {
-  const { vlan, etherType, version, comparisons } = alternative
+  const { vlan, tag, etherType, version, comparisons } = alternative
   const eth = new Filter(shapes.eth)
   const ip = new Filter(version === 6 ? shapes.ipv6 : shapes.ipv4)
   const protocol = protocolOf(alternative)
+  if (tag) throw unable(tag.field, "a device's rule compares the id of a tag, not its type")
   if (vlan) {
     if (vlan.id === 'none')
       throw unable(

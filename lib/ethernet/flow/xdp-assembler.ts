@@ -37,6 +37,19 @@ export function exit(): XdpInstruction {
   return instruction(0x95)
 }
 
+/** `struct bpf_insn` after `struct bpf_insn`, in the machine's byte order. */
+export function encode(instructions: readonly XdpInstruction[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(instructions.length * 8))
+  for (const [i, { code, destination, source, offset, immediate }] of instructions.entries()) {
+    view.setUint8(i * 8, code)
+    // Two fields of four bits: the first is the lower half on little-endian machines, the upper on others.
+    view.setUint8(i * 8 + 1, little ? destination | (source << 4) : (destination << 4) | source)
+    view.setInt16(i * 8 + 2, offset, little)
+    view.setUint32(i * 8 + 4, immediate >>> 0, little)
+  }
+  return new Uint8Array(view.buffer)
+}
+
 /**
  * Puts eBPF together, forward jumps by name. A name means the next place where it is set, so that the same name may be
  * used and set many times.
@@ -90,27 +103,24 @@ export class XdpAssembler {
     this.emit(instruction(jumpAlways))
   }
 
-  /** All jumps to this name so far come here. */
-  label(name: string): void {
+  /** All jumps to this name so far come here; whether there were any. */
+  label(name: string): boolean {
     for (const at of this.#awaited.get(name) ?? []) {
       this.#instructions[at].offset = this.#instructions.length - at - 1
     }
-    this.#awaited.delete(name)
+    return this.#awaited.delete(name)
   }
 
   /** The program; undefined when it is too long for the jumps. */
-  assemble(): Uint8Array | undefined {
+  instructions(): XdpInstruction[] | undefined {
     if (this.#awaited.size > 0) throw new Error(`labels never set: ${[...this.#awaited.keys()].join(', ')}`)
-    if (this.#instructions.length > mostInstructions) return undefined
-    const view = new DataView(new ArrayBuffer(this.#instructions.length * 8))
-    for (const [i, { code, destination, source, offset, immediate }] of this.#instructions.entries()) {
-      view.setUint8(i * 8, code)
-      // Two fields of four bits: the first is the lower half on little-endian machines, the upper on others.
-      view.setUint8(i * 8 + 1, little ? destination | (source << 4) : (destination << 4) | source)
-      view.setInt16(i * 8 + 2, offset, little)
-      view.setUint32(i * 8 + 4, immediate >>> 0, little)
-    }
-    return new Uint8Array(view.buffer)
+    return this.#instructions.length > mostInstructions ? undefined : this.#instructions
+  }
+
+  /** {@link instructions}, ready for the kernel. */
+  assemble(): Uint8Array | undefined {
+    const instructions = this.instructions()
+    return instructions && encode(instructions)
   }
 
   #await(name: string): void {

@@ -101,12 +101,16 @@ export function xdpFlowProgram(
   return program
 }
 
-function refuse({ vlan, comparisons }: Alternative, { vlanInFrame, firstBuffer }: XdpProgramOptions): void {
-  if (vlan && !vlanInFrame) {
+function refuse(
+  { vlan, tag, comparisons }: Alternative,
+  { vlanInFrame, firstBuffer }: XdpProgramOptions,
+): void {
+  const hidden = vlan ?? tag
+  if (hidden && !vlanInFrame) {
     throw verbsError(
       'EOPNOTSUPP',
       'bpf',
-      `"${vlan.field}": XDP does not see the VLAN tags that this device takes out of frames (ethtool -K NAME rxvlan off, or another backend)`,
+      `"${hidden.field}": XDP does not see the VLAN tags that this device takes out of frames (ethtool -K NAME rxvlan off, or another backend)`,
     )
   }
   const before = {
@@ -156,8 +160,14 @@ function parse(assembler: XdpAssembler): void {
 
 /** Goes to the label `match`, or on to `next`. */
 function match(assembler: XdpAssembler, alternative: Alternative): void {
-  const { vlan, etherType, version } = alternative
+  const { vlan, tag, etherType, version } = alternative
   const { result, packet, network, transport } = Register
+  if (tag) {
+    // A whole tag, and of this type.
+    assembler.jump(Jump.equal, Register.vlan, noVlan, 'next')
+    assembler.number(2, result, packet, ethernetHeader - 2)
+    assembler.jump(Jump.notEqual, result, tag.type, 'next')
+  }
   if (vlan) {
     assembler.jump(Jump.notEqual, Register.vlan, vlan.id === 'none' ? noVlan : vlan.id, 'next')
   }

@@ -1,9 +1,17 @@
 /** GRE: RFC 2784, with the key and sequence number of RFC 2890, over IPv4 or IPv6 (RFC 7676). */
-import { boolean, integer } from '../../argument.js'
+import { boolean, integer, type Names, object } from '../../argument.js'
 import { EtherType, IpProtocol } from './assigned-numbers.js'
 import { setU16, setU32, u16, u32, within } from './bytes.js'
 import { compute, verify } from './checksum.js'
-import { findUpperLayer, type OuterOptions, outerEnd, outerHeader, ownPart, wrap } from './tunnel.js'
+import {
+  findUpperLayer,
+  type OuterOptions,
+  outerEnd,
+  outerHeader,
+  outerOptionNames,
+  ownPart,
+  wrap,
+} from './tunnel.js'
 
 /** Bytes of a header without options. */
 export const minimumHeaderLength = 4
@@ -25,6 +33,8 @@ export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
 export function flags(bytes: Uint8Array, at: number): number {
   return u16(bytes, at)
 }
+
+export type { OuterOptions }
 
 /** Bytes of the header by its flags: 4, and 4 for each of checksum, key and sequence number. */
 export function headerLength(bytes: Uint8Array, at: number): number {
@@ -140,6 +150,13 @@ export interface GreOuterOptions extends OuterOptions {
   /** Whether there is a checksum over header and payload. Default false. */
   checksum?: boolean
 }
+const greOuterOptionNames = {
+  ...outerOptionNames,
+  protocol: true,
+  key: true,
+  sequence: true,
+  checksum: true,
+} as const satisfies Names<GreOuterOptions>
 
 /**
  * The outer header for {@link push}, prepared once: Ethernet, IP and GRE.
@@ -147,6 +164,7 @@ export interface GreOuterOptions extends OuterOptions {
  * @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE
  */
 export function outer(options: GreOuterOptions): Uint8Array {
+  object('options', options, 'an object', greOuterOptionNames)
   const protocol = integer('options.protocol', options.protocol ?? EtherType.transparentBridging, 0, 0xffff)
   const key = integer('options.key', options.key ?? 0, 0, 0xffffffff)
   const flags =

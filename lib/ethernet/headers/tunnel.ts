@@ -4,7 +4,7 @@
  * updated instead of computed (RFC 1624).
  */
 import { isIP } from 'node:net'
-import { integer, rangeError, string } from '../../argument.js'
+import { integer, type Names, rangeError, string } from '../../argument.js'
 import { type MacAddress, macArgument } from '../mac.js'
 import { EtherType } from './assigned-numbers.js'
 import { setU16, u16 } from './bytes.js'
@@ -29,6 +29,15 @@ export interface OuterOptions {
   /** IPv6 only, 20 bits. Default 0. */
   flowLabel?: number
 }
+export const outerOptionNames = {
+  destinationMac: true,
+  sourceMac: true,
+  source: true,
+  destination: true,
+  ttl: true,
+  trafficClass: true,
+  flowLabel: true,
+} as const satisfies Names<OuterOptions>
 
 /** Where the IP header stands in an outer header. */
 export const outerIp = ethernet.headerLength

@@ -1,11 +1,22 @@
 /** VXLAN: RFC 7348, Ethernet frames in UDP over IPv4 or IPv6. */
-import { boolean, integer } from '../../argument.js'
+import { boolean, integer, type Names, object } from '../../argument.js'
 import { EtherType, IpProtocol, UdpPort } from './assigned-numbers.js'
 import { setU32, u16, u32, within } from './bytes.js'
 import * as ipv4 from './ipv4.js'
 import * as ipv6 from './ipv6.js'
-import { findUpperLayer, type OuterOptions, outerEnd, outerHeader, outerIp, ownPart, wrap } from './tunnel.js'
+import {
+  findUpperLayer,
+  type OuterOptions,
+  outerEnd,
+  outerHeader,
+  outerIp,
+  outerOptionNames,
+  ownPart,
+  wrap,
+} from './tunnel.js'
 import * as udp from './udp.js'
+
+export type { OuterOptions }
 
 /** Bytes of the header. */
 export const headerLength = 8
@@ -72,6 +83,13 @@ export interface VxlanOuterOptions extends OuterOptions {
    */
   udpChecksum?: boolean
 }
+const vxlanOuterOptionNames = {
+  ...outerOptionNames,
+  networkIdentifier: true,
+  port: true,
+  sourcePort: true,
+  udpChecksum: true,
+} as const satisfies Names<VxlanOuterOptions>
 
 /**
  * The outer header for {@link push}, prepared once: Ethernet, IP, UDP and VXLAN.
@@ -79,6 +97,7 @@ export interface VxlanOuterOptions extends OuterOptions {
  * @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE
  */
 export function outer(options: VxlanOuterOptions): Uint8Array {
+  object('options', options, 'an object', vxlanOuterOptionNames)
   const header = outerHeader(options, IpProtocol.udp, udp.headerLength + headerLength)
   const at = ownPart(header)
   const identifier = integer('options.networkIdentifier', options.networkIdentifier, 0, 0xffffff)

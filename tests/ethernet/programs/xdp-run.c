@@ -2,7 +2,8 @@
 //
 // stdin: for each program: its length in bytes, the program, the number of frames, and for each its length and bytes;
 // numbers are 32 bits in the machine's order. stdout: for each frame the program's answer, 32 bits. A program that the
-// verifier refuses ends it with code 1 and the verifier's log on stderr.
+// verifier refuses ends it with code 1 and the verifier's log on stderr. With --fragments a frame longer than a page is in
+// several buffers (BPF_F_XDP_HAS_FRAGS).
 #include <errno.h>
 #include <linux/bpf.h>
 #include <stdint.h>
@@ -45,7 +46,12 @@ static int putMap(uint32_t length) {
   return map;
 }
 
-int main(void) {
+// Linux 5.18; older headers lack it.
+#ifndef BPF_F_XDP_HAS_FRAGS
+#define BPF_F_XDP_HAS_FRAGS (1U << 5)
+#endif
+
+int main(int words, char** word) {
   uint32_t length, count;
   while (number(&length)) {
     bytes(program, length, sizeof program);
@@ -56,6 +62,7 @@ int main(void) {
     load.insns = (uintptr_t)program;
     load.insn_cnt = length / 8;
     load.license = (uintptr_t) "GPL";
+    if (words > 1 && strcmp(word[1], "--fragments") == 0) load.prog_flags = BPF_F_XDP_HAS_FRAGS;
     int fd = syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
     if (fd < 0) {
       const int error = errno;

@@ -2,8 +2,9 @@
  * The kernel's own VLAN, VXLAN and GRE devices, over one end of a veth pair; a packet queue is to have the other. They
  * exist in the VM (tests/beds/vm), whose kernel has the modules.
  */
-import { execFileSync } from 'node:child_process'
+
 import { readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync } from '../../beds/child.js'
 import { awaitRunning } from '../../beds/veth.js'
 
 export const ours = { interface: 'kd0', mac: '02:00:00:00:0a:00', address: '192.0.2.2' }

@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { execFileSync } from '../../beds/child.js'
 
 const project = join(import.meta.dirname, '../../..')
 const sources = import.meta.dirname
@@ -19,7 +19,7 @@ export function buildEngine(
   const build = ['cmake', '--build', directory, '--parallel', '2', '--target', target]
   for (const command of [configure, build]) {
     const lock = join(directory, '.lock')
-    execFileSync('flock', [lock, ...command], { stdio: 'pipe', env: { ...process.env, ...env } })
+    execFileSync('flock', [lock, ...command], { env: { ...process.env, ...env }, timeout: 280_000 })
   }
   return join(directory, target)
 }

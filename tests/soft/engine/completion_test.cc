@@ -73,6 +73,68 @@ TEST(solicited_only_arming_waits_for_a_solicited_entry) {
   CHECK(loop.card.events.completions.empty());  // raw packets are not solicited
 }
 
+TEST(an_unsuccessful_completion_counts_as_solicited) {
+  Loop loop;
+  loop.sendCq.arm(0, true);
+  loop.receiveCq.arm(0, true);
+  Sge bad = loop.put(ethernet(0x88b5, pattern(50)));
+  bad.key ^= 0x5500;
+  loop.qp->send(Wqe(MLX5_OPCODE_SEND).eth().data(bad));
+  loop.card.step();
+  EQUAL(loop.card.events.completions.size(), 1);
+  EQUAL(loop.card.events.completions[0], loop.sendCq.number);
+  EQUAL(syndrome(loop.sendCq.poll()), MLX5_CQE_SYNDROME_LOCAL_PROT_ERR);
+
+  // One that is only flushed, of either half.
+  loop.sendCq.arm(1, true);
+  loop.qp->send(Wqe(MLX5_OPCODE_SEND, 0).eth().data(bad));
+  loop.card.step();
+  EQUAL(loop.card.events.completions.size(), 2);
+  EQUAL(syndrome(loop.sendCq.poll()), MLX5_CQE_SYNDROME_WR_FLUSH_ERR);
+  loop.post();
+  EQUAL(loop.qp->modify(QueuePairState::err), 0);
+  loop.card.step();
+  EQUAL(loop.card.events.completions.size(), 3);
+  EQUAL(loop.card.events.completions[2], loop.receiveCq.number);
+  const uint8_t* flushed = loop.receiveCq.poll();
+  EQUAL(syndrome(flushed), MLX5_CQE_SYNDROME_WR_FLUSH_ERR);
+  EQUAL(flushed[63] & 2, 0);  // the bit is the sender's wish alone
+}
+
+TEST(asking_for_solicited_entries_takes_back_no_wish_for_any) {
+  Loop loop;
+  const Wqe wqe = Wqe(MLX5_OPCODE_SEND).eth().data(loop.put(ethernet(0x88b5, pattern(50))));
+  for (uint32_t sequence = 0; sequence < 9; ++sequence) {
+    loop.card.events.completions.clear();
+    loop.receiveCq.arm(sequence & 3, false);
+    loop.card.step();  // seen
+    loop.receiveCq.arm(sequence & 3, true);
+    loop.card.step();
+    CHECK(loop.card.events.completions.empty());
+    loop.round(wqe);
+    EQUAL(loop.card.events.completions.size(), 1);
+    loop.round(wqe);  // once
+    EQUAL(loop.card.events.completions.size(), 1);
+  }
+  // The next sequence number begins anew: what was asked for under the last one does not count.
+  loop.card.events.completions.clear();
+  loop.receiveCq.arm(1, true);
+  loop.round(wqe);
+  CHECK(loop.card.events.completions.empty());
+  loop.receiveCq.arm(1, false);
+  loop.round(wqe);
+  EQUAL(loop.card.events.completions.size(), 1);
+}
+
+TEST(of_two_wishes_between_two_looks_the_later_is_heard) {
+  Loop loop;
+  const Wqe wqe = Wqe(MLX5_OPCODE_SEND).eth().data(loop.put(ethernet(0x88b5, pattern(50))));
+  loop.receiveCq.arm(0, false);
+  loop.receiveCq.arm(0, true);
+  loop.round(wqe);
+  CHECK(loop.card.events.completions.empty());
+}
+
 TEST(a_resized_queue_goes_on_where_the_old_one_ended) {
   Loop loop(false, 0, 64, 8);
   const Sge sge = loop.put(ethernet(0x88b5, pattern(50)));

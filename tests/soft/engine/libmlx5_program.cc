@@ -526,6 +526,51 @@ struct RcPair {
 
 }  // namespace
 
+// What the kernel says of two families (rdma_resolve_ip) and of a member of a group (uverbs_free_qp): EINVAL, EBUSY.
+TEST(no_way_leads_from_one_family_to_the_other_and_a_member_of_a_group_is_busy) {
+  Device device;
+  const auto gid = [&](int index) {
+    ibv_gid own;
+    EQUAL(ibv_query_gid(device.context, 1, index, &own), 0);
+    return own;
+  };
+  ibv_cq* cq = ibv_create_cq(device.context, 16, nullptr, nullptr, 0);
+  ibv_qp_init_attr attributes{};
+  attributes.send_cq = attributes.recv_cq = cq;
+  attributes.cap = {4, 4, 1, 1, 0};
+  attributes.qp_type = IBV_QPT_RC;
+  ibv_qp* connected = ibv_create_qp(device.pd, &attributes);
+  ibv_qp_attr change{};
+  change.qp_state = IBV_QPS_INIT;
+  change.port_num = 1;
+  EQUAL(ibv_modify_qp(connected, &change, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS), 0);
+  const int toRtr = IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
+                    IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER;
+  change.qp_state = IBV_QPS_RTR;
+  change.path_mtu = IBV_MTU_1024;
+  change.ah_attr.port_num = 1;
+  change.ah_attr.is_global = 1;
+  for (const uint8_t from : {0, 1}) {  // the link-local address, the IPv4 one
+    change.ah_attr.grh.sgid_index = from;
+    change.ah_attr.grh.dgid = gid(1 - from);
+    EQUAL(ibv_modify_qp(connected, &change, toRtr), EINVAL);
+    CHECK(ibv_create_ah(device.pd, &change.ah_attr) == nullptr);
+    EQUAL(errno, EINVAL);
+  }
+  change.ah_attr.grh.dgid = gid(1);
+  EQUAL(ibv_modify_qp(connected, &change, toRtr), 0);
+  EQUAL(ibv_destroy_qp(connected), 0);
+
+  attributes.qp_type = IBV_QPT_UD;
+  ibv_qp* qp = ibv_create_qp(device.pd, &attributes);
+  ibv_gid group{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 239, 1, 2, 3}};
+  EQUAL(ibv_attach_mcast(qp, &group, 0), 0);
+  EQUAL(ibv_destroy_qp(qp), EBUSY);
+  EQUAL(ibv_detach_mcast(qp, &group, 0), 0);
+  EQUAL(ibv_destroy_qp(qp), 0);
+  EQUAL(ibv_destroy_cq(cq), 0);
+}
+
 TEST(memory_windows_of_type_1_open_a_part_of_a_region_and_close_with_a_new_bind) {
   Device device;
   RcPair pair(device);

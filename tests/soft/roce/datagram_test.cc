@@ -144,13 +144,21 @@ TEST(a_datagram_too_long_for_its_receive_or_for_the_port) {
   peers.b.qp->receive({peers.b.memory.sge(0, 47)});
   peers.a.qp->send(datagram(MLX5_OPCODE_SEND, mapped(2), macOf(2), peers.b.qp->number, kQkey).inlined(pattern(8)));
   peers.sent(peers.a, 0);
-  peers.receiveFailed(peers.b, 0, MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR);
-  EQUAL(*peers.b.at(47), 0);
-  CHECK(peers.b.qp->state() == QueuePairState::err);
+  peers.settle();
+  peers.silent(peers.b.receiveCq);
+  for (uint32_t i = 0; i < 64; ++i) EQUAL(*peers.b.at(i), 0);
+  CHECK(peers.b.qp->state() == QueuePairState::rts);
+  EQUAL(peers.card.counters(2).receiveTooLong, 1);
+  peers.a.qp->send(datagram(MLX5_OPCODE_SEND, mapped(2), macOf(2), peers.b.qp->number, kQkey).inlined(pattern(7)));
+  peers.sent(peers.a, 2);
+  const uint8_t* cqe = peers.next(peers.b.receiveCq);
+  EQUAL(cqeOpcode(cqe), MLX5_CQE_RESP_SEND);
+  EQUAL(wqeCounter(cqe), 0);
+  EQUAL(byteCount(cqe), 47);
 
   peers.a.qp->send(
       datagram(MLX5_OPCODE_SEND, mapped(2), macOf(2), peers.b.qp->number, kQkey).data(peers.a.put(pattern(4097))));
-  peers.failed(peers.a, 2, MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR);
+  peers.failed(peers.a, 4, MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR);
   CHECK(peers.a.qp->state() == QueuePairState::sqe);
 }
 

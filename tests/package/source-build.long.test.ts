@@ -17,7 +17,7 @@ afterAll(() => sandbox?.remove())
 test('an installed package without a prebuild says how to build it, and builds so', {
   timeout: 600_000,
 }, async () => {
-  const load = `import('ibverbs').then((m) => console.log(m.Arena.allocate(4096).byteLength), (e) => console.log(e.message))`
+  const load = `import('ibverbs').then((m) => console.log(m.Arena.allocate(4096).byteLength)).catch((e) => console.log(e.message))`
   const installed = join(consumer, 'node_modules/ibverbs')
   const refused = await run([process.execPath, '--eval', load], { cwd: consumer, env: await sandbox.bare() })
   const libc = /\((glibc|musl)\)/.exec(refused.stdout)?.[1]

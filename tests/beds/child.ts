@@ -1,0 +1,119 @@
+/**
+ * The one way in which tests start processes: as node:child_process does, but each is ended with the test that started it
+ * (what starts between tests: with the file), however that test ends, and with it all that it has started itself. Where
+ * the test's own process is killed, a shell ends them that waits for that (reaper).
+ */
+import * as node from 'node:child_process'
+import { once } from 'node:events'
+import { onOver } from './over.js'
+
+export type { ChildProcess } from 'node:child_process'
+
+/** What marks the descendants of this process, in their environment. */
+const mark = { IBVERBS_TESTED_BY: String(process.pid) }
+
+const reaper = `
+read -r word && exit
+marked() { grep -lsz "^IBVERBS_TESTED_BY=$1\\$" /proc/[0-9]*/environ; }
+while all=$(marked "$1"); [ -n "$all" ]; do
+  for one in $all; do kill -KILL "$(basename "$(dirname "$one")")"; done
+  sleep 0.1
+done 2>/dev/null`
+
+const key = Symbol.for('ibverbs.tests.reaper')
+const shared = globalThis as { [key]?: node.ChildProcess }
+
+/** Starts the shell that outlives this process if that is killed, and ends all that bears its mark. Once a process. */
+export function startReaper(): void {
+  if (shared[key]) return
+  const child = node.spawn('sh', ['-c', reaper, 'reaper', String(process.pid)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
+  shared[key] = child
+  child.unref()
+  const input = child.stdin as import('node:net').Socket
+  input.unref()
+  // Who exits by himself leaves nothing (over.ts).
+  process.on('exit', () => input.write('done\n'))
+}
+
+/**
+ * Ends a whole process group. As long as one process of it lives its number is not given to another, so that it may be
+ * asked for until nobody was there.
+ */
+function endGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL')
+  } catch {
+    // Nobody.
+  }
+}
+
+const marked = <T extends { env?: NodeJS.ProcessEnv }>(options: T): T => ({
+  ...options,
+  env: { ...(options.env ?? process.env), ...mark },
+  // A group of its own: what the command starts is in it.
+  detached: true,
+})
+
+type Words = readonly string[]
+
+/** spawn of node:child_process. */
+export const spawn = ((command: string, args: Words = [], options: node.SpawnOptions = {}) => {
+  const child = node.spawn(command, args, marked(options))
+  const leader = child.pid
+  if (leader === undefined) return child
+  onOver(async () => {
+    endGroup(leader)
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  })
+  return child
+}) as typeof node.spawn
+
+/** How long a command may take that is waited for: nothing else runs meanwhile, not even a test's own time limit. */
+const syncTimeout = 60_000
+
+/** spawnSync of node:child_process. */
+export const spawnSync = ((command: string, args: Words = [], options: node.SpawnSyncOptions = {}) => {
+  const limits = { timeout: syncTimeout, killSignal: 'SIGKILL' } as const
+  const result = node.spawnSync(command, args, marked({ ...limits, ...options }))
+  if (result.pid) endGroup(result.pid)
+  return result
+}) as typeof node.spawnSync
+
+/** execFileSync of node:child_process. */
+export const execFileSync = ((command: string, args: Words = [], options: node.ExecFileSyncOptions = {}) => {
+  const result = spawnSync(command, args, options)
+  if (result.error) throw result.error
+  if (result.status !== 0) {
+    const how = result.signal ?? `code ${result.status}`
+    throw Object.assign(
+      new Error(`${[command, ...args].join(' ')} ended with ${how}: ${result.stderr}`),
+      result,
+    )
+  }
+  return result.stdout
+}) as typeof node.execFileSync
+
+/** Runs a command to its end; fails, with what it said, unless that is a good one. */
+export async function execute(
+  command: string,
+  args: Words,
+  options: node.SpawnOptions = {},
+): Promise<{ stdout: string; stderr: string }> {
+  const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
+  let [stdout, stderr] = ['', '']
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const [code, signal] = await once(child, 'close')
+  if (code !== 0) {
+    const how = `${[command, ...args].join(' ')} ended with ${signal ?? `code ${code}`}: ${stdout}${stderr}`
+    throw Object.assign(new Error(how), { code, signal, stdout, stderr })
+  }
+  return { stdout, stderr }
+}

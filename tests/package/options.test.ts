@@ -1,0 +1,212 @@
+/**
+ * No options object of the public API takes a name that it does not know. The compiler says which objects the API takes
+ * and which names each of them has, so that a new one without a check, or with other names, is found here.
+ */
+import { Arena, type Context, type MemoryRegion, open, type QueuePair } from 'ibverbs'
+import {
+  CaptureEncoder,
+  FramePool,
+  FrameReadable,
+  gre,
+  Pacer,
+  PacketQueue,
+  PcapEncoder,
+  PcapngEncoder,
+  resolve,
+  setChannels,
+  steer,
+  vxlan,
+} from 'ibverbs/ethernet'
+import { type SoftConnectX, softConnectX } from 'ibverbs/soft'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { PublicApi } from './public-api.js'
+
+let api: PublicApi
+let soft: SoftConnectX
+let context: Context
+let memory: MemoryRegion
+let pair: QueuePair
+let datagram: QueuePair
+let raw: QueuePair
+let queue: PacketQueue
+
+beforeAll(() => {
+  api = new PublicApi()
+  soft = softConnectX({ wire: 'pair' })
+  context = open(soft.devices()[0].name)
+  const domain = context.allocateProtectionDomain()
+  const cq = context.createCompletionQueue(1000)
+  memory = domain.registerMemory(4096)
+  pair = domain.createQueuePair({ type: 'RC', cq })
+  datagram = domain.createQueuePair({ type: 'UD', cq })
+  raw = domain.createQueuePair({ type: 'RAW_PACKET', cq })
+  queue = PacketQueue.open(`${soft.devices()[1].name}/1`)
+}, 120_000)
+
+afterAll(() => {
+  queue?.close()
+  context?.close()
+  soft?.close()
+})
+
+/** Data: from a peer, another thread, a capture, or a query of the library's own. What is not known of it is ignored. */
+const data = 'data'
+
+type Call = (value: never) => unknown
+
+const flowRule = (place: string, call: (rule: object) => unknown): Record<string, Call> => ({
+  [place]: call,
+  [`${place}.sourcePort`]: (sourcePort) => call({ protocol: 'udp', sourcePort }),
+  [`${place}.destinationPort`]: (destinationPort) => call({ protocol: 'udp', destinationPort }),
+  [`${place}.bytes[]`]: (bytes) => call({ bytes: [bytes] }),
+})
+
+const request = (
+  place: string,
+  call: (options: never) => unknown,
+  remote?: () => object,
+): Record<string, Call | typeof data> => ({
+  [place]: call,
+  [`${place}.elements[]`]: (element) => call({ elements: [element], remote: remote?.() } as never),
+  ...(remote && { [`${place}.remote`]: data }),
+})
+
+const remote = () => memory.remote
+
+const places: Record<string, Call | typeof data> = {
+  'Arena.allocate(options)': (options) => Arena.allocate(1, options),
+  'CompletionQueue.wait(options)': (options) => pair.sendCq.wait(options),
+  'CompletionQueue.spin(options)': (options) => pair.sendCq.spin(0, options),
+  'Context.createCompletionQueue(options)': (options) => context.createCompletionQueue(1, options),
+  'Context.nextEvent(options)': (options) => context.nextEvent(options),
+  'Context.events(options)': (options) => context.events(options).next(),
+  'bestGid(table)[]': data,
+  'ProtectionDomain.registerMemory(options)': (options) => pair.domain.registerMemory(64, options),
+  'ProtectionDomain.createQueuePair(options)': (options) => pair.domain.createQueuePair(options),
+  'ProtectionDomain.createAddressHandle(destination) as Endpoint': data,
+  'ProtectionDomain.createAddressHandle(destination) as AddressVector': (vector) =>
+    pair.domain.createAddressHandle(vector),
+  'QueuePair.modify(attributes)': (attributes) => pair.modify(attributes),
+  'QueuePair.modify(attributes).addressVector': (addressVector) => pair.modify({ addressVector }),
+  'QueuePair.connect(remote)': data,
+  'QueuePair.connect(options)': (options) => pair.connect(pair.endpoint, options),
+  'QueuePair.initialize(options)': (options) => pair.initialize(options),
+  ...request('QueuePair.prepareSend(options)', (options) => pair.prepareSend(options)),
+  ...request('QueuePair.prepareReceive(options)', (options) => pair.prepareReceive(options)),
+  ...request('QueuePair.prepareWrite(options)', (options) => pair.prepareWrite(options), remote),
+  ...request('QueuePair.prepareRead(options)', (options) => pair.prepareRead(options), remote),
+  ...request(
+    'QueuePair.prepareCompareAndSwap(options)',
+    (options) => pair.prepareCompareAndSwap(options),
+    remote,
+  ),
+  ...request('QueuePair.prepareFetchAndAdd(options)', (options) => pair.prepareFetchAndAdd(options), remote),
+  ...flowRule('QueuePair.createFlow(rules)', (rule) => raw.createFlow(rule)),
+  ...flowRule('QueuePair.createFlow(rules)[]', (rule) => raw.createFlow([rule])),
+  'QueuePair.createFlow(options)': (options) => raw.createFlow({}, options),
+  'PcapEncoder(options)': (options) => new PcapEncoder(options),
+  'PcapngEncoder(options)': (options) => new PcapngEncoder(options),
+  'PcapngEncoder(options).interfaces[]': (each) => new PcapngEncoder({ interfaces: [each] }),
+  'CaptureEncoder(options)': (options) => new CaptureEncoder(options),
+  'CaptureEncoder(options).interfaces[]': (each) => new CaptureEncoder({ interfaces: [each] }),
+  'FrameEncoder.trailer(_statistics)[]': data,
+  'PcapEncoder.trailer(_statistics)[]': data,
+  'PcapngEncoder.trailer(statistics)[]': data,
+  'CaptureEncoder._transform(frame)': data,
+  'setChannels(counts)': (counts) => setChannels('lo', counts),
+  'FramePool(options)': (options) => new FramePool(options),
+  'FramePool.join(shared)': data,
+  'Pacer.sleep(options)': (options) => Pacer.sleep(0, options),
+  'PacketQueue.open(options)': (options) => PacketQueue.open('lo', options),
+  ...flowRule('PacketQueue.open(options).flows[]', (rule) =>
+    PacketQueue.open(queue.interface.name, { flows: [rule] }),
+  ),
+  ...flowRule('PacketQueue.open(options).steer[]', (rule) =>
+    PacketQueue.open(queue.interface.name, { steer: [rule] }),
+  ),
+  'PacketQueue.drain(options)': (options) => queue.drain(options),
+  'PacketQueue.wait(options)': (options) => queue.wait(options),
+  'PacketQueue.spin(options)': (options) => queue.spin(0, options),
+  'PacketQueue.batches(options)': (options) => queue.batches(options),
+  'FrameReadable(options)': (options) => new FrameReadable(queue, options),
+  'resolve(options)': (options) => resolve('127.0.0.1', options),
+  ...flowRule('steer(rule)', (rule) => steer('lo', rule, 0)),
+  'gre.outer(options)': (options) => gre.outer(options),
+  'vxlan.outer(options)': (options) => vxlan.outer(options),
+  'softConnectX(options)': (options) => softConnectX(options),
+  'softConnectX(options).wire': (wire) => softConnectX({ wire }),
+  'softConnectX(options).link': (link) => softConnectX({ link }),
+}
+
+test('every object that the API takes is known here', () => {
+  expect([...api.taken.keys()].sort()).toEqual(Object.keys(places).sort())
+})
+
+test('every type that a declaration names can be imported', () => {
+  expect([...api.hidden]).toEqual([])
+})
+
+const taking = Object.entries(places).filter((entry): entry is [string, Call] => entry[1] !== data)
+
+describe('a name that is not known', () => {
+  test.each(taking)('%s', async (place, call) => {
+    const names = api.taken.get(place)?.names as string[]
+    for (const name of names) {
+      const misspelt = `${name}${name.at(-1)}`
+      const error = await thrown(() => call({ [misspelt]: 1 } as never))
+      expect(error).toBeInstanceOf(TypeError)
+      expect(error).toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' })
+      const [, path, nearest, known] =
+        /^"(.*)" is not known: did you mean "(.*)"\? \(there are (.*)\)$/.exec(String(error?.message)) ?? []
+      expect(path, error?.message).toMatch(new RegExp(`\\.${misspelt}$`))
+      expect(nearest).toBe(name)
+      expect(known?.split(', ').sort()).toEqual([...names].sort())
+    }
+  })
+
+  test('whose value is undefined is absent, and one of the prototype is not its own', () => {
+    for (const options of [{ nosuch: undefined }, Object.create({ nosuch: 1 })]) {
+      expect(Arena.allocate(1, options).byteLength).toBe(1)
+      expect(pair.prepareSend({ elements: [{ memory, ...options }] })).toBeDefined()
+    }
+  })
+
+  test('in what a peer sent is ignored', () => {
+    const more = { nosuch: 1 }
+    datagram.connect()
+    const handle = pair.domain.createAddressHandle({ ...datagram.endpoint, ...more } as never)
+    expect(handle.vector.gid).toBe(datagram.endpoint.gid)
+    expect(pair.prepareRead({ memory, remote: { ...memory.remote, ...more } as never })).toBeDefined()
+    pair.connect({ ...pair.endpoint, ...more } as never)
+    expect(pair.state).toBe('RTS')
+  })
+})
+
+describe('the version of what a peer sent', () => {
+  const newer = '.version" must be 1 (a peer with a newer ibverbs sent it: update the package here), not 2'
+  test.each<[string, (version: unknown) => unknown]>([
+    ['remote', (version) => pair.connect({ ...pair.endpoint, version } as never)],
+    ['destination', (version) => pair.domain.createAddressHandle({ ...pair.endpoint, version } as never)],
+    ['options.remote', (version) => pair.prepareRead({ remote: { ...memory.remote, version } as never })],
+  ])('%s', async (name, call) => {
+    expect(await thrown(() => call(2))).toMatchObject({
+      code: 'ERR_OUT_OF_RANGE',
+      message: `"${name}${newer}`,
+    })
+    for (const version of [undefined, null, '1']) {
+      expect(await thrown(() => call(version))).toMatchObject({
+        code: 'ERR_INVALID_ARG_TYPE',
+        message: expect.stringContaining(`"${name}.version" must be a number, not `),
+      })
+    }
+  })
+})
+
+async function thrown(call: () => unknown): Promise<Error | undefined> {
+  try {
+    await call()
+    return undefined
+  } catch (error) {
+    return error as Error
+  }
+}

@@ -1,0 +1,72 @@
+/** IPv4 groups on the software ConnectX: what a port that has an IPv4 GID sends and hears. */
+import { multicastQueuePair, open } from 'ibverbs'
+import { type SoftConnectX, softConnectX } from 'ibverbs/soft'
+import { afterEach, expect, test } from 'vitest'
+
+let devices: SoftConnectX
+afterEach(() => devices.close())
+
+const queueKey = 0x11111111
+
+function end(device: string) {
+  const context = open(device)
+  const domain = context.allocateProtectionDomain()
+  const cq = context.createCompletionQueue(8)
+  const memory = domain.registerMemory(4096)
+  const pair = domain.createQueuePair({ type: 'UD', cq, maxSendWr: 4, maxReceiveWr: 4, queueKey })
+  pair.connect()
+  return { context, domain, cq, memory, pair }
+}
+
+test('an IPv4 group and the IPv6 group that holds the same four bytes are two', async () => {
+  devices = softConnectX({ wire: 'pair', macs: ['02:00:0a:09:00:01', '02:00:0a:09:00:02'] })
+  const groups = ['::ffff:239.129.2.3', 'ff0e::ffff:239.129.2.3']
+  const from = end('mlx5_soft0')
+  const members = groups.map((group) => {
+    const member = end('mlx5_soft1')
+    member.pair.attachMulticast(group)
+    member.pair.prepareReceive({ memory: member.memory }).post(1)
+    member.pair.submit()
+    return member
+  })
+  for (const [i, gid] of [...groups.entries()].reverse()) {
+    const addressHandle = from.domain.createAddressHandle({ gid })
+    expect(addressHandle.vector.gidIndex).toBe(i === 0 ? 1 : 0) // the sender's IPv4 GID, its link-local one
+    const address = { addressHandle, remoteQueuePair: multicastQueuePair, remoteQueueKey: queueKey }
+    from.pair.prepareSend({ memory: from.memory, ...address }).post(i, 0, 100 + i)
+    from.pair.submit()
+  }
+  const signal = AbortSignal.timeout(20_000)
+  for (const [i, { cq, memory }] of members.entries()) {
+    expect(await cq.wait({ signal })).toBe(1)
+    expect([cq.statusName(0), cq.byteLength[0]]).toEqual(['SUCCESS', 140 + i])
+    // In front of the datagram: an IPv4 header in the last 20 bytes (InfiniBand annex A17), or an IPv6 header.
+    const address = i === 0 ? [10, 9, 0, 1, 239, 129, 2, 3] : [0xff, 0xff, 239, 129, 2, 3]
+    expect([...memory.bytes.subarray(40 - address.length, 40)]).toEqual(address)
+    expect(memory.bytes[i === 0 ? 20 : 0] >> 4).toBe(i === 0 ? 4 : 6)
+  }
+  for (const { context } of [from, ...members]) context.close()
+})
+
+test('RTR between an IPv4 and an IPv6 GID is refused in words', () => {
+  devices = softConnectX({ wire: 'pair', macs: ['02:00:0a:09:00:01', '02:00:0a:09:00:02'] })
+  const context = open('mlx5_soft0')
+  const cq = context.createCompletionQueue(8)
+  const pair = context
+    .allocateProtectionDomain()
+    .createQueuePair({ type: 'UC', cq, maxSendWr: 4, maxReceiveWr: 4 })
+  pair.initialize()
+  const attributes = { state: 'RTR', pathMtu: 1024, destQpNum: 1, rqPsn: 0 } as const
+  for (const [gid, gidIndex] of [
+    ['::ffff:10.9.0.2', 0],
+    ['fe80::aff:fe09:2', 1],
+  ] as const) {
+    expect(() => pair.modify({ ...attributes, addressVector: { gid, gidIndex } })).toThrow(
+      new RegExp(`^EINVAL: ibv_modify_qp: the GID ${gid} is .* at index ${gidIndex} of port 1, .*same kind`),
+    )
+    expect(pair.state).toBe('INIT')
+  }
+  pair.modify({ ...attributes, addressVector: { gid: '::ffff:10.9.0.2', gidIndex: 1 } })
+  expect(pair.state).toBe('RTR')
+  context.close()
+})
