@@ -1,7 +1,7 @@
 // Runs the tests of engine/idle_program.cc: queue pairs that idle, rung by libmlx5 while the NIC's own thread runs.
-import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { spawnSync } from '../beds/child.js'
 import { buildEngine } from './engine/build.js'
 
 const source = readFileSync(join(import.meta.dirname, 'engine/idle_program.cc'), 'utf8')
