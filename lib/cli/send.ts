@@ -12,6 +12,7 @@ import { parseHex } from './hex.js'
 import { interfaceHelp, queueFlags, queueOptions } from './queue-flags.js'
 import { replay } from './replay.js'
 import type { Session } from './session.js'
+import { refusalsText } from './totals.js'
 import { rateOption } from './traffic/rate.js'
 import { integerOption, numberOption, parse, UsageError, wordOption } from './usage.js'
 
@@ -88,10 +89,7 @@ ${interfaceHelp}`,
     ['ibverbs send v0 -f frames.hex -c 10 -i 100', 'ten times, every 100 ms'],
     ['ibverbs send v0 -r frames.pcapng', 'a capture, with its own timing'],
     ['ibverbs send v0 -r frames.pcap --rate max -c 100', 'a hundred times, as fast as it goes'],
-    [
-      'ibverbs send v0 -r frames.pcap --unfit skip --max-sleep 1000',
-      'without super-frames, long silences',
-    ],
+    ['ibverbs send v0 -r frames.pcap --unfit skip --max-sleep 1000', 'without super-frames, long silences'],
   ],
   run,
 }
@@ -147,6 +145,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
       // What was sent is told also when a frame was refused or Ctrl-C came.
       sent = queue.statistics().transmitted
       report({ interface: name, sent, bytes: bytesOf(padded, sent), wanted }, values.json ?? false, session)
+      for (const line of refusalsText(queue.statistics())) session.note(line)
     }
   } finally {
     queue.close()
