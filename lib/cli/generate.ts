@@ -315,6 +315,8 @@ class Run {
       this.#paced ? percentilesText('late by µs', lateness) : null,
     ].filter((line) => typeof line === 'string')
     lines.push(...times)
+    if (times.length === 0 && sent > 0 && (this.#paced || this.#check))
+      lines.push('no times: there was none behind the warm-up')
     if (times.length > 0 && this.#warmup > 0) lines.push(`(without the first ${this.#warmup}, to warm up)`)
     lines.push(...refusalsText(statistics))
     if (this.#check) {
