@@ -19,6 +19,7 @@ export const Kind = {
   XdpSocket: 8,
   Flow: 9,
   RawPacketQueue: 10,
+  LinkWatch: 11,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 

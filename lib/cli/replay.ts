@@ -3,6 +3,7 @@ import type { PacketQueueOptions } from '../ethernet/index.js'
 import { ExitCode } from './command.js'
 import { LiveLine, Speed } from './live-line.js'
 import type { Session } from './session.js'
+import { refusalsText } from './totals.js'
 import { grouped } from './traffic/rate.js'
 import { Replay, type ReplayOptions } from './traffic/replay.js'
 import { percentilesText } from './traffic/text.js'
@@ -59,6 +60,7 @@ export async function replay(
         )
         const late = paced ? percentilesText('late by µs', lateness) : null
         if (late) session.print(late)
+        for (const line of refusalsText(queue.statistics())) session.print(line)
         if (source.cut > 0) session.print(`${source.cut} had been cut when they were captured`)
         if (source.shortened > 0) session.print(`${source.shortened} were too long and sent in part`)
         if (source.skipped > 0)

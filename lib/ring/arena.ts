@@ -6,8 +6,7 @@ import { native } from '../native.js'
 export interface ArenaOptions {
   /**
    * Lay the memory on transparent huge pages (madvise(2), MADV_HUGEPAGE): fewer TLB misses for large arenas.
-   * {@link Arena.hugePageBytes} tells how much of it the kernel really did. Default
-   * false.
+   * The kernel gives them as it likes, and may give none: {@link Arena.hugePageBytes} tells how much of it it really did. Default false.
    */
   hugePages?: boolean
 }
