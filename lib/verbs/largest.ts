@@ -1,8 +1,6 @@
 import { VerbsError } from '../errors.js'
 import { type Kind, native } from '../native.js'
 
-type Sizes = Record<string, number>
-
 /**
  * Creates something of the sizes asked for. A device's attributes do not tell what it can do of each size (nothing tells
  * the inline size; a send queue holds fewer requests the longer they may be), and one that cannot do what was asked for
@@ -12,7 +10,7 @@ type Sizes = Record<string, number>
  *   that can be had at all, and what comes later is made to fit
  * @param make creates it with the given sizes
  */
-export function orLargest<S extends Sizes, T extends { handle: number }>(
+export function orLargest<S extends Record<keyof S, number>, T extends { handle: number }>(
   asked: S,
   order: readonly (readonly [name: keyof S & string, least: number])[],
   make: (sizes: S) => T,
