@@ -63,6 +63,11 @@ export interface SoftOptions {
   minimumInline?: 0 | 18
   /** Largest MTU of the ports: 4096 by default. */
   mtu?: 256 | 512 | 1024 | 2048 | 4096
+  /**
+   * How many of each kind a device has: queue pairs, completion queues, regions and so on. By default as many as a
+   * ConnectX; a few, to see what a program does when they are used up.
+   */
+  maxObjects?: number
 }
 const softOptionNames = {
   wire: true,
@@ -71,6 +76,7 @@ const softOptionNames = {
   macs: true,
   minimumInline: true,
   mtu: true,
+  maxObjects: true,
 } as const satisfies Names<SoftOptions>
 
 const links = {
@@ -101,6 +107,7 @@ export function specification(given: SoftOptions | undefined): string {
   if (options.mtu !== undefined && ![256, 512, 1024, 2048, 4096].includes(options.mtu)) {
     throw rangeError('options.mtu', '256, 512, 1024, 2048 or 4096', options.mtu)
   }
+  if (options.maxObjects !== undefined) integer('options.maxObjects', options.maxObjects, 1, 1 << 24)
   if (ports === 2 && wire !== 'loop' && wire !== 'pair') {
     throw rangeError('options.ports', '1: a socket or an interface is the wire of one port', ports)
   }
@@ -112,6 +119,7 @@ export function specification(given: SoftOptions | undefined): string {
     const query = [...(wire === 'pair' && i === 1 ? [] : link)]
     if (options.minimumInline !== undefined) query.push(`minimumInline=${options.minimumInline}`)
     if (options.mtu !== undefined) query.push(`mtu=${options.mtu}`)
+    if (options.maxObjects !== undefined) query.push(`maxObjects=${options.maxObjects}`)
     return `${wire}${mac}${query.length > 0 ? `?${query.join('&')}` : ''}`
   })
   return words.join(ports === 2 ? '+' : ';')

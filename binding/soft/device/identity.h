@@ -25,6 +25,7 @@ struct DeviceIdentity {
   std::string name;    // mlx5_soft0: what ibv_get_device_name() says
   std::string uverbs;  // uverbs_soft0: the character device's name
   uint64_t guid = 0;
+  uint32_t maxObjects = 0;  // of each kind; 0: as many as limits.h says
   std::vector<PortIdentity> ports;
 };
 

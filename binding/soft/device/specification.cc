@@ -88,11 +88,14 @@ PortSpecification parsePort(const std::string& text) {
   return port;
 }
 
+// What is said of the device, not of its wire.
+bool isDeviceOption(const std::string& name) { return name == "minimumInline" || name == "mtu" || name == "maxObjects"; }
+
 // True when the port asks for anything but a perfect wire.
 bool linkOptions(const PortSpecification& port, LinkOptions* link) {
   bool any = false;
   for (const auto& [name, value] : port.options) {
-    if (name == "minimumInline" || name == "mtu") continue;
+    if (isDeviceOption(name)) continue;
     any = true;
     if (name == "seed") {
       link->seed = static_cast<uint64_t>(number(value, name, 9007199254740992.0));
@@ -110,7 +113,7 @@ bool linkOptions(const PortSpecification& port, LinkOptions* link) {
       else if (name == "duplicate") direction.duplicate = number(text, name, 1);
       else if (name == "reorder") direction.reorder = number(text, name, 1);
       else if (name == "queue") direction.queueBytes = static_cast<uint64_t>(number(text, name, 1u << 30));
-      else throw Problem{EINVAL, "there is no option \"" + name + "\": there are minimumInline, mtu, bandwidth, delay, "
+      else throw Problem{EINVAL, "there is no option \"" + name + "\": there are minimumInline, mtu, maxObjects, bandwidth, delay, "
                                  "jitter, loss, duplicate, reorder, queue, seed"};
     }
   }
@@ -193,7 +196,7 @@ std::string withOtherEnd(const std::string& specification) {
   std::string other = ";pair";
   char separator = '?';
   for (const auto& [name, value] : port.options) {
-    if (name != "minimumInline" && name != "mtu") continue;
+    if (!isDeviceOption(name)) continue;
     other += separator + name + "=" + value;
     separator = '&';
   }
@@ -219,6 +222,11 @@ std::shared_ptr<Device> makeDevice(const std::string& text, size_t index, Wires*
     static const std::set<std::string> mtus{"256", "512", "1024", "2048", "4096"};
     if (mtu != port.options.end() && mtus.count(mtu->second) == 0)
       throw Problem{EINVAL, "\"mtu\" must be 256, 512, 1024, 2048 or 4096, not \"" + mtu->second + "\""};
+    const auto objects = port.options.find("maxObjects");
+    if (objects != port.options.end()) {
+      identity.maxObjects = static_cast<uint32_t>(number(objects->second, "maxObjects", 1 << 24));
+      if (identity.maxObjects == 0) throw Problem{EINVAL, "\"maxObjects\" must be at least 1"};
+    }
     const bool real = port.kind == "interface";
     identity.ports.push_back(portIdentity(port.hasMac ? port.mac : real ? interfaceMac(port.name) : randomMac()));
     if (real) identity.ports.back().interface = port.name;

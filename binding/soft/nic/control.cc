@@ -50,13 +50,14 @@ std::vector<int> Engine::descriptors() const {
 int Engine::allocateProtectionDomain(uint32_t* pdn) {
   *pdn = pds_.allocate();
   if (*pdn == 0) return ENOSPC;
-  pds_.insert(*pdn, std::make_unique<uint32_t>(*pdn));
+  pds_.insert(*pdn, std::make_unique<uint32_t>(0));
   return 0;
 }
 
 int Engine::freeProtectionDomain(uint32_t pdn) {
-  if (pds_.find(pdn) == nullptr) return ENOENT;
-  if (memory_.uses(pdn)) return EBUSY;
+  const uint32_t* queues = pds_.find(pdn);
+  if (queues == nullptr) return ENOENT;
+  if (*queues != 0 || memory_.uses(pdn)) return EBUSY;
   for (const QueuePair* qp : qpList_) {
     if (qp->pd == pdn) return EBUSY;
   }
@@ -85,7 +86,8 @@ int Engine::createCompletionQueue(const CompletionQueueAttributes& attributes, u
   if (attributes.cqeSize != 64 && attributes.cqeSize != 128) return EINVAL;
   *cqn = cqs_.allocate();
   if (*cqn == 0) return ENOSPC;
-  cqList_.push_back(cqs_.insert(*cqn, std::make_unique<CompletionQueue>(*cqn, attributes)));
+  CompletionQueue* cq = cqs_.insert(*cqn, std::make_unique<CompletionQueue>(*cqn, attributes));
+  arms_.add(attributes.bell, cq->armRecord(), &cq->watch);
   return 0;
 }
 
@@ -94,6 +96,7 @@ int Engine::resizeCompletionQueue(uint32_t cqn, void* buffer, uint32_t entries, 
   if (cq == nullptr) return ENOENT;
   if (buffer == nullptr || !powerOfTwo(entries) || entries > kMaxCqes) return EINVAL;
   if (cqeSize != 64 && cqeSize != 128) return EINVAL;
+  touch(*cq);
   return cq->resize(buffer, entries, cqeSize, now_);
 }
 
@@ -101,7 +104,8 @@ int Engine::destroyCompletionQueue(uint32_t cqn) {
   CompletionQueue* cq = cqs_.find(cqn);
   if (cq == nullptr) return ENOENT;
   if (cq->users != 0) return EBUSY;
-  erase(cqList_, cq);
+  arms_.remove(&cq->watch);
+  if (cq->touched) erase(touched_, cq);
   cqs_.remove(cqn);
   return 0;
 }
@@ -119,6 +123,7 @@ int Engine::createSharedReceiveQueue(const SharedReceiveQueueAttributes& attribu
   *srqn = srqs_.allocate();
   if (*srqn == 0) return ENOSPC;
   srqs_.insert(*srqn, std::make_unique<SharedReceiveQueue>(*srqn, attributes));
+  ++*pds_.find(attributes.pd);
   return 0;
 }
 
@@ -126,6 +131,7 @@ int Engine::destroySharedReceiveQueue(uint32_t srqn) {
   const SharedReceiveQueue* srq = srqs_.find(srqn);
   if (srq == nullptr) return ENOENT;
   if (srq->users != 0) return EBUSY;
+  --*pds_.find(srq->pd);
   srqs_.remove(srqn);
   return 0;
 }
@@ -147,6 +153,11 @@ int Engine::modifyWorkQueue(uint32_t wqn, WorkQueueState state) {
   if (wq == nullptr) return ENOENT;
   if (state == WorkQueueState::ready && wq->state == WorkQueueState::err) return EINVAL;
   if (state == WorkQueueState::reset) wq->receiver.queue.reset();
+  if (state == WorkQueueState::err) {
+    flushFromNowOn(wq->receiver);
+  } else {
+    flushNoMore(wq->receiver);
+  }
   wq->state = state;
   wq->receiver.open = state == WorkQueueState::ready;
   return 0;
@@ -157,6 +168,7 @@ int Engine::destroyWorkQueue(uint32_t wqn) {
   if (wq == nullptr) return ENOENT;
   if (wq->users != 0) return EBUSY;
   --wq->receiver.cq->users;
+  flushNoMore(wq->receiver);
   erase(wqList_, wq);
   wqs_.remove(wqn);
   return 0;

@@ -12,6 +12,7 @@ namespace soft::uverbs {
 
 struct ProtectionDomain {
   uint32_t pdn;
+  uint32_t addressHandles = 0;  // that the NIC knows nothing of
 };
 
 struct MemoryRegion {
@@ -49,6 +50,7 @@ struct QueuePair : EventSource {
   bool rss = false;
   bool signalAll = false;
   uint32_t maxSendWr = 0, maxReceiveWr = 0, maxSendSge = 0, maxReceiveSge = 0, maxInlineData = 0;
+  uint32_t blueFlame = 0;  // the register that it rings, by index
   // What the NIC does not keep, for ibv_query_qp.
   QueuePairChange attributes;
   uint16_t pkeyIndex = 0;
@@ -74,6 +76,8 @@ struct Flow {
   uint32_t number;
 };
 
-struct AddressHandle {};
+struct AddressHandle {
+  std::shared_ptr<ProtectionDomain> domain;
+};
 
 }  // namespace soft::uverbs
