@@ -1,5 +1,4 @@
 /** Queues that share an interface's frames: each frame once, and a flow's all in one place. */
-import { spawn } from 'node:child_process'
 import { on as eventsOf, once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { Worker } from 'node:worker_threads'
