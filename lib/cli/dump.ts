@@ -113,7 +113,8 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   opening.outgoing = direction === 'inout'
 
   const { PacketQueue } = await import('../ethernet/index.js')
-  const queue = PacketQueue.open(name, opening)
+  // A filter may name hosts, which are looked up.
+  const queue = session.blocking(() => PacketQueue.open(name, opening))
   try {
     const lines = {
       link: values.link,
@@ -125,7 +126,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
       ? new CheckSink(session, values.json ?? false)
       : values.write === undefined
         ? new LineSink(session, { ...lines, json: values.json, nanoseconds, snapLength })
-        : new CaptureSink(session, values.write, {
+        : await CaptureSink.open(session, values.write, {
             format: format ?? formatOf(values.write),
             nanoseconds,
             snapLength,

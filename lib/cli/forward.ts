@@ -69,7 +69,8 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const queues: PacketQueue[] = []
   try {
     for (const name of [nameA, nameB]) {
-      queues.push(PacketQueue.open(name, { ...common, ...receiving, frames }))
+      // A filter may name hosts, which are looked up.
+      queues.push(session.blocking(() => PacketQueue.open(name, { ...common, ...receiving, frames })))
     }
     const [a, b] = queues
     const change = values.transparent ? () => true : touch

@@ -38,7 +38,7 @@ export async function replay(
           if (live.due(now)) live.show(`${grouped(sent.sent)} sent, ${grouped(pace.since(sent.sent, now))}/s`)
         },
       })
-      whole = source.due() === Number.POSITIVE_INFINITY && !source.failure
+      whole = source.ended && !source.failure
     } finally {
       live.clear()
       source.close()

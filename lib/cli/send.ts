@@ -1,5 +1,4 @@
 /** `ibverbs send`: raw Ethernet frames from hexadecimal text. */
-import { readFileSync } from 'node:fs'
 import { addAbortSignal } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -9,6 +8,7 @@ import { Breath } from './breath.js'
 import { type Command, ExitCode } from './command.js'
 import { ethernetHeaderLength } from './frame/frame-text.js'
 import { parseHex } from './hex.js'
+import { readAll } from './input.js'
 import { interfaceHelp, queueFlags, queueOptions } from './queue-flags.js'
 import { replay } from './replay.js'
 import type { Session } from './session.js'
@@ -88,10 +88,7 @@ ${interfaceHelp}`,
     ['ibverbs send v0 -f frames.hex -c 10 -i 100', 'ten times, every 100 ms'],
     ['ibverbs send v0 -r frames.pcapng', 'a capture, with its own timing'],
     ['ibverbs send v0 -r frames.pcap --rate max -c 100', 'a hundred times, as fast as it goes'],
-    [
-      'ibverbs send v0 -r frames.pcap --unfit skip --max-sleep 1000',
-      'without super-frames and long silences',
-    ],
+    ['ibverbs send v0 -r x.pcap --unfit skip --max-sleep 1000', 'without super-frames and long silences'],
   ],
   run,
 }
@@ -216,7 +213,7 @@ function bytesOf(frames: readonly Uint8Array[], sent: number): number {
 
 /** Standard input is read without blocking the process: Ctrl-C must end it, whoever is at the other end. */
 async function readText(file: string | undefined, signal: AbortSignal): Promise<string> {
-  if (file !== undefined && file !== '-') return readFileSync(file, 'latin1')
+  if (file !== undefined && file !== '-') return (await readAll(file, signal)).toString('latin1')
   if (file === undefined && process.stdin.isTTY) {
     throw new UsageError('no frame: give HEX, --file, or text on standard input')
   }

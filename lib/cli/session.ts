@@ -1,6 +1,8 @@
 /** One run of the program: its output, and what ends it early. */
 import { once } from 'node:events'
 import { constants } from 'node:os'
+import { ExitCode } from './command.js'
+import { untilOrAbort } from './output.js'
 import { makeStyle, type Style, wantsColour } from './style.js'
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -15,6 +17,7 @@ export class Session {
   readonly #abort = new AbortController()
   #received: (typeof signals)[number] | undefined
   #unread = false
+  #failed = false
   #name = 'ibverbs'
 
   constructor() {
@@ -65,19 +68,42 @@ export class Session {
     await once(process.stdout, 'drain', { signal: this.signal }).catch(() => {})
   }
 
-  /** The exit code, given what the command returned. A reader that left early is no failure of the command. */
+  /**
+   * Does what lets no event through, such as looking up a name. A signal then has the system's own effect.
+   *
+   * @param work holds nothing that it would leave behind
+   */
+  blocking<T>(work: () => T): T {
+    if (this.interrupted) return work()
+    for (const signal of signals) process.off(signal, this.#interrupt)
+    try {
+      return work()
+    } finally {
+      for (const signal of signals) process.once(signal, this.#interrupt)
+    }
+  }
+
+  /**
+   * The exit code, given what the command returned. A reader that left early is no failure of the command; output that
+   * could not be written is.
+   */
   exitCode(code: number): number {
     if (this.#received) return 128 + constants.signals[this.#received]
+    if (this.#failed) return ExitCode.failed
     return this.#unread ? 0 : code
   }
 
-  /** Ends the process once all output is written. */
+  /** Ends the process once all output is written; after a signal no reader is waited for that does not read. */
   async exit(code: number): Promise<never> {
     const flush = (stream: NodeJS.WriteStream) =>
       new Promise<void>((resolve) => {
         stream.write('', () => resolve())
       })
-    await Promise.all([flush(process.stdout), flush(process.stderr)])
+    await untilOrAbort(Promise.all([flush(process.stdout), flush(process.stderr)]), this.signal)
+    // process.exit() waits for libuv's threads, and one may be looking up a name: then the signal itself ends the process.
+    if (this.#received && process.getActiveResourcesInfo().some((name) => /^Get\w+InfoReqWrap$/.test(name))) {
+      process.kill(process.pid, this.#received)
+    }
     process.exit(this.exitCode(code))
   }
 
@@ -89,7 +115,10 @@ export class Session {
   }
 
   #lost = (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') this.complain(`standard output: ${error.message}`)
+    if (error.code !== 'EPIPE') {
+      if (!this.#failed) this.complain(`standard output: ${error.message}`)
+      this.#failed = true
+    }
     this.#unread = true
     this.#abort.abort()
   }
