@@ -55,14 +55,14 @@ export class Output {
    * @throws what write(2) says
    */
   async write(bytes: Uint8Array): Promise<void> {
-    if (this.#error) throw this.#error
+    if (this.#error) throw this.#named(this.#error)
     const stream = this.#stream
     if (!stream) {
       for (let at = 0; at < bytes.length; ) {
         try {
           at += writeSync(this.#file, bytes, at)
         } catch (error) {
-          if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+          if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw this.#named(error as Error)
           await delay(patience, undefined, { signal: this.#signal })
         }
       }
@@ -72,7 +72,12 @@ export class Output {
     if (!stream.write(bytes.slice()) && !this.#signal.aborted) {
       await once(stream, 'drain', { signal: this.#signal }).catch(() => {})
     }
-    if (this.#error) throw this.#error
+    if (this.#error) throw this.#named(this.#error)
+  }
+
+  #named(error: Error): Error {
+    if (!error.message.startsWith(this.path)) error.message = `${this.path}: ${error.message}`
+    return error
   }
 
   /** Resolves when the reader has taken all, or has had his time. */
