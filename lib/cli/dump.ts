@@ -113,8 +113,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   opening.outgoing = direction === 'inout'
 
   const { PacketQueue } = await import('../ethernet/index.js')
-  // A filter may name hosts, which are looked up.
-  const queue = session.blocking(() => PacketQueue.open(name, opening))
+  const queue = session.opening(opening.filter, () => PacketQueue.open(name, opening))
   try {
     const lines = {
       link: values.link,

@@ -70,8 +70,9 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const queues: PacketQueue[] = []
   try {
     for (const name of [nameA, nameB]) {
-      // A filter may name hosts, which are looked up.
-      queues.push(session.blocking(() => PacketQueue.open(name, { ...common, ...receiving, frames })))
+      queues.push(
+        session.opening(common.filter, () => PacketQueue.open(name, { ...common, ...receiving, frames })),
+      )
     }
     const [a, b] = queues
     const change = values.transparent ? () => true : touch

@@ -52,8 +52,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   }
 
   const { PacketQueue } = await import('../ethernet/index.js')
-  // A filter may name hosts, which are looked up.
-  const queue = session.blocking(() => PacketQueue.open(name, opening))
+  const queue = session.opening(opening.filter, () => PacketQueue.open(name, opening))
   const way = new Relay(queue, queue, swap)
   const live = new LiveLine()
   const speed = new Speed()

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { constants } from 'node:os'
 import type { Writable } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
 import { ExitCode } from './command.js'
 import { untilOrAbort } from './output.js'
 import { makeStyle, type Style, wantsColour } from './style.js'
@@ -73,15 +74,14 @@ export class Session {
   }
 
   /**
-   * Does what lets no event through, such as looking up a name. A signal then has the system's own effect.
-   *
-   * @param work holds nothing that it would leave behind
+   * Opens a queue. A filter may name hosts, and while they are looked up no event comes through: a signal then has the
+   * system's own effect.
    */
-  blocking<T>(work: () => T): T {
-    if (this.interrupted) return work()
+  opening<T>(filter: string | undefined, open: () => T): T {
+    if (filter === undefined || this.interrupted) return open()
     for (const signal of signals) process.off(signal, this.#interrupt)
     try {
-      return work()
+      return open()
     } finally {
       for (const signal of signals) process.once(signal, this.#interrupt)
     }
@@ -105,6 +105,8 @@ export class Session {
         if (stream.writableLength > 0) stream.write('', () => resolve())
         else resolve()
       })
+    // A file that cannot be written to says so in the event loop's next turn.
+    await turn()
     await untilOrAbort(Promise.all([flush(this.#out), flush(this.#errors)]), this.signal)
     // process.exit() waits for libuv's threads, and one may be looking up a name: then the signal itself ends the process.
     if (this.#received && process.getActiveResourcesInfo().some((name) => /^Get\w+InfoReqWrap$/.test(name))) {

@@ -42,8 +42,9 @@ export function checkPort(context: Context, settings: PingSettings): void {
   if (gidIndex !== undefined) {
     const there = context.queryGidTable().flatMap(({ port, index }) => (port === devicePort ? [index] : []))
     if (!there.includes(gidIndex)) {
-      const list = there.length > 0 ? `there are ${there.join(', ')}` : 'there is none'
-      throw new UsageError(`--gid-index ${gidIndex}: port ${devicePort} of ${name} has no such GID: ${list}`)
+      throw new UsageError(
+        `--gid-index ${gidIndex}: port ${devicePort} of ${name} has no GID at index ${gidIndex}: there are ${there.join(', ') || 'none'}`,
+      )
     }
   }
   const { state, activeMtu } = context.queryPort(settings.devicePort)

@@ -73,7 +73,7 @@ export class Replay implements FrameSource {
   }
 
   due(): number {
-    return this.#due
+    return this.#starved ? Number.POSITIVE_INFINITY : this.#due
   }
 
   write(memory: Uint8Array, offset: number): number {
@@ -114,7 +114,7 @@ export class Replay implements FrameSource {
       this.failure = error as Error
       this.failure.message = `${this.#path}: ${this.failure.message}`
     }
-    this.#due = Number.POSITIVE_INFINITY
+    if (!this.#starved) this.#due = Number.POSITIVE_INFINITY
   }
 
   /** Whether there is another frame, this time through the capture or the next. */
