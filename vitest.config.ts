@@ -11,8 +11,9 @@ export default defineConfig({
     setupFiles: ['tests/beds/setup.ts'],
     // What takes a processor for itself, or more than seconds: `npm run test:long` has it.
     exclude: [...configDefaults.exclude, ...(process.env.IBVERBS_LONG ? [] : ['tests/**/*.long.test.ts'])],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Limits for what hangs: nothing is to fail for being slow beside a load.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     maxWorkers: 2,
     execArgv: ['--expose-gc'],
   },

@@ -22,6 +22,7 @@ enum class Kind : uint8_t {
   XdpSocket,
   Flow,
   RawPacketQueue,
+  LinkWatch,
 };
 
 class Handle {

@@ -19,6 +19,7 @@ export const Kind = {
   XdpSocket: 8,
   Flow: 9,
   RawPacketQueue: 10,
+  LinkWatch: 11,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
@@ -36,7 +37,7 @@ export interface Native {
 }
 
 /** Version of all records that cross the boundary: that of binding/addon.cc. */
-const recordVersion = 5
+const recordVersion = 6
 
 let loaded: Native | undefined
 

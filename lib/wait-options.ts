@@ -2,7 +2,7 @@ import { abortSignal, type Names, options } from './argument.js'
 
 /** Options of whatever waits. */
 export interface WaitOptions {
-  /** Ends the wait: its promise rejects with the signal's reason. */
+  /** Ends the wait: its promise rejects with the signal's reason. Default: none. */
   signal?: AbortSignal
 }
 export const waitOptionNames = { signal: true } as const satisfies Names<WaitOptions>

@@ -4,6 +4,7 @@
 #include "environment.h"
 #include "ethernet/ethtool.h"
 #include "ethernet/interfaces.h"
+#include "ethernet/link_watch.h"
 #include "ethernet/membership.h"
 #include "ethernet/netlink.h"
 #include "ethernet/packet_filter.h"
@@ -104,6 +105,7 @@ void initialize(Napi::Env env, Napi::Object exports) {
   ethernet.Set("statistics", Napi::Function::New<statistics>(env, "statistics"));
   ethernet.Set("bufferSizes", Napi::Function::New<bufferSizes>(env, "bufferSizes"));
   ethernet.Set("interfaces", Napi::Function::New<interfaces>(env, "interfaces"));
+  initializeLinkWatch(env, ethernet);
   initializePacketFilter(env, ethernet);
   initializeXdp(env, ethernet);
   initializeEthtool(env, ethernet);

@@ -1,51 +1,80 @@
 #include "ethernet/link_watch.h"
 
+#include <linux/if.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <memory>
+#include <vector>
 
+#include "argument.h"
+#include "environment.h"
+#include "ethernet/links.h"
+#include "hot_call.h"
 #include "watcher.h"
 
 namespace ethernet {
 
-int LinkWatch::start(Environment& environment, int32_t interfaceIndex, Callback onChange) {
-  interfaceIndex_ = interfaceIndex;
-  onChange_ = std::move(onChange);
+LinkWatch::LinkWatch(Environment& environment, int32_t interfaceIndex, Napi::Value onChange)
+    : Handle(Kind::LinkWatch, {}), environment_(environment), interfaceIndex_(interfaceIndex) {
+  Napi::Env env = environment.env();
+  onChange_ = Napi::Persistent(argument::function(env, onChange, "onChange"));
+  try {
+    start(env);
+  } catch (...) {
+    // No destructor runs for an object whose constructor throws.
+    const char* syscall;
+    release(&syscall);
+    throw;
+  }
+}
+
+LinkWatch::~LinkWatch() {
+  const char* syscall;
+  release(&syscall);
+}
+
+void LinkWatch::start(Napi::Env env) {
   fd_ = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
-  if (fd_ < 0) return errno;
+  if (fd_ < 0) throwErrno(env, errno, "socket", "AF_NETLINK");
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
   address.nl_groups = RTMGRP_LINK;
-  if (bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address)) return errno;
+  if (bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address)) throwErrno(env, errno, "bind", "RTMGRP_LINK");
   int error = 0;
-  watcher_ = Watcher::start(environment, fd_, [this] { read(); }, &error);
-  return error;
+  watcher_ = Watcher::start(
+      environment_, fd_,
+      [this] {
+        // The callback may close this watch: nothing of it may be touched afterwards.
+        if (const uint32_t news = look()) environment_.call(onChange_, {static_cast<double>(news)});
+      },
+      &error);
+  if (error) throwErrno(env, error, "uv_poll_start");
 }
 
-void LinkWatch::stop() {
+int LinkWatch::release(const char**) {
   if (watcher_) watcher_->stop();
   watcher_ = nullptr;
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
+  return 0;
 }
 
 LinkState LinkWatch::ask() const {
-  ifreq request{};
-  if (!if_indextoname(static_cast<unsigned>(interfaceIndex_), request.ifr_name)) return {false, false, 0};
-  // netdevice(7): any socket will do.
-  if (ioctl(fd_, SIOCGIFFLAGS, &request)) return {errno != ENODEV, errno != ENODEV, 0};
-  const bool up = request.ifr_flags & IFF_UP;
-  const uint32_t mtu = ioctl(fd_, SIOCGIFMTU, &request) ? 0 : static_cast<uint32_t>(request.ifr_mtu);
-  return {true, up, mtu};
+  std::vector<Link> links;
+  const int error = queryLinks(interfaceIndex_, &links);
+  LinkState state;
+  if (error) {
+    state.present = state.up = state.carrier = state.sends = error != ENODEV;
+    return state;
+  }
+  return {true, links[0].up(), links[0].carrier(), links[0].sends(), links[0].mtu};
 }
 
-void LinkWatch::read() {
-  LinkState state{true, true, 0};
+uint32_t LinkWatch::look() {
+  LinkState state;
   bool changed = false;
   alignas(nlmsghdr) uint8_t buffer[16384];
   for (;;) {
@@ -61,23 +90,56 @@ void LinkWatch::read() {
     size_t left = static_cast<size_t>(received);
     for (auto* header = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
       if (header->nlmsg_type != RTM_NEWLINK && header->nlmsg_type != RTM_DELLINK) continue;
-      const auto* link = static_cast<const ifinfomsg*>(NLMSG_DATA(header));
+      const auto* message = static_cast<const ifinfomsg*>(NLMSG_DATA(header));
       // A bridge port that leaves its bridge is an RTM_DELLINK too, of another family.
-      if (link->ifi_index != interfaceIndex_ || link->ifi_family != AF_UNSPEC) continue;
+      if (message->ifi_index != interfaceIndex_ || message->ifi_family != AF_UNSPEC) continue;
       changed = true;
+      const Link link = linkOf(header);
       if (header->nlmsg_type == RTM_DELLINK) state.present = false;
       // A short fall between two looks is one all the same: packet sockets report it too.
-      if (!(link->ifi_flags & IFF_UP)) state.up = false;
-      auto* attribute = IFLA_RTA(link);
-      int attributesLeft = static_cast<int>(IFLA_PAYLOAD(header));
-      for (; RTA_OK(attribute, attributesLeft); attribute = RTA_NEXT(attribute, attributesLeft)) {
-        if (attribute->rta_type == IFLA_MTU) memcpy(&state.mtu, RTA_DATA(attribute), sizeof state.mtu);
-      }
+      if (!link.up()) state.up = false;
+      state.sends = link.sends();
+      if (link.mtu > 0) state.mtu = link.mtu;
     }
   }
-  // The callback may close the socket that this watch belongs to: nothing of it may be touched afterwards.
-  const Callback onChange = onChange_;
-  if (changed) onChange(state);
+  if (!changed) return 0;
+  return kChanged | (state.present ? kPresent : 0) | (state.up ? kUp : 0) | (state.sends ? kSends : 0) |
+         state.mtu << kMtuShift;
+}
+
+namespace {
+
+LinkWatch& watchOf(Environment& environment, uint32_t id) { return environment.handle<LinkWatch>(id, "link watch"); }
+
+// watch(interfaceIndex, onChange): handle
+Napi::Value watch(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info.Env());
+  const auto index = argument::integer<int32_t>(info.Env(), info[0], "interfaceIndex");
+  return environment.open(std::make_unique<LinkWatch>(environment, index, info[1]));
+}
+
+// look(handle): LinkWatch::look()
+int32_t look(Environment& environment, const uint32_t* numbers) {
+  return static_cast<int32_t>(watchOf(environment, numbers[0]).look());
+}
+
+// state(handle): 1 with a carrier at this moment, and 2 more when the kernel knows and sends, a negative errno for a link
+// that is down or gone
+int32_t state(Environment& environment, const uint32_t* numbers) {
+  const LinkState state = watchOf(environment, numbers[0]).ask();
+  if (!state.present) return -ENODEV;
+  if (!state.up) return -ENETDOWN;
+  return (state.carrier ? 1 : 0) | (state.sends ? 2 : 0);
+}
+
+}  // namespace
+
+void initializeLinkWatch(Napi::Env env, Napi::Object exports) {
+  Napi::Object link = Napi::Object::New(env);
+  link.Set("watch", Napi::Function::New<watch>(env, "watch"));
+  hot_call::define<1, look>(env, link, "look");
+  hot_call::define<1, state>(env, link, "state");
+  exports.Set("link", link);
 }
 
 }  // namespace ethernet

@@ -1,9 +1,13 @@
-// Tells when an interface goes down, up or away, or changes its MTU (rtnetlink(7), RTMGRP_LINK). A packet socket has
-// this from the kernel as an error on its descriptor; an AF_XDP socket reports nothing at all.
+// Tells when an interface goes down, up or away, loses or finds its carrier, or changes its MTU (rtnetlink(7),
+// RTMGRP_LINK). A packet socket has the first from the kernel as an error on its descriptor, but not the carrier; an
+// AF_XDP socket reports nothing at all.
 #pragma once
 
+#include <napi.h>
+
 #include <cstdint>
-#include <functional>
+
+#include "handle_table.h"
 
 class Environment;
 class Watcher;
@@ -11,29 +15,39 @@ class Watcher;
 namespace ethernet {
 
 struct LinkState {
-  bool present;
-  bool up;
-  uint32_t mtu;  // 0: not told
+  bool present = true;
+  bool up = true;
+  bool carrier = true;
+  bool sends = true;  // Link::sends()
+  uint32_t mtu = 0;   // 0: not told
 };
 
-class LinkWatch {
+class LinkWatch : public Handle {
  public:
-  using Callback = std::function<void(LinkState)>;
+  static constexpr Kind kKind = Kind::LinkWatch;
 
-  ~LinkWatch() { stop(); }
+  // Calls onChange(news) on libuv's loop, as look() returns them, and never keeps the process alive. Throws.
+  LinkWatch(Environment& environment, int32_t interfaceIndex, Napi::Value onChange);
+  ~LinkWatch() override;
+  int release(const char** syscall) override;
 
-  // Calls back on libuv's loop, and never keeps the process alive. Returns 0 or a positive errno.
-  int start(Environment& environment, int32_t interfaceIndex, Callback onChange);
-  void stop();
-
- private:
-  void read();
+  // What was told since the last look, 0 when nothing was: kChanged and the other bits that are true, and the MTU
+  // above them, 0 when it was not told.
+  static constexpr uint32_t kChanged = 1, kPresent = 2, kUp = 4, kSends = 8, kMtuShift = 4;
+  uint32_t look();
+  // As the link is at this moment.
   LinkState ask() const;
 
+ private:
+  void start(Napi::Env env);
+
+  Environment& environment_;
   int fd_ = -1;
   int32_t interfaceIndex_ = 0;
   Watcher* watcher_ = nullptr;
-  Callback onChange_;
+  Napi::FunctionReference onChange_;
 };
+
+void initializeLinkWatch(Napi::Env env, Napi::Object exports);
 
 }  // namespace ethernet

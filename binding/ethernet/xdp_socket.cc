@@ -66,7 +66,6 @@ XdpSocket::XdpSocket(Environment& environment, Napi::Object options)
   Napi::Env env = options.Env();
   interfaceIndex_ = argument::field<int32_t>(options, "interfaceIndex");
   onEvent_ = Napi::Persistent(argument::function(env, options.Get("onEvent"), "onEvent"));
-  onLink_ = Napi::Persistent(argument::function(env, options.Get("onLink"), "onLink"));
   for (int i = 0; i < kRings; i++) {
     const std::string name = std::string(kRingKinds[i].name) + "Entries";
     const uint32_t capacity = argument::field<uint32_t>(options, name.c_str());
@@ -93,7 +92,6 @@ XdpSocket::~XdpSocket() {
 }
 
 int XdpSocket::release(const char**) {
-  link_.stop();
   watch_.stop();
   if (attached_) program_->remove(&member_);
   attached_ = false;
@@ -136,10 +134,6 @@ void XdpSocket::configure(Napi::Env env, Napi::Object options) {
     }
   }
   map(env);
-  const int error = link_.start(environment_, interfaceIndex_, [this](LinkState state) {
-    environment_.call(onLink_, {state.present ? 1.0 : 0.0, state.up ? 1.0 : 0.0, static_cast<double>(state.mtu)});
-  });
-  if (error) throwErrno(env, error, "netlink", "RTMGRP_LINK");
 }
 
 void XdpSocket::map(Napi::Env env) {

@@ -10,7 +10,6 @@
 #include <memory>
 
 #include "ethernet/event_watch.h"
-#include "ethernet/link_watch.h"
 #include "ethernet/mapping.h"
 #include "ethernet/xdp_memory.h"
 #include "ethernet/xdp_program.h"
@@ -86,11 +85,9 @@ class XdpSocket : public Handle {
   std::shared_ptr<XdpProgram> program_;
   XdpProgram::Member member_{};
   bool attached_ = false;
-  LinkWatch link_;
 
   EventWatch watch_;
   Napi::FunctionReference onEvent_;
-  Napi::FunctionReference onLink_;
 };
 
 }  // namespace ethernet

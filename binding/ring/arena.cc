@@ -27,16 +27,19 @@ Napi::Value alignmentGap(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>((alignment - address % alignment) % alignment));
 }
 
-// useHugePages(bytes): asks for transparent huge pages (madvise(2), MADV_HUGEPAGE) and faults the memory in. The memory
-// must be all zero, and is so afterwards: pages that are there already would stay small, and what malloc(3) has used before
-// has them, so they are given back first (MADV_DONTNEED: the next touch finds zeros).
+// useHugePages(bytes): asks for transparent huge pages (madvise(2), MADV_HUGEPAGE) and faults the memory in. It is all
+// zero afterwards: pages that are there already would stay small, and what malloc(3) has used before has them, so they are
+// given back first (MADV_DONTNEED: the next touch finds zeros). A kernel without huge pages (EINVAL) gives small ones, as
+// any kernel may: hugePageBytes tells.
 void useHugePages(const Napi::CallbackInfo& info) {
   SharedMemory memory(info.Env(), info[0], "bytes");
   if (!memory.aligned(static_cast<size_t>(sysconf(_SC_PAGESIZE)))) {
     throwArgumentRange(info.Env(), "bytes", "page-aligned");
   }
   for (const int advice : {MADV_HUGEPAGE, MADV_DONTNEED}) {
-    if (madvise(memory.data(), memory.length(), advice)) throwErrno(info.Env(), errno, "madvise");
+    if (madvise(memory.data(), memory.length(), advice) && !(advice == MADV_HUGEPAGE && errno == EINVAL)) {
+      throwErrno(info.Env(), errno, "madvise");
+    }
   }
   volatile uint8_t* bytes = memory.data();
   for (size_t i = 0; i < memory.length(); i += 4096) bytes[i] = 0;

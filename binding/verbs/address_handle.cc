@@ -2,7 +2,10 @@
 
 #include <arpa/inet.h>
 
+#include <cstring>
+
 #include "argument.h"
+#include "shared_memory.h"
 #include "verbs/verbs.h"
 
 namespace verbs {
@@ -29,7 +32,53 @@ ibv_ah_attr addressVector(Napi::Env env, Napi::Value value, const char* name) {
   return attributes;
 }
 
+Napi::Object addressVector(Napi::Env env, const ibv_ah_attr& attributes) {
+  Napi::Object vector = Napi::Object::New(env);
+  const auto set = [&](const char* name, double value) { vector.Set(name, Napi::Number::New(env, value)); };
+  if (attributes.is_global) {
+    char gid[INET6_ADDRSTRLEN];
+    inet_ntop(AF_INET6, attributes.grh.dgid.raw, gid, sizeof gid);
+    vector.Set("gid", gid);
+    set("gidIndex", attributes.grh.sgid_index);
+    set("hopLimit", attributes.grh.hop_limit);
+    set("trafficClass", attributes.grh.traffic_class);
+    set("flowLabel", attributes.grh.flow_label);
+  }
+  set("port", attributes.port_num);
+  set("serviceLevel", attributes.sl);
+  set("lid", attributes.dlid);
+  set("sourcePathBits", attributes.src_path_bits);
+  set("staticRate", attributes.static_rate);
+  return vector;
+}
+
 namespace {
+
+// addressVectorOf(domain, port, path, grh): ibv_init_ah_from_wc(3); the GRH is null where the completion has none
+Napi::Value addressVectorOf(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  ProtectionDomain& domain = Environment::of(env).handle<ProtectionDomain>(info, 0, "domain");
+  const auto port = static_cast<uint8_t>(argument::uint32(info, 1, "port"));
+  const uint32_t path = argument::uint32(info, 2, "path");
+  ibv_wc completion{};
+  completion.slid = static_cast<uint16_t>(path);
+  completion.sl = path >> 16 & 0xff;
+  completion.dlid_path_bits = static_cast<uint8_t>(path >> 24);
+  ibv_grh route{};
+  if (!info[3].IsNull()) {
+    const SharedMemory bytes(env, info[3], "grh");
+    if (bytes.length() != sizeof route) throwArgumentRange(env, "grh", "40 bytes");
+    std::memcpy(&route, bytes.data(), sizeof route);
+    completion.wc_flags = IBV_WC_GRH;
+  }
+  ibv_ah_attr attributes{};
+  errno = 0;
+  if (ibv_init_ah_from_wc(domain.context.ibv, port, &completion, &route, &attributes)) {
+    throwErrno(env, errno ? errno : EINVAL, "ibv_init_ah_from_wc",
+               "the first 40 bytes of the receive are no global route header to a GID of port " + std::to_string(port));
+  }
+  return addressVector(env, attributes);
+}
 
 // createAddressHandle(domain, addressVector): ibv_create_ah(3)
 Napi::Value createAddressHandle(const Napi::CallbackInfo& info) {
@@ -49,6 +98,7 @@ Napi::Value createAddressHandle(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void initializeAddressHandle(Napi::Env env, Napi::Object exports) {
+  exports.Set("addressVectorOf", Napi::Function::New(env, addressVectorOf, "addressVectorOf"));
   exports.Set("createAddressHandle", Napi::Function::New(env, createAddressHandle, "createAddressHandle"));
 }
 

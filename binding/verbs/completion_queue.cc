@@ -98,6 +98,8 @@ bool CompletionQueue::deliver(const ibv_wc& completion, uint32_t row) {
   set(records::kFlags, success ? completion.wc_flags : 0);
   set(records::kSourceQpn, success ? completion.src_qp : 0);
   set(records::kFlowTag, success && raw && completion.opcode == IBV_WC_RECV ? completion.qp_num & 0xffffff : 0);
+  set(records::kPath, completion.slid | static_cast<uint32_t>(completion.sl) << 16 |
+                          static_cast<uint32_t>(completion.dlid_path_bits) << 24);
   return true;
 }
 

@@ -125,6 +125,9 @@ FORWARD(int, ibv_attach_mcast, (ibv_qp* pair, const ibv_gid* gid, uint16_t lid),
 FORWARD(int, ibv_detach_mcast, (ibv_qp* pair, const ibv_gid* gid, uint16_t lid), (pair, gid, lid), ENOSYS)
 
 FORWARD(ibv_ah*, ibv_create_ah, (ibv_pd* domain, ibv_ah_attr* attributes), (domain, attributes), null<ibv_ah>())
+FORWARD(int, ibv_init_ah_from_wc,
+        (ibv_context* context, uint8_t port, ibv_wc* completion, ibv_grh* route, ibv_ah_attr* attributes),
+        (context, port, completion, route, attributes), minusOne())
 FORWARD(int, ibv_destroy_ah, (ibv_ah* handle), (handle), ENOSYS)
 
 }  // extern "C"

@@ -90,6 +90,7 @@ enum Completion : uint32_t {
   kSourceQpn,
   kVendorError,
   kFlowTag,         // of the flow rule that brought a raw packet; 0 without one
+  kPath,            // a UD receive's source LID | service level << 16 | destination path bits << 24
   kCompletionColumns = 16,
 };
 

@@ -197,7 +197,8 @@ class Run {
       else for (const line of this.#text()) session.print(line)
     }
     const lost = this.#check?.totals(this.#sent.sent).lost ?? 0
-    return lost === 0 ? ExitCode.ok : ExitCode.failed
+    const { refused } = this.#queue.statistics()
+    return lost === 0 && refused === 0 ? ExitCode.ok : ExitCode.failed
   }
 
   #look(now: number): void {

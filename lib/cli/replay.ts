@@ -4,6 +4,7 @@ import { ExitCode } from './command.js'
 import { jsonText } from './json.js'
 import { LiveLine, Speed } from './live-line.js'
 import type { Session } from './session.js'
+import { refusalsText } from './totals.js'
 import { grouped, perSecondText } from './traffic/rate.js'
 import { Replay, type ReplayOptions } from './traffic/replay.js'
 import { percentilesText } from './traffic/text.js'
@@ -61,6 +62,7 @@ export async function replay(
         )
         const late = paced ? percentilesText('late by µs', lateness) : null
         if (late) session.print(late)
+        for (const line of refusalsText(queue.statistics())) session.print(line)
         if (source.cut > 0) session.print(`${source.cut} had been cut when they were captured`)
         if (source.shortened > 0) session.print(`${source.shortened} were too long and sent in part`)
         if (source.skipped > 0)

@@ -14,6 +14,7 @@ import { jsonText } from './json.js'
 import { interfaceHelp, queueFlags, queueOptions } from './queue-flags.js'
 import { replay } from './replay.js'
 import type { Session } from './session.js'
+import { refusalsText } from './totals.js'
 import { rateOption } from './traffic/rate.js'
 import { integerOption, numberOption, parse, UsageError, wordOption } from './usage.js'
 
@@ -147,6 +148,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
       // What was sent is told also when a frame was refused or Ctrl-C came.
       sent = queue.statistics().transmitted
       report({ interface: name, sent, bytes: bytesOf(padded, sent), wanted }, values.json ?? false, session)
+      for (const line of refusalsText(queue.statistics())) session.note(line)
     }
   } finally {
     queue.close()

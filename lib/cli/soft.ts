@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { type Command, ExitCode } from './command.js'
 import type { Session } from './session.js'
+import { preloadable } from './soft/preload.js'
 import { parse, UsageError } from './usage.js'
 
 const options = {
@@ -29,7 +30,7 @@ other), socket:PATH (a port here and one of another program), interface:NAME (of
 Several devices and ports: ';' begins another device, '+' another port; pair:NAME joins the two
 that name it. '@' gives a port its MAC address, '?' its options:
 loop@02:00:0a:00:00:01?loss=0.01&delay=5000&seed=3 (also bandwidth, jitter, duplicate, reorder,
-queue, mtu, minimumInline). softConnectX() and IBVERBS_SOFT spell wires and options the same.`,
+queue, mtu, minimumInline, maxObjects). softConnectX() and IBVERBS_SOFT spell wires and options the same.`,
   options,
   examples: [
     ['ibverbs soft -- ibv_devinfo -v', 'what there is'],
@@ -45,13 +46,13 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const [program, ...rest] = positionals
   if (program === undefined) throw new UsageError('the program is missing')
   const { softLibraryPath } = await import('../soft/index.js')
-  const preload = [softLibraryPath(), process.env.LD_PRELOAD].filter(Boolean).join(':')
+  const library = preloadable(softLibraryPath())
   const child = spawn(program, rest, {
     stdio: 'inherit',
     env: {
       ...process.env,
       IBVERBS_SOFT: values.wire ?? process.env.IBVERBS_SOFT ?? 'loop',
-      LD_PRELOAD: preload,
+      LD_PRELOAD: [library.path, process.env.LD_PRELOAD].filter(Boolean).join(':'),
     },
   })
   const end = () => child.kill('SIGTERM')
@@ -69,5 +70,6 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     return ExitCode.failed
   } finally {
     session.signal.removeEventListener('abort', end)
+    library.remove()
   }
 }

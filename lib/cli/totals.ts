@@ -10,6 +10,12 @@ const causes: Readonly<Record<string, string>> = {
   other: 'no cause given',
 }
 
+/** What errors of single frames mean. */
+const reasons: Readonly<Record<string, string>> = {
+  EMSGSIZE: ': too long for the interface',
+  EBUSY: ': dropped by the device, which has no carrier or no room',
+}
+
 export function framesText(count: number): string {
   return `${count} ${count === 1 ? 'frame' : 'frames'}`
 }
@@ -28,7 +34,9 @@ export function refusalsText({
   invalid,
 }: Pick<PacketStatistics, 'refusals' | 'invalid'>): string[] {
   return [
-    ...Object.entries(refusals).map(([code, count]) => `${count} refused by the kernel (${code})`),
+    ...Object.entries(refusals).map(
+      ([code, count]) => `${count} refused by the kernel (${code}${reasons[code] ?? ''})`,
+    ),
     ...(invalid > 0 ? [`${invalid} ring records that were invalid`] : []),
   ]
 }

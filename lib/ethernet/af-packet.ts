@@ -12,7 +12,7 @@ import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
 import type { Settings } from './options.js'
 import { PacketRing } from './packet-ring.js'
-import type { BackendReport } from './report.js'
+import type { WayReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
 
 /** Of bind(2); ETH_P_ALL of linux/if_ether.h */
@@ -39,7 +39,7 @@ export class AfPacket implements Backend {
   readonly name = 'af_packet'
   readonly zeroCopy = false
   readonly syscalls: { receive: string; transmit: string }
-  readonly report: BackendReport
+  readonly report: WayReport
   readonly fill: Producer
   readonly receive: Consumer
   readonly transmit: Producer
@@ -69,7 +69,7 @@ export class AfPacket implements Backend {
     device: NetworkInterface,
     settings: Settings,
     onEvent: () => void,
-    notUsed: BackendReport['notUsed'],
+    notUsed: WayReport['notUsed'],
   ) {
     const { frames, batch, receiveFrames } = settings
     this.fill = new Producer(allocateRing(receiveFrames.af_packet, AddressRecord.words), AddressRecord.words)

@@ -5,6 +5,7 @@ import { Kind, native } from '../native.js'
 import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../ring/ring.js'
 import { Membership, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
+import type { Device, LinkNews } from './device.js'
 import { compileFilter } from './filter/compile.js'
 import { xdpFilter } from './filter/xdp.js'
 import { redirectToSocket } from './flow/xdp.js'
@@ -13,7 +14,7 @@ import type { NetworkInterface } from './interfaces.js'
 import { formatMac } from './mac.js'
 import { takesTagsOut } from './offload-settings.js'
 import type { Settings } from './options.js'
-import type { BackendReport } from './report.js'
+import type { WayReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
 import { DescriptorOption, type XdpPort } from './xdp-port.js'
 import { xdpProgram } from './xdp-program.js'
@@ -50,12 +51,14 @@ export class AfXdp implements Backend, XdpPort {
   received = 0
   /** Of these, those that were cut; counted by {@link XdpReceiver}. */
   truncated = 0
-  #report: BackendReport
+  dropped = 0
+  #report: WayReport
   readonly #handle: number
   // The functions that each batch calls: a property of the addon's object would be looked up at each call.
   readonly #receiveBatch = native.ethernet.xdp.receive
   readonly #transmitBatch = native.ethernet.xdp.transmit
   readonly #setup: XdpSetup
+  readonly #link: Device
   readonly #device: NetworkInterface
   readonly #settings: Settings
   readonly #fillFlags: number
@@ -79,7 +82,7 @@ export class AfXdp implements Backend, XdpPort {
    *   queue or an XDP program on the interface, and whatever else socket(2), setsockopt(2), bind(2) or bpf(2) say
    */
   constructor(
-    device: NetworkInterface,
+    link: Device,
     settings: Settings,
     queueId: number,
     receiveFrames: number,
@@ -89,6 +92,8 @@ export class AfXdp implements Backend, XdpPort {
     this.#queueId = queueId
     this.#receiveFrames = receiveFrames
     this.#fault = first ? first.#fault : { errno: 0 }
+    const device = link.interface
+    this.#link = link
     this.#device = device
     this.#settings = settings
     this.#onEvent = onEvent
@@ -101,14 +106,8 @@ export class AfXdp implements Backend, XdpPort {
       const program = compileFilter(settings.filter, 'wire')
       this.#filter = xdpFilter(program, redirectToSocket(0), settings.filter)
     }
-    this.#setup = openSocket(
-      device,
-      settings,
-      queueId,
-      receiveFrames,
-      onEvent,
-      first ? () => {} : this.#linkChanged,
-    )
+    if (!first) link.listen(this.#linkChanged)
+    this.#setup = openSocket(device, settings, queueId, receiveFrames, onEvent)
     this.#handle = this.#setup.handle
     this.#report = this.#setup.report
     const { fill, receive, transmit, completion } = this.#setup.rings
@@ -134,7 +133,7 @@ export class AfXdp implements Backend, XdpPort {
     return this.#report.zeroCopy
   }
 
-  get report(): BackendReport {
+  get report(): WayReport {
     return this.#report
   }
 
@@ -169,12 +168,19 @@ export class AfXdp implements Backend, XdpPort {
       const status = this.#transmitBatch(this.#handle)
       return status === -EAGAIN || status === -EBUSY ? 0 : status
     }
-    for (let after = -1, before: number; ; ) {
+    for (let after = -1, before: number, asked = false; ; ) {
       const status = this.#transmitBatch(this.#handle)
       before = after
       after = this.transmit.outstanding()
+      // EBUSY: the device has dropped the last frame of the call (xsk_generic_xmit in the kernel), as it does with all
+      // while there is no carrier.
+      if (status === -EBUSY) {
+        this.dropped++
+        if (!asked && !this.#link.carries()) return -ENETDOWN
+        asked = true
+      }
       if (after === 0) return 0
-      // EAGAIN is the send buffer as well as the budget of one call, EBUSY a frame that the device dropped.
+      // EAGAIN is the send buffer as well as the budget of one call.
       if (status < 0 && status !== -EAGAIN && status !== -EBUSY) return status
       if (after === before) return -ENOBUFS
     }
@@ -247,9 +253,9 @@ export class AfXdp implements Backend, XdpPort {
     native.close(this.#handle, Kind.XdpSocket)
   }
 
-  readonly #linkChanged = (present: number, up: number, mtu: number): void => {
+  readonly #linkChanged = ({ up, mtu }: LinkNews): void => {
     if (mtu > 0) this.mtu = mtu
-    if (present && up) return
+    if (up) return
     this.#fault.errno = ENETDOWN
     this.#onEvent()
   }

@@ -1,6 +1,6 @@
 import type { VerbsError } from '../errors.js'
 import type { Consumer, Producer } from '../ring/ring.js'
-import type { BackendReport, PacketBackend } from './report.js'
+import type { PacketBackend, WayReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
 
 /**
@@ -11,7 +11,7 @@ export interface Backend {
   readonly name: PacketBackend
   /** Whether frames move between the device and the arena without a copy. */
   readonly zeroCopy: boolean
-  readonly report: BackendReport
+  readonly report: WayReport
   /** Who is to blame in an error of {@link poll} and of {@link kick}. */
   readonly syscalls: { readonly receive: string; readonly transmit: string }
   readonly fill: Producer
@@ -50,8 +50,10 @@ export interface ReceivingEnd {
 
 /** The transmitting half of a queue: who moves frames between the pool, the transmit ring and the completion ring. */
 export interface TransmittingEnd {
-  /** What ended the last {@link submit} before all was accepted. */
+  /** What ended the last {@link submit} before all was accepted, and will not pass by itself. */
   readonly error: VerbsError | null
+  /** The device's own queue had no room at the last {@link submit}: nobody tells when it has. */
+  readonly congested: boolean
   /** Frames that were sent and not accepted. */
   readonly pending: number
   readonly transmitted: number

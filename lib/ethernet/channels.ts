@@ -8,13 +8,13 @@ import type { NativeChannels } from './native.js'
 
 /** How many of each kind. */
 export interface ChannelCounts {
-  /** that only receive */
+  /** That only receive. Left out: as it is. */
   receive: number
-  /** that only transmit */
+  /** That only transmit. Left out: as it is. */
   transmit: number
-  /** for link events and such */
+  /** For link events and such. Left out: as it is. */
   other: number
-  /** that receive and transmit */
+  /** That receive and transmit. Left out: as it is. */
   combined: number
 }
 const channelCountNames = {

@@ -14,7 +14,7 @@ import { RawReceiver } from './raw-receiver.js'
 import { RawTransmitter } from './raw-transmitter.js'
 import { portBehind } from './rdma-port.js'
 import { Receiver } from './receiver.js'
-import type { BackendReport } from './report.js'
+import type { WayReport } from './report.js'
 import { Transmitter } from './transmitter.js'
 import type { XdpPort } from './xdp-port.js'
 import { openXdpQueues } from './xdp-queues.js'
@@ -27,6 +27,8 @@ export interface Chosen {
   backend: Backend
   receiver: ReceivingEnd
   transmitter: TransmittingEnd
+  /** What stands for the interface, where that is more than its link. */
+  device?: Device
   /** Puts the device back as it was found, after the backend was closed. */
   restore?: () => void
 }
@@ -48,7 +50,7 @@ export function chooseBackend(
   onEvent: () => void,
 ): Chosen {
   if (settings.backend === 'af_xdp') return openXdp(device, settings, holder, onEvent)
-  const notUsed: BackendReport['notUsed'][number][] = []
+  const notUsed: WayReport['notUsed'][number][] = []
   if (settings.backend === 'raw_packet_qp') return openRaw(device, settings, holder, onEvent, notUsed)
   if (settings.backend === undefined) {
     const why = settings.exclusive
@@ -100,13 +102,14 @@ function openXdpSockets(
   onEvent: () => void,
   whole: boolean,
 ): Chosen {
+  device.watch()
   const { frames, batch, transmitOnly } = settings
   const several = whole && queueCount(device.interface.name) > 1
   const { queueId = several ? 'all' : 0 } = settings
   if (queueId === 'all' && !transmitOnly) return openXdpQueues(device, settings, holder, onEvent)
   const target = transmitOnly ? 0 : settings.receiveFrames.af_xdp
   const backend = new AfXdp(
-    device.interface,
+    device,
     settings,
     queueId === 'all' ? 0 : queueId,
     settings.receiveFrames.af_xdp,
@@ -146,7 +149,7 @@ function openRaw(
   settings: Settings,
   holder: number,
   onEvent: () => void,
-  notUsed: BackendReport['notUsed'],
+  notUsed: WayReport['notUsed'],
 ): Chosen {
   const obstacle = rawObstacle(settings)
   if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
@@ -172,10 +175,10 @@ function openRaw(
     table.slots.freeAll(holder)
     throw error
   }
-  if (!program) return { backend, receiver, transmitter }
+  if (!program) return { backend, receiver, transmitter, device: state }
   const filtered = new FilteredReceiver(receiver, program, table, frames.arena.bytes, batch)
   backend.unwanted = filtered
-  return { backend, receiver: filtered, transmitter, restore: () => filtered.close() }
+  return { backend, receiver: filtered, transmitter, device: state, restore: () => filtered.close() }
 }
 
 function openPacket(
@@ -183,8 +186,9 @@ function openPacket(
   settings: Settings,
   holder: number,
   onEvent: () => void,
-  notUsed: BackendReport['notUsed'],
+  notUsed: WayReport['notUsed'],
 ): Chosen {
+  device.watch()
   const { frames, batch, transmitOnly } = settings
   const table = tableOf(frames)
   const target = settings.receiveFrames.af_packet

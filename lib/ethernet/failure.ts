@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import { VerbsError, verbsError } from '../errors.js'
 import { listInterfaces, type NetworkInterface } from './interfaces.js'
 
-const { ENETDOWN, ENXIO, ENOBUFS, EMSGSIZE, ERANGE, EFAULT, EBADMSG } = constants.errno as Record<
+const { ENETDOWN, ENXIO, ENOBUFS, EBUSY, EMSGSIZE, ERANGE, EFAULT, EBADMSG } = constants.errno as Record<
   string,
   number
 >
@@ -24,6 +24,10 @@ export function transferError(
   // (packet_notifier in net/packet/af_packet.c), and sends nothing through the latter: ENXIO.
   const now = listInterfaces().find((entry) => entry.index === device.index)
   if (now === undefined && (errno === ENETDOWN || errno === ENXIO)) return goneError(syscall, device)
+  if (errno === ENETDOWN || errno === ENOBUFS || errno === EBUSY) {
+    // An AF_XDP socket and a packet socket hear of a missing carrier in this way.
+    if (now?.up && !now.carrier) return carrierError(syscall, now)
+  }
   if (errno === ENETDOWN) return downError(syscall, now ?? device)
   if (errno === EMSGSIZE) {
     const mtu = (now ?? device).mtu
@@ -52,6 +56,14 @@ export function transferError(
 
 export function goneError(syscall: string, device: NetworkInterface): VerbsError {
   return verbsError('ENODEV', syscall, `interface "${device.name}" (index ${device.index}) was removed`)
+}
+
+export function carrierError(syscall: string, device: NetworkInterface): VerbsError {
+  return verbsError(
+    'ENETDOWN',
+    syscall,
+    `interface "${device.name}" has no carrier: nothing is at the other end of its link, or that end is down`,
+  )
 }
 
 export function downError(syscall: string, device: NetworkInterface): VerbsError {

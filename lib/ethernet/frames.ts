@@ -8,7 +8,7 @@ import { DescriptorOption } from './xdp-port.js'
 
 /** Options of {@link FramePool}. */
 export interface FramePoolOptions {
-  /** Memory to cut into frames; without it the pool allocates its own. */
+  /** Memory to cut into frames. Default: the pool allocates its own. */
   arena?: Arena
   /** Bytes a frame, a power of two from 128 to 131072. Default 2048. */
   frameSize?: number
@@ -303,7 +303,7 @@ export class FramePool {
     this.frameCount = frameCount === undefined ? fit : integer('options.frameCount', frameCount, 2, most)
     this.frameSize = frameSize
     this.headroom = headroom
-    this.arena = arena ?? Arena.allocate(this.frameCount * frameSize)
+    this.arena = arena ?? Arena.fresh('options.frameCount × frameSize', this.frameCount * frameSize)
     this.#table = new FrameTable(shared ?? this.frameCount, frameSize, headroom)
   }
 

@@ -21,17 +21,19 @@ export interface NetworkInterface {
   readonly up: boolean
   /** IFF_RUNNING: and connected to something. */
   readonly running: boolean
+  /** IFF_LOWER_UP: there is a carrier. Without one the kernel takes frames and throws them away. */
+  readonly carrier: boolean
   /** IFF_LOOPBACK */
   readonly loopback: boolean
 }
 
-/** IFF_*, net/if.h (netdevice(7)) */
-const Flag = { up: 0x1, loopback: 0x8, running: 0x40 } as const
+/** IFF_*, net/if.h (netdevice(7)) and linux/if.h */
+const Flag = { up: 0x1, loopback: 0x8, running: 0x40, lowerUp: 0x10000 } as const
 
 /**
  * Every network interface of this network namespace, in the order of the kernel's list. Needs no privilege.
  *
- * @throws VerbsError of if_nameindex(3) or netdevice(7)
+ * @throws VerbsError of rtnetlink(7)
  */
 export function listInterfaces(): NetworkInterface[] {
   return native.ethernet.interfaces().map(describe)
@@ -61,6 +63,7 @@ function describe(entry: NativeInterface): NetworkInterface {
     type: entry.type,
     up: (entry.flags & Flag.up) !== 0,
     running: (entry.flags & Flag.running) !== 0,
+    carrier: (entry.flags & Flag.lowerUp) !== 0,
     loopback: (entry.flags & Flag.loopback) !== 0,
   })
 }

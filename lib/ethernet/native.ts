@@ -7,7 +7,7 @@ export interface NativeInterface {
   index: number
   /** ARPHRD_*, net/if_arp.h */
   type: number
-  /** IFF_*, net/if.h */
+  /** IFF_*, net/if.h and linux/if.h */
   flags: number
   mtu: number
   mac: Uint8Array
@@ -62,8 +62,6 @@ export interface XdpSocketOptions {
   transmitEntries: number
   completionEntries: number
   onEvent(): void
-  /** what became of the interface; `mtu` is 0 when it was not told */
-  onLink(present: number, up: number, mtu: number): void
 }
 
 /** A ring of the kernel's, mapped, and where its flags are. */
@@ -131,6 +129,16 @@ export interface EthtoolNative {
   ruleTable(name: string): { status: number; special: boolean; size: number; used: number[] }
 }
 
+/** What binding/ethernet/link_watch.cc exports. */
+export interface LinkNative {
+  /** @param onNews called on libuv's loop with what {@link look} returns */
+  watch(interfaceIndex: number, onNews: (news: number) => void): number
+  /** LinkWatch::News since the last look; 0: none */
+  look(handle: number): number
+  /** 1 with a carrier at this moment, 2 more when frames go out; a negative errno for a link that is down or gone */
+  state(handle: number): number
+}
+
 /** What binding/ethernet/raw_packet_queue.cc needs to open; `pair`, `region` and `overflow` are handles. */
 export interface RawPacketOptions {
   pair: number
@@ -192,6 +200,7 @@ export interface EthernetNative {
   statistics(handle: number): { received: number; truncated: number; dropped: number; undescribed: number }
   bufferSizes(handle: number): { receive: number; send: number }
   interfaces(): NativeInterface[]
+  link: LinkNative
   xdp: XdpNative
   ethtool: EthtoolNative
   pcap: PcapNative

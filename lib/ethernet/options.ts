@@ -58,11 +58,12 @@ export interface PacketQueueOptions extends FramePoolOptions {
    * Of AF_XDP with a {@link queueId} that is a number: frames that one of these rules matches are sent to that queue by
    * the NIC (n-tuple rules; see {@link steer}). The rules are taken out when the queue is closed. Refused by the name of
    * the driver where it has none. What the queue then receives is still what `etherType`, `flows` and `promiscuous` say.
+   * Default: none.
    */
   steer?: readonly FlowRule[]
   /**
    * Of AF_XDP: how many channels the device has (ethtool -L), those that receive and transmit or so many of each, while
-   * the queue is open; afterwards as many as before. With 1, everything comes to queue 0.
+   * the queue is open; afterwards as many as before. With 1, everything comes to queue 0. Default: as they are.
    */
   channels?: number
   /**

@@ -44,6 +44,7 @@ export class PacketQueue extends QueueFrames {
   /** Most frames that one {@link receive} brings. */
   declare readonly batch: number
   declare private readonly way: Backend
+  declare private readonly device: Device
   declare private readonly holder: number
   declare private readonly receiver: ReceivingEnd
   declare private readonly transmitter: TransmittingEnd
@@ -90,9 +91,11 @@ export class PacketQueue extends QueueFrames {
     try {
       chosen = choose(state, settings as Settings, holder, () => this.waiting.wake())
     } catch (error) {
+      state.close()
       this.table.slots.detach(holder)
       throw error
     }
+    this.device = chosen.device ?? state
     this.holder = holder
     this.way = chosen.backend
     this.restore = chosen.restore
@@ -113,7 +116,7 @@ export class PacketQueue extends QueueFrames {
 
   /** Which backend was chosen, how it works here, and why not another. */
   get report(): BackendReport {
-    return this.way.report
+    return Object.freeze({ ...this.way.report, carrier: this.device.carries() })
   }
 
   /** Whether the queue was closed. */
@@ -121,7 +124,10 @@ export class PacketQueue extends QueueFrames {
     return this.ended
   }
 
-  /** What ended the last {@link submit} before all was accepted; null when nothing did, or the kernel was just full. */
+  /**
+   * What ended the last {@link submit} before all was accepted; null when nothing did, or the kernel or the device was just
+   * full: then what was not accepted is {@link pending}, and goes with the next submit, or with {@link drain}.
+   */
   get error(): VerbsError | null {
     return this.transmitter.error
   }
@@ -269,7 +275,8 @@ export class PacketQueue extends QueueFrames {
    *
    * What is accepted is free again. What is refused for its own sake (too long for the interface) is freed, counted,
    * and ends the call: {@link error} says why. What comes after it, or what the kernel has no room for, stays pending
-   * for the next call.
+   * for the next call; so does everything while the interface is down or has no carrier, which is an error (ENETDOWN).
+   * What a device drops although it was handed to it (AF_XDP: EBUSY) is counted as refused and is no error.
    *
    * @returns how many frames the kernel accepted
    */
@@ -281,7 +288,7 @@ export class PacketQueue extends QueueFrames {
   /**
    * Submits until nothing is pending, asleep while the kernel has no room.
    *
-   * @throws VerbsError when a frame is refused or the interface is down; what comes after it is still pending.
+   * @throws VerbsError when a frame is refused or the interface is down or has no carrier; what comes after it is still pending.
    *   ERR_IBVERBS_BUSY, ERR_IBVERBS_CLOSED, the signal's reason
    */
   drain(options?: WaitOptions): Promise<void> {
@@ -397,6 +404,7 @@ export class PacketQueue extends QueueFrames {
     if (this.ended) return
     this.ended = true
     this.way.close()
+    this.device.close()
     this.table.slots.detach(this.holder)
     this.transmitter.close()
     this.waiting.close()

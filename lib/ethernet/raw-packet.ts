@@ -16,7 +16,7 @@ import type { NetworkInterface } from './interfaces.js'
 import type { Settings } from './options.js'
 import { RawSteering } from './raw-steering.js'
 import type { RdmaPort } from './rdma-port.js'
-import type { BackendReport } from './report.js'
+import type { WayReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
 
 const { ENETDOWN, ENODEV, EIO } = constants.errno as Record<string, number>
@@ -37,7 +37,7 @@ export class RawPacket implements Backend {
   readonly name = 'raw_packet_qp'
   readonly zeroCopy = true
   readonly syscalls = { receive: 'ibv_poll_cq', transmit: 'ibv_post_send' }
-  readonly report: BackendReport
+  readonly report: WayReport
   readonly fill: Producer
   readonly receive: Consumer
   readonly transmit: Producer
@@ -54,6 +54,7 @@ export class RawPacket implements Backend {
   readonly #steering: RawSteering
   readonly #settings: Settings
   readonly #device: NetworkInterface
+  readonly #port: number
   readonly #sendDepth: number
   readonly #onEvent: () => void
   #stopWatching = (): void => {}
@@ -66,6 +67,8 @@ export class RawPacket implements Backend {
   unwanted: { readonly unwanted: number } = { unwanted: 0 }
   /** The device has failed a request. */
   failing = false
+  /** Called when the port goes down or comes up. */
+  onPort: ((active: boolean) => void) | undefined
 
   /**
    * @param onEvent called on libuv's loop after {@link arm}, and when the port goes down or the device away
@@ -78,10 +81,11 @@ export class RawPacket implements Backend {
     { device: name, port }: RdmaPort,
     settings: Settings,
     onEvent: () => void,
-    notUsed: BackendReport['notUsed'],
+    notUsed: WayReport['notUsed'],
   ) {
     const { frames, batch, transmitOnly } = settings
     this.#device = device
+    this.#port = port
     this.#settings = settings
     this.#onEvent = onEvent
     this.#context = openContext(name)
@@ -161,7 +165,10 @@ export class RawPacket implements Backend {
       }
       this.#context.onEvent = (event) => {
         if (event.type === 'DEVICE_FATAL') this.#happened(ENODEV)
-        else if (event.type === 'PORT_ERR' && event.port === port) this.#happened(ENETDOWN)
+        else if (event.type === 'PORT_ERR' && event.port === port) {
+          this.onPort?.(false)
+          this.#happened(ENETDOWN)
+        } else if (event.type === 'PORT_ACTIVE' && event.port === port) this.onPort?.(true)
       }
       pair.connect()
       this.#steering = new RawSteering(pair, settings)
@@ -243,6 +250,18 @@ export class RawPacket implements Backend {
     return { receive: this.receiveDepth * frameSize, send: this.#sendDepth * frameSize }
   }
 
+  /** Whether the port is active at this moment. */
+  get active(): boolean {
+    if (this.#context.closed) return false
+    try {
+      return this.#context.queryPort(this.#port).state === 'ACTIVE'
+    } catch (error) {
+      // The device is gone.
+      if (error instanceof VerbsError) return false
+      throw error
+    }
+  }
+
   /** In words, why the device gave the queue pair up. */
   get failure(): string {
     return nameOf(CompletionStatus, native.ethernet.raw.statistics(this.#handle).failure)
@@ -285,6 +304,20 @@ export class RawDevice extends Device {
   constructor(device: NetworkInterface, backend: RawPacket) {
     super(device)
     this.#backend = backend
+    this.stuck = !backend.active
+    backend.onPort = (active) => {
+      this.stuck = !active
+    }
+  }
+
+  override carries(): boolean {
+    return this.#backend.active
+  }
+
+  override ready(syscall: string): boolean {
+    this.stuck = this.stuck && !this.carries()
+    if (this.stuck) this.obstacle = this.failed(ENETDOWN, syscall)
+    return !this.stuck
   }
 
   override failed(errno: number, syscall: string, refusedLength = 0): VerbsError {

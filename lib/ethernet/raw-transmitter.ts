@@ -21,6 +21,7 @@ const { offset: frameOffset, length: frameLength } = FrameRecord
  */
 export class RawTransmitter implements TransmittingEnd {
   error: VerbsError | null = null
+  readonly congested = false
   pending = 0
   transmitted = 0
   readonly refusals: Record<string, number> = {}
@@ -105,6 +106,10 @@ export class RawTransmitter implements TransmittingEnd {
 
   submit(): number {
     this.error = null
+    if (this.device.stuck && this.pending > 0 && !this.device.ready(this.backend.syscalls.transmit)) {
+      this.error = this.device.obstacle
+      return 0
+    }
     this.backend.transmit.publish()
     const status = this.#exchange()
     if (status < 0 && status !== -EAGAIN) {

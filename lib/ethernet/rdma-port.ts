@@ -109,6 +109,7 @@ function interfaceOf({ device, port }: RdmaPort, mtu: number | undefined): Netwo
       type: 1,
       up,
       running: up,
+      carrier: up,
       loopback: false,
     })
   } finally {

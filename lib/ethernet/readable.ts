@@ -21,7 +21,7 @@ export interface ReceivedFrame extends CapturedFrame {
 
 /** Options of {@link FrameReadable}. */
 export interface FrameReadableOptions {
-  /** Ends the stream: it is destroyed with an AbortError. */
+  /** Ends the stream: it is destroyed with an AbortError. Default: none. */
   signal?: AbortSignal
   /** How many frames are copied ahead of the reader; what comes then waits in the queue. Default 64. */
   highWaterMark?: number

@@ -30,6 +30,11 @@ export interface BackendReport {
   readonly queueId: number | 'all' | null
   /** How many receive queues the device has in use (ethtool -l); 0 where its driver does not tell. */
   readonly queues: number
+  /** Whether the interface has a carrier at this moment: without one nothing goes out, nor comes. */
+  readonly carrier: boolean
   /** What was better and did not work, with the reason. */
   readonly notUsed: readonly { readonly what: string; readonly why: string }[]
 }
+
+/** What a backend knows of that when it was opened. */
+export type WayReport = Omit<BackendReport, 'carrier'>

@@ -7,7 +7,9 @@ import type { Device } from './device.js'
 import { FrameRecord, type FrameTable } from './frames.js'
 import { offloadsOf } from './offload.js'
 
-const { EAGAIN } = constants.errno
+const { EAGAIN, ENOBUFS } = constants.errno
+/** Between two looks at what became of the link, beside what the event loop tells, there are so many submits and one. */
+const submitMask = 255
 
 // Of this file's own: V8 folds them, but looks into an imported object each time.
 const {
@@ -23,6 +25,7 @@ const { offset: offsetOfFrame, length: lengthOfFrame } = FrameRecord
 /** The transmitting half of a queue: the transmit ring and the completion ring. */
 export class Transmitter implements TransmittingEnd {
   error: VerbsError | null = null
+  congested = false
   pending = 0
   transmitted = 0
   readonly refusals: Record<string, number> = {}
@@ -33,6 +36,7 @@ export class Transmitter implements TransmittingEnd {
   declare private readonly device: Device
   declare private readonly table: FrameTable
   declare private readonly holder: number
+  private submits = 0
 
   /** @param holder who has the frames that are pending (lib/ring/slots.ts) */
   constructor(backend: Backend, device: Device, table: FrameTable, holder: number) {
@@ -78,7 +82,11 @@ export class Transmitter implements TransmittingEnd {
 
   submit(): number {
     this.error = null
+    this.congested = false
     if (this.pending === 0) return 0
+    this.submits = (this.submits + 1) & submitMask
+    if (this.submits === 0) this.device.look()
+    if (this.device.stuck && !this.ready()) return 0
     this.ring.publishHere()
     const status = this.backend.kick()
     const { completion } = this.backend
@@ -97,9 +105,23 @@ export class Transmitter implements TransmittingEnd {
     completion.consumeHere(n)
     this.pending = n < this.pending ? this.pending - n : 0
     this.transmitted += accepted
-    if (status < 0 && status !== -EAGAIN)
-      this.error = this.device.failed(-status, this.backend.syscalls.transmit, Math.max(0, refused))
+    if (status < 0 && status !== -EAGAIN) this.stopped(status, Math.max(0, refused))
     return accepted
+  }
+
+  private stopped(status: number, refused: number): void {
+    const { transmit } = this.backend.syscalls
+    // The device's queue is full, or there is no carrier.
+    this.congested = status === -ENOBUFS && this.device.carries()
+    if (!this.congested) this.error = this.device.failed(-status, transmit, refused)
+  }
+
+  /** Whether frames go out; else why not. */
+  private ready(): boolean {
+    if (this.device.ready(this.backend.syscalls.transmit)) return true
+    this.error = this.device.obstacle
+    this.congested = this.error === null
+    return false
   }
 
   /** Counts a frame that was refused; its length. */

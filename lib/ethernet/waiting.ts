@@ -135,13 +135,13 @@ export class Waiting {
   readonly #flush = (): void => {
     if (!this.#drainer.pending) return
     this.#transmitter.submit()
-    const { pending, error } = this.#transmitter
-    this.#full = pending > 0 && error === null
-    if (error && error.code !== 'ENOBUFS') {
+    const { pending, error, congested } = this.#transmitter
+    this.#full = pending > 0 && error === null && !congested
+    if (error) {
       this.#drainer.reject(error)
     } else if (pending === 0) {
       this.#drainer.resolve(0)
-    } else if (error) {
+    } else if (congested) {
       // The device's own queue is full, not the socket's buffer: poll(2) would say writable at once.
       const timer = setTimeout(this.#flush, 1)
       if (!this.#referenced) timer.unref()

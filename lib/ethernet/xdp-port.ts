@@ -28,6 +28,8 @@ export interface XdpPort {
   received: number
   /** Of these, those that were cut. */
   truncated: number
+  /** Frames that the device dropped when they were handed to it: taken out of the ring, completed, and not sent. */
+  readonly dropped: number
   /** Who is to blame in an error of {@link poll} and of {@link kick}. */
   readonly syscalls: { readonly receive: string; readonly transmit: string }
   /** Called when `receive` is empty: how many descriptors it has then, or a negative errno. */

@@ -6,7 +6,7 @@ import type { Chosen } from './choice.js'
 import type { Device } from './device.js'
 import { tableOf } from './frames.js'
 import type { Settings } from './options.js'
-import type { BackendReport } from './report.js'
+import type { WayReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
 import { batchIndexError, XdpReceiver } from './xdp-receiver.js'
 import { XdpTransmitter } from './xdp-transmitter.js'
@@ -31,7 +31,7 @@ export function openXdpQueues(
   const receivers: XdpReceiver[] = []
   try {
     for (let queueId = 0; queueId < count; queueId++) {
-      const socket = new AfXdp(device.interface, settings, queueId, target, onEvent, sockets[0])
+      const socket = new AfXdp(device, settings, queueId, target, onEvent, sockets[0])
       sockets.push(socket)
       holders.push(queueId === 0 ? holder : slots.attach())
       const { bytes } = frames.arena
@@ -71,7 +71,7 @@ class XdpQueues implements Backend {
     return this.#sockets.every(({ zeroCopy }) => zeroCopy)
   }
 
-  get report(): BackendReport {
+  get report(): WayReport {
     return Object.freeze({ ...this.#sockets[0].report, zeroCopy: this.zeroCopy, queueId: 'all' })
   }
 

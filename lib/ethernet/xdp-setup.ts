@@ -6,7 +6,7 @@ import { Kind, native } from '../native.js'
 import { queueCount } from './channels.js'
 import type { NetworkInterface } from './interfaces.js'
 import { packetHeadroom, type Settings } from './options.js'
-import type { BackendReport } from './report.js'
+import type { WayReport } from './report.js'
 
 /** sxdp_flags, linux/if_xdp.h */
 const Bind = { copy: 2, zeroCopy: 4, needWakeup: 8, multiBuffer: 16 } as const
@@ -29,7 +29,7 @@ type Rings = ReturnType<typeof native.ethernet.xdp.rings>
 export interface XdpSetup {
   handle: number
   rings: Rings
-  report: BackendReport
+  report: WayReport
 }
 
 /** How an arena is cut for AF_XDP: buffers of at most a page, so that a longer frame takes several. */
@@ -56,7 +56,6 @@ export function openSocket(
   queueId: number,
   receiveFrames: number,
   onEvent: () => void,
-  onLink: (present: number, up: number, mtu: number) => void,
 ): XdpSetup {
   const { frames, transmitOnly } = settings
   const xdp = native.ethernet.xdp
@@ -85,7 +84,6 @@ export function openSocket(
     transmitEntries,
     completionEntries: transmitEntries,
     onEvent,
-    onLink,
   }
   const open = (): number => {
     const handle = xdp.open(options)
@@ -131,7 +129,7 @@ export function attachProgram(
   device: NetworkInterface,
   queueId: number,
   program: Uint32Array,
-): BackendReport {
+): WayReport {
   const xdp = native.ethernet.xdp
   const notUsed = [...report.notUsed]
   let last = 0

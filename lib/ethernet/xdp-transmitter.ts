@@ -6,7 +6,9 @@ import type { Device } from './device.js'
 import { FrameRecord, type FrameTable } from './frames.js'
 import { DescriptorOption, type XdpPort } from './xdp-port.js'
 
-const { EMSGSIZE, ERANGE } = constants.errno
+const { EMSGSIZE, ENOBUFS, ERANGE } = constants.errno
+/** Between two looks at what became of the link, beside what the event loop tells, there are so many submits and one. */
+const submitMask = 255
 const headerBytes = 14
 const tagBytes = 4
 
@@ -31,6 +33,7 @@ const { offset: offsetWord } = FrameRecord
  */
 export class XdpTransmitter implements TransmittingEnd {
   error: VerbsError | null = null
+  congested = false
   transmitted = 0
   readonly refusals: Record<string, number> = {}
   invalid = 0
@@ -58,6 +61,9 @@ export class XdpTransmitter implements TransmittingEnd {
   private continuations = 0
   /** How many frames may still go straight into the ring. */
   private room = 0
+  private submits = 0
+  /** How many frames the device had dropped at the last look. */
+  private dropped = 0
   /** How far the kernel had taken descriptors out of the ring at the last look. */
   private taken = 0
 
@@ -123,10 +129,14 @@ export class XdpTransmitter implements TransmittingEnd {
 
   submit(): number {
     this.error = null
+    this.congested = false
     if (this.descriptors() === 0 && this.stagedCount === 0) {
       this.#reap()
       return 0
     }
+    this.submits = (this.submits + 1) & submitMask
+    if (this.submits === 0) this.device.look()
+    if (this.device.stuck && !this.#ready()) return 0
     let accepted = 0
     let status: number
     let refused: number
@@ -141,8 +151,9 @@ export class XdpTransmitter implements TransmittingEnd {
     } while (status === 0 && refused < 0 && this.stagedCount > 0 && this.descriptors() === 0)
     this.#reap()
     this.#open()
+    if (this.port.dropped > this.dropped) accepted -= this.#refused()
     this.transmitted += accepted
-    if (status < 0) this.error = this.device.failed(-status, this.port.syscalls.transmit)
+    if (status < 0) this.#stopped(status)
     else if (refused >= 0) this.error = this.device.failed(EMSGSIZE, this.port.syscalls.transmit, refused)
     return accepted
   }
@@ -151,6 +162,27 @@ export class XdpTransmitter implements TransmittingEnd {
     this.stagedCount = this.continuations = 0
     this.taken = this.ring.index
     this.room = 0
+  }
+
+  /** Whether frames go out; else why not. */
+  #ready(): boolean {
+    if (this.device.ready(this.port.syscalls.transmit)) return true
+    this.error = this.device.obstacle
+    this.congested = this.error === null
+    return false
+  }
+
+  #stopped(status: number): void {
+    this.congested = status === -ENOBUFS && this.device.carries()
+    if (!this.congested) this.error = this.device.failed(-status, this.port.syscalls.transmit)
+  }
+
+  /** Counts what the device dropped since the last look. */
+  #refused(): number {
+    const count = this.port.dropped - this.dropped
+    this.dropped = this.port.dropped
+    this.refusals.EBUSY = (this.refusals.EBUSY ?? 0) + count
+    return count
   }
 
   #open(): void {

@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer'
 import { boolean, instance, integer, type Names, options as optionsOf } from '../argument.js'
 import { native } from '../native.js'
 
@@ -5,13 +6,16 @@ import { native } from '../native.js'
 export interface ArenaOptions {
   /**
    * Lay the memory on transparent huge pages (madvise(2), MADV_HUGEPAGE): fewer TLB misses for large arenas.
-   * {@link Arena.hugePageBytes} tells how much of it the kernel really did.
+   * The kernel gives them as it likes, and may give none: {@link Arena.hugePageBytes} tells how much of it it really did. Default false.
    */
   hugePages?: boolean
 }
 const arenaOptionNames = { hugePages: true } as const satisfies Names<ArenaOptions>
 
 const hugePageSize = 2 << 20
+
+/** Bytes of the longest typed array that this Node has. */
+const longestView = constants.MAX_LENGTH
 
 /**
  * Memory that JavaScript, worker threads and devices share: a stretch of a SharedArrayBuffer, which can be neither
@@ -32,17 +36,22 @@ export class Arena {
    * Fresh memory, zeroed and page-aligned.
    *
    * @param byteLength bytes, at least 1
-   * @throws RangeError ERR_OUT_OF_RANGE for a size that cannot be had
+   * @throws RangeError ERR_OUT_OF_RANGE for a size that cannot be had: on Node 20 a view has at most 4 GiB
    */
   static allocate(byteLength: number, options?: ArenaOptions): Arena {
-    integer('byteLength', byteLength, 1)
     const { hugePages = false } = optionsOf('options', options, arenaOptionNames)
     boolean('options.hugePages', hugePages)
+    return Arena.fresh('byteLength', byteLength, hugePages)
+  }
+
+  /** {@link allocate} for who calls the size by another name. @internal */
+  static fresh(name: string, byteLength: number, hugePages = false): Arena {
+    integer(name, byteLength, 1, longestView)
     const alignment = hugePages ? hugePageSize : native.ring.pageSize
     const size = Math.ceil(byteLength / alignment) * alignment
     // V8 aligns a SharedArrayBuffer to a few bytes only: take one page more than is needed and start at its edge.
-    const buffer = allocateShared(size + alignment, byteLength)
-    const gap = native.ring.alignmentGap(new Uint8Array(buffer), alignment)
+    const buffer = allocateShared(name, size + alignment, byteLength)
+    const gap = native.ring.alignmentGap(new Uint8Array(buffer, 0, 1), alignment)
     if (hugePages) native.ring.useHugePages(new Uint8Array(buffer, gap, size))
     return new Arena(new Uint8Array(buffer, gap, byteLength))
   }
@@ -50,11 +59,15 @@ export class Arena {
   /**
    * Memory of the caller's own: a SharedArrayBuffer, or a Uint8Array over part of one.
    *
-   * @throws TypeError ERR_INVALID_ARG_TYPE for an ordinary ArrayBuffer, which could be detached under the device
+   * @throws TypeError ERR_INVALID_ARG_TYPE for an ordinary ArrayBuffer, which could be detached under the device;
+   *   RangeError ERR_OUT_OF_RANGE for more than a view can have (Node 20: 4 GiB)
    */
   static over(memory: SharedArrayBuffer | Uint8Array<SharedArrayBuffer>): Arena {
     // With a length: a view without one grows when a growable buffer does, and a registered region cannot.
-    if (memory instanceof SharedArrayBuffer) return new Arena(new Uint8Array(memory, 0, memory.byteLength))
+    if (memory instanceof SharedArrayBuffer) {
+      integer('memory.byteLength', memory.byteLength, 0, longestView)
+      return new Arena(new Uint8Array(memory, 0, memory.byteLength))
+    }
     instance('memory', memory, Uint8Array)
     instance('memory.buffer', memory.buffer, SharedArrayBuffer)
     return new Arena(new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength))
@@ -71,12 +84,12 @@ export class Arena {
   }
 }
 
-function allocateShared(size: number, asked: number): SharedArrayBuffer {
+function allocateShared(name: string, size: number, asked: number): SharedArrayBuffer {
   try {
     return new SharedArrayBuffer(size)
   } catch (cause) {
     throw Object.assign(
-      new RangeError(`"byteLength": ${asked} bytes of shared memory cannot be had`, { cause }),
+      new RangeError(`"${name}": ${asked} bytes of shared memory cannot be had`, { cause }),
       {
         code: 'ERR_OUT_OF_RANGE',
       },

@@ -6,17 +6,17 @@ export type PerDirection = number | readonly [number, number]
 
 /** What a wire does to frames; each is 0 by default: a perfect wire. The same seed gives the same outcome. */
 export interface SoftLink {
-  /** Bits a second; 0: no limit. A frame takes its length and 24 bytes, as on Ethernet. */
+  /** Bits a second; 0, the default: no limit. A frame takes its length and 24 bytes, as on Ethernet. */
   bandwidth?: PerDirection
-  /** Propagation, in nanoseconds. */
+  /** Propagation, in nanoseconds. Default 0. */
   delay?: PerDirection
-  /** Up to this many nanoseconds more, drawn for each frame: frames may overtake each other. */
+  /** Up to this many nanoseconds more, drawn for each frame: frames may overtake each other. Default 0. */
   jitter?: PerDirection
-  /** Probability that a frame is lost, 0 to 1. */
+  /** Probability that a frame is lost, 0 (default) to 1. */
   loss?: PerDirection
-  /** Probability that a frame comes twice, 0 to 1. */
+  /** Probability that a frame comes twice, 0 (default) to 1. */
   duplicate?: PerDirection
-  /** Probability that a frame comes after the one behind it, 0 to 1. */
+  /** Probability that a frame comes after the one behind it, 0 (default) to 1. */
   reorder?: PerDirection
   /** Bytes that may wait for bandwidth; what does not fit is lost. 256 KiB by default. */
   queue?: PerDirection
@@ -39,8 +39,10 @@ const softLinkNames = {
  *
  * - `'loop'`: each port hears what it sends
  * - `'pair'`: two ports hear each other
- * - `'socket:PATH'`: a port here and one of another process that names the same path (a Unix socket)
- * - `'interface:NAME'`: an Ethernet interface of this machine (needs CAP_NET_RAW)
+ * - `'socket:PATH'`: a port here and one of another process that names the same path (a Unix socket). When one of the two ends,
+ *   the other meets the next that comes; a third is refused (EBUSY)
+ * - `'interface:NAME'`: an Ethernet interface of this machine (needs CAP_NET_RAW). The port is up while the interface has a
+ *   carrier (PORT_ACTIVE, PORT_ERR), and its active MTU is the largest that fits the interface's: 1024 of 1500
  */
 export type SoftWire = 'loop' | 'pair' | `socket:${string}` | `interface:${string}`
 
@@ -53,14 +55,19 @@ export interface SoftOptions {
    * ports are joined.
    */
   ports?: 1 | 2
-  /** Imperfections of the wire; for 'loop' and 'pair'. */
+  /** Imperfections of the wire; for 'loop' and 'pair'. Default: none. */
   link?: SoftLink
-  /** MAC addresses of the ports, in order: 'aa:bb:cc:dd:ee:ff', not multicast. Drawn at random where there is none. */
+  /** MAC addresses of the ports, in order: 'aa:bb:cc:dd:ee:ff', not multicast. Default, where there is none: drawn at random. */
   macs?: readonly string[]
   /** Bytes of each frame that a raw packet send must carry inline: 0 (default), or 18 as older ConnectX want it. */
   minimumInline?: 0 | 18
   /** Largest MTU of the ports: 4096 by default. */
-  mtu?: 1024 | 2048 | 4096
+  mtu?: 256 | 512 | 1024 | 2048 | 4096
+  /**
+   * How many of each kind a device has: queue pairs, completion queues, regions and so on. By default as many as a
+   * ConnectX; a few, to see what a program does when they are used up.
+   */
+  maxObjects?: number
 }
 const softOptionNames = {
   wire: true,
@@ -69,6 +76,7 @@ const softOptionNames = {
   macs: true,
   minimumInline: true,
   mtu: true,
+  maxObjects: true,
 } as const satisfies Names<SoftOptions>
 
 const links = {
@@ -96,9 +104,10 @@ export function specification(given: SoftOptions | undefined): string {
       throw rangeError('options.minimumInline', '0 or 18', options.minimumInline)
     }
   }
-  if (options.mtu !== undefined && ![1024, 2048, 4096].includes(options.mtu)) {
-    throw rangeError('options.mtu', '1024, 2048 or 4096', options.mtu)
+  if (options.mtu !== undefined && ![256, 512, 1024, 2048, 4096].includes(options.mtu)) {
+    throw rangeError('options.mtu', '256, 512, 1024, 2048 or 4096', options.mtu)
   }
+  if (options.maxObjects !== undefined) integer('options.maxObjects', options.maxObjects, 1, 1 << 24)
   if (ports === 2 && wire !== 'loop' && wire !== 'pair') {
     throw rangeError('options.ports', '1: a socket or an interface is the wire of one port', ports)
   }
@@ -110,6 +119,7 @@ export function specification(given: SoftOptions | undefined): string {
     const query = [...(wire === 'pair' && i === 1 ? [] : link)]
     if (options.minimumInline !== undefined) query.push(`minimumInline=${options.minimumInline}`)
     if (options.mtu !== undefined) query.push(`mtu=${options.mtu}`)
+    if (options.maxObjects !== undefined) query.push(`maxObjects=${options.maxObjects}`)
     return `${wire}${mac}${query.length > 0 ? `?${query.join('&')}` : ''}`
   })
   return words.join(ports === 2 ? '+' : ';')

@@ -66,6 +66,7 @@ export class CompletionQueue extends NativeHandle {
   readonly entries: number
   /** The most completions that one poll brings. */
   readonly batch: number
+  readonly #path: Uint32Array
   /** What the caller gave to `post`. */
   readonly cookie: Uint32Array
   /** ibv_wc_status: {@link CompletionStatus}. */
@@ -122,6 +123,7 @@ export class CompletionQueue extends NativeHandle {
     this.sourceQueuePair = column(Completion.sourceQpn)
     this.vendorError = column(Completion.vendorError)
     this.flowTag = column(Completion.flowTag)
+    this.#path = column(Completion.path)
   }
 
   /** @internal */
@@ -285,6 +287,11 @@ export class CompletionQueue extends NativeHandle {
    */
   statusHint(i: number): string {
     return statusHint(this.statusName(i), this.opcodeName(i))
+  }
+
+  /** Source LID, service level and path bits of a UD receive, for the way back to the sender. @internal */
+  path(row: number): number {
+    return this.#path[row]
   }
 
   #row(i: number): number {

@@ -21,11 +21,13 @@ export interface ConnectOptions {
   maxRdAtomic?: number
   /** Reads and atomics of the peer's; by default what the device can, at most 16. */
   maxDestRdAtomic?: number
+  /** Index of the partition key: 0 by default. */
   pkeyIndex?: number
   /** Service level, on Ethernet the 802.1p priority: 0 by default. */
   serviceLevel?: number
   /** IPv4 TOS or IPv6 traffic class: 0 by default. */
   trafficClass?: number
+  /** 20 bits; 0 by default. */
   flowLabel?: number
   /** TTL: 64 by default. For RoCE v2 the kernel takes the route's instead (ib_resolve_eth_dmac). */
   hopLimit?: number

@@ -114,6 +114,7 @@ export type EventType = keyof typeof EventTypes
 
 /** ibv_port_state. */
 export const PortStates = { NOP: 0, DOWN: 1, INIT: 2, ARMED: 3, ACTIVE: 4, ACTIVE_DEFER: 5 } as const
+/** Name of an ibv_port_state. */
 export type PortState = keyof typeof PortStates
 
 /** Physical port states (IBA 14.2.5.6, PortInfo:PortPhysicalState). */
@@ -127,14 +128,17 @@ export const PhysicalStates = {
   LINK_ERROR_RECOVERY: 6,
   PHYTEST: 7,
 } as const
+/** Name of a physical port state. */
 export type PhysicalState = keyof typeof PhysicalStates
 
 /** IBV_LINK_LAYER_*. */
 export const LinkLayers = { Unspecified: 0, InfiniBand: 1, Ethernet: 2 } as const
+/** Name of an IBV_LINK_LAYER_*. */
 export type LinkLayer = keyof typeof LinkLayers
 
 /** ibv_gid_type. */
 export const GidTypes = { IB: 0, 'RoCE v1': 1, 'RoCE v2': 2 } as const
+/** What a GID's packets are: InfiniBand's, or those of a version of RoCE (ibv_gid_type). */
 export type GidType = keyof typeof GidTypes
 
 /** ibv_node_type; -1 is unknown. */
@@ -147,14 +151,17 @@ export const NodeTypes = {
   USNIC_UDP: 6,
   UNSPECIFIED: 7,
 } as const
+/** Name of an ibv_node_type. */
 export type NodeType = keyof typeof NodeTypes | 'UNKNOWN'
 
 /** ibv_transport_type; -1 is unknown. */
 export const TransportTypes = { IB: 0, IWARP: 1, USNIC: 2, USNIC_UDP: 3, UNSPECIFIED: 4 } as const
+/** Name of an ibv_transport_type. */
 export type TransportType = keyof typeof TransportTypes | 'UNKNOWN'
 
 /** ibv_atomic_cap. */
 export const AtomicCapabilities = { NONE: 0, HCA: 1, GLOB: 2 } as const
+/** Name of an ibv_atomic_cap. */
 export type AtomicCapability = keyof typeof AtomicCapabilities
 
 /** The name of `value` in one of the enumerations above; its number in words where a newer kernel has one we lack. */

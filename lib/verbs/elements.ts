@@ -6,6 +6,7 @@ import { checkStretch, longestWords, mostOfElement, rest, writeElement } from '.
 
 /** A stretch of a memory region: one element of a scatter/gather list. */
 export interface ScatterElement {
+  /** The region. */
   memory: MemoryRegion
   /** Bytes from the region's first; 0 by default. */
   offset?: number
@@ -20,7 +21,7 @@ const scatterElementNames = {
 
 /** Where a request's bytes are: a region, whose stretch each post names, or a fixed list of stretches. */
 export interface RequestMemory {
-  /** The region that each post takes a stretch of. */
+  /** The region that each post takes a stretch of; left out where there are `elements`, or no bytes. */
   memory?: MemoryRegion
   /** Instead: a scatter/gather list, posted as it stands. */
   elements?: ScatterElement[]
@@ -76,7 +77,7 @@ export class Elements {
       const region = regionOf(`${name}.elements[${i}].memory`, element.memory, domain, writer)
       const offset = element.offset ?? 0
       const length = element.length ?? rest(element.memory.length, offset)
-      checkStretch(offset, length, element.memory.length, mostOfElement)
+      checkStretch(offset, length, element.memory.length, mostOfElement, `${name}.elements[${i}].`)
       writeElement(this.fixed, i * elementWords, region, offset, length)
       total += length
     })

@@ -15,11 +15,11 @@ export type DefaultFlow = Exclude<keyof typeof FlowTypes, 'normal'>
 export interface FlowOptions {
   /** Of rules that match the same frame the lowest number wins: 0 (the default) to 65535; a device may have fewer. */
   priority?: number
-  /** A number that completions of these frames carry: 24 bits, {@link CompletionQueue.flowTag}. */
+  /** A number that completions of these frames carry: 24 bits, {@link CompletionQueue.flowTag}; 0 by default. */
   tag?: number
-  /** Drop the frames instead of bringing them. */
+  /** Drop the frames instead of bringing them. Default false. */
   drop?: boolean
-  /** Let the rules behind see the frame too (IBV_FLOW_ATTR_FLAGS_DONT_TRAP). */
+  /** Let the rules behind see the frame too (IBV_FLOW_ATTR_FLAGS_DONT_TRAP). Default false. */
   dontTrap?: boolean
 }
 const flowOptionNames = {

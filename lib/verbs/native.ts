@@ -44,6 +44,13 @@ export interface VerbsNative {
   postSend(pair: number, first: number, count: number): number
   postReceive(pair: number, first: number, count: number): number
   submit(pair: number): number
+  /** @param grh of the datagram; null where it has none */
+  addressVectorOf(
+    domain: number,
+    port: number,
+    path: number,
+    grh: Uint8Array<SharedArrayBuffer> | null,
+  ): NativeAddressVector
   createAddressHandle(domain: number, vector: NativeAddressVector): number
   /** @param rules struct ibv_flow_spec_*, one behind the other */
   createFlow(pair: number, rules: Uint8Array[], options: NativeFlowOptions): number

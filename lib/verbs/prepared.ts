@@ -33,25 +33,28 @@ import {
 export interface SendFlags {
   /** Bring a completion: true by default. An unsignalled request completes silently unless it fails. */
   signaled?: boolean
-  /** Wait for earlier reads and atomics of this queue pair. */
+  /** Wait for earlier reads and atomics of this queue pair. Default false. */
   fence?: boolean
-  /** Wake a receiver that waits for solicited completions only: see {@link CompletionWaitOptions}. */
+  /** Wake a receiver that waits for solicited completions only: see {@link CompletionWaitOptions}. Default false. */
   solicited?: boolean
-  /** Copy the bytes at submit: they may be changed at once, and need no region's keys. */
+  /** Copy the bytes at submit: they may be changed at once, and need no region's keys. Default false. */
   inline?: boolean
-  /** RAW_PACKET: the device computes the IPv4 header's, TCP's and UDP's checksums as it sends (IBV_SEND_IP_CSUM). */
+  /**
+   * RAW_PACKET: the device computes the IPv4 header's, TCP's and UDP's checksums as it sends (IBV_SEND_IP_CSUM).
+   * Default false.
+   */
   checksum?: boolean
 }
 
 /** Options of {@link QueuePair.prepareSend}. */
 export interface SendOptions extends RequestMemory, SendFlags {
-  /** Immediate data (u32) that the receiver's completion carries; can be changed later. */
+  /** Immediate data (u32) that the receiver's completion carries; can be changed later. Default: none. */
   immediate?: number
-  /** UD: where to. */
+  /** UD: where to. Left out on the others. */
   addressHandle?: AddressHandle
-  /** UD: number of the receiving queue pair. */
+  /** UD: number of the receiving queue pair. Left out on the others. */
   remoteQueuePair?: number
-  /** UD: its queue key. */
+  /** UD: its queue key. Left out on the others. */
   remoteQueueKey?: number
 }
 const sendOptionNames = {
@@ -71,7 +74,7 @@ const sendOptionNames = {
 export interface TransferOptions extends RequestMemory, Omit<SendFlags, 'checksum'> {
   /** The peer's region: what its {@link MemoryRegion.remote} gave. */
   remote: RemoteMemory
-  /** RDMA write with immediate data (u32): consumes a receive of the peer's. */
+  /** RDMA write with immediate data (u32): consumes a receive of the peer's. Default: none. */
   immediate?: number
 }
 const transferOptionNames = {
@@ -150,6 +153,15 @@ export class PreparedSend {
     this.#head = opcode | (sendFlags(options) << 8) | (this.#elements.count << 16)
     if (options.immediate !== undefined) this.immediate = options.immediate
     this.#datagram = posting.type === 'UD'
+    for (const name of ['addressHandle', 'remoteQueuePair', 'remoteQueueKey'] as const) {
+      if (!this.#datagram && options[name] !== undefined) {
+        throw typeError(
+          `options.${name}`,
+          `left out: a queue pair of type ${posting.type} has one peer, or none`,
+          options[name],
+        )
+      }
+    }
     this.#domain = posting.domain
     if (this.#datagram) {
       this.to(

@@ -1,8 +1,8 @@
-import { boolean, integer, type Names, options as optionsOf, rangeError, typeError } from '../argument.js'
+import { boolean, type Names, options as optionsOf, rangeError, typeError } from '../argument.js'
 import { NativeHandle } from '../handle.js'
 import { Kind } from '../native.js'
 import { Arena } from '../ring/arena.js'
-import { AddressHandle, type AddressVector } from './address-handle.js'
+import { AddressHandle, type AddressVector, type ReceivedDatagram } from './address-handle.js'
 import type { Access } from './constants.js'
 import type { Context } from './context.js'
 import type { Endpoint } from './endpoint.js'
@@ -19,7 +19,7 @@ export interface RegisterOptions {
    * ['LOCAL_WRITE', 'REMOTE_ATOMIC'].
    */
   access?: Access[]
-  /** With a size: lay the fresh memory on huge pages (see {@link Arena.allocate}). */
+  /** With a size: lay the fresh memory on huge pages (see {@link Arena.allocate}). Default false. */
   hugePages?: boolean
 }
 const registerOptionNames = { access: true, hugePages: true } as const satisfies Names<RegisterOptions>
@@ -66,9 +66,10 @@ export class ProtectionDomain extends NativeHandle {
   /**
    * Creates an address handle (ibv_create_ah(3)), for UD.
    *
-   * @param destination the endpoint of the other side, or an address vector
+   * @param destination the endpoint of the other side, an address vector, or a datagram that came: then it leads back to
+   *   the sender, which is how a server answers (ibv_create_ah_from_wc(3))
    */
-  createAddressHandle(destination: Endpoint | AddressVector): AddressHandle {
+  createAddressHandle(destination: Endpoint | AddressVector | ReceivedDatagram): AddressHandle {
     this.assertOpen()
     return AddressHandle.create(this, this.#handle, destination)
   }
@@ -91,7 +92,7 @@ function arenaOf(
 ): Arena {
   const { hugePages = false } = optionsOf('options', options, registerOptionNames)
   boolean('options.hugePages', hugePages)
-  if (typeof memory === 'number') return Arena.allocate(integer('memory', memory, 1), { hugePages })
+  if (typeof memory === 'number') return Arena.fresh('memory', memory, hugePages)
   if (hugePages) throw typeError('options.hugePages', 'left out where the memory is given', hugePages)
   if (memory instanceof Arena) return memory
   if (memory instanceof SharedArrayBuffer) return Arena.over(memory)

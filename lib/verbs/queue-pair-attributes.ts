@@ -19,15 +19,19 @@ import type { NativeQueuePairAttributes, NativeQueuePairState } from './native.j
  * and `queuePairNumber`.
  */
 export interface QueuePairAttributes {
+  /** The state to go to; left out, it stays. */
   state?: QueuePairState
   /** The state that the queue pair is assumed to be in. */
   currentState?: QueuePairState
   /** What peers may do: REMOTE_WRITE, REMOTE_READ, REMOTE_ATOMIC (and LOCAL_WRITE, as verbs programs write it). */
   access?: Access[]
+  /** Index of the partition key. */
   pkeyIndex?: number
+  /** Local port, from 1. */
   port?: number
   /** UD: the queue key that senders must use. */
   qkey?: number
+  /** The way to the peer (ah_attr). */
   addressVector?: AddressVector
   /** Bytes: 256, 512, 1024, 2048 or 4096. */
   pathMtu?: number

@@ -11,7 +11,7 @@ import type { ProtectionDomain } from './protection-domain.js'
 export interface QueuePairOptions {
   /** Reliable connection, unreliable connection, unreliable datagram, or Ethernet frames (RAW_PACKET). */
   type: QueuePairType
-  /** Completion queue of both halves. */
+  /** Completion queue of both halves; left out where each has its own. */
   cq?: CompletionQueue
   /** Completion queue of sends, instead of `cq`. */
   sendCq?: CompletionQueue

@@ -57,6 +57,7 @@ export const Completion = {
   sourceQpn: 7,
   vendorError: 8,
   flowTag: 9,
+  path: 10,
 } as const
 export const completionColumns = 16
 

@@ -61,16 +61,16 @@ export const mostOfElement = 0xffffffff
  * Throws for a stretch that is not inside `size` bytes, or longer than `most`: the queue pair's longest message, or what
  * one element of a receive can say. The binding checks again.
  */
-export function checkStretch(offset: number, length: number, size: number, most: number): void {
+export function checkStretch(offset: number, length: number, size: number, most: number, within = ''): void {
   if (Number.isSafeInteger(offset) && offset >= 0 && offset <= size) {
     if (Number.isSafeInteger(length) && length >= 0 && length <= size - offset && length <= most) return
-    if (typeof length !== 'number') throw typeError('length', 'a number', length)
+    if (typeof length !== 'number') throw typeError(`${within}length`, 'a number', length)
     const why =
       most >= size - offset ? '' : most === mostOfElement ? ', all that one element takes' : longestWords
-    throw rangeError('length', `an integer from 0 to ${Math.min(size - offset, most)}${why}`, length)
+    throw rangeError(`${within}length`, `an integer from 0 to ${Math.min(size - offset, most)}${why}`, length)
   }
-  if (typeof offset !== 'number') throw typeError('offset', 'a number', offset)
-  throw rangeError('offset', `an integer from 0 to ${size}`, offset)
+  if (typeof offset !== 'number') throw typeError(`${within}offset`, 'a number', offset)
+  throw rangeError(`${within}offset`, `an integer from 0 to ${size}`, offset)
 }
 
 /** Why a length is too long. */

@@ -49,6 +49,15 @@ export function node(script: string, { flags = [], env = {} }: NodeOptions = {})
   })
 }
 
+/** Comes back when the event loop rests for a tenth of a second: one that something turns never does. */
+export async function loopRests(): Promise<void> {
+  for (let utilization = 1; utilization > 0.5; ) {
+    const before = performance.eventLoopUtilization()
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    utilization = performance.eventLoopUtilization(before).utilization
+  }
+}
+
 /** Everything to the garbage collector that nothing reaches, finalizers included. */
 export async function collectGarbage(): Promise<void> {
   const { gc } = globalThis

@@ -20,7 +20,9 @@ import {
 import { afterEach, expect } from 'vitest'
 import { native } from '../../dist/native.js'
 import { execFileSync } from './child.js'
+import { limit } from './limit.js'
 
+export { limit } from './limit.js'
 export { collectGarbage, node, thrownBy } from './process.js'
 
 /**
@@ -45,9 +47,6 @@ export const fault = soft
       tooShort: { here: 'LOC_QP_OP_ERR', sender: 'REM_OP_ERR' },
       protection: { here: 'LOC_QP_OP_ERR', sender: 'REM_OP_ERR' },
     } as const)
-
-/** How long a wait may take before the test fails: never how long one takes. */
-export const limit = 25_000
 
 /** A UD receive begins with room for a GRH. */
 export const grhBytes = 40

@@ -6,13 +6,14 @@ import { onOver } from './over.js'
 import type { VethPair } from './veth.js'
 
 const pairs = 4
-/** Read when libibverbs first looks for devices (ibverbs/soft). */
-process.env.IBVERBS_SOFT ??= Array.from({ length: pairs * 2 }, (_, i) => `pair:${i >> 1}`).join(';')
+/** Read when the addon first looks for devices (ibverbs/soft), which is after a test asked for a pair. */
+const wires = Array.from({ length: pairs * 2 }, (_, i) => `pair:${i >> 1}`).join(';')
 
 const free = Array.from({ length: pairs }, (_, i) => i)
 
 /** Two ports that hear each other and nobody else, until they are given back. */
 export function softPair(): VethPair {
+  process.env.IBVERBS_SOFT ??= wires
   const pair = free.shift()
   if (pair === undefined) throw new Error(`all ${pairs} pairs of software ports are in use`)
   let removed = false

@@ -79,6 +79,13 @@ describe('CaptureEncoder and CaptureDecoder', () => {
     await expect(fail(captured[0], { interfaceId: 1 })).rejects.toThrow('"frame.interfaceId" must be below 1')
     await expect(run(captured[0])).resolves.toBeInstanceOf(Buffer)
     expect(() => new CaptureEncoder({ format: 'zip' as 'pcap' })).toThrow(/"options.format" must be one of/)
+    for (const [options, name] of [
+      [{ format: 'pcap', interfaces: [{}] }, 'interfaces'],
+      [{ format: 'pcap', statistics: () => [] }, 'statistics'],
+      [{ nanoseconds: false }, 'nanoseconds'],
+    ] as const) {
+      expect(() => new CaptureEncoder(options)).toThrow(new RegExp(`^"options.${name}" must be left out: `))
+    }
   })
 
   describe.each([

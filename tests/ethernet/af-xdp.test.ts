@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Arena, PacketQueue } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { native } from '../../dist/native.js'
+import { limit } from '../beds/limit.js'
 import { ip, type VethPair, vethPair } from '../beds/veth.js'
 import { command, programPath, run } from './program.js'
 import { collect, copy, etherType, frame, on, queueFrame, receiveOne, transmit } from './traffic.js'
@@ -27,6 +28,7 @@ describe('which backend', () => {
       sharedMemory: false,
       queueId: null,
       queues: 1,
+      carrier: true,
       notUsed: [{ what: 'af_xdp', why: expect.stringContaining('exclusive: true') }],
     })
     using named = PacketQueue.open(veth.a, { backend: 'af_packet' })
@@ -45,6 +47,7 @@ describe('which backend', () => {
       sharedMemory: false,
       queueId: 0,
       queues: 1,
+      carrier: true,
       notUsed: [
         { what: 'zero-copy, multi-buffer', why: 'ENOTSUP' },
         { what: 'zero-copy', why: 'ENOTSUP' },
@@ -246,7 +249,7 @@ describe('frames', () => {
       transmit(a, ...sent)
       let forwarded = 0
       while (forwarded < sent.length) {
-        await b.wait({ signal: AbortSignal.timeout(10_000) })
+        await b.wait({ signal: AbortSignal.timeout(limit) })
         const n = b.receive()
         for (let i = 0; i < n; i++) {
           expect(Buffer.compare(copy(b, b.slot(i)), sent[forwarded + i])).toBe(0)

@@ -186,11 +186,14 @@ describe('methods', () => {
 })
 
 describe('the binding itself', () => {
-  const { interfaces, xdp, raw, ethtool, ...packet } = native.ethernet
+  const { interfaces, xdp, raw, ethtool, pcap, link, ...packet } = native.ethernet
+  // An interface may have any number.
+  const { watch, ...watched } = link
   const { attached, ...socket } = xdp
   const calls = [
     ...Object.entries(packet),
     ...Object.entries(socket).map(([name, call]) => [`xdp ${name}`, call]),
+    ...Object.entries(watched).map(([name, call]) => [`link ${name}`, call]),
     ...Object.entries(raw).map(([name, call]) => [`raw ${name}`, call]),
   ] as [string, (...values: unknown[]) => unknown][]
   const junk = [

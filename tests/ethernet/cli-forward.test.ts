@@ -1,6 +1,7 @@
 /** ibverbs forward and ibverbs reflect, between wires of the test's own. */
 import { ethernet, PacketQueue, PacketType, queryInterface } from 'ibverbs/ethernet'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { limit } from '../beds/limit.js'
 import { type VethPair, vethPair } from '../beds/veth.js'
 import { frames as kinds } from '../cli/frames.js'
 import { type Finished, ibverbs, type Running, start } from '../cli/run.js'
@@ -46,7 +47,7 @@ const touched = (frames: readonly Uint8Array[]) =>
 /** Frames as they are on the wire: the tag that the kernel took out is put back. */
 async function onWire(queue: PacketQueue, count: number): Promise<Uint8Array[]> {
   const got: Uint8Array[] = []
-  const signal = AbortSignal.timeout(10_000)
+  const signal = AbortSignal.timeout(limit)
   while (got.length < count) {
     await queue.wait({ signal })
     const n = queue.receive()
@@ -208,7 +209,9 @@ test('forward counts by name what the other interface refuses', async () => {
   transmit(a, kinds['ARP reply'], long, kinds['ARP request'])
   expect(hex(await collect(b, 2))).toEqual(hex([kinds['ARP reply'], kinds['ARP request']]))
   const { stdout } = await stop()
-  expect(stdout.split('\n')[0]).toMatch(/0 dropped by kernel, 1 refused by the kernel \(EMSGSIZE\)$/)
+  expect(stdout.split('\n')[0]).toMatch(
+    /0 dropped by kernel, 1 refused by the kernel \(EMSGSIZE: too long for the interface\)$/,
+  )
 })
 
 describe.each(backends)('reflect, %s', (backend) => {

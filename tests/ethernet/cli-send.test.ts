@@ -93,7 +93,9 @@ describe('ibverbs send', () => {
       input: `${hex}01\n${hex}${'00'.repeat(1501)}\n${hex}02`,
     })
     expect({ code, stdout }).toEqual({ code: 1, stdout: `1 of 3 frames accepted by ${veth.a}, 15 bytes\n` })
-    expect(stderr).toMatch(/^ibverbs send: EMSGSIZE: /)
+    expect(stderr).toMatch(
+      /^1 refused by the kernel \(EMSGSIZE: too long for the interface\)\nibverbs send: EMSGSIZE: /,
+    )
   })
 
   test.each([

@@ -3,6 +3,7 @@
 import type { PacketQueue, PacketQueueOptions } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { execFileSync } from '../beds/child.js'
+import { limit } from '../beds/limit.js'
 import { copy, frame, on, queueFrame, type Wire, ways } from './traffic.js'
 
 /** The tags of each frame (type and control information), its type behind them, and whether it is to another station. */
@@ -105,7 +106,7 @@ describe.each(ways)('%s', (way) => {
     // Sending over a veth is receiving. The software port's thread takes a moment: a second queue is told when all passed.
     using end = raw ? open(wire.veth.b, { ...room, etherType: last }) : undefined
     await send(wire)
-    if (end) await end.wait({ signal: AbortSignal.timeout(10_000) })
+    if (end) await end.wait({ signal: AbortSignal.timeout(limit) })
     expect(received(wire, queue)).toEqual([...expected].sort())
   })
 

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { type FlowRule, PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { execFileSync } from '../beds/child.js'
+import { limit } from '../beds/limit.js'
 import { vethPair } from '../beds/veth.js'
 import { Chance, matches, randomFrame, randomRule } from './flows.js'
 import { addressing, collect, copy, etherType, frame, openWire, transmit } from './traffic.js'
@@ -23,7 +24,7 @@ function lastFrame(): Uint8Array {
 async function received(queue: PacketQueue): Promise<Uint8Array[]> {
   const frames: Uint8Array[] = []
   for (;;) {
-    await queue.wait({ signal: AbortSignal.timeout(10_000) })
+    await queue.wait({ signal: AbortSignal.timeout(limit) })
     const n = queue.receive()
     for (let i = 0; i < n; i++) {
       const slot = queue.slot(i)

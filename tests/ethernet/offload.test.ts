@@ -8,6 +8,7 @@ import { once } from 'node:events'
 import { FrameFlag, FramePool, PacketQueue, SegmentType } from 'ibverbs/ethernet'
 import { expect, test } from 'vitest'
 import { execFileSync, spawn } from '../beds/child.js'
+import { limit } from '../beds/limit.js'
 import { ip, vethPair } from '../beds/veth.js'
 import { programPath } from './program.js'
 import { dissect, openTap } from './tap.js'
@@ -306,7 +307,7 @@ test.each(paths)('%s: a tagged frame of full length, and a tagged super-frame', 
   expect(a.submit()).toBe(2)
   const received: number[] = []
   while (received.length < 2) {
-    await b.wait({ signal: AbortSignal.timeout(10_000) })
+    await b.wait({ signal: AbortSignal.timeout(limit) })
     const n = b.receive()
     for (let i = 0; i < n; i++) received.push(b.slot(i))
   }
@@ -401,7 +402,7 @@ async function host(device: string, address: string) {
       })
       return {
         async line(): Promise<string> {
-          while (lines.length === 0) await once(child, 'line', { signal: AbortSignal.timeout(20_000) })
+          while (lines.length === 0) await once(child, 'line', { signal: AbortSignal.timeout(limit) })
           return lines.shift()!
         },
       }

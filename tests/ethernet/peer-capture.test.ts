@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CaptureParser, PacketQueue } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { limit } from '../beds/limit.js'
 import { type VethPair, vethPair } from '../beds/veth.js'
 import { parse, tool } from '../capture/tools.js'
 import { frames as kinds } from '../cli/frames.js'
@@ -145,7 +146,7 @@ test('Ctrl-C ends a replay with what was sent so far', async () => {
     ...['dist/cli/main.js', 'send', veth.a, '-r', spaced('slow', 1000), '--speed', '0.001'],
   ])
   using queue = PacketQueue.open(veth.b, { promiscuous: true })
-  await queue.wait({ signal: AbortSignal.timeout(10_000) })
+  await queue.wait({ signal: AbortSignal.timeout(limit) })
   replaying.child.kill('SIGINT')
   const { code, stdout } = await replaying.finished
   expect(code).toBe(130)

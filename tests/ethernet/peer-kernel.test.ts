@@ -20,6 +20,7 @@ import {
 } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { execute } from '../beds/child.js'
+import { limit } from '../beds/limit.js'
 import { Peer } from '../beds/peer.js'
 import { parse } from '../capture/tools.js'
 import { Running, start } from '../cli/run.js'
@@ -80,7 +81,7 @@ function send(queue: PacketQueue, frame: Uint8Array): void {
 
 async function receive(queue: PacketQueue, count: number) {
   const got: { bytes: Uint8Array; partial: boolean }[] = []
-  const signal = AbortSignal.timeout(10_000)
+  const signal = AbortSignal.timeout(limit)
   while (got.length < count) {
     await queue.wait({ signal })
     const n = queue.receive()

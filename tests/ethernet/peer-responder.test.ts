@@ -39,7 +39,7 @@ describe.each(backends)('%s', (backend) => {
    * deadline it gives the last answer no more time than the slowest took. What it sent is what is to be answered.
    */
   async function ping(count: number, ...flags: string[]) {
-    const [command, ...args] = peer.inside('ping', '-n', '-c', String(count), '-w', '20', ...flags, ours)
+    const [command, ...args] = peer.inside('ping', '-n', '-c', String(count), '-w', '100', ...flags, ours)
     const { stdout } = await execute(command, args)
     const [, sent, received, errors] =
       /(\d+) packets transmitted, (\d+) received(.*), [\d.]+% packet loss/.exec(stdout) ?? []

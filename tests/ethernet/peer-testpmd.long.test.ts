@@ -1,6 +1,7 @@
 /** DPDK's testpmd as the peer, both ways, over both of its drivers: in `npm run test:long` only, it takes a processor. */
 import { PacketQueue, queryInterface } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
+import { limit } from '../beds/limit.js'
 import { type Driver, Testpmd } from '../beds/testpmd.js'
 import { vethPair } from '../beds/veth.js'
 import { ibverbs } from '../cli/run.js'
@@ -75,7 +76,7 @@ describe.each(drivers)('testpmd with %s', (driver) => {
       await using testpmd = await Testpmd.start(driver, [wire.b], 'txonly')
       using queue = PacketQueue.open(wire.a, { backend, promiscuous: true, etherType: 0x0800 })
       await testpmd.command('start')
-      const signal = AbortSignal.timeout(30_000)
+      const signal = AbortSignal.timeout(limit)
       let received = 0
       const take = () => {
         const n = queue.receive()

@@ -2,12 +2,13 @@
 import { FramePool, PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { native } from '../../dist/native.js'
+import { limit } from '../beds/limit.js'
 import { awaitRunning, ip, vethPair } from '../beds/veth.js'
 import { command, programPath } from './program.js'
 import { collect, copy, etherType, frame, on, receiveOne, transmit } from './traffic.js'
 
 const { open } = on('af_xdp')
-const signal = (): AbortSignal => AbortSignal.timeout(10_000)
+const signal = (): AbortSignal => AbortSignal.timeout(limit)
 
 /** Each of a veth's queues sends to the same queue of its peer. */
 function senders(name: string, count: number): PacketQueue[] {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
 import { execFileSync, spawn } from '../beds/child.js'
+import { limit } from '../beds/limit.js'
 import { ip } from '../beds/veth.js'
 import { programPath } from './program.js'
 
@@ -44,7 +45,7 @@ export async function openTap(): Promise<Tap> {
   return {
     name,
     async take(wanted) {
-      const signal = AbortSignal.timeout(10_000)
+      const signal = AbortSignal.timeout(limit)
       while (frames.length < wanted) await once(events, 'frame', { signal })
       return frames.splice(0, wanted)
     },

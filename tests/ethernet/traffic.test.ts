@@ -1,5 +1,6 @@
 import { FrameFlag, FramePool, PacketQueue, PacketType } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
+import { limit } from '../beds/limit.js'
 import { collect, copy, etherType, frame, on, queueFrame, receiveOne, transmit, ways } from './traffic.js'
 
 describe.each(ways)('%s', (way) => {
@@ -146,7 +147,7 @@ describe.each(ways)('%s', (way) => {
       transmit(source, ...sent)
       let forwarded = 0
       while (forwarded < sent.length) {
-        await middleIn.wait({ signal: AbortSignal.timeout(10_000) })
+        await middleIn.wait({ signal: AbortSignal.timeout(limit) })
         const n = middleIn.receive()
         for (let i = 0; i < n; i++) middleOut.forward(middleIn.slot(i))
         expect(middleOut.submit()).toBe(n)

@@ -1,5 +1,6 @@
 /** Frames that say what they are: each byte follows from the frame's number, so that every one can be checked. */
 import { PacketQueue, type PacketQueueOptions } from 'ibverbs/ethernet'
+import { limit } from '../beds/limit.js'
 import { softPair } from '../beds/soft-pair.js'
 import { type VethPair, vethPair } from '../beds/veth.js'
 
@@ -112,7 +113,7 @@ export function transmit(queue: PacketQueue, ...frames: Uint8Array[]): void {
 
 /** Receives so many frames, copied, and releases their slots. */
 export async function collect(queue: PacketQueue, count: number): Promise<Uint8Array[]> {
-  const signal = AbortSignal.timeout(10_000)
+  const signal = AbortSignal.timeout(limit)
   const frames: Uint8Array[] = []
   while (frames.length < count) {
     await queue.wait({ signal })
@@ -134,7 +135,7 @@ export function copy(queue: PacketQueue, slot: number): Uint8Array {
 
 /** Receives one frame, whose slot stays the caller's. */
 export async function receiveOne(queue: PacketQueue): Promise<number> {
-  const count = await queue.wait({ signal: AbortSignal.timeout(10_000) })
+  const count = await queue.wait({ signal: AbortSignal.timeout(limit) })
   const n = queue.receive()
   if (count !== 1 || n !== 1) throw new Error(`expected one frame: ${count} announced, ${n} received`)
   return queue.slot(0)

@@ -1,6 +1,7 @@
-import { once } from 'node:events'
 import { PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test, vi } from 'vitest'
+import { limit } from '../beds/limit.js'
+import { loopRests } from '../beds/process.js'
 import { tc } from '../beds/veth.js'
 import { run } from './program.js'
 import { collect, frame, on, openWire, queueFrame, transmit, type Wire, ways } from './traffic.js'
@@ -25,8 +26,10 @@ describe.each(ways)('%s', (way) => {
       await turns(20)
       expect(settled).not.toHaveBeenCalled()
       transmit(wire.a, frame(wire.b, wire.a, 60, 1), frame(wire.b, wire.a, 60, 2))
-      expect(await waiting).toBe(2)
-      expect(wire.b.receive()).toBe(2)
+      // Both came with one system call; whether the first is seen before the second is the kernel's affair.
+      const announced = await waiting
+      expect(announced).toBeGreaterThanOrEqual(1)
+      expect(await collect(wire.b, 2)).toEqual([1, 2].map((seed) => frame(wire.b, wire.a, 60, seed)))
       expect(wire.b.receive()).toBe(0)
     })
 
@@ -125,10 +128,7 @@ describe.each(ways)('%s', (way) => {
       // The frame that wakes the paused queue once, and more that must not.
       transmit(wire.a, frame(wire.b, wire.a, 60))
       await turns(3)
-      const before = performance.eventLoopUtilization()
-      await new Promise((resolve) => setTimeout(resolve, 100))
-      const { utilization } = performance.eventLoopUtilization(before)
-      expect(utilization).toBeLessThan(0.5)
+      await loopRests()
     })
   })
 
@@ -166,16 +166,21 @@ describe.each(ways)('%s', (way) => {
   describe('spin', () => {
     test('looks for as long as it was told, and lets timers and signals in meanwhile', async () => {
       using wire = openWire()
-      let ticks = 0
-      const timer = setInterval(() => ticks++, 1)
-      const received = once(process, 'SIGUSR2')
-      process.kill(process.pid, 'SIGUSR2')
       const before = performance.now()
       expect(await wire.b.spin(50_000)).toBe(0)
       expect(performance.now() - before).toBeGreaterThanOrEqual(50)
+      // A spin that only what it lets in can end.
+      const controller = new AbortController()
+      let ticks = 0
+      const timer = setInterval(() => {
+        if (++ticks === 4) process.kill(process.pid, 'SIGUSR2')
+      }, 1)
+      process.once('SIGUSR2', () => controller.abort())
+      await expect(wire.b.spin(60e6, { signal: controller.signal })).rejects.toMatchObject({
+        name: 'AbortError',
+      })
       clearInterval(timer)
-      expect(ticks).toBeGreaterThan(3)
-      await received
+      expect(ticks).toBeGreaterThanOrEqual(4)
     })
 
     test('finds a frame that comes while it looks', async () => {
@@ -298,7 +303,7 @@ describe.each(ways)('%s', (way) => {
       const waiting = run('idle.mjs', wire.veth.b, 'wait', backend)
       wire.a.setPromiscuous(true)
       // The child says that it waits with a frame to a stranger; ours then ends its wait.
-      await wire.a.wait({ signal: AbortSignal.timeout(10_000) })
+      await wire.a.wait({ signal: AbortSignal.timeout(limit) })
       transmit(wire.a, frame(wire.b, wire.a, 60))
       expect(await waiting).toEqual({ code: 0, output: 'wait\n1\n' })
     })
@@ -365,13 +370,14 @@ describe('a kernel that has no room', () => {
     expect(await collect(wire.b, 30)).toEqual(sent)
   })
 
-  test('a full device queue is ENOBUFS, and drain tries again', async () => {
+  test('a full device queue is no error, and drain tries again', async () => {
     using wire = openWire()
     tc('qdisc', 'add', 'dev', wire.veth.a, 'root', 'tbf', 'rate', '8mbit', 'burst', '2000', 'limit', '4000')
     const sent = Array.from({ length: 20 }, (_, i) => frame(wire.b, wire.a, 1000, i))
     for (const bytes of sent) queueFrame(wire.a, bytes)
     const accepted = wire.a.submit()
-    expect(wire.a.error).toMatchObject({ code: 'ENOBUFS', syscall: 'sendmmsg' })
+    expect(accepted).toBeLessThan(20)
+    expect(wire.a.error).toBe(null)
     expect(wire.a.pending).toBe(20 - accepted)
     await wire.a.drain()
     expect(await collect(wire.b, 20)).toEqual(sent)

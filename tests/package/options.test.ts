@@ -86,6 +86,8 @@ const places: Record<string, Call | typeof data> = {
   'ProtectionDomain.createAddressHandle(destination) as Endpoint': data,
   'ProtectionDomain.createAddressHandle(destination) as AddressVector': (vector) =>
     pair.domain.createAddressHandle(vector),
+  'ProtectionDomain.createAddressHandle(destination) as ReceivedDatagram': (datagram: object) =>
+    pair.domain.createAddressHandle({ cq: pair.sendCq, memory, ...datagram }),
   'QueuePair.modify(attributes)': (attributes) => pair.modify(attributes),
   'QueuePair.modify(attributes).addressVector': (addressVector) => pair.modify({ addressVector }),
   'QueuePair.connect(remote)': data,
@@ -134,7 +136,6 @@ const places: Record<string, Call | typeof data> = {
   'gre.outer(options)': (options) => gre.outer(options),
   'vxlan.outer(options)': (options) => vxlan.outer(options),
   'softConnectX(options)': (options) => softConnectX(options),
-  'softConnectX(options).wire': (wire) => softConnectX({ wire }),
   'softConnectX(options).link': (link) => softConnectX({ link }),
 }
 
@@ -144,6 +145,12 @@ test('every object that the API takes is known here', () => {
 
 test('every type that a declaration names can be imported', () => {
   expect([...api.hidden]).toEqual([])
+})
+
+test('everything has a comment that an editor shows, and options say what they are by default', () => {
+  const isData = (name: string) =>
+    Object.keys(places).some((place) => places[place] === data && name.startsWith(`${place}.`))
+  expect([...api.undocumented].filter((name) => !isData(name)).sort()).toEqual([])
 })
 
 const taking = Object.entries(places).filter((entry): entry is [string, Call] => entry[1] !== data)

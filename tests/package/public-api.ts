@@ -18,6 +18,8 @@ export class PublicApi {
   readonly taken = new Map<string, TakenObject>()
   /** Names of types that the declarations of an entry point name and that none exports: 'QueuePairSizes (QueuePair)'. */
   readonly hidden = new Set<string>()
+  /** What has no comment that an editor would show, or is an option that does not say what it is by default. */
+  readonly undocumented = new Set<string>()
   readonly #checker: ts.TypeChecker
   readonly #exported = new Set<ts.Symbol>()
 
@@ -60,6 +62,7 @@ export class PublicApi {
   }
 
   #visitExport(symbol: ts.Symbol, name: string): void {
+    if (this.#comment(symbol) === '') this.undocumented.add(name)
     for (const declaration of symbol.declarations ?? []) this.#namedTypes(declaration, name)
     if (symbol.flags & ts.SymbolFlags.ValueModule) {
       const namespace = basename(name.replaceAll('"', ''))
@@ -77,6 +80,10 @@ export class PublicApi {
         this.#visitMember(member, name)
       }
     }
+  }
+
+  #comment(symbol: ts.Symbol): string {
+    return ts.displayPartsToString(symbol.getDocumentationComment(this.#checker))
   }
 
   /** A member that this package declares: not what a stream brings along. */
@@ -119,6 +126,13 @@ export class PublicApi {
     const names = [...new Set([...(known?.names ?? []), ...properties.map(({ name }) => name)])]
     this.taken.set(place, { place, names })
     for (const property of properties) {
+      const comment = this.#comment(property)
+      // An attribute that is left out is not touched.
+      const optional =
+        (property.flags & ts.SymbolFlags.Optional) !== 0 && place !== 'QueuePair.modify(attributes)'
+      if (comment === '' || (optional && !/default|left out|instead/i.test(comment))) {
+        this.undocumented.add(`${place}.${property.name}`)
+      }
       this.#visitTaken(this.#checker.getTypeOfSymbol(property), `${place}.${property.name}`)
     }
   }

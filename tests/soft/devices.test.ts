@@ -11,9 +11,8 @@ import { type SoftConnectX, type SoftOptions, softConnectX, softLibraryPath } fr
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { native } from '../../dist/native.js'
 import { execFileSync } from '../beds/child.js'
+import { limit } from '../beds/limit.js'
 import { node, thrownBy } from '../beds/process.js'
-
-const limit = 20_000
 
 // Other test files make software devices at the same time, and count what is left of them.
 const folder = mkdtempSync(join(tmpdir(), 'soft-devices-'))
@@ -256,11 +255,15 @@ describe('nothing is left', () => {
       made.close()
     }
     for (let i = 0; i < 3; i++) await round() // libraries are loaded once, and arenas of malloc come with threads
-    const before = resources()
-    for (let i = 0; i < 10; i++) await round()
-    const after = resources()
-    expect({ ...after, mappings: 0 }).toEqual({ ...before, mappings: 0 })
-    expect(after.mappings - before.mappings).toBeLessThan(10)
+    // The heaps of V8 and malloc grow by mappings when they like: one that each round loses is lost in every ten.
+    for (let growth = 10, tens = 0; growth >= 10 && tens < 10; tens++) {
+      const before = resources()
+      for (let i = 0; i < 10; i++) await round()
+      const after = resources()
+      expect({ ...after, mappings: 0 }).toEqual({ ...before, mappings: 0 })
+      growth = after.mappings - before.mappings
+      if (tens === 9) expect(growth).toBeLessThan(10)
+    }
   })
 })
 
@@ -280,13 +283,17 @@ describe('an idle NIC', () => {
       }
     }
     await asleep()
-    const [before] = field('schedstat').split(' ').map(Number)
-    execFileSync(process.execPath, ['-e', '0'])
-    const [after] = field('schedstat').split(' ').map(Number)
-    const wakeup = made.devices()[0].wakeup
-    // Nanoseconds on a core: none at all, or a look every millisecond.
-    if (wakeup === 'userfaultfd') expect(after - before).toBe(0)
-    else expect(after - before).toBeLessThan(20e6)
+    // Nanoseconds on a core while a program runs beside it: none at all, or a look every millisecond. What it does once
+    // after it was made may fall into the first try; a thread that looks all the time is seen in every one.
+    const { wakeup } = made.devices()[0]
+    const most = wakeup === 'userfaultfd' ? 0 : 0.1
+    const spent = () => Number(field('schedstat').split(' ')[0])
+    for (let share = 1, tries = 0; share > most; tries++) {
+      expect(tries).toBeLessThan(20)
+      const [before, begun] = [spent(), process.hrtime.bigint()]
+      execFileSync(process.execPath, ['-e', '0'])
+      share = (spent() - before) / Number(process.hrtime.bigint() - begun)
+    }
     // The first doorbell wakes it.
     b.pair.prepareReceive({ memory: b.memory }).post(1)
     b.pair.submit()
@@ -386,11 +393,11 @@ describe('IBVERBS_SOFT', () => {
       'pair:a': 'pair:a has one port only: another one must name it too',
       socket: '"socket" needs a name behind a colon',
       'loop:a': '"loop" takes no name',
-      'loop?mtu=1500': '"mtu" must be 1024, 2048 or 4096, not "1500"',
+      'loop?mtu=1500': '"mtu" must be 256, 512, 1024, 2048 or 4096, not "1500"',
       'loop?minimumInline=17': '"minimumInline" must be 0 or 18, not "17"',
       'loop?loss=2': '"loss" must be a number from 0 to 1, not "2"',
       'loop?lost=1':
-        'there is no option "lost": there are minimumInline, mtu, bandwidth, delay, jitter, loss, duplicate, reorder, queue, seed',
+        'there is no option "lost": there are minimumInline, mtu, maxObjects, bandwidth, delay, jitter, loss, duplicate, reorder, queue, seed',
     }
     const { code, stdout, stderr } = await node(
       `import { listDevices, open } from 'ibverbs'

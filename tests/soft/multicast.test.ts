@@ -2,6 +2,7 @@
 import { multicastQueuePair, open } from 'ibverbs'
 import { type SoftConnectX, softConnectX } from 'ibverbs/soft'
 import { afterEach, expect, test } from 'vitest'
+import { limit } from '../beds/limit.js'
 
 let devices: SoftConnectX
 afterEach(() => devices.close())
@@ -36,7 +37,7 @@ test('an IPv4 group and the IPv6 group that holds the same four bytes are two', 
     from.pair.prepareSend({ memory: from.memory, ...address }).post(i, 0, 100 + i)
     from.pair.submit()
   }
-  const signal = AbortSignal.timeout(20_000)
+  const signal = AbortSignal.timeout(limit)
   for (const [i, { cq, memory }] of members.entries()) {
     expect(await cq.wait({ signal })).toBe(1)
     expect([cq.statusName(0), cq.byteLength[0]]).toEqual(['SUCCESS', 140 + i])

@@ -1,13 +1,25 @@
 /** rdma-core's and perftest's own programs, unmodified, on the software ConnectX, as `ibverbs soft` starts them. */
 import { randomUUID } from 'node:crypto'
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { execFileSync } from '../beds/child.js'
-import { type Finished, ibverbs, type Running, start } from '../cli/run.js'
+import { type Finished, ibverbs, Running, start } from '../cli/run.js'
 
 const macs = ['02:00:0a:00:00:01', '02:00:0a:00:00:02'] as const
+
+const project = fileURLToPath(new URL('../..', import.meta.url))
 
 /** A temporary folder of our own, so that what is left in it is ours. */
 const folder = mkdtempSync(join(tmpdir(), 'soft-programs-'))
@@ -159,6 +171,36 @@ describe('ibverbs soft', () => {
     const wrong = await ibverbs(['soft', '-w', 'pair:a', '--', 'ibv_devinfo'])
     expect(wrong.stderr).toContain('IBVERBS_SOFT=pair:a: pair:a has one port only')
   })
+
+  test.each(['with a space', 'with:a colon', 'with$LIB'])(
+    'works from a folder %s, and leaves no link behind',
+    async (name) => {
+      const copy = join(folder, name, 'ibverbs')
+      for (const part of [
+        'dist',
+        'package.json',
+        'build/Release/ibverbs.node',
+        'build/Release/libibverbs_soft.so',
+      ]) {
+        cpSync(join(project, part), join(copy, part), { recursive: true })
+      }
+      symlinkSync(join(project, 'node_modules'), join(copy, 'node_modules'))
+      // What one that was killed has left goes, too: no process has that number.
+      mkdirSync(join(folder, `ibverbs-preload-${2 ** 22 + 1}-x`))
+      const before = remains()
+      const command = new Running(process.execPath, [
+        ...[join(copy, 'dist/cli/main.js'), 'soft', '-w', 'pair', '--'],
+        // As of a program that starts another.
+        ...['sh', '-c', 'ibv_devices && echo "$LD_PRELOAD" && ls -d "$TMPDIR"/ibverbs-preload-*'],
+      ])
+      const { code, stdout, stderr } = await command.finished
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      for (const device of ['mlx5_soft0', 'mlx5_soft1']) expect(stdout).toContain(` ${device} `)
+      const [link, there] = stdout.trimEnd().split('\n').slice(-2)
+      expect(link).toBe(`${there}/libibverbs_soft.so`)
+      expect(remains()).toEqual(before.filter((each) => !each.startsWith('ibverbs-preload-')))
+    },
+  )
 
   test('leaves nothing of a program that ended, and sweeps up after one that was killed', async () => {
     const before = remains()

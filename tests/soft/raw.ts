@@ -8,6 +8,7 @@ import {
   type QueuePairOptions,
 } from 'ibverbs'
 import { type SoftOptions, softConnectX } from 'ibverbs/soft'
+import { limit } from '../beds/limit.js'
 
 export interface End {
   context: Context
@@ -97,7 +98,7 @@ export interface Row {
 export async function completions({ cq }: End, count: number): Promise<Row[]> {
   const rows: Row[] = []
   while (rows.length < count) {
-    const n = await cq.wait({ signal: AbortSignal.timeout(10_000) })
+    const n = await cq.wait({ signal: AbortSignal.timeout(limit) })
     for (let i = 0; i < n; i++) {
       rows.push({
         cookie: cq.cookie[i],

@@ -11,6 +11,9 @@ const sources = join(import.meta.dirname, 'verbs')
 const library = join(import.meta.dirname, '../../build/Release/libibverbs_soft.so')
 let program = ''
 
+/** The device that a file's tests want; a plain loop for all others. */
+const devices: Record<string, string> = { limits: 'loop?maxObjects=5' }
+
 const suites = readdirSync(sources)
   .filter((file) => file.endsWith('_test.cc'))
   .map((file) => ({
@@ -28,7 +31,7 @@ for (const suite of suites) {
   describe(suite.name, () => {
     for (const name of suite.tests) {
       test(name.replaceAll('_', ' '), () => {
-        const env = { ...process.env, IBVERBS_SOFT: 'loop', LD_PRELOAD: library }
+        const env = { ...process.env, IBVERBS_SOFT: devices[suite.name] ?? 'loop', LD_PRELOAD: library }
         const run = spawnSync(program, [name], { encoding: 'utf8', env, timeout: 25_000 })
         expect(run.stderr).toBe('')
         expect(run.signal).toBe(null)

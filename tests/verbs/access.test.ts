@@ -144,6 +144,16 @@ describe('access is the exact list', () => {
   })
 })
 
+describe('a queue pair of a connected type', () => {
+  it.each([{ remoteQueuePair: 5 }, { remoteQueueKey: 5 }])('takes no %j', (options) => {
+    const { pair, memory } = rxe.side('RC')
+    const [name] = Object.keys(options)
+    expect(thrownBy(() => pair.prepareSend({ memory, ...options })).message).toBe(
+      `"options.${name}" must be left out: a queue pair of type RC has one peer, or none, not 5`,
+    )
+  })
+})
+
 describe('a queue pair', () => {
   it('is open to what its regions grant', () => {
     const [a] = rxe.connected('RC')

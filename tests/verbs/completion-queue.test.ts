@@ -145,7 +145,7 @@ describe('wait', () => {
 
   it('loses no wakeup in hundreds of ping-pongs, two at a time', async () => {
     const rounds = 250
-    const signal = AbortSignal.timeout(25_000)
+    const signal = AbortSignal.timeout(limit)
     const play = async ([a, b]: [Side, Side]) => {
       const run = async (me: Side, serve: boolean) => {
         const receive = me.pair.prepareReceive({ memory: me.memory })

@@ -17,9 +17,9 @@ async function keepsNothing(times: number, cycle: () => unknown): Promise<void> 
   await collectGarbage()
   const handles = native.handleCount()
   const before = resources()
-  // The heaps of V8 and malloc grow by some mappings now and then; one lost in each cycle is lost in every round.
+  // The heaps of V8 and malloc grow by some mappings when they like; one lost in each cycle is lost in every round.
   let growth = Number.POSITIVE_INFINITY
-  for (let round = 0; round < 4 && growth >= cycles / 2; round++) {
+  for (let round = 0; round < 12 && growth >= cycles / 2; round++) {
     const mappings = mappingCount()
     for (let i = 0; i < cycles; i++) await cycle()
     await collectGarbage()

@@ -18,7 +18,7 @@ const common = (type: (typeof types)[number]) => ['-n', '20', '-s', type === 'ud
 
 /** The port's MAC is its interface's, so that the kernel answers for its link-local address; its IPv4 GID is 10.9.0.1. */
 const mac = '02:00:0a:09:00:01'
-const soft = { IBVERBS_SOFT: 'interface:soft0?mtu=1024' }
+const soft = { IBVERBS_SOFT: 'interface:soft0' }
 const preloaded = () => ({ ...soft, LD_PRELOAD: softLibraryPath() })
 
 const run = (command: string, ...args: string[]) => execFileSync(command, args, { stdio: 'pipe' })
@@ -84,6 +84,21 @@ test.each(types)('%s: ours on rxe, rdma-core on the software ConnectX', async (t
 
 test.each(types)('%s: ours on the software ConnectX, rdma-core on rxe', async (type) => {
   await exchange(type, { device: 'mlx5_soft0', env: soft }, kernel)
+})
+
+test('the port has the active MTU that rxe has on the same interface', async () => {
+  const devices = softConnectX({ wire: 'interface:soft0' })
+  const contexts = [open('mlx5_soft0'), open('rxe2')]
+  // Where a step is, and what an interface has: 80 bytes are the headers'. (Below 1280 its IPv6 addresses would go.)
+  for (const mtu of [2127, 2128, 4175, 4176, 9000, 1500]) {
+    for (const name of ['soft0', 'rxe2net']) run('ip', 'link', 'set', name, 'mtu', `${mtu}`)
+    const [ours, theirs] = contexts.map((context) => () => context.queryPort(1).activeMtu)
+    // The kernel has told it; the NIC's thread reads it when it wakes.
+    await vi.waitUntil(() => ours() === theirs(), { timeout: 20_000, interval: 1 })
+  }
+  expect(contexts.map((context) => context.queryPort(1).activeMtu)).toEqual([1024, 1024])
+  for (const context of contexts) context.close()
+  devices.close()
 })
 
 /** A UD queue pair that waits for one datagram. */

@@ -17,6 +17,7 @@ const records = 32
  */
 export class MockPort {
   readonly name = 'af_xdp' as const
+  readonly dropped = 0
   readonly zeroCopy = false
   readonly report = Object.freeze({
     ...{ backend: 'af_xdp' as const, zeroCopy: false, receivePath: null, mode: null },

@@ -7,7 +7,7 @@
 namespace soft {
 
 Device::Device(DeviceIdentity who, const NicAttributes& nicAttributes)
-    : identity(std::move(who)), attributes(nicAttributes), nic(nicAttributes, *this) {
+    : identity(std::move(who)), attributes(nicAttributes), nic(nicAttributes, *this), quotas(identity.maxObjects) {
   for (size_t port = 0; port < identity.ports.size(); port++) {
     const auto& gids = identity.ports[port].gids;
     for (size_t i = 0; i < gids.size(); i++)

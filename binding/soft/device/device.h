@@ -8,6 +8,7 @@
 #include "device/identity.h"
 #include "nic/nic.h"
 #include "uverbs/event_file.h"
+#include "uverbs/quota.h"
 
 namespace soft {
 
@@ -29,6 +30,7 @@ class Device : public Events {
   const DeviceIdentity identity;
   const NicAttributes attributes;
   Nic nic;
+  uverbs::Quotas quotas;
 
   // Every event file that any open file made.
   void track(const std::shared_ptr<uverbs::EventFile>& file);

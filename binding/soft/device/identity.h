@@ -16,7 +16,7 @@ struct GidEntry {
 
 struct PortIdentity {
   Mac mac;
-  uint32_t mtu = 4096;  // the largest RDMA payload; the wire carries a jumbo frame
+  uint32_t mtu = 4096;  // the largest RDMA payload, where the wire carries it
   std::vector<GidEntry> gids;
   std::string interface;  // the interface of the machine behind the port; empty: none
 };
@@ -25,6 +25,7 @@ struct DeviceIdentity {
   std::string name;    // mlx5_soft0: what ibv_get_device_name() says
   std::string uverbs;  // uverbs_soft0: the character device's name
   uint64_t guid = 0;
+  uint32_t maxObjects = 0;  // of each kind; 0: as many as limits.h says
   std::vector<PortIdentity> ports;
 };
 

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <set>
 
 namespace soft {
 namespace {
@@ -87,11 +88,14 @@ PortSpecification parsePort(const std::string& text) {
   return port;
 }
 
+// What is said of the device, not of its wire.
+bool isDeviceOption(const std::string& name) { return name == "minimumInline" || name == "mtu" || name == "maxObjects"; }
+
 // True when the port asks for anything but a perfect wire.
 bool linkOptions(const PortSpecification& port, LinkOptions* link) {
   bool any = false;
   for (const auto& [name, value] : port.options) {
-    if (name == "minimumInline" || name == "mtu") continue;
+    if (isDeviceOption(name)) continue;
     any = true;
     if (name == "seed") {
       link->seed = static_cast<uint64_t>(number(value, name, 9007199254740992.0));
@@ -109,7 +113,7 @@ bool linkOptions(const PortSpecification& port, LinkOptions* link) {
       else if (name == "duplicate") direction.duplicate = number(text, name, 1);
       else if (name == "reorder") direction.reorder = number(text, name, 1);
       else if (name == "queue") direction.queueBytes = static_cast<uint64_t>(number(text, name, 1u << 30));
-      else throw Problem{EINVAL, "there is no option \"" + name + "\": there are minimumInline, mtu, bandwidth, delay, "
+      else throw Problem{EINVAL, "there is no option \"" + name + "\": there are minimumInline, mtu, maxObjects, bandwidth, delay, "
                                  "jitter, loss, duplicate, reorder, queue, seed"};
     }
   }
@@ -125,7 +129,7 @@ class SwitchedWire : public Wire {
   WireEnd end(int index) override { return wire_->end(index); }
   bool step(uint64_t now) override { return wire_->step(now); }
   uint64_t deadline() const override { return wire_->deadline(); }
-  int descriptor() const override { return wire_->descriptor(); }
+  void descriptors(std::vector<int>* list) const override { wire_->descriptors(list); }
 
  private:
   std::shared_ptr<Wire> wire_;
@@ -155,8 +159,9 @@ struct Wires {
     }
     if (port.kind == "loop") return imperfect ? makeLinkWire(link) : makeLoopWire();
     if (imperfect) throw Problem{EINVAL, port.kind + ": options of a link are for loop and pair"};
-    wire = port.kind == "socket" ? makeSocketWire(port.name, &error) : makeInterfaceWire(port.name, &error);
-    if (!wire) throw Problem{error ? error : EIO, port.kind + ":" + port.name + ": " + strerror(error)};
+    std::string words;
+    wire = port.kind == "socket" ? makeSocketWire(port.name, &error, &words) : makeInterfaceWire(port.name, &error);
+    if (!wire) throw Problem{error, port.kind + ":" + port.name + ": " + (words.empty() ? strerror(error) : words)};
     return port.kind == "socket" ? std::make_shared<SwitchedWire>(wire) : wire;
   }
 
@@ -191,7 +196,7 @@ std::string withOtherEnd(const std::string& specification) {
   std::string other = ";pair";
   char separator = '?';
   for (const auto& [name, value] : port.options) {
-    if (name != "minimumInline" && name != "mtu") continue;
+    if (!isDeviceOption(name)) continue;
     other += separator + name + "=" + value;
     separator = '&';
   }
@@ -214,8 +219,14 @@ std::shared_ptr<Device> makeDevice(const std::string& text, size_t index, Wires*
       attributes.minimumInlineHeader = minimum->second == "18" ? 18 : 0;
     }
     const auto mtu = port.options.find("mtu");
-    if (mtu != port.options.end() && mtu->second != "1024" && mtu->second != "2048" && mtu->second != "4096")
-      throw Problem{EINVAL, "\"mtu\" must be 1024, 2048 or 4096, not \"" + mtu->second + "\""};
+    static const std::set<std::string> mtus{"256", "512", "1024", "2048", "4096"};
+    if (mtu != port.options.end() && mtus.count(mtu->second) == 0)
+      throw Problem{EINVAL, "\"mtu\" must be 256, 512, 1024, 2048 or 4096, not \"" + mtu->second + "\""};
+    const auto objects = port.options.find("maxObjects");
+    if (objects != port.options.end()) {
+      identity.maxObjects = static_cast<uint32_t>(number(objects->second, "maxObjects", 1 << 24));
+      if (identity.maxObjects == 0) throw Problem{EINVAL, "\"maxObjects\" must be at least 1"};
+    }
     const bool real = port.kind == "interface";
     identity.ports.push_back(portIdentity(port.hasMac ? port.mac : real ? interfaceMac(port.name) : randomMac()));
     if (real) identity.ports.back().interface = port.name;

@@ -60,6 +60,15 @@ std::vector<int> World::descriptors() const {
   return open;
 }
 
+void World::settle() {
+  constexpr int kSteps = 1000;  // others may go on sending
+  for (int i = 0; i < kSteps; i++) {
+    bool busy = false;
+    for (const auto& device : devices_) busy |= device->nic.step(monotonicNow());
+    if (!busy) return;
+  }
+}
+
 std::string World::sysfsPath(const std::string& path) const {
   const char* root = getenv("SYSFS_PATH");
   std::string prefix = root && *root ? root : "/sys";
@@ -94,6 +103,7 @@ int World::openFile(const std::shared_ptr<Device>& device) {
     return -1;
   }
   if (!driver_.running()) {
+    settle();  // whoever opens a device finds its ports as they are, and hears of no past events
     if (const int error = driver_.start(devices_)) {
       ::close(descriptor);
       errno = error;

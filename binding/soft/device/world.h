@@ -58,6 +58,9 @@ class World {
   std::vector<int> descriptors() const;
 
  private:
+  // While nothing is open no thread steps the NICs: this does, until ports know what has become of their wires.
+  void settle();
+
   mutable std::mutex mutex_;
   bool unplugged_ = false;
   std::vector<std::shared_ptr<Device>> devices_;

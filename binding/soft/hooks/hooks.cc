@@ -16,6 +16,7 @@
 
 #include "hooks/got.h"
 #include "hooks/registry.h"
+#include "uverbs/ioctl.h"
 
 namespace soft {
 namespace {
@@ -102,10 +103,9 @@ ssize_t hookedWrite(int descriptor, const void* bytes, size_t length) {
   return ::write(descriptor, bytes, length);
 }
 
-// No ioctl methods: libibverbs then writes its commands (cmd_fallback.c).
 int hookedIoctl(int descriptor, unsigned long request, void* argument) {
   if (registry().file(descriptor) || registry().isOrphan(descriptor)) {
-    errno = ENOTTY;
+    errno = uverbs::ioctlError(request, argument);
     return -1;
   }
   return ::ioctl(descriptor, request, argument);

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "wire/life_lines.h"
+
 namespace soft {
 
 Registry& Registry::instance() {
@@ -40,6 +42,7 @@ void Registry::afterForkInParent() {
 
 void Registry::afterForkInChild() {
   Registry& registry = instance();
+  LifeLines::cut();
   for (const Entry& entry : registry.entries_) {
     for (const int descriptor : entry.world->descriptors()) registry.orphans_.push_back(descriptor);
     entry.world->unlock();

@@ -42,7 +42,7 @@ int Engine::setLink(uint8_t number, bool up) {
 std::vector<int> Engine::descriptors() const {
   std::vector<int> list;
   for (const std::unique_ptr<Port>& port : ports_) {
-    if (port->wire != nullptr && port->wire->descriptor() >= 0) list.push_back(port->wire->descriptor());
+    if (port->wire != nullptr) port->wire->descriptors(&list);
   }
   return list;
 }
@@ -50,13 +50,14 @@ std::vector<int> Engine::descriptors() const {
 int Engine::allocateProtectionDomain(uint32_t* pdn) {
   *pdn = pds_.allocate();
   if (*pdn == 0) return ENOSPC;
-  pds_.insert(*pdn, std::make_unique<uint32_t>(*pdn));
+  pds_.insert(*pdn, std::make_unique<uint32_t>(0));
   return 0;
 }
 
 int Engine::freeProtectionDomain(uint32_t pdn) {
-  if (pds_.find(pdn) == nullptr) return ENOENT;
-  if (memory_.uses(pdn)) return EBUSY;
+  const uint32_t* queues = pds_.find(pdn);
+  if (queues == nullptr) return ENOENT;
+  if (*queues != 0 || memory_.uses(pdn)) return EBUSY;
   for (const QueuePair* qp : qpList_) {
     if (qp->pd == pdn) return EBUSY;
   }
@@ -119,6 +120,7 @@ int Engine::createSharedReceiveQueue(const SharedReceiveQueueAttributes& attribu
   *srqn = srqs_.allocate();
   if (*srqn == 0) return ENOSPC;
   srqs_.insert(*srqn, std::make_unique<SharedReceiveQueue>(*srqn, attributes));
+  ++*pds_.find(attributes.pd);
   return 0;
 }
 
@@ -126,6 +128,7 @@ int Engine::destroySharedReceiveQueue(uint32_t srqn) {
   const SharedReceiveQueue* srq = srqs_.find(srqn);
   if (srq == nullptr) return ENOENT;
   if (srq->users != 0) return EBUSY;
+  --*pds_.find(srq->pd);
   srqs_.remove(srqn);
   return 0;
 }

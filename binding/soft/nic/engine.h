@@ -130,7 +130,7 @@ class Engine {
   NicAttributes attributes_;
   std::vector<std::unique_ptr<Port>> ports_;
   MemoryTable memory_;
-  Table<uint32_t> pds_;
+  Table<uint32_t> pds_;  // the shared receive queues of each
   Table<CompletionQueue> cqs_;
   Table<SharedReceiveQueue> srqs_;
   Table<QueuePair> qps_;

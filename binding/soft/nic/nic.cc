@@ -69,6 +69,12 @@ bool Nic::linkUp(uint8_t number) {
   return port != nullptr && !engine_->failed() && port->linkUp && port->wire != nullptr && port->wire->up();
 }
 
+uint32_t Nic::activeMtu(uint8_t number) {
+  const Control lock(*this);
+  const Port* port = engine_->port(number);
+  return port == nullptr ? 0 : port->mtu();
+}
+
 int Nic::setGid(uint8_t number, uint32_t index, const Gid& gid) {
   const Control lock(*this);
   Port* port = engine_->port(number);

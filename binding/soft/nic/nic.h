@@ -37,6 +37,7 @@ class Nic {
   int connect(uint8_t port, std::shared_ptr<Wire> wire, int end = 0);
   int setLink(uint8_t port, bool up);  // portActive or portError follows; frames are dropped while it is down
   bool linkUp(uint8_t port);
+  uint32_t activeMtu(uint8_t port);  // bytes; it may change with the wire
   int setGid(uint8_t port, uint32_t index, const Gid& gid);  // what arrives for another address is not ours
   int counters(uint8_t port, PortCounters* counters);
 

@@ -1,6 +1,7 @@
 // A port: its end of the wire, its addresses, its flow rules and what it has counted.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -20,6 +21,9 @@ struct Port {
   }
 
   bool ready() const { return end.transmit != nullptr && linkUp; }
+
+  // The largest RDMA payload: what the port is set to, or less where the wire carries less.
+  uint32_t mtu() const { return wire == nullptr ? attributes.mtu : std::min(attributes.mtu, wire->mtu()); }
 
   bool hasGid(const Gid& gid) const {
     for (const auto& [index, own] : gids) {

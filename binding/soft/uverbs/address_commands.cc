@@ -8,34 +8,43 @@
 namespace soft::uverbs {
 namespace {
 
+void remove(VerbsFile& file, uint32_t handle) {
+  file.addressHandles.find(handle)->domain->addressHandles--;
+  file.addressHandles.remove(handle);
+}
+
 int createHandle(VerbsFile& file, const Command& command) {
   ib_uverbs_create_ah request;
   if (const int error = command.request(&request)) return error;
   const ib_uverbs_ah_attr& address = request.attr;
   const auto& ports = file.device->identity.ports;
-  if (!file.domains.find(request.pd_handle)) return EINVAL;
+  const auto domain = file.domains.find(request.pd_handle);
+  if (!domain) return EINVAL;
   if (address.port_num < 1 || address.port_num > ports.size() || !address.is_global) return EINVAL;
   if (address.grh.sgid_index >= ports[address.port_num - 1u].gids.size()) return EINVAL;
   Gid gid;
   std::copy(address.grh.dgid, address.grh.dgid + 16, gid.begin());
   if (!sameFamily(ports[address.port_num - 1u].gids[address.grh.sgid_index].gid, gid)) return EINVAL;
+  Place place = file.addressHandles.reserve();
+  if (!place) return ENOMEM;
   Mac mac;
   if (!macOf(gid, &mac)) return EHOSTUNREACH;
   mlx5_ib_create_ah_resp driver{};
   std::copy(mac.begin(), mac.end(), driver.dmac);
   ib_uverbs_create_ah_resp response{};
   driver.response_length = command.driverRoom(sizeof response, sizeof driver);
-  response.ah_handle = file.addressHandles.add(std::make_shared<AddressHandle>());
+  response.ah_handle = file.addressHandles.add(std::make_shared<AddressHandle>(AddressHandle{domain}), place);
+  domain->addressHandles++;
   const int error = command.respond(response, driver);
-  if (error) file.addressHandles.remove(response.ah_handle);
+  if (error) remove(file, response.ah_handle);
   return error;
 }
 
 int destroyHandle(VerbsFile& file, const Command& command) {
   ib_uverbs_destroy_ah request;
   if (const int error = command.request(&request)) return error;
-  if (!file.addressHandles.find(request.ah_handle)) return EINVAL;
-  file.addressHandles.remove(request.ah_handle);
+  if (!file.addressHandles.find(request.ah_handle)) return ENOENT;
+  remove(file, request.ah_handle);
   return 0;
 }
 

@@ -65,12 +65,12 @@ int create(VerbsFile& file, const ib_uverbs_ex_create_cq& request, const mlx5_ib
 
 template <typename Response>
 int finish(VerbsFile& file, const Command& command, const std::shared_ptr<CompletionQueue>& queue, uint32_t entries,
-           Response response) {
+           Response response, Place& place) {
   mlx5_ib_create_cq_resp driver{};
   driver.cqn = queue->cqn;
   auto& base = reinterpret_cast<ib_uverbs_create_cq_resp&>(response);  // the first member of both
   base.cqe = entries - 1;
-  base.cq_handle = file.completionQueues.add(queue);
+  base.cq_handle = file.completionQueues.add(queue, place);
   const uint32_t handle = base.cq_handle;
   const int error = command.respond(response, driver);
   if (error) {
@@ -89,10 +89,12 @@ int createQueue(VerbsFile& file, const Command& command) {
   all.cqe = request.cqe;
   all.comp_vector = request.comp_vector;
   all.comp_channel = request.comp_channel;
+  Place place = file.completionQueues.reserve();
+  if (!place) return ENOMEM;
   std::shared_ptr<CompletionQueue> queue;
   uint32_t entries;
   if (const int error = create(file, all, driver, command.driverSize(sizeof request), &queue, &entries)) return error;
-  return finish(file, command, queue, entries, ib_uverbs_create_cq_resp{});
+  return finish(file, command, queue, entries, ib_uverbs_create_cq_resp{}, place);
 }
 
 int createQueueExtended(VerbsFile& file, const Command& command) {
@@ -100,12 +102,14 @@ int createQueueExtended(VerbsFile& file, const Command& command) {
   mlx5_ib_create_cq driver;
   if (const int error = command.request(&request, &driver)) return error;
   if (request.comp_mask || request.reserved) return EINVAL;
+  Place place = file.completionQueues.reserve();
+  if (!place) return ENOMEM;
   std::shared_ptr<CompletionQueue> queue;
   uint32_t entries;
   if (const int error = create(file, request, driver, command.driverSize(sizeof request), &queue, &entries)) return error;
   ib_uverbs_ex_create_cq_resp response{};
   response.response_length = command.coreRoom(sizeof response);
-  return finish(file, command, queue, entries, response);
+  return finish(file, command, queue, entries, response, place);
 }
 
 // mlx5_ib_resize_cq: the new ring's memory comes with the request
@@ -132,7 +136,7 @@ int destroyQueue(VerbsFile& file, const Command& command) {
   ib_uverbs_destroy_cq request;
   if (const int error = command.request(&request)) return error;
   const auto queue = file.completionQueues.find(request.cq_handle);
-  if (!queue) return EINVAL;
+  if (!queue) return ENOENT;
   if (const int error = file.nic().destroyCompletionQueue(queue->cqn)) return error;
   file.completionQueues.remove(request.cq_handle);
   ib_uverbs_destroy_cq_resp response{};

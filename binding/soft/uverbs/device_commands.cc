@@ -70,7 +70,7 @@ ib_uverbs_query_device_resp describe(const Device& device) {
   response.page_size_cap = 0xfffff000;
   response.vendor_id = 0x02c9;
   response.vendor_part_id = 0x101d;  // ConnectX-6 Dx
-  response.max_qp = limits::kQueuePairs;
+  response.max_qp = device.quotas.queuePairs.most;
   response.max_qp_wr = limits::kReceiveRequests;
   response.device_cap_flags = IB_UVERBS_DEVICE_PORT_ACTIVE_EVENT | IB_UVERBS_DEVICE_SYS_IMAGE_GUID |
                               IB_UVERBS_DEVICE_RC_RNR_NAK_GEN | IB_UVERBS_DEVICE_MEM_WINDOW |
@@ -78,23 +78,23 @@ ib_uverbs_query_device_resp describe(const Device& device) {
                               IB_UVERBS_DEVICE_MANAGED_FLOW_STEERING;
   response.max_sge = limits::kSge;
   response.max_sge_rd = limits::kSge;
-  response.max_cq = limits::kCompletionQueues;
+  response.max_cq = device.quotas.completionQueues.most;
   response.max_cqe = limits::kCompletions - 1;
-  response.max_mr = limits::kMemoryRegions;
-  response.max_pd = limits::kProtectionDomains;
+  response.max_mr = device.quotas.regions.most;
+  response.max_pd = device.quotas.domains.most;
   response.max_qp_rd_atom = limits::kReadsAndAtomics;
   response.max_res_rd_atom = response.max_qp_rd_atom * response.max_qp;
   response.max_qp_init_rd_atom = limits::kReadsAndAtomics;
   response.atomic_cap = IBV_ATOMIC_HCA;
-  response.max_mw = limits::kMemoryRegions;
-  response.max_raw_ethy_qp = limits::kQueuePairs;
+  response.max_mw = device.quotas.windows.most;
+  response.max_raw_ethy_qp = response.max_qp;
   response.max_mcast_grp = kMaxGroups;
   response.max_mcast_qp_attach = kMaxGroupMembers;
   response.max_total_mcast_qp_attach = response.max_mcast_grp * response.max_mcast_qp_attach;
-  response.max_ah = 0x7fffffff;
-  response.max_srq = limits::kSharedReceiveQueues;
+  response.max_ah = device.quotas.addressHandles.most;
+  response.max_srq = device.quotas.sharedReceiveQueues.most;
   response.max_srq_wr = limits::kReceiveRequests - 1;
-  response.max_srq_sge = limits::kSge;
+  response.max_srq_sge = limits::kSharedReceiveSge;
   response.max_pkeys = 1;
   response.local_ca_ack_delay = 16;
   response.phys_port_cnt = static_cast<uint8_t>(device.identity.ports.size());
@@ -118,9 +118,9 @@ int queryDeviceExtended(VerbsFile& file, const Command& command) {
   response.hca_core_clock = 1'000'000;  // kHz: the clock counts nanoseconds
   response.device_cap_flags_ex = response.base.device_cap_flags | IB_UVERBS_DEVICE_RAW_SCATTER_FCS;
   response.rss_caps.supported_qpts = bit(IBV_QPT_RAW_PACKET);
-  response.rss_caps.max_rwq_indirection_tables = 1 << 20;
+  response.rss_caps.max_rwq_indirection_tables = file.device->quotas.indirectionTables.most;
   response.rss_caps.max_rwq_indirection_table_size = limits::kIndirectionTable;
-  response.max_wq_type_rq = limits::kQueuePairs;
+  response.max_wq_type_rq = file.device->quotas.workQueues.most;
   response.raw_packet_caps =
       IB_UVERBS_RAW_PACKET_CAP_CVLAN_STRIPPING | IB_UVERBS_RAW_PACKET_CAP_IP_CSUM | IB_UVERBS_RAW_PACKET_CAP_SCATTER_FCS;
   response.response_length = command.coreRoom(sizeof response);
@@ -134,6 +134,13 @@ int queryDeviceExtended(VerbsFile& file, const Command& command) {
   driver.flags = MLX5_IB_QUERY_DEV_RESP_FLAGS_CQE_128B_PAD;
   driver.response_length = command.driverRoom(sizeof response, sizeof driver);
   return command.respond(response, driver);
+}
+
+// enum ibv_mtu of a number of bytes.
+uint8_t mtuCode(uint32_t bytes) {
+  uint8_t code = IBV_MTU_256;
+  while (code < IBV_MTU_4096 && bytes >= 256u << code) ++code;
+  return code;
 }
 
 int queryPort(VerbsFile& file, const Command& command) {
@@ -150,7 +157,7 @@ int queryPort(VerbsFile& file, const Command& command) {
   response.pkey_tbl_len = 1;
   response.state = up ? IBV_PORT_ACTIVE : IBV_PORT_DOWN;
   response.max_mtu = IBV_MTU_4096;
-  response.active_mtu = port.mtu >= 4096 ? IBV_MTU_4096 : port.mtu >= 2048 ? IBV_MTU_2048 : IBV_MTU_1024;
+  response.active_mtu = mtuCode(file.nic().activeMtu(request.port_num));
   response.max_vl_num = 1;
   response.active_width = 2;   // 4X
   response.active_speed = 32;  // EDR: together 100 Gbit/s

@@ -145,9 +145,11 @@ int createFlow(VerbsFile& file, const Command& command) {
   if (left != 0) return EINVAL;
   rule.qpn = rule.drop ? 0 : pair->qpn;
   auto flow = std::make_shared<Flow>();
+  Place place = file.flows.reserve();
+  if (!place) return ENOMEM;
   if (const int error = file.nic().createFlow(rule, &flow->number)) return error;
   ib_uverbs_create_flow_resp response{};
-  response.flow_handle = file.flows.add(flow);
+  response.flow_handle = file.flows.add(flow, place);
   const int error = command.respond(response);
   if (error) {
     file.nic().destroyFlow(flow->number);
@@ -160,7 +162,8 @@ int destroyFlow(VerbsFile& file, const Command& command) {
   ib_uverbs_destroy_flow request;
   if (const int error = command.request(&request)) return error;
   const auto flow = file.flows.find(request.flow_handle);
-  if (!flow || request.comp_mask) return EINVAL;
+  if (request.comp_mask) return EINVAL;
+  if (!flow) return ENOENT;
   if (const int error = file.nic().destroyFlow(flow->number)) return error;
   file.flows.remove(request.flow_handle);
   return 0;

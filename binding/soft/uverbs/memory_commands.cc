@@ -12,10 +12,12 @@ int allocateDomain(VerbsFile& file, const Command& command) {
   ib_uverbs_alloc_pd request;
   if (const int error = command.request(&request)) return error;
   auto domain = std::make_shared<ProtectionDomain>();
+  Place place = file.domains.reserve();
+  if (!place) return ENOMEM;
   if (const int error = file.nic().allocateProtectionDomain(&domain->pdn)) return error;
   ib_uverbs_alloc_pd_resp response{};
   mlx5_ib_alloc_pd_resp driver{domain->pdn};
-  response.pd_handle = file.domains.add(domain);
+  response.pd_handle = file.domains.add(domain, place);
   const int error = command.respond(response, driver);
   if (error) {
     file.nic().freeProtectionDomain(domain->pdn);
@@ -28,7 +30,8 @@ int freeDomain(VerbsFile& file, const Command& command) {
   ib_uverbs_dealloc_pd request;
   if (const int error = command.request(&request)) return error;
   const auto domain = file.domains.find(request.pd_handle);
-  if (!domain) return EINVAL;
+  if (!domain) return ENOENT;
+  if (domain->addressHandles) return EBUSY;
   if (const int error = file.nic().freeProtectionDomain(domain->pdn)) return error;
   file.domains.remove(request.pd_handle);
   return 0;
@@ -43,7 +46,8 @@ int checkRegion(uint64_t start, uint64_t length, uint64_t iova, uint32_t access)
   if ((access & (IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC)) && !(access & IBV_ACCESS_LOCAL_WRITE)) return EINVAL;
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   if ((start & (page - 1)) != (iova & (page - 1)) && !(access & IBV_ACCESS_ZERO_BASED)) return EINVAL;
-  if (length == 0) return EINVAL;
+  // Not one page: umem.c, ib_umem_get. An empty region in the middle of a page has one.
+  if (length == 0 && (start & (page - 1)) == 0) return EINVAL;
   return populate(start, length, access & (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE |
                                            IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND));
 }
@@ -55,12 +59,14 @@ int registerRegion(VerbsFile& file, const Command& command) {
   if (!domain) return EINVAL;
   if (const int error = checkRegion(request.start, request.length, request.hca_va, request.access_flags)) return error;
   auto region = std::make_shared<MemoryRegion>();
+  Place place = file.regions.reserve();
+  if (!place) return ENOMEM;
   region->attributes = {domain->pdn, reinterpret_cast<void*>(request.start), request.hca_va, request.length,
                         request.access_flags};
   if (const int error = file.nic().createMemoryRegion(region->attributes, &region->key)) return error;
   ib_uverbs_reg_mr_resp response{};
   response.lkey = response.rkey = region->key;
-  response.mr_handle = file.regions.add(region);
+  response.mr_handle = file.regions.add(region, place);
   const int error = command.respond(response);
   if (error) {
     file.nic().destroyMemoryRegion(region->key);
@@ -103,7 +109,7 @@ int deregisterRegion(VerbsFile& file, const Command& command) {
   ib_uverbs_dereg_mr request;
   if (const int error = command.request(&request)) return error;
   const auto region = file.regions.find(request.mr_handle);
-  if (!region) return EINVAL;
+  if (!region) return ENOENT;
   if (const int error = file.nic().destroyMemoryRegion(region->key)) return error;
   file.regions.remove(request.mr_handle);
   return 0;
@@ -115,11 +121,13 @@ int allocateWindow(VerbsFile& file, const Command& command) {
   const auto domain = file.domains.find(request.pd_handle);
   if (!domain || (request.mw_type != IBV_MW_TYPE_1 && request.mw_type != IBV_MW_TYPE_2)) return EINVAL;
   auto window = std::make_shared<MemoryWindow>();
+  Place place = file.windows.reserve();
+  if (!place) return ENOMEM;
   const auto type = static_cast<WindowType>(request.mw_type);
   if (const int error = file.nic().createMemoryWindow(domain->pdn, type, &window->key)) return error;
   ib_uverbs_alloc_mw_resp response{};
   response.rkey = window->key;
-  response.mw_handle = file.windows.add(window);
+  response.mw_handle = file.windows.add(window, place);
   const int error = command.respond(response);
   if (error) {
     file.nic().destroyMemoryWindow(window->key);
@@ -132,7 +140,7 @@ int freeWindow(VerbsFile& file, const Command& command) {
   ib_uverbs_dealloc_mw request;
   if (const int error = command.request(&request)) return error;
   const auto window = file.windows.find(request.mw_handle);
-  if (!window) return EINVAL;
+  if (!window) return ENOENT;
   if (const int error = file.nic().destroyMemoryWindow(window->key)) return error;
   file.windows.remove(request.mw_handle);
   return 0;

@@ -12,6 +12,7 @@ namespace soft::uverbs {
 
 struct ProtectionDomain {
   uint32_t pdn;
+  uint32_t addressHandles = 0;  // that the NIC knows nothing of
 };
 
 struct MemoryRegion {
@@ -74,6 +75,8 @@ struct Flow {
   uint32_t number;
 };
 
-struct AddressHandle {};
+struct AddressHandle {
+  std::shared_ptr<ProtectionDomain> domain;
+};
 
 }  // namespace soft::uverbs

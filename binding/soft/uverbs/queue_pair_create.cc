@@ -120,7 +120,7 @@ int createRss(VerbsFile& file, const ib_uverbs_ex_create_qp& request, const mlx5
 
 template <typename Response>
 int finish(VerbsFile& file, const Command& command, const std::shared_ptr<QueuePair>& pair,
-           const ib_uverbs_ex_create_qp& request, Response response) {
+           const ib_uverbs_ex_create_qp& request, Response response, Place& place) {
   pair->signalAll = request.sq_sig_all;
   pair->maxSendWr = request.max_send_wr;
   pair->maxSendSge = request.max_send_sge;
@@ -132,7 +132,7 @@ int finish(VerbsFile& file, const Command& command, const std::shared_ptr<QueueP
   base.max_send_sge = pair->maxSendSge;
   base.max_recv_sge = pair->maxReceiveSge;
   base.max_inline_data = pair->maxInlineData;
-  base.qp_handle = file.queuePairs.add(pair);
+  base.qp_handle = file.queuePairs.add(pair, place);
   const uint32_t handle = base.qp_handle;
   mlx5_ib_create_qp_resp driver{};
   driver.bfreg_index = file.nextRegister();
@@ -172,9 +172,11 @@ int createQueuePair(VerbsFile& file, const Command& command) {
   all.sq_sig_all = request.sq_sig_all;
   all.qp_type = request.qp_type;
   all.is_srq = request.is_srq;
+  Place place = file.queuePairs.reserve();
+  if (!place) return ENOMEM;
   const auto pair = newPair(file, request.user_handle);
   if (const int error = createOrdinary(file, all, driver, pair.get())) return error;
-  return finish(file, command, pair, all, ib_uverbs_create_qp_resp{});
+  return finish(file, command, pair, all, ib_uverbs_create_qp_resp{}, place);
 }
 
 int createQueuePairExtended(VerbsFile& file, const Command& command) {
@@ -182,6 +184,8 @@ int createQueuePairExtended(VerbsFile& file, const Command& command) {
   mlx5_ib_create_qp driver;
   if (const int error = command.request(&request, &driver)) return error;
   if (request.comp_mask & ~static_cast<uint32_t>(IB_UVERBS_CREATE_QP_SUP_COMP_MASK) || request.reserved) return EINVAL;
+  Place place = file.queuePairs.reserve();
+  if (!place) return ENOMEM;
   const auto pair = newPair(file, request.user_handle);
   int error;
   if (request.comp_mask & IB_UVERBS_CREATE_QP_MASK_IND_TABLE) {
@@ -196,14 +200,14 @@ int createQueuePairExtended(VerbsFile& file, const Command& command) {
   if (error) return error;
   ib_uverbs_ex_create_qp_resp response{};
   response.response_length = command.coreRoom(sizeof response);
-  return finish(file, command, pair, request, response);
+  return finish(file, command, pair, request, response, place);
 }
 
 int destroyQueuePair(VerbsFile& file, const Command& command) {
   ib_uverbs_destroy_qp request;
   if (const int error = command.request(&request)) return error;
   const auto pair = file.queuePairs.find(request.qp_handle);
-  if (!pair) return EINVAL;
+  if (!pair) return ENOENT;
   // The kernel's own rule: a program must detach it from its groups first (uverbs_free_qp); the end of a process need not.
   QueuePairStatus status;
   if (file.nic().queryQueuePair(pair->qpn, &status) == 0 && status.groups != 0) return EBUSY;

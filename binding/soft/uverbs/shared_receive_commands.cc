@@ -21,18 +21,20 @@ int create(VerbsFile& file, const Command& command, const ib_uverbs_create_srq& 
            const mlx5_ib_create_srq& driver) {
   const auto domain = file.domains.find(request.pd_handle);
   if (!domain || driver.flags & ~static_cast<uint32_t>(MLX5_SRQ_FLAG_SIGNATURE)) return EINVAL;
-  if (request.max_wr == 0 || request.max_wr >= limits::kReceiveRequests * 2) return EINVAL;
-  if (request.max_sge > limits::kReceiveDescriptorBytes / 16u || request.srq_limit > request.max_wr) return EINVAL;
+  // srq_limit says nothing here (ibv_create_srq(3)).
+  if (request.max_wr == 0 || request.max_wr >= limits::kReceiveRequests) return EINVAL;
+  if (request.max_sge > limits::kSharedReceiveSge) return EINVAL;
   constexpr uint32_t kNextSegment = 16, kScatterEntry = 16;
   const uint32_t shift = shiftOf(std::max(32u, kNextSegment + request.max_sge * kScatterEntry));
   auto queue = std::make_shared<SharedReceiveQueue>();
+  Place place = file.sharedReceiveQueues.reserve();
+  if (!place) return ENOMEM;
   SharedReceiveQueueAttributes attributes;
   const ReceiveRingRequest ring{driver.buf_addr, driver.db_addr, 1u << shiftOf(request.max_wr + 1), shift,
                                 (driver.flags & MLX5_SRQ_FLAG_SIGNATURE) != 0};
   if (const int error = receiveRing(ring, &attributes.ring)) return error;
   attributes.pd = domain->pdn;
   attributes.userIndex = driver.uidx & 0xffffff;
-  attributes.limit = request.srq_limit;
   attributes.cookie = static_cast<EventSource*>(queue.get());
   queue->userHandle = request.user_handle;
   queue->asynchronousFile = file.asynchronousFile;
@@ -43,7 +45,7 @@ int create(VerbsFile& file, const Command& command, const ib_uverbs_create_srq& 
   response.max_wr = queue->maxWr;
   response.max_sge = queue->maxSge;
   response.srqn = queue->srqn;
-  response.srq_handle = file.sharedReceiveQueues.add(queue);
+  response.srq_handle = file.sharedReceiveQueues.add(queue, place);
   mlx5_ib_create_srq_resp answer{};
   answer.srqn = queue->srqn;
   const int error = command.respond(response, answer);
@@ -104,7 +106,7 @@ int destroyQueue(VerbsFile& file, const Command& command) {
   ib_uverbs_destroy_srq request;
   if (const int error = command.request(&request)) return error;
   const auto queue = file.sharedReceiveQueues.find(request.srq_handle);
-  if (!queue) return EINVAL;
+  if (!queue) return ENOENT;
   if (const int error = file.nic().destroySharedReceiveQueue(queue->srqn)) return error;
   file.sharedReceiveQueues.remove(request.srq_handle);
   ib_uverbs_destroy_srq_resp response{};

@@ -7,12 +7,20 @@
 #include <utility>
 #include <vector>
 
+#include "uverbs/quota.h"
+
 namespace soft::uverbs {
 
 template <typename T>
 class Table {
  public:
-  uint32_t add(std::shared_ptr<T> object) {
+  explicit Table(Quota& quota) : quota_(quota) {}
+
+  // False when the device has as many as it may have: then nothing is to be created.
+  Place reserve() { return Place(quota_); }
+
+  uint32_t add(std::shared_ptr<T> object, Place& place) {
+    place.keep();
     if (free_.empty()) {
       objects_.push_back(std::move(object));
       return static_cast<uint32_t>(objects_.size() - 1);
@@ -30,18 +38,22 @@ class Table {
   void remove(uint32_t handle) {
     objects_[handle].reset();
     free_.push_back(handle);
+    quota_.giveBack();
   }
 
   template <typename Visit>
   void clear(Visit visit) {
     for (auto& object : objects_) {
-      if (object) visit(*object);
+      if (!object) continue;
+      visit(*object);
+      quota_.giveBack();
     }
     objects_.clear();
     free_.clear();
   }
 
  private:
+  Quota& quota_;
   std::vector<std::shared_ptr<T>> objects_;
   std::vector<uint32_t> free_;
 };

@@ -142,6 +142,7 @@ int VerbsFile::release() {
   completionQueues.clear([&](CompletionQueue& queue) { destroyed(engine.destroyCompletionQueue(queue.cqn)); });
   windows.clear([&](MemoryWindow& window) { destroyed(engine.destroyMemoryWindow(window.key)); });
   regions.clear([&](MemoryRegion& region) { destroyed(engine.destroyMemoryRegion(region.key)); });
+  addressHandles.clear([](AddressHandle&) {});
   domains.clear([&](ProtectionDomain& domain) { destroyed(engine.freeProtectionDomain(domain.pdn)); });
   if (asynchronousFile) device->stopListening(asynchronousFile);
   return refusal;

@@ -46,16 +46,16 @@ class VerbsFile {
   std::shared_ptr<EventFile> asynchronousFile;  // null before GET_CONTEXT
   uint32_t registers = 0;                       // tot_bfregs
 
-  Table<ProtectionDomain> domains;
-  Table<MemoryRegion> regions;
-  Table<MemoryWindow> windows;
-  Table<CompletionQueue> completionQueues;
-  Table<QueuePair> queuePairs;
-  Table<SharedReceiveQueue> sharedReceiveQueues;
-  Table<WorkQueue> workQueues;
-  Table<IndirectionTable> indirectionTables;
-  Table<Flow> flows;
-  Table<AddressHandle> addressHandles;
+  Table<ProtectionDomain> domains{device->quotas.domains};
+  Table<MemoryRegion> regions{device->quotas.regions};
+  Table<MemoryWindow> windows{device->quotas.windows};
+  Table<CompletionQueue> completionQueues{device->quotas.completionQueues};
+  Table<QueuePair> queuePairs{device->quotas.queuePairs};
+  Table<SharedReceiveQueue> sharedReceiveQueues{device->quotas.sharedReceiveQueues};
+  Table<WorkQueue> workQueues{device->quotas.workQueues};
+  Table<IndirectionTable> indirectionTables{device->quotas.indirectionTables};
+  Table<Flow> flows{device->quotas.flows};
+  Table<AddressHandle> addressHandles{device->quotas.addressHandles};
 
  private:
   std::mutex mutex_;

@@ -22,6 +22,8 @@ int createQueue(VerbsFile& file, const Command& command) {
   const auto completions = file.completionQueues.find(request.cq_handle);
   if (!domain || !completions) return EINVAL;
   auto queue = std::make_shared<WorkQueue>();
+  Place place = file.workQueues.reserve();
+  if (!place) return ENOMEM;
   WorkQueueAttributes attributes;
   const ReceiveRingRequest ring{driver.buf_addr, driver.db_addr, driver.rq_wqe_count, driver.rq_wqe_shift,
                                 (driver.flags & MLX5_WQ_FLAG_SIGNATURE) != 0};
@@ -37,7 +39,7 @@ int createQueue(VerbsFile& file, const Command& command) {
   if (const int error = file.nic().createWorkQueue(attributes, &queue->wqn)) return error;
   ib_uverbs_ex_create_wq_resp response{};
   response.response_length = command.coreRoom(sizeof response);
-  response.wq_handle = file.workQueues.add(queue);
+  response.wq_handle = file.workQueues.add(queue, place);
   response.max_wr = request.max_wr;
   response.max_sge = request.max_sge;
   response.wqn = queue->wqn;
@@ -71,7 +73,8 @@ int destroyQueue(VerbsFile& file, const Command& command) {
   ib_uverbs_ex_destroy_wq request;
   if (const int error = command.request(&request)) return error;
   const auto queue = file.workQueues.find(request.wq_handle);
-  if (!queue || request.comp_mask) return EINVAL;
+  if (request.comp_mask) return EINVAL;
+  if (!queue) return ENOENT;
   if (const int error = file.nic().destroyWorkQueue(queue->wqn)) return error;
   file.workQueues.remove(request.wq_handle);
   ib_uverbs_ex_destroy_wq_resp response{};
@@ -95,11 +98,13 @@ int createTable(VerbsFile& file, const Command& command) {
     numbers.push_back(queue->wqn);
   }
   auto table = std::make_shared<IndirectionTable>();
+  Place place = file.indirectionTables.reserve();
+  if (!place) return ENOMEM;
   if (const int error = file.nic().createIndirectionTable(numbers, &table->number)) return error;
   ib_uverbs_ex_create_rwq_ind_table_resp response{};
   response.response_length = command.coreRoom(sizeof response);
   response.ind_tbl_num = table->number;
-  response.ind_tbl_handle = file.indirectionTables.add(table);
+  response.ind_tbl_handle = file.indirectionTables.add(table, place);
   mlx5_ib_create_rwq_ind_tbl_resp driver{};
   driver.response_length = command.driverRoom(sizeof response, sizeof driver);
   const int error = command.respond(response, driver);
@@ -114,7 +119,8 @@ int destroyTable(VerbsFile& file, const Command& command) {
   ib_uverbs_ex_destroy_rwq_ind_table request;
   if (const int error = command.request(&request)) return error;
   const auto table = file.indirectionTables.find(request.ind_tbl_handle);
-  if (!table || request.comp_mask) return EINVAL;
+  if (request.comp_mask) return EINVAL;
+  if (!table) return ENOENT;
   if (const int error = file.nic().destroyIndirectionTable(table->number)) return error;
   file.indirectionTables.remove(request.ind_tbl_handle);
   return 0;

@@ -1,5 +1,5 @@
 // An interface of this machine as the wire: what the port sends leaves there, what arrives there comes to the port
-// (packet(7)).
+// (packet(7)); its link is the port's.
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -14,6 +14,7 @@
 #include "nic/checksum.h"
 #include "nic/segmentation.h"
 #include "wire/datagrams.h"
+#include "wire/interface_link.h"
 #include "wire/wire.h"
 
 namespace soft {
@@ -31,29 +32,54 @@ constexpr uint8_t kGsoEcn = 0x80;      // VIRTIO_NET_HDR_GSO_ECN
 
 constexpr size_t kLargest = 1 << 17;  // more than the 64 KB that the kernel gives a NIC to segment (GSO)
 constexpr uint64_t kRetry = 100000;  // a full device queue raises no event: look again after 100 µs
+constexpr uint64_t kNews = 1000000;  // under traffic the kernel is asked for news of the link every millisecond
+
+// What is left of an IP packet for the payload: all of RoCE's headers that a packet may have, as rxe counts them
+// (RXE_MAX_HDR_LENGTH; eth_mtu_int_to_enum of rxe_param.h: the largest enum ibv_mtu that fits, and 256 at least).
+constexpr uint32_t kHeaders = 80;
+uint32_t payloadOf(uint32_t interfaceMtu) {
+  uint32_t payload = 4096;
+  while (payload > 256 && interfaceMtu < payload + kHeaders) payload /= 2;
+  return payload;
+}
 
 class InterfaceWire : public Wire {
  public:
-  explicit InterfaceWire(int descriptor) : descriptor_(descriptor) {}
-  ~InterfaceWire() override { close(descriptor_); }
+  ~InterfaceWire() override {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  // An errno or 0.
+  int open(int index);
 
   WireEnd end(int index) override { return index == 0 ? WireEnd{&transmit_, &receive_} : WireEnd{}; }
-  int descriptor() const override { return descriptor_; }
+  void descriptors(std::vector<int>* list) const override {
+    list->push_back(descriptor_);
+    list->push_back(link_.descriptor());
+  }
   uint64_t deadline() const override { return retryAt_; }
+  bool up() const override { return link_.up(); }
+  uint32_t mtu() const override { return payloadOf(link_.mtu()); }
 
   bool step(uint64_t now) override {
     const bool sent = send(now);
-    return receive() || sent;
+    const bool moved = receive() || sent;
+    if (moved && now - newsAt_ < kNews) return true;
+    newsAt_ = now;
+    return link_.next() || moved;
   }
 
  private:
   bool send(uint64_t now) {
     retryAt_ = kNever;
     if (transmit_.empty()) return false;
+    if (!link_.up()) {
+      transmit_.clear();
+      return true;
+    }
     const int sent = batch_.send(descriptor_, transmit_);
     if (sent < 0) {
       const bool full = errno == EAGAIN || errno == ENOBUFS;
-      // Down, or a frame longer than the MTU: gone, as a NIC loses it.
+      // Just now down, or a frame longer than the MTU: gone, as a NIC loses it.
       if (!full && errno != EINTR) transmit_.pop();
       if (full) {
         retryAt_ = now + kRetry;
@@ -136,48 +162,46 @@ class InterfaceWire : public Wire {
     receive_.commit(length + 4);
   }
 
-  int descriptor_;
+  int descriptor_ = -1;
+  InterfaceLink link_;
+  uint64_t newsAt_ = 0;
   uint64_t retryAt_ = kNever;
   FrameQueue transmit_, receive_;
   DatagramBatch batch_{sizeof(VirtioNetHeader) + kLargest, sizeof(VirtioNetHeader)};
   uint8_t segment_[FrameQueue::kMaxFrame];
 };
 
-}  // namespace
-
-std::shared_ptr<Wire> makeInterfaceWire(const std::string& name, int* error) {
-  const unsigned index = if_nametoindex(name.c_str());
-  if (index == 0) {
-    *error = ENODEV;
-    return nullptr;
-  }
+int InterfaceWire::open(int index) {
+  if (const int error = link_.open(index)) return error;
   // Protocol 0 until it is bound: nothing of other interfaces gets in.
-  const int descriptor = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (descriptor < 0) {
-    *error = errno;
-    return nullptr;
-  }
+  descriptor_ = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (descriptor_ < 0) return errno;
   const int one = 1, room = 4 << 20;
   packet_mreq promiscuous{};
-  promiscuous.mr_ifindex = static_cast<int>(index);
+  promiscuous.mr_ifindex = index;
   promiscuous.mr_type = PACKET_MR_PROMISC;
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(ETH_P_ALL);
-  address.sll_ifindex = static_cast<int>(index);
+  address.sll_ifindex = index;
   const bool good =
-      setsockopt(descriptor, SOL_PACKET, PACKET_AUXDATA, &one, sizeof one) == 0 &&
-      setsockopt(descriptor, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) == 0 &&
-      setsockopt(descriptor, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one) == 0 &&
-      setsockopt(descriptor, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous) == 0 &&
-      bind(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
-  if (!good) {
-    *error = errno;
-    close(descriptor);
-    return nullptr;
-  }
-  setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);  // as much of it as the system allows
-  return std::make_shared<InterfaceWire>(descriptor);
+      setsockopt(descriptor_, SOL_PACKET, PACKET_AUXDATA, &one, sizeof one) == 0 &&
+      setsockopt(descriptor_, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) == 0 &&
+      setsockopt(descriptor_, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one) == 0 &&
+      setsockopt(descriptor_, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous) == 0 &&
+      bind(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  if (!good) return errno;
+  setsockopt(descriptor_, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);  // as much of it as the system allows
+  return 0;
+}
+
+}  // namespace
+
+std::shared_ptr<Wire> makeInterfaceWire(const std::string& name, int* error) {
+  const unsigned index = if_nametoindex(name.c_str());
+  auto wire = std::make_shared<InterfaceWire>();
+  *error = index == 0 ? ENODEV : wire->open(static_cast<int>(index));
+  return *error == 0 ? wire : nullptr;
 }
 
 }  // namespace soft

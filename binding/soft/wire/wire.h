@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "wire/frame_queue.h"
 
@@ -33,14 +34,17 @@ class Wire {
   // When it next has something to do of itself; kNever when it waits for a frame or for its descriptor.
   virtual uint64_t deadline() const { return kNever; }
 
-  // What to poll(POLLIN) while asleep, or −1.
-  virtual int descriptor() const { return -1; }
+  // Adds what to poll(POLLIN) while asleep.
+  virtual void descriptors(std::vector<int>*) const {}
 
   // Whether what an end sends comes back to it.
   virtual bool loops() const { return false; }
 
   // Whether the other side is there (carrier).
   virtual bool up() const { return true; }
+
+  // The largest RDMA payload that a frame carries: what the path MTU may be.
+  virtual uint32_t mtu() const { return 4096; }
 };
 
 // One direction of a link. All zero: a perfect wire.
@@ -68,7 +72,8 @@ std::shared_ptr<Wire> makePairWire();
 std::shared_ptr<Wire> makeLinkWire(const LinkOptions& options);
 // An interface of this machine (AF_PACKET, needs CAP_NET_RAW). Null and an errno when it cannot be opened.
 std::shared_ptr<Wire> makeInterfaceWire(const std::string& name, int* error);
-// Two processes: the first to come listens at `path`, the second connects (SOCK_SEQPACKET). Null and an errno on failure.
-std::shared_ptr<Wire> makeSocketWire(const std::string& path, int* error);
+// Two processes that meet at `path` (a socket, and `path`.lock beside it). Null, an errno and the words for it on failure:
+// EBUSY when there are two already.
+std::shared_ptr<Wire> makeSocketWire(const std::string& path, int* error, std::string* words);
 
 }  // namespace soft

@@ -1,5 +1,6 @@
 /** What `forward` and `reflect` have in common: frames in here, out there, awake while there is something to do. */
 
+import { setTimeout as delay } from 'node:timers/promises'
 import type { PacketQueue } from '../../ethernet/index.js'
 import { Breath } from '../breath.js'
 
@@ -67,8 +68,11 @@ export class Relay {
   }
 }
 
-/** Errors of the interface, not of a frame. */
-const fatal: readonly string[] = ['ENETDOWN', 'ENODEV', 'ENXIO', 'EPERM', 'EBADF']
+/**
+ * Errors of the interface, not of a frame. One that goes down ends its reception; one that has lost its carrier may find it
+ * again, and meanwhile what is to go out waits, as in a device's own ring.
+ */
+const fatal: readonly string[] = ['ENODEV', 'ENXIO', 'EPERM', 'EBADF']
 
 export interface RelayOptions {
   signal: AbortSignal
@@ -96,7 +100,8 @@ export async function relay(relays: readonly Relay[], options: RelayOptions): Pr
     }
     look(now)
     if (!busy && now - last > patience) {
-      if (relays.some(({ to }) => to.pending > 0)) await breath.take()
+      if (relays.some(({ to }) => to.error !== null)) await delay(1)
+      else if (relays.some(({ to }) => to.pending > 0)) await breath.take()
       else await sleep(sleepers, look)
       last = performance.now()
     } else if (breath.due(now)) await breath.take()

@@ -90,9 +90,11 @@ export async function transmit(
     let taken = queue.submit()
     try {
       if (queue.error) throw queue.error
-      // The kernel has no more room: what is there goes before anything new.
-      if (taken < n) await queue.drain({ signal })
-      taken = n
+      if (taken < n) {
+        // The kernel has no more room: what is there goes before anything new. Some may have been refused.
+        await queue.drain({ signal })
+        taken = queue.statistics().transmitted - result.sent
+      }
     } catch (error) {
       taken = queue.statistics().transmitted - result.sent
       throw error

@@ -2,6 +2,7 @@
 import { integer, type Names, rangeError } from '../../argument.js'
 import { defaultSnapLength, mostBytes } from './captured-frame.js'
 
+/** Options of both encoders. */
 export interface EncoderOptions {
   /** How many bytes of a frame are kept at most. Default 262144, as tcpdump's: all of it. */
   snapLength?: number

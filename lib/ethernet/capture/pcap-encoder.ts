@@ -9,6 +9,7 @@ export const pcapRecordLength = 16
 /** In the year 2106: the format has 32 bits for it. */
 const latestSecond = 2 ** 32 - 1
 
+/** Options of {@link PcapEncoder}. */
 export interface PcapEncoderOptions extends EncoderOptions {
   /** Timestamps in nanoseconds instead of microseconds. Default false. */
   nanoseconds?: boolean

@@ -12,13 +12,14 @@ import { nanosecondsHigh, nanosecondsLow } from './timestamp.js'
 
 /** An interface that frames were captured on. */
 export interface CaptureInterface {
-  /** 'eth0' */
+  /** 'eth0'. Default: none is written. */
   name?: string
-  /** for people: what it is, or what was captured there */
+  /** For people: what it is, or what was captured there. Default: none is written. */
   description?: string
 }
 const captureInterfaceNames = { name: true, description: true } as const satisfies Names<CaptureInterface>
 
+/** Options of {@link PcapngEncoder}. */
 export interface PcapngEncoderOptions extends EncoderOptions {
   /** The interfaces; a frame's `interfaceId` is an index into them. Default: one without a name. */
   interfaces?: readonly CaptureInterface[]

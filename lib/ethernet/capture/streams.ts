@@ -58,6 +58,14 @@ export class CaptureEncoder extends Transform {
     if (statistics !== undefined && typeof statistics !== 'function') {
       throw typeError('options.statistics', 'a function', statistics)
     }
+    const others = format === 'pcap' ? (['interfaces', 'statistics'] as const) : (['nanoseconds'] as const)
+    for (const name of others) {
+      const given = options?.[name]
+      // What pcapng does anyway may be said.
+      if (given !== undefined && given !== true) {
+        throw typeError(`options.${name}`, `left out: '${format}' has no such choice`, given)
+      }
+    }
     this.#encoder =
       format === 'pcap'
         ? new PcapEncoder({ snapLength, nanoseconds, capacity: 0 })

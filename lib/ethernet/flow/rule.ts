@@ -3,7 +3,14 @@ import type { IpProtocol } from '../headers/assigned-numbers.js'
 import type { MacAddress } from '../mac.js'
 
 /** Ports: one, or all from `from` to `to`, both included. */
-export type PortRange = number | { from: number; to: number }
+export type PortRange =
+  | number
+  | {
+      /** The lowest. */
+      from: number
+      /** The highest. */
+      to: number
+    }
 export const portRangeNames = { from: true, to: true } as const satisfies Names<Exclude<PortRange, number>>
 
 /** Bytes that a frame must have at a place. */
@@ -42,26 +49,30 @@ export const flowBytesNames = {
  *   packet with extension headers, a fragment among them, matches by addresses, and by the extension's own number.
  */
 export interface FlowRule {
+  /** Of the station that sent it. Default: no matter. */
   sourceMac?: MacAddress
+  /** Of the station or the group that it is for. Default: no matter. */
   destinationMac?: MacAddress
   /**
    * 0x0600 to 0xffff: the type behind VLAN tags, whether there are any or not. A tag's own (0x8100, 0x88a8, 0x9100): every
-   * frame whose outer tag is of that type, whatever it carries.
+   * frame whose outer tag is of that type, whatever it carries. Default: no matter.
    */
   etherType?: number
   /** Id of the outer tag, 0 to 4094 (0: a tag with a priority only), or 'none': no tag. Default: no matter. */
   vlan?: number | 'none'
-  /** Source prefix in CIDR notation, '10.0.0.0/8' or 'fe80::/10'; without a length, the one address. */
+  /** Source prefix in CIDR notation, '10.0.0.0/8' or 'fe80::/10'; without a length, the one address. Default: no matter. */
   source?: string
-  /** Destination prefix. */
+  /** Destination prefix. Default: no matter. */
   destination?: string
-  /** IPv4 protocol or IPv6 next header, a number or its name in `IpProtocol`. Without addresses: of both. */
+  /**
+   * IPv4 protocol or IPv6 next header, a number or its name in `IpProtocol`. Without addresses: of both. Default: no matter.
+   */
   protocol?: number | keyof typeof IpProtocol
-  /** Source port; needs `protocol` 'tcp', 'udp', 'sctp' or 'udpLite'. */
+  /** Source port; needs `protocol` 'tcp', 'udp', 'sctp' or 'udpLite'. Default: no matter. */
   sourcePort?: PortRange
-  /** Destination port; needs `protocol` like `sourcePort`. */
+  /** Destination port; needs `protocol` like `sourcePort`. Default: no matter. */
   destinationPort?: PortRange
-  /** Bytes at places, all of them. */
+  /** Bytes at places, all of them. Default: none. */
   bytes?: readonly FlowBytes[]
 }
 export const flowRuleNames = {

@@ -34,8 +34,6 @@ export function flags(bytes: Uint8Array, at: number): number {
   return u16(bytes, at)
 }
 
-export type { OuterOptions }
-
 /** Bytes of the header by its flags: 4, and 4 for each of checksum, key and sequence number. */
 export function headerLength(bytes: Uint8Array, at: number): number {
   return lengthOf(u16(bytes, at))

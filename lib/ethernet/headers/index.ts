@@ -13,19 +13,50 @@
  *   small enough to be inlined, but not into one function with dozens of such calls: split that up.
  * - Addresses of 32 bits are numbers; longer ones are bytes at an offset. `format` and `parse` are for people.
  *
+ * The namespaces are constants, and not `export * as`, whose comments no editor shows.
+ *
  * Written here because what was found on npm decodes into objects with strings for each frame: `cap` and `ethernet`, by
  * their sources; `pcap`, `ip-packet` and `udp-packet`, by their descriptions.
  */
-export * as arp from './arp.js'
+import * as arpFunctions from './arp.js'
+import * as bytesFunctions from './bytes.js'
+import * as checksumFunctions from './checksum.js'
+import * as ethernetFunctions from './ethernet.js'
+import * as greFunctions from './gre.js'
+import * as icmpFunctions from './icmp.js'
+import * as ipv4Functions from './ipv4.js'
+import * as ipv6Functions from './ipv6.js'
+import * as tcpFunctions from './tcp.js'
+import * as udpFunctions from './udp.js'
+import * as vlanFunctions from './vlan.js'
+import * as vxlanFunctions from './vxlan.js'
+
 export { EtherType, IpProtocol, UdpPort } from './assigned-numbers.js'
-export * as bytes from './bytes.js'
-export * as checksum from './checksum.js'
-export * as ethernet from './ethernet.js'
-export * as gre from './gre.js'
-export * as icmp from './icmp.js'
-export * as ipv4 from './ipv4.js'
-export * as ipv6 from './ipv6.js'
-export * as tcp from './tcp.js'
-export * as udp from './udp.js'
-export * as vlan from './vlan.js'
-export * as vxlan from './vxlan.js'
+export type { GreOuterOptions } from './gre.js'
+export type { OuterOptions } from './tunnel.js'
+export type { VxlanOuterOptions } from './vxlan.js'
+
+/** ARP over Ethernet and IPv4 (RFC 826). */
+export const arp = arpFunctions
+/** Numbers of 16 and 32 bits in network order, at an offset. */
+export const bytes = bytesFunctions
+/** The Internet checksum (RFC 1071), computed and updated (RFC 1624). */
+export const checksum = checksumFunctions
+/** Ethernet: addresses and EtherType. */
+export const ethernet = ethernetFunctions
+/** GRE (RFC 2784, RFC 2890): a header, and whole frames put into it and taken out. */
+export const gre = greFunctions
+/** ICMP and ICMPv6 (RFC 792, RFC 4443). */
+export const icmp = icmpFunctions
+/** IPv4 (RFC 791). */
+export const ipv4 = ipv4Functions
+/** IPv6 (RFC 8200), the fixed header. */
+export const ipv6 = ipv6Functions
+/** TCP (RFC 9293). */
+export const tcp = tcpFunctions
+/** UDP (RFC 768). */
+export const udp = udpFunctions
+/** VLAN tags, one or more (IEEE 802.1Q, 802.1ad). */
+export const vlan = vlanFunctions
+/** VXLAN (RFC 7348): a header, and whole frames put into it and taken out. */
+export const vxlan = vxlanFunctions

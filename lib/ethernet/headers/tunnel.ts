@@ -16,7 +16,9 @@ import * as vlan from './vlan.js'
 
 /** The outer Ethernet and IP headers of a tunnel. */
 export interface OuterOptions {
+  /** The next hop's MAC address, or the other end's. */
   destinationMac: MacAddress
+  /** The MAC address of the interface that it goes out by. */
   sourceMac: MacAddress
   /** This end's IP address, IPv4 or IPv6. */
   source: string

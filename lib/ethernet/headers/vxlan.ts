@@ -16,8 +16,6 @@ import {
 } from './tunnel.js'
 import * as udp from './udp.js'
 
-export type { OuterOptions }
-
 /** Bytes of the header. */
 export const headerLength = 8
 /** Bytes that {@link push} puts before a frame over IPv4: Ethernet, IPv4, UDP, VXLAN. */

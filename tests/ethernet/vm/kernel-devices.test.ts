@@ -17,6 +17,7 @@ import {
   vxlan,
 } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { limit } from '../../beds/limit.js'
 import {
   customerVlanId,
   greKey,
@@ -222,7 +223,7 @@ describe('the kernel’s own devices', () => {
   async function receive<T>(
     use: (bytes: Uint8Array, at: number, end: number, flags: number) => T,
   ): Promise<T> {
-    await queue.wait({ signal: AbortSignal.timeout(20_000) })
+    await queue.wait({ signal: AbortSignal.timeout(limit) })
     expect(queue.receive()).toBe(1)
     const slot = queue.slot(0)
     const at = queue.offset(slot)
@@ -243,7 +244,7 @@ describe('the kernel’s own devices', () => {
 
     it.each([1, 64, 1001])(`${name}: delivers a datagram of %i bytes that we put into it`, async (length) => {
       const payload = pattern(length, 3)
-      const arrived = once(sockets[name]!, 'message', { signal: AbortSignal.timeout(20_000) })
+      const arrived = once(sockets[name]!, 'message', { signal: AbortSignal.timeout(limit) })
       send(name, (at) => writeDatagram(queue.memory, at, inner, peer, address, [port + 1, port], payload))
       const [message, from] = await arrived
       expect({ address: from.address, port: from.port }).toEqual({ address: peer, port: port + 1 })

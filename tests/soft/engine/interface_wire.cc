@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "frames.h"
 
 using namespace soft;
@@ -30,10 +32,16 @@ struct End {
     qp->send(Wqe(MLX5_OPCODE_SEND, 0).eth().data(memory.sge(40000, static_cast<uint32_t>(frame.size()))));
     card.step();
   }
-  // Sleeps on the wire's descriptor until a frame comes that begins with `destination`; others are not ours.
+  // Sleeps on the wire's descriptors until something comes.
+  void sleep() {
+    std::vector<pollfd> waiting;
+    for (const int descriptor : card.nic.descriptors()) waiting.push_back({descriptor, POLLIN, 0});
+    EQUAL(waiting.size(), 2);  // the interface's frames, and the news of its link
+    if (poll(waiting.data(), 2, 10000) < 1) failAt(__FILE__, __LINE__, "nothing came");
+    card.step();
+  }
+  // Sleeps until a frame comes that begins with `destination`; others are not ours.
   Bytes wait(const Bytes& destination) {
-    const std::vector<int> descriptors = card.nic.descriptors();
-    EQUAL(descriptors.size(), 1);
     for (;;) {
       while (const uint8_t* cqe = cq.poll()) {
         EQUAL(cqeOpcode(cqe), MLX5_CQE_RESP_SEND);
@@ -44,10 +52,19 @@ struct End {
         qp->receive({memory.sge(slot * 2048, 2048)});
         if (std::equal(destination.begin(), destination.end(), frame.begin())) return frame;
       }
-      pollfd waiting{descriptors[0], POLLIN, 0};
-      if (poll(&waiting, 1, 10000) != 1) failAt(__FILE__, __LINE__, "nothing came");
-      card.step();
+      sleep();
     }
+  }
+  // Sleeps until the port has said these things, in this order, and nothing else.
+  void expect(const std::vector<AsyncEventType>& types) {
+    const auto& events = card.events.events;
+    while (events.size() < types.size()) sleep();
+    EQUAL(events.size(), types.size());
+    for (size_t i = 0; i < types.size(); ++i) {
+      CHECK(events[i].type == types[i]);
+      EQUAL(events[i].number, 1);
+    }
+    card.events.events.clear();
   }
 
   Card card;
@@ -56,6 +73,10 @@ struct End {
   std::unique_ptr<Qp> qp;
   int checks = 0;
 };
+
+void shell(const std::string& command) { EQUAL(system(command.c_str()), 0); }
+
+constexpr auto kDown = AsyncEventType::portError, kUp = AsyncEventType::portActive;
 
 }  // namespace
 
@@ -110,4 +131,75 @@ TEST(what_the_kernel_left_to_be_segmented_arrives_as_segments) {
   }
   close(descriptor);
   CHECK(together == payload);
+}
+
+TEST(the_port_follows_the_link_and_what_is_sent_meanwhile_is_lost) {
+  End left("soft0"), right("soft1");
+  const Bytes to{2, 0, 0, 0, 0, 0x77};
+  CHECK(left.card.nic.linkUp(1) && right.card.nic.linkUp(1));
+  shell("ip link set soft1 down");  // which takes the carrier from soft0
+  left.expect({kDown});
+  right.expect({kDown});
+  CHECK(!left.card.nic.linkUp(1) && !right.card.nic.linkUp(1));
+  left.send(ethernet(0x88b5, pattern(60, 1), to));
+  shell("ip link set soft1 up");
+  left.expect({kUp});
+  right.expect({kUp});
+  const Bytes frame = ethernet(0x88b5, pattern(60, 2), to);
+  left.send(frame);
+  CHECK(right.wait(to) == frame);
+}
+
+TEST(a_link_that_fell_and_rose_between_two_looks_says_so) {
+  End left("soft0");
+  shell("ip link set soft1 down");
+  // Until the kernel has told it by a message of its own: it sums up what follows fast on each other.
+  shell("until ip link show soft0 | grep -q NO-CARRIER; do :; done");
+  shell("ip link set soft1 up; until ip link show soft0 | grep -q 'state UP'; do :; done");
+  left.expect({kDown, kUp});
+  shell("ip link set soft0 down; ip link set soft0 up; until ip link show soft0 | grep -q 'state UP'; do :; done");
+  left.expect({kDown, kUp});
+}
+
+TEST(a_port_whose_interface_is_down_comes_up_with_it) {
+  shell("ip link set soft0 down");
+  End left("soft0");
+  CHECK(!left.card.nic.linkUp(1));
+  shell("ip link set soft0 up");
+  left.expect({kUp});
+  CHECK(left.card.nic.linkUp(1));
+}
+
+TEST(the_port_of_an_interface_that_is_gone_stays_down_and_rests) {
+  End left("soft0"), right("soft1");
+  shell("ip link delete soft1");  // soft0 goes with it
+  left.expect({kDown});
+  right.expect({kDown});
+  left.send(ethernet(0x88b5, pattern(60)));
+  for (End* end : {&left, &right}) {
+    end->card.step();
+    CHECK(!end->card.nic.linkUp(1));
+    CHECK(!end->card.nic.step(end->card.now += 100000000));
+    CHECK(end->card.events.events.empty());
+    EQUAL(end->card.nic.deadline(), kNever);
+    for (const int descriptor : end->card.nic.descriptors()) {
+      pollfd waiting{descriptor, POLLIN, 0};
+      EQUAL(poll(&waiting, 1, 0), 0);  // it would never sleep again
+    }
+  }
+}
+
+TEST(the_active_mtu_is_what_the_interface_carries) {
+  End left("soft0");
+  EQUAL(left.card.nic.activeMtu(1), 1024);
+  // 80 bytes of headers, as rxe reckons; tests/verbs/soft-rxe.test.ts asks rxe itself.
+  const std::pair<int, uint32_t> rows[] = {{9000, 4096}, {4176, 4096}, {4175, 2048}, {2128, 2048}, {2127, 1024},
+                                           {1104, 1024}, {1103, 512},  {592, 512},   {591, 256},   {336, 256},
+                                           {335, 256},   {68, 256},    {1500, 1024}};
+  for (const auto& [mtu, payload] : rows) {
+    shell("ip link set soft0 mtu " + std::to_string(mtu));
+    while (left.card.nic.activeMtu(1) != payload) left.sleep();
+    EQUAL(left.card.nic.activeMtu(1), payload);
+  }
+  CHECK(left.card.events.events.empty());
 }

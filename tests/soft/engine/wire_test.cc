@@ -1,7 +1,4 @@
 // Wires: what they carry, when, and what they lose.
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "frames.h"
@@ -194,60 +191,8 @@ TEST(a_pair_has_carrier_while_both_ends_are_plugged_in) {
   }
 }
 
-TEST(a_socket_joins_two_nics_and_carrier_comes_and_goes) {
-  char folder[] = "/tmp/soft-wire-XXXXXX";
-  CHECK(mkdtemp(folder) != nullptr);
-  const std::string path = std::string(folder) + "/wire";
-  int error = 0;
-  Card left, right;
-  auto listener = makeSocketWire(path, &error);
-  CHECK(listener != nullptr);
-  struct stat status;
-  EQUAL(stat(path.c_str(), &status), 0);
-  EQUAL(status.st_mode & 0777, 0600);
-  EQUAL(left.nic.connect(1, listener), 0);
-  CHECK(!left.nic.linkUp(1));
-  auto peer = makeSocketWire(path, &error);
-  CHECK(peer != nullptr);
-  EQUAL(right.nic.connect(1, peer), 0);
-  left.step();
-  CHECK(left.nic.linkUp(1));
-  CHECK(left.events.has(AsyncEventType::portActive, 1));
-  Cq leftCq(left.nic, 64), rightCq(right.nic, 64);
-  auto sender = left.rawQp(leftCq, leftCq);
-  auto receiver = right.rawQp(rightCq, rightCq);
-  sender->bringUp();
-  receiver->bringUp();
-  right.everythingTo(*receiver);
-  Region source(left.nic, left.pd, 4096), sink(right.nic, right.pd, 4096);
-  const Bytes frame = ethernet(0x88b5, pattern(1400));
-  std::copy(frame.begin(), frame.end(), source.bytes.begin());
-  for (int i = 0; i < 10; ++i) {
-    receiver->receive({sink.sge(0, 2048)});
-    sender->write(Wqe(MLX5_OPCODE_SEND).eth().data(source.sge(0, 1414)));
-  }
-  sender->ring();
-  left.step(2);
-  right.step(2);
-  for (int i = 0; i < 10; ++i) EQUAL(byteCount(rightCq.poll()), 1414);
-  BYTES(sink.bytes.data(), frame.data(), frame.size());
-  peer.reset();
-  EQUAL(right.nic.connect(1, makeLoopWire()), 0);  // the old wire closes
-  left.step(2);
-  CHECK(!left.nic.linkUp(1));
-  CHECK(left.events.has(AsyncEventType::portError, 1));
-  listener.reset();
-  EQUAL(left.nic.connect(1, makeLoopWire()), 0);
-  EQUAL(access(path.c_str(), F_OK), -1);
-  EQUAL(rmdir(folder), 0);
-}
-
 TEST(wires_that_cannot_be_say_why) {
   int error = 0;
-  CHECK(makeSocketWire("/nonexistent/folder/wire", &error) == nullptr);
-  EQUAL(error, ENOENT);
-  CHECK(makeSocketWire(std::string(200, 'x'), &error) == nullptr);
-  EQUAL(error, ENAMETOOLONG);
   CHECK(makeInterfaceWire("no-such-if0", &error) == nullptr);
   EQUAL(error, ENODEV);
 }

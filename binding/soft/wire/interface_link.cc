@@ -1,0 +1,84 @@
+#include "wire/interface_link.h"
+
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace soft {
+
+namespace {
+
+// IFF_RUNNING comes and goes with the carrier, but only when the kernel has plugged its transmit queues in or out: before it
+// comes frames are thrown away in silence (net/core/link_watch.c).
+bool carries(unsigned flags) { return (flags & IFF_UP) != 0 && (flags & IFF_RUNNING) != 0; }
+
+}  // namespace
+
+InterfaceLink::~InterfaceLink() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+int InterfaceLink::open(int index) {
+  index_ = index;
+  descriptor_ = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
+  if (descriptor_ < 0) return errno;
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = RTMGRP_LINK;
+  if (bind(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return errno;
+  ask();  // only now: nothing that changes from here on is missed
+  return 0;
+}
+
+bool InterfaceLink::become(bool up, uint32_t mtu) {
+  const bool changed = up != up_ || mtu != mtu_;
+  up_ = up;
+  mtu_ = mtu;
+  return changed;
+}
+
+bool InterfaceLink::ask() {
+  ifreq request{};
+  if (if_indextoname(static_cast<unsigned>(index_), request.ifr_name) == nullptr) return become(false, mtu_);
+  // netdevice(7): any socket will do.
+  if (ioctl(descriptor_, SIOCGIFFLAGS, &request) != 0) return become(false, mtu_);
+  const bool up = carries(static_cast<unsigned>(request.ifr_flags));
+  return become(up, ioctl(descriptor_, SIOCGIFMTU, &request) == 0 ? static_cast<uint32_t>(request.ifr_mtu) : mtu_);
+}
+
+bool InterfaceLink::next() {
+  alignas(nlmsghdr) uint8_t messages[32768];  // more than the kernel puts into one (NLMSG_GOODSIZE)
+  for (;;) {
+    const ssize_t length = recv(descriptor_, messages, sizeof messages, MSG_DONTWAIT | MSG_TRUNC);
+    if (length < 0 && errno == EINTR) continue;
+    // Messages were lost, or part of one: there is no telling of what.
+    const bool lost = length < 0 ? errno == ENOBUFS : static_cast<size_t>(length) > sizeof messages;
+    if (length < 0 && !lost) return false;
+    if (lost ? ask() : read(messages, static_cast<uint32_t>(length))) return true;
+  }
+}
+
+bool InterfaceLink::read(const uint8_t* messages, uint32_t length) {
+  bool changed = false;
+  for (auto* header = reinterpret_cast<const nlmsghdr*>(messages); NLMSG_OK(header, length);
+       header = NLMSG_NEXT(header, length)) {
+    if (header->nlmsg_type != RTM_NEWLINK && header->nlmsg_type != RTM_DELLINK) continue;
+    const auto* link = static_cast<const ifinfomsg*>(NLMSG_DATA(header));
+    // A bridge port that leaves its bridge is an RTM_DELLINK too, of another family.
+    if (link->ifi_index != index_ || link->ifi_family != AF_UNSPEC) continue;
+    uint32_t mtu = mtu_;
+    auto left = static_cast<uint32_t>(IFLA_PAYLOAD(header));
+    for (auto* attribute = IFLA_RTA(link); RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
+      if (attribute->rta_type == IFLA_MTU) std::memcpy(&mtu, RTA_DATA(attribute), sizeof mtu);
+    }
+    changed |= become(header->nlmsg_type == RTM_NEWLINK && carries(link->ifi_flags), mtu);
+  }
+  return changed;
+}
+
+}  // namespace soft
