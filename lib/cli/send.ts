@@ -76,8 +76,8 @@ export const send: Command = {
   description: `
 Sends frames as they are: destination MAC, source MAC, EtherType, payload; the interface adds
 the check sequence. All HEX arguments together are one frame; ':', '-', '.' and white space
-between bytes do not matter. A file has one frame a line, and what follows '#' is a comment; or it is
-a hex dump with offsets, and perhaps characters: tcpdump -xx or -XX, Wireshark, hexdump -C, xxd.
+between bytes do not matter. A file has one frame a line, and what follows '#' is a comment; or it
+is a hex dump with offsets, and perhaps characters: tcpdump -XX, Wireshark, hexdump -C, xxd.
 Nothing is padded unless --pad says so: an interface may refuse a frame of less than ${shortestFrame} bytes,
 or pad it by itself.
 A capture (-r) is replayed with its own timing, at a multiple of it (--speed), or at a --rate; then
