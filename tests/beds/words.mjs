@@ -3,16 +3,18 @@
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { discretion } from './discretion.mjs'
 import { bedsOf } from './places.mjs'
 import { project } from './vm/vm.mjs'
 
 export const usage = (
   beds,
-) => `usage: npm test -- [--repeat N] [--load] [--long | --asan | --nodes] [BED …] [FILE …]
+) => `usage: npm test -- [--repeat N] [--load] [--discretion] [--long | --asan | --nodes] [BED …] [FILE …]
   BED       ${beds.join(', ')}; all of them by default
   FILE      a test file or a folder of them, run in the beds that have it (of those that are named, if any are)
   --repeat  so many times: whole runs one after the other, or the files alone
   --load    beside a busy process for each processor
+  --discretion  the files that touch what the kernel, the scheduler or the collector does as it likes (discretion.mjs)
   --long, --asan, --nodes  what takes longer; with sanitizers; on other versions of Node`
 
 export class WordsError extends Error {}
@@ -30,7 +32,11 @@ export function parseWords(argv, beds) {
     throw new WordsError(`--repeat wants a number, not ${values.repeat}`)
   const variants = ['long', 'asan', 'nodes'].filter((name) => values[name])
   const named = positionals.filter((word) => beds.includes(word))
-  const paths = positionals.filter((word) => !beds.includes(word)).flatMap(testFiles)
+  const words = positionals.filter((word) => !beds.includes(word))
+  const paths = [
+    ...words.flatMap(testFiles),
+    ...(values.discretion ? discretion.filter((path) => within(path, named)) : []),
+  ]
   if (paths.length === 0) {
     return {
       variants,
@@ -51,12 +57,22 @@ export function parseWords(argv, beds) {
   return { variants, repeat, load: Boolean(values.load), beds: beds.filter((bed) => files[bed]), files }
 }
 
+/** Whether a bed of these runs the file; all do where none is named. */
+const within = (path, named) => named.length === 0 || bedsOf(path).some((bed) => named.includes(bed))
+
 function parse(argv) {
   const boolean = { type: 'boolean' }
   try {
     return parseArgs({
       args: argv,
-      options: { repeat: { type: 'string' }, load: boolean, long: boolean, asan: boolean, nodes: boolean },
+      options: {
+        repeat: { type: 'string' },
+        load: boolean,
+        discretion: boolean,
+        long: boolean,
+        asan: boolean,
+        nodes: boolean,
+      },
       allowPositionals: true,
     })
   } catch (error) {

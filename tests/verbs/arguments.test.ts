@@ -300,12 +300,12 @@ const parameters: Record<string, Parameter[]> = {
       call: ({ side }, memory) => side.pair.prepareSend({ elements: [{ memory }] }),
     },
     {
-      name: 'offset',
+      name: 'options.elements[0].offset',
       fine: ['undefined', 'null'],
       call: ({ side }, offset) => side.pair.prepareSend({ elements: [{ memory: side.memory, offset }] }),
     },
     {
-      name: 'length',
+      name: 'options.elements[0].length',
       fine: ['undefined', 'null'],
       call: ({ side }, length) => side.pair.prepareSend({ elements: [{ memory: side.memory, length }] }),
     },

@@ -3,7 +3,17 @@ import { type Access, Arena } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
 import { native } from '../../dist/native.js'
 import { execFileSync } from '../beds/child.js'
-import { completion, completions, expectBytes, pattern, soft, thrownBy, until, useRxe } from '../beds/rxe.js'
+import {
+  completion,
+  completions,
+  expectBytes,
+  openToPeers,
+  pattern,
+  soft,
+  thrownBy,
+  until,
+  useRxe,
+} from '../beds/rxe.js'
 
 const rxe = useRxe()
 
@@ -63,7 +73,8 @@ describe('registerMemory', () => {
   })
 
   it('tells a peer what it needs, as JSON', () => {
-    const region = rxe.context().allocateProtectionDomain().registerMemory(5000)
+    // A region that is closed to peers has no rkey on rxe.
+    const region = rxe.context().allocateProtectionDomain().registerMemory(5000, { access: openToPeers })
     expect(region.remote).toEqual({
       version: 1,
       address: `0x${region.address.toString(16)}`,

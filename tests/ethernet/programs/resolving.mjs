@@ -14,7 +14,7 @@ if (isMainThread) {
   for (let i = 0; i < 3; i++) await cycle()
   const before = await census()
   for (let i = 0; i < 10; i++) await cycle()
-  console.log(JSON.stringify({ before, after: await census() }))
+  console.log(JSON.stringify({ before, after: await census(before) }))
 } else {
   const waiting = resolve(workerData, { timeout: 60_000 })
   parentPort.postMessage('waiting')

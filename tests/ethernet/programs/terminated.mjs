@@ -30,6 +30,6 @@ send()
 for (let i = 0; i < 3; i++) await cycle()
 const before = await census()
 for (let i = 0; i < 15; i++) await cycle()
-const after = await census()
+const after = await census(before)
 sending = false
 console.log(JSON.stringify({ before, after, frames: new Int32Array(frames)[0] }))
