@@ -231,7 +231,10 @@ export class QueuePair extends NativeHandle {
    * side's endpoint; UD and RAW_PACKET need none. A RAW_PACKET queue pair receives what its flow rules bring
    * ({@link createFlow}).
    *
-   * @throws VerbsError EINVAL when it is connected already, or when the two GIDs cannot reach each other
+   * On RoCE the kernel looks for the neighbour at INIT → RTR, and this thread waits: a second or more where nobody answers.
+   *
+   * @throws VerbsError EINVAL when it is connected already, or when the two GIDs cannot reach each other; ETIMEDOUT, with
+   *   the GID and the index that it was to be reached from, when nobody answers there
    */
   connect(remote?: Endpoint, options?: ConnectOptions): void {
     const settings = checkConnectOptions(this.domain.context, options)
