@@ -1,6 +1,7 @@
 /** `ibverbs ping`: the latency of RC, UC or UD between two processes or hosts; rdma-core's programs are peers too. */
 import type { Context } from '../index.js'
 import { type Command, ExitCode } from './command.js'
+import { jsonText } from './json.js'
 import type { PingEnd, PingSettings } from './ping/end.js'
 import { type Destination, ExchangeServer, exchangeAsClient } from './ping/exchange.js'
 import { type PingRun, pingJson, printPing } from './ping/report.js'
@@ -105,7 +106,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const context = open(chosen.device)
   try {
     const pinged = await exchangeAndRun(context, chosen, session)
-    if (chosen.json) session.print(JSON.stringify(pingJson(pinged)))
+    if (chosen.json) session.print(jsonText(pingJson(pinged)))
     else printPing(pinged, session)
     if (pinged.failure !== undefined) session.complain(pinged.failure)
     return pinged.failure === undefined ? ExitCode.ok : ExitCode.failed

@@ -10,6 +10,8 @@ export interface FrameSource {
   due(): number
   /** Writes the next frame to `memory`, from `offset` on, and goes on to the one after it; gives the frame's length. */
   write(memory: Uint8Array, offset: number): number
+  /** Resolves when due() has more to say than Infinity, or the signal aborts; undefined: there is nothing more to come. */
+  arrival?(signal: AbortSignal): Promise<void> | undefined
 }
 
 export interface TransmitOptions {
@@ -55,7 +57,15 @@ export async function transmit(
   const lengths = new Float64Array(queue.batch)
   const begin = performance.now()
   let due = source.due()
-  while (due < until && !signal.aborted) {
+  while (!signal.aborted) {
+    if (due === Number.POSITIVE_INFINITY) {
+      const arrival = source.arrival?.(signal)
+      if (!arrival) break
+      await arrival
+      due = source.due()
+      continue
+    }
+    if (due >= until) break
     let now = performance.now()
     if (breath.due(now)) {
       await breath.take()
