@@ -5,12 +5,13 @@ import type { PacketQueue } from '../ethernet/index.js'
 import { type Command, ExitCode } from './command.js'
 import { type Busy, crowdingText, isSoftware } from './crowding.js'
 import { addressOption, type Destination, destinationOf } from './generate/target.js'
+import { jsonText } from './json.js'
 import { LiveLine, Speed } from './live-line.js'
 import { interfaceHelp, queueFlags, queueOptions } from './queue-flags.js'
 import type { Session } from './session.js'
 import { dropsText, refusalsText } from './totals.js'
 import { GeneratedFrame, shortestFrame } from './traffic/generated-frame.js'
-import { bitsText, gapOf, grouped, type Rate, rateOption } from './traffic/rate.js'
+import { bitsText, gapOf, grouped, perSecondText, type Rate, rateOption } from './traffic/rate.js'
 import { SequenceCheck } from './traffic/sequence-check.js'
 import { checkJson, clocksText, countsText, percentilesText } from './traffic/text.js'
 import { type FrameSource, Transmission, transmit } from './traffic/transmit.js'
@@ -225,7 +226,7 @@ class Run {
       if (!signal.aborted) throw error
     } finally {
       this.#live.clear()
-      if (json) session.print(JSON.stringify(this.#json()))
+      if (json) session.print(jsonText(this.#json()))
       else for (const line of this.#text()) session.print(line)
     }
     const lost = this.#check?.totals(this.#sent.sent).lost ?? 0
@@ -250,7 +251,7 @@ class Run {
     const { sent, lateness } = this.#sent
     const back = this.#check ? `, ${grouped(this.#check.frames)} back` : ''
     const late = this.#paced ? `, late p99 ${(lateness.percentile(99) / 1000).toFixed(1)} µs` : ''
-    this.#live.show(`${grouped(sent)} sent, ${grouped(this.#speed.since(sent, now))}/s${late}${back}`)
+    this.#live.show(`${grouped(sent)} sent, ${perSecondText(this.#speed.since(sent, now))}${late}${back}`)
   }
 
   get #paced(): boolean {
@@ -303,11 +304,11 @@ class Run {
     const wanted =
       rate.unit === 'max'
         ? 'as fast as it went'
-        : `${grouped(1000 / gapOf(rate, this.#frame.length))}/s wanted`
+        : `${perSecondText(1000 / gapOf(rate, this.#frame.length))} wanted`
     const statistics = this.#queue.statistics()
     const lines = [
       `${sent} frames of ${this.#frame.length} bytes to ${this.#destination.text} in ${seconds.toFixed(3)} s: ` +
-        `${grouped(perSecond)}/s (${wanted}), ${bitsText(perSecond * this.#frame.length * 8)}`,
+        `${perSecondText(perSecond)} (${wanted}), ${bitsText(perSecond * this.#frame.length * 8)}`,
     ]
     const times = [
       this.#check &&

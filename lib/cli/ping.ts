@@ -2,6 +2,7 @@
 import type { Context } from '../index.js'
 import { type Command, ExitCode } from './command.js'
 import { crowdingText, isSoftware } from './crowding.js'
+import { jsonText } from './json.js'
 import type { PingEnd, PingSettings } from './ping/end.js'
 import { type Destination, ExchangeServer, exchangeAsClient, type Met } from './ping/exchange.js'
 import { type PingRun, pingJson, printPing } from './ping/report.js'
@@ -112,7 +113,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const context = open(chosen.device)
   try {
     const pinged = await exchangeAndRun(context, chosen, session)
-    if (chosen.json) session.print(JSON.stringify(pingJson(pinged)))
+    if (chosen.json) session.print(jsonText(pingJson(pinged)))
     else printPing(pinged, session)
     if (pinged.failure !== undefined) session.complain(pinged.failure)
     return pinged.failure === undefined ? ExitCode.ok : ExitCode.failed

@@ -156,7 +156,7 @@ describe.each(backends)('%s', (backend) => {
     expect({ code, stderr }).toEqual({ code: expected, stderr: '' })
     expect(stdout).toMatch(
       new RegExp(
-        `^\\d+ frames of 60 bytes to ${to} in \\d+\\.\\d{3} s: \\d+/s \\(50/s wanted\\), [\\d.]+ kbit/s\nlate by µs: p50 [\\d.]+, p90 [\\d.]+, p99 [\\d.]+, p99.9 [\\d.]+, max [\\d.]+\n\\(without the first 10, to warm up\\)\n$`,
+        `^\\d+ frames of 60 bytes to ${to} in \\d+\\.\\d{3} s: [\\d.]+/s \\(50/s wanted\\), [\\d.]+ k?bit/s\nlate by µs: p50 [\\d.]+, p90 [\\d.]+, p99 [\\d.]+, p99.9 [\\d.]+, max [\\d.]+\n\\(without the first 10, to warm up\\)\n$`,
       ),
     )
   })

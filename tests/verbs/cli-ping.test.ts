@@ -170,11 +170,17 @@ describe('what goes wrong', () => {
     ],
     ['a path MTU that the port does not have', ['-m', '2048'], '--mtu 2048 is more than the port has: 1024'],
     ['a GID index that is not there', ['-g', '200'], /port 1 of rxe0 has no GID at index 200/],
+    [
+      'a GID index that is not there, before a client is waited for',
+      ['--listen', '-g', '200'],
+      /^--gid-index 200: port 1 of rxe0 has no GID at index 200: there are 0/,
+    ],
     ['a port that is not there', ['-i', '2'], '--ib-port 2: rxe0 has 1 port'],
     ['a device that is not there', ['-d', 'rxe7'], /no device "rxe7": there are rxe0, rxe1/],
   ])('%s', async (_, args, message) => {
     // In this process: a new one takes seconds in the VM.
-    await expect(ping.run(['127.0.0.1', '-d', 'rxe0', ...args], new Session())).rejects.toThrow(message)
+    const host = args.includes('--listen') ? [] : ['127.0.0.1']
+    await expect(ping.run([...host, '-d', 'rxe0', ...args], new Session())).rejects.toThrow(message)
   })
 
   test('a peer without a GID', async () => {

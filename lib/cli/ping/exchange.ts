@@ -63,6 +63,8 @@ export async function exchangeAsClient(
   signal: AbortSignal,
 ): Promise<Met> {
   const socket = createConnection({ host, port, signal })
+  // Whoever waits for something of it hears of an error by that; an error while nobody waits is not to end the process.
+  socket.on('error', () => {})
   try {
     await within(once(socket, 'connect', { signal }), `${host}:${port} did not answer`)
     socket.setNoDelay(true)
@@ -110,6 +112,7 @@ export class ExchangeServer {
     // One client only: rdma-core's servers also stop listening here.
     this.close()
     const peer = `${socket.remoteAddress}:${socket.remotePort}`
+    socket.on('error', () => {})
     try {
       socket.setNoDelay(true)
       const remote = decodeDestination(await read(socket, messageLength, signal))

@@ -12,6 +12,8 @@ export interface FrameSource {
   due(): number
   /** Writes the next frame to `memory`, from `offset` on, and goes on to the one after it; gives the frame's length. */
   write(memory: Uint8Array, offset: number): number
+  /** Resolves when due() has more to say than Infinity, or the signal aborts; undefined: there is nothing more to come. */
+  arrival?(signal: AbortSignal): Promise<void> | undefined
 }
 
 export interface TransmitOptions {
@@ -60,7 +62,15 @@ export async function transmit(
   const begin = performance.now()
   source.begin?.(begin)
   let due = source.due()
-  while (due < until && !signal.aborted) {
+  while (!signal.aborted) {
+    if (due === Number.POSITIVE_INFINITY) {
+      const arrival = source.arrival?.(signal)
+      if (!arrival) break
+      await arrival
+      due = source.due()
+      continue
+    }
+    if (due >= until) break
     let now = performance.now()
     if (breath.due(now)) {
       await breath.take()
