@@ -185,8 +185,8 @@ Napi::Value queryDevice(const Napi::CallbackInfo& info) {
 Napi::Value queryPort(const Napi::CallbackInfo& info) {
   Context& context = contextOf(info);
   const auto port = argument::integer<uint8_t>(info.Env(), info[1], "port");
-  ibv_port_attr attributes{};
-  const int error = ibv_query_port(context.ibv, port, &attributes);
+  PortAttributes attributes;
+  const int error = readPort(context.ibv, port, &attributes);
   if (error) throwErrno(info.Env(), error, "ibv_query_port", "port " + std::to_string(port));
   return portAttributes(info.Env(), attributes);
 }

@@ -230,7 +230,7 @@ void modifyQueuePair(const Napi::CallbackInfo& info) {
   }
   QueuePair& pair = pairOf(info);  // only now: a getter among the attributes may have closed it
   const int error = ibv_modify_qp(pair.ibv, &attr, mask);
-  if (error) throwErrno(env, error, "ibv_modify_qp");
+  if (error) throwErrno(env, error, "ibv_modify_qp", mask & IBV_QP_AV ? wayOf(attr.ah_attr, error) : "");
   if (mask & IBV_QP_STATE && attr.qp_state == IBV_QPS_RESET) pair.afterReset();
 }
 

@@ -10,7 +10,7 @@ import { LiveLine, Speed } from './live-line.js'
 import { interfaceHelp, queueFlags, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
 import { dropsText, framesText } from './totals.js'
-import { grouped } from './traffic/rate.js'
+import { grouped, perSecondText } from './traffic/rate.js'
 import { WallClock } from './traffic/wall-clock.js'
 import { integerOption, parse, UsageError, wordOption } from './usage.js'
 
@@ -113,7 +113,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   opening.outgoing = direction === 'inout'
 
   const { PacketQueue } = await import('../ethernet/index.js')
-  const queue = PacketQueue.open(name, opening)
+  const queue = session.opening(opening.filter, () => PacketQueue.open(name, opening))
   try {
     const lines = {
       link: values.link,
@@ -125,7 +125,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
       ? new CheckSink(session, values.json ?? false)
       : values.write === undefined
         ? new LineSink(session, { ...lines, json: values.json, nanoseconds, snapLength })
-        : new CaptureSink(session, values.write, {
+        : await CaptureSink.open(session, values.write, {
             format: format ?? formatOf(values.write),
             nanoseconds,
             snapLength,
@@ -178,7 +178,8 @@ async function capture(
       }
       if (n < queue.batch) await sink.flush()
       const now = live ? performance.now() : 0
-      if (live?.due(now)) live.show(`${grouped(captured)} captured, ${grouped(speed.since(captured, now))}/s`)
+      if (live?.due(now))
+        live.show(`${grouped(captured)} captured, ${perSecondText(speed.since(captured, now))}`)
       if (n === 0 && !signal.aborted) await queue.wait({ signal })
       else if (breath.due()) await breath.take()
     }

@@ -191,6 +191,8 @@ export interface EthernetNative {
   timestamps(handle: number, hardware: boolean): void
   /** @param protocol EtherType; 0 receives nothing */
   bind(handle: number, protocol: number): void
+  /** @param type with its flags; returns the group's number, or a negative errno */
+  fanout(handle: number, group: number, type: number): number
   receive(handle: number): number
   transmit(handle: number): number
   arm(handle: number, readable: boolean, writable: boolean, referenced: boolean): void

@@ -10,6 +10,7 @@ import {
   typeError,
 } from '../argument.js'
 import { maxGroups } from './accept.js'
+import { type FanoutOptions, fanoutArgument } from './fanout.js'
 import { filterArgument } from './filter/compile.js'
 import { type Alternative, ofType } from './flow/alternative.js'
 import { flowsArgument } from './flow/normalize.js'
@@ -121,6 +122,12 @@ export interface PacketQueueOptions extends FramePoolOptions {
    * see phc2sys(8)). The device stamps for as long as the queue is open. Default false.
    */
   timestamps?: boolean | 'software' | 'hardware'
+  /**
+   * Of AF_PACKET: share the interface's frames with the other queues of a group (PACKET_FANOUT), in other threads and
+   * processes too: each frame comes to one of them. A queue that filters more than the others loses what the group gives
+   * it and it does not want. Default: none, every queue has every frame.
+   */
+  fanout?: FanoutOptions
   /** Never receive: saves the kernel the work of queueing frames that nobody will read. Default false. */
   transmitOnly?: boolean
   /**
@@ -160,6 +167,7 @@ export const packetQueueOptionNames = {
   promiscuous: true,
   multicast: true,
   outgoing: true,
+  fanout: true,
   timestamps: true,
   transmitOnly: true,
   receiveBuffer: true,
@@ -195,6 +203,8 @@ export interface Settings {
   allMulticast: boolean
   groups: Uint8Array[]
   outgoing: boolean
+  /** undefined: none */
+  fanout: Required<FanoutOptions> | undefined
   /** undefined: none */
   timestamps: 'software' | 'hardware' | undefined
   transmitOnly: boolean
@@ -254,6 +264,10 @@ export function settingsOf(
   const flows = etherType === undefined ? rules : ofType(rules, etherType, 'options.etherType')
   if (flows?.length === 0) {
     throw rangeError('options.etherType', 'a type that one of "options.flows" lets in', etherType)
+  }
+  const fanout = options.fanout === undefined ? undefined : fanoutArgument('options.fanout', options.fanout)
+  if (fanout && transmitOnly) {
+    throw typeError('options.fanout', 'left out where "options.transmitOnly" is true', options.fanout)
   }
   const steer = options.steer === undefined ? undefined : flowsArgument('options.steer', options.steer)
   if (steer && (transmitOnly || queueId === 'all')) {
@@ -315,6 +329,7 @@ export function settingsOf(
     allMulticast: multicast === 'all',
     groups,
     outgoing,
+    fanout,
     timestamps: timestamps === true ? 'software' : timestamps || undefined,
     transmitOnly,
     receivePath,

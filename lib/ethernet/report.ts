@@ -1,3 +1,5 @@
+import type { Fanout } from './fanout.js'
+
 /** The ways to a device that a `PacketQueue` has. */
 export type PacketBackend = 'af_packet' | 'af_xdp' | 'raw_packet_qp'
 
@@ -30,6 +32,8 @@ export interface BackendReport {
   readonly queueId: number | 'all' | null
   /** How many receive queues the device has in use (ethtool -l); 0 where its driver does not tell. */
   readonly queues: number
+  /** The group of AF_PACKET queues that it shares its frames with, if any. */
+  readonly fanout: Fanout | null
   /** Whether the interface has a carrier at this moment: without one nothing goes out, nor comes. */
   readonly carrier: boolean
   /** What was better and did not work, with the reason. */

@@ -110,6 +110,7 @@ export function openSocket(
       sharedMemory,
       queueId,
       queues,
+      fanout: null,
       notUsed,
       receivePath: transmitOnly ? null : 'ring',
     } as const
@@ -313,6 +314,8 @@ function nameOf(errno: number): string {
 export function xdpObstacle(settings: Settings): { option: string; expected: string; value: unknown } | null {
   const { frames } = settings
   if (settings.outgoing) return { option: 'outgoing', expected: "false with backend 'af_xdp'", value: true }
+  if (settings.fanout)
+    return { option: 'fanout', expected: "left out with backend 'af_xdp'", value: settings.fanout }
   if (settings.timestamps)
     return { option: 'timestamps', expected: "false with backend 'af_xdp'", value: settings.timestamps }
   if (settings.receivePath)

@@ -28,6 +28,7 @@ describe('which backend', () => {
       sharedMemory: false,
       queueId: null,
       queues: 1,
+      fanout: null,
       carrier: true,
       notUsed: [{ what: 'af_xdp', why: expect.stringContaining('exclusive: true') }],
     })
@@ -47,6 +48,7 @@ describe('which backend', () => {
       sharedMemory: false,
       queueId: 0,
       queues: 1,
+      fanout: null,
       carrier: true,
       notUsed: [
         { what: 'zero-copy, multi-buffer', why: 'ENOTSUP' },

@@ -118,6 +118,10 @@ bool Driver::stepAll() {
   return busy;
 }
 
+bool Driver::settled() {
+  return std::all_of(devices_.begin(), devices_.end(), [](const auto& device) { return device->nic.settled(); });
+}
+
 void Driver::run() {
   askForShortSlices();
   uint64_t lastBusy = monotonicNow();
@@ -130,7 +134,7 @@ void Driver::run() {
     }
     // The clock is asked only once in a while: a step that finds nothing costs less than the question.
     if (idle++ == 0) lastBusy = monotonicNow();
-    if (idle % 32 != 0 || monotonicNow() - lastBusy < kLinger) continue;
+    if (idle % 32 != 0 || monotonicNow() - lastBusy < kLinger || !settled()) continue;
     sleep();
     idle = 0;
   }
@@ -145,9 +149,9 @@ void Driver::sleep() {
       return;
     }
   }
-  // A doorbell rung just before the pages were protected has written its record: this look finds it. So does a command
+  // A doorbell rung just before the pages were protected has changed its register: this look finds it. So does a command
   // that saw `asleep_` unset.
-  if (!stepAll() && !stopping_) {
+  if (!stepAll() && settled() && !stopping_) {
     uint64_t wait = kNever;
     bool flushed = true;
     std::vector<pollfd> watched{{wakeDescriptor_, POLLIN, 0}};

@@ -46,6 +46,7 @@ class Driver {
  private:
   void run();
   bool stepAll();
+  bool settled();
   void sleep();
 
   // How long after its last work the thread looks on without sleeping, in nanoseconds: longer than it takes a program

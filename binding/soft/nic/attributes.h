@@ -28,6 +28,7 @@ struct CompletionQueueAttributes {
   uint32_t cqeSize = 64;       // 64 or 128
   void* doorbell = nullptr;    // two big-endian words: consumer index, arm (mlx5.h, MLX5_CQ_SET_CI, MLX5_CQ_ARM_DB)
   bool ignoreOverrun = false;  // IBV_CREATE_CQ_ATTR_IGNORE_OVERRUN
+  const void* bell = nullptr;  // the register that is written after the arm word (MLX5_CQ_DOORBELL), or null: not known
   void* cookie = nullptr;      // comes back with each completion event
 };
 
@@ -49,6 +50,7 @@ struct SendRing {
   void* buffer = nullptr;    // count * 64 bytes
   uint32_t count = 0;        // a power of two, or 0 for none
   void* doorbell = nullptr;  // big-endian word: blocks posted so far, modulo 65536 (word MLX5_SND_DBR of the record)
+  const void* bell = nullptr;  // the blue flame register that is written after that, or null: not known
 };
 
 struct QueuePairAttributes {

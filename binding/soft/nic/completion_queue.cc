@@ -15,6 +15,7 @@ constexpr uint32_t kNotArmed = 0xffffffff;
 CompletionQueue::CompletionQueue(uint32_t number, const CompletionQueueAttributes& attributes)
     : number(number),
       cookie(attributes.cookie),
+      watch(number),
       buffer_(static_cast<uint8_t*>(attributes.buffer)),
       doorbell_(static_cast<uint8_t*>(attributes.doorbell)),
       mask_(attributes.entries - 1),

@@ -7,6 +7,7 @@
 
 #include "nic/attributes.h"
 #include "nic/cqe.h"
+#include "nic/doorbell_registers.h"
 
 namespace soft {
 
@@ -37,13 +38,16 @@ class CompletionQueue {
   }
   uint32_t entries() const { return mask_ + 1; }
   uint64_t produced() const { return producer_; }
+  // mlx5.h: MLX5_CQ_SET_CI = 0, MLX5_CQ_ARM_DB = 1.
+  const uint8_t* armRecord() const { return doorbell_ + 4; }
 
   const uint32_t number;
   void* const cookie;
   uint32_t users = 0;  // queues that complete here
+  DoorbellRegisters::Watch watch;
+  bool touched = false;  // it is on the list of those that may owe an event
 
  private:
-  // mlx5.h: MLX5_CQ_SET_CI = 0, MLX5_CQ_ARM_DB = 1.
   uint32_t consumerIndex() const { return loadDoorbell(doorbell_) & 0xffffff; }
 
   bool full() {

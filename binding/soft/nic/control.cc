@@ -86,7 +86,8 @@ int Engine::createCompletionQueue(const CompletionQueueAttributes& attributes, u
   if (attributes.cqeSize != 64 && attributes.cqeSize != 128) return EINVAL;
   *cqn = cqs_.allocate();
   if (*cqn == 0) return ENOSPC;
-  cqList_.push_back(cqs_.insert(*cqn, std::make_unique<CompletionQueue>(*cqn, attributes)));
+  CompletionQueue* cq = cqs_.insert(*cqn, std::make_unique<CompletionQueue>(*cqn, attributes));
+  arms_.add(attributes.bell, cq->armRecord(), &cq->watch);
   return 0;
 }
 
@@ -95,6 +96,7 @@ int Engine::resizeCompletionQueue(uint32_t cqn, void* buffer, uint32_t entries, 
   if (cq == nullptr) return ENOENT;
   if (buffer == nullptr || !powerOfTwo(entries) || entries > kMaxCqes) return EINVAL;
   if (cqeSize != 64 && cqeSize != 128) return EINVAL;
+  touch(*cq);
   return cq->resize(buffer, entries, cqeSize, now_);
 }
 
@@ -102,7 +104,8 @@ int Engine::destroyCompletionQueue(uint32_t cqn) {
   CompletionQueue* cq = cqs_.find(cqn);
   if (cq == nullptr) return ENOENT;
   if (cq->users != 0) return EBUSY;
-  erase(cqList_, cq);
+  arms_.remove(&cq->watch);
+  if (cq->touched) erase(touched_, cq);
   cqs_.remove(cqn);
   return 0;
 }
@@ -150,6 +153,11 @@ int Engine::modifyWorkQueue(uint32_t wqn, WorkQueueState state) {
   if (wq == nullptr) return ENOENT;
   if (state == WorkQueueState::ready && wq->state == WorkQueueState::err) return EINVAL;
   if (state == WorkQueueState::reset) wq->receiver.queue.reset();
+  if (state == WorkQueueState::err) {
+    flushFromNowOn(wq->receiver);
+  } else {
+    flushNoMore(wq->receiver);
+  }
   wq->state = state;
   wq->receiver.open = state == WorkQueueState::ready;
   return 0;
@@ -160,6 +168,7 @@ int Engine::destroyWorkQueue(uint32_t wqn) {
   if (wq == nullptr) return ENOENT;
   if (wq->users != 0) return EBUSY;
   --wq->receiver.cq->users;
+  flushNoMore(wq->receiver);
   erase(wqList_, wq);
   wqs_.remove(wqn);
   return 0;

@@ -25,18 +25,15 @@ Engine::~Engine() = default;
 
 bool Engine::step(uint64_t now) {
   now_ = now;
-  bool busy = false;
-  for (size_t i = 0; i < qpList_.size(); ++i) busy |= stepQueuePair(*qpList_[i]);
-  for (WorkQueue* wq : wqList_) {
-    if (wq->state != WorkQueueState::err) continue;
-    ReceiveWqe wqe;
-    while (wq->receiver.queue.take(&wqe)) {
-      Cqe cqe = Cqe::error(MLX5_CQE_RESP_ERR, MLX5_CQE_SYNDROME_WR_FLUSH_ERR, VendorSyndrome::flushed, 0,
-                           wq->receiver.userIndex, wq->number, wqe.index);
-      complete(wq->receiver.cq, cqe, nullptr);
-      busy = true;
-    }
-  }
+  queues_.look([this](uint32_t qpn) {
+    if (QueuePair* qp = qps_.find(qpn)) activate(*qp);
+  });
+  arms_.look([this](uint32_t cqn) {
+    if (CompletionQueue* cq = cqs_.find(cqn)) touch(*cq);
+  });
+  expireTimers();
+  bool busy = stepActive();
+  busy |= flushLate();
   if (!failed_) {
     for (const std::unique_ptr<Port>& port : ports_) {
       if (port->wire == nullptr) continue;
@@ -52,38 +49,11 @@ bool Engine::step(uint64_t now) {
       busy |= drain(*port, port->end.receive);
       busy |= drain(*port, &port->loopback);
     }
-    if (busy && roceQps_ != 0) answer();
+    answer();
   }
-  for (CompletionQueue* cq : cqList_) {
-    if (cq->takeEvent()) events_.completion(cq->number, cq->cookie);
-  }
+  busy |= walk(busy);
+  raiseCompletions();
   return busy;
-}
-
-// What came is acknowledged on the wire before the lock is released: a process that destroys its queue pair and ends with the
-// last completion must not leave its peer without an answer.
-void Engine::answer() {
-  bool answered = false;
-  for (QueuePair* qp : qpList_) {
-    if (qp->transport != nullptr && qp->state != QueuePairState::reset) answered |= qp->transport->transmit();
-  }
-  if (!answered) return;
-  for (const std::unique_ptr<Port>& port : ports_) {
-    if (port->wire != nullptr) port->wire->step(now_);
-  }
-}
-
-uint64_t Engine::deadline() const {
-  uint64_t earliest = kNever;
-  if (failed_) return earliest;
-  for (const std::unique_ptr<Port>& port : ports_) {
-    if (port->wire != nullptr) earliest = std::min(earliest, port->wire->deadline());
-  }
-  if (roceQps_ == 0) return earliest;
-  for (const QueuePair* qp : qpList_) {
-    if (qp->transport != nullptr) earliest = std::min(earliest, qp->transport->deadline());
-  }
-  return earliest;
 }
 
 FrameQueue* Engine::outgoing(Port& port, const uint8_t* destinationMac) {
@@ -104,7 +74,10 @@ bool Engine::stepQueuePair(QueuePair& qp) {
 }
 
 void Engine::complete(CompletionQueue* cq, Cqe& cqe, QueuePair* qp) {
-  if (cq->write(cqe)) return;
+  if (cq->write(cqe)) {
+    touch(*cq);
+    return;
+  }
   if (cq->takeOverrun()) events_.asynchronous({AsyncEventType::cqError, cq->number, cq->cookie});
   if (qp != nullptr && qp->state != QueuePairState::err) {
     toError(*qp);
@@ -143,6 +116,7 @@ void Engine::toSendError(QueuePair& qp) {
   if (qp.state != QueuePairState::rts && qp.state != QueuePairState::sqd) return;
   if (qp.transport != nullptr) qp.transport->abandon(false);
   qp.state = QueuePairState::sqe;
+  activate(qp);
 }
 
 void Engine::toError(QueuePair& qp) {
@@ -150,6 +124,8 @@ void Engine::toError(QueuePair& qp) {
   if (qp.transport != nullptr) qp.transport->abandon(true);
   qp.state = QueuePairState::err;
   qp.receiver.open = false;
+  if (qp.srq == nullptr) flushFromNowOn(qp.receiver);
+  activate(qp);
 }
 
 bool Engine::flushSends(QueuePair& qp) {
@@ -177,9 +153,17 @@ bool Engine::flush(QueuePair& qp) {
     }
     return busy;
   }
+  return flushReceives(qp.receiver) || busy;
+}
+
+bool Engine::flushReceives(Receiver& receiver) {
   ReceiveWqe wqe;
-  while (qp.receiver.queue.take(&wqe)) {
-    completeReceiveError(qp, wqe.index, MLX5_CQE_SYNDROME_WR_FLUSH_ERR, VendorSyndrome::flushed);
+  bool busy = false;
+  while (receiver.queue.take(&wqe)) {
+    const uint32_t number = receiver.queuePair != nullptr ? receiver.queuePair->number : receiver.workQueue->number;
+    Cqe cqe = Cqe::error(MLX5_CQE_RESP_ERR, MLX5_CQE_SYNDROME_WR_FLUSH_ERR, VendorSyndrome::flushed, 0, receiver.userIndex,
+                         number, wqe.index);
+    complete(receiver.cq, cqe, receiver.queuePair);
     busy = true;
   }
   return busy;
@@ -192,8 +176,10 @@ void Engine::fail() {
     if (qp->state != QueuePairState::reset) toError(*qp);
   }
   for (WorkQueue* wq : wqList_) {
-    if (wq->state == WorkQueueState::ready) wq->state = WorkQueueState::err;
     wq->receiver.open = false;
+    if (wq->state != WorkQueueState::ready) continue;
+    wq->state = WorkQueueState::err;
+    flushFromNowOn(wq->receiver);
   }
   events_.asynchronous({AsyncEventType::deviceFatal, 0, nullptr});
 }

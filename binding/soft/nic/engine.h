@@ -7,6 +7,7 @@
 
 #include "nic/checksum.h"
 #include "nic/completion_queue.h"
+#include "nic/doorbell_registers.h"
 #include "nic/events.h"
 #include "nic/memory_region.h"
 #include "nic/queue_pair.h"
@@ -46,7 +47,8 @@ class Engine {
   ~Engine();
 
   bool step(uint64_t now);
-  uint64_t deadline() const;
+  uint64_t deadline();
+  bool settled() const { return queues_.settled() && arms_.settled(); }
 
   // Control operations (nic.h), in control.cc.
   int connect(uint8_t port, std::shared_ptr<Wire> wire, int end);
@@ -101,16 +103,34 @@ class Engine {
   // To SQE: the same for the send queue alone. InfiniBand 10.3.1: where a send queue fails, an RC queue pair is in error as
   // a whole, one of another type in its send queue only.
   void toSendError(QueuePair& qp);
+  // A packet for it was taken: what it has to answer leaves in this step.
+  void heard(QueuePair& qp);
+  // It has more to send than the wire has room for: it is asked again in every step.
+  void waitForWire() { blocked_ = true; }
   // Reads the data segments from `offset` on into a list of checked pieces.
   SendResult gather(const QueuePair& qp, const SendWqe& wqe, uint32_t offset, GatherList* list);
   // Binds or invalidates a memory window (MLX5_OPCODE_UMR), in umr.cc.
   SendResult configureKey(QueuePair& qp, const SendWqe& wqe);
 
  private:
-  bool stepQueuePair(QueuePair& qp);
+  // Who has something to do, in activity.cc.
+  void activate(QueuePair& qp);
+  void forget(QueuePair& qp);
+  void touch(CompletionQueue& cq);
+  void flushFromNowOn(Receiver& receiver);
+  void flushNoMore(Receiver& receiver);
+  bool stepActive();
+  bool flushLate();
+  bool walk(bool busy);
   void answer();
+  void raiseCompletions();
+  void setTimer(QueuePair& qp);
+  void expireTimers();
+
+  bool stepQueuePair(QueuePair& qp);
   bool flush(QueuePair& qp);
   bool flushSends(QueuePair& qp);
+  bool flushReceives(Receiver& receiver);
 
   // Raw packet QPs: ethernet_transmit.cc, ethernet_receive.cc.
   bool transmitFrames(QueuePair& qp);
@@ -123,6 +143,7 @@ class Engine {
   void receiverError(Receiver& receiver, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
 
   int modifyState(QueuePair& qp, const QueuePairChange& change);
+  QueuePair* list(uint32_t qpn, std::unique_ptr<QueuePair> qp);
   void resetQueuePair(QueuePair& qp);
   int checkRing(const ReceiveRing& ring, bool optional) const;
 
@@ -137,10 +158,25 @@ class Engine {
   Table<WorkQueue> wqs_;
   Table<IndirectionTable> indirections_;
   Table<uint8_t> flows_;  // the port of each
-  std::vector<CompletionQueue*> cqList_;
   std::vector<QueuePair*> qpList_;
   std::vector<WorkQueue*> wqList_;
   uint32_t roceQps_ = 0;  // while there is none, RoCE frames are like any other
+
+  DoorbellRegisters queues_{2, 256, 8};  // a blue flame register: two halves by turns; each begins with a control segment
+  DoorbellRegisters arms_{1, 0, 0};      // MLX5_CQ_DOORBELL: the arm word and the CQ's number
+  std::vector<QueuePair*> active_;       // had work lately
+  std::vector<QueuePair*> heard_;        // had a packet in this step
+  std::vector<Receiver*> late_;          // in error: what is posted there is flushed
+  size_t lateTurn_ = 0;
+  std::vector<CompletionQueue*> touched_;  // have a new entry, or were armed
+  struct Timer {
+    uint64_t time;
+    uint32_t qpn;
+    bool operator<(const Timer& other) const { return time > other.time; }  // the earliest on top of a heap
+  };
+  std::vector<Timer> timers_;
+  bool blocked_ = false;
+
   uint64_t now_ = 0;
   bool failed_ = false;
   SendWqe wqe_;  // scratch: the WQE that is being worked on

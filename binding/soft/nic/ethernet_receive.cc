@@ -140,6 +140,7 @@ void Engine::receiverError(Receiver& receiver, uint16_t index, uint8_t syndrome,
   Cqe cqe = Cqe::error(MLX5_CQE_RESP_ERR, syndrome, vendor, 0, receiver.userIndex, wq.number, index);
   complete(receiver.cq, cqe, nullptr);
   wq.state = WorkQueueState::err;
+  flushFromNowOn(receiver);
   receiver.open = false;
   events_.asynchronous({AsyncEventType::wqFatal, wq.number, wq.cookie});
 }

@@ -117,7 +117,10 @@ SendResult Engine::transmitFrame(QueuePair& qp, const SendWqe& wqe) {
   if (!port.ready()) return {};  // no carrier: gone, as on a cable that was pulled
   const uint64_t tag = eth.insertVlan ? 4 : 0;
   uint8_t* frame = port.end.transmit->reserve(length + tag);
-  if (frame == nullptr) return SendResult::stalled();
+  if (frame == nullptr) {
+    waitForWire();
+    return SendResult::stalled();
+  }
   std::memcpy(frame + tag, eth.inlineHeader, eth.inlineLength);
   list.copy(frame + tag + eth.inlineLength, 0, list.total);
   if (eth.insertVlan) {
@@ -144,7 +147,10 @@ SendResult Engine::transmitSegments(QueuePair& qp, const SendWqe&, const EthSegm
     const uint32_t payload = segmenter.payload(qp.segmented);
     const size_t length = eth.inlineLength + payload;
     uint8_t* frame = port.end.transmit->reserve(length);
-    if (frame == nullptr) return SendResult::stalled();  // goes on here when there is room
+    if (frame == nullptr) {  // goes on here when there is room
+      waitForWire();
+      return SendResult::stalled();
+    }
     segmenter.writeHeader(frame, qp.segmented);
     list.copy(frame + eth.inlineLength, qp.segmented, payload);
     applyChecksums(frame, length, eth.checksums);

@@ -38,6 +38,11 @@ bool Nic::step(uint64_t now) {
   return engine_->step(now);
 }
 
+bool Nic::settled() {
+  const Control lock(*this);
+  return engine_->settled();
+}
+
 uint64_t Nic::deadline() {
   const Control lock(*this);
   return engine_->deadline();

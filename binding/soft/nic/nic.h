@@ -4,7 +4,8 @@
 // To learn how a NIC works, read: wqe.h (what is asked for), ethernet_transmit.cc (a send queue becomes frames), checksum.h
 // and segmentation.h (what the card adds), wire/wire.h, ethernet_receive.cc (a frame finds its queue), steering.h and
 // toeplitz.h (which one), receive_queue.h (into whose memory), memory_region.h (may it?), cqe.h and completion_queue.h (and
-// how its owner learns of it). engine.cc is the loop round all that; ../roce/ puts reliable messages on top.
+// how its owner learns of it). engine.cc is the loop round all that, activity.cc and doorbell_registers.h say whose turn it
+// is; ../roce/ puts reliable messages on top.
 //
 // Threads: one thread steps, any thread may call the control operations; a mutex, taken once a step, keeps them apart.
 // Nothing here makes a system call but a wire that is made of a socket, and nothing asks for the time: step() is told it.
@@ -86,6 +87,10 @@ class Nic {
   // Does all the work that there is at time `now` (nanoseconds, never going back). Returns whether there was any.
   // `now` is also the CQEs' timestamp: the core clock counts nanoseconds (hca_core_clock 1 000 000 kHz).
   bool step(uint64_t now);
+
+  // Whether all doorbell records were looked at since the last work: before that, nobody may stop stepping
+  // (doorbell_registers.h).
+  bool settled();
 
   // When idle: the time of the next timer (retransmission, delayed frame), kNever when there is none.
   uint64_t deadline();

@@ -6,6 +6,7 @@
 
 #include "nic/attributes.h"
 #include "nic/completion_queue.h"
+#include "nic/doorbell_registers.h"
 #include "nic/port.h"
 #include "nic/receive_queue.h"
 #include "nic/toeplitz.h"
@@ -29,6 +30,7 @@ struct Receiver {
   bool open = false;  // takes frames: a QP from RTR on, a ready work queue
   bool stripVlan = false;
   bool scatterFcs = false;
+  bool late = false;  // in error: what is still posted is flushed
   QueuePair* queuePair = nullptr;  // one of the two
   WorkQueue* workQueue = nullptr;
 };
@@ -118,6 +120,14 @@ struct QueuePair {
   QueuePairChange attributes;
   std::vector<Gid> multicast;
   std::unique_ptr<roce::Transport> transport;  // RC, UC and UD
+
+  // The engine's: where it is in the list of all, and whether in those of queue pairs that have something to do.
+  size_t place = 0;
+  DoorbellRegisters::Watch watch;
+  bool active = false;
+  bool heard = false;  // a packet came for it in this step
+  uint32_t idle = 0;   // steps in which it was looked at and had nothing to do
+  uint64_t timer = kNever;  // the time that the engine's clock has for it
 };
 
 }  // namespace soft

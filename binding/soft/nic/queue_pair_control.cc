@@ -34,6 +34,12 @@ bool mayFollow(QueuePairState from, QueuePairState to) {
 
 }  // namespace
 
+QueuePair* Engine::list(uint32_t qpn, std::unique_ptr<QueuePair> qp) {
+  qp->place = qpList_.size();
+  qpList_.push_back(qps_.insert(qpn, std::move(qp)));
+  return qpList_.back();
+}
+
 int Engine::createQueuePair(const QueuePairAttributes& attributes, uint32_t* qpn) {
   const QueuePairType type = attributes.type;
   const bool connectable = type == QueuePairType::rc || type == QueuePairType::uc || type == QueuePairType::ud;
@@ -58,7 +64,8 @@ int Engine::createQueuePair(const QueuePairAttributes& attributes, uint32_t* qpn
     qp->transport = roce::makeTransport(*this, *qp);
     ++roceQps_;
   }
-  qpList_.push_back(qps_.insert(*qpn, std::move(qp)));
+  QueuePair* made = list(*qpn, std::move(qp));
+  if (sq.count != 0) queues_.add(sq.bell, sq.doorbell, &made->watch);
   if (sendCq != nullptr) ++sendCq->users;
   if (receiveCq != nullptr) ++receiveCq->users;
   if (srq != nullptr) ++srq->users;
@@ -89,7 +96,7 @@ int Engine::createRssQueuePair(const RssQueuePairAttributes& attributes, uint32_
   key.resize(Toeplitz::kKeyBytes);
   qp->target.rss = std::make_unique<Rss>(key.data(), attributes.fields, table);
   ++table->users;
-  qpList_.push_back(qps_.insert(*qpn, std::move(qp)));
+  list(*qpn, std::move(qp));
   return 0;
 }
 
@@ -100,6 +107,7 @@ void Engine::resetQueuePair(QueuePair& qp) {
   qp.receiver.queue.reset();
   qp.receiver.open = false;
   qp.lastWqeReported = qp.established = false;
+  flushNoMore(qp.receiver);
 }
 
 int Engine::modifyQueuePair(uint32_t qpn, const QueuePairChange& change) {
@@ -133,6 +141,7 @@ int Engine::modifyQueuePair(uint32_t qpn, const QueuePairChange& change) {
   if (change.mask & IBV_QP_AV) now.address = change.address;
   const int error = change.mask & IBV_QP_STATE ? modifyState(*qp, change) : 0;
   if (error == 0 && qp->transport != nullptr) qp->transport->modified(change);
+  activate(*qp);
   return error;
 }
 
@@ -142,8 +151,7 @@ int Engine::modifyState(QueuePair& qp, const QueuePairChange& change) {
       resetQueuePair(qp);
       return 0;
     case QueuePairState::err:
-      if (qp.state != QueuePairState::reset) toError(qp);
-      else qp.state = QueuePairState::err;
+      toError(qp);
       return 0;
     default: break;
   }
@@ -182,7 +190,7 @@ int Engine::destroyQueuePair(uint32_t qpn) {
   if (qp->srq != nullptr) --qp->srq->users;
   if (qp->target.rss != nullptr) --qp->target.rss->table->users;
   if (qp->transport != nullptr) --roceQps_;
-  erase(qpList_, qp);
+  forget(*qp);
   qps_.remove(qpn);
   return 0;
 }

@@ -84,7 +84,10 @@ bool PacketWriter::open(Engine& engine, Port& port, const Path& path, size_t len
   const size_t total = length + pad_ + kIcrcSize;
   queue_ = engine.outgoing(port, path.destinationMac());
   frame_ = queue_ == nullptr ? lost : queue_->reserve(path.size() + total);
-  if (frame_ == nullptr) return false;
+  if (frame_ == nullptr) {
+    engine.waitForWire();
+    return false;
+  }
   path.write(frame_, total);
   return true;
 }

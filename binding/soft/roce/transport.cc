@@ -21,9 +21,10 @@ bool icrcGood(const uint8_t* frame, const Layers& layers) {
   return icrc == invariantCrc(frame, layers, end);
 }
 
-void deliver(QueuePair* qp, Port& port, const Packet& packet) {
+void deliver(Engine& engine, QueuePair* qp, Port& port, const Packet& packet) {
   if (qp == nullptr || qp->transport == nullptr || qp->port != &port || !qp->receives()) return;
   qp->transport->receive(packet);
+  engine.heard(*qp);
 }
 
 }  // namespace
@@ -48,13 +49,13 @@ bool receiveFrame(Engine& engine, Port& port, const uint8_t* frame, size_t, cons
   // The partition: its lower 15 bits (IBTA 9.6, 10.9).
   if ((packet.pkey & 0x7fff) != (Bth::kDefaultPkey & 0x7fff)) return true;
   if (!multicast) {
-    deliver(engine.queuePair(packet.destinationQpn), port, packet);
+    deliver(engine, engine.queuePair(packet.destinationQpn), port, packet);
     return true;
   }
   for (QueuePair* qp : engine.queuePairs()) {
     const std::vector<Gid>& groups = qp->multicast;
     if (std::find(groups.begin(), groups.end(), packet.destinationGid) == groups.end()) continue;
-    deliver(qp, port, packet);
+    deliver(engine, qp, port, packet);
   }
   return true;
 }

@@ -50,6 +50,7 @@ struct QueuePair : EventSource {
   bool rss = false;
   bool signalAll = false;
   uint32_t maxSendWr = 0, maxReceiveWr = 0, maxSendSge = 0, maxReceiveSge = 0, maxInlineData = 0;
+  uint32_t blueFlame = 0;  // the register that it rings, by index
   // What the NIC does not keep, for ibv_query_qp.
   QueuePairChange attributes;
   uint16_t pkeyIndex = 0;

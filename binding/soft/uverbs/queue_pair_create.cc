@@ -78,6 +78,10 @@ int createOrdinary(VerbsFile& file, const ib_uverbs_ex_create_qp& request, const
     attributes.srq = shared->srqn;
   }
   if (const int error = setRings(driver, request.is_srq, &attributes)) return error;
+  // A thread domain's queue pair comes with its register, the others are dealt them out.
+  const bool dynamic = driver.flags & MLX5_QP_FLAG_BFREG_INDEX;
+  pair->blueFlame = dynamic ? driver.bfreg_index : file.nextRegister();
+  attributes.sq.bell = file.blueFlame(pair->blueFlame, dynamic);
   attributes.userIndex = driver.uidx & 0xffffff;
   attributes.stripVlan = request.create_flags & IBV_QP_CREATE_CVLAN_STRIPPING;
   attributes.scatterFcs = request.create_flags & IBV_QP_CREATE_SCATTER_FCS;
@@ -135,7 +139,7 @@ int finish(VerbsFile& file, const Command& command, const std::shared_ptr<QueueP
   base.qp_handle = file.queuePairs.add(pair, place);
   const uint32_t handle = base.qp_handle;
   mlx5_ib_create_qp_resp driver{};
-  driver.bfreg_index = file.nextRegister();
+  driver.bfreg_index = pair->blueFlame;
   const int error = command.respond(response, driver);
   if (error) {
     file.nic().destroyQueuePair(pair->qpn);

@@ -92,7 +92,11 @@ void* VerbsFile::map(size_t length, int protection, off_t offset) {
       [[fallthrough]];
     case MLX5_IB_MMAP_ALLOC_WC: {  // a thread domain's own
       void* memory = world.driver().takePage();
-      if (memory) return memory;
+      if (memory) {
+        auto& pages = command == MLX5_IB_MMAP_ALLOC_WC ? dynamicPages_ : pages_;
+        pages[index] = static_cast<const uint8_t*>(memory);
+        return memory;
+      }
       errno = ENOMEM;
       return MAP_FAILED;
     }
@@ -126,6 +130,21 @@ uint32_t VerbsFile::nextRegister() {
   if (shared < 2) return 0;
   const uint32_t turn = 1 + registerTurn_++ % (shared - 1);
   return turn / 2 * 4 + turn % 2;
+}
+
+// libmlx5's layout of a page (mlx5.c, mlx5_set_context): MLX5_CQ_DOORBELL, and registers of bf_reg_size bytes from
+// MLX5_BF_OFFSET on, of which two may be used.
+const void* VerbsFile::blueFlame(uint32_t index, bool dynamic) const {
+  const auto& pages = dynamic ? dynamicPages_ : pages_;
+  const uint32_t perPage = dynamic ? 2 : 4;
+  const auto page = pages.find(index / perPage);
+  if (page == pages.end() || index % perPage >= 2) return nullptr;
+  return page->second + 0x800 + index % perPage * 512;
+}
+
+const void* VerbsFile::armRegister() const {
+  const auto page = pages_.find(0);
+  return page == pages_.end() ? nullptr : page->second + 0x20;
 }
 
 int VerbsFile::release() {

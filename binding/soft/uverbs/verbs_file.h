@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -40,6 +41,10 @@ class VerbsFile {
   std::shared_ptr<EventFile> channel(int descriptor);
   // A blue flame register that QPs may share: libmlx5 locks those (mlx5.c, need_uuar_lock).
   uint32_t nextRegister();
+  // Where a blue flame register of this context lies, by the index that CREATE_QP carries, and the register that arms
+  // completion queues; null where its page was not mapped.
+  const void* blueFlame(uint32_t index, bool dynamic) const;
+  const void* armRegister() const;
 
   World& world;
   const std::shared_ptr<Device> device;
@@ -60,6 +65,7 @@ class VerbsFile {
  private:
   std::mutex mutex_;
   uint32_t registerTurn_ = 0;
+  std::map<uint32_t, const uint8_t*> pages_, dynamicPages_;  // by the index of mmap's offset
 };
 
 // What answers one command: 0 or an errno.

@@ -1,5 +1,6 @@
 /** Counts the frames of `ibverbs generate`: `dump --check`. */
 import type { PacketQueue } from '../../ethernet/index.js'
+import { jsonText } from '../json.js'
 import type { Session } from '../session.js'
 import { SequenceCheck } from '../traffic/sequence-check.js'
 import { checkJson, checkText } from '../traffic/text.js'
@@ -26,7 +27,7 @@ export class CheckSink implements FrameSink {
   async close(): Promise<void> {
     const totals = this.#check.totals()
     if (this.#json) {
-      this.#session.print(JSON.stringify({ ...checkJson(totals, this.#check), unit: 'us' }))
+      this.#session.print(jsonText({ ...checkJson(totals, this.#check), unit: 'us' }))
       return
     }
     for (const line of checkText(totals, this.#check)) this.#session.print(line)

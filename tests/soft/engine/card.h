@@ -29,13 +29,15 @@ struct Recorder : soft::Events {
 };
 
 struct Cq {
-  Cq(soft::Nic& nic, uint32_t entries, uint32_t size = 64) : entries(entries), size(size), ring(entries * size) {
+  Cq(soft::Nic& nic, uint32_t entries, uint32_t size = 64, const void* bell = nullptr)
+      : entries(entries), size(size), ring(entries * size) {
     for (uint32_t i = 0; i < entries; ++i) ring[(i + 1) * size - 1] = MLX5_CQE_INVALID << 4;
     soft::CompletionQueueAttributes attributes;
     attributes.buffer = ring.data();
     attributes.entries = entries;
     attributes.cqeSize = size;
     attributes.doorbell = doorbell;
+    attributes.bell = bell;
     EQUAL(nic.createCompletionQueue(attributes, &number), 0);
   }
   // The next CQE's 64 bytes, as libmlx5's next_cqe_sw finds it; null when there is none.
@@ -124,7 +126,7 @@ struct Region {
 struct Qp {
   Qp(soft::Nic& nic, soft::QueuePairAttributes attributes, uint32_t sqBlocks, uint32_t rqCount, uint32_t stride)
       : nic(nic), sqBlocks(sqBlocks), rqCount(rqCount), stride(stride), sq(sqBlocks * 64), rq(rqCount << stride) {
-    attributes.sq = {sq.data(), sqBlocks, &doorbell[1]};
+    attributes.sq = {sq.data(), sqBlocks, &doorbell[1], attributes.sq.bell};
     attributes.rq.buffer = rq.data();
     attributes.rq.count = attributes.srq != 0 ? 0 : rqCount;
     attributes.rq.strideShift = stride;
@@ -217,8 +219,9 @@ struct Card {
     return result;
   }
   std::unique_ptr<Qp> rawQp(Cq& send, Cq& receive, bool stripVlan = false, uint32_t blocks = 16, uint32_t wqes = 16,
-                            uint32_t stride = 6) {
+                            uint32_t stride = 6, const void* bell = nullptr) {
     soft::QueuePairAttributes attributes;
+    attributes.sq.bell = bell;
     attributes.type = soft::QueuePairType::rawPacket;
     attributes.pd = pd;
     attributes.sendCq = send.number;

@@ -1,0 +1,133 @@
+// Which of thousands of idle queues was rung. A driver rings in two places: it writes its queue's doorbell record, in memory
+// that is the queue's own, and then a register of its context's pages, which many queues share. Looking at every record in
+// every step would cost by the queues that there are; looking at the registers costs by the few registers.
+//
+// A register is a hint and never the truth: the next queue that rings there overwrites what it says. So one that changed
+// names a queue, which is looked at in the same step, and makes all queues that ring there suspects: their records are walked
+// through, some a step. What no register tells of (a word that is by chance the one that stood there) a slow sweep over all
+// records finds; the NIC does not sleep before it has gone round since its last work.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "nic/bytes.h"
+
+namespace soft {
+
+class DoorbellRegisters {
+  struct Register;
+
+ public:
+  // A queue's place among those that share its register: a member of the queue.
+  struct Watch {
+    explicit Watch(uint32_t number) : number(number) {}
+    uint32_t number;
+    Register* at = nullptr;  // null: not watched
+    size_t index = 0;
+  };
+
+  // `words`: 8-byte words of one register that are written by turns, `stride` bytes apart; `shift`: where in a word the
+  // queue's number begins.
+  DoorbellRegisters(uint32_t words, uint32_t stride, uint32_t shift) : words_(words), stride_(stride), shift_(shift) {}
+
+  // `record` is the queue's own word. Where no register is known (null) it is looked at in every step.
+  void add(const void* at, const void* record, Watch* watch);
+  void remove(Watch* watch);
+
+  // Up to here the queue's record has been heeded: what is written from now on is news.
+  void heed(const Watch& watch) {
+    Entry& entry = watch.at->entries[watch.index];
+    entry.heeded = loadDoorbell(entry.record);
+  }
+
+  // Looks at the registers. Calls ring(number) for queues that may have been rung.
+  template <typename Ring>
+  void look(Ring ring) {
+    for (const std::unique_ptr<Register>& known : registers_) {
+      Register& at = *known;
+      if (at.address == nullptr) {
+        examine(at, at.entries.size(), ring);
+        continue;
+      }
+      for (uint32_t i = 0; i < words_; ++i) {
+        const uint64_t word = __atomic_load_n(reinterpret_cast<const uint64_t*>(at.address + i * stride_), __ATOMIC_ACQUIRE);
+        if (word == at.seen[i]) continue;
+        at.seen[i] = word;
+        at.suspects = at.entries.size();
+        stir();
+        ring(static_cast<uint32_t>(__builtin_bswap64(word)) >> shift_);
+      }
+    }
+  }
+
+  // Goes on through the suspects, or where there are none with the sweep: `budget` records at most.
+  template <typename Ring>
+  void walk(size_t budget, Ring ring) {
+    for (const std::unique_ptr<Register>& known : registers_) {
+      if (budget == 0) return;
+      Register& at = *known;
+      const size_t count = std::min(at.suspects, budget);
+      if (count == 0) continue;
+      examine(at, count, ring);
+      at.suspects -= count;
+      budget -= count;
+    }
+    while (budget != 0 && unswept_ != 0) {
+      if (turn_ >= registers_.size()) turn_ = 0;
+      Register& at = *registers_[turn_];
+      const size_t count = std::min({at.entries.size() - sweptHere_, budget, unswept_});
+      examine(at, count, ring);
+      sweptHere_ += count;
+      unswept_ -= count;
+      budget -= count;
+      if (sweptHere_ == at.entries.size()) {
+        sweptHere_ = 0;
+        ++turn_;
+      }
+    }
+  }
+
+  // The sweep begins anew: there was work.
+  void stir() { unswept_ = total_; }
+  // Whether every record was looked at since.
+  bool settled() const { return unswept_ == 0; }
+
+ private:
+  struct Entry {
+    const void* record;
+    uint32_t heeded;
+    Watch* watch;
+  };
+  struct Register {
+    const uint8_t* address;
+    uint64_t seen[2];
+    std::vector<Entry> entries;
+    size_t cursor = 0;
+    size_t suspects = 0;  // how many from the cursor on are to be looked at
+  };
+
+  template <typename Ring>
+  void examine(Register& at, size_t count, Ring ring) {
+    for (; count != 0; --count) {
+      if (at.cursor >= at.entries.size()) at.cursor = 0;
+      Entry& entry = at.entries[at.cursor++];
+      const uint32_t now = loadDoorbell(entry.record);
+      if (now == entry.heeded) continue;
+      entry.heeded = now;
+      ring(entry.watch->number);
+    }
+  }
+
+  const uint32_t words_, stride_, shift_;
+  std::vector<std::unique_ptr<Register>> registers_;
+  size_t total_ = 0;
+  size_t unswept_ = 0;
+  size_t turn_ = 0;        // the sweep: which register,
+  size_t sweptHere_ = 0;   // and how many of its records
+};
+
+}  // namespace soft
