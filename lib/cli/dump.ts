@@ -108,7 +108,12 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   if (packet) opening.timestamps = true
   opening.outgoing = direction === 'inout'
 
-  const { PacketQueue } = await import('../ethernet/index.js')
+  const { listInterfaces, PacketQueue } = await import('../ethernet/index.js')
+  if (name === 'any' && !listInterfaces().some((each) => each.name === name)) {
+    throw new UsageError(
+      "'any' is tcpdump's word for all interfaces at once: dump takes one by its name (ip link)",
+    )
+  }
   const queue = session.opening(opening.filter, () => PacketQueue.open(name, opening))
   try {
     const sink = await make(name, () => queue.statistics())
