@@ -142,6 +142,7 @@ export class AfPacket implements Backend {
       queueId: null,
       queues: queueCount(device.name),
       fanout,
+      untold: [],
       notUsed: obstacles,
     })
   }

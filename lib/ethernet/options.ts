@@ -114,7 +114,10 @@ export interface PacketQueueOptions extends FramePoolOptions {
   promiscuous?: boolean
   /** Groups to receive, or 'all' (PACKET_MR_ALLMULTI). Default none. Broadcast is always received. */
   multicast?: readonly MacAddress[] | 'all'
-  /** Receive also what others on this machine send through the interface, as tcpdump shows it. Default false. */
+  /**
+   * Receive also what others on this machine send through the interface, as tcpdump shows it: of the loopback, where what
+   * goes out comes in, each frame once, as it comes in. Default false.
+   */
   outgoing?: boolean
   /**
    * Of AF_PACKET: have each received frame stamped with the time it came, by the kernel's clock ('software' or true) or
@@ -328,7 +331,7 @@ export function settingsOf(
     promiscuous,
     allMulticast: multicast === 'all',
     groups,
-    outgoing,
+    outgoing: outgoing && !device.loopback,
     fanout,
     timestamps: timestamps === true ? 'software' : timestamps || undefined,
     transmitOnly,

@@ -112,6 +112,8 @@ export class RawPacket implements Backend {
         queueId: null,
         queues: device.index === 0 ? 0 : queueCount(device.name),
         fanout: null,
+        untold: [],
+
         notUsed,
       })
       this.fill = new Producer(

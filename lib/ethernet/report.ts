@@ -34,6 +34,11 @@ export interface BackendReport {
   readonly queues: number
   /** The group of AF_PACKET queues that it shares its frames with, if any. */
   readonly fanout: Fanout | null
+  /**
+   * What of a received frame this backend does not tell, when that can be, and what ends it. With AF_PACKET nothing, and with
+   * a raw packet queue pair; for AF_XDP's see {@link PacketQueue.inspect}, which finds it in the frame's own headers.
+   */
+  readonly untold: readonly { readonly what: string; readonly when: string; readonly ends: string }[]
   /** Whether the interface has a carrier at this moment: without one nothing goes out, nor comes. */
   readonly carrier: boolean
   /** What was better and did not work, with the reason. */
