@@ -109,7 +109,7 @@ int Seat::sitDown(std::string* words) {
 
 void Seat::leave() {
   if (descriptor_ < 0) return;
-  if (turn(true) && !taken(1 - seat_)) unlink(file_.c_str());
+  if (turn(true) && alone()) unlink(file_.c_str());
   LifeLines::remove(descriptor_);
   close(descriptor_);
   descriptor_ = -1;

@@ -18,6 +18,9 @@ class Seat {
   bool turn(bool wait);
   void endTurn();
 
+  // Whether we sit here and nobody on the other seat: for sure only while it is our turn.
+  bool alone() { return descriptor_ >= 0 && !taken(1 - seat_); }
+
   // Gives the seat back; the last one takes the file away. Ends the turn.
   void leave();
 

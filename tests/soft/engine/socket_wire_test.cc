@@ -286,6 +286,21 @@ TEST(what_the_killed_left_behind_is_in_nobodys_way) {
   }
 }
 
+TEST(the_last_one_takes_away_what_the_killed_left) {
+  const Folder folder;
+  for (const bool noticed : {false, true}) {
+    Clock clock;
+    const pid_t child = echo(folder.path + "/wire");  // it listens, so the socket is its own
+    auto wire = wireAt(folder.path + "/wire");
+    reach(clock, *wire, 1);
+    killed(child);
+    while (noticed && wire->up()) clock.run({wire.get()});
+    wire.reset();
+    struct stat status;
+    EQUAL(lstat((folder.path + "/wire").c_str(), &status), -1);
+  }
+}
+
 TEST(peers_that_died_before_anybody_looked_do_not_count) {
   const Folder folder;
   const std::string path = folder.path + "/wire";
