@@ -1,7 +1,12 @@
 /** One run of the program: its output, and what ends it early. */
 import { once } from 'node:events'
 import { constants } from 'node:os'
+import type { Writable } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
+import { ExitCode } from './command.js'
+import { untilOrAbort } from './output.js'
 import { makeStyle, type Style, wantsColour } from './style.js'
+import { patient } from './terminal.js'
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
@@ -12,17 +17,20 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
  */
 export class Session {
   readonly style: Style
+  readonly #out = patient(process.stdout)
+  readonly #errors = patient(process.stderr)
   readonly #abort = new AbortController()
   #received: (typeof signals)[number] | undefined
   #unread = false
+  #failed = false
   #name = 'ibverbs'
 
   constructor() {
     this.style = makeStyle(wantsColour(process.stdout, process.env))
     for (const signal of signals) process.once(signal, this.#interrupt)
-    process.stdout.on('error', this.#lost)
+    this.#out.on('error', this.#lost)
     // Nothing is left to tell anybody when standard error is gone.
-    process.stderr.on('error', () => {})
+    this.#errors.on('error', () => {})
   }
 
   /** Aborts when the command is to end now. */
@@ -46,38 +54,64 @@ export class Session {
 
   /** A line to standard output. */
   print(text = ''): void {
-    if (!this.#unread) process.stdout.write(`${text}\n`)
+    if (!this.#unread) this.#out.write(`${text}\n`)
   }
 
   /** A line to standard error, headed by the command's name, as is the custom. */
   complain(text: string): void {
-    process.stderr.write(`${this.#name}: ${text}\n`)
+    this.#errors.write(`${this.#name}: ${text}\n`)
   }
 
   /** A line to standard error as it is: progress and totals that must not mix with the output. */
   note(text: string): void {
-    process.stderr.write(`${text}\n`)
+    this.#errors.write(`${text}\n`)
   }
 
   /** Raw bytes to standard output, such as a capture. Resolves when the reader keeps up. */
   async write(bytes: Uint8Array): Promise<void> {
-    if (this.#unread || process.stdout.write(bytes)) return
-    await once(process.stdout, 'drain', { signal: this.signal }).catch(() => {})
+    if (this.#unread || this.#out.write(bytes)) return
+    await once(this.#out, 'drain', { signal: this.signal }).catch(() => {})
   }
 
-  /** The exit code, given what the command returned. A reader that left early is no failure of the command. */
+  /**
+   * Opens a queue. A filter may name hosts, and while they are looked up no event comes through: a signal then has the
+   * system's own effect.
+   */
+  opening<T>(filter: string | undefined, open: () => T): T {
+    if (filter === undefined || this.interrupted) return open()
+    for (const signal of signals) process.off(signal, this.#interrupt)
+    try {
+      return open()
+    } finally {
+      for (const signal of signals) process.once(signal, this.#interrupt)
+    }
+  }
+
+  /**
+   * The exit code, given what the command returned. A reader that left early is no failure of the command; output that
+   * could not be written is.
+   */
   exitCode(code: number): number {
     if (this.#received) return 128 + constants.signals[this.#received]
+    if (this.#failed) return ExitCode.failed
     return this.#unread ? 0 : code
   }
 
-  /** Ends the process once all output is written. */
+  /** Ends the process once all output is written; after a signal no reader is waited for that does not read. */
   async exit(code: number): Promise<never> {
-    const flush = (stream: NodeJS.WriteStream) =>
+    const flush = (stream: Writable) =>
       new Promise<void>((resolve) => {
-        stream.write('', () => resolve())
+        // Nothing more to a file on a full disk: it would complain again.
+        if (stream.writableLength > 0) stream.write('', () => resolve())
+        else resolve()
       })
-    await Promise.all([flush(process.stdout), flush(process.stderr)])
+    // A file that cannot be written to says so in the event loop's next turn.
+    await turn()
+    await untilOrAbort(Promise.all([flush(this.#out), flush(this.#errors)]), this.signal)
+    // process.exit() waits for libuv's threads, and one may be looking up a name: then the signal itself ends the process.
+    if (this.#received && process.getActiveResourcesInfo().some((name) => /^Get\w+InfoReqWrap$/.test(name))) {
+      process.kill(process.pid, this.#received)
+    }
     process.exit(this.exitCode(code))
   }
 
@@ -89,7 +123,10 @@ export class Session {
   }
 
   #lost = (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') this.complain(`standard output: ${error.message}`)
+    if (error.code !== 'EPIPE') {
+      if (!this.#failed) this.complain(`standard output: ${error.message}`)
+      this.#failed = true
+    }
     this.#unread = true
     this.#abort.abort()
   }
