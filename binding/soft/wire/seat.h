@@ -18,8 +18,8 @@ class Seat {
   bool turn(bool wait);
   void endTurn();
 
-  // Whether we sit here and nobody on the other seat: for sure only while it is our turn.
-  bool alone() { return descriptor_ >= 0 && !taken(1 - seat_); }
+  // Whether the other seat is free; in one's turn.
+  bool alone();
 
   // Gives the seat back; the last one takes the file away. Ends the turn.
   void leave();

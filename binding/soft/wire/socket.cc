@@ -33,10 +33,8 @@ class SocketWire : public Wire {
  public:
   ~SocketWire() override {
     if (peer_ >= 0) drop(peer_);
-    // The last one takes away what a process left there that was killed.
-    if ((listener_ >= 0 || seat_.alone()) && seat_.turn(true) && (listener_ >= 0 || (seat_.alone() && isStale()))) {
-      unlink(address_.sun_path);
-    }
+    // Its own socket goes with it; the last to go takes away that of one that was killed, too.
+    if (seat_.turn(true) && (listener_ >= 0 || (seat_.alone() && isStale()))) unlink(address_.sun_path);
     if (listener_ >= 0) drop(listener_);
   }
   // An errno, and in `words` more than it says; or 0.
