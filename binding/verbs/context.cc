@@ -103,6 +103,7 @@ void Context::onAsyncEvents() {
       case IBV_EVENT_PATH_MIG:
       case IBV_EVENT_PATH_MIG_ERR:
       case IBV_EVENT_QP_LAST_WQE_REACHED:
+        static_cast<QueuePair*>(event.element.qp->qp_context)->suspect();
         subject = static_cast<QueuePair*>(event.element.qp->qp_context)->id;
         break;
       case IBV_EVENT_PORT_ACTIVE:

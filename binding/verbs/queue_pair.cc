@@ -89,6 +89,7 @@ void QueuePair::afterReset() {
   send_.reset();
   receive_.reset();
   unsignaled_ = 0;
+  suspect_ = false;
   publish();
 }
 
@@ -96,6 +97,7 @@ bool QueuePair::retire(uint32_t name, bool success, uint32_t* cookie, uint32_t* 
   const bool isReceive = name & kReceiveName;
   bool wanted = true;
   if (!(isReceive ? receive_ : send_).retire(name & ~kReceiveName, cookie, opcode, &wanted)) return false;
+  if (!success) suspect_ = true;
   publish();
   // One that we signalled on our own account is the caller's business only when it failed.
   return wanted || !success;

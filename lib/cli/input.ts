@@ -17,11 +17,14 @@ export class Input {
   /** What was read last is still in use when the next is read. */
   readonly #chunks: Buffer[] = []
 
-  /** @throws what open(2) says */
-  constructor(path: string) {
+  /**
+   * @param file its descriptor, if it is open
+   * @throws what open(2) says
+   */
+  constructor(path: string, file?: number) {
     this.path = path
     // Without O_NONBLOCK, open(2) of a FIFO waits for somebody to write to it.
-    this.#file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    this.#file = file ?? openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
     const status = fstatSync(this.#file)
     this.regular = status.isFile() || status.isBlockDevice()
     const terminal = isatty(this.#file)
@@ -36,6 +39,10 @@ export class Input {
     } else {
       this.#chunks.push(Buffer.allocUnsafeSlow(chunkSize), Buffer.allocUnsafeSlow(chunkSize))
     }
+  }
+
+  static standard(): Input {
+    return new Input('standard input', 0)
   }
 
   /**

@@ -10,6 +10,17 @@ import { patient } from './terminal.js'
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
+type Stream = NodeJS.WriteStream & { fd: number }
+
+/** What a run has around it: the process, or what stands for it where many runs share one. */
+export interface Surroundings {
+  readonly stdout: Stream
+  readonly stderr: Stream
+  readonly env: NodeJS.ProcessEnv
+  once(signal: NodeJS.Signals, listener: (signal: NodeJS.Signals) => void): unknown
+  off(signal: NodeJS.Signals, listener: (signal: NodeJS.Signals) => void): unknown
+}
+
 /**
  * Output and interruption for a command. A signal, or a reader of standard output that has gone (`… | head`), aborts
  * {@link Session.signal}: the command then closes what it opened, prints what it has so far and returns.
@@ -17,17 +28,21 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
  */
 export class Session {
   readonly style: Style
-  readonly #out = patient(process.stdout)
-  readonly #errors = patient(process.stderr)
+  readonly #around: Surroundings
+  readonly #out: Writable
+  readonly #errors: Writable
   readonly #abort = new AbortController()
-  #received: (typeof signals)[number] | undefined
+  #received: NodeJS.Signals | undefined
   #unread = false
   #failed = false
   #name = 'ibverbs'
 
-  constructor() {
-    this.style = makeStyle(wantsColour(process.stdout, process.env))
-    for (const signal of signals) process.once(signal, this.#interrupt)
+  constructor(around: Surroundings = process) {
+    this.#around = around
+    this.#out = patient(around.stdout)
+    this.#errors = patient(around.stderr)
+    this.style = makeStyle(wantsColour(around.stdout, around.env))
+    for (const signal of signals) around.once(signal, this.#interrupt)
     this.#out.on('error', this.#lost)
     // Nothing is left to tell anybody when standard error is gone.
     this.#errors.on('error', () => {})
@@ -45,7 +60,7 @@ export class Session {
 
   /** Columns of the terminal; 80 where there is none. */
   get columns(): number {
-    return process.stdout.columns ?? 80
+    return this.#around.stdout.columns ?? 80
   }
 
   set command(name: string) {
@@ -79,11 +94,11 @@ export class Session {
    */
   opening<T>(filter: string | undefined, open: () => T): T {
     if (filter === undefined || this.interrupted) return open()
-    for (const signal of signals) process.off(signal, this.#interrupt)
+    for (const signal of signals) this.#around.off(signal, this.#interrupt)
     try {
       return open()
     } finally {
-      for (const signal of signals) process.once(signal, this.#interrupt)
+      for (const signal of signals) this.#around.once(signal, this.#interrupt)
     }
   }
 
@@ -97,8 +112,8 @@ export class Session {
     return this.#unread ? 0 : code
   }
 
-  /** Ends the process once all output is written; after a signal no reader is waited for that does not read. */
-  async exit(code: number): Promise<never> {
+  /** Ends the run once all output is written; after a signal no reader is waited for that does not read. */
+  async end(code: number): Promise<number> {
     const flush = (stream: Writable) =>
       new Promise<void>((resolve) => {
         // Nothing more to a file on a full disk: it would complain again.
@@ -108,17 +123,23 @@ export class Session {
     // A file that cannot be written to says so in the event loop's next turn.
     await turn()
     await untilOrAbort(Promise.all([flush(this.#out), flush(this.#errors)]), this.signal)
+    return this.exitCode(code)
+  }
+
+  /** Ends the run, and the process with it. */
+  async exit(code: number): Promise<never> {
+    const exitCode = await this.end(code)
     // process.exit() waits for libuv's threads, and one may be looking up a name: then the signal itself ends the process.
     if (this.#received && process.getActiveResourcesInfo().some((name) => /^Get\w+InfoReqWrap$/.test(name))) {
       process.kill(process.pid, this.#received)
     }
-    process.exit(this.exitCode(code))
+    process.exit(exitCode)
   }
 
-  #interrupt = (signal: (typeof signals)[number]) => {
+  #interrupt = (signal: NodeJS.Signals) => {
     this.#received ??= signal
     // The others go back to their default too: whoever asks twice means it.
-    for (const each of signals) process.off(each, this.#interrupt)
+    for (const each of signals) this.#around.off(each, this.#interrupt)
     this.#abort.abort()
   }
 

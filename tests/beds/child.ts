@@ -31,17 +31,24 @@ const marked = <T extends { env?: NodeJS.ProcessEnv }>(options: T): T => ({
 
 type Words = readonly string[]
 
+export interface SpawnOptions extends node.SpawnOptions {
+  /** It is ended with the file, not with the test that starts it. */
+  outlivesTest?: boolean
+}
+
 /** spawn of node:child_process. */
-export const spawn = ((command: string, args: Words = [], options: node.SpawnOptions = {}) => {
-  const child = node.spawn(command, args, marked(options))
+export const spawn = ((command: string, args: Words = [], options: SpawnOptions = {}) => {
+  const { outlivesTest, ...rest } = options
+  const child = node.spawn(command, args, marked(rest))
   const leader = child.pid
   if (leader === undefined) return child
-  onOver(async () => {
+  const end = async () => {
     endGroup(leader)
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-  })
+  }
+  onOver(end, { ofFile: outlivesTest })
   return child
-}) as typeof node.spawn
+}) as typeof node.spawn & ((command: string, args: Words, options: SpawnOptions) => node.ChildProcess)
 
 /** How long a command may take that is waited for: nothing else runs meanwhile, not even a test's own time limit. */
 const syncTimeout = 60_000

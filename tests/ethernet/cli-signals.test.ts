@@ -91,11 +91,14 @@ describe('a FIFO that nobody writes to', () => {
     expect(await sending.finished).toMatchObject({ code, signal: null, stderr: '' })
   })
 
-  test('send -f ends', async () => {
-    const sending = start(['send', veth.b, '-f', fifo])
+  test.each([
+    ['send -f', () => ['send', veth.b, '-f', fifo]],
+    ['dump -r', () => ['dump', '-r', fifo]],
+  ])('%s ends', async (_, words: () => string[]) => {
+    const sending = start(words())
     await until(() => files(sending.child).includes(fifo))
     sending.child.kill('SIGINT')
-    expect(await sending.finished).toMatchObject({ code: 130, signal: null, stdout: '', stderr: '' })
+    expect(await sending.finished).toMatchObject({ code: 130, signal: null, stdout: '' })
   })
 })
 

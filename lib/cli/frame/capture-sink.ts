@@ -2,10 +2,9 @@
 import type { CaptureStatistics } from '../../ethernet/capture/encoder.js'
 import { PcapEncoder } from '../../ethernet/capture/pcap-encoder.js'
 import { PcapngEncoder } from '../../ethernet/capture/pcapng-encoder.js'
-import type { PacketQueue } from '../../ethernet/index.js'
 import { Output } from '../output.js'
 import type { Session } from '../session.js'
-import type { FrameSink } from './frame-sink.js'
+import type { FrameSink, SeenFrame } from './frame-sink.js'
 
 export interface CaptureOptions {
   format: 'pcap' | 'pcapng'
@@ -49,10 +48,9 @@ export class CaptureSink implements FrameSink {
     return new CaptureSink(session, output, options)
   }
 
-  take(queue: PacketQueue, slot: number, seconds: number, nanoseconds: number): boolean {
-    const offset = queue.offset(slot)
-    const frame = queue.memory.subarray(offset, offset + queue.length(slot))
-    return this.#encoder.add(seconds, nanoseconds, frame, queue.originalLength(slot), queue.packetType(slot))
+  take({ memory, offset, length, originalLength, packetType, seconds, nanoseconds }: SeenFrame): boolean {
+    const frame = memory.subarray(offset, offset + length)
+    return this.#encoder.add(seconds, nanoseconds, frame, originalLength, packetType)
   }
 
   async flush(): Promise<void> {

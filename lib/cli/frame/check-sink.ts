@@ -1,10 +1,9 @@
 /** Counts the frames of `ibverbs generate`: `dump --check`. */
-import type { PacketQueue } from '../../ethernet/index.js'
 import { jsonText } from '../json.js'
 import type { Session } from '../session.js'
 import { SequenceCheck } from '../traffic/sequence-check.js'
 import { checkJson, checkText } from '../traffic/text.js'
-import type { FrameSink } from './frame-sink.js'
+import type { FrameSink, SeenFrame } from './frame-sink.js'
 
 export class CheckSink implements FrameSink {
   readonly #session: Session
@@ -16,9 +15,8 @@ export class CheckSink implements FrameSink {
     this.#json = json
   }
 
-  take(queue: PacketQueue, slot: number, seconds: number, nanoseconds: number): boolean {
-    const at = queue.offset(slot)
-    this.#check.take(queue.memory, at, at + queue.length(slot), seconds, nanoseconds)
+  take({ memory, offset, length, seconds, nanoseconds }: SeenFrame): boolean {
+    this.#check.take(memory, offset, offset + length, seconds, nanoseconds)
     return true
   }
 
