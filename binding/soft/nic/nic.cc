@@ -43,6 +43,11 @@ bool Nic::settled() {
   return engine_->settled();
 }
 
+void Nic::stir() {
+  const Control lock(*this);
+  engine_->stir();
+}
+
 uint64_t Nic::deadline() {
   const Control lock(*this);
   return engine_->deadline();
