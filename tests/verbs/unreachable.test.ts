@@ -10,7 +10,7 @@ const code = soft ? 'EHOSTUNREACH' : 'ETIMEDOUT'
 const way = `to ${nobody} from GID index 0 of port 1${soft ? '' : ': nobody there answers. The call blocks'}`
 
 describe('an address that nobody answers for', () => {
-  it.skipIf(soft)('is named where RTR fails', () => {
+  it('is named where RTR fails', () => {
     const { pair } = rxe.side('RC')
     const peer = rxe.side('RC', 1).pair.endpoint
     expect(thrownBy(() => pair.connect({ ...peer, gid: nobody }))).toMatchObject({
