@@ -82,7 +82,7 @@ bool Nic::linkUp(uint8_t number) {
 uint32_t Nic::activeMtu(uint8_t number) {
   const Control lock(*this);
   const Port* port = engine_->port(number);
-  return port == nullptr ? 0 : port->mtu();
+  return port == nullptr ? 0 : port->mtu;
 }
 
 int Nic::setGid(uint8_t number, uint32_t index, const Gid& gid) {
