@@ -42,6 +42,14 @@ void bind(const Napi::CallbackInfo& info) {
   socketOf(info).bind(info.Env(), argument::integer<uint16_t>(info.Env(), info[1], "protocol"));
 }
 
+// fanout(handle, group, type): the group's number, or a negative errno
+Napi::Value fanout(const Napi::CallbackInfo& info) {
+  PacketSocket& socket = socketOf(info);
+  const auto group = argument::integer<uint16_t>(info.Env(), info[1], "group");
+  const auto type = argument::integer<uint16_t>(info.Env(), info[2], "type");
+  return Napi::Number::New(info.Env(), socket.fanout(group, type));
+}
+
 // receive(handle): how many records it put into the receive ring, or a negative errno
 int32_t receive(Environment& environment, const uint32_t* numbers) {
   return environment.handle<PacketSocket>(numbers[0], "packet queue").receive();
@@ -96,6 +104,7 @@ void initialize(Napi::Env env, Napi::Object exports) {
   ethernet.Set("ring", Napi::Function::New<ring>(env, "ring"));
   ethernet.Set("timestamps", Napi::Function::New<timestamps>(env, "timestamps"));
   ethernet.Set("bind", Napi::Function::New<bind>(env, "bind"));
+  ethernet.Set("fanout", Napi::Function::New<fanout>(env, "fanout"));
   hot_call::define<1, receive>(env, ethernet, "receive");
   hot_call::define<1, transmit>(env, ethernet, "transmit");
   ethernet.Set("arm", Napi::Function::New<arm>(env, "arm"));

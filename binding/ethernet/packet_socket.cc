@@ -162,6 +162,15 @@ void PacketSocket::bind(Napi::Env env, int fd, uint16_t protocol) {
   if (pending) throwErrno(env, pending, "bind");
 }
 
+int PacketSocket::fanout(uint16_t group, uint16_t type) {
+  uint32_t word = group | uint32_t{type} << 16;
+  if (setsockopt(fd_, SOL_PACKET, PACKET_FANOUT, &word, sizeof word)) return -errno;
+  // The kernel has chosen a number where it was asked to.
+  socklen_t length = sizeof word;
+  if (getsockopt(fd_, SOL_PACKET, PACKET_FANOUT, &word, &length)) return -errno;
+  return static_cast<int>(word & 0xffff);
+}
+
 void PacketSocket::enable(int level, int option, int value, const char* name, const char* detail) {
   if (setsockopt(fd_, level, option, &value, sizeof value)) throwErrno(environment_.env(), errno, name, detail);
 }

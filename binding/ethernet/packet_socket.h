@@ -36,6 +36,10 @@ class PacketSocket : public Handle {
   // From here on frames of `protocol` come; 0: none.
   void bind(Napi::Env env, uint16_t protocol);
 
+  // Shares what it receives from now on with the sockets of a group (PACKET_FANOUT), after bind(). Returns the group's
+  // number, or a negative errno.
+  int fanout(uint16_t group, uint16_t type);
+
   // Takes records from the fill ring, receives into their frames without waiting, and puts what came into the receive
   // ring. Returns how many, or a negative errno.
   int receive();

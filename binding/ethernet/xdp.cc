@@ -135,6 +135,11 @@ Napi::Value sendBuffer(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), socketOf(info).bufferSize(SO_SNDBUF));
 }
 
+// napi(handle): SO_INCOMING_NAPI_ID, 0 before the first frame and of a device without NAPI
+Napi::Value napi(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), socketOf(info).bufferSize(SO_INCOMING_NAPI_ID));
+}
+
 }  // namespace
 
 void initializeXdp(Napi::Env env, Napi::Object exports) {
@@ -157,6 +162,7 @@ void initializeXdp(Napi::Env env, Napi::Object exports) {
   xdp.Set("zeroCopy", Napi::Function::New<zeroCopy>(env, "zeroCopy"));
   xdp.Set("statistics", Napi::Function::New<statistics>(env, "statistics"));
   xdp.Set("sendBuffer", Napi::Function::New<sendBuffer>(env, "sendBuffer"));
+  xdp.Set("napi", Napi::Function::New<napi>(env, "napi"));
   xdp.Set("attached", Napi::Function::New<attachedProgram>(env, "attached"));
   exports.Set("xdp", xdp);
 }

@@ -104,6 +104,31 @@ std::string programName(uint32_t id) {
   return std::string(information.name, strnlen(information.name, sizeof information.name));
 }
 
+// The link that holds a program on an interface; 0 when there is none, or without CAP_SYS_ADMIN.
+uint32_t linkOfProgram(uint32_t program, uint32_t interfaceIndex) {
+  bpf_attr attributes{};
+  while (bpf(BPF_LINK_GET_NEXT_ID, &attributes) == 0) {
+    const uint32_t id = attributes.next_id;
+    bpf_attr request{};
+    request.link_id = id;
+    const Descriptor link{bpf(BPF_LINK_GET_FD_BY_ID, &request)};
+    attributes = {};
+    attributes.start_id = id;
+    if (link.fd < 0) continue;
+    bpf_link_info information{};
+    request = {};
+    request.info.bpf_fd = static_cast<uint32_t>(link.fd);
+    request.info.info_len = sizeof information;
+    request.info.info = reinterpret_cast<uintptr_t>(&information);
+    if (bpf(BPF_OBJ_GET_INFO_BY_FD, &request) < 0) continue;
+    if (information.type == BPF_LINK_TYPE_XDP && information.prog_id == program &&
+        information.xdp.ifindex == interfaceIndex) {
+      return id;
+    }
+  }
+  return 0;
+}
+
 }  // namespace
 
 int XdpProgram::of(int32_t interfaceIndex, std::shared_ptr<XdpProgram>* program) {
@@ -270,13 +295,15 @@ XdpProgram::~XdpProgram() {
 
 Napi::Value attachedProgram(const Napi::CallbackInfo& info) {
   Attached attached;
-  const int error = query(argument::uint32(info, 0, "interfaceIndex"), &attached);
+  const uint32_t interfaceIndex = argument::uint32(info, 0, "interfaceIndex");
+  const int error = query(interfaceIndex, &attached);
   if (error) throwErrno(info.Env(), error, "netlink", "RTM_GETLINK");
   if (attached.id == 0) return info.Env().Null();
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("id", Napi::Number::New(info.Env(), attached.id));
   result.Set("name", Napi::String::New(info.Env(), programName(attached.id)));
   result.Set("mode", Napi::Number::New(info.Env(), attached.mode));
+  result.Set("link", Napi::Number::New(info.Env(), linkOfProgram(attached.id, interfaceIndex)));
   return result;
 }
 

@@ -114,6 +114,8 @@ export const packages = [
   { group: 'peers', debian: 'perftest', fedora: 'perftest', present: commands('ib_send_lat', 'ib_send_bw') },
   { group: 'peers', debian: 'rdmacm-utils', fedora: 'librdmacm-utils', present: commands('rping') },
   { group: 'peers', debian: 'python3-pyverbs', fedora: 'python3-pyverbs', present: pythonModule('pyverbs') },
+  { group: 'peers', debian: 'bsdextrautils', fedora: 'util-linux', present: commands('hexdump') },
+  { group: 'peers', debian: 'xxd', fedora: 'vim-common', present: commands('xxd') },
   { group: 'peers', debian: 'tcpdump', fedora: 'tcpdump', present: commands('tcpdump') },
   { group: 'peers', debian: 'tshark', fedora: 'wireshark-cli', present: commands('tshark') },
   { group: 'peers', debian: 'iproute2', fedora: 'iproute', present: commands('ip', 'rdma') },

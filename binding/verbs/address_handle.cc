@@ -52,6 +52,18 @@ Napi::Object addressVector(Napi::Env env, const ibv_ah_attr& attributes) {
   return vector;
 }
 
+std::string wayOf(const ibv_ah_attr& attributes, int error) {
+  const std::string port = "port " + std::to_string(attributes.port_num);
+  if (!attributes.is_global) return "to LID " + std::to_string(attributes.dlid) + " from " + port;
+  char gid[INET6_ADDRSTRLEN];
+  inet_ntop(AF_INET6, attributes.grh.dgid.raw, gid, sizeof gid);
+  const std::string way = std::string("to ") + gid + " from GID index " + std::to_string(attributes.grh.sgid_index) +
+                          " of " + port;
+  if (error != ETIMEDOUT) return way;
+  // The kernel asks for the neighbour and waits for its answer (rdma_addr_find_l2_eth_by_grh).
+  return way + ": nobody there answers. The call blocks while the kernel looks for the neighbour, for a second or more";
+}
+
 namespace {
 
 // addressVectorOf(domain, port, path, grh): ibv_init_ah_from_wc(3); the GRH is null where the completion has none
@@ -87,10 +99,8 @@ Napi::Value createAddressHandle(const Napi::CallbackInfo& info) {
   ProtectionDomain& domain = environment.handle<ProtectionDomain>(info, 0, "domain");
   ibv_ah* handle = ibv_create_ah(domain.ibv, &attributes);
   if (!handle) {
-    throwErrno(info.Env(), errno, "ibv_create_ah",
-               attributes.is_global ? "from GID index " + std::to_string(attributes.grh.sgid_index) + " of port " +
-                                          std::to_string(attributes.port_num)
-                                    : "from port " + std::to_string(attributes.port_num));
+    const int error = errno;
+    throwErrno(info.Env(), error, "ibv_create_ah", wayOf(attributes, error));
   }
   return environment.open(std::make_unique<AddressHandle>(domain, handle));
 }

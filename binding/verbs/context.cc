@@ -103,6 +103,7 @@ void Context::onAsyncEvents() {
       case IBV_EVENT_PATH_MIG:
       case IBV_EVENT_PATH_MIG_ERR:
       case IBV_EVENT_QP_LAST_WQE_REACHED:
+        static_cast<QueuePair*>(event.element.qp->qp_context)->suspect();
         subject = static_cast<QueuePair*>(event.element.qp->qp_context)->id;
         break;
       case IBV_EVENT_PORT_ACTIVE:
@@ -185,8 +186,8 @@ Napi::Value queryDevice(const Napi::CallbackInfo& info) {
 Napi::Value queryPort(const Napi::CallbackInfo& info) {
   Context& context = contextOf(info);
   const auto port = argument::integer<uint8_t>(info.Env(), info[1], "port");
-  ibv_port_attr attributes{};
-  const int error = ibv_query_port(context.ibv, port, &attributes);
+  PortAttributes attributes;
+  const int error = readPort(context.ibv, port, &attributes);
   if (error) throwErrno(info.Env(), error, "ibv_query_port", "port " + std::to_string(port));
   return portAttributes(info.Env(), attributes);
 }

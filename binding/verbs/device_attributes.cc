@@ -2,6 +2,9 @@
 
 #include <endian.h>
 
+#include <cstddef>
+#include <cstring>
+
 namespace verbs {
 namespace {
 
@@ -92,7 +95,25 @@ Napi::Object deviceAttributes(Napi::Env env, const ibv_device_attr_ex& extended)
   return o;
 }
 
-Napi::Object portAttributes(Napi::Env env, const ibv_port_attr& a) {
+int readPort(ibv_context* context, uint8_t port, PortAttributes* attributes) {
+  *attributes = {};
+  verbs_context* extended = verbs_get_ctx_op(context, query_port);
+  // Told the size of the buffer, libibverbs clears it all and fills in as much as it knows (__lib_query_port).
+  if (extended) {
+    return extended->query_port(context, port, reinterpret_cast<ibv_port_attr*>(attributes->bytes), sizeof attributes->bytes);
+  }
+  return ibv_query_port(context, port, reinterpret_cast<ibv_port_attr*>(attributes->bytes));
+}
+
+Napi::Object portAttributes(Napi::Env env, const PortAttributes& attributes) {
+  // What all versions of the structure have, and the one member that came later: the same place in each.
+  ibv_port_attr a;
+  memcpy(&a, attributes.bytes, sizeof a);
+  constexpr size_t kActiveSpeedEx = 52;
+  static_assert(offsetof(ibv_port_attr, port_cap_flags2) == 48, "active_speed_ex is the next 4 bytes, aligned");
+  static_assert(sizeof attributes.bytes >= sizeof a, "room for what these headers know");
+  uint32_t activeSpeedEx;
+  memcpy(&activeSpeedEx, attributes.bytes + kActiveSpeedEx, sizeof activeSpeedEx);
   Napi::Object o = Napi::Object::New(env);
   set(o, "state", a.state);
   set(o, "maxMtu", a.max_mtu);
@@ -113,6 +134,7 @@ Napi::Object portAttributes(Napi::Env env, const ibv_port_attr& a) {
   set(o, "initTypeReply", a.init_type_reply);
   set(o, "activeWidth", a.active_width);
   set(o, "activeSpeed", a.active_speed);
+  set(o, "activeSpeedEx", activeSpeedEx);
   set(o, "physicalState", a.phys_state);
   set(o, "linkLayer", a.link_layer);
   return o;

@@ -236,7 +236,18 @@ uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
   }
   receive_.accept(accepted);
   publish();
+  if (accepted && domain.context.isRxe && (suspect_ || ibv->state == IBV_QPS_ERR)) ringInError();
   return accepted;
+}
+
+// A receive is a record in memory that is shared with rxe, and no call: in ERR, where it is to be flushed, rxe of Linux 6.1
+// does not look there before something else wakes its responder, and who polls would wait for ever. To ERR once more does.
+void QueuePair::ringInError() {
+  ibv_qp_attr attributes{};
+  ibv_qp_init_attr initial{};
+  if (ibv_query_qp(ibv, &attributes, IBV_QP_STATE, &initial)) return;
+  suspect_ = attributes.qp_state == IBV_QPS_ERR;
+  if (suspect_) ibv_modify_qp(ibv, &attributes, IBV_QP_STATE);
 }
 
 uint32_t QueuePair::submit() {

@@ -89,6 +89,7 @@ void QueuePair::afterReset() {
   send_.reset();
   receive_.reset();
   unsignaled_ = 0;
+  suspect_ = false;
   publish();
 }
 
@@ -96,6 +97,7 @@ bool QueuePair::retire(uint32_t name, bool success, uint32_t* cookie, uint32_t* 
   const bool isReceive = name & kReceiveName;
   bool wanted = true;
   if (!(isReceive ? receive_ : send_).retire(name & ~kReceiveName, cookie, opcode, &wanted)) return false;
+  if (!success) suspect_ = true;
   publish();
   // One that we signalled on our own account is the caller's business only when it failed.
   return wanted || !success;
@@ -230,7 +232,7 @@ void modifyQueuePair(const Napi::CallbackInfo& info) {
   }
   QueuePair& pair = pairOf(info);  // only now: a getter among the attributes may have closed it
   const int error = ibv_modify_qp(pair.ibv, &attr, mask);
-  if (error) throwErrno(env, error, "ibv_modify_qp");
+  if (error) throwErrno(env, error, "ibv_modify_qp", mask & IBV_QP_AV ? wayOf(attr.ah_attr, error) : "");
   if (mask & IBV_QP_STATE && attr.qp_state == IBV_QPS_RESET) pair.afterReset();
 }
 

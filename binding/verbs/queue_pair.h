@@ -42,6 +42,9 @@ class QueuePair : public Handle {
   int attachMulticast(const ibv_gid& gid, uint16_t lid);
   int detachMulticast(const ibv_gid& gid, uint16_t lid);
 
+  // Something went wrong with it: perhaps it is in ERR, where its device moved it.
+  void suspect() { suspect_ = true; }
+
   // After a transition to RESET: releases everything, drops completions that were not polled.
   void afterReset();
 
@@ -73,6 +76,7 @@ class QueuePair : public Handle {
   bool refuse(int error, records::Refusal reason, uint32_t detail = 0);
   void publish();
   void drain();
+  void ringInError();
 
   struct Group {
     ibv_gid gid;
@@ -86,6 +90,7 @@ class QueuePair : public Handle {
   SharedMemory block_;
   WorkQueue send_, receive_;
   uint32_t unsignaled_ = 0;  // accepted since the last signalled one
+  bool suspect_ = false;
   // Allocated once: a batch is chained here.
   std::vector<ibv_send_wr> sendRequests_;
   std::vector<ibv_recv_wr> receiveRequests_;

@@ -28,7 +28,7 @@ export function deviceReport(device: DeviceInfo, context: Context): DeviceReport
     return {
       port,
       ...queried,
-      gigabitsPerSecond: linkRate(queried.activeSpeed, queried.activeWidth),
+      gigabitsPerSecond: linkRate(queried.activeSpeedEx || queried.activeSpeed, queried.activeWidth),
       gids: gids.filter((gid) => gid.port === port),
     }
   })
@@ -57,7 +57,8 @@ const laneSpeeds: Readonly<Record<number, number>> = {
 }
 const laneCounts: Readonly<Record<number, number>> = { 1: 1, 2: 4, 4: 8, 8: 12, 16: 2 }
 
-function linkRate(speed: number, width: number): number | null {
+/** Gbit/s of a link, by its codes. */
+export function linkRate(speed: number, width: number): number | null {
   const rate = laneSpeeds[speed] * laneCounts[width]
   return Number.isNaN(rate) ? null : rate
 }

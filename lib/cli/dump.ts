@@ -1,16 +1,18 @@
 /** `ibverbs dump`: what passes an interface, one line a frame, or into a capture. */
-import type { PacketQueue, PacketQueueOptions } from '../ethernet/index.js'
+import type { CaptureStatistics, PacketQueue, PacketQueueOptions } from '../ethernet/index.js'
 import { Breath } from './breath.js'
 import { type Command, ExitCode } from './command.js'
 import { filterHelp, filterOf } from './filter.js'
 import { CaptureSink, formatOf } from './frame/capture-sink.js'
 import { CheckSink } from './frame/check-sink.js'
-import { type FrameSink, LineSink } from './frame/frame-sink.js'
+import { type FrameSink, LineSink, type SeenFrame } from './frame/frame-sink.js'
+import { readCapture } from './frame/read-capture.js'
+import { Input } from './input.js'
 import { LiveLine, Speed } from './live-line.js'
 import { interfaceHelp, queueFlags, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
 import { dropsText, framesText } from './totals.js'
-import { grouped } from './traffic/rate.js'
+import { grouped, perSecondText } from './traffic/rate.js'
 import { WallClock } from './traffic/wall-clock.js'
 import { integerOption, parse, UsageError, wordOption } from './usage.js'
 
@@ -18,6 +20,7 @@ import { integerOption, parse, UsageError, wordOption } from './usage.js'
 const defaultSnapLength = 262144
 
 const options = {
+  read: { type: 'string', short: 'r', argument: 'FILE', help: "a capture's frames instead; '-': stdin" },
   count: { type: 'string', short: 'c', argument: 'COUNT', help: 'end after COUNT frames' },
   write: {
     type: 'string',
@@ -62,7 +65,7 @@ const options = {
 export const dump: Command = {
   name: 'dump',
   summary: 'show or capture raw Ethernet frames',
-  synopsis: ['IFACE [OPTIONS] [FILTER]'],
+  synopsis: ['IFACE [OPTIONS] [FILTER]', '-r FILE [OPTIONS] [FILTER]'],
   description: `
 One line a frame, in the form of tcpdump -n -S, down to the transport header and through tunnels
 (what rides on ports is not decoded), until Ctrl-C or COUNT frames. With -w a capture that
@@ -76,26 +79,19 @@ ${filterHelp}`,
     ['ibverbs dump eth0 -e -xx', 'with all headers and bytes'],
     ['ibverbs dump eth0 -w frames.pcapng', 'a capture'],
     ['ibverbs dump eth0 -w - | tcpdump -nr -', 'in tcpdump'],
+    ['ibverbs dump -r frames.pcapng vlan and port 53', 'what a capture has of them'],
   ],
   run,
 }
 
+type Values = ReturnType<typeof parse<typeof options>>['values']
+
 async function run(args: readonly string[], session: Session): Promise<ExitCode> {
   const { values, positionals } = parse(args, options)
+  if (values.read !== undefined) return runFile(values.read, positionals, values, session)
   const [name, ...words] = positionals
   if (name === undefined) throw new UsageError('IFACE is missing')
-  const most = integerOption('--count', values.count, 1, Number.MAX_SAFE_INTEGER) ?? Number.POSITIVE_INFINITY
-  const snapLength = integerOption('--snaplen', values.snaplen, 1, defaultSnapLength) ?? defaultSnapLength
-  const format = wordOption('--format', values.format, ['pcap', 'pcapng'])
-  if (values.write === undefined && format)
-    throw new UsageError('--format is that of a capture: it needs --write')
-  if (values.write !== undefined && values.json) throw new UsageError('--json and --write exclude each other')
-  if (values.check && values.write !== undefined)
-    throw new UsageError('--check and --write exclude each other')
-  if (values.write === '-' && process.stdout.isTTY)
-    throw new UsageError('a capture is not for a terminal: name a FILE')
-  const nanoseconds = values.nano ?? false
-
+  const make = sinkMaker(values, words, session)
   const common = queueOptions(values, name)
   const opening: PacketQueueOptions = {
     ...common,
@@ -112,33 +108,88 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   if (packet) opening.timestamps = true
   opening.outgoing = direction === 'inout'
 
-  const { PacketQueue } = await import('../ethernet/index.js')
-  const queue = PacketQueue.open(name, opening)
+  const { listInterfaces, PacketQueue } = await import('../ethernet/index.js')
+  if (name === 'any' && !listInterfaces().some((each) => each.name === name)) {
+    throw new UsageError(
+      "'any' is tcpdump's word for all interfaces at once: dump takes one by its name (ip link)",
+    )
+  }
+  const queue = session.opening(opening.filter, () => PacketQueue.open(name, opening))
   try {
-    const lines = {
-      link: values.link,
-      hex: values.hex?.length,
-      ascii: values.ascii?.length,
-      time: values.time?.length,
-    }
-    const sink: FrameSink = values.check
-      ? new CheckSink(session, values.json ?? false)
-      : values.write === undefined
-        ? new LineSink(session, { ...lines, json: values.json, nanoseconds, snapLength })
-        : new CaptureSink(session, values.write, {
-            format: format ?? formatOf(values.write),
-            nanoseconds,
-            snapLength,
-            interfaceName: name,
-            description: words.length === 0 ? undefined : words.join(' '),
-            statistics: () => queue.statistics(),
-          })
+    const sink = await make(name, () => queue.statistics())
     // Lines and a capture to standard output show by themselves how things go.
     const live = values.check || (values.write !== undefined && values.write !== '-')
-    await capture(queue, most, sink, session, live ? new LiveLine() : undefined)
+    await capture(queue, mostOf(values), sink, session, live ? new LiveLine() : undefined)
     return ExitCode.ok
   } finally {
     queue.close()
+  }
+}
+
+async function runFile(
+  path: string,
+  words: readonly string[],
+  values: Values,
+  session: Session,
+): Promise<ExitCode> {
+  for (const option of ['no-promiscuous', 'direction', 'backend', 'queue'] as const)
+    if (values[option] !== undefined) throw new UsageError(`--${option} is of an interface, not of --read`)
+  const make = sinkMaker(values, words, session)
+  const expression = filterOf(words)
+  const { PacketFilter } = await import('../ethernet/index.js')
+  const filter =
+    expression === undefined ? undefined : session.opening(expression, () => new PacketFilter(expression))
+  const input = path === '-' ? Input.standard() : new Input(path)
+  try {
+    await readCapture(input, filter, mostOf(values), await make(input.path, () => ({})), session)
+    return ExitCode.ok
+  } finally {
+    input.close()
+  }
+}
+
+function mostOf(values: Values): number {
+  return integerOption('--count', values.count, 1, Number.MAX_SAFE_INTEGER) ?? Number.POSITIVE_INFINITY
+}
+
+/** What makes the sink that the options ask for, once they are known to make sense. */
+function sinkMaker(
+  values: Values,
+  words: readonly string[],
+  session: Session,
+): (interfaceName: string, statistics: () => CaptureStatistics) => Promise<FrameSink> {
+  mostOf(values)
+  const snapLength = integerOption('--snaplen', values.snaplen, 1, defaultSnapLength) ?? defaultSnapLength
+  const format = wordOption('--format', values.format, ['pcap', 'pcapng'])
+  if (values.write === undefined && format)
+    throw new UsageError('--format is that of a capture: it needs --write')
+  if (values.write !== undefined && values.json) throw new UsageError('--json and --write exclude each other')
+  if (values.check && values.write !== undefined)
+    throw new UsageError('--check and --write exclude each other')
+  if (values.write === '-' && process.stdout.isTTY)
+    throw new UsageError('a capture is not for a terminal: name a FILE')
+  const nanoseconds = values.nano ?? false
+  return async (interfaceName, statistics) => {
+    if (values.check) return new CheckSink(session, values.json ?? false)
+    if (values.write === undefined) {
+      return new LineSink(session, {
+        link: values.link,
+        hex: values.hex?.length,
+        ascii: values.ascii?.length,
+        time: values.time?.length,
+        json: values.json,
+        nanoseconds,
+        snapLength,
+      })
+    }
+    return CaptureSink.open(session, values.write, {
+      format: format ?? formatOf(values.write),
+      nanoseconds,
+      snapLength,
+      interfaceName,
+      description: words.length === 0 ? undefined : words.join(' '),
+      statistics,
+    })
   }
 }
 
@@ -153,6 +204,15 @@ async function capture(
   const breath = new Breath()
   const clock = new WallClock()
   const speed = new Speed()
+  const frame: SeenFrame = {
+    memory: queue.memory,
+    offset: 0,
+    length: 0,
+    originalLength: 0,
+    packetType: undefined,
+    seconds: 0,
+    nanoseconds: 0,
+  }
   let captured = 0
   session.note(`listening on ${queue.interface.name}, link-type EN10MB (Ethernet), ${queue.backend}`)
   try {
@@ -161,24 +221,26 @@ async function capture(
       if (n > 0) clock.read()
       for (let i = 0; i < n && captured < most; i++) {
         const slot = queue.slot(i)
-        let seconds = queue.seconds(slot)
-        let nanoseconds = queue.nanoseconds(slot)
-        if (seconds === 0) {
-          seconds = clock.seconds
-          nanoseconds = clock.nanoseconds
-        }
+        const seconds = queue.seconds(slot)
+        frame.seconds = seconds === 0 ? clock.seconds : seconds
+        frame.nanoseconds = seconds === 0 ? clock.nanoseconds : queue.nanoseconds(slot)
         // As it was on the wire: the kernel has taken the VLAN tag out.
         queue.restoreVlan(slot)
-        if (!sink.take(queue, slot, seconds, nanoseconds)) {
+        frame.offset = queue.offset(slot)
+        frame.length = queue.length(slot)
+        frame.originalLength = queue.originalLength(slot)
+        frame.packetType = queue.packetType(slot)
+        if (!sink.take(frame)) {
           await sink.flush()
-          sink.take(queue, slot, seconds, nanoseconds)
+          sink.take(frame)
         }
         queue.release(slot)
         captured++
       }
       if (n < queue.batch) await sink.flush()
       const now = live ? performance.now() : 0
-      if (live?.due(now)) live.show(`${grouped(captured)} captured, ${grouped(speed.since(captured, now))}/s`)
+      if (live?.due(now))
+        live.show(`${grouped(captured)} captured, ${perSecondText(speed.since(captured, now))}`)
       if (n === 0 && !signal.aborted) await queue.wait({ signal })
       else if (breath.due()) await breath.take()
     }

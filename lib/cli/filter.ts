@@ -4,9 +4,9 @@
 export const filterHelp = `FILTER says which frames, in tcpdump's words (pcap-filter(7)); libpcap compiles it. It runs in the
 kernel, or with af_xdp in the XDP program. Which one it is matters for VLAN tags, as with tcpdump:
 af_packet, like tcpdump -i, looks when the kernel has taken the outer tag out, so that 'port 53'
-finds tagged frames too, and 'greater 64' does not count the tag. af_xdp and raw_packet_qp, like
-tcpdump -r, look at the frame as it was on the wire: say 'vlan and port 53'. Only af_packet knows
-'inbound' and 'outbound'.`
+finds tagged frames too, and 'greater 64' does not count the tag. af_xdp, raw_packet_qp and
+'dump -r', like tcpdump -r, look at the frame as it was on the wire: say 'vlan and port 53'. Only
+af_packet knows 'inbound' and 'outbound'.`
 
 /** What the words say together; undefined for none, which is every frame. */
 export function filterOf(words: readonly string[]): string | undefined {

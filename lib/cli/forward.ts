@@ -2,11 +2,12 @@
 import type { PacketQueue } from '../ethernet/index.js'
 import { type Command, ExitCode } from './command.js'
 import { filterHelp, filterOf } from './filter.js'
+import { jsonText } from './json.js'
 import { LiveLine, Speed } from './live-line.js'
 import { interfaceHelp, queueFlags, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
 import { cutText, dropsText, framesText, refusalsText } from './totals.js'
-import { grouped } from './traffic/rate.js'
+import { grouped, perSecondText } from './traffic/rate.js'
 import { Relay, relay } from './traffic/relay.js'
 import { noMoreOperands, parse, UsageError } from './usage.js'
 
@@ -69,7 +70,9 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const queues: PacketQueue[] = []
   try {
     for (const name of [nameA, nameB]) {
-      queues.push(PacketQueue.open(name, { ...common, ...receiving, frames }))
+      queues.push(
+        session.opening(common.filter, () => PacketQueue.open(name, { ...common, ...receiving, frames })),
+      )
     }
     const [a, b] = queues
     const change = values.transparent ? () => true : touch
@@ -103,7 +106,8 @@ async function forwardBoth(
       look: (now) => {
         if (!live.due(now)) return
         const text = ways.map(
-          ({ frames }, i) => `${names[i]} ${grouped(frames)} (${grouped(speeds[i].since(frames, now))}/s)`,
+          ({ frames }, i) =>
+            `${names[i]} ${grouped(frames)} (${perSecondText(speeds[i].since(frames, now))})`,
         )
         live.show(text.join('  '))
       },
@@ -123,7 +127,7 @@ async function forwardBoth(
         received: from.statistics(),
         sent: to.statistics(),
       }))
-      session.print(JSON.stringify({ backend: ways[0].from.backend, seconds, directions }))
+      session.print(jsonText({ backend: ways[0].from.backend, seconds, directions }))
     } else {
       for (const [i, { from, to, frames, bytes, cut }] of ways.entries()) {
         const parts = [

@@ -1,16 +1,19 @@
 /** `ibverbs generate`: numbered frames at a rate, and what becomes of them. */
 import { randomInt } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import type { PacketQueue } from '../ethernet/index.js'
 import { type Command, ExitCode } from './command.js'
+import { type Busy, crowdingText, isSoftware } from './crowding.js'
 import { addressOption, type Destination, destinationOf } from './generate/target.js'
+import { jsonText } from './json.js'
 import { LiveLine, Speed } from './live-line.js'
 import { interfaceHelp, queueFlags, queueOptions } from './queue-flags.js'
 import type { Session } from './session.js'
 import { dropsText, refusalsText } from './totals.js'
 import { GeneratedFrame, shortestFrame } from './traffic/generated-frame.js'
-import { bitsText, gapOf, grouped, type Rate, rateOption } from './traffic/rate.js'
+import { bitsText, gapOf, grouped, perSecondText, type Rate, rateOption } from './traffic/rate.js'
 import { SequenceCheck } from './traffic/sequence-check.js'
-import { checkJson, checkText, percentilesText } from './traffic/text.js'
+import { checkJson, clocksText, countsText, percentilesText } from './traffic/text.js'
 import { type FrameSource, Transmission, transmit } from './traffic/transmit.js'
 import { WallClock } from './traffic/wall-clock.js'
 import { integerOption, numberOption, operands, parse, UsageError } from './usage.js'
@@ -28,6 +31,11 @@ const options = {
   size: { type: 'string', short: 's', argument: 'BYTES', help: 'bytes of a frame (the fewest that do)' },
   count: { type: 'string', short: 'c', argument: 'N', help: 'end after N frames' },
   duration: { type: 'string', short: 't', argument: 'SECONDS', help: 'end after so many seconds' },
+  warmup: {
+    type: 'string',
+    argument: 'N',
+    help: "leave the first N frames' times out (0.2 s, at most 1000, at most a tenth)",
+  },
   receive: { type: 'boolean', help: 'count what comes back, such as from ibverbs reflect' },
   linger: {
     type: 'string',
@@ -45,10 +53,11 @@ export const generate: Command = {
   description: `
 Sends frames of one size, each when it is due, until Ctrl-C, N frames or so many seconds. To a MAC
 address they have EtherType 0x88b5, to an IP address they are UDP, with the MAC address that the
-kernel's tables give. Each carries a number and the time: 'ibverbs dump --check' on the other end,
-or --receive with 'ibverbs reflect' there, counts what was lost, duplicated and reordered, and the
-latency (between two hosts as good as their clocks agree). Ends with the rate that was reached and
-with how late the frames were: from when one was due to when the kernel had taken it.
+kernel's tables give. Each carries a number and the time when it was due: 'ibverbs dump --check' on
+the other end, or --receive with 'ibverbs reflect' there, counts what was lost, duplicated and
+reordered, and the time from due to arrival, so that a sender that was held up hides no delay
+(between two hosts as good as their clocks agree). Ends with the rate that was reached and with the
+sender's own share: from when a frame was due to when the kernel had taken it.
 Sleeps between frames where there is time for that. Needs CAP_NET_RAW: see 'ibverbs doctor'.
 ${interfaceHelp}`,
   options,
@@ -66,6 +75,8 @@ interface Settings {
   count: number
   /** Milliseconds. */
   duration: number
+  /** Undefined: what {@link usualWarmup} says. */
+  warmup: number | undefined
   receive: boolean
   linger: number
   json: boolean
@@ -80,6 +91,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     size: integerOption('--size', values.size, 60, 65535),
     count: countOption(values.count),
     duration: (numberOption('--duration', values.duration, 0.001, 1e9) ?? Number.POSITIVE_INFINITY) * 1000,
+    warmup: integerOption('--warmup', values.warmup, 0, Number.MAX_SAFE_INTEGER),
     receive: values.receive ?? false,
     linger: (numberOption('--linger', values.linger, 0, 3600) ?? 1) * 1000,
     json: values.json ?? false,
@@ -104,6 +116,16 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   }
 }
 
+/**
+ * Frames that find cold code and caches: those of the first 0.2 s, at most 1000, and at most a tenth of all.
+ *
+ * @param gap milliseconds between two frames
+ */
+export function usualWarmup({ count, duration }: Pick<Settings, 'count' | 'duration'>, gap: number): number {
+  const all = gap > 0 ? Math.min(count, duration / gap) : count
+  return Math.floor(Math.min(1000, all / 10, gap > 0 ? 200 / gap : 1000))
+}
+
 /** A count that may say 1k or 1M. */
 function countOption(text: string | undefined): number {
   if (text === undefined) return Number.POSITIVE_INFINITY
@@ -121,6 +143,7 @@ class Numbered implements FrameSource {
   readonly #clock: WallClock
   readonly #count: number
   readonly #gap: number
+  #begin = 0
   #next = 0
 
   constructor(frame: GeneratedFrame, clock: WallClock, count: number, gap: number) {
@@ -130,13 +153,19 @@ class Numbered implements FrameSource {
     this.#gap = gap
   }
 
+  begin(now: number): void {
+    this.#begin = now
+  }
+
   due(): number {
     return this.#next < this.#count ? this.#next * this.#gap : Number.POSITIVE_INFINITY
   }
 
   write(memory: Uint8Array, offset: number): number {
-    const { seconds, nanoseconds } = this.#clock
-    this.#frame.write(memory, offset, this.#next++, seconds, nanoseconds)
+    const clock = this.#clock
+    // As fast as it goes no frame is due at any time: it has that of the look before its batch.
+    if (this.#gap > 0) clock.at(this.#begin + this.#next * this.#gap)
+    this.#frame.write(memory, offset, this.#next++, clock.seconds, clock.nanoseconds)
     return this.#frame.length
   }
 }
@@ -150,6 +179,7 @@ class Run {
   readonly #frame: GeneratedFrame
   readonly #check: SequenceCheck | undefined
   readonly #sent = new Transmission()
+  readonly #warmup: number
   readonly #live = new LiveLine()
   readonly #speed = new Speed()
   #arrived = 0
@@ -170,7 +200,8 @@ class Run {
     }
     const stream = randomInt(2 ** 16)
     this.#frame = new GeneratedFrame(target, size, stream)
-    if (settings.receive) this.#check = new SequenceCheck(stream)
+    this.#warmup = settings.warmup ?? usualWarmup(settings, gapOf(settings.rate, size))
+    if (settings.receive) this.#check = new SequenceCheck(stream, this.#warmup)
   }
 
   async all(): Promise<ExitCode> {
@@ -178,9 +209,12 @@ class Run {
     const session = this.#session
     const { signal } = session
     const source = new Numbered(this.#frame, this.#clock, count, gapOf(rate, this.#frame.length))
+    const crowded = crowdingText(this.#busy())
+    if (crowded !== null) session.note(crowded)
     try {
       await transmit(this.#queue, source, this.#sent, {
         signal,
+        warmup: this.#warmup,
         until: duration,
         look: (now) => this.#look(now),
         // The kernel's own time of arrival is as good as ours when nobody looks.
@@ -192,12 +226,22 @@ class Run {
       if (!signal.aborted) throw error
     } finally {
       this.#live.clear()
-      if (json) session.print(JSON.stringify(this.#json()))
+      if (json) session.print(jsonText(this.#json()))
       else for (const line of this.#text()) session.print(line)
     }
     const lost = this.#check?.totals(this.#sent.sent).lost ?? 0
     const { refused } = this.#queue.statistics()
     return lost === 0 && refused === 0 ? ExitCode.ok : ExitCode.failed
+  }
+
+  /** Who reflects is on this machine too where the interface is not one of hardware. */
+  #busy(): Busy {
+    const { backend, interface: device } = this.#queue
+    const software = backend === 'raw_packet_qp' && isSoftware(device.name)
+    const near =
+      this.#check !== undefined && (software || !existsSync(`/sys/class/net/${device.name}/device`))
+    const ends = near ? 2 : 1
+    return { processes: ends, nicThreads: software ? ends : 0 }
   }
 
   #look(now: number): void {
@@ -207,7 +251,7 @@ class Run {
     const { sent, lateness } = this.#sent
     const back = this.#check ? `, ${grouped(this.#check.frames)} back` : ''
     const late = this.#paced ? `, late p99 ${(lateness.percentile(99) / 1000).toFixed(1)} µs` : ''
-    this.#live.show(`${grouped(sent)} sent, ${grouped(this.#speed.since(sent, now))}/s${late}${back}`)
+    this.#live.show(`${grouped(sent)} sent, ${perSecondText(this.#speed.since(sent, now))}${late}${back}`)
   }
 
   get #paced(): boolean {
@@ -260,17 +304,24 @@ class Run {
     const wanted =
       rate.unit === 'max'
         ? 'as fast as it went'
-        : `${grouped(1000 / gapOf(rate, this.#frame.length))}/s wanted`
+        : `${perSecondText(1000 / gapOf(rate, this.#frame.length))} wanted`
     const statistics = this.#queue.statistics()
     const lines = [
       `${sent} frames of ${this.#frame.length} bytes to ${this.#destination.text} in ${seconds.toFixed(3)} s: ` +
-        `${grouped(perSecond)}/s (${wanted}), ${bitsText(perSecond * this.#frame.length * 8)}`,
+        `${perSecondText(perSecond)} (${wanted}), ${bitsText(perSecond * this.#frame.length * 8)}`,
     ]
-    const late = this.#paced ? percentilesText('late by µs', lateness) : null
-    if (late) lines.push(late)
+    const times = [
+      this.#check &&
+        percentilesText(`${this.#paced ? 'due' : 'written'} to arrival in µs`, this.#check.latency),
+      this.#paced ? percentilesText('late by µs', lateness) : null,
+    ].filter((line) => typeof line === 'string')
+    lines.push(...times)
+    if (times.length === 0 && sent > 0 && (this.#paced || this.#check))
+      lines.push('no times: there was none behind the warm-up')
+    if (times.length > 0 && this.#warmup > 0) lines.push(`(without the first ${this.#warmup}, to warm up)`)
     lines.push(...refusalsText(statistics))
     if (this.#check) {
-      lines.push(...checkText(this.#check.totals(sent), this.#check))
+      lines.push(...countsText(this.#check.totals(sent)), ...clocksText(this.#check))
       if (statistics.dropped > 0) lines.push(dropsText(statistics))
     }
     return lines
@@ -291,6 +342,8 @@ class Run {
       framesPerSecond: perSecond,
       wantedPerSecond: gap > 0 ? 1000 / gap : null,
       unit: 'us',
+      warmup: this.#warmup,
+      dueToArrival: this.#paced && this.#check ? this.#check.latency.summary() : null,
       lateness: this.#paced ? lateness.summary() : null,
       received: this.#check ? checkJson(this.#check.totals(sent), this.#check) : null,
       statistics: this.#queue.statistics(),

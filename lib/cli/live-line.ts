@@ -1,16 +1,20 @@
 /** One line at the bottom of a terminal that says how things go; nothing where there is no terminal. */
+import type { Writable } from 'node:stream'
+import { patient } from './terminal.js'
 
 /** Milliseconds between two versions of the line. */
 const period = 500
 
 export class LiveLine {
-  readonly #stream: NodeJS.WriteStream
+  readonly #stream: Writable
+  readonly #columns: () => number
   readonly #shown: boolean
   #next = performance.now() + period
   #there = false
 
-  constructor(stream: NodeJS.WriteStream = process.stderr) {
-    this.#stream = stream
+  constructor(stream: NodeJS.WriteStream & { fd: number } = process.stderr) {
+    this.#stream = patient(stream)
+    this.#columns = () => stream.columns || 80
     this.#shown = stream.isTTY === true && process.env.TERM !== 'dumb'
   }
 
@@ -23,7 +27,7 @@ export class LiveLine {
 
   show(text: string): void {
     // One row only: a longer line would leave its beginnings behind.
-    this.#stream.write(`\r\x1b[K${text.slice(0, (this.#stream.columns || 80) - 1)}`)
+    this.#stream.write(`\r\x1b[K${text.slice(0, this.#columns() - 1)}`)
     this.#there = true
   }
 

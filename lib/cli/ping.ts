@@ -1,8 +1,10 @@
 /** `ibverbs ping`: the latency of RC, UC or UD between two processes or hosts; rdma-core's programs are peers too. */
 import type { Context } from '../index.js'
 import { type Command, ExitCode } from './command.js'
+import { crowdingText, isSoftware } from './crowding.js'
+import { jsonText } from './json.js'
 import type { PingEnd, PingSettings } from './ping/end.js'
-import { type Destination, ExchangeServer, exchangeAsClient } from './ping/exchange.js'
+import { type Destination, ExchangeServer, exchangeAsClient, type Met } from './ping/exchange.js'
 import { type PingRun, pingJson, printPing } from './ping/report.js'
 import type { Session } from './session.js'
 import {
@@ -41,7 +43,7 @@ const options = {
   warmup: {
     type: 'string',
     argument: 'N',
-    help: 'leave the first N of them out of the statistics (0)',
+    help: 'leave the first N of them out of the statistics (a tenth, 1000 at most)',
   },
   mtu: { type: 'string', short: 'm', argument: 'BYTES', help: 'path MTU of rc and uc: 256 … 4096 (1024)' },
   'rx-depth': { type: 'string', short: 'r', argument: 'N', help: 'receives kept posted (500)' },
@@ -57,7 +59,8 @@ export const ping: Command = {
   description: `
 Sends messages back and forth and prints the percentiles of the round trip, exactly, from every
 sample. One side listens, the other names it; both take the same --type, --size and -n. Polling,
-the default, wants a processor for each side: on a machine with fewer say --events.
+the default, wants a processor for each side and for each software NIC: where there are fewer it
+warns, and --events measures better. The first messages, which find cold caches, do not count.
 The two meet over TCP and speak the protocol of rdma-core's programs, so ibv_rc_pingpong,
 ibv_uc_pingpong and ibv_ud_pingpong can be either side (on Ethernet they need -g with the index of
 a GID, see 'ibverbs devices').
@@ -76,6 +79,11 @@ function settings(args: readonly string[]): PingSettings {
   const { values, positionals } = parse(args, options)
   if (values.listen) noMoreOperands(positionals, 0)
   else if (positionals.length === 0) throw new UsageError('HOST is missing; to be the server, say --listen')
+  const iterations = integerOption('--iterations', values.iterations, 1, 100_000_000) ?? 1000
+  const warmup =
+    integerOption('--warmup', values.warmup, 0, 100_000_000) ?? Math.min(1000, Math.floor(iterations / 10))
+  if (warmup >= iterations)
+    throw new UsageError(`--warmup ${warmup} leaves nothing of ${iterations} messages`)
   const [host] = values.listen ? [] : operands(positionals, 'HOST')
   const type = wordOption('--type', values.type, ['rc', 'uc', 'ud']) ?? 'rc'
   const mtu = integerOption('--mtu', values.mtu, 256, 4096) ?? 1024
@@ -89,8 +97,8 @@ function settings(args: readonly string[]): PingSettings {
     devicePort: integerOption('--ib-port', values['ib-port'], 1, 255) ?? 1,
     gidIndex: integerOption('--gid-index', values['gid-index'], 0, 255),
     size: integerOption('--size', values.size, 1, 1 << 30) ?? defaultSizes[type],
-    iterations: integerOption('--iterations', values.iterations, 1, 100_000_000) ?? 1000,
-    warmup: integerOption('--warmup', values.warmup, 0, 100_000_000) ?? 0,
+    iterations,
+    warmup,
     mtu,
     depth: integerOption('--rx-depth', values['rx-depth'], 2, 32768) ?? 500,
     events: values.events ?? false,
@@ -105,7 +113,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const context = open(chosen.device)
   try {
     const pinged = await exchangeAndRun(context, chosen, session)
-    if (chosen.json) session.print(JSON.stringify(pingJson(pinged)))
+    if (chosen.json) session.print(jsonText(pingJson(pinged)))
     else printPing(pinged, session)
     if (pinged.failure !== undefined) session.complain(pinged.failure)
     return pinged.failure === undefined ? ExitCode.ok : ExitCode.failed
@@ -122,25 +130,31 @@ async function exchangeAndRun(context: Context, chosen: PingSettings, session: S
   const { checkPort, PingEnd } = await import('./ping/end.js')
   checkPort(context, chosen)
   let end: PingEnd
-  let remote: Destination
+  let met: Met
   if (chosen.host !== undefined) {
     end = new PingEnd(context, chosen, signal)
-    remote = await exchangeAsClient(chosen.host, chosen.port, end.destination, signal)
-    end.connect(remote)
+    met = await exchangeAsClient(chosen.host, chosen.port, end.destination, signal)
+    end.connect(met.remote)
   } else {
     const server = await ExchangeServer.listen(chosen.port, signal)
     try {
       session.note(`${context.name}: waiting for a client on TCP port ${server.port}`)
       const makeEnd = (client: Destination) => new PingEnd(context, chosen, signal, client.gid ?? undefined)
-      ;({ end, remote } = await serve(server, makeEnd, signal))
+      ;({ end, met } = await serve(server, makeEnd, signal))
     } finally {
       server.close()
     }
   }
+  const { remote, sameHost } = met
   const describe = (side: string, { lid, queuePairNumber, gid }: Destination) =>
     session.note(`${side}: queue pair ${queuePairNumber}, ${gid === null ? `LID ${lid}` : `GID ${gid}`}`)
   describe('local', end.destination)
   describe('remote', remote)
+  const ends = sameHost ? 2 : 1
+  const crowded = chosen.events
+    ? null
+    : crowdingText({ processes: ends, nicThreads: isSoftware(context.name) ? ends : 0 })
+  if (crowded !== null) session.note(crowded)
   const result = await end.run()
   const { type, size, iterations, warmup, events } = chosen
   const common = { type, device: context.name, client, size, iterations, warmup, mtu: end.mtu, events }
@@ -152,12 +166,12 @@ async function serve(
   server: ExchangeServer,
   makeEnd: (client: Destination) => PingEnd,
   signal: AbortSignal,
-): Promise<{ end: PingEnd; remote: Destination }> {
+): Promise<{ end: PingEnd; met: Met }> {
   let end: PingEnd | undefined
-  const remote = await server.exchange((client) => {
+  const met = await server.exchange((client) => {
     end = makeEnd(client)
     end.connect(client)
     return end.destination
   }, signal)
-  return { end: end as PingEnd, remote }
+  return { end: end as PingEnd, met }
 }

@@ -1,11 +1,12 @@
 /** `ibverbs reflect`: sends frames back to where they came from. */
 import { type Command, ExitCode } from './command.js'
 import { filterHelp, filterOf } from './filter.js'
+import { jsonText } from './json.js'
 import { LiveLine, Speed } from './live-line.js'
 import { interfaceHelp, queueFlags, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
 import { cutText, dropsText, framesText, refusalsText } from './totals.js'
-import { grouped } from './traffic/rate.js'
+import { grouped, perSecondText } from './traffic/rate.js'
 import { Relay, relay } from './traffic/relay.js'
 import { swap } from './traffic/swap.js'
 import { parse, UsageError } from './usage.js'
@@ -51,7 +52,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   }
 
   const { PacketQueue } = await import('../ethernet/index.js')
-  const queue = PacketQueue.open(name, opening)
+  const queue = session.opening(opening.filter, () => PacketQueue.open(name, opening))
   const way = new Relay(queue, queue, swap)
   const live = new LiveLine()
   const speed = new Speed()
@@ -63,7 +64,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
       busy: values.busy ?? false,
       look: (now) => {
         if (live.due(now))
-          live.show(`${grouped(way.frames)} reflected, ${grouped(speed.since(way.frames, now))}/s`)
+          live.show(`${grouped(way.frames)} reflected, ${perSecondText(speed.since(way.frames, now))}`)
       },
     })
   } catch (error) {
@@ -75,7 +76,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     const seconds = (performance.now() - begin) / 1000
     if (values.json)
       session.print(
-        JSON.stringify({
+        jsonText({
           interface: name,
           backend: queue.backend,
           frames,

@@ -1,10 +1,11 @@
 /** `ibverbs send --read`: a capture, sent again. */
 import type { PacketQueueOptions } from '../ethernet/index.js'
 import { ExitCode } from './command.js'
+import { jsonText } from './json.js'
 import { LiveLine, Speed } from './live-line.js'
 import type { Session } from './session.js'
 import { refusalsText } from './totals.js'
-import { grouped } from './traffic/rate.js'
+import { grouped, perSecondText } from './traffic/rate.js'
 import { Replay, type ReplayOptions } from './traffic/replay.js'
 import { percentilesText } from './traffic/text.js'
 import { Transmission, transmit } from './traffic/transmit.js'
@@ -36,10 +37,11 @@ export async function replay(
         until: Number.POSITIVE_INFINITY,
         watching: false,
         look: (now) => {
-          if (live.due(now)) live.show(`${grouped(sent.sent)} sent, ${grouped(pace.since(sent.sent, now))}/s`)
+          if (live.due(now))
+            live.show(`${grouped(sent.sent)} sent, ${perSecondText(pace.since(sent.sent, now))}`)
         },
       })
-      whole = source.due() === Number.POSITIVE_INFINITY && !source.failure
+      whole = source.ended && !source.failure
     } finally {
       live.clear()
       source.close()
@@ -51,9 +53,9 @@ export async function replay(
         const late = paced ? lateness.summary() : null
         const { cut, shortened, skipped } = source
         const more = { cut, shortened, skipped, seconds: elapsed / 1000, unit: 'us', lateness: late }
-        session.print(JSON.stringify({ ...result, ...more }))
+        session.print(jsonText({ ...result, ...more }))
       } else {
-        const perSecond = sent.perSecond > 0 ? `, ${grouped(sent.perSecond)}/s` : ''
+        const perSecond = sent.perSecond > 0 ? `, ${perSecondText(sent.perSecond)}` : ''
         session.print(
           `${sent.sent}${whole ? ` of ${wanted}` : ''} frames accepted by ${name}, ${bytes} bytes ` +
             `in ${(elapsed / 1000).toFixed(3)} s${perSecond}`,

@@ -1,7 +1,6 @@
 /** `ibverbs send`: raw Ethernet frames from hexadecimal text. */
-import { readFileSync } from 'node:fs'
 import { addAbortSignal } from 'node:stream'
-import { text } from 'node:stream/consumers'
+import { buffer } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { debuglog } from 'node:util'
 import type { PacketQueue } from '../ethernet/index.js'
@@ -9,6 +8,9 @@ import { Breath } from './breath.js'
 import { type Command, ExitCode } from './command.js'
 import { ethernetHeaderLength } from './frame/frame-text.js'
 import { parseHex } from './hex.js'
+import { framesOfDump, isDump } from './hex-dump.js'
+import { readAll } from './input.js'
+import { jsonText } from './json.js'
 import { interfaceHelp, queueFlags, queueOptions } from './queue-flags.js'
 import { replay } from './replay.js'
 import type { Session } from './session.js'
@@ -74,7 +76,8 @@ export const send: Command = {
   description: `
 Sends frames as they are: destination MAC, source MAC, EtherType, payload; the interface adds
 the check sequence. All HEX arguments together are one frame; ':', '-', '.' and white space
-between bytes do not matter. A file has one frame a line; what follows '#' is a comment.
+between bytes do not matter. A file has one frame a line, and what follows '#' is a comment; or it
+is a hex dump with offsets, and perhaps characters: tcpdump -XX, Wireshark, hexdump -C, xxd.
 Nothing is padded unless --pad says so: an interface may refuse a frame of less than ${shortestFrame} bytes,
 or pad it by itself.
 A capture (-r) is replayed with its own timing, at a multiple of it (--speed), or at a --rate; then
@@ -89,10 +92,7 @@ ${interfaceHelp}`,
     ['ibverbs send v0 -f frames.hex -c 10 -i 100', 'ten times, every 100 ms'],
     ['ibverbs send v0 -r frames.pcapng', 'a capture, with its own timing'],
     ['ibverbs send v0 -r frames.pcap --rate max -c 100', 'a hundred times, as fast as it goes'],
-    [
-      'ibverbs send v0 -r frames.pcap --unfit skip --max-sleep 1000',
-      'without super-frames and long silences',
-    ],
+    ['ibverbs send v0 -r x.pcap --unfit skip --max-sleep 1000', 'without super-frames and long silences'],
   ],
   run,
 }
@@ -129,7 +129,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     if (values[option] !== undefined) throw new UsageError(`--${option} is of a capture: it needs --read`)
   const frames =
     hex.length > 0
-      ? [frameOf(hex.join(' '), 'HEX')]
+      ? framesOfArguments(hex.join(' '))
       : framesOf(
           await readText(values.file, session.signal),
           values.file === undefined || values.file === '-' ? 'stdin' : values.file,
@@ -165,7 +165,7 @@ interface Result {
 
 function report(result: Result, json: boolean, session: Session): void {
   const { sent, bytes, wanted } = result
-  if (json) session.print(JSON.stringify(result))
+  if (json) session.print(jsonText(result))
   else session.print(`${sent} of ${wanted} frames accepted by ${result.interface}, ${bytes} bytes`)
 }
 
@@ -216,24 +216,54 @@ function bytesOf(frames: readonly Uint8Array[], sent: number): number {
   return Math.floor(sent / frames.length) * sum(frames) + sum(frames.slice(0, sent % frames.length))
 }
 
-/** Standard input is read without blocking the process: Ctrl-C must end it, whoever is at the other end. */
+/** Files and standard input are read without blocking the process: Ctrl-C must end it, whoever is at the other end. */
 async function readText(file: string | undefined, signal: AbortSignal): Promise<string> {
-  if (file !== undefined && file !== '-') return readFileSync(file, 'latin1')
+  if (file !== undefined && file !== '-') return decode(await readAll(file, signal))
   if (file === undefined && process.stdin.isTTY) {
     throw new UsageError('no frame: give HEX, --file, or text on standard input')
   }
   debug('reading standard input')
-  return text(addAbortSignal(signal, process.stdin))
+  return decode(await buffer(addAbortSignal(signal, process.stdin)))
+}
+
+/** Text as its byte order mark says; without one, all that matters here is ASCII. */
+function decode(bytes: Buffer): string {
+  const mark = bytes.toString('hex', 0, 3)
+  if (mark.startsWith('fffe')) return bytes.toString('utf16le', 2)
+  if (mark.startsWith('feff'))
+    return bytes
+      .subarray(2, bytes.length & ~1)
+      .swap16()
+      .toString('utf16le')
+  return bytes.toString('latin1', mark === 'efbbbf' ? 3 : 0)
+}
+
+/** One frame, all words together. */
+function framesOfArguments(hex: string): Uint8Array[] {
+  if (!isDump(hex)) return [frameOf(hex, 'HEX')]
+  const frames = framesOfDumpText(hex, 'HEX')
+  if (frames.length > 1) throw new UsageError(`HEX: ${frames.length} frames, and one is sent: use --file`)
+  return frames
 }
 
 function framesOf(content: string, source: string): Uint8Array[] {
   const frames: Uint8Array[] = []
+  if (isDump(content)) return framesOfDumpText(content, source)
   content.split('\n').forEach((line, i) => {
     const hex = line.replace(/#.*/, '').trim()
     if (hex !== '') frames.push(frameOf(hex, `${source}:${i + 1}`))
   })
   if (frames.length === 0) throw new UsageError(`${source}: no frame there`)
   return frames
+}
+
+function framesOfDumpText(content: string, source: string): Uint8Array[] {
+  try {
+    return framesOfDump(content).map(({ line, frame }) => checked(frame, `${source}:${line}`))
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+    throw new UsageError(`${source}:${error.message}`)
+  }
 }
 
 function frameOf(hex: string, where: string): Uint8Array {
@@ -243,6 +273,10 @@ function frameOf(hex: string, where: string): Uint8Array {
   } catch (error) {
     throw new UsageError(`${where}: ${(error as Error).message}`)
   }
+  return checked(frame, where)
+}
+
+function checked(frame: Uint8Array, where: string): Uint8Array {
   if (frame.length < ethernetHeaderLength) {
     throw new UsageError(
       `${where}: ${frame.length} bytes are no frame: the header alone has ${ethernetHeaderLength}`,

@@ -30,7 +30,8 @@ other), socket:PATH (a port here and one of another program), interface:NAME (of
 Several devices and ports: ';' begins another device, '+' another port; pair:NAME joins the two
 that name it. '@' gives a port its MAC address, '?' its options:
 loop@02:00:0a:00:00:01?loss=0.01&delay=5000&seed=3 (also bandwidth, jitter, duplicate, reorder,
-queue, mtu, minimumInline, maxObjects). softConnectX() and IBVERBS_SOFT spell wires and options the same.`,
+queue, mtu, minimumInline, maxObjects). softConnectX() and IBVERBS_SOFT spell wires and
+options the same.`,
   options,
   examples: [
     ['ibverbs soft -- ibv_devinfo -v', 'what there is'],

@@ -5,6 +5,7 @@ import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } fro
 import { acceptProgram, Membership, maxGroups } from './accept.js'
 import type { Backend } from './backend.js'
 import { queueCount } from './channels.js'
+import { type Fanout, joinFanout } from './fanout.js'
 import { compileFilter } from './filter/compile.js'
 import { both, classicProgram } from './flow/classic.js'
 import { tableOf } from './frames.js'
@@ -26,6 +27,8 @@ const overhead = 14 + 8
 const jumbo = { mtu: 9216, slot: 2048 } as const
 /** Empty looks at the ring after which the binding looks for an error, which the ring does not tell. */
 const patience = 256
+/** A program that accepts no frame. */
+const nothing = Uint32Array.of(6, 0, 0, 0)
 const { EBADMSG } = constants.errno
 
 /**
@@ -94,7 +97,8 @@ export class AfPacket implements Backend {
       transmitOnly: settings.transmitOnly,
       receiveBuffer: settings.receiveBuffer ?? defaultReceiveBuffer,
       sendBuffer: settings.sendBuffer,
-      filter: this.#filter(settings.promiscuous),
+      // Until it has joined its group, a queue would have all frames beside the others.
+      filter: settings.fanout ? nothing : this.#filter(settings.promiscuous),
       arena: frames.arena.bytes,
       frames: tableOf(frames).records,
       fill: this.fill.words,
@@ -107,12 +111,17 @@ export class AfPacket implements Backend {
       },
     })
     const obstacles = [...notUsed]
+    let fanout: Fanout | null = null
     try {
       this.#ring = this.#openRing(device, settings, obstacles)
       if (settings.timestamps) native.ethernet.timestamps(this.#handle, settings.timestamps === 'hardware')
       // Of one protocol the kernel shows no outgoing frames, and those with a VLAN tag without it and as another host's:
       // the filter chooses by EtherType too.
       native.ethernet.bind(this.#handle, settings.transmitOnly ? noProtocol : everyProtocol)
+      if (settings.fanout) {
+        fanout = joinFanout(this.#handle, settings.fanout, settings.outgoing)
+        native.ethernet.filter(this.#handle, this.#filter(settings.promiscuous))
+      }
       if (settings.promiscuous) this.promiscuous(true)
       if (settings.allMulticast) native.ethernet.membership(this.#handle, true, Membership.allMulticast)
       for (const group of this.#groups.values()) this.#membership(true, group)
@@ -132,6 +141,8 @@ export class AfPacket implements Backend {
       sharedMemory: false,
       queueId: null,
       queues: queueCount(device.name),
+      fanout,
+      untold: [],
       notUsed: obstacles,
     })
   }

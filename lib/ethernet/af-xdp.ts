@@ -72,6 +72,7 @@ export class AfXdp implements Backend, XdpPort {
   readonly #filter: XdpInstruction[] | undefined
   readonly #takesTagsOut: boolean
   #promiscuous: boolean
+  #closed = false
 
   /**
    * @param queueId of the device
@@ -134,7 +135,11 @@ export class AfXdp implements Backend, XdpPort {
   }
 
   get report(): WayReport {
-    return this.#report
+    // The kernel takes the options on any device, and tells with the first frame that there is nothing to poll.
+    if (this.#settings.busyPoll === 0 || this.received === 0 || this.#closed) return this.#report
+    if (native.ethernet.xdp.napi(this.#handle) !== 0) return this.#report
+    const why = `"${this.#device.name}" has no NAPI here (SO_INCOMING_NAPI_ID): there is nothing to poll`
+    return Object.freeze({ ...this.#report, notUsed: [...this.#report.notUsed, { what: 'busyPoll', why }] })
   }
 
   /** From here on frames come: called when there are frames in the fill ring. */
@@ -250,6 +255,7 @@ export class AfXdp implements Backend, XdpPort {
   }
 
   close(): void {
+    this.#closed = true
     native.close(this.#handle, Kind.XdpSocket)
   }
 

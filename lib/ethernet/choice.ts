@@ -57,6 +57,10 @@ export function chooseBackend(
       ? tryXdp(device, settings, holder, onEvent)
       : "it takes frames away from the kernel: ask for it with backend: 'af_xdp' or exclusive: true"
     if (typeof why !== 'string') return why
+    if (settings.exclusive) {
+      const what = `"${device.interface.name}": exclusive: true is AF_PACKET here, and the kernel sees the frames too: ${why}`
+      process.emitWarning(what, { type: 'IbverbsWarning', code: 'IBVERBS_NOT_EXCLUSIVE' })
+    }
     notUsed.push({ what: 'af_xdp', why })
   }
   return openPacket(device, settings, holder, onEvent, notUsed)
@@ -65,13 +69,14 @@ export function chooseBackend(
 /** AF_XDP, or the reason why not. */
 function tryXdp(device: Device, settings: Settings, holder: number, onEvent: () => void): Chosen | string {
   const obstacle = xdpObstacle(settings)
-  if (obstacle && settings.queueId === undefined)
+  // A number that can be another is no reason to leave the frames to the kernel, which `exclusive` is to prevent.
+  if (obstacle && !obstacle.size && settings.queueId === undefined)
     return `options.${obstacle.option} must be ${obstacle.expected}`
   try {
     return openXdp(device, settings, holder, onEvent, settings.queueId === undefined)
   } catch (error) {
     // Who names a queue of the device wants no backend that has none.
-    if (settings.queueId !== undefined) throw error
+    if (settings.queueId !== undefined || obstacle?.size) throw error
     return (error as Error).message
   }
 }

@@ -105,7 +105,10 @@ export interface XdpNative {
   zeroCopy(handle: number): boolean
   statistics(handle: number): XdpStatistics
   sendBuffer(handle: number): number
-  attached(interfaceIndex: number): { id: number; name: string; mode: number } | null
+  /** `link`: of the BPF link that holds it; 0 for one that netlink put there, and where nobody may know */
+  attached(interfaceIndex: number): { id: number; name: string; mode: number; link: number } | null
+  /** the NAPI instance that the last frame came by; 0: none */
+  napi(handle: number): number
 }
 
 /** A count of each kind of a device's channels. */
@@ -191,6 +194,8 @@ export interface EthernetNative {
   timestamps(handle: number, hardware: boolean): void
   /** @param protocol EtherType; 0 receives nothing */
   bind(handle: number, protocol: number): void
+  /** @param type with its flags; returns the group's number, or a negative errno */
+  fanout(handle: number, group: number, type: number): number
   receive(handle: number): number
   transmit(handle: number): number
   arm(handle: number, readable: boolean, writable: boolean, referenced: boolean): void

@@ -10,6 +10,7 @@ import {
   typeError,
 } from '../argument.js'
 import { maxGroups } from './accept.js'
+import { type FanoutOptions, fanoutArgument } from './fanout.js'
 import { filterArgument } from './filter/compile.js'
 import { type Alternative, ofType } from './flow/alternative.js'
 import { flowsArgument } from './flow/normalize.js'
@@ -113,7 +114,10 @@ export interface PacketQueueOptions extends FramePoolOptions {
   promiscuous?: boolean
   /** Groups to receive, or 'all' (PACKET_MR_ALLMULTI). Default none. Broadcast is always received. */
   multicast?: readonly MacAddress[] | 'all'
-  /** Receive also what others on this machine send through the interface, as tcpdump shows it. Default false. */
+  /**
+   * Receive also what others on this machine send through the interface, as tcpdump shows it: of the loopback, where what
+   * goes out comes in, each frame once, as it comes in. Default false.
+   */
   outgoing?: boolean
   /**
    * Of AF_PACKET: have each received frame stamped with the time it came, by the kernel's clock ('software' or true) or
@@ -121,6 +125,12 @@ export interface PacketQueueOptions extends FramePoolOptions {
    * see phc2sys(8)). The device stamps for as long as the queue is open. Default false.
    */
   timestamps?: boolean | 'software' | 'hardware'
+  /**
+   * Of AF_PACKET: share the interface's frames with the other queues of a group (PACKET_FANOUT), in other threads and
+   * processes too: each frame comes to one of them. A queue that filters more than the others loses what the group gives
+   * it and it does not want. Default: none, every queue has every frame.
+   */
+  fanout?: FanoutOptions
   /** Never receive: saves the kernel the work of queueing frames that nobody will read. Default false. */
   transmitOnly?: boolean
   /**
@@ -160,6 +170,7 @@ export const packetQueueOptionNames = {
   promiscuous: true,
   multicast: true,
   outgoing: true,
+  fanout: true,
   timestamps: true,
   transmitOnly: true,
   receiveBuffer: true,
@@ -195,6 +206,8 @@ export interface Settings {
   allMulticast: boolean
   groups: Uint8Array[]
   outgoing: boolean
+  /** undefined: none */
+  fanout: Required<FanoutOptions> | undefined
   /** undefined: none */
   timestamps: 'software' | 'hardware' | undefined
   transmitOnly: boolean
@@ -255,6 +268,10 @@ export function settingsOf(
   if (flows?.length === 0) {
     throw rangeError('options.etherType', 'a type that one of "options.flows" lets in', etherType)
   }
+  const fanout = options.fanout === undefined ? undefined : fanoutArgument('options.fanout', options.fanout)
+  if (fanout && transmitOnly) {
+    throw typeError('options.fanout', 'left out where "options.transmitOnly" is true', options.fanout)
+  }
   const steer = options.steer === undefined ? undefined : flowsArgument('options.steer', options.steer)
   if (steer && (transmitOnly || queueId === 'all')) {
     throw typeError(
@@ -314,7 +331,8 @@ export function settingsOf(
     promiscuous,
     allMulticast: multicast === 'all',
     groups,
-    outgoing,
+    outgoing: outgoing && !device.loopback,
+    fanout,
     timestamps: timestamps === true ? 'software' : timestamps || undefined,
     transmitOnly,
     receivePath,

@@ -1,4 +1,5 @@
 import { type FramePool, FrameRecord, type FrameTable, tableOf } from './frames.js'
+import { inspectFrame } from './inspect.js'
 import type { NetworkInterface } from './interfaces.js'
 import { completeChecksum, restoreVlan, segmentSizeOf, segmentTypeOf } from './offload.js'
 
@@ -96,6 +97,18 @@ export abstract class QueueFrames {
    */
   restoreVlan(slot: number): boolean {
     return restoreVlan(this.table, this.memory, this.table.slots.index(slot))
+  }
+
+  /**
+   * What a frame's own headers tell of its state, {@link FrameDoubt} bits, found by reading all of it: for the backends that
+   * are not told (`report.untold`), whose {@link flags} and {@link segmentType} say nothing. 0: nothing is wrong, as far as
+   * it is IP with TCP or UDP.
+   *
+   * @throws Error ERR_IBVERBS_STALE_SLOT
+   */
+  inspect(slot: number): number {
+    const at = this.offset(slot)
+    return inspectFrame(this.memory, at, at + this.length(slot), this.interface.mtu)
   }
 
   /**

@@ -111,6 +111,9 @@ export class RawPacket implements Backend {
         sharedMemory: false,
         queueId: null,
         queues: device.index === 0 ? 0 : queueCount(device.name),
+        fanout: null,
+        untold: [],
+
         notUsed,
       })
       this.fill = new Producer(
@@ -337,6 +340,7 @@ export class RawDevice extends Device {
 export function rawObstacle(settings: Settings): { option: string; expected: string; value: unknown } | null {
   const never: [keyof Settings, unknown][] = [
     ['outgoing', settings.outgoing || undefined],
+    ['fanout', settings.fanout],
     ['timestamps', settings.timestamps],
     ['receiveBuffer', settings.receiveBuffer],
     ['sendBuffer', settings.sendBuffer || undefined],

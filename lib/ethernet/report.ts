@@ -1,3 +1,5 @@
+import type { Fanout } from './fanout.js'
+
 /** The ways to a device that a `PacketQueue` has. */
 export type PacketBackend = 'af_packet' | 'af_xdp' | 'raw_packet_qp'
 
@@ -30,6 +32,13 @@ export interface BackendReport {
   readonly queueId: number | 'all' | null
   /** How many receive queues the device has in use (ethtool -l); 0 where its driver does not tell. */
   readonly queues: number
+  /** The group of AF_PACKET queues that it shares its frames with, if any. */
+  readonly fanout: Fanout | null
+  /**
+   * What of a received frame this backend does not tell, when that can be, and what ends it. With AF_PACKET nothing, and with
+   * a raw packet queue pair; for AF_XDP's see {@link PacketQueue.inspect}, which finds it in the frame's own headers.
+   */
+  readonly untold: readonly { readonly what: string; readonly when: string; readonly ends: string }[]
   /** Whether the interface has a carrier at this moment: without one nothing goes out, nor comes. */
   readonly carrier: boolean
   /** What was better and did not work, with the reason. */

@@ -1,10 +1,12 @@
 /** Opens AF_XDP sockets: what is tried in which order, and what is said when it does not work. */
+import { readdirSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import { VerbsError, verbsError } from '../errors.js'
 import { Kind, native } from '../native.js'
 import { queueCount } from './channels.js'
 import type { NetworkInterface } from './interfaces.js'
+import { untoldOf } from './offload-settings.js'
 import { packetHeadroom, type Settings } from './options.js'
 import type { WayReport } from './report.js'
 
@@ -18,6 +20,12 @@ const maxTransmitBudget = 9
 /** asm-generic/socket.h */
 const BusyPoll = { prefer: 69, microseconds: 46, budget: 70 } as const
 const solSocket = 1
+
+/**
+ * Of a buffer, what headroom must leave: the shortest frame that the kernel allows for and the room behind it that it needs
+ * (xdp_umem_reg in net/xdp/xdp_umem.c), 448 bytes from Linux 6.18 on, less before.
+ */
+const leastRoom = 448
 
 /** Milliseconds to wait for a queue that is taken. */
 const patience = 1000
@@ -110,6 +118,9 @@ export function openSocket(
       sharedMemory,
       queueId,
       queues,
+      fanout: null,
+      untold: [],
+
       notUsed,
       receivePath: transmitOnly ? null : 'ring',
     } as const
@@ -138,7 +149,14 @@ export function attachProgram(
       const { status, ...now } = xdp.attach(handle, program, queueId, multiBuffer, ProgramMode[mode])
       if (status === 0) {
         const running = now.mode === ProgramMode.native ? 'native' : 'generic'
-        return Object.freeze({ ...report, mode: running, multiBuffer: multiBuffer && now.fragments, notUsed })
+        const untold = untoldOf(device.name, running)
+        return Object.freeze({
+          ...report,
+          mode: running,
+          multiBuffer: multiBuffer && now.fragments,
+          notUsed,
+          untold,
+        })
       }
       if (status === -EBUSY || status === -EEXIST) throw occupiedError(-status, device)
       if (status === -EPERM || status === -ENOMEM) check(status, 'bpf', 'BPF_LINK_CREATE')
@@ -285,16 +303,58 @@ function occupiedError(errno: number, device: NetworkInterface): VerbsError {
   // Gone since, or of a kind that RTM_GETLINK does not show.
   if (found === null) return new VerbsError(errno, 'bpf', `"${device.name}" has an XDP program already`)
   const mode = ['', 'native', 'generic', 'offloaded', 'several'][found.mode]
+  const owner = found.link === 0 ? '' : ownerOf(found.link)
   const whose: Record<string, string> = {
-    ibverbs: "; it is a PacketQueue's of another process",
+    ibverbs: `; it is a PacketQueue's of another process${owner}`,
     xdp_dispatcher: "; it is libxdp's dispatcher: see xdp-loader status",
   }
   return new VerbsError(
     errno,
     'bpf',
     `"${device.name}" has an XDP program already, "${found.name}" (id ${found.id}, ${mode}), which is not replaced` +
-      (whose[found.name] ?? `; to remove it: ip link set ${device.name} xdp off`),
+      (whose[found.name] ?? `; to remove it: ${removal(found, device, owner)}`),
   )
+}
+
+/** What removes a program: who put it there by netlink left it there, who did by a link has it as long as he lives. */
+function removal(
+  { mode, link }: { mode: number; link: number },
+  device: NetworkInterface,
+  owner: string,
+): string {
+  if (link > 0) return `end what holds it by a link${owner}, or bpftool link detach id ${link}`
+  // Without a mode the kernel takes the driver's for meant, and the program of another one stays.
+  const word = ['xdp', 'xdpdrv', 'xdpgeneric', 'xdpoffload', 'xdp'][mode]
+  return `ip link set ${device.name} ${word} off`
+}
+
+/** ' (process 17, suricata)' of who has a BPF link open, as far as /proc shows. */
+function ownerOf(link: number): string {
+  for (const pid of entries('/proc')) {
+    if (!/^\d+$/.test(pid)) continue
+    for (const fd of entries(`/proc/${pid}/fdinfo`)) {
+      const holds = new RegExp(`^link_id:\\s*${link}$`, 'm').test(content(`/proc/${pid}/fdinfo/${fd}`))
+      if (holds) return ` (process ${pid}, ${content(`/proc/${pid}/comm`).trim()})`
+    }
+  }
+  return ''
+}
+
+function entries(path: string): string[] {
+  try {
+    return readdirSync(path)
+  } catch {
+    // Ended meanwhile, or somebody else's.
+    return []
+  }
+}
+
+function content(path: string): string {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    return ''
+  }
 }
 
 export function queueNames(queues: number): string {
@@ -309,10 +369,21 @@ function nameOf(errno: number): string {
   }
 }
 
+/** What stands in AF_XDP's way. */
+export interface XdpObstacle {
+  option: string
+  expected: string
+  value: unknown
+  /** It is a number or a place that AF_XDP does not take, and not something that AF_XDP has not. */
+  size?: boolean
+}
+
 /** Why AF_XDP cannot do what is asked, whatever the device: the option to blame, and what it would have to be. */
-export function xdpObstacle(settings: Settings): { option: string; expected: string; value: unknown } | null {
+export function xdpObstacle(settings: Settings): XdpObstacle | null {
   const { frames } = settings
   if (settings.outgoing) return { option: 'outgoing', expected: "false with backend 'af_xdp'", value: true }
+  if (settings.fanout)
+    return { option: 'fanout', expected: "left out with backend 'af_xdp'", value: settings.fanout }
   if (settings.timestamps)
     return { option: 'timestamps', expected: "false with backend 'af_xdp'", value: settings.timestamps }
   if (settings.receivePath)
@@ -322,15 +393,17 @@ export function xdpObstacle(settings: Settings): { option: string; expected: str
     return { option: 'receiveBuffer', expected, value: settings.receiveBuffer }
   }
   if (frames.frameSize < 2048) {
-    return { option: 'frameSize', expected: "at least 2048 with backend 'af_xdp'", value: frames.frameSize }
+    const expected = "at least 2048 with backend 'af_xdp'"
+    return { option: 'frameSize', expected, value: frames.frameSize, size: true }
   }
-  const most = chunkSizeOf(settings) - packetHeadroom
+  const most = chunkSizeOf(settings) - leastRoom
   if (frames.headroom > most) {
-    return { option: 'headroom', expected: `at most ${most} with backend 'af_xdp'`, value: frames.headroom }
+    const expected = `at most ${most} with backend 'af_xdp': its buffers are of ${chunkSizeOf(settings)} bytes`
+    return { option: 'headroom', expected, value: frames.headroom, size: true }
   }
   if (native.ring.alignmentGap(frames.arena.bytes, native.ring.pageSize) !== 0) {
     const expected = "one that begins at a page (Arena.allocate) with backend 'af_xdp'"
-    return { option: 'arena', expected, value: frames.arena }
+    return { option: 'arena', expected, value: frames.arena, size: true }
   }
   return null
 }

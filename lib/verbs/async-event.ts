@@ -29,9 +29,9 @@ export interface CompletionQueueEvent {
   completionQueue: CompletionQueue | undefined
 }
 
-/** Of the device as a whole: it is gone, or something that this version of the package has no name for. */
+/** Of the device as a whole: it is gone, ports of it run at another speed now, or something that this version of the package has no name for. */
 export interface DeviceEvent {
-  type: 'DEVICE_FATAL' | `UNKNOWN_${number}`
+  type: 'DEVICE_FATAL' | 'DEVICE_SPEED_CHANGE' | `UNKNOWN_${number}`
 }
 
 /** What the binding reports, as an event. `find` gives the object behind a handle, if it is still there. */

@@ -12,6 +12,7 @@ import {
   nameOf,
 } from './constants.js'
 import type { Context } from './context.js'
+import { orLargest } from './largest.js'
 import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './records.js'
 import { statusHint } from './status-hint.js'
 
@@ -130,7 +131,9 @@ export class CompletionQueue extends NativeHandle {
   static create(context: Context, contextHandle: number, entries: number, batch: number): CompletionQueue {
     const words = completionColumns * batch + queueControlWords
     const columns = new Uint32Array(new SharedArrayBuffer(words * 4))
-    const made = native.verbs.createCompletionQueue(contextHandle, entries, batch, columns)
+    const make = (sizes: { entries: number }) =>
+      native.verbs.createCompletionQueue(contextHandle, sizes.entries, batch, columns)
+    const made = orLargest({ entries }, [['entries', 1]], make, Kind.CompletionQueue, 'ibv_create_cq')
     const queue = new CompletionQueue(context, made, batch, columns)
     context.adopt(made.handle, queue)
     return queue

@@ -37,6 +37,8 @@ export const CompletionOpcode = {
   RDMA_READ: 2,
   COMP_SWAP: 3,
   FETCH_ADD: 4,
+  FLUSH: 8,
+  ATOMIC_WRITE: 9,
   RECV: 128,
   RECV_RDMA_WITH_IMM: 129,
 } as const
@@ -54,6 +56,8 @@ export const AccessFlag = {
   REMOTE_ATOMIC: 8,
   ON_DEMAND: 64,
   HUGETLB: 128,
+  FLUSH_GLOBAL: 1 << 8,
+  FLUSH_PERSISTENT: 1 << 9,
   RELAXED_ORDERING: 1 << 20,
 } as const
 /** Name of an ibv_access_flags bit. */
@@ -108,7 +112,13 @@ export const PortEvents = {
 } as const
 
 /** ibv_event_type. */
-export const EventTypes = { CQ_ERR: 0, ...QueuePairEvents, DEVICE_FATAL: 8, ...PortEvents } as const
+export const EventTypes = {
+  CQ_ERR: 0,
+  ...QueuePairEvents,
+  DEVICE_FATAL: 8,
+  ...PortEvents,
+  DEVICE_SPEED_CHANGE: 20,
+} as const
 /** Name of an ibv_event_type. */
 export type EventType = keyof typeof EventTypes
 

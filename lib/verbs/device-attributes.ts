@@ -107,6 +107,8 @@ export interface PortAttributes {
   initTypeReply: number
   activeWidth: number
   activeSpeed: number
+  /** The speed where `activeSpeed` has no code for it, of XDR and faster (rdma-core 50 and later tells it); else 0. */
+  activeSpeedEx: number
   physicalState: PhysicalState
   linkLayer: LinkLayer
 }

@@ -1,5 +1,5 @@
 import { string } from '../argument.js'
-import { verbsError } from '../errors.js'
+import { VerbsError, verbsError } from '../errors.js'
 import { native } from '../native.js'
 import { softFromEnvironment } from '../soft/library.js'
 import { type NodeType, NodeTypes, nameOf, type TransportType, TransportTypes } from './constants.js'
@@ -49,9 +49,22 @@ export function open(name?: string): Context {
   if (name !== undefined) string('name', name)
   const chosen = name ?? inOrder()[0]?.name
   if (name !== undefined) softFromEnvironment()
-  const handle = chosen === undefined ? 0 : native.verbs.openDevice(chosen)
+  const handle = chosen === undefined ? 0 : openNamed(chosen)
   if (chosen === undefined || handle === 0) throw noDevice(name)
   return Context.of(handle, chosen)
+}
+
+function openNamed(name: string): number {
+  try {
+    return native.verbs.openDevice(name)
+  } catch (error) {
+    if (!(error instanceof VerbsError) || error.code !== 'ENOMEM' || !/^mlx5_soft\d+$/.test(name)) throw error
+    throw verbsError(
+      'ENOMEM',
+      'ibv_open_device',
+      `${name}: a process has doorbell pages for 128 contexts of software ConnectX, and all are in use: close one of them`,
+    )
+  }
 }
 
 /** By name, numbers in it by their value: libibverbs has them as the directory has, in any order. */

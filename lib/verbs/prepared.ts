@@ -151,7 +151,7 @@ export class PreparedSend {
     }
     const opcode = options.immediate === undefined ? WorkRequestOpcode.SEND : WorkRequestOpcode.SEND_WITH_IMM
     this.#head = opcode | (sendFlags(options) << 8) | (this.#elements.count << 16)
-    if (options.immediate !== undefined) this.immediate = options.immediate
+    if (options.immediate !== undefined) this.#immediate = uint32('options.immediate', options.immediate)
     this.#datagram = posting.type === 'UD'
     for (const name of ['addressHandle', 'remoteQueuePair', 'remoteQueueKey'] as const) {
       if (!this.#datagram && options[name] !== undefined) {
@@ -164,10 +164,12 @@ export class PreparedSend {
     }
     this.#domain = posting.domain
     if (this.#datagram) {
-      this.to(
-        options.addressHandle as AddressHandle,
-        options.remoteQueuePair as number,
-        options.remoteQueueKey as number,
+      const { addressHandle, remoteQueuePair, remoteQueueKey } = options
+      this.#aim(
+        addressHandle as AddressHandle,
+        remoteQueuePair as number,
+        remoteQueueKey as number,
+        'options.',
       )
     }
   }
@@ -183,21 +185,26 @@ export class PreparedSend {
   /** UD: where the next posts go. */
   to(addressHandle: AddressHandle, remoteQueuePair: number, remoteQueueKey: number): this {
     if (!this.#datagram) throw typeError('addressHandle', 'for UD queue pairs only', addressHandle)
-    const handle = idOf('addressHandle', addressHandle, AddressHandle)
+    this.#aim(addressHandle, remoteQueuePair, remoteQueueKey)
+    return this
+  }
+
+  /** @param within what the caller's names begin with */
+  #aim(addressHandle: AddressHandle, remoteQueuePair: number, remoteQueueKey: number, within = ''): void {
+    const handle = idOf(`${within}addressHandle`, addressHandle, AddressHandle)
     if (addressHandle.domain !== this.#domain) {
       throw typeError(
-        'addressHandle',
+        `${within}addressHandle`,
         "an address handle of the queue pair's own protection domain",
         addressHandle,
       )
     }
-    integer('remoteQueuePair', remoteQueuePair, 0, 0xffffff)
-    uint32('remoteQueueKey', remoteQueueKey)
+    integer(`${within}remoteQueuePair`, remoteQueuePair, 0, 0xffffff)
+    uint32(`${within}remoteQueueKey`, remoteQueueKey)
     this.#addressHandle = handle
     this.#remoteQueuePair = remoteQueuePair
     this.#remoteQueueKey = remoteQueueKey
     this.#destination = addressHandle
-    return this
   }
 
   /** UD: where the next posts go, as given. */
@@ -309,7 +316,7 @@ export class PreparedTransfer {
       opcode = WorkRequestOpcode.RDMA_WRITE
     } else {
       opcode = WorkRequestOpcode.RDMA_WRITE_WITH_IMM
-      this.immediate = options.immediate
+      this.#immediate = uint32('options.immediate', options.immediate)
     }
     this.#head = opcode | (sendFlags(options) << 8) | (this.#elements.count << 16)
     this.#fixedLength = this.#elements.total

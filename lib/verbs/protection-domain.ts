@@ -64,7 +64,8 @@ export class ProtectionDomain extends NativeHandle {
   }
 
   /**
-   * Creates an address handle (ibv_create_ah(3)), for UD.
+   * Creates an address handle (ibv_create_ah(3)), for UD. On RoCE the kernel looks for the neighbour meanwhile: one that
+   * does not answer blocks this thread for a second or more.
    *
    * @param destination the endpoint of the other side, an address vector, or a datagram that came: then it leads back to
    *   the sender, which is how a server answers (ibv_create_ah_from_wc(3))

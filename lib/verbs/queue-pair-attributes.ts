@@ -114,7 +114,12 @@ const checks = {
   state,
   currentState: state,
   access: (name: string, value: unknown) => accessFlags(name, value as Access[]),
-  pkeyIndex: upTo(0xffff),
+  pkeyIndex(name: string, value: unknown, context: Context) {
+    const index = integer(name, value, 0, 0xffff)
+    // Every port has the first. The kernel says EINVAL of one that is not there.
+    if (index > 0) assertPartition(name, index, context)
+    return index
+  },
   port: (name: string, value: unknown, context: Context) => integer(name, value, 1, context.portCount),
   qkey: uint32,
   addressVector(name: string, value: unknown, context: Context) {
@@ -136,6 +141,14 @@ const checks = {
   minRnrTimer: upTo(31),
   destQpNum: upTo(0xffffff),
 } satisfies Record<keyof QueuePairAttributes, unknown>
+
+/** The ports of a device have as many partition keys each. */
+function assertPartition(name: string, index: number, context: Context): void {
+  const most = context.queryPort(1).pkeyTableLength - 1
+  if (index <= most) return
+  const there = most === 0 ? '0, the only partition key' : `from 0 to ${most}, the partition keys`
+  throw rangeError(name, `${there} of ${context.name}`, index)
+}
 
 /** The binding's numbers in words. @internal */
 export function fromNative(queried: NativeQueuePairState): QueuePairQuery {

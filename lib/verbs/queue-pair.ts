@@ -25,7 +25,7 @@ import type { RequestMemory } from './elements.js'
 import { checkEndpoint, type Endpoint } from './endpoint.js'
 import { type DefaultFlow, Flow, type FlowOptions } from './flow.js'
 import { checkGroup } from './gid.js'
-import { orLargestInline } from './largest-inline.js'
+import { orLargest } from './largest.js'
 import {
   type AtomicOptions,
   type Posting,
@@ -52,6 +52,15 @@ import { type AttributeName, diagnose } from './queue-pair-state.js'
 import { Control, controlWords, receiveWords, sendWords } from './records.js'
 import { isRetriable, refusalError } from './refusal.js'
 import { RequestRing } from './request-ring.js'
+
+/** What one request may have first: a queue holds fewer of longer ones. */
+const sizeOrder = [
+  ['maxInline', 0],
+  ['maxSendSge', 1],
+  ['maxReceiveSge', 1],
+  ['maxReceiveWr', 1],
+  ['maxSendWr', 1],
+] as const
 
 /**
  * A queue pair (ibv_create_qp(3)): prepare requests once, post them as often as you like, submit them in batches.
@@ -147,21 +156,26 @@ export class QueuePair extends NativeHandle {
       sizes.maxSendWr * sendWords(sizes.maxSendSge) +
       sizes.maxReceiveWr * receiveWords(sizes.maxReceiveSge)
     const block = new Uint32Array(new SharedArrayBuffer(words * 4))
-    const make = (maxInline: number) =>
+    const make = (tried: QueuePairCapabilities) =>
       native.verbs.createQueuePair(
         domainHandle,
         idOf('options.sendCq', sendCq, CompletionQueue),
         idOf('options.receiveCq', receiveCq, CompletionQueue),
         {
           type: QueuePairTypes[type],
-          ...sizes,
-          maxInline,
+          ...tried,
           longestMessage: longest.send,
           longestReceive: longest.receive,
         },
         block,
       )
-    const { handle, number, ...capabilities } = orLargestInline(sizes.maxInline, make)
+    const { handle, number, ...capabilities } = orLargest(
+      sizes,
+      sizeOrder,
+      make,
+      Kind.QueuePair,
+      'ibv_create_qp',
+    )
     const endpoint: Endpoint = {
       version: 1,
       type,
@@ -231,7 +245,10 @@ export class QueuePair extends NativeHandle {
    * side's endpoint; UD and RAW_PACKET need none. A RAW_PACKET queue pair receives what its flow rules bring
    * ({@link createFlow}).
    *
-   * @throws VerbsError EINVAL when it is connected already, or when the two GIDs cannot reach each other
+   * On RoCE the kernel looks for the neighbour at INIT → RTR, and this thread waits: a second or more where nobody answers.
+   *
+   * @throws VerbsError EINVAL when it is connected already, or when the two GIDs cannot reach each other; ETIMEDOUT, with
+   *   the GID and the index that it was to be reached from, when nobody answers there
    */
   connect(remote?: Endpoint, options?: ConnectOptions): void {
     const settings = checkConnectOptions(this.domain.context, options)

@@ -29,7 +29,9 @@ async function runHere(bed, context, { prefix = [], env = {}, exclude = [] } = {
   const { variant, signal } = context
   const file = reportFile(bed, variant)
   const left = exclude.flatMap((glob) => ['--exclude', glob])
-  const code = await runCommand([...prefix, variant.node, ...rounds(file, bed, context, ...left)], {
+  // When the runner is killed, what it runs is not left behind.
+  const mortal = ['setpriv', '--pdeathsig', 'KILL', '--', ...prefix]
+  const code = await runCommand([...mortal, variant.node, ...rounds(file, bed, context, ...left)], {
     env: { ...variant.env, ...env },
     signal,
   })

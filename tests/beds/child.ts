@@ -1,42 +1,14 @@
 /**
  * The one way in which tests start processes: as node:child_process does, but each is ended with the test that started it
  * (what starts between tests: with the file), however that test ends, and with it all that it has started itself. Where
- * the test's own process is killed, a shell ends them that waits for that (reaper).
+ * the test's own process is killed, a shell ends them that waits for that (reaper.mjs).
  */
 import * as node from 'node:child_process'
 import { once } from 'node:events'
 import { onOver } from './over.js'
+import { mark } from './reaper.mjs'
 
 export type { ChildProcess } from 'node:child_process'
-
-/** What marks the descendants of this process, in their environment. */
-const mark = { IBVERBS_TESTED_BY: String(process.pid) }
-
-const reaper = `
-read -r word && exit
-marked() { grep -lsz "^IBVERBS_TESTED_BY=$1\\$" /proc/[0-9]*/environ; }
-while all=$(marked "$1"); [ -n "$all" ]; do
-  for one in $all; do kill -KILL "$(basename "$(dirname "$one")")"; done
-  sleep 0.1
-done 2>/dev/null`
-
-const key = Symbol.for('ibverbs.tests.reaper')
-const shared = globalThis as { [key]?: node.ChildProcess }
-
-/** Starts the shell that outlives this process if that is killed, and ends all that bears its mark. Once a process. */
-export function startReaper(): void {
-  if (shared[key]) return
-  const child = node.spawn('sh', ['-c', reaper, 'reaper', String(process.pid)], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  })
-  shared[key] = child
-  child.unref()
-  const input = child.stdin as import('node:net').Socket
-  input.unref()
-  // Who exits by himself leaves nothing (over.ts).
-  process.on('exit', () => input.write('done\n'))
-}
 
 /**
  * Ends a whole process group. As long as one process of it lives its number is not given to another, so that it may be
@@ -59,17 +31,24 @@ const marked = <T extends { env?: NodeJS.ProcessEnv }>(options: T): T => ({
 
 type Words = readonly string[]
 
+export interface SpawnOptions extends node.SpawnOptions {
+  /** It is ended with the file, not with the test that starts it. */
+  outlivesTest?: boolean
+}
+
 /** spawn of node:child_process. */
-export const spawn = ((command: string, args: Words = [], options: node.SpawnOptions = {}) => {
-  const child = node.spawn(command, args, marked(options))
+export const spawn = ((command: string, args: Words = [], options: SpawnOptions = {}) => {
+  const { outlivesTest, ...rest } = options
+  const child = node.spawn(command, args, marked(rest))
   const leader = child.pid
   if (leader === undefined) return child
-  onOver(async () => {
+  const end = async () => {
     endGroup(leader)
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-  })
+  }
+  onOver(end, { ofFile: outlivesTest })
   return child
-}) as typeof node.spawn
+}) as typeof node.spawn & ((command: string, args: Words, options: SpawnOptions) => node.ChildProcess)
 
 /** How long a command may take that is waited for: nothing else runs meanwhile, not even a test's own time limit. */
 const syncTimeout = 60_000

@@ -30,7 +30,8 @@ export function readOutcome(path, code) {
     file.rounds++
     file.seconds += line.seconds
   }
-  if (outcome.rounds === 0) outcome.problem = `vitest ended with code ${code} and no report`
+  if (outcome.rounds === 0 && outcome.failed === 0)
+    outcome.problem = `vitest ended with code ${code} and no report`
   else if (code !== 0 && outcome.failed === 0) outcome.problem = `vitest ended with code ${code}`
   else if (outcome.passed === 0 && outcome.failed === 0) outcome.problem = 'no test was run'
   return outcome

@@ -19,15 +19,15 @@ if (shared[key] === undefined) {
 const pending = shared[key]
 
 /**
- * Has something undone when the running test is over; between tests, when the file is (setup.ts). It happens once, and in
+ * Has something undone when the running test is over; between tests, and `ofFile`, when the file is (setup.ts). It happens once, and in
  * the opposite order of what was begun. Returns what calls it off.
  */
-export function onOver(undo: Undo): () => void {
+export function onOver(undo: Undo, { ofFile = false } = {}): () => void {
   pending.add(undo)
   const once = async () => {
     if (pending.delete(undo)) await undo()
   }
-  if (TestRunner.getCurrentTest()) onTestFinished(once)
+  if (!ofFile && TestRunner.getCurrentTest()) onTestFinished(once)
   return () => pending.delete(undo)
 }
 

@@ -8,7 +8,9 @@ import { appendFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { createVitest } from 'vitest/node'
+import { mark, startReaper } from './reaper.mjs'
 import { project } from './vm/vm.mjs'
+import { killChildren, watchdog } from './watchdog.mjs'
 
 const { values, positionals } = parseArgs({
   options: {
@@ -21,6 +23,9 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 })
 const repeat = Number(values.repeat)
+// A thread that is blocked outlives its parent: the processes that vitest starts have our mark, theirs have their own.
+Object.assign(process.env, mark)
+startReaper()
 const tell = (line) => appendFileSync(values.out, `${JSON.stringify(line)}\n`)
 
 let vitest
@@ -51,6 +56,16 @@ const recorder = {
     if (repeat > 1) for (const error of errors) vitest.logger.printError(error)
     tell({ round, ended: true, errors: errors.map(({ message }) => message) })
   },
+}
+
+/** Ends everything: a thread that is blocked hears of nothing else. */
+function hung(running) {
+  for (const { file, test } of running) {
+    console.error(`HUNG in round ${round}: ${file} > ${test}`)
+    tell({ round, file, seconds: 0, passed: 0, failed: 1, skipped: 0, failures: [`${test} (hung)`] })
+  }
+  killChildren()
+  process.exit(1)
 }
 
 /** Suites with an error of their own (a hook that failed), and the file itself if it does not even load. */
@@ -93,7 +108,7 @@ const instance = await createVitest('test', {
   root: project,
   watch: false,
   // In many rounds only what fails is worth a line.
-  reporters: repeat > 1 ? [recorder] : ['default', recorder],
+  reporters: [...(repeat > 1 ? [] : ['default']), recorder, watchdog(hung)],
   cliExclude: values.exclude,
   ...(values['max-workers'] ? { maxWorkers: Number(values['max-workers']) } : {}),
   ...(values['no-isolate'] ? { isolate: false } : {}),

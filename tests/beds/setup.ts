@@ -1,7 +1,7 @@
 /** Before each test file: what is tied to its end (over.ts), and to that of its process. */
 import { afterAll } from 'vitest'
-import { startReaper } from './child.js'
 import { undoAll } from './over.js'
+import { startReaper } from './reaper.mjs'
 
 startReaper()
 // The runner is gone.

@@ -95,8 +95,8 @@ describe('the exchange', () => {
     }, never)
     const learnt = await exchangeAsClient('127.0.0.1', listening.port, client, never)
     order.push('told')
-    expect(learnt).toEqual(server)
-    expect(await served).toEqual(client)
+    expect(learnt).toEqual({ remote: server, sameHost: true })
+    expect(await served).toEqual({ remote: client, sameHost: true })
     expect(order).toEqual(['ready', 'told'])
   })
 
@@ -118,7 +118,7 @@ describe('the exchange', () => {
         })
         socket.on('close', () => resolve())
       }).then(async ({ port, close }) => {
-        expect(await exchangeAsClient('127.0.0.1', port, client, never)).toEqual(server)
+        expect(await exchangeAsClient('127.0.0.1', port, client, never)).toMatchObject({ remote: server })
         close()
       })
     })
@@ -138,7 +138,7 @@ describe('the exchange', () => {
     while (Buffer.concat(heard).length < 52) await once(socket, 'data')
     expect(Buffer.concat(heard).toString('latin1')).toBe(serverMessage)
     socket.write('done\0')
-    expect(await served).toEqual(client)
+    expect(await served).toEqual({ remote: client, sameHost: true })
     await once(socket, 'close')
   })
 

@@ -145,6 +145,7 @@ describe('wrong usage: exit code 2, nothing on standard output, and what is wron
     [['ping'], usage('ping', 'HOST is missing; to be the server, say --listen')],
     [['ping', '--listen', 'host'], usage('ping', "unexpected argument 'host'")],
     [['ping', 'a', 'b'], usage('ping', "unexpected argument 'b'")],
+    [['ping', 'a', '-n', '5', '--warmup', '5'], usage('ping', '--warmup 5 leaves nothing of 5 messages')],
     [['ping', 'a', '-t', 'xrc'], usage('ping', "--type must be rc or uc or ud, not 'xrc'")],
     [['ping', 'a', '-m', '1500'], usage('ping', "--mtu must be 256, 512, 1024, 2048 or 4096, not '1500'")],
     [['ping', 'a', '-p', '65536'], usage('ping', "--port must be an integer from 1 to 65535, not '65536'")],

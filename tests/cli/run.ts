@@ -1,6 +1,6 @@
 /** Runs the built command line as its users do: as a process. */
 
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { type ChildProcess, spawn } from '../beds/child.js'
 
@@ -20,48 +20,59 @@ export interface RunOptions {
   open?: boolean
 }
 
-/** A process whose output can be waited for. */
-export class Running {
-  readonly child: ChildProcess
+/** What a run has written so far, and what can be waited for of it. */
+export abstract class Output {
   stdout = ''
   stderr = ''
   readonly bytes: Buffer[] = []
+  readonly #events = new EventEmitter()
+  #end: Finished | undefined
+  abstract readonly finished: Promise<Finished>
+
+  protected add(stream: 'stdout' | 'stderr', part: Buffer): void {
+    if (stream === 'stdout') this.bytes.push(part)
+    this[stream] += part.toString()
+    this.#events.emit('more')
+  }
+
+  protected ended(end: Finished, resolve: (end: Finished) => void): void {
+    this.#end = end
+    this.#events.emit('more')
+    resolve(end)
+  }
+
+  /** Resolves once standard output or error matches; rejects when the run ends before they do. */
+  async until(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.stdout) && !pattern.test(this.stderr)) {
+      if (this.#end) {
+        const { code, stdout, stderr } = this.#end
+        throw new Error(`ended with ${code} before ${pattern}: ${stdout}${stderr}`)
+      }
+      await once(this.#events, 'more')
+    }
+  }
+}
+
+/** A process whose output can be waited for. */
+export class Running extends Output {
+  readonly child: ChildProcess
   readonly finished: Promise<Finished>
 
   constructor(command: string, args: readonly string[], { input, env, open = false }: RunOptions = {}) {
+    super()
     this.child = spawn(command, args, { env: { ...process.env, NO_COLOR: undefined, ...env } })
-    this.child.stdout?.on('data', (part: Buffer) => {
-      this.bytes.push(part)
-      this.stdout += part.toString()
-    })
-    this.child.stderr?.on('data', (part: Buffer) => {
-      this.stderr += part.toString()
-    })
+    for (const stream of ['stdout', 'stderr'] as const) {
+      this.child[stream]?.on('data', (part: Buffer) => this.add(stream, part))
+    }
     this.child.stdin?.on('error', () => {})
     if (open) this.child.stdin?.write(input ?? '')
     else this.child.stdin?.end(input)
-    this.finished = once(this.child, 'close').then(([code, signal]) => ({
-      code,
-      signal,
-      stdout: this.stdout,
-      stderr: this.stderr,
-    }))
-  }
-
-  /** Resolves once standard output and error together match; rejects when the process ends before they do. */
-  async until(pattern: RegExp): Promise<void> {
-    for (;;) {
-      if (pattern.test(this.stdout) || pattern.test(this.stderr)) return
-      const more = Promise.race([
-        once(this.child.stdout as NodeJS.ReadableStream, 'data'),
-        once(this.child.stderr as NodeJS.ReadableStream, 'data'),
-        this.finished.then(({ code, stdout, stderr }) => {
-          if (pattern.test(stdout) || pattern.test(stderr)) return
-          throw new Error(`ended with ${code} before ${pattern}: ${stdout}${stderr}`)
+    this.finished = once(this.child, 'close').then(
+      ([code, signal]) =>
+        new Promise((resolve) => {
+          this.ended({ code, signal, stdout: this.stdout, stderr: this.stderr }, resolve)
         }),
-      ])
-      await more
-    }
+    )
   }
 }
 

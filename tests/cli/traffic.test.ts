@@ -1,6 +1,8 @@
 /** What generate, forward and reflect are made of: numbers without a network. */
 import { checksum, ethernet, ipv4, ipv6, udp } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
+import { crowdingText, isSoftware } from '../../dist/cli/crowding.js'
+import { usualWarmup } from '../../dist/cli/generate.js'
 import { percentile } from '../../dist/cli/percentiles.js'
 import { GeneratedFrame, payloadOf, shortestFrame } from '../../dist/cli/traffic/generated-frame.js'
 import { LogHistogram } from '../../dist/cli/traffic/log-histogram.js'
@@ -226,6 +228,18 @@ describe.each(Object.entries(targets))('a test frame over %s', (kind, target) =>
     expect(check.totals(10).lost).toBe(7)
   })
 
+  test('of the warm-up is counted, and not timed', () => {
+    const frame = new GeneratedFrame(target, shortestFrame(target), 77)
+    const bytes = new Uint8Array(frame.length)
+    const check = new SequenceCheck(77, 2)
+    for (const [sequence, took] of [9000, 8000, 700, 600].entries()) {
+      frame.write(bytes, 0, sequence, 1_700_000_000, 0)
+      expect(check.take(bytes, 0, bytes.length, 1_700_000_000, took)).toBe(true)
+    }
+    expect(check.totals(4)).toMatchObject({ frames: 4, lost: 0 })
+    expect([check.latency.count, check.latency.summary()?.max]).toEqual([2, 0.7])
+  })
+
   test('turned round it is still right', () => {
     const frame = new GeneratedFrame(target, 200, 1)
     const bytes = new Uint8Array(frame.length)
@@ -309,5 +323,57 @@ describe('clocks', () => {
     const sleeping = Pacer.sleep(performance.now() + 1e9, { signal: controller.signal })
     controller.abort()
     await expect(sleeping).rejects.toMatchObject({ name: 'AbortError' })
+  })
+})
+
+describe('the warm-up that nobody asked for', () => {
+  test.each([
+    ['of the first 0.2 s', { count: Number.POSITIVE_INFINITY, duration: Number.POSITIVE_INFINITY }, 1, 200],
+    [
+      'a thousand at most',
+      { count: Number.POSITIVE_INFINITY, duration: Number.POSITIVE_INFINITY },
+      0.01,
+      1000,
+    ],
+    ['a tenth of the count', { count: 500, duration: Number.POSITIVE_INFINITY }, 1, 50],
+    ['a tenth of the duration', { count: Number.POSITIVE_INFINITY, duration: 100 }, 1, 10],
+    ['none of a few', { count: 9, duration: Number.POSITIVE_INFINITY }, 1, 0],
+    ['as fast as it goes', { count: 20_000, duration: Number.POSITIVE_INFINITY }, 0, 1000],
+  ])('is %s', (_, limits, gap, frames) => {
+    expect(usualWarmup(limits, gap)).toBe(frames)
+  })
+})
+
+describe('a warning of too few processors', () => {
+  test.each([
+    [{ processes: 2, nicThreads: 0 }, 2, null],
+    [{ processes: 1, nicThreads: 1 }, 2, null],
+    [
+      { processes: 2, nicThreads: 0 },
+      1,
+      'warning: 2 busy processes share 1 processor: the times are those of the scheduler, too',
+    ],
+    [
+      { processes: 2, nicThreads: 2 },
+      2,
+      "warning: 2 busy processes and 2 software NICs' threads share 2 processors: the times are those of the scheduler, too",
+    ],
+    [
+      { processes: 1, nicThreads: 1 },
+      1,
+      "warning: 1 busy process and 1 software NIC's thread share 1 processor: the times are those of the scheduler, too",
+    ],
+  ])('%j on %i: %s', (busy, processors, text) => {
+    expect(crowdingText(busy, processors)).toBe(text)
+  })
+
+  test('knows a software device by its name', () => {
+    expect(['mlx5_soft0', 'mlx5_soft11/1', 'mlx5_0', 'rxe0', 'mlx5_software'].map(isSoftware)).toEqual([
+      true,
+      true,
+      false,
+      false,
+      false,
+    ])
   })
 })

@@ -1,4 +1,6 @@
 /** What AF_XDP has and packet sockets have not. What both have is in the other files, over both. */
+
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Arena, PacketQueue } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -28,6 +30,8 @@ describe('which backend', () => {
       sharedMemory: false,
       queueId: null,
       queues: 1,
+      fanout: null,
+      untold: [],
       carrier: true,
       notUsed: [{ what: 'af_xdp', why: expect.stringContaining('exclusive: true') }],
     })
@@ -47,6 +51,15 @@ describe('which backend', () => {
       sharedMemory: false,
       queueId: 0,
       queues: 1,
+      fanout: null,
+      untold: [
+        {
+          what: expect.stringMatching(/^partial checksums/),
+          when: expect.any(String),
+          ends: expect.any(String),
+        },
+        { what: 'VLAN tags', when: expect.any(String), ends: expect.stringContaining('rxvlan off') },
+      ],
       carrier: true,
       notUsed: [
         { what: 'zero-copy, multi-buffer', why: 'ENOTSUP' },
@@ -69,13 +82,49 @@ describe('which backend', () => {
     expect(await collect(queue, 1)).toEqual([sent])
   })
 
-  test('exclusive, with what AF_XDP has not: a packet socket, and the reason', () => {
+  test('exclusive, with what AF_XDP has not: a packet socket, and the reason', async () => {
     using veth = vethPair()
+    const warned = once(process, 'warning')
     using queue = PacketQueue.open(veth.a, { exclusive: true, timestamps: true })
     expect(queue.backend).toBe('af_packet')
     expect(queue.report.notUsed).toEqual([
       { what: 'af_xdp', why: "options.timestamps must be false with backend 'af_xdp'" },
     ])
+    expect((await warned)[0]).toMatchObject({
+      name: 'IbverbsWarning',
+      code: 'IBVERBS_NOT_EXCLUSIVE',
+      message: expect.stringContaining(
+        'exclusive: true is AF_PACKET here, and the kernel sees the frames too: options.timestamps',
+      ),
+    })
+  })
+
+  test('headroom: as much as the kernel takes, and no byte more, in words; never a packet socket instead', () => {
+    using veth = vethPair()
+    const room = { frameSize: 2048, frameCount: 64 }
+    using queue = open(veth.a, { ...room, headroom: 1600 })
+    expect(queue.backend).toBe('af_xdp')
+    for (const way of [{ backend: 'af_xdp' }, { exclusive: true }] as const) {
+      expect(() => PacketQueue.open(veth.b, { ...way, ...room, headroom: 1601 })).toThrow(
+        expect.objectContaining({
+          code: 'ERR_OUT_OF_RANGE',
+          message: expect.stringContaining(
+            `"options.headroom" must be at most 1600 with backend 'af_xdp': its buffers are of 2048 bytes, not 1601`,
+          ),
+        }),
+      )
+    }
+  })
+
+  test('busyPoll on a device without NAPI: told once the kernel tells', async () => {
+    ip('link', 'set', 'lo', 'up')
+    using queue = open('lo', { promiscuous: true, etherType, busyPoll: 20, frameCount: 64 })
+    const busy = () => queue.report.notUsed.find(({ what }) => what === 'busyPoll')
+    expect(busy()).toBe(undefined)
+    transmit(queue, frame(new Uint8Array(6), queue, 100, 8))
+    await collect(queue, 1)
+    expect(busy()?.why).toMatch(/^"lo" has no NAPI here/)
+    expect(queue.report.untold.map(({ what }) => what)[0]).toMatch(/^super-frames/)
   })
 
   test('exclusive on an interface with several receive queues: all of them, unless one is named', () => {
@@ -191,6 +240,7 @@ test('in a user namespace: EPERM, exactly what is missing, and transmitting alon
     'unshare',
     '-Urn',
     process.execPath,
+    '--no-warnings',
     programPath('unprivileged-xdp.mjs'),
   )
   expect(code, output).toBe(0)

@@ -1,3 +1,5 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -46,6 +48,30 @@ function tcpdump(capture: Buffer, ...flags: string[]): string {
     stdio: ['pipe', 'pipe', 'ignore'],
   }).toString()
 }
+
+test('the loopback: each frame once, as tcpdump shows it', async () => {
+  ip('link', 'set', 'lo', 'up')
+  const sink = createSocket('udp4')
+  sink.bind(0, '127.0.0.1')
+  await once(sink, 'listening')
+  const { port } = sink.address()
+  const dumping = start(['dump', 'lo', '-t', '-c', '4', 'udp', 'and', 'port', String(port)])
+  await dumping.until(listening)
+  for (const word of ['a', 'bb', 'ccc', 'dddd']) sink.send(word, port, '127.0.0.1')
+  const { stdout } = await dumping.finished
+  sink.close()
+  expect(stdout.match(/length \d/g)).toEqual([1, 2, 3, 4].map((length) => `length ${length}`))
+})
+
+test("'any' is a word of tcpdump's", async () => {
+  const { code, stderr } = await ibverbs(['dump', 'any'])
+  expect({ code, stderr }).toEqual({
+    code: 2,
+    stderr: expect.stringContaining(
+      "'any' is tcpdump's word for all interfaces at once: dump takes one by its name",
+    ),
+  })
+})
 
 describe('ibverbs dump', () => {
   test('prints one line a frame, and ends after -c of them', async () => {

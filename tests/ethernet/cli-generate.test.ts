@@ -1,4 +1,5 @@
 /** ibverbs generate, and dump --check: numbered frames, counted at the other end. */
+import { readFileSync } from 'node:fs'
 import { ethernet, PacketQueue, type PacketQueueOptions, queryInterface } from 'ibverbs/ethernet'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { GeneratedFrame } from '../../dist/cli/traffic/generated-frame.js'
@@ -87,9 +88,13 @@ describe.each(backends)('%s', (backend) => {
     ]
     const { code, stdout, stderr } = await ibverbs(['generate', veth.a, ...flags])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    const { received } = JSON.parse(stdout)
+    const { received, dueToArrival, lateness, warmup } = JSON.parse(stdout)
     expect(received).toMatchObject({ frames: 2000, lost: 0, duplicated: 0, reordered: 0, foreign: 0 })
-    expect(received.latency.p50).toBeGreaterThan(0)
+    // A tenth of a second's worth at most: its own lateness is part of what it tells of the way.
+    expect(warmup).toBe(200)
+    expect(received.latency).toEqual(dueToArrival)
+    expect(dueToArrival.p50).toBeGreaterThan(0)
+    expect(lateness.p50).toBeGreaterThan(0)
     reflecting.child.kill('SIGINT')
     const reflected = await reflecting.finished
     expect(reflected.code).toBe(130)
@@ -144,13 +149,14 @@ describe.each(backends)('%s', (backend) => {
   ] as const)('ends on %s with its report and exit code %i', async (signal, expected) => {
     using queue = open(veth.b)
     const generating = start(['generate', veth.a, '--to', to, '-r', '50', '--backend', backend])
-    await collect(queue, 2)
+    // More than the ten that warm up.
+    await collect(queue, 12)
     generating.child.kill(signal)
     const { code, stdout, stderr } = await generating.finished
     expect({ code, stderr }).toEqual({ code: expected, stderr: '' })
     expect(stdout).toMatch(
       new RegExp(
-        `^\\d+ frames of 60 bytes to ${to} in \\d+\\.\\d{3} s: \\d+/s \\(50/s wanted\\), [\\d.]+ kbit/s\nlate by µs: p50 [\\d.]+, p90 [\\d.]+, p99 [\\d.]+, p99.9 [\\d.]+, max [\\d.]+\n$`,
+        `^\\d+ frames of 60 bytes to ${to} in \\d+\\.\\d{3} s: [\\d.]+/s \\(50/s wanted\\), [\\d.]+ k?bit/s\nlate by µs: p50 [\\d.]+, p90 [\\d.]+, p99 [\\d.]+, p99.9 [\\d.]+, max [\\d.]+\n\\(without the first 10, to warm up\\)\n$`,
       ),
     )
   })
@@ -166,6 +172,59 @@ describe.each(backends)('%s', (backend) => {
     expect(sent).toBeGreaterThan(0)
     expect(sent).toBeLessThanOrEqual(most)
   })
+
+  test('that is over before the warm-up is has no times, and says so', async () => {
+    const { code, stdout } = await generate('-r', '1k', '-c', '3', '--warmup', '3')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^3 frames of 60 bytes .*\nno times: there was none behind the warm-up\n$/)
+  })
+})
+
+test('what the generator was held up counts as time on the way: its frames say when they were due', async () => {
+  using queue = open(veth.b)
+  const reflecting = start(['reflect', veth.b])
+  await reflecting.until(/^reflecting on/m)
+  const { mac } = queryInterface(veth.b)
+  const flags = ['-r', '500', '-c', '500', '--receive', '--json', '--linger', '5']
+  const generating = start(['generate', veth.a, '--to', mac, ...flags])
+  const frames = await collect(queue, 60)
+  const { pid } = generating.child
+  generating.child.kill('SIGSTOP')
+  const state = () => /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.[1]
+  while (state() !== 'T') await new Promise((resolve) => setImmediate(resolve))
+  const from = performance.now()
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  const held = performance.now() - from
+  generating.child.kill('SIGCONT')
+  frames.push(...(await collect(queue, 500 - frames.length)))
+  const { code, stdout } = await generating.finished
+  expect(code).toBe(0)
+  // The first that was due meanwhile was due 2 ms after the beginning at the latest.
+  const least = (held - 2) * 1000
+  const { dueToArrival, lateness, warmup } = JSON.parse(stdout)
+  expect(warmup).toBe(50)
+  expect(dueToArrival.max).toBeGreaterThanOrEqual(least)
+  expect(lateness.max).toBeGreaterThanOrEqual(least)
+  // One every 2 ms, to the millisecond that the clock of the day may be corrected by.
+  const due = frames.map(
+    (frame) => payload(frame).readUInt32BE(10) * 1000 + payload(frame).readUInt32BE(14) / 1e6,
+  )
+  for (const [i, each] of due.entries()) expect(Math.abs(each - due[0] - 2 * i)).toBeLessThanOrEqual(1.001)
+  reflecting.child.kill('SIGINT')
+  await reflecting.finished
+})
+
+test('on one processor it says that it shares it with who reflects, before it measures', async () => {
+  const flags = ['--to', to, '-c', '20', '--receive', '--linger', '0']
+  const allowed = /^Cpus_allowed_list:\s*(\d+)/m.exec(
+    readFileSync('/proc/self/status', 'latin1'),
+  )?.[1] as string
+  const command = ['-c', allowed, process.execPath, main, 'generate', veth.a, ...flags]
+  const { stdout, stderr } = await new Running('taskset', command).finished
+  expect(stderr).toBe(
+    'warning: 2 busy processes share 1 processor: the times are those of the scheduler, too\n',
+  )
+  expect(stdout).toMatch(/^20 frames of 60 bytes /)
 })
 
 test.each([[[]], [['--receive']]])(

@@ -41,7 +41,8 @@ test('a queue of the device that has a socket', async () => {
     expect.objectContaining({ code: 'EBUSY', message: expect.stringContaining('queue 1') }),
   )
   second.close()
-  expect(native.handleCount()).toBe(before - 1)
+  // The first queue's: its socket, and what watches its link.
+  expect(native.handleCount()).toBe(before - 2)
   expect(frames.free).toBe(64)
   using again = open(veth.a, { queueId: 'all' })
   expect(again.backend).toBe('af_xdp')
@@ -77,7 +78,10 @@ describe("somebody else's program", () => {
 
   test.each([
     ['xdp_dispatcher', /; it is libxdp's dispatcher: see xdp-loader status$/],
-    ['somebody', /; to remove it: ip link set \w+ xdp off$/],
+    [
+      'somebody',
+      /; to remove it: end what holds it by a link \(process \d+, foreign-xdp\), or bpftool link detach id \d+$/,
+    ],
   ])('%s', async (name, whose) => {
     using veth = vethPair()
     using peer = open(veth.b, { promiscuous: true })
@@ -101,6 +105,27 @@ describe("somebody else's program", () => {
     sender.close()
     expect(programOn(veth.a)).toEqual(there)
     await child.end()
+    using queue = open(veth.a)
+    expect(queue.report.mode).toBe('native')
+  })
+})
+
+describe('what the error says removes a program that netlink put there', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ibverbs-foreign-'))
+  const foreign = join(folder, 'foreign-xdp')
+  beforeAll(() => {
+    execFileSync('cc', ['-O1', '-o', foreign, programPath('foreign-xdp.c')])
+  })
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  test.each(['xdpdrv', 'xdpgeneric'])('%s', (mode) => {
+    using veth = vethPair()
+    execFileSync(foreign, ['somebody', veth.a, mode])
+    expect(programOn(veth.a)?.name).toBe('somebody')
+    const [, words] = / to remove it: ip (.*)$/.exec(refusal(() => open(veth.a)).message) ?? []
+    expect(words).toBe(`link set ${veth.a} ${mode} off`)
+    ip(...words.split(' '))
+    expect(programOn(veth.a)).toBe(undefined)
     using queue = open(veth.a)
     expect(queue.report.mode).toBe('native')
   })

@@ -120,6 +120,7 @@ const places: Record<string, Call | typeof data> = {
   'FramePool.join(shared)': data,
   'Pacer.sleep(options)': (options) => Pacer.sleep(0, options),
   'PacketQueue.open(options)': (options) => PacketQueue.open('lo', options),
+  'PacketQueue.open(options).fanout': (fanout) => PacketQueue.open('lo', { fanout }),
   ...flowRule('PacketQueue.open(options).flows[]', (rule) =>
     PacketQueue.open(queue.interface.name, { flows: [rule] }),
   ),

@@ -25,7 +25,7 @@ afterAll(() => sandbox?.remove())
 
 /** A program whose wrong lines are marked: it compiles only if these are refused, so nothing has become `any`. */
 const program = `
-import { Arena, type Context, type Endpoint, listDevices, open, type QueuePair, VerbsError } from 'ibverbs'
+import { Arena, type AsyncEvent, Context, type Endpoint, listDevices, open, type QueuePair, VerbsError } from 'ibverbs'
 import { formatMac, PacketQueue } from 'ibverbs/ethernet'
 
 export async function ping(context: Context, remote: Endpoint): Promise<number> {
@@ -55,6 +55,35 @@ export function frames(name: string): string {
   } finally {
     queue.close()
   }
+}
+
+export function subject(event: AsyncEvent): QueuePair | number | undefined {
+  switch (event.type) {
+    case 'SQ_DRAINED':
+      return event.queuePair
+    case 'PORT_ERR':
+      return event.port
+    case 'CQ_ERR':
+      return event.completionQueue?.entries
+    case 'DEVICE_FATAL':
+      // @ts-expect-error it concerns no port
+      return event.port
+    default:
+      return undefined
+  }
+}
+
+export function internal(context: Context, pair: QueuePair): void {
+  // @ts-expect-error the library's own
+  context.countWaiter(1)
+  // @ts-expect-error the library's own
+  context.describe()
+  // @ts-expect-error made by open() alone
+  new Context(1, 'rxe0')
+  // @ts-expect-error there is no such option
+  pair.domain.registerMemory(64, { acess: ['LOCAL_WRITE'] })
+  // @ts-expect-error a list, and of names that there are
+  pair.domain.registerMemory(64, { access: ['MW_BIND'] })
 }
 
 // @ts-expect-error a name is a string

@@ -215,7 +215,18 @@ describe('faults', () => {
       message: expect.stringContaining('the port of "mlx5_soft1/1" is down'),
     })
     expect(() => PacketQueue.open('mlx5_soft1')).toThrow(expect.objectContaining({ code: 'ENETDOWN' }))
+    expect(b.report.carrier).toBe(false)
+    queueFrame(b, frame(a, b, 60, 7))
+    for (let i = 0; i < 3; i++) {
+      // The link's, as long as it is down: what was sent stays pending.
+      expect(b.submit()).toBe(0)
+      expect(b.error).toMatchObject({ code: 'ENETDOWN', syscall: 'ibv_post_send' })
+    }
+    expect(b.statistics()).toMatchObject({ transmitted: 0, refused: 0 })
     soft.setLink('mlx5_soft1', 1, true)
+    await b.drain()
+    expect(b.report.carrier).toBe(true)
+    expect(await collect(a, 1)).toEqual([frame(a, b, 60, 7)])
     transmit(a, frame(b, a, 60, 3))
     expect(await collect(b, 1)).toEqual([frame(b, a, 60, 3)])
   })

@@ -123,6 +123,9 @@ const connectOption = (name: string): Parameter => ({
 })
 const post = (name: string, fine: Names, call: Parameter['call']): Parameter => ({ name, fine, call })
 
+const aimed = ({ ud, addressHandle }: World) =>
+  ud.pair.prepareSend({ addressHandle, remoteQueuePair: 1, remoteQueueKey: 1 })
+
 const parameters: Record<string, Parameter[]> = {
   open: [{ name: 'name', fine: ['undefined', '""', '"5"'], call: (_, value) => open(value).close() }],
   'Context.queryPort': [
@@ -314,7 +317,7 @@ const parameters: Record<string, Parameter[]> = {
     flag('solicited'),
     flag('inline'),
     {
-      name: 'immediate',
+      name: 'options.immediate',
       fine: ['undefined', ...u32],
       call: ({ side }, immediate) => side.pair.prepareSend({ memory: side.memory, immediate }),
     },
@@ -326,23 +329,39 @@ const parameters: Record<string, Parameter[]> = {
       },
     },
   ],
-  'PreparedSend.to': [
+  'UD: QueuePair.prepareSend': [
     {
-      name: 'addressHandle',
+      name: 'options.addressHandle',
       fine: ['an AddressHandle'],
       call: ({ ud }, addressHandle) =>
         ud.pair.prepareSend({ addressHandle, remoteQueuePair: 1, remoteQueueKey: 1 }),
     },
     {
-      name: 'remoteQueuePair',
+      name: 'options.remoteQueuePair',
       call: ({ ud, addressHandle }, remoteQueuePair) =>
         ud.pair.prepareSend({ addressHandle, remoteQueuePair, remoteQueueKey: 1 }),
     },
     {
-      name: 'remoteQueueKey',
+      name: 'options.remoteQueueKey',
       fine: u32,
       call: ({ ud, addressHandle }, remoteQueueKey) =>
         ud.pair.prepareSend({ addressHandle, remoteQueuePair: 1, remoteQueueKey }),
+    },
+  ],
+  'PreparedSend.to': [
+    {
+      name: 'addressHandle',
+      fine: ['an AddressHandle'],
+      call: (world, addressHandle) => aimed(world).to(addressHandle, 1, 1),
+    },
+    {
+      name: 'remoteQueuePair',
+      call: (world, remoteQueuePair) => aimed(world).to(world.addressHandle, remoteQueuePair, 1),
+    },
+    {
+      name: 'remoteQueueKey',
+      fine: u32,
+      call: (world, remoteQueueKey) => aimed(world).to(world.addressHandle, 1, remoteQueueKey),
     },
   ],
   'QueuePair.prepareWrite and prepareRead': [

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { execFileSync } from '../beds/child.js'
-import { ibverbs } from '../cli/run.js'
+import { begin } from '../cli/resident.js'
 
 /** The values of `ibv_devinfo -v` of a device: the part after ':', by the name before it. */
 function devinfo(device: string): { device: Map<string, string>; port: Map<string, string>; gids: string[] } {
@@ -31,7 +31,7 @@ const portNames: Readonly<Record<string, string>> = {
 }
 
 describe('ibverbs devices --json', async () => {
-  const { code, stdout, stderr } = await ibverbs(['devices', '--json'])
+  const { code, stdout, stderr } = await begin(['devices', '--json']).finished
   const reports = JSON.parse(stdout)
 
   test('has both devices', () => {
@@ -154,7 +154,7 @@ describe('ibverbs devices --json', async () => {
 
 describe('ibverbs devices', () => {
   test('prints tables of devices, ports and GIDs', async () => {
-    const { code, stdout, stderr } = await ibverbs(['devices'])
+    const { code, stdout, stderr } = await begin(['devices']).finished
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(
       /^DEVICE +TRANSPORT +NODE +GUID +FIRMWARE +PORTS\nrxe0 +IB +CA +[\da-f:]{19} .* 1\nrxe1 /,
@@ -164,19 +164,19 @@ describe('ibverbs devices', () => {
   })
 
   test('prints one device when it is named', async () => {
-    const { stdout } = await ibverbs(['devices', 'rxe1', '--json'])
+    const { stdout } = await begin(['devices', 'rxe1', '--json']).finished
     expect(JSON.parse(stdout).map(({ name }: { name: string }) => name)).toEqual(['rxe1'])
   })
 
   test('prints every attribute with -v, and the names of flags', async () => {
-    const { stdout } = await ibverbs(['devices', 'rxe0', '-v'])
+    const { stdout } = await begin(['devices', 'rxe0', '-v']).finished
     expect(stdout).toMatch(/^ {2}max_qp_wr +\d+$/m)
     expect(stdout).toMatch(/^ {2}device_cap_flags +0x1223c76 BAD_PKEY_CNTR BAD_QKEY_CNTR AUTO_PATH_MIG /m)
     expect(stdout).toMatch(/^ {2}gid_table_length +\d+$/m)
   })
 
   test('says which there are, when there is none of that name', async () => {
-    const { code, stdout, stderr } = await ibverbs(['devices', 'mlx5_0'])
+    const { code, stdout, stderr } = await begin(['devices', 'mlx5_0']).finished
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toBe(
       'ibverbs devices: ENODEV: ibv_open_device: no device "mlx5_0": there are rxe0, rxe1\n',
@@ -185,7 +185,7 @@ describe('ibverbs devices', () => {
 })
 
 test('ibverbs doctor finds devices, ports and GIDs, and says that verbs work', async () => {
-  const { code, stdout } = await ibverbs(['doctor', '--json'])
+  const { code, stdout } = await begin(['doctor', '--json']).finished
   const { works, checks } = JSON.parse(stdout)
   expect({ code, verbs: works.verbs }).toEqual({ code: 0, verbs: true })
   for (const name of [

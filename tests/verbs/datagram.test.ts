@@ -235,10 +235,10 @@ describe('refusals', () => {
     for (const name of ['addressHandle', 'remoteQueuePair', 'remoteQueueKey'] as const) {
       const error = thrownBy(() => a.pair.prepareSend({ ...whole, [name]: undefined }))
       expect(error).toMatchObject({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' })
-      expect(error.message).toContain(`"${name}" must be`)
+      expect(error.message).toContain(`"options.${name}" must be`)
     }
     expect(thrownBy(() => a.pair.prepareSend({ ...whole, remoteQueuePair: 1 << 24 })).message).toBe(
-      '"remoteQueuePair" must be an integer from 0 to 16777215, not 16777216',
+      '"options.remoteQueuePair" must be an integer from 0 to 16777215, not 16777216',
     )
   })
 
@@ -279,6 +279,17 @@ describe('refusals', () => {
     const [a, b] = rxe.connected('UD')
     expect(thrownBy(() => a.pair.prepareWrite({ memory: a.memory, remote: b.memory.remote })).message).toBe(
       'ENOTSUP: prepareWrite: the queue pair is of type UD: it takes RC or UC',
+    )
+  })
+
+  it('names what is no address handle', () => {
+    const { pair, memory } = rxe.side('UD')
+    const options = { memory, remoteQueuePair: 1, remoteQueueKey: 1 }
+    expect(thrownBy(() => pair.prepareSend({ ...options, addressHandle: {} as never })).message).toBe(
+      '"options.addressHandle" must be an AddressHandle, not {}',
+    )
+    expect(thrownBy(() => pair.prepareSend({ ...options, memory: 5 as never })).message).toBe(
+      '"options.memory" must be a MemoryRegion, not 5',
     )
   })
 

@@ -422,6 +422,7 @@ describe('connect', () => {
     [{ minRnrTimer: -1 }, '"options.minRnrTimer" must be an integer from 0 to 31, not -1'],
     [{ maxRdAtomic: 0.5 }, '"options.maxRdAtomic" must be an integer from 0 to 255, not 0.5'],
     [{ maxDestRdAtomic: 256 }, '"options.maxDestRdAtomic" must be an integer from 0 to 255, not 256'],
+    [{ pkeyIndex: 200 }, `"options.pkeyIndex" must be 0, the only partition key of ${names[0]}, not 200`],
     [{ pkeyIndex: 65536 }, '"options.pkeyIndex" must be an integer from 0 to 65535, not 65536'],
     [{ access: 'REMOTE_WRITE' }, '"options.access" must be an array of access flags, not \'REMOTE_WRITE\''],
     [{ hopLimit: 256 }, '"options.hopLimit" must be an integer from 0 to 255, not 256'],

@@ -21,7 +21,15 @@ export class MockPort {
   readonly zeroCopy = false
   readonly report = Object.freeze({
     ...{ backend: 'af_xdp' as const, zeroCopy: false, receivePath: null, mode: null },
-    ...{ multiBuffer: false, sharedMemory: false, queueId: null, queues: 0, notUsed: [] },
+    ...{
+      multiBuffer: false,
+      sharedMemory: false,
+      queueId: null,
+      queues: 0,
+      fanout: null,
+      untold: [],
+      notUsed: [],
+    },
   })
   readonly syscalls = { receive: 'poll', transmit: 'sendto' }
   readonly chunkSize = 2048

@@ -13,6 +13,7 @@ constexpr uint32_t kPatience = 64;
 // Doorbell records that a step looks at, beside those of active queue pairs: more where there is nothing else to do.
 constexpr size_t kWalkIdle = 32, kWalkBusy = 8;
 constexpr size_t kLate = 32;  // queues in error whose receives a step looks for
+constexpr uint64_t kLateLook = 10'000'000;  // and how often it looks, asleep: nothing else would wake it
 
 }  // namespace
 
@@ -178,7 +179,7 @@ void Engine::expireTimers() {
 }
 
 uint64_t Engine::deadline() {
-  uint64_t earliest = kNever;
+  uint64_t earliest = late_.empty() ? kNever : now_ + kLateLook;
   if (failed_) return earliest;
   for (const std::unique_ptr<Port>& port : ports_) {
     if (port->wire != nullptr) earliest = std::min(earliest, port->wire->deadline());

@@ -50,7 +50,7 @@ bool Seat::taken(int64_t byte) {
 }
 
 bool Seat::turn(bool wait) {
-  for (int i = 0; i < (wait ? kPatience : 1); ++i) {
+  for (int i = 0; descriptor_ >= 0 && i < (wait ? kPatience : 1); ++i) {
     if (i != 0) nap();
     if (lock(F_WRLCK, kTurn)) return true;
   }
@@ -107,9 +107,11 @@ int Seat::sitDown(std::string* words) {
   return errno;
 }
 
+bool Seat::alone() { return !taken(1 - seat_); }
+
 void Seat::leave() {
   if (descriptor_ < 0) return;
-  if (turn(true) && !taken(1 - seat_)) unlink(file_.c_str());
+  if (turn(true) && alone()) unlink(file_.c_str());
   LifeLines::remove(descriptor_);
   close(descriptor_);
   descriptor_ = -1;

@@ -18,6 +18,9 @@ class Seat {
   bool turn(bool wait);
   void endTurn();
 
+  // Whether the other seat is free; in one's turn.
+  bool alone();
+
   // Gives the seat back; the last one takes the file away. Ends the turn.
   void leave();
 

@@ -33,10 +33,9 @@ class SocketWire : public Wire {
  public:
   ~SocketWire() override {
     if (peer_ >= 0) drop(peer_);
-    if (listener_ >= 0) {
-      if (seat_.turn(true)) unlink(address_.sun_path);
-      drop(listener_);
-    }
+    // Its own socket goes with it; the last to go takes away that of one that was killed, too.
+    if (seat_.turn(true) && (listener_ >= 0 || (seat_.alone() && isStale()))) unlink(address_.sun_path);
+    if (listener_ >= 0) drop(listener_);
   }
   // An errno, and in `words` more than it says; or 0.
   int open(const std::string& path, std::string* words);

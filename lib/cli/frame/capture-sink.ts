@@ -1,11 +1,10 @@
 /** A capture, in the format pcap or pcapng, to a file or to standard output. */
-import { closeSync, openSync, writeSync } from 'node:fs'
 import type { CaptureStatistics } from '../../ethernet/capture/encoder.js'
 import { PcapEncoder } from '../../ethernet/capture/pcap-encoder.js'
 import { PcapngEncoder } from '../../ethernet/capture/pcapng-encoder.js'
-import type { PacketQueue } from '../../ethernet/index.js'
+import { Output } from '../output.js'
 import type { Session } from '../session.js'
-import type { FrameSink } from './frame-sink.js'
+import type { FrameSink, SeenFrame } from './frame-sink.js'
 
 export interface CaptureOptions {
   format: 'pcap' | 'pcapng'
@@ -25,13 +24,14 @@ export function formatOf(path: string): 'pcap' | 'pcapng' {
 
 export class CaptureSink implements FrameSink {
   readonly #session: Session
-  readonly #file: number | undefined
+  /** Undefined: standard output. */
+  readonly #output: Output | undefined
   readonly #encoder: PcapEncoder | PcapngEncoder
   readonly #statistics: () => CaptureStatistics
   #begun = false
+  #failed = false
 
-  /** @param path '-' is standard output */
-  constructor(session: Session, path: string, options: CaptureOptions) {
+  private constructor(session: Session, output: Output | undefined, options: CaptureOptions) {
     const { format, nanoseconds, snapLength, interfaceName, description } = options
     this.#session = session
     this.#statistics = options.statistics
@@ -39,13 +39,18 @@ export class CaptureSink implements FrameSink {
       format === 'pcap'
         ? new PcapEncoder({ snapLength, nanoseconds })
         : new PcapngEncoder({ snapLength, interfaces: [{ name: interfaceName, description }] })
-    this.#file = path === '-' ? undefined : openSync(path, 'w')
+    this.#output = output
   }
 
-  take(queue: PacketQueue, slot: number, seconds: number, nanoseconds: number): boolean {
-    const offset = queue.offset(slot)
-    const frame = queue.memory.subarray(offset, offset + queue.length(slot))
-    return this.#encoder.add(seconds, nanoseconds, frame, queue.originalLength(slot), queue.packetType(slot))
+  /** @param path '-' is standard output */
+  static async open(session: Session, path: string, options: CaptureOptions): Promise<CaptureSink> {
+    const output = path === '-' ? undefined : await Output.open(path, session.signal)
+    return new CaptureSink(session, output, options)
+  }
+
+  take({ memory, offset, length, originalLength, packetType, seconds, nanoseconds }: SeenFrame): boolean {
+    const frame = memory.subarray(offset, offset + length)
+    return this.#encoder.add(seconds, nanoseconds, frame, originalLength, packetType)
   }
 
   async flush(): Promise<void> {
@@ -58,20 +63,23 @@ export class CaptureSink implements FrameSink {
 
   async close(): Promise<void> {
     try {
+      // What could not be written is not tried again.
+      if (this.#failed) return
       await this.flush()
       await this.#write(this.#encoder.trailer([this.#statistics()]))
     } finally {
-      if (this.#file !== undefined) closeSync(this.#file)
+      await this.#output?.close()
     }
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0) return
-    if (this.#file === undefined) {
+    try {
       // The buffer is filled again before a slow reader has taken it.
-      await this.#session.write(bytes.slice())
-      return
+      await (this.#output ? this.#output.write(bytes) : this.#session.write(bytes.slice()))
+    } catch (error) {
+      this.#failed = true
+      throw error
     }
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at)
   }
 }

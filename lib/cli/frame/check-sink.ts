@@ -1,9 +1,9 @@
 /** Counts the frames of `ibverbs generate`: `dump --check`. */
-import type { PacketQueue } from '../../ethernet/index.js'
+import { jsonText } from '../json.js'
 import type { Session } from '../session.js'
 import { SequenceCheck } from '../traffic/sequence-check.js'
 import { checkJson, checkText } from '../traffic/text.js'
-import type { FrameSink } from './frame-sink.js'
+import type { FrameSink, SeenFrame } from './frame-sink.js'
 
 export class CheckSink implements FrameSink {
   readonly #session: Session
@@ -15,9 +15,8 @@ export class CheckSink implements FrameSink {
     this.#json = json
   }
 
-  take(queue: PacketQueue, slot: number, seconds: number, nanoseconds: number): boolean {
-    const at = queue.offset(slot)
-    this.#check.take(queue.memory, at, at + queue.length(slot), seconds, nanoseconds)
+  take({ memory, offset, length, seconds, nanoseconds }: SeenFrame): boolean {
+    this.#check.take(memory, offset, offset + length, seconds, nanoseconds)
     return true
   }
 
@@ -26,7 +25,7 @@ export class CheckSink implements FrameSink {
   async close(): Promise<void> {
     const totals = this.#check.totals()
     if (this.#json) {
-      this.#session.print(JSON.stringify({ ...checkJson(totals, this.#check), unit: 'us' }))
+      this.#session.print(jsonText({ ...checkJson(totals, this.#check), unit: 'us' }))
       return
     }
     for (const line of checkText(totals, this.#check)) this.#session.print(line)

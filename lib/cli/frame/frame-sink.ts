@@ -1,12 +1,26 @@
 /** Where dump puts the frames that it receives: lines of text here, a capture in capture-sink.ts. */
-import type { PacketQueue } from '../../ethernet/index.js'
 import { hexDump, toHex } from '../hex.js'
 import type { Session } from '../session.js'
 import { frameText, payloadOffset } from './frame-text.js'
 
+/** A frame, wherever it is: one object for all of them. */
+export interface SeenFrame {
+  /** Where it is, from `offset` on. */
+  memory: Uint8Array
+  offset: number
+  length: number
+  /** On the wire. */
+  originalLength: number
+  /** PACKET_* of packet(7); undefined: unknown. */
+  packetType: number | undefined
+  /** When it came. */
+  seconds: number
+  nanoseconds: number
+}
+
 export interface FrameSink {
-  /** Takes a frame that came at this time; false, taking nothing, when there is no room before the next flush. */
-  take(queue: PacketQueue, slot: number, seconds: number, nanoseconds: number): boolean
+  /** Takes a frame; false, taking nothing, when there is no room before the next flush. */
+  take(frame: SeenFrame): boolean
   /** Lets go of everything that was taken. */
   flush(): Promise<void>
   /** Flushes and closes. */
@@ -41,15 +55,12 @@ export class LineSink implements FrameSink {
     this.#options = options
   }
 
-  take(queue: PacketQueue, slot: number, seconds: number, nanoseconds: number): boolean {
+  take({ memory, offset, length, originalLength, seconds, nanoseconds }: SeenFrame): boolean {
     if (this.#text.length >= roomForText) return false
-    const offset = queue.offset(slot)
-    const kept = Math.min(queue.length(slot), this.#options.snapLength)
-    const frame = queue.memory.subarray(offset, offset + kept)
-    const wireLength = queue.originalLength(slot)
+    const frame = memory.subarray(offset, offset + Math.min(length, this.#options.snapLength))
     this.#text += this.#options.json
-      ? jsonLine(seconds, nanoseconds, frame, wireLength)
-      : this.#line(seconds, nanoseconds, frame, wireLength)
+      ? jsonLine(seconds, nanoseconds, frame, originalLength)
+      : this.#line(seconds, nanoseconds, frame, originalLength)
     return true
   }
 

@@ -38,6 +38,15 @@ export function checkPort(context: Context, settings: PingSettings): void {
       `--ib-port ${settings.devicePort}: ${name} has ${portCount} port${portCount === 1 ? '' : 's'}`,
     )
   }
+  const { gidIndex, devicePort } = settings
+  if (gidIndex !== undefined) {
+    const there = context.queryGidTable().flatMap(({ port, index }) => (port === devicePort ? [index] : []))
+    if (!there.includes(gidIndex)) {
+      throw new UsageError(
+        `--gid-index ${gidIndex}: port ${devicePort} of ${name} has no GID at index ${gidIndex}: there are ${there.join(', ') || 'none'}`,
+      )
+    }
+  }
   const { state, activeMtu } = context.queryPort(settings.devicePort)
   if (state !== 'ACTIVE') {
     throw new Error(

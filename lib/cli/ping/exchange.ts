@@ -19,6 +19,13 @@ export interface Destination {
   gid: string | null
 }
 
+/** What the two have learnt of each other. */
+export interface Met {
+  remote: Destination
+  /** Whether both are on this machine: TCP then has one address for both. */
+  sameHost: boolean
+}
+
 const messageLength = 52
 const done = Buffer.from('done\0', 'latin1')
 
@@ -54,8 +61,10 @@ export async function exchangeAsClient(
   port: number,
   local: Destination,
   signal: AbortSignal,
-): Promise<Destination> {
+): Promise<Met> {
   const socket = createConnection({ host, port, signal })
+  // Whoever waits for something of it hears of an error by that; an error while nobody waits is not to end the process.
+  socket.on('error', () => {})
   try {
     await within(once(socket, 'connect', { signal }), `${host}:${port} did not answer`)
     socket.setNoDelay(true)
@@ -65,7 +74,7 @@ export async function exchangeAsClient(
     await new Promise<void>((resolve, reject) => {
       socket.write(done, (error) => (error ? reject(error) : resolve()))
     })
-    return remote
+    return { remote, sameHost: isSameHost(socket) }
   } catch (cause) {
     throw explain(cause, `${host}:${port}`)
   } finally {
@@ -98,17 +107,18 @@ export class ExchangeServer {
    *
    * @param ready makes the queue pair ready for the client, and says where it is, before the client learns of it
    */
-  async exchange(ready: (remote: Destination) => Destination, signal: AbortSignal): Promise<Destination> {
+  async exchange(ready: (remote: Destination) => Destination, signal: AbortSignal): Promise<Met> {
     const [socket] = (await once(this.#server, 'connection', { signal })) as [Socket]
     // One client only: rdma-core's servers also stop listening here.
     this.close()
     const peer = `${socket.remoteAddress}:${socket.remotePort}`
+    socket.on('error', () => {})
     try {
       socket.setNoDelay(true)
       const remote = decodeDestination(await read(socket, messageLength, signal))
       socket.write(encodeDestination(ready(remote)))
       await read(socket, done.length, signal)
-      return remote
+      return { remote, sameHost: isSameHost(socket) }
     } catch (cause) {
       throw explain(cause, peer)
     } finally {
@@ -119,6 +129,10 @@ export class ExchangeServer {
   close(): void {
     this.#server.close()
   }
+}
+
+function isSameHost({ localAddress, remoteAddress }: Socket): boolean {
+  return localAddress === remoteAddress
 }
 
 /** Exactly `length` bytes, however TCP cuts them. The peer sends no more before it is answered. */

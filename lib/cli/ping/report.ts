@@ -28,9 +28,10 @@ export function printPing(run: PingRun, session: Session): void {
   const { type, device, size, samples, elapsed } = run
   const way = run.events ? 'asleep between messages' : 'polling'
   const done = run.sent < run.iterations || run.received < run.iterations ? ` of ${run.iterations}` : ''
+  const cold = run.warmup > 0 ? `, after ${run.warmup} to warm up` : ''
   session.print(
     style.bold(
-      `${type.toUpperCase()} ping-pong on ${device}: ${samples.count}${done} round trips of ${size} bytes, ${way}`,
+      `${type.toUpperCase()} ping-pong on ${device}: ${samples.count}${done} round trips of ${size} bytes, ${way}${cold}`,
     ),
   )
   if (samples.count === 0) {

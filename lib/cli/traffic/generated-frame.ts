@@ -1,4 +1,4 @@
-/** The frames of `generate`: a header, and a payload that says which frame it is and when it was written. */
+/** The frames of `generate`: a header, and a payload that says which frame it is and when it was due. */
 import { EtherType, IpProtocol } from '../../ethernet/headers/assigned-numbers.js'
 import { setU16, setU32, u16, u32 } from '../../ethernet/headers/bytes.js'
 import * as checksum from '../../ethernet/headers/checksum.js'
@@ -10,7 +10,8 @@ import * as vlan from '../../ethernet/headers/vlan.js'
 
 /**
  * The payload, all numbers big-endian: a magic number and the stream (16 bits each), the sequence number (48 bits), and
- * when the frame was written (seconds since 1970 and nanoseconds, 32 bits each). It fits into the shortest frame, behind
+ * when the frame was due (seconds since 1970 and nanoseconds, 32 bits each); when it was written, where it was due at no
+ * time but as soon as possible. It fits into the shortest frame, behind
  * the headers of IPv4 and UDP.
  */
 export const payloadLength = 18

@@ -33,9 +33,20 @@ export function grouped(value: number): string {
     .replace(/\B(?=(\d{3})+$)/g, ' ')
 }
 
+/** A rate: '12 346/s', and slow ones with three digits, '0.5/s'. */
+export function perSecondText(value: number): string {
+  return `${value < 100 ? Number(value.toPrecision(3)) : grouped(value)}/s`
+}
+
 /** Bits per second with a unit. */
 export function bitsText(perSecond: number): string {
   const [unit, scale] =
-    perSecond >= 1e9 ? ['Gbit/s', 1e9] : perSecond >= 1e6 ? ['Mbit/s', 1e6] : ['kbit/s', 1e3]
+    perSecond >= 1e9
+      ? ['Gbit/s', 1e9]
+      : perSecond >= 1e6
+        ? ['Mbit/s', 1e6]
+        : perSecond >= 1e3
+          ? ['kbit/s', 1e3]
+          : ['bit/s', 1]
   return `${(perSecond / scale).toFixed(1)} ${unit}`
 }

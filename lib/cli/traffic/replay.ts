@@ -1,11 +1,10 @@
 /** The frames of a capture, when they are due. */
-import { closeSync, openSync, readSync } from 'node:fs'
 import { CaptureParser } from '../../ethernet/capture/parser.js'
 import { ethernetHeaderLength } from '../frame/frame-text.js'
+import { Input } from '../input.js'
+import { UsageError } from '../usage.js'
 import { gapOf, type Rate } from './rate.js'
 import type { FrameSource } from './transmit.js'
-
-const chunkSize = 1 << 20
 
 /** Of a frame that cannot be sent: an error, passed over, or sent as far as it goes (one too short is passed over then). */
 export type Unfit = 'refuse' | 'skip' | 'cut'
@@ -42,9 +41,9 @@ export class Replay implements FrameSource {
   failure: Error | undefined
   readonly #path: string
   readonly #options: ReplayOptions
-  /** What was left of one chunk is still needed when the next is read. */
-  readonly #chunks = [Buffer.allocUnsafeSlow(chunkSize), Buffer.allocUnsafeSlow(chunkSize)]
-  #file: number
+  readonly #input: Input
+  /** Nothing more was there, and this was not the end: of a pipe. */
+  #starved = false
   #parser = new CaptureParser()
   #times = 1
   /** How much of the frame is sent. */
@@ -59,7 +58,13 @@ export class Replay implements FrameSource {
   constructor(path: string, options: ReplayOptions) {
     this.#path = path
     this.#options = options
-    this.#file = openSync(path, 'r')
+    this.#input = new Input(path)
+    if (options.count > 1 && !this.#input.regular) {
+      this.close()
+      throw new UsageError(
+        `${path} is no regular file: it cannot be read again, as --count ${options.count} asks`,
+      )
+    }
     this.#advance()
     if (this.failure) {
       this.close()
@@ -68,7 +73,7 @@ export class Replay implements FrameSource {
   }
 
   due(): number {
-    return this.#due
+    return this.#starved ? Number.POSITIVE_INFINITY : this.#due
   }
 
   write(memory: Uint8Array, offset: number): number {
@@ -82,13 +87,23 @@ export class Replay implements FrameSource {
     return length
   }
 
+  arrival(signal: AbortSignal): Promise<void> | undefined {
+    if (!this.#starved) return undefined
+    return this.#input.arrival(signal).then(() => this.#advance())
+  }
+
+  /** Whether all of it was read. */
+  get ended(): boolean {
+    return this.#due === Number.POSITIVE_INFINITY && !this.#starved
+  }
+
   close(): void {
-    if (this.#file >= 0) closeSync(this.#file)
-    this.#file = -1
+    this.#input.close()
   }
 
   /** Goes on to the next frame that can be sent, or to the end. A failure is an end too: what came before it goes out. */
   #advance(): void {
+    this.#starved = false
     try {
       while (this.#next()) {
         if (!this.#fit()) continue
@@ -99,13 +114,17 @@ export class Replay implements FrameSource {
       this.failure = error as Error
       this.failure.message = `${this.#path}: ${this.failure.message}`
     }
-    this.#due = Number.POSITIVE_INFINITY
+    if (!this.#starved) this.#due = Number.POSITIVE_INFINITY
   }
 
   /** Whether there is another frame, this time through the capture or the next. */
   #next(): boolean {
     while (!this.#parser.next()) {
-      if (this.#read()) continue
+      const bytes = this.#input.read()
+      if (bytes) this.#parser.push(bytes)
+      this.#starved = bytes === undefined
+      if (this.#starved) return false
+      if (bytes) continue
       this.#parser.end()
       if (this.frames === this.skipped || this.#times === this.#options.count) return false
       this.#again()
@@ -155,18 +174,9 @@ export class Replay implements FrameSource {
     this.#due = Math.max(this.#due, this.#base + since / speed)
   }
 
-  #read(): boolean {
-    const chunk = this.#chunks[0]
-    this.#chunks.reverse()
-    const length = readSync(this.#file, chunk, 0, chunkSize, null)
-    if (length > 0) this.#parser.push(chunk.subarray(0, length))
-    return length > 0
-  }
-
   /** From the beginning; the first frame follows the last one at once. */
   #again(): void {
-    this.close()
-    this.#file = openSync(this.#path, 'r')
+    this.#input.rewind()
     this.#parser = new CaptureParser()
     this.#times++
     this.#base = this.#due

@@ -79,16 +79,21 @@ export interface CheckTotals {
 export class SequenceCheck {
   frames = 0
   foreign = 0
-  /** Nanoseconds from when a frame was written to when it came. */
+  /** Nanoseconds from when a frame was due (as fast as it goes: written) to when it came. */
   readonly latency = new LogHistogram()
-  /** Frames that came before they were written: the two clocks differ. */
+  /** Frames that came before they were due: the two clocks differ. */
   early = 0
   readonly #only: number | undefined
+  readonly #warmup: number
   readonly #streams = new Map<number, SequenceWindow>()
 
-  /** @param stream count frames of this generator only */
-  constructor(stream?: number) {
+  /**
+   * @param stream count frames of this generator only
+   * @param warmup how many of the first frames' times do not count
+   */
+  constructor(stream?: number, warmup = 0) {
     this.#only = stream
+    this.#warmup = warmup
   }
 
   /** Takes a frame, bytes [at, end), that came at this time; whether it is one of ours. */
@@ -105,7 +110,9 @@ export class SequenceCheck {
       this.#streams.set(stream, window)
     }
     this.frames++
-    window.add(sequenceOf(bytes, payload))
+    const sequence = sequenceOf(bytes, payload)
+    window.add(sequence)
+    if (sequence < this.#warmup) return true
     const took = (seconds - secondsOf(bytes, payload)) * 1e9 + nanoseconds - nanosecondsOf(bytes, payload)
     if (took < 0) this.early++
     this.latency.record(took)

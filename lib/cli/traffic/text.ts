@@ -17,7 +17,13 @@ function micro(value: number): string {
   return value.toFixed(value < 100 ? 1 : 0)
 }
 
+/** What came, and how long it took. */
 export function checkText(totals: CheckTotals, check: SequenceCheck): string[] {
+  const latency = percentilesText('latency in µs', check.latency)
+  return [...countsText(totals), ...(latency ? [latency] : []), ...clocksText(check)]
+}
+
+export function countsText(totals: CheckTotals): string[] {
   const { frames, lost, duplicated, reordered, stale } = totals
   const lines = [`${frames} received: ${lost} lost, ${duplicated} duplicated, ${reordered} reordered`]
   if (stale > 0) {
@@ -25,14 +31,12 @@ export function checkText(totals: CheckTotals, check: SequenceCheck): string[] {
       `${stale} came more than ${windowSize} numbers late, lost ones after all or duplicates: they count as neither`,
     )
   }
-  const latency = percentilesText('latency in µs', check.latency)
-  if (latency) lines.push(latency)
-  if (check.early > 0) {
-    lines.push(
-      `${check.early} came before they were written: the two clocks differ, and the latencies with them`,
-    )
-  }
   return lines
+}
+
+export function clocksText({ early }: SequenceCheck): string[] {
+  if (early === 0) return []
+  return [`${early} came before they were due: the two clocks differ, and the latencies with them`]
 }
 
 /** The same for programs. */

@@ -6,10 +6,14 @@ import { LogHistogram } from './log-histogram.js'
 
 /** Where the frames come from. */
 export interface FrameSource {
+  /** Tells when the beginning is, in milliseconds of `performance.now()`. */
+  begin?(now: number): void
   /** When the next frame is due, in milliseconds from the beginning; Infinity: there is none. */
   due(): number
   /** Writes the next frame to `memory`, from `offset` on, and goes on to the one after it; gives the frame's length. */
   write(memory: Uint8Array, offset: number): number
+  /** Resolves when due() has more to say than Infinity, or the signal aborts; undefined: there is nothing more to come. */
+  arrival?(signal: AbortSignal): Promise<void> | undefined
 }
 
 export interface TransmitOptions {
@@ -20,6 +24,8 @@ export interface TransmitOptions {
   look(now: number): void
   /** When something arrives is to be seen at once: the time until a frame is due is spent looking. */
   watching: boolean
+  /** Frames whose lateness does not count; none by default. */
+  warmup?: number
 }
 
 export class Transmission {
@@ -49,13 +55,22 @@ export async function transmit(
   result: Transmission,
   options: TransmitOptions,
 ): Promise<void> {
-  const { signal, until, look } = options
+  const { signal, until, look, warmup = 0 } = options
   const breath = new Breath()
   const dues = new Float64Array(queue.batch)
   const lengths = new Float64Array(queue.batch)
   const begin = performance.now()
+  source.begin?.(begin)
   let due = source.due()
-  while (due < until && !signal.aborted) {
+  while (!signal.aborted) {
+    if (due === Number.POSITIVE_INFINITY) {
+      const arrival = source.arrival?.(signal)
+      if (!arrival) break
+      await arrival
+      due = source.due()
+      continue
+    }
+    if (due >= until) break
     let now = performance.now()
     if (breath.due(now)) {
       await breath.take()
@@ -77,6 +92,7 @@ export async function transmit(
       dues[n++] = due
       due = source.due()
     }
+    const first = result.sent
     let taken = queue.submit()
     try {
       if (queue.error) throw queue.error
@@ -96,7 +112,8 @@ export async function transmit(
     if (n === 0) await breath.take()
     const after = performance.now()
     result.elapsed = after - begin
-    for (let i = 0; i < n; i++) result.lateness.record((after - begin - dues[i]) * 1e6)
+    for (let i = Math.max(0, warmup - first); i < n; i++)
+      result.lateness.record((after - begin - dues[i]) * 1e6)
   }
 }
 

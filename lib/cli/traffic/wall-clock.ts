@@ -6,7 +6,7 @@
  */
 export class WallClock {
   #offset = Number.NEGATIVE_INFINITY
-  /** Of the last {@link read}. */
+  /** Of the last {@link read} or {@link at}. */
   seconds = 0
   nanoseconds = 0
 
@@ -25,7 +25,12 @@ export class WallClock {
     // Whatever happened in between: the clock showed this millisecond somewhere between the two.
     if (this.#offset < date - after) this.#offset = date - after
     else if (this.#offset > date + 1 - before) this.#offset = date + 1 - before
-    const time = this.#offset + after
+    this.at(after)
+  }
+
+  /** Sets {@link seconds} and {@link nanoseconds} to a moment of `performance.now()`, by the last {@link read}. */
+  at(moment: number): void {
+    const time = this.#offset + moment
     this.seconds = Math.floor(time / 1000)
     this.nanoseconds = Math.floor((time % 1000) * 1e6)
   }

@@ -44,7 +44,8 @@ void refused(const std::string& path, int expected, const std::string& text) {
 // What the NIC's thread does: steps, and sleeps until a descriptor or a timer when there is nothing to do.
 struct Clock {
   uint64_t now = 0;
-  void run(const std::vector<Wire*>& wires, int sleepMilliseconds = 10000) {
+  static constexpr int kLong = 10000;
+  void run(const std::vector<Wire*>& wires, int sleepMilliseconds = kLong) {
     bool busy = false;
     now += 1000;
     for (Wire* wire : wires) busy |= wire->step(now);
@@ -61,7 +62,7 @@ struct Clock {
       now = std::max(now, deadline);
       sleepMilliseconds = 1;
     }
-    if (poll(waiting.data(), waiting.size(), sleepMilliseconds) == 0 && deadline == kNever) {
+    if (poll(waiting.data(), waiting.size(), sleepMilliseconds) == 0 && sleepMilliseconds == kLong) {
       failAt(__FILE__, __LINE__, "nothing happens any more");
     }
   }
@@ -265,7 +266,7 @@ TEST(a_process_that_is_killed_gives_way_to_the_next_in_either_order) {
       reach(clock, *wire, round + 1000);
     }
     killed(child);
-    if (round % 2 == 1) {
+    if (round % 2 == 1 && round != 39) {  // the last one goes, and we have not even seen it
       while (wire->up()) clock.run({wire.get()});
     }
   }
@@ -279,7 +280,7 @@ TEST(what_the_killed_left_behind_is_in_nobodys_way) {
     killed(round % 2 ? one : other);
     killed(round % 2 ? other : one);
     struct stat status;
-    EQUAL(lstat(path.c_str(), &status), 0);  // nobody could take it away
+    EQUAL(lstat((path + ".lock").c_str(), &status), 0);  // nobody could take it away
     Clock clock;
     auto left = wireAt(path), right = wireAt(path);
     meet(clock, *left, *right, 1);

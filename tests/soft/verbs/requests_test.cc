@@ -108,9 +108,8 @@ TEST(a_read_into_an_inline_element_is_an_operation_error) {
   b.connect(a);
   ibv_send_wr wr = Qp::request(IBV_WR_RDMA_READ, reinterpret_cast<uint64_t>(device.memory), device.mr->rkey);
   wr.send_flags = IBV_SEND_INLINE;
-  const int error = a.post(wr, {device.sge(64, 8)});
-  if (device.rxe) return EQUAL(error, EINVAL);
-  EQUAL(error, 0);
+  EQUAL(a.post(wr, {device.sge(64, 8)}), 0);
+  if (device.rxe) return;  // which sends the request and puts the response nowhere
   EQUAL(a.sends.wait().status, IBV_WC_LOC_QP_OP_ERR);
 }
 
@@ -187,7 +186,7 @@ TEST(a_send_that_invalidates_what_it_cannot_gets_no_answer) {
   EQUAL(wc.wr_id, 7);
   EQUAL(wc.status, device.rxe ? IBV_WC_REM_INV_REQ_ERR : IBV_WC_LOC_ACCESS_ERR);
   EQUAL(pair.b.receives.wait().status, IBV_WC_WR_FLUSH_ERR);
-  EQUAL(pair.a.sends.wait().status, IBV_WC_RETRY_EXC_ERR);
+  EQUAL(pair.a.sends.wait().status, device.rxe ? IBV_WC_SUCCESS : IBV_WC_RETRY_EXC_ERR);  // rxe acknowledges it
 }
 
 TEST(a_window_of_type_2_is_bound_by_its_index_whatever_the_low_byte_of_its_key) {

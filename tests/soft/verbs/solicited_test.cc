@@ -18,7 +18,7 @@ TEST(a_receive_raises_an_event_when_its_sender_solicited_one) {
   EQUAL(pair.a.sends.wait().status, IBV_WC_SUCCESS);
 }
 
-// rxe of Linux 6.1 raises no event for a send that failed.
+// rxe of Linux 6.1 raises no event for a send that failed, nor for a receive that was too short.
 TEST(a_send_that_fails_raises_an_event) {
   Device device;
   Pair pair(device);
@@ -47,7 +47,7 @@ TEST(a_message_that_is_too_long_raises_an_event_on_both_sides) {
   pair.b.receives.arm(true);
   pair.a.sends.arm(true);
   EQUAL(pair.a.send({device.sge(0, 8)}), 0);
-  pair.b.receives.event();
+  if (!device.rxe) pair.b.receives.event();
   EQUAL(pair.b.receives.wait().status, device.rxe ? IBV_WC_LOC_QP_OP_ERR : IBV_WC_LOC_LEN_ERR);
   if (!device.rxe) pair.a.sends.event();
   EQUAL(pair.a.sends.wait().status, device.rxe ? IBV_WC_REM_OP_ERR : IBV_WC_REM_INV_REQ_ERR);

@@ -1,0 +1,76 @@
+/**
+ * The command line in processes that live through all tests of a file, for the VM, where one takes seconds to start. A run
+ * looks as that of a process of its own does (run.ts); a signal that it handles is told to it, SIGKILL ends its process.
+ */
+
+import { fileURLToPath } from 'node:url'
+import { type ChildProcess, spawn } from '../beds/child.js'
+import { onOver } from '../beds/over.js'
+import { type Finished, Output, type Running, start } from './run.js'
+
+const program = fileURLToPath(new URL('resident.mjs', import.meta.url))
+
+/** Processes that have nothing to run. */
+const free: ChildProcess[] = []
+
+interface Told {
+  stdout?: string
+  stderr?: string
+  code?: number
+}
+
+class ResidentRun extends Output {
+  readonly finished: Promise<Finished>
+  readonly child: { kill(signal: NodeJS.Signals): boolean }
+
+  constructor(args: readonly string[]) {
+    super()
+    const process = free.pop() ?? spawnForFile()
+    this.child = {
+      kill: (signal) => (signal === 'SIGKILL' ? process.kill(signal) : process.send({ signal })),
+    }
+    this.finished = new Promise((resolve) => {
+      const end = (code: number | null, signal: NodeJS.Signals | null) => {
+        process.off('message', told).off('exit', end)
+        if (signal === null && code !== null && process.connected) free.push(process)
+        this.ended({ code, signal, stdout: this.stdout, stderr: this.stderr }, resolve)
+      }
+      const told = ({ stdout, stderr, code }: Told) => {
+        if (stdout !== undefined) this.add('stdout', Buffer.from(stdout, 'base64'))
+        if (stderr !== undefined) this.add('stderr', Buffer.from(stderr, 'base64'))
+        if (code !== undefined) end(code, null)
+      }
+      process.on('message', told).on('exit', end)
+    })
+    // A run that its test has left under way is no process's that another could have.
+    let done = false
+    this.finished.then(() => {
+      done = true
+    })
+    onOver(() => {
+      if (!done) process.kill('SIGKILL')
+    })
+    process.send({ args })
+  }
+}
+
+function spawnForFile(): ChildProcess {
+  const child = spawn(globalThis.process.execPath, [program], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: { ...globalThis.process.env, NO_COLOR: undefined },
+    outlivesTest: true,
+  })
+  // It keeps nothing alive.
+  child.unref()
+  child.channel?.unref()
+  child.once('exit', () => {
+    const at = free.indexOf(child)
+    if (at >= 0) free.splice(at, 1)
+  })
+  return child
+}
+
+/** Runs the command line: in a process of its own, and in the VM in one that is there already. */
+export function begin(args: readonly string[]): ResidentRun | Running {
+  return globalThis.process.env.IBVERBS_VM ? new ResidentRun(args) : start(args)
+}
