@@ -329,7 +329,9 @@ int inChild(void (*body)()) {
   return WIFSIGNALED(status) ? WTERMSIG(status) : 256 + WEXITSTATUS(status);
 }
 
-void wild() { *reinterpret_cast<volatile int*>(uintptr_t{64}) = 1; }
+volatile int* volatile nowhere = reinterpret_cast<volatile int*>(uintptr_t{64});
+
+void wild() { *nowhere = 1; }
 
 void handle(void (*simple)(int), void (*full)(int, siginfo_t*, void*) = nullptr) {
   struct sigaction action {};
