@@ -58,11 +58,15 @@ export function requireAddon(file: string): unknown {
 
 /** What no build of the addon would help. */
 function assertRuntime(): void {
-  if (process.versions.bun !== undefined) {
-    throw loadError(
-      `Bun ${process.versions.bun} lacks what an addon waits with (libuv's uv_poll) and ends the process where it is used`,
-      'Run this with Node.js; headers, flows, captures and Pacer work here, too',
-    )
+  const { bun, deno } = process.versions as { bun?: string; deno?: string }
+  // Seen with Bun 1.4.5 (a panic in uv_poll_init) and Deno 2.9.6 (a double free when the process ends).
+  const runtime = bun
+    ? `Bun ${bun} lacks what an addon waits with (libuv's uv_poll) and ends the process where it is used`
+    : deno
+      ? `Deno ${deno} crashes when a process that has loaded this addon ends`
+      : undefined
+  if (runtime !== undefined) {
+    throw loadError(runtime, 'Run this with Node.js; headers, flows, captures and Pacer work here, too')
   }
   if (process.platform !== 'linux') {
     throw loadError(

@@ -211,13 +211,15 @@ test('with --no-addons: to leave it out', async () => {
   )
 })
 
-test('on Bun: what it lacks, instead of the abort at the first wait', async () => {
-  const pretend =
-    "data:text/javascript,Object.defineProperty(process, 'versions', { value: { ...process.versions, bun: '1.3.0' } })"
+test.each([
+  ['bun', "Bun 1.4.5 lacks what an addon waits with (libuv's uv_poll) and ends the process where it is used"],
+  ['deno', 'Deno 1.4.5 crashes when a process that has loaded this addon ends'],
+])('on %s: what is wrong there, instead of the crash', async (runtime, why) => {
+  const versions = `{ ...process.versions, ${runtime}: '1.4.5' }`
+  const pretend = `data:text/javascript,Object.defineProperty(process, 'versions', { value: ${versions} })`
   expectEach(
     await told(['--import', pretend, ...inProject()]),
-    "ibverbs: Bun 1.3.0 lacks what an addon waits with (libuv's uv_poll) and ends the process where it is used. " +
-      'Run this with Node.js; headers, flows, captures and Pacer work here, too',
+    `ibverbs: ${why}. Run this with Node.js; headers, flows, captures and Pacer work here, too`,
   )
 })
 

@@ -91,14 +91,7 @@ function take(queue: PacketQueue): string[] {
 
 describe('af_packet takes what tcpdump takes live', () => {
   test('all expressions: the very program that tcpdump has there, or its words', async () => {
-    const all = [
-      ...expressions,
-      ...more,
-      'inbound',
-      'outbound',
-      'vlan 5 and port 53',
-      'port 53 and greater 64',
-    ]
+    const all = [...expressions, 'inbound', 'outbound', 'vlan 5 and port 53', 'port 53 and greater 64']
     const theirs = await inBatches(all, 8, async (expression) => {
       const { code, output } = await command('tcpdump', '-i', veth.b, '-ddd', expression)
       if (code !== 0) return complaint(output)

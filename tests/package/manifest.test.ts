@@ -1,8 +1,8 @@
 /** package.json and what stands beside it. */
 import { existsSync } from 'node:fs'
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
 import { manifest, project, run, Sandbox } from './tarball.js'
 
 describe('package.json', async () => {
@@ -68,22 +68,36 @@ test('every folder of the native sources is of the same name in lib/', async () 
   for (const name of await folders('binding')) if (name !== 'tools') expect(library).toContain(name)
 })
 
-test('nothing is packed without the addon of this platform', async () => {
+describe('nothing is packed', async () => {
   const sandbox = await Sandbox.create()
-  try {
-    const copy = await sandbox.copy()
-    const { code, stderr } = await run(['npm', 'pack', '--dry-run'], {
-      cwd: copy,
-      env: { npm_config_ignore_scripts: 'false' },
-    })
+  const copy = await sandbox.copy()
+  afterAll(() => sandbox.remove())
+  const pack = () =>
+    run(['npm', 'pack', '--dry-run'], { cwd: copy, env: { npm_config_ignore_scripts: 'false' } })
+  const libc = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
+  const addon = `prebuilds/linux-${process.arch}/ibverbs.${libc.header?.glibcVersionRuntime ? 'glibc' : 'musl'}.node`
+
+  test('without the addon of this platform', async () => {
+    const { code, stderr } = await pack()
     expect(code).not.toBe(0)
-    expect(stderr).toMatch(
-      new RegExp(
-        `^prepack: no prebuilds/linux-${process.arch}/ibverbs\\.(glibc|musl)\\.node, no .*'npm run prebuild' first$`,
-        'm',
-      ),
+    expect(stderr).toContain(`prepack: no ${addon}, no prebuilds/linux-${process.arch}/libibverbs_soft.`)
+    expect(stderr).toContain("make it with 'npm run prebuild' first")
+  })
+
+  test('with one of other sources', async () => {
+    const release = join(project, 'build/Release')
+    await mkdir(join(copy, dirname(addon)), { recursive: true })
+    await copyFile(join(release, 'ibverbs.node'), join(copy, addon))
+    const soft = addon.replace('ibverbs.', 'libibverbs_soft.').replace('.node', '.so')
+    await copyFile(join(release, 'libibverbs_soft.so'), join(copy, soft))
+    const source = join(copy, 'binding/addon.cc')
+    const text = await readFile(source, 'utf8')
+    const version = /kRecordVersion = (\d+)/.exec(text)?.[1]
+    await writeFile(source, text.replace(/kRecordVersion = \d+/, 'kRecordVersion = 99'))
+    const { code, stderr } = await pack()
+    expect(code).not.toBe(0)
+    expect(stderr).toContain(
+      `prepack: ${addon} has version ${version} of the records and the sources 99: make it anew with 'npm run prebuild'`,
     )
-  } finally {
-    await sandbox.remove()
-  }
+  })
 })

@@ -127,6 +127,10 @@ bool Driver::settled() {
   return std::all_of(devices_.begin(), devices_.end(), [](const auto& device) { return device->nic.settled(); });
 }
 
+void Driver::stirAll() {
+  for (const auto& device : devices_) device->nic.stir();
+}
+
 void Driver::run() {
   askForShortSlices();
   uint64_t lastBusy = monotonicNow();
@@ -156,9 +160,14 @@ void Driver::sleep() {
       return;
     }
   }
-  // A doorbell rung just before the pages were protected has changed its register: this look finds it. So does a command
-  // that saw `asleep_` unset.
-  if (!stepAll() && settled() && !stopping_) {
+  // A doorbell rung just before the pages were protected is found by a look at all records: its register may have said the
+  // same before. So is what a command left that saw `asleep_` unset.
+  stirAll();
+  bool busy;
+  do {
+    busy = stepAll();
+  } while (!busy && !settled() && !stopping_);
+  if (!busy && !stopping_) {
     uint64_t wait = kNever;
     bool flushed = true;
     std::vector<pollfd> watched{{wakeDescriptor_, POLLIN, 0}};
@@ -186,8 +195,11 @@ void Driver::sleep() {
     }
   }
   asleep_ = false;
-  const std::lock_guard<std::mutex> guard(pagesMutex_);
-  pages_.unprotect();
+  {
+    const std::lock_guard<std::mutex> guard(pagesMutex_);
+    pages_.unprotect();
+  }
+  stirAll();  // the same of the doorbell that woke us: its record was written before its register
 }
 
 }  // namespace soft

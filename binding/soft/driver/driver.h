@@ -47,6 +47,7 @@ class Driver {
   void run();
   bool stepAll();
   bool settled();
+  void stirAll();
   void sleep();
 
   // How long after its last work the thread looks on without sleeping, in nanoseconds: longer than it takes a program

@@ -38,6 +38,7 @@ bool Engine::step(uint64_t now) {
     for (const std::unique_ptr<Port>& port : ports_) {
       if (port->wire == nullptr) continue;
       busy |= port->wire->step(now);
+      port->readMtu();
       if (const bool carrier = port->wire->up(); carrier != port->carrier) {
         port->carrier = carrier;
         if (port->linkUp) {

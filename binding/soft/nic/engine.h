@@ -52,6 +52,10 @@ class Engine {
   bool step(uint64_t now);
   uint64_t deadline();
   bool settled() const { return queues_.settled() && arms_.settled(); }
+  void stir() {
+    queues_.stir();
+    arms_.stir();
+  }
 
   // Control operations (nic.h), in control.cc.
   int connect(uint8_t port, std::shared_ptr<Wire> wire, int end);

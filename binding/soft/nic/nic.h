@@ -92,6 +92,8 @@ class Nic {
   // Whether all doorbell records were looked at since the last work: before that, nobody may stop stepping
   // (doorbell_registers.h).
   bool settled();
+  // Has the steps to come look at every doorbell record once.
+  void stir();
 
   // When idle: the time of the next timer (retransmission, delayed frame), kNever when there is none.
   uint64_t deadline();

@@ -85,7 +85,7 @@ SendResult Datagram::send(const SendWqe& wqe) {
   GatherList list;
   const SendResult gathered = engine_.gather(qp_, wqe, kData, &list);
   if (gathered.kind != SendResult::Kind::done) return gathered;
-  if (list.total > qp_.port->mtu()) {  // one packet, or none (IBTA 9.8)
+  if (list.total > qp_.port->mtu) {  // one packet, or none (IBTA 9.8)
     return SendResult::failed(MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
   }
   Path path;
