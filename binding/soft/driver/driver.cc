@@ -14,6 +14,7 @@
 #include <ctime>
 
 #include "device/device.h"
+#include "nic/fault_handler.h"
 
 namespace soft {
 
@@ -55,9 +56,13 @@ int Driver::start(std::vector<std::shared_ptr<Device>> devices) {
   }
   devices_ = std::move(devices);
   stopping_ = false;
-  // Signals are the program's: none may be delivered here.
+  // Signals are the program's: none may be delivered here but the faults of memory that the program took away
+  // (nic/guarded.h).
   sigset_t all, before;
   sigfillset(&all);
+  sigdelset(&all, SIGSEGV);
+  sigdelset(&all, SIGBUS);
+  keepFaultHandler();
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int error = 0;
   try {
@@ -129,8 +134,9 @@ void Driver::stirAll() {
 void Driver::run() {
   askForShortSlices();
   uint64_t lastBusy = monotonicNow();
-  unsigned idle = 0;
+  unsigned idle = 0, steps = 0;
   while (!stopping_.load(std::memory_order_relaxed)) {
+    if (++steps % kStepsPerLook == 0) keepFaultHandler();
     if (stepAll()) {
       idle = 0;
       nap_ = kShortestNap;
@@ -140,6 +146,7 @@ void Driver::run() {
     if (idle++ == 0) lastBusy = monotonicNow();
     if (idle % 32 != 0 || monotonicNow() - lastBusy < kLinger || !settled()) continue;
     sleep();
+    keepFaultHandler();
     idle = 0;
   }
 }

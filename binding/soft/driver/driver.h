@@ -56,6 +56,9 @@ class Driver {
   // The longest nap where only a timer wakes, and how soon what did not fit in a socket is tried again.
   static constexpr uint64_t kLongestNap = 1'000'000, kShortestNap = 20'000;
 
+  // How often it looks whether somebody took the place of its fault handler: some milliseconds.
+  static constexpr unsigned kStepsPerLook = 8192;
+
   std::vector<std::shared_ptr<Device>> devices_;
   std::thread thread_;
   std::atomic<bool> stopping_{false}, asleep_{false};
