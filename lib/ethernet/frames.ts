@@ -14,7 +14,10 @@ export interface FramePoolOptions {
   frameSize?: number
   /** How many frames, 2 to 262144. Default: what fits into `arena`, else 4096 but at most 64 MiB. */
   frameCount?: number
-  /** Bytes left free before a received or claimed frame, so that a header can be pushed. Default 0. */
+  /**
+   * Bytes left free before a received or claimed frame, so that a header can be pushed. AF_XDP, whose buffers are at most a
+   * page, takes 448 less than one of them. Default 0.
+   */
   headroom?: number
 }
 export const framePoolOptionNames = {

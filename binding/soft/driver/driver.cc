@@ -14,6 +14,7 @@
 #include <ctime>
 
 #include "device/device.h"
+#include "nic/fault_handler.h"
 
 namespace soft {
 
@@ -55,9 +56,13 @@ int Driver::start(std::vector<std::shared_ptr<Device>> devices) {
   }
   devices_ = std::move(devices);
   stopping_ = false;
-  // Signals are the program's: none may be delivered here.
+  // Signals are the program's: none may be delivered here but the faults of memory that the program took away
+  // (nic/guarded.h).
   sigset_t all, before;
   sigfillset(&all);
+  sigdelset(&all, SIGSEGV);
+  sigdelset(&all, SIGBUS);
+  keepFaultHandler();
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int error = 0;
   try {
@@ -122,11 +127,16 @@ bool Driver::settled() {
   return std::all_of(devices_.begin(), devices_.end(), [](const auto& device) { return device->nic.settled(); });
 }
 
+void Driver::stirAll() {
+  for (const auto& device : devices_) device->nic.stir();
+}
+
 void Driver::run() {
   askForShortSlices();
   uint64_t lastBusy = monotonicNow();
-  unsigned idle = 0;
+  unsigned idle = 0, steps = 0;
   while (!stopping_.load(std::memory_order_relaxed)) {
+    if (++steps % kStepsPerLook == 0) keepFaultHandler();
     if (stepAll()) {
       idle = 0;
       nap_ = kShortestNap;
@@ -136,6 +146,7 @@ void Driver::run() {
     if (idle++ == 0) lastBusy = monotonicNow();
     if (idle % 32 != 0 || monotonicNow() - lastBusy < kLinger || !settled()) continue;
     sleep();
+    keepFaultHandler();
     idle = 0;
   }
 }
@@ -149,9 +160,14 @@ void Driver::sleep() {
       return;
     }
   }
-  // A doorbell rung just before the pages were protected has changed its register: this look finds it. So does a command
-  // that saw `asleep_` unset.
-  if (!stepAll() && settled() && !stopping_) {
+  // A doorbell rung just before the pages were protected is found by a look at all records: its register may have said the
+  // same before. So is what a command left that saw `asleep_` unset.
+  stirAll();
+  bool busy;
+  do {
+    busy = stepAll();
+  } while (!busy && !settled() && !stopping_);
+  if (!busy && !stopping_) {
     uint64_t wait = kNever;
     bool flushed = true;
     std::vector<pollfd> watched{{wakeDescriptor_, POLLIN, 0}};
@@ -179,8 +195,11 @@ void Driver::sleep() {
     }
   }
   asleep_ = false;
-  const std::lock_guard<std::mutex> guard(pagesMutex_);
-  pages_.unprotect();
+  {
+    const std::lock_guard<std::mutex> guard(pagesMutex_);
+    pages_.unprotect();
+  }
+  stirAll();  // the same of the doorbell that woke us: its record was written before its register
 }
 
 }  // namespace soft

@@ -47,6 +47,7 @@ class Driver {
   void run();
   bool stepAll();
   bool settled();
+  void stirAll();
   void sleep();
 
   // How long after its last work the thread looks on without sleeping, in nanoseconds: longer than it takes a program
@@ -54,6 +55,9 @@ class Driver {
   static constexpr uint64_t kLinger = 50'000;
   // The longest nap where only a timer wakes, and how soon what did not fit in a socket is tried again.
   static constexpr uint64_t kLongestNap = 1'000'000, kShortestNap = 20'000;
+
+  // How often it looks whether somebody took the place of its fault handler: some milliseconds.
+  static constexpr unsigned kStepsPerLook = 8192;
 
   std::vector<std::shared_ptr<Device>> devices_;
   std::thread thread_;

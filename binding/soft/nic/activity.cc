@@ -77,7 +77,11 @@ bool Engine::stepActive() {
     // Heeded before the last look: what is rung after it is news again.
     if (qp.idle >= kPatience && qp.watch.at != nullptr) queues_.heed(qp.watch);
     blocked_ = false;
-    const bool worked = stepQueuePair(qp);
+    bool worked = stepQueuePair(qp);
+    if (qp.lost() && !qp.fatal) {
+      lose(qp);
+      worked = true;
+    }
     setTimer(qp);
     busy |= worked;
     if (worked || blocked_) {
@@ -91,6 +95,17 @@ bool Engine::stepActive() {
     ++i;
   }
   return busy;
+}
+
+// The memory of a ring or a record of its is gone: it cannot even flush what was posted there.
+void Engine::lose(QueuePair& qp) {
+  qp.fatal = true;
+  if (qp.srq != nullptr && qp.srq->queue.lost() && !qp.srq->failed) {
+    qp.srq->failed = true;
+    events_.asynchronous({AsyncEventType::srqError, qp.srq->number, qp.srq->cookie});
+  }
+  toError(qp);
+  raise(AsyncEventType::qpFatal, qp);
 }
 
 // Records that no register named. Whether one of them had news.
@@ -132,6 +147,7 @@ void Engine::raiseCompletions() {
   for (CompletionQueue* cq : touched_) {
     cq->touched = false;
     if (cq->takeEvent()) events_.completion(cq->number, cq->cookie);
+    if (cq->takeError()) events_.asynchronous({AsyncEventType::cqError, cq->number, cq->cookie});
   }
   touched_.clear();
 }

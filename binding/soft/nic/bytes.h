@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "nic/guarded.h"
+
 namespace soft {
 
 inline uint16_t load16(const void* from) {
@@ -51,9 +53,12 @@ inline void store24(void* to, uint32_t value) {
   bytes[2] = static_cast<uint8_t>(value);
 }
 
-// A doorbell record: written by the driver after the WQEs that it announces, so reading it acquires them.
-inline uint32_t loadDoorbell(const void* record) {
-  return __builtin_bswap32(__atomic_load_n(static_cast<const uint32_t*>(record), __ATOMIC_ACQUIRE));
+// A doorbell record: written by the driver after the WQEs that it announces, so reading it acquires them. False when its
+// memory is gone.
+[[nodiscard]] inline bool loadDoorbell(const void* record, uint32_t* value) {
+  const bool there = guardedLoad(record, value);
+  *value = __builtin_bswap32(*value);
+  return there;
 }
 
 }  // namespace soft

@@ -21,17 +21,18 @@ CompletionQueue::CompletionQueue(uint32_t number, const CompletionQueueAttribute
       mask_(attributes.entries - 1),
       cqeSize_(attributes.cqeSize),
       ignoreOverrun_(attributes.ignoreOverrun) {
-  __atomic_store_n(reinterpret_cast<uint32_t*>(doorbell_ + 4), kNotArmed, __ATOMIC_RELEASE);
+  if (!guardedStore(doorbell_ + 4, kNotArmed)) fail();
 }
 
-bool CompletionQueue::overrun() {
+bool CompletionQueue::fail() {
   error_ = true;
-  overrunDue_ = true;
+  errorDue_ = true;
   return false;
 }
 
 bool CompletionQueue::takeEvent() {
-  const uint32_t armed = loadDoorbell(doorbell_ + 4);
+  uint32_t armed;
+  if (!loadDoorbell(doorbell_ + 4, &armed)) return error_ ? false : fail();
   if (armed == kNotArmed) return false;
   const int sequence = static_cast<int>(armed >> 28 & 3);
   if (sequence == firedSequence_) return false;
@@ -52,7 +53,7 @@ bool CompletionQueue::takeEvent() {
 
 int CompletionQueue::resize(void* buffer, uint32_t entries, uint32_t cqeSize, uint64_t now) {
   if (error_) return EIO;
-  consumer_ = consumerIndex();
+  if (!loadConsumer()) return EFAULT;
   if (((static_cast<uint32_t>(producer_) - consumer_) & 0xffffff) >= entries) return EINVAL;  // would not fit
   Cqe cqe(MLX5_CQE_RESIZE_CQ, false, now, 0, 0, 0);
   if (!write(cqe)) return EIO;

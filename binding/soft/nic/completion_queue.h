@@ -15,12 +15,10 @@ class CompletionQueue {
  public:
   CompletionQueue(uint32_t number, const CompletionQueueAttributes& attributes);
 
-  // Writes one entry. False when the ring is full (overrun): then the CQ is in error and stays so.
+  // Writes one entry. False when the ring is full (overrun) or its memory is gone: then the CQ is in error and stays so.
   bool write(Cqe& cqe) {
     if (error_) return false;
-    if (full()) return overrun();
-    hand(cqe);
-    return true;
+    return !full() && hand(cqe) ? true : fail();
   }
 
   // Whether to raise an event now: armed, and there is an entry behind the index that the driver armed at.
@@ -30,10 +28,10 @@ class CompletionQueue {
   int resize(void* buffer, uint32_t entries, uint32_t cqeSize, uint64_t now);
 
   bool error() const { return error_; }
-  // Once after each overrun: whether the asynchronous event is still to be raised.
-  bool takeOverrun() {
-    const bool due = overrunDue_;
-    overrunDue_ = false;
+  // Whether the asynchronous event of an error is still to be raised: once.
+  bool takeError() {
+    const bool due = errorDue_;
+    errorDue_ = false;
     return due;
   }
   uint32_t entries() const { return mask_ + 1; }
@@ -48,21 +46,27 @@ class CompletionQueue {
   bool touched = false;  // it is on the list of those that may owe an event
 
  private:
-  uint32_t consumerIndex() const { return loadDoorbell(doorbell_) & 0xffffff; }
+  bool loadConsumer() {
+    uint32_t word;
+    if (!loadDoorbell(doorbell_, &word)) return false;
+    consumer_ = word & 0xffffff;
+    return true;
+  }
 
   bool full() {
     if (((static_cast<uint32_t>(producer_) - consumer_) & 0xffffff) <= mask_) return false;
-    consumer_ = consumerIndex();
+    if (!loadConsumer()) return true;
     return ((static_cast<uint32_t>(producer_) - consumer_) & 0xffffff) > mask_ && !ignoreOverrun_;
   }
 
-  bool overrun();
+  bool fail();
 
-  void hand(Cqe& cqe) {
+  bool hand(Cqe& cqe) {
     uint8_t* entry = buffer_ + (producer_ & mask_) * cqeSize_ + (cqeSize_ - 64);  // 128: the second half
-    cqe.hand(entry, (producer_ & (uint64_t{mask_} + 1)) != 0 ? 1 : 0);
+    if (!cqe.hand(entry, (producer_ & (uint64_t{mask_} + 1)) != 0 ? 1 : 0)) return false;
     ++producer_;
     if (cqe.solicited()) solicitedEnd_ = producer_;
+    return true;
   }
 
   uint8_t* buffer_;
@@ -77,7 +81,7 @@ class CompletionQueue {
   uint64_t anyFrom_ = 0;    // and from which entry on
   bool ignoreOverrun_;
   bool error_ = false;
-  bool overrunDue_ = false;
+  bool errorDue_ = false;
 };
 
 }  // namespace soft

@@ -27,6 +27,7 @@ int Engine::connect(uint8_t number, std::shared_ptr<Wire> wire, int end) {
   port->end = plugged;
   port->wire = std::move(wire);
   port->carrier = port->wire->up();
+  port->readMtu();
   return 0;
 }
 

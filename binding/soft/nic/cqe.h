@@ -79,20 +79,24 @@ class Cqe {
     return (opOwn_ & 2) != 0 || opcode == MLX5_CQE_REQ_ERR || opcode == MLX5_CQE_RESP_ERR;
   }
 
-  // Writes the 64 bytes at `entry`, the word with op_own last: that store hands the entry over.
-  void hand(uint8_t* entry, uint8_t owner) const {
-    store64(entry, 0);
-    store64(entry + 8, hash_);                       // rss_hash_result at 12
-    store64(entry + 16, uint64_t{hashType_} << 56);  // rss_hash_type at 16
-    store64(entry + 24, uint64_t{source_} << 32 | uint64_t{checks_} << 24 | uint64_t{types_} << 16 | vlanTag_);
-    store64(entry + 32, uint64_t{userIndex_} << 32 | immediate_);
-    store64(entry + 40, byteCount_);                 // byte_cnt at 44
-    store64(entry + 48, timestamp_);
-    const uint64_t last = uint64_t{number_} << 32 | uint64_t{wqeCounter_} << 16 | opOwn_ | owner;
-    __atomic_store_n(reinterpret_cast<uint64_t*>(entry + 56), __builtin_bswap64(last), __ATOMIC_RELEASE);
+  // Writes the 64 bytes at `entry`, the word with op_own last: that store hands the entry over. False when its memory is gone.
+  [[nodiscard]] bool hand(uint8_t* entry, uint8_t owner) const {
+    const uint64_t words[8] = {
+        0,
+        big(hash_),                       // rss_hash_result at 12
+        big(uint64_t{hashType_} << 56),   // rss_hash_type at 16
+        big(uint64_t{source_} << 32 | uint64_t{checks_} << 24 | uint64_t{types_} << 16 | vlanTag_),
+        big(uint64_t{userIndex_} << 32 | immediate_),
+        big(byteCount_),                  // byte_cnt at 44
+        big(timestamp_),
+        big(uint64_t{number_} << 32 | uint64_t{wqeCounter_} << 16 | opOwn_ | owner),
+    };
+    return guardedHand(entry, words);
   }
 
  private:
+  static uint64_t big(uint64_t value) { return __builtin_bswap64(value); }
+
   uint32_t userIndex_;        // srqn_uidx
   uint64_t timestamp_;
   uint32_t number_;           // sop_drop_qpn

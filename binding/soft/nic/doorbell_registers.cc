@@ -16,7 +16,8 @@ void DoorbellRegisters::add(const void* address, const void* record, Watch* watc
   }
   watch->at = at->get();
   watch->index = watch->at->entries.size();
-  watch->at->entries.push_back({record, loadDoorbell(record), watch});
+  watch->at->entries.push_back({record, 0, watch});
+  heed(*watch);
   ++total_;
   stir();
 }

@@ -41,7 +41,7 @@ class DoorbellRegisters {
   // Up to here the queue's record has been heeded: what is written from now on is news.
   void heed(const Watch& watch) {
     Entry& entry = watch.at->entries[watch.index];
-    entry.heeded = loadDoorbell(entry.record);
+    entry.gone = !loadDoorbell(entry.record, &entry.heeded);
   }
 
   // Looks at the registers. Calls ring(number) for queues that may have been rung.
@@ -101,6 +101,7 @@ class DoorbellRegisters {
     const void* record;
     uint32_t heeded;
     Watch* watch;
+    bool gone = false;  // the record's memory
   };
   struct Register {
     const uint8_t* address;
@@ -115,8 +116,13 @@ class DoorbellRegisters {
     for (; count != 0; --count) {
       if (at.cursor >= at.entries.size()) at.cursor = 0;
       Entry& entry = at.entries[at.cursor++];
-      const uint32_t now = loadDoorbell(entry.record);
-      if (now == entry.heeded) continue;
+      if (entry.gone) continue;
+      uint32_t now;
+      if (!loadDoorbell(entry.record, &now)) {
+        entry.gone = true;  // its owner finds that out, once
+      } else if (now == entry.heeded) {
+        continue;
+      }
       entry.heeded = now;
       ring(entry.watch->number);
     }

@@ -38,6 +38,7 @@ bool Engine::step(uint64_t now) {
     for (const std::unique_ptr<Port>& port : ports_) {
       if (port->wire == nullptr) continue;
       busy |= port->wire->step(now);
+      port->readMtu();
       if (const bool carrier = port->wire->up(); carrier != port->carrier) {
         port->carrier = carrier;
         if (port->linkUp) {
@@ -78,7 +79,7 @@ void Engine::complete(CompletionQueue* cq, Cqe& cqe, QueuePair* qp) {
     touch(*cq);
     return;
   }
-  if (cq->takeOverrun()) events_.asynchronous({AsyncEventType::cqError, cq->number, cq->cookie});
+  if (cq->takeError()) events_.asynchronous({AsyncEventType::cqError, cq->number, cq->cookie});
   if (qp != nullptr && qp->state != QueuePairState::err) {
     toError(*qp);
     raise(AsyncEventType::qpFatal, *qp);
@@ -132,7 +133,7 @@ bool Engine::flushSends(QueuePair& qp) {
   uint16_t backlog = qp.sendBacklog();
   if (backlog == 0) return false;
   while (backlog != 0) {
-    wqe_.fetch(static_cast<const uint8_t*>(qp.sq.buffer), qp.sq.count, qp.sendHead);
+    if (!qp.fetch(&wqe_, qp.sendHead)) return true;
     Cqe cqe = Cqe::error(MLX5_CQE_REQ_ERR, MLX5_CQE_SYNDROME_WR_FLUSH_ERR, VendorSyndrome::flushed, wqe_.opcode(),
                          qp.userIndex, qp.number, qp.sendHead);
     const uint16_t blocks = static_cast<uint16_t>(std::min<uint32_t>(wqe_.blocks(), backlog));

@@ -24,6 +24,9 @@ struct SendResult {
 
   static SendResult stalled() { return {Kind::stalled, 0, VendorSyndrome::none}; }
   static SendResult failed(uint8_t syndrome, VendorSyndrome vendor) { return {Kind::failed, syndrome, vendor}; }
+  static SendResult noAccess() {
+    return failed(MLX5_CQE_SYNDROME_LOCAL_PROT_ERR, VendorSyndrome::localProtection);
+  }
   static SendResult badWqe() { return failed(MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR, VendorSyndrome::badWqe); }
 };
 
@@ -33,8 +36,8 @@ struct GatherList {
     const uint8_t* at;
     uint64_t length;
   };
-  // Copies `length` bytes from `offset` on.
-  void copy(uint8_t* to, uint64_t offset, uint64_t length) const;
+  // Copies `length` bytes from `offset` on. False when some of that memory is gone.
+  [[nodiscard]] bool copy(uint8_t* to, uint64_t offset, uint64_t length) const;
 
   Piece pieces[SendWqe::kMaxSegments];
   uint32_t count = 0;
@@ -49,6 +52,10 @@ class Engine {
   bool step(uint64_t now);
   uint64_t deadline();
   bool settled() const { return queues_.settled() && arms_.settled(); }
+  void stir() {
+    queues_.stir();
+    arms_.stir();
+  }
 
   // Control operations (nic.h), in control.cc.
   int connect(uint8_t port, std::shared_ptr<Wire> wire, int end);
@@ -116,6 +123,7 @@ class Engine {
   // Who has something to do, in activity.cc.
   void activate(QueuePair& qp);
   void forget(QueuePair& qp);
+  void lose(QueuePair& qp);
   void touch(CompletionQueue& cq);
   void flushFromNowOn(Receiver& receiver);
   void flushNoMore(Receiver& receiver);
@@ -140,6 +148,8 @@ class Engine {
   void receiveFrame(Port& port, const uint8_t* frame, size_t length);
   void deliver(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,
                const ChecksumStatus& checks);
+  void receiverLost(Receiver& receiver);
+  void failWorkQueue(WorkQueue& wq);
   void receiverError(Receiver& receiver, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
 
   int modifyState(QueuePair& qp, const QueuePairChange& change);

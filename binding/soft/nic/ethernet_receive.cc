@@ -87,6 +87,7 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
   ReceiveWqe wqe;
   if (!receiver.open || !receiver.queue.take(&wqe)) {
     ++port.counters.receiveNoBuffer;
+    if (receiver.queue.lost()) receiverLost(receiver);
     return;
   }
   const bool strip = receiver.stripVlan && layers.vlan;
@@ -130,6 +131,19 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
   complete(receiver.cq, cqe, receiver.queuePair);
 }
 
+void Engine::receiverLost(Receiver& receiver) {
+  if (receiver.queuePair != nullptr) return activate(*receiver.queuePair);
+  failWorkQueue(*receiver.workQueue);
+}
+
+void Engine::failWorkQueue(WorkQueue& wq) {
+  if (wq.state != WorkQueueState::ready) return;
+  wq.state = WorkQueueState::err;
+  wq.receiver.open = false;
+  flushFromNowOn(wq.receiver);
+  events_.asynchronous({AsyncEventType::wqFatal, wq.number, wq.cookie});
+}
+
 void Engine::receiverError(Receiver& receiver, uint16_t index, uint8_t syndrome, VendorSyndrome vendor) {
   if (receiver.queuePair != nullptr) {
     completeReceiveError(*receiver.queuePair, index, syndrome, vendor);
@@ -139,10 +153,7 @@ void Engine::receiverError(Receiver& receiver, uint16_t index, uint8_t syndrome,
   WorkQueue& wq = *receiver.workQueue;
   Cqe cqe = Cqe::error(MLX5_CQE_RESP_ERR, syndrome, vendor, 0, receiver.userIndex, wq.number, index);
   complete(receiver.cq, cqe, nullptr);
-  wq.state = WorkQueueState::err;
-  flushFromNowOn(receiver);
-  receiver.open = false;
-  events_.asynchronous({AsyncEventType::wqFatal, wq.number, wq.cookie});
+  failWorkQueue(wq);
 }
 
 }  // namespace soft

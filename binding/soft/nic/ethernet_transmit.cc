@@ -29,7 +29,7 @@ void applyChecksums(uint8_t* frame, size_t length, uint8_t flags) {
 
 }  // namespace
 
-void GatherList::copy(uint8_t* to, uint64_t offset, uint64_t length) const {
+bool GatherList::copy(uint8_t* to, uint64_t offset, uint64_t length) const {
   for (uint32_t i = 0; i < count && length != 0; ++i) {
     const Piece& piece = pieces[i];
     if (offset >= piece.length) {
@@ -37,11 +37,12 @@ void GatherList::copy(uint8_t* to, uint64_t offset, uint64_t length) const {
       continue;
     }
     const uint64_t part = std::min(length, piece.length - offset);
-    std::memcpy(to, piece.at + offset, part);
+    if (!guardedCopy(to, piece.at + offset, part)) return false;
     to += part;
     length -= part;
     offset = 0;
   }
+  return true;
 }
 
 SendResult Engine::gather(const QueuePair& qp, const SendWqe& wqe, uint32_t offset, GatherList* list) {
@@ -71,9 +72,8 @@ SendResult Engine::gather(const QueuePair& qp, const SendWqe& wqe, uint32_t offs
 bool Engine::transmitFrames(QueuePair& qp) {
   uint16_t backlog = qp.sendBacklog();
   if (backlog == 0) return false;
-  const auto* ring = static_cast<const uint8_t*>(qp.sq.buffer);
   for (uint32_t i = 0; i < kBatch && backlog != 0; ++i) {
-    wqe_.fetch(ring, qp.sq.count, qp.sendHead);
+    if (!qp.fetch(&wqe_, qp.sendHead)) return true;
     const uint32_t blocks = wqe_.blocks();
     SendResult result;
     if (blocks > backlog || blocks > qp.sq.count || wqe_.queuePair() != qp.number) {
@@ -122,7 +122,7 @@ SendResult Engine::transmitFrame(QueuePair& qp, const SendWqe& wqe) {
     return SendResult::stalled();
   }
   std::memcpy(frame + tag, eth.inlineHeader, eth.inlineLength);
-  list.copy(frame + tag + eth.inlineLength, 0, list.total);
+  if (!list.copy(frame + tag + eth.inlineLength, 0, list.total)) return SendResult::noAccess();
   if (eth.insertVlan) {
     std::memmove(frame, frame + tag, 12);
     store16(frame + 12, kEtherTypeVlan);
@@ -152,7 +152,7 @@ SendResult Engine::transmitSegments(QueuePair& qp, const SendWqe&, const EthSegm
       return SendResult::stalled();
     }
     segmenter.writeHeader(frame, qp.segmented);
-    list.copy(frame + eth.inlineLength, qp.segmented, payload);
+    if (!list.copy(frame + eth.inlineLength, qp.segmented, payload)) return SendResult::noAccess();
     applyChecksums(frame, length, eth.checksums);
     port.end.transmit->commit(length);
     ++port.counters.transmitFrames;

@@ -43,6 +43,11 @@ bool Nic::settled() {
   return engine_->settled();
 }
 
+void Nic::stir() {
+  const Control lock(*this);
+  engine_->stir();
+}
+
 uint64_t Nic::deadline() {
   const Control lock(*this);
   return engine_->deadline();
@@ -77,7 +82,7 @@ bool Nic::linkUp(uint8_t number) {
 uint32_t Nic::activeMtu(uint8_t number) {
   const Control lock(*this);
   const Port* port = engine_->port(number);
-  return port == nullptr ? 0 : port->mtu();
+  return port == nullptr ? 0 : port->mtu;
 }
 
 int Nic::setGid(uint8_t number, uint32_t index, const Gid& gid) {

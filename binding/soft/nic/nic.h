@@ -45,7 +45,8 @@ class Nic {
   int allocateProtectionDomain(uint32_t* pdn);
   int freeProtectionDomain(uint32_t pdn);
 
-  // lkey and rkey are the same number: index << 8 | tag. The memory must stay mapped until the region is destroyed.
+  // lkey and rkey are the same number: index << 8 | tag. Memory that goes away before the region is destroyed, or a ring's before
+  // its queue, is an error of the request or of the queue (guarded.h), where keepFaultHandler() was called.
   int createMemoryRegion(const MemoryRegionAttributes& attributes, uint32_t* mkey);
   int changeMemoryRegion(uint32_t mkey, const MemoryRegionAttributes& attributes, uint32_t* newMkey);
   int destroyMemoryRegion(uint32_t mkey);  // EBUSY while memory windows are bound to it
@@ -91,6 +92,8 @@ class Nic {
   // Whether all doorbell records were looked at since the last work: before that, nobody may stop stepping
   // (doorbell_registers.h).
   bool settled();
+  // Has the steps to come look at every doorbell record once.
+  void stir();
 
   // When idle: the time of the next timer (retransmission, delayed frame), kNever when there is none.
   uint64_t deadline();

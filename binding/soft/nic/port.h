@@ -22,8 +22,8 @@ struct Port {
 
   bool ready() const { return end.transmit != nullptr && linkUp; }
 
-  // The largest RDMA payload: what the port is set to, or less where the wire carries less.
-  uint32_t mtu() const { return wire == nullptr ? attributes.mtu : std::min(attributes.mtu, wire->mtu()); }
+  // Asked once a step, not for each packet.
+  void readMtu() { mtu = std::min(attributes.mtu, wire->mtu()); }
 
   bool hasGid(const Gid& gid) const {
     for (const auto& [index, own] : gids) {
@@ -40,6 +40,7 @@ struct Port {
   FrameQueue loopback{1u << 18};  // from the port to itself: RDMA between two QPs of one machine
   bool linkUp = true;
   bool carrier = false;  // what the wire said last
+  uint32_t mtu = 4096;   // the largest RDMA payload: what the port is set to, or less where the wire carries less
   std::map<uint32_t, Gid> gids;
   Steering steering;
   PortCounters counters;

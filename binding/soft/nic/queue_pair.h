@@ -71,6 +71,7 @@ struct SharedReceiveQueue {
   uint32_t limit;  // event when fewer are posted; then 0
   void* cookie;
   uint32_t users = 0;
+  bool failed = false;  // srqError was raised: its memory is gone
 };
 
 struct WorkQueue {
@@ -95,9 +96,18 @@ struct QueuePair {
 
   bool receives() const { return state >= QueuePairState::rtr && state != QueuePairState::err; }
   // WQEs that were posted to the send queue and not looked at, in basic blocks.
-  uint16_t sendBacklog() const {
-    return sq.count == 0 ? 0 : static_cast<uint16_t>(loadDoorbell(sq.doorbell) - sendHead);
+  uint16_t sendBacklog() {
+    if (sq.count == 0 || sendLost) return 0;
+    uint32_t posted;
+    sendLost = !loadDoorbell(sq.doorbell, &posted);
+    return sendLost ? uint16_t{0} : static_cast<uint16_t>(posted - sendHead);
   }
+  // Copies the WQE at `index`. False when the ring's memory is gone: the queue pair is lost.
+  bool fetch(SendWqe* wqe, uint16_t index) {
+    sendLost = sendLost || !wqe->fetch(sq.buffer, sq.count, index);
+    return !sendLost;
+  }
+  bool lost() const { return sendLost || (srq != nullptr ? srq->queue : receiver.queue).lost(); }
   ReceiveQueue& receiveQueue() { return srq != nullptr ? srq->queue : receiver.queue; }
 
   uint32_t number;
@@ -112,6 +122,8 @@ struct QueuePair {
   SendRing sq;
   uint16_t sendHead = 0;  // the next block to look at
   uint32_t segmented = 0;  // of a TSO WQE that the wire had no room for: payload bytes that are out
+  bool sendLost = false;  // the memory of its send ring or of its record is gone
+  bool fatal = false;     // qpFatal was raised for that
   bool lastWqeReported = false;
   bool established = false;  // communicationEstablished was raised
   Receiver receiver;

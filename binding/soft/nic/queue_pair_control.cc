@@ -104,6 +104,7 @@ void Engine::resetQueuePair(QueuePair& qp) {
   qp.state = QueuePairState::reset;
   qp.sendHead = 0;  // libmlx5 clears both doorbell records (mlx5_modify_qp)
   qp.segmented = 0;
+  qp.sendLost = qp.fatal = false;
   qp.receiver.queue.reset();
   qp.receiver.open = false;
   qp.lastWqeReported = qp.established = false;

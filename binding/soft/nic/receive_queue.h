@@ -14,6 +14,8 @@ namespace soft {
 
 enum class ScatterResult : uint8_t { ok, tooLong, protection };
 
+class ReceiveQueue;
+
 // One receive WQE that the NIC has taken. It stays in the ring: each element is copied as it is used.
 struct ReceiveWqe {
   // Writes `length` bytes of a message, beginning `offset` bytes into it.
@@ -22,7 +24,9 @@ struct ReceiveWqe {
     const uint8_t* at = list;
     for (uint32_t left = maxSegments; length != 0; at += SendWqe::kSegment, --left) {
       if (left == 0) return ScatterResult::tooLong;
-      const DataSegment segment(at);
+      uint8_t element[SendWqe::kSegment];
+      if (!read(element, at)) return ScatterResult::protection;
+      const DataSegment segment(element);
       if (segment.isEnd()) return ScatterResult::tooLong;
       const uint64_t room = segment.bytes();
       if (offset >= room) {
@@ -32,7 +36,7 @@ struct ReceiveWqe {
       const uint64_t part = std::min(length, room - offset);
       uint8_t* to = memory.translate(segment.lkey, segment.address + offset, part, pd, kAccessLocalWrite);
       if (to == nullptr) return ScatterResult::protection;
-      std::memcpy(to, data, part);
+      if (!guardedCopy(to, data, part)) return ScatterResult::protection;
       data += part;
       length -= part;
       offset = 0;
@@ -44,7 +48,9 @@ struct ReceiveWqe {
   bool isInline() const {
     const uint8_t* at = list;
     for (uint32_t left = maxSegments; left != 0; at += SendWqe::kSegment, --left) {
-      const DataSegment segment(at);
+      uint8_t element[SendWqe::kSegment];
+      if (!read(element, at)) return false;
+      const DataSegment segment(element);
       if (segment.isEnd()) break;
       if (segment.isInline()) return true;
     }
@@ -56,14 +62,20 @@ struct ReceiveWqe {
     uint64_t total = 0;
     const uint8_t* at = list;
     for (uint32_t left = maxSegments; left != 0; at += SendWqe::kSegment, --left) {
-      const DataSegment segment(at);
+      uint8_t element[SendWqe::kSegment];
+      if (!read(element, at)) return ~uint64_t{0};  // scatter() says why not
+      const DataSegment segment(element);
       if (segment.isEnd()) break;
       total += segment.bytes();
     }
     return total;
   }
 
+  // Copies one element. False when the ring's memory is gone.
+  bool read(uint8_t* element, const uint8_t* at) const;
+
   const uint8_t* list = nullptr;
+  ReceiveQueue* queue = nullptr;  // whose ring the list lies in; null for a list of another kind
   uint32_t maxSegments = 0;
   uint16_t index = 0;  // for the CQE's wqe_counter
 };
@@ -81,7 +93,11 @@ class ReceiveQueue {
   // Takes the next posted WQE. False when there is none.
   bool take(ReceiveWqe* wqe) {
     if (!peek(wqe)) return false;
-    if (shared_) next_ = load16(wqe->list - prefix_ + offsetof(mlx5_wqe_srq_next_seg, next_wqe_index));
+    if (shared_) {
+      uint8_t next[SendWqe::kSegment];
+      if (!guardedCopy16(next, wqe->list - prefix_)) return lose();
+      next_ = load16(next + offsetof(mlx5_wqe_srq_next_seg, next_wqe_index));
+    }
     ++taken_;
     return true;
   }
@@ -89,13 +105,13 @@ class ReceiveQueue {
   // The one that take() would take.
   bool peek(ReceiveWqe* wqe) {
     if (taken_ == posted_) {
-      if (count_ == 0) return false;
-      posted_ = static_cast<uint16_t>(loadDoorbell(doorbell_));
+      if (count_ == 0 || lost_ || !loadPosted()) return false;
       if (taken_ == posted_) return false;
     }
     const uint32_t slot = (shared_ ? next_ : taken_) & (count_ - 1);
     const uint8_t* at = buffer_ + (size_t{slot} << shift_);
     wqe->list = at + prefix_;
+    wqe->queue = this;
     wqe->maxSegments = ((1u << shift_) - prefix_) / SendWqe::kSegment;
     wqe->index = shared_ ? static_cast<uint16_t>(slot) : taken_;
     return true;
@@ -103,15 +119,31 @@ class ReceiveQueue {
 
   // How many WQEs are posted and not taken.
   uint16_t posted() {
-    if (count_ == 0) return 0;
-    posted_ = static_cast<uint16_t>(loadDoorbell(doorbell_));
+    if (count_ == 0 || lost_ || !loadPosted()) return 0;
     return static_cast<uint16_t>(posted_ - taken_);
   }
 
-  void reset() { taken_ = posted_ = next_ = 0; }
+  void reset() {
+    taken_ = posted_ = next_ = 0;
+    lost_ = false;
+  }
+  // The memory of its ring or of its record is gone. Returns false.
+  bool lose() {
+    lost_ = true;
+    posted_ = taken_;
+    return false;
+  }
+  bool lost() const { return lost_; }
   uint32_t count() const { return count_; }
 
  private:
+  bool loadPosted() {
+    uint32_t word;
+    if (!loadDoorbell(doorbell_, &word)) return lose();
+    posted_ = static_cast<uint16_t>(word);
+    return true;
+  }
+
   const uint8_t* buffer_;
   const void* doorbell_;
   uint32_t count_;
@@ -119,6 +151,12 @@ class ReceiveQueue {
   uint32_t prefix_;
   uint16_t taken_ = 0, posted_ = 0, next_ = 0;
   bool shared_;
+  bool lost_ = false;
 };
+
+inline bool ReceiveWqe::read(uint8_t* element, const uint8_t* at) const {
+  if (guardedCopy16(element, at)) return true;
+  return queue != nullptr && queue->lose();
+}
 
 }  // namespace soft

@@ -25,17 +25,22 @@ struct SendWqe {
   static constexpr uint32_t kMaxSegments = 63;  // `ds` has six bits
   static constexpr uint32_t kSegment = 16;
 
-  // Copies the WQE whose first basic block is `index` out of a ring of `count` blocks (a power of two).
-  void fetch(const uint8_t* ring, uint32_t count, uint16_t index) {
+  // Copies the WQE whose first basic block is `index` out of a ring of `count` blocks (a power of two). False when the ring's
+  // memory is gone.
+  [[nodiscard]] bool fetch(const void* buffer, uint32_t count, uint16_t index) {
+    const auto* ring = static_cast<const uint8_t*>(buffer);
     const uint32_t block = index & (count - 1);
-    std::memcpy(bytes, ring + size_t{block} * MLX5_SEND_WQE_BB, MLX5_SEND_WQE_BB);
+    if (!guardedCopy64(bytes, ring + size_t{block} * MLX5_SEND_WQE_BB)) return false;
     this->index = index;
     segments = bytes[7] & 0x3f;  // qpn_ds: 24 bits of QP number, then the size in 16 bytes
     const uint32_t blocks = this->blocks();
     for (uint32_t i = 1; i < blocks; ++i) {
-      std::memcpy(bytes + size_t{i} * MLX5_SEND_WQE_BB, ring + size_t{(block + i) & (count - 1)} * MLX5_SEND_WQE_BB,
-                  MLX5_SEND_WQE_BB);
+      if (!guardedCopy64(bytes + size_t{i} * MLX5_SEND_WQE_BB,
+                         ring + size_t{(block + i) & (count - 1)} * MLX5_SEND_WQE_BB)) {
+        return false;
+      }
     }
+    return true;
   }
 
   uint8_t opcode() const { return bytes[3]; }        // opmod_idx_opcode

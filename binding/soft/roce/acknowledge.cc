@@ -108,7 +108,7 @@ void Requester::readResponse(const Packet& packet) {
     return;
   }
   SendWqe wqe;
-  wqe.fetch(static_cast<const uint8_t*>(qp_.sq.buffer), qp_.sq.count, entry.index);
+  if (!qp_.fetch(&wqe, entry.index)) return;
   const Request request(wqe);
   if (request.kind != RequestKind::read) {
     failOldest(MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR, VendorSyndrome::badWqe);
@@ -130,7 +130,7 @@ void Requester::atomicResponse(const Packet& packet) {
   if (entry.opcode != MLX5_OPCODE_ATOMIC_CS && entry.opcode != MLX5_OPCODE_ATOMIC_FA) return;
   if (entry.firstPsn != packet.psn) return;
   SendWqe wqe;
-  wqe.fetch(static_cast<const uint8_t*>(qp_.sq.buffer), qp_.sq.count, entry.index);
+  if (!qp_.fetch(&wqe, entry.index)) return;
   const Request request(wqe);
   if (request.kind != RequestKind::atomic) {
     failOldest(MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR, VendorSyndrome::badWqe);

@@ -84,6 +84,17 @@ bool Responder::sendAnswer(const Path& path, const Answer& answer) {
   return true;
 }
 
+// What was to be read is not there any more. Nothing behind it is answered.
+bool Responder::readRefused(const Answer& answer) {
+  const uint32_t psn = psnAdd(answer.psn, answer.sent);
+  firstAnswer_ = endAnswer_;
+  dying_ = true;
+  negative(Aeth::kNak | kNakRemoteAccess, psn);
+  engine_.toError(qp_);
+  engine_.raise(AsyncEventType::qpAccessError, qp_);
+  return false;
+}
+
 // True when the whole response is out.
 bool Responder::sendReadPackets(const Path& path, Answer& answer, uint32_t* budget) {
   const uint32_t mtu = qp_.attributes.pathMtu;
@@ -93,16 +104,7 @@ bool Responder::sendReadPackets(const Path& path, Answer& answer, uint32_t* budg
     // Looked up anew at each turn: the region may be gone.
     from = engine_.memory().translateRemote(answer.rkey, answer.address, answer.length, qp_.pd, kAccessRemoteRead,
                                             qp_.number);
-    if (from == nullptr) {
-      // Nothing behind it is answered any more.
-      const uint32_t psn = psnAdd(answer.psn, answer.sent);
-      firstAnswer_ = endAnswer_;
-      dying_ = true;
-      negative(Aeth::kNak | kNakRemoteAccess, psn);
-      engine_.toError(qp_);
-      engine_.raise(AsyncEventType::qpAccessError, qp_);
-      return false;
-    }
+    if (from == nullptr) return readRefused(answer);
   }
   while (answer.sent != packets) {
     if (*budget == 0) return false;
@@ -122,7 +124,7 @@ bool Responder::sendReadPackets(const Path& path, Answer& answer, uint32_t* budg
       Aeth::write(to, answer.syndrome, answer.msn);
       to += Aeth::kSize;
     }
-    if (bytes != 0) std::memcpy(to, from + offset, bytes);
+    if (bytes != 0 && !guardedCopy(to, from + offset, bytes)) return readRefused(answer);
     packet.commit();
     ++answer.sent;
     --*budget;

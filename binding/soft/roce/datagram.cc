@@ -50,7 +50,7 @@ bool Datagram::transmit() {
   SendWqe wqe;
   bool worked = false;
   for (uint32_t i = 0; i < kBatch && backlog != 0; ++i) {
-    wqe.fetch(static_cast<const uint8_t*>(qp_.sq.buffer), qp_.sq.count, qp_.sendHead);
+    if (!qp_.fetch(&wqe, qp_.sendHead)) break;
     const uint32_t blocks = wqe.blocks();
     const SendResult result =
         blocks > backlog || blocks > qp_.sq.count ? SendResult::badWqe() : send(wqe);
@@ -85,7 +85,7 @@ SendResult Datagram::send(const SendWqe& wqe) {
   GatherList list;
   const SendResult gathered = engine_.gather(qp_, wqe, kData, &list);
   if (gathered.kind != SendResult::Kind::done) return gathered;
-  if (list.total > qp_.port->mtu()) {  // one packet, or none (IBTA 9.8)
+  if (list.total > qp_.port->mtu) {  // one packet, or none (IBTA 9.8)
     return SendResult::failed(MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
   }
   Path path;
@@ -100,7 +100,7 @@ SendResult Datagram::send(const SendWqe& wqe) {
   // A WQE may not choose a controlled key: the top bit asks for the queue pair's own (IBTA 10.2, "controlled Q_Key").
   Deth::write(to + Bth::kSize, vector.qkey & kControlledQkey ? qp_.attributes.qkey : vector.qkey, qp_.number);
   if (immediate) std::memcpy(to + Bth::kSize + Deth::kSize, wqe.immediate(), kImmediateSize);
-  list.copy(to + headers, 0, list.total);
+  if (!list.copy(to + headers, 0, list.total)) return SendResult::noAccess();
   packet.commit();
   psn_ = psnAdd(psn_, 1);
   return {};

@@ -102,7 +102,7 @@ bool Requester::admit() {
   const uint16_t backlog = qp_.sendBacklog();
   if (backlog == 0) return false;
   SendWqe wqe;
-  wqe.fetch(static_cast<const uint8_t*>(qp_.sq.buffer), qp_.sq.count, qp_.sendHead);
+  if (!qp_.fetch(&wqe, qp_.sendHead)) return false;
   const Request request(wqe);
   if (wqe.fenced() && reads_ != 0) return false;
   if (request.waitsForData() && reads_ != 0 && reads_ >= qp_.attributes.maxReadAtomic) return false;
@@ -162,7 +162,7 @@ Requester::Progress Requester::sendCurrent(const Path& path, uint32_t* budget) {
   if (entry.syndrome != 0) return Progress::stalled;  // nothing behind a failure is sent
   if (entry.packets != 0) {
     SendWqe wqe;
-    wqe.fetch(static_cast<const uint8_t*>(qp_.sq.buffer), qp_.sq.count, entry.index);
+    if (!qp_.fetch(&wqe, entry.index)) return Progress::stalled;
     const Request request(wqe);
     if (request.opcode != entry.opcode || request.kind == RequestKind::unknown) {  // the ring was written over
       refuse(entry, MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR, VendorSyndrome::badWqe);
@@ -225,7 +225,10 @@ bool Requester::sendData(const Path& path, const Request& request, const SendWqe
     std::memcpy(to, wqe.immediate(), kImmediateSize);
     to += kImmediateSize;
   }
-  list.copy(to, offset, bytes);
+  if (!list.copy(to, offset, bytes)) {
+    refuse(at(cursor_), MLX5_CQE_SYNDROME_LOCAL_PROT_ERR, VendorSyndrome::localProtection);
+    return false;
+  }
   packet.commit();
   packetSent(psnAdd(psn, 1));
   return true;

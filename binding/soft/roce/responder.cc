@@ -189,7 +189,7 @@ bool Responder::write(const Packet& packet, bool first, bool last) {
     uint8_t* to = engine_.memory().translateRemote(rkey_, address_ + received_, packet.payloadLength, qp_.pd,
                                                    kAccessRemoteWrite, qp_.number);
     if (to == nullptr) return refuseWrite(immediate);  // gone meanwhile
-    std::memcpy(to, packet.payload, packet.payloadLength);
+    if (!guardedCopy(to, packet.payload, packet.payloadLength)) return refuseWrite(immediate);
   }
   received_ = after;
   expected_ = psnAdd(expected_, 1);
@@ -233,16 +233,14 @@ bool Responder::atomic(const Packet& packet) {
   if (memory == nullptr) return refuse(kNakRemoteAccess, AsyncEventType::qpAccessError);
   // A region whose memory lies otherwise aligned than the addresses it is named by: no processor could be atomic there.
   if ((reinterpret_cast<uintptr_t>(memory) & 7) != 0) return refuse(kNakInvalidRequest, AsyncEventType::qpRequestError);
-  Answer* answer = push(Answer::Kind::atomic, packet.psn);
-  if (answer == nullptr) return false;
+  if (endAnswer_ - firstAnswer_ == kAnswers) return false;  // as if it had been lost
   auto* word = reinterpret_cast<uint64_t*>(memory);
   uint64_t original;
-  if (packet.operation() == kCompareSwap) {
-    original = packet.compare;  // becomes what is there when that differs
-    __atomic_compare_exchange_n(word, &original, packet.swapOrAdd, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-  } else {
-    original = __atomic_fetch_add(word, packet.swapOrAdd, __ATOMIC_SEQ_CST);
-  }
+  const bool there = packet.operation() == kCompareSwap
+                         ? guardedCompareSwap(word, packet.compare, packet.swapOrAdd, &original)
+                         : guardedFetchAdd(word, packet.swapOrAdd, &original);
+  if (!there) return refuse(kNakRemoteAccess, AsyncEventType::qpAccessError);
+  Answer* answer = push(Answer::Kind::atomic, packet.psn);
   messages_ = psnAdd(messages_, 1);
   answer->msn = messages_;
   answer->original = original;
@@ -317,6 +315,10 @@ void Responder::die(NakCode code) {
 }
 
 bool Responder::notReady() {
+  if (qp_.receiveQueue().lost()) {  // it never will be: the engine raises the event
+    die(kNakRemoteOperation);
+    return false;
+  }
   if (!reliable_) return false;
   negative(static_cast<uint8_t>(Aeth::kRnrNak | (qp_.attributes.minRnrTimer & 31)), expected_);
   refused_ = true;

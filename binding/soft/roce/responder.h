@@ -86,6 +86,7 @@ class Responder {
   void acknowledge(uint32_t psn);
   void negative(uint8_t syndrome, uint32_t psn);
   bool sendAnswer(const Path& path, const Answer& answer);
+  bool readRefused(const Answer& answer);
   bool sendReadPackets(const Path& path, Answer& answer, uint32_t* budget);
   uint32_t pendingReads() const;
   Answer& at(uint32_t position) { return answers_[position % kAnswers]; }

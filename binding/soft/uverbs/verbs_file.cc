@@ -10,6 +10,7 @@
 #include <ctime>
 
 #include "device/world.h"
+#include "nic/fault_handler.h"
 
 namespace soft::uverbs {
 namespace {
@@ -56,6 +57,7 @@ VerbsFile::VerbsFile(World& owner, std::shared_ptr<Device> which) : world(owner)
 
 int VerbsFile::write(uint64_t address, size_t length) {
   const std::lock_guard<std::mutex> guard(mutex_);
+  keepFaultHandler();
   Command command;
   int error = command.parse(address, length);
   if (!error) {

@@ -10,6 +10,7 @@ export class MemoryPort {
   mtu = 1500
   received = 0
   truncated = 0
+  dropped = 0
 
   constructor(capacity, length) {
     const fill = allocateRing(capacity, AddressRecord.words)

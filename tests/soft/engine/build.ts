@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { execFileSync } from '../../beds/child.js'
 
@@ -7,18 +7,34 @@ const sources = import.meta.dirname
 
 /**
  * Builds a target of tests/soft/engine/CMakeLists.txt in build/FOLDER; returns the program's path. Several test files do so
- * at once, in processes of their own: flock(1) lets one after the other.
+ * at once, in processes of their own: flock(1) lets one after the other. Without options it takes the objects of the
+ * library itself (`npm run build:native`), brought up to date, so that the NIC is compiled once.
  */
 export function buildEngine(
   target: string,
-  { folder = 'engine', options = [], env = {} }: BuildOptions = {},
+  { folder = 'engine', options, env = {} }: BuildOptions = {},
 ): string {
   const directory = join(project, 'build', folder)
   mkdirSync(directory, { recursive: true })
-  const configure = ['cmake', '-S', sources, '-B', directory, ...options]
-  const build = ['cmake', '--build', directory, '--parallel', '2', '--target', target]
-  for (const command of [configure, build]) {
-    const lock = join(directory, '.lock')
+  const library = join(project, 'build')
+  const shared = options === undefined && existsSync(join(library, 'CMakeCache.txt'))
+  const objects = shared ? join(library, 'CMakeFiles/ibverbs_soft.dir/binding/soft') : ''
+  const build = (where: string, what: string) => [
+    'cmake',
+    '--build',
+    where,
+    '--parallel',
+    '2',
+    '--target',
+    what,
+  ]
+  const commands = [
+    ...(shared ? [build(library, 'ibverbs_soft')] : []),
+    ['cmake', '-S', sources, '-B', directory, `-DENGINE_OBJECTS=${objects}`, ...(options ?? [])],
+    build(directory, target),
+  ]
+  const lock = join(directory, '.lock')
+  for (const command of commands) {
     execFileSync('flock', [lock, ...command], { env: { ...process.env, ...env }, timeout: 280_000 })
   }
   return join(directory, target)

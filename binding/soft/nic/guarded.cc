@@ -1,0 +1,198 @@
+#include "nic/guarded.h"
+
+// The copy of any length. No stack is used and nothing is called, so that from any instruction the way out is the same. Small
+// lengths are two moves that overlap, larger ones blocks and a last block that overlaps the one before.
+#if defined(__x86_64__)
+asm(R"(
+.pushsection .text
+.p2align 5
+.globl soft_guarded_copy
+.hidden soft_guarded_copy
+.type soft_guarded_copy, @function
+soft_guarded_copy:
+.cfi_startproc
+  movl $1, %eax
+1:
+  cmpq $16, %rdx
+  jb 60f
+  movups (%rsi), %xmm0
+  movups -16(%rsi,%rdx), %xmm1
+  cmpq $32, %rdx
+  ja 20f
+  movups %xmm0, (%rdi)
+  movups %xmm1, -16(%rdi,%rdx)
+  ret
+20:
+  movups 16(%rsi), %xmm2
+  movups -32(%rsi,%rdx), %xmm3
+  cmpq $64, %rdx
+  ja 30f
+  movups %xmm0, (%rdi)
+  movups %xmm2, 16(%rdi)
+  movups %xmm3, -32(%rdi,%rdx)
+  movups %xmm1, -16(%rdi,%rdx)
+  ret
+30:
+  cmpq $4096, %rdx
+  ja 50f
+  leaq -64(%rdi,%rdx), %r8
+  leaq -64(%rsi,%rdx), %r9
+40:
+  movups (%rsi), %xmm0
+  movups 16(%rsi), %xmm1
+  movups 32(%rsi), %xmm2
+  movups 48(%rsi), %xmm3
+  addq $64, %rsi
+  movups %xmm0, (%rdi)
+  movups %xmm1, 16(%rdi)
+  movups %xmm2, 32(%rdi)
+  movups %xmm3, 48(%rdi)
+  addq $64, %rdi
+  cmpq %r8, %rdi
+  jb 40b
+  movups (%r9), %xmm0
+  movups 16(%r9), %xmm1
+  movups 32(%r9), %xmm2
+  movups 48(%r9), %xmm3
+  movups %xmm0, (%r8)
+  movups %xmm1, 16(%r8)
+  movups %xmm2, 32(%r8)
+  movups %xmm3, 48(%r8)
+  ret
+50:
+  movq %rdx, %rcx
+  rep movsb
+  ret
+60:
+  cmpq $8, %rdx
+  jb 70f
+  movq (%rsi), %rcx
+  movq -8(%rsi,%rdx), %r8
+  movq %rcx, (%rdi)
+  movq %r8, -8(%rdi,%rdx)
+  ret
+70:
+  cmpq $4, %rdx
+  jb 80f
+  movl (%rsi), %ecx
+  movl -4(%rsi,%rdx), %r8d
+  movl %ecx, (%rdi)
+  movl %r8d, -4(%rdi,%rdx)
+  ret
+80:
+  testq %rdx, %rdx
+  je 90f
+  movzbl (%rsi), %ecx
+  movzbl -1(%rsi,%rdx), %r8d
+  cmpq $2, %rdx
+  jbe 85f
+  movzbl 1(%rsi), %r9d
+  movb %r9b, 1(%rdi)
+85:
+  movb %cl, (%rdi)
+  movb %r8b, -1(%rdi,%rdx)
+90:
+  ret
+2:
+3:
+  xorl %eax, %eax
+  ret
+.cfi_endproc
+.size soft_guarded_copy, . - soft_guarded_copy
+.popsection
+.pushsection soft_guarded, "a"
+.balign 4
+.long 1b - ., 2b - ., 3b - .
+.popsection
+)");
+#else
+asm(R"(
+.pushsection .text
+.p2align 5
+.globl soft_guarded_copy
+.hidden soft_guarded_copy
+.type soft_guarded_copy, %function
+soft_guarded_copy:
+.cfi_startproc
+  mov x9, x0
+  mov w0, #1
+  add x10, x9, x2
+  add x11, x1, x2
+1:
+  cmp x2, #16
+  b.lo 60f
+  ldr q0, [x1]
+  ldr q1, [x11, #-16]
+  cmp x2, #32
+  b.hi 20f
+  str q0, [x9]
+  str q1, [x10, #-16]
+  ret
+20:
+  ldr q2, [x1, #16]
+  ldr q3, [x11, #-32]
+  cmp x2, #64
+  b.hi 30f
+  str q0, [x9]
+  str q2, [x9, #16]
+  str q3, [x10, #-32]
+  str q1, [x10, #-16]
+  ret
+30:
+  sub x12, x10, #64
+40:
+  ldp q0, q1, [x1]
+  ldp q2, q3, [x1, #32]
+  add x1, x1, #64
+  stp q0, q1, [x9]
+  stp q2, q3, [x9, #32]
+  add x9, x9, #64
+  cmp x9, x12
+  b.lo 40b
+  ldp q0, q1, [x11, #-64]
+  ldp q2, q3, [x11, #-32]
+  stp q0, q1, [x10, #-64]
+  stp q2, q3, [x10, #-32]
+  ret
+60:
+  cmp x2, #8
+  b.lo 70f
+  ldr x3, [x1]
+  ldr x4, [x11, #-8]
+  str x3, [x9]
+  str x4, [x10, #-8]
+  ret
+70:
+  cmp x2, #4
+  b.lo 80f
+  ldr w3, [x1]
+  ldr w4, [x11, #-4]
+  str w3, [x9]
+  str w4, [x10, #-4]
+  ret
+80:
+  cbz x2, 90f
+  ldrb w3, [x1]
+  ldrb w4, [x11, #-1]
+  cmp x2, #2
+  b.ls 85f
+  ldrb w5, [x1, #1]
+  strb w5, [x9, #1]
+85:
+  strb w3, [x9]
+  strb w4, [x10, #-1]
+90:
+  ret
+2:
+3:
+  mov w0, #0
+  ret
+.cfi_endproc
+.size soft_guarded_copy, . - soft_guarded_copy
+.popsection
+.pushsection soft_guarded, "a"
+.balign 4
+.long 1b - ., 2b - ., 3b - .
+.popsection
+)");
+#endif

@@ -1,0 +1,412 @@
+// Memory that goes away under the NIC: unmapped, protected, a file cut off. What it was for fails, and nothing else does.
+#include <csignal>
+#include <csetjmp>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <map>
+
+#include "frames.h"
+#include "nic/fault_handler.h"
+#include "nic/guarded.h"
+
+using namespace soft;
+
+namespace {
+
+enum class Way { unmap, protect, truncate };
+constexpr Way kWays[] = {Way::unmap, Way::protect, Way::truncate};
+
+// Two pages of a memfd, of which the second goes away, or both.
+struct Pages {
+  Pages() {
+    descriptor = memfd_create("pages", MFD_CLOEXEC);
+    CHECK(descriptor >= 0 && ftruncate(descriptor, kSize) == 0);
+    void* memory = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    CHECK(memory != MAP_FAILED);
+    at = static_cast<uint8_t*>(memory);
+  }
+  ~Pages() {
+    munmap(at, kSize);
+    close(descriptor);
+  }
+  void take(Way way, size_t from = 0) {
+    switch (way) {
+      case Way::unmap: EQUAL(munmap(at + from, kSize - from), 0); return;
+      case Way::protect: EQUAL(mprotect(at + from, kSize - from, PROT_NONE), 0); return;
+      case Way::truncate: EQUAL(ftruncate(descriptor, static_cast<off_t>(from)), 0); return;
+    }
+  }
+  static constexpr size_t kPage = 4096, kSize = 2 * kPage;
+  int descriptor;
+  uint8_t* at;
+};
+
+// A raw packet queue pair that hears itself, each of whose parts lies in pages of its own.
+struct Parts {
+  Parts() {
+    keepFaultHandler();
+    EQUAL(card.nic.connect(1, makeLoopWire()), 0);
+    MemoryRegionAttributes region;
+    region.pd = card.pd;
+    region.base = part["payload"].at;
+    region.iova = reinterpret_cast<uint64_t>(region.base);
+    region.length = Pages::kSize;
+    region.access = IBV_ACCESS_LOCAL_WRITE;
+    EQUAL(card.nic.createMemoryRegion(region, &key), 0);
+    region.base = part["buffer"].at;
+    region.iova = reinterpret_cast<uint64_t>(region.base);
+    EQUAL(card.nic.createMemoryRegion(region, &bufferKey), 0);
+    for (const bool send : {true, false}) {
+      CompletionQueueAttributes cq;
+      uint8_t* ring = part[send ? "send CQ" : "receive CQ"].at;
+      for (int i = 0; i < 64; ++i) ring[i * 64 + 63] = MLX5_CQE_INVALID << 4;
+      cq.buffer = ring;
+      cq.entries = 64;
+      cq.doorbell = part[send ? "send CQ record" : "receive CQ record"].at;
+      EQUAL(card.nic.createCompletionQueue(cq, &cqn[send ? 0 : 1]), 0);
+    }
+    QueuePairAttributes qp;
+    qp.type = QueuePairType::rawPacket;
+    qp.pd = card.pd;
+    qp.sendCq = cqn[0];
+    qp.receiveCq = cqn[1];
+    qp.sq = {part["send ring"].at, 64, part["send record"].at, nullptr};
+    qp.rq.buffer = part["receive ring"].at;
+    qp.rq.count = 64;
+    qp.rq.doorbell = part["receive record"].at;
+    EQUAL(card.nic.createQueuePair(qp, &qpn), 0);
+    for (const QueuePairState state : {QueuePairState::init, QueuePairState::rtr, QueuePairState::rts}) {
+      QueuePairChange change;
+      change.mask = IBV_QP_STATE | IBV_QP_PORT;
+      change.port = 1;
+      change.state = state;
+      EQUAL(card.nic.modifyQueuePair(qpn, change), 0);
+    }
+    FlowRule rule;
+    rule.type = FlowType::allDefault;
+    rule.qpn = qpn;
+    card.flow(rule);
+  }
+  void post() {
+    uint8_t* at = part["receive ring"].at + posted % 64 * 16;
+    store32(at, 2048);
+    store32(at + 4, bufferKey);
+    store64(at + 8, reinterpret_cast<uint64_t>(part["buffer"].at));
+    store32(part["receive record"].at, ++posted);
+  }
+  void write() {
+    Wqe wqe = Wqe(MLX5_OPCODE_SEND).eth().data({part["payload"].at, 64, key});
+    store16(&wqe.bytes[1], produced);
+    store32(&wqe.bytes[4], qpn << 8 | 3);
+    std::copy(wqe.bytes.begin(), wqe.bytes.end(), part["send ring"].at + produced % 64 * 64);
+    ++produced;
+  }
+  void ring() { store32(part["send record"].at, produced); }
+  // The opcode of entry `index` and its syndrome; −1: there is none.
+  int opcode(const char* cq, int index) {
+    const int opcode = part[cq].at[index * 64 + 63] >> 4;
+    return opcode == MLX5_CQE_INVALID ? -1 : opcode;
+  }
+  int syndromeOf(const char* cq, int index) { return part[cq].at[index * 64 + 55]; }
+  QueuePairState state() {
+    QueuePairStatus status;
+    EQUAL(card.nic.queryQueuePair(qpn, &status), 0);
+    return status.state;
+  }
+  void round() {
+    post();
+    write();
+    ring();
+    card.step(3);
+    EQUAL(opcode("send CQ", 0), MLX5_CQE_REQ);
+    EQUAL(opcode("receive CQ", 0), MLX5_CQE_RESP_SEND);
+  }
+  size_t count(AsyncEventType type) {
+    return static_cast<size_t>(std::count_if(card.events.events.begin(), card.events.events.end(),
+                                             [type](const AsyncEvent& event) { return event.type == type; }));
+  }
+
+  std::map<std::string, Pages> part;
+  Card card;
+  uint32_t key = 0, bufferKey = 0, cqn[2] = {}, qpn = 0;
+  uint16_t produced = 0;
+  uint32_t posted = 0;
+};
+
+}  // namespace
+
+TEST(a_copy_stops_where_the_memory_ends) {
+  keepFaultHandler();
+  Pages pages;
+  pages.take(Way::protect, Pages::kPage);
+  Bytes other(9000), expected(9000);
+  for (size_t i = 0; i < expected.size(); ++i) expected[i] = static_cast<uint8_t>(i * 7 + i / 251);
+  for (size_t length = 0; length <= 300; ++length) {
+    std::copy_n(expected.begin(), length, pages.at + Pages::kPage - length);
+    std::fill(other.begin(), other.end(), 0);
+    CHECK(guardedCopy(other.data() + 1, pages.at + Pages::kPage - length, length));
+    CHECK(std::equal(expected.begin(), expected.begin() + static_cast<long>(length), other.begin() + 1));
+    EQUAL(other[0], 0);
+    EQUAL(other[length + 1], 0);
+    std::fill_n(pages.at, Pages::kPage, uint8_t{0});
+    CHECK(guardedCopy(pages.at + Pages::kPage - length, expected.data(), length));
+    CHECK(std::equal(expected.begin(), expected.begin() + static_cast<long>(length), pages.at + Pages::kPage - length));
+    if (length == 0) continue;
+    for (size_t beyond = 1; beyond <= length; beyond += 1 + length / 9) {
+      CHECK(!guardedCopy(other.data(), pages.at + Pages::kPage - length + beyond, length));
+      CHECK(!guardedCopy(pages.at + Pages::kPage - length + beyond, expected.data(), length));
+    }
+  }
+  Bytes large(9000);
+  for (const size_t length : {size_t{1024}, size_t{4095}, size_t{4096}, size_t{4097}, size_t{9000}}) {
+    CHECK(guardedCopy(large.data(), expected.data(), length));
+    CHECK(std::equal(expected.begin(), expected.begin() + static_cast<long>(length), large.begin()));
+    CHECK(!guardedCopy(large.data(), pages.at + 1, length + Pages::kPage));
+  }
+}
+
+TEST(words_and_atomic_operations_are_done_or_fail) {
+  keepFaultHandler();
+  Pages pages;
+  auto* word = reinterpret_cast<uint64_t*>(pages.at);
+  uint64_t original = 0;
+  *word = 40;
+  CHECK(guardedFetchAdd(word, 2, &original));
+  EQUAL(original, 40);
+  EQUAL(*word, 42);
+  CHECK(guardedCompareSwap(word, 41, 7, &original));
+  EQUAL(original, 42);
+  EQUAL(*word, 42);
+  CHECK(guardedCompareSwap(word, 42, 7, &original));
+  EQUAL(original, 42);
+  EQUAL(*word, 7);
+  uint32_t value = 0;
+  CHECK(guardedLoad(word, &value));
+  EQUAL(value, 7);
+  CHECK(guardedStore(word, 9));
+  EQUAL(*word, 9);
+  uint8_t bytes[64];
+  const uint64_t words[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  CHECK(guardedHand(pages.at, words));
+  CHECK(guardedCopy64(bytes, pages.at));
+  BYTES(bytes, reinterpret_cast<const uint8_t*>(words), 64);
+  CHECK(guardedCopy16(bytes, pages.at + 48));
+  BYTES(bytes, reinterpret_cast<const uint8_t*>(words + 6), 16);
+  for (const Way way : kWays) {
+    Pages gone;
+    auto* at = reinterpret_cast<uint64_t*>(gone.at);
+    gone.take(way);
+    CHECK(!guardedFetchAdd(at, 2, &original));
+    CHECK(!guardedCompareSwap(at, 0, 2, &original));
+    CHECK(!guardedLoad(at, &value));
+    CHECK(!guardedStore(at, 1));
+    CHECK(!guardedHand(gone.at, words));
+    CHECK(!guardedCopy64(bytes, gone.at));
+    CHECK(!guardedCopy16(bytes, gone.at));
+  }
+  EQUAL(mprotect(pages.at, Pages::kPage, PROT_READ), 0);
+  CHECK(guardedLoad(word, &value));
+  CHECK(!guardedStore(word, 1));
+  CHECK(!guardedHand(pages.at, words));
+  CHECK(!guardedFetchAdd(word, 1, &original));
+}
+
+TEST(a_frame_whose_bytes_are_gone_ends_in_a_protection_error) {
+  for (const Way way : kWays) {
+    Parts parts;
+    parts.round();
+    parts.part["payload"].take(way);
+    parts.write();
+    parts.ring();
+    parts.card.step(3);
+    EQUAL(parts.opcode("send CQ", 1), MLX5_CQE_REQ_ERR);
+    EQUAL(parts.syndromeOf("send CQ", 1), MLX5_CQE_SYNDROME_LOCAL_PROT_ERR);
+    EQUAL(static_cast<int>(parts.state()), static_cast<int>(QueuePairState::sqe));
+    EQUAL(parts.card.counters().transmitFrames, 1);
+  }
+}
+
+TEST(a_receive_whose_memory_is_gone_ends_in_a_protection_error) {
+  for (const Way way : kWays) {
+    Parts parts;
+    parts.round();
+    parts.part["buffer"].take(way);
+    parts.post();
+    parts.write();
+    parts.ring();
+    parts.card.step(3);
+    EQUAL(parts.opcode("receive CQ", 1), MLX5_CQE_RESP_ERR);
+    EQUAL(parts.syndromeOf("receive CQ", 1), MLX5_CQE_SYNDROME_LOCAL_PROT_ERR);
+    EQUAL(static_cast<int>(parts.state()), static_cast<int>(QueuePairState::err));
+    EQUAL(parts.count(AsyncEventType::qpFatal), 0);
+  }
+}
+
+TEST(a_receive_into_memory_that_became_read_only_ends_in_a_protection_error) {
+  Parts parts;
+  parts.round();
+  EQUAL(mprotect(parts.part["buffer"].at, Pages::kSize, PROT_READ), 0);
+  parts.post();
+  parts.write();
+  parts.ring();
+  parts.card.step(3);
+  EQUAL(parts.syndromeOf("receive CQ", 1), MLX5_CQE_SYNDROME_LOCAL_PROT_ERR);
+}
+
+TEST(a_ring_or_a_record_that_is_gone_is_fatal_to_its_queue_pair) {
+  for (const char* name : {"send ring", "send record", "receive ring", "receive record"}) {
+    for (const Way way : kWays) {
+      Parts parts;
+      parts.round();
+      const bool receive = name[0] == 'r';
+      if (!receive) parts.post();
+      parts.write();
+      parts.ring();
+      if (receive && std::string(name) == "receive ring") parts.post();
+      parts.part[name].take(way);
+      parts.card.step(100);
+      EQUAL(parts.count(AsyncEventType::qpFatal), 1);
+      EQUAL(parts.count(AsyncEventType::cqError), 0);
+      EQUAL(static_cast<int>(parts.state()), static_cast<int>(QueuePairState::err));
+    }
+  }
+}
+
+TEST(a_completion_queue_whose_memory_is_gone_is_in_error) {
+  for (const Way way : kWays) {
+    Parts parts;
+    parts.round();
+    parts.part["send CQ"].take(way);
+    parts.write();
+    parts.ring();
+    parts.card.step(3);
+    CHECK(parts.card.events.has(AsyncEventType::cqError, parts.cqn[0]));
+    CHECK(parts.card.events.has(AsyncEventType::qpFatal, parts.qpn));
+    EQUAL(parts.count(AsyncEventType::cqError), 1);
+    EQUAL(static_cast<int>(parts.state()), static_cast<int>(QueuePairState::err));
+  }
+}
+
+TEST(a_completion_queue_whose_record_is_gone_is_in_error) {
+  for (const Way way : kWays) {
+    Parts parts;
+    parts.round();
+    parts.part["send CQ record"].take(way);
+    parts.card.step(100);
+    CHECK(parts.card.events.has(AsyncEventType::cqError, parts.cqn[0]));
+    EQUAL(parts.count(AsyncEventType::cqError), 1);
+  }
+}
+
+namespace {
+
+sigjmp_buf jump;
+volatile int seen = 0;
+struct sigaction kept;
+
+void jumping(int) {
+  ++seen;
+  siglongjmp(jump, 1);
+}
+
+// As many libraries do: what is not its own goes to the handler that was there before, which is ours.
+void chaining(int signal, siginfo_t* info, void* context) {
+  ++seen;
+  kept.sa_sigaction(signal, info, context);
+}
+
+// In a child: what becomes of a wild pointer. The signal that it ended by, or the code that it ended with.
+int inChild(void (*body)()) {
+  const pid_t child = fork();
+  if (child == 0) {
+    body();
+    _exit(0);
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child);
+  return WIFSIGNALED(status) ? WTERMSIG(status) : 256 + WEXITSTATUS(status);
+}
+
+volatile int* volatile nowhere = reinterpret_cast<volatile int*>(uintptr_t{64});
+
+void wild() { *nowhere = 1; }
+
+void handle(void (*simple)(int), void (*full)(int, siginfo_t*, void*) = nullptr) {
+  struct sigaction action {};
+  if (full != nullptr) {
+    action.sa_sigaction = full;
+    action.sa_flags = SA_SIGINFO;
+  } else {
+    action.sa_handler = simple;
+  }
+  sigaction(SIGSEGV, &action, &kept);
+}
+
+bool heldBack() {
+  uint32_t value;
+  Pages gone;
+  gone.take(Way::protect);
+  return !guardedLoad(gone.at, &value);
+}
+
+}  // namespace
+
+TEST(a_wild_pointer_still_ends_the_process) {
+  handle(SIG_DFL);
+  EQUAL(inChild([] {
+    keepFaultHandler();
+    if (heldBack()) wild();
+  }), SIGSEGV);
+  EQUAL(inChild([] {
+    keepFaultHandler();
+    raise(SIGSEGV);
+    _exit(1);
+  }), SIGSEGV);
+}
+
+TEST(the_handler_that_was_there_before_hears_of_every_other_fault) {
+  seen = 0;
+  handle(jumping);
+  keepFaultHandler();
+  CHECK(heldBack());
+  EQUAL(seen, 0);
+  for (int i = 0; i < 3; ++i) {
+    if (sigsetjmp(jump, 1) == 0) wild();
+  }
+  EQUAL(seen, 3);
+  CHECK(heldBack());
+  EQUAL(seen, 3);
+}
+
+TEST(the_handler_that_comes_after_hears_of_every_other_fault) {
+  keepFaultHandler();
+  seen = 0;
+  handle(jumping);
+  keepFaultHandler();
+  CHECK(heldBack());
+  EQUAL(seen, 0);
+  if (sigsetjmp(jump, 1) == 0) wild();
+  EQUAL(seen, 1);
+}
+
+TEST(a_handler_that_comes_after_and_calls_ours_is_called_once) {
+  seen = 0;
+  handle(SIG_DFL);
+  EQUAL(inChild([] {
+    keepFaultHandler();
+    handle(nullptr, chaining);
+    keepFaultHandler();
+    if (!heldBack() || seen != 0) _exit(1);
+    wild();
+  }), SIGSEGV);
+  // Behind both, one that was there first.
+  EQUAL(inChild([] {
+    handle([](int) { _exit(seen == 1 ? 7 : 8); });
+    keepFaultHandler();
+    handle(nullptr, chaining);
+    keepFaultHandler();
+    wild();
+  }), 256 + 7);
+}
