@@ -48,6 +48,14 @@ async function pair(
   return ends
 }
 
+test('ibv_devices lists them in the order of their numbers', async () => {
+  const wires = Array.from({ length: 11 }, () => 'loop').join(';')
+  const { code, stdout, stderr } = await ibverbs(['soft', '-w', wires, '--', 'ibv_devices'])
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  const names = Array.from({ length: 11 }, (_, number) => `mlx5_soft${number}`)
+  expect(stdout.match(/mlx5_soft\d+/g)).toEqual(names)
+})
+
 test('ibv_devinfo -v tells what the device is', async () => {
   const { code, stdout, stderr } = await ibverbs(['soft', '-w', `loop@${macs[0]}`, '--', 'ibv_devinfo', '-v'])
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })

@@ -16,6 +16,7 @@
 
 #include "hooks/got.h"
 #include "hooks/registry.h"
+#include "hooks/sorted_directory.h"
 #include "uverbs/ioctl.h"
 
 namespace soft {
@@ -72,7 +73,7 @@ int hookedXStat(int, const char* path, struct stat* status) { return hookedStat(
 
 DIR* hookedOpenDirectory(const char* path) {
   const std::string ours = redirected(path);
-  return ::opendir(ours.empty() ? path : ours.c_str());
+  return ours.empty() ? ::opendir(path) : openSorted(ours.c_str());
 }
 
 // libibverbs first asks the kernel for its devices, over netlink, and looks into sysfs where that is not answered: there
@@ -144,6 +145,8 @@ const std::vector<Replacement>& replacements() {
       {"write", function(hookedWrite)},       {"ioctl", function(hookedIoctl)},
       {"mmap", function(hookedMap)},          {"mmap64", function(hookedMap)},
       {"munmap", function(hookedUnmap)},      {"close", function(hookedClose)},
+      {"readdir", function(readDirectory)},   {"readdir64", function(readDirectory)},
+      {"closedir", function(closeDirectory)},
       {"dlopen", function(hookedLoad)},       {"nl_connect", function(hookedNetlinkConnect)},
   };
   return all;
