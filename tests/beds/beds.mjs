@@ -98,8 +98,10 @@ export const beds = {
   rxe: {
     what: 'verbs on SoftRoCE, and the kernel’s VLAN, VXLAN and GRE devices, in the VM',
     needs: ['build', 'rdma', 'vm'],
+    beside: true,
     async run(context) {
-      const { variant, signal, repeat = 1, files } = context
+      const { variant, signal, repeat = 1, files, output } = context
+      let cpuSeconds = 0
       // The guest may write to the project, but into an overlay: the report goes into the folder that is shared.
       const results = join(folder, 'rxe')
       mkdirSync(results, { recursive: true })
@@ -121,13 +123,19 @@ export const beds = {
         signal,
         timeoutSeconds: variant.vmSeconds + again,
         env: variant.env,
-        log: (line) => console.log(`vm: ${line}`),
+        stdout: output.stdout,
+        stderr: output.stderr,
+        log: (line) => output.stdout(`vm: ${line}\n`),
+        onEnd(seconds) {
+          cpuSeconds += seconds
+          context.spent(seconds)
+        },
       }).catch((error) => {
-        console.error(error.message)
+        output.stderr(`${error.message}\n`)
         return error
       })
-      if (typeof code === 'number') return readOutcome(inside, code)
-      return { ...readOutcome(inside, 1), problem: code.message.split('\n')[0] }
+      if (typeof code === 'number') return { ...readOutcome(inside, code), cpuSeconds }
+      return { ...readOutcome(inside, 1), cpuSeconds, problem: code.message.split('\n')[0] }
     },
   },
 }

@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs'
 import { prepare } from '../../binding/tools/setup.mjs'
 import { beds } from './beds.mjs'
+import { heldOutput } from './held-output.mjs'
 import { startLoad } from './load.mjs'
 import { logRun, sources } from './log.mjs'
 import { report } from './report.mjs'
@@ -17,6 +18,8 @@ import { parseWords, usage, WordsError } from './words.mjs'
 const ci = Boolean(process.env.CI) && process.env.CI !== 'false'
 const words = asked()
 
+/** Processor seconds of the VMs that have ended. */
+let apart = 0
 const aborter = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.once(signal, () => aborter.abort(new Error(`ended by ${signal}`)))
@@ -49,8 +52,18 @@ async function runAll(before) {
   const clock = measured()
   try {
     for (const variant of chosen) {
-      for (const name of words.beds) {
-        if (variant.beds.includes(name)) results.push(await runBed(name, variant))
+      const names = words.beds.filter((name) => variant.beds.includes(name))
+      // The VM keeps one processor busy and the other beds a little more than that: they run side by side.
+      const beside = names.filter((name) => beds[name].beside)
+      const others = names.filter((name) => !beds[name].beside)
+      const started = beside.map((name) => {
+        const output = heldOutput()
+        return { output, result: runBed(name, variant, output) }
+      })
+      for (const name of others) results.push(await runBed(name, variant))
+      for (const { output, result } of started) {
+        output.release()
+        results.push(await result)
       }
     }
   } finally {
@@ -76,15 +89,23 @@ async function runAll(before) {
   return failed === 0
 }
 
-async function runBed(name, variant) {
+/** @param output of a bed that runs beside others: what it prints comes when they are done */
+async function runBed(name, variant, output) {
   const bed = beds[name]
   const title = variant.title ? `${name} (${variant.title})` : name
-  console.log(`\n== ${title}: ${bed.what}`)
+  const heading = `\n== ${title}: ${bed.what}\n`
+  if (output) output.stdout(heading)
+  else process.stdout.write(heading)
   const clock = measured()
   const lacking = bed.needs.filter((group) => !ready[group])
   const context = {
     variant,
+    output,
     signal: aborter.signal,
+    // Of what is no child of a bed that runs here: else it would be counted with whichever ran when it ended.
+    spent(seconds) {
+      apart += seconds
+    },
     files: words.files?.[name],
     repeat: words.files ? words.repeat : 1,
   }
@@ -110,12 +131,12 @@ function brief({ title, seconds, cpuSeconds, passed, failed, skipped, problem, f
   return [title, words.files ? { ...all, rounds } : all]
 }
 
-/** A clock for seconds, and the processor seconds of child processes that have ended. */
+/** A clock for seconds, and the processor seconds of child processes that have ended, but for the VM's. */
 function measured() {
   // proc_pid_stat(5): cutime and cstime, in ticks of 10 ms.
   const spent = () => {
     const fields = readFileSync('/proc/self/stat', 'latin1').split(') ')[1].split(' ')
-    return (Number(fields[13]) + Number(fields[14])) / 100
+    return (Number(fields[13]) + Number(fields[14])) / 100 - apart
   }
   const [started, before] = [performance.now(), spent()]
   return () => ({ seconds: (performance.now() - started) / 1000, cpuSeconds: spent() - before })

@@ -22,7 +22,7 @@ export async function variants({ variants: names, files }) {
     // A file that takes long is run when it is named.
     env: Object.values(files ?? {}).some(hasLong) ? { IBVERBS_LONG: '1' } : {},
     beds: ['lint', 'types', ...all],
-    vmSeconds: 1200,
+    vmSeconds: 1800,
   }
   if (names.length === 0) return [plain]
   const long = names.includes('long')
@@ -78,5 +78,5 @@ async function otherNode(version) {
     const code = await runCommand(['npm', 'install', '--prefix', folder, '--no-save', `${name}@${version}`])
     if (code !== 0) throw new Error(`Node ${version} could not be installed`)
   }
-  return { title: `node${version}`, node, env: {}, beds: all, vmSeconds: 1200 }
+  return { title: `node${version}`, node, env: {}, beds: all, vmSeconds: 1800 }
 }

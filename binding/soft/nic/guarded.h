@@ -41,6 +41,10 @@ struct GuardedRange {
   ".popsection\n" SOFT_GUARDED_RANGE("3b")
 #endif
 
+// Where a routine gives nothing back but whether it could, the fixup is a label of C++ (as in the kernel's
+// unsafe_put_user()): then there is no flag to set and to ask while nothing faults.
+#define SOFT_GUARDED_GOTO SOFT_GUARDED_RANGE("%l[fault]")
+
 // Copies `length` bytes to or from the program's memory. False when some of it is not there: then part of it may be written.
 extern "C" __attribute__((visibility("hidden"))) uint32_t soft_guarded_copy(void* to, const void* from, size_t length);
 
@@ -77,74 +81,80 @@ inline void checkStore(const void*, size_t) {}
 
 [[nodiscard]] inline bool guardedStore(void* to, uint32_t value) {
   checkStore(to, sizeof value);
-  uint32_t ok = 1;
 #if defined(__x86_64__)
-  asm volatile("1: movl %[value], (%[to])\n2:\n" SOFT_GUARDED_FIXUP
-               : [ok] "+r"(ok) : [to] "r"(to), [value] "r"(value) : "memory");
+  asm goto("1: movl %[value], (%[to])\n2:\n" SOFT_GUARDED_GOTO
+           : : [to] "r"(to), [value] "r"(value) : "memory" : fault);
 #else
-  asm volatile("1: stlr %w[value], [%[to]]\n2:\n" SOFT_GUARDED_FIXUP
-               : [ok] "+r"(ok) : [to] "r"(to), [value] "r"(value) : "memory");
+  asm goto("1: stlr %w[value], [%[to]]\n2:\n" SOFT_GUARDED_GOTO
+           : : [to] "r"(to), [value] "r"(value) : "memory" : fault);
 #endif
-  return ok != 0;
+  return true;
+fault:
+  return false;
 }
 
 // One unit of a send ring: 64 bytes.
 [[nodiscard]] inline bool guardedCopy64(void* to, const void* from) {
   checkLoad(from, 64);
-  uint32_t ok = 1;
 #if defined(__x86_64__)
-  asm volatile(
+  asm goto(
       "1: movups (%[from]), %%xmm0\nmovups 16(%[from]), %%xmm1\nmovups 32(%[from]), %%xmm2\nmovups 48(%[from]), %%xmm3\n"
       "movups %%xmm0, (%[to])\nmovups %%xmm1, 16(%[to])\nmovups %%xmm2, 32(%[to])\nmovups %%xmm3, 48(%[to])\n"
-      "2:\n" SOFT_GUARDED_FIXUP
-      : [ok] "+r"(ok) : [to] "r"(to), [from] "r"(from) : "memory", "xmm0", "xmm1", "xmm2", "xmm3");
+      "2:\n" SOFT_GUARDED_GOTO
+      : : [to] "r"(to), [from] "r"(from) : "memory", "xmm0", "xmm1", "xmm2", "xmm3" : fault);
 #else
-  asm volatile(
+  asm goto(
       "1: ldp q0, q1, [%[from]]\nldp q2, q3, [%[from], #32]\nstp q0, q1, [%[to]]\nstp q2, q3, [%[to], #32]\n"
-      "2:\n" SOFT_GUARDED_FIXUP
-      : [ok] "+r"(ok) : [to] "r"(to), [from] "r"(from) : "memory", "v0", "v1", "v2", "v3");
+      "2:\n" SOFT_GUARDED_GOTO
+      : : [to] "r"(to), [from] "r"(from) : "memory", "v0", "v1", "v2", "v3" : fault);
 #endif
-  return ok != 0;
+  return true;
+fault:
+  return false;
 }
 
 // One element of a scatter list: 16 bytes.
 [[nodiscard]] inline bool guardedCopy16(void* to, const void* from) {
   checkLoad(from, 16);
-  uint32_t ok = 1;
 #if defined(__x86_64__)
-  asm volatile("1: movups (%[from]), %%xmm0\nmovups %%xmm0, (%[to])\n2:\n" SOFT_GUARDED_FIXUP
-               : [ok] "+r"(ok) : [to] "r"(to), [from] "r"(from) : "memory", "xmm0");
+  asm goto("1: movups (%[from]), %%xmm0\nmovups %%xmm0, (%[to])\n2:\n" SOFT_GUARDED_GOTO
+           : : [to] "r"(to), [from] "r"(from) : "memory", "xmm0" : fault);
 #else
-  asm volatile("1: ldr q0, [%[from]]\nstr q0, [%[to]]\n2:\n" SOFT_GUARDED_FIXUP
-               : [ok] "+r"(ok) : [to] "r"(to), [from] "r"(from) : "memory", "v0");
+  asm goto("1: ldr q0, [%[from]]\nstr q0, [%[to]]\n2:\n" SOFT_GUARDED_GOTO
+           : : [to] "r"(to), [from] "r"(from) : "memory", "v0" : fault);
 #endif
-  return ok != 0;
+  return true;
+fault:
+  return false;
 }
 
 // A CQE: eight words in the order in which they lie, the last one released behind the others.
 [[nodiscard]] inline bool guardedHand(uint8_t* entry, const uint64_t (&words)[8]) {
   checkStore(entry, 64);
-  uint32_t ok = 1;
 #if defined(__x86_64__)
-  asm volatile(
+  asm goto(
       "1: movq %[w0], (%[to])\nmovq %[w1], 8(%[to])\nmovq %[w2], 16(%[to])\nmovq %[w3], 24(%[to])\n"
       "movq %[w4], 32(%[to])\nmovq %[w5], 40(%[to])\nmovq %[w6], 48(%[to])\nmovq %[w7], 56(%[to])\n"
-      "2:\n" SOFT_GUARDED_FIXUP
-      : [ok] "+r"(ok)
+      "2:\n" SOFT_GUARDED_GOTO
+      :
       : [to] "r"(entry), [w0] "r"(words[0]), [w1] "r"(words[1]), [w2] "r"(words[2]), [w3] "r"(words[3]), [w4] "r"(words[4]),
         [w5] "r"(words[5]), [w6] "r"(words[6]), [w7] "r"(words[7])
-      : "memory");
+      : "memory"
+      : fault);
 #else
-  asm volatile(
+  asm goto(
       "1: stp %[w0], %[w1], [%[to]]\nstp %[w2], %[w3], [%[to], #16]\nstp %[w4], %[w5], [%[to], #32]\n"
       "str %[w6], [%[to], #48]\nstlr %[w7], [%[last]]\n"
-      "2:\n" SOFT_GUARDED_FIXUP
-      : [ok] "+r"(ok)
+      "2:\n" SOFT_GUARDED_GOTO
+      :
       : [to] "r"(entry), [last] "r"(entry + 56), [w0] "r"(words[0]), [w1] "r"(words[1]), [w2] "r"(words[2]),
         [w3] "r"(words[3]), [w4] "r"(words[4]), [w5] "r"(words[5]), [w6] "r"(words[6]), [w7] "r"(words[7])
-      : "memory");
+      : "memory"
+      : fault);
 #endif
-  return ok != 0;
+  return true;
+fault:
+  return false;
 }
 
 // The two atomic operations; `original` is what was there.

@@ -46,14 +46,15 @@ class Steering {
   bool match(const FlowKey& outer, const FlowKey* inner, Visit visit) const {
     for (const CompiledRule& sniffer : sniffers_) visit(sniffer);
     bool found = false;
-    for (size_t i = 0; i < rules_.size(); ++i) {
+    const size_t count = firstWords_.size();  // rules_ has as many, but must divide by their size to know it
+    for (size_t i = 0; i < count; ++i) {
       const CompiledRule::Word& first = firstWords_[i];
       if ((outer.words[first.index] & first.mask) != first.value) continue;
       const CompiledRule& rule = rules_[i];
       if (!rule.matches(outer, inner)) continue;
       found = true;
       visit(rule);
-      while (i + 1 < rules_.size() && rules_[i + 1].sameMatch(rule)) visit(rules_[++i]);
+      while (i + 1 < count && rules_[i + 1].sameMatch(rule)) visit(rules_[++i]);
       if (!rule.rule.dontTrap) break;
     }
     return found;

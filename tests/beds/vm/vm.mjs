@@ -10,7 +10,7 @@
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
@@ -54,6 +54,7 @@ export class VmError extends Error {
  * @param {number} [options.memory] megabytes
  * @param {number} [options.cpus]
  * @param {(line: string) => void} [options.log] told what is being prepared
+ * @param {(cpuSeconds: number) => void} [options.onEnd] told of each VM that ends how much of a processor it took
  * @typedef {import('node:stream').Writable | ((chunk: Buffer) => void) | 'ignore'} Sink
  * @returns {Promise<number>}
  */
@@ -92,6 +93,7 @@ export async function runInVm(argv, options = {}) {
           token,
           stdout: options.stdout ?? process.stdout,
           stderr: options.stderr ?? process.stderr,
+          onEnd: options.onEnd ?? (() => {}),
           signal,
           timeoutSeconds,
           deadline: started + timeoutSeconds * 1000,
@@ -117,6 +119,7 @@ function boot({
   token,
   stdout,
   stderr,
+  onEnd,
   signal,
   timeoutSeconds,
   deadline,
@@ -142,6 +145,7 @@ function boot({
       outcome = () => settle(value)
       for (const timer of timers) clearTimeout(timer)
       signal?.removeEventListener('abort', abort)
+      onEnd(spent(child))
       kill(child)
     }
 
@@ -236,6 +240,16 @@ const running = new Set()
 function end(vm) {
   if (vm.child) kill(vm.child)
   rmSync(vm.job, { recursive: true, force: true })
+}
+
+/** The processor seconds of a process that runs: proc_pid_stat(5), utime and stime, in ticks of 10 ms. */
+function spent(child) {
+  try {
+    const fields = readFileSync(`/proc/${child.pid}/stat`, 'latin1').split(') ')[1].split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / 100
+  } catch {
+    return 0 // it has ended by itself
+  }
 }
 
 /** The guest keeps nothing that is worth a shutdown. */
