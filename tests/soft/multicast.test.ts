@@ -1,4 +1,4 @@
-/** IPv4 groups on the software ConnectX: what a port that has an IPv4 GID sends and hears. */
+/** IPv4 on the software ConnectX: what a port that has an IPv4 GID sends and hears, groups above all. */
 import { multicastQueuePair, open } from 'ibverbs'
 import { type SoftConnectX, softConnectX } from 'ibverbs/soft'
 import { afterEach, expect, test } from 'vitest'
@@ -47,6 +47,43 @@ test('an IPv4 group and the IPv6 group that holds the same four bytes are two', 
     expect(memory.bytes[i === 0 ? 20 : 0] >> 4).toBe(i === 0 ? 4 : 6)
   }
   for (const { context } of [from, ...members]) context.close()
+})
+
+test('the way back out of a datagram that came under an IPv4 header is an IPv4 GID', async () => {
+  devices = softConnectX({ wire: 'pair', macs: ['02:00:0a:09:00:01', '02:00:0a:09:00:02'] })
+  const [client, server] = [end('mlx5_soft0'), end('mlx5_soft1')]
+  server.pair.prepareReceive({ memory: server.memory }).post(1)
+  server.pair.submit()
+  client.pair.prepareReceive({ memory: client.memory }).post(2, 1000)
+  client.pair.submit()
+  client.memory.bytes.fill(7, 0, 100)
+  const addressHandle = client.domain.createAddressHandle({ gid: '::ffff:10.9.0.2' })
+  const question = { addressHandle, remoteQueuePair: server.pair.number, remoteQueueKey: queueKey }
+  client.pair.prepareSend({ memory: client.memory, ...question }).post(3, 0, 100)
+  client.pair.submit()
+
+  const signal = AbortSignal.timeout(limit)
+  expect(await server.cq.wait({ signal })).toBe(1)
+  const back = server.domain.createAddressHandle({ cq: server.cq, memory: server.memory })
+  expect(back.vector).toMatchObject({ gid: '::ffff:10.9.0.1', gidIndex: 1, port: 1 })
+  const answer = {
+    addressHandle: back,
+    remoteQueuePair: server.cq.sourceQueuePair[0],
+    remoteQueueKey: queueKey,
+  }
+  server.pair.prepareSend({ memory: server.memory, ...answer }).post(4, 40, 100)
+  server.pair.submit()
+  const cookies: number[] = []
+  while (cookies.length < 2) {
+    const count = await client.cq.wait({ signal })
+    for (let row = 0; row < count; row++) {
+      expect(client.cq.statusName(row)).toBe('SUCCESS')
+      cookies.push(client.cq.cookie[row])
+    }
+  }
+  expect(cookies.sort()).toEqual([2, 3])
+  expect(client.memory.bytes.subarray(1040, 1140)).toEqual(new Uint8Array(100).fill(7))
+  for (const { context } of [client, server]) context.close()
 })
 
 test('RTR between an IPv4 and an IPv6 GID is refused in words', () => {

@@ -113,19 +113,22 @@ fault:
   return false;
 }
 
-// One element of a scatter list: 16 bytes.
-[[nodiscard]] inline bool guardedCopy16(void* to, const void* from) {
+// One element of a scatter list: 16 bytes, as two words in registers. By way of memory they would have to be read back in pieces.
+[[nodiscard]] inline bool guardedLoad16(const void* from, uint64_t* low, uint64_t* high) {
   checkLoad(from, 16);
+  uint32_t ok = 1;
+  uint64_t first, second;
+  const auto& bytes = *static_cast<const uint8_t(*)[16]>(from);
 #if defined(__x86_64__)
-  asm goto("1: movups (%[from]), %%xmm0\nmovups %%xmm0, (%[to])\n2:\n" SOFT_GUARDED_GOTO
-           : : [to] "r"(to), [from] "r"(from) : "memory", "xmm0" : fault);
+  asm volatile("1: movq (%[from]), %[first]\nmovq 8(%[from]), %[second]\n2:\n" SOFT_GUARDED_FIXUP
+               : [first] "=&r"(first), [second] "=&r"(second), [ok] "+r"(ok) : [from] "r"(from), "m"(bytes));
 #else
-  asm goto("1: ldr q0, [%[from]]\nstr q0, [%[to]]\n2:\n" SOFT_GUARDED_GOTO
-           : : [to] "r"(to), [from] "r"(from) : "memory", "v0" : fault);
+  asm volatile("1: ldp %[first], %[second], [%[from]]\n2:\n" SOFT_GUARDED_FIXUP
+               : [first] "=&r"(first), [second] "=&r"(second), [ok] "+r"(ok) : [from] "r"(from), "m"(bytes));
 #endif
-  return true;
-fault:
-  return false;
+  *low = first;
+  *high = second;
+  return ok != 0;
 }
 
 // A CQE: eight words in the order in which they lie, the last one released behind the others.

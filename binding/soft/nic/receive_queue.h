@@ -24,9 +24,9 @@ struct ReceiveWqe {
     const uint8_t* at = list;
     for (uint32_t left = maxSegments; length != 0; at += SendWqe::kSegment, --left) {
       if (left == 0) return ScatterResult::tooLong;
-      uint8_t element[SendWqe::kSegment];
-      if (!read(element, at)) return ScatterResult::protection;
-      const DataSegment segment(element);
+      uint64_t low, high;
+      if (!read(at, &low, &high)) return ScatterResult::protection;
+      const DataSegment segment(low, high);
       if (segment.isEnd()) return ScatterResult::tooLong;
       const uint64_t room = segment.bytes();
       if (offset >= room) {
@@ -48,9 +48,9 @@ struct ReceiveWqe {
   bool isInline() const {
     const uint8_t* at = list;
     for (uint32_t left = maxSegments; left != 0; at += SendWqe::kSegment, --left) {
-      uint8_t element[SendWqe::kSegment];
-      if (!read(element, at)) return false;
-      const DataSegment segment(element);
+      uint64_t low, high;
+      if (!read(at, &low, &high)) return false;
+      const DataSegment segment(low, high);
       if (segment.isEnd()) break;
       if (segment.isInline()) return true;
     }
@@ -62,17 +62,17 @@ struct ReceiveWqe {
     uint64_t total = 0;
     const uint8_t* at = list;
     for (uint32_t left = maxSegments; left != 0; at += SendWqe::kSegment, --left) {
-      uint8_t element[SendWqe::kSegment];
-      if (!read(element, at)) return ~uint64_t{0};  // scatter() says why not
-      const DataSegment segment(element);
+      uint64_t low, high;
+      if (!read(at, &low, &high)) return ~uint64_t{0};  // scatter() says why not
+      const DataSegment segment(low, high);
       if (segment.isEnd()) break;
       total += segment.bytes();
     }
     return total;
   }
 
-  // Copies one element. False when the ring's memory is gone.
-  bool read(uint8_t* element, const uint8_t* at) const;
+  // Reads one element. False when the ring's memory is gone.
+  bool read(const uint8_t* at, uint64_t* low, uint64_t* high) const;
 
   const uint8_t* list = nullptr;
   ReceiveQueue* queue = nullptr;  // whose ring the list lies in; null for a list of another kind
@@ -94,9 +94,10 @@ class ReceiveQueue {
   bool take(ReceiveWqe* wqe) {
     if (!peek(wqe)) return false;
     if (shared_) {
-      uint8_t next[SendWqe::kSegment];
-      if (!guardedCopy16(next, wqe->list - prefix_)) return lose();
-      next_ = load16(next + offsetof(mlx5_wqe_srq_next_seg, next_wqe_index));
+      uint64_t low, high;
+      if (!guardedLoad16(wqe->list - prefix_, &low, &high)) return lose();
+      static_assert(offsetof(mlx5_wqe_srq_next_seg, next_wqe_index) == 2, "in the first word");
+      next_ = __builtin_bswap16(static_cast<uint16_t>(low >> 16));
     }
     ++taken_;
     return true;
@@ -154,8 +155,8 @@ class ReceiveQueue {
   bool lost_ = false;
 };
 
-inline bool ReceiveWqe::read(uint8_t* element, const uint8_t* at) const {
-  if (guardedCopy16(element, at)) return true;
+inline bool ReceiveWqe::read(const uint8_t* at, uint64_t* low, uint64_t* high) const {
+  if (guardedLoad16(at, low, high)) return true;
   return queue != nullptr && queue->lose();
 }
 

@@ -65,6 +65,11 @@ struct SendWqe {
 struct DataSegment {
   explicit DataSegment(const uint8_t* from)
       : length(load32(from)), lkey(load32(from + 4)), address(load64(from + 8)) {}
+  // Its two words as they lie in memory.
+  DataSegment(uint64_t low, uint64_t high)
+      : length(__builtin_bswap32(static_cast<uint32_t>(low))),
+        lkey(__builtin_bswap32(static_cast<uint32_t>(low >> 32))),
+        address(__builtin_bswap64(high)) {}
 
   bool isInline() const { return (length & MLX5_INLINE_SEG) != 0; }
   uint32_t inlineLength() const { return length & 0x7fffffff; }  // the data follow the 4-byte header

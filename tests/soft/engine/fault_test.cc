@@ -192,8 +192,10 @@ TEST(words_and_atomic_operations_are_done_or_fail) {
   CHECK(guardedHand(pages.at, words));
   CHECK(guardedCopy64(bytes, pages.at));
   BYTES(bytes, reinterpret_cast<const uint8_t*>(words), 64);
-  CHECK(guardedCopy16(bytes, pages.at + 48));
-  BYTES(bytes, reinterpret_cast<const uint8_t*>(words + 6), 16);
+  uint64_t low = 0, high = 0;
+  CHECK(guardedLoad16(pages.at + 48, &low, &high));
+  EQUAL(low, 7);
+  EQUAL(high, 8);
   for (const Way way : kWays) {
     Pages gone;
     auto* at = reinterpret_cast<uint64_t*>(gone.at);
@@ -204,7 +206,7 @@ TEST(words_and_atomic_operations_are_done_or_fail) {
     CHECK(!guardedStore(at, 1));
     CHECK(!guardedHand(gone.at, words));
     CHECK(!guardedCopy64(bytes, gone.at));
-    CHECK(!guardedCopy16(bytes, gone.at));
+    CHECK(!guardedLoad16(gone.at, &low, &high));
   }
   EQUAL(mprotect(pages.at, Pages::kPage, PROT_READ), 0);
   CHECK(guardedLoad(word, &value));
