@@ -1,49 +1,23 @@
 // The RDMA transports of the software ConnectX without Node: C++ tests that step them by hand, built here and run one by
 // one; and what tshark makes of their packets.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { execFileSync, spawnSync } from '../beds/child.js'
 import { dissect } from '../headers/tshark.js'
 import { buildEngine } from './engine/build.js'
+import { testSuites } from './engine/suites.js'
 
-const sources = join(import.meta.dirname, 'roce')
-let program = ''
-
-const suites = readdirSync(sources)
-  .filter((file) => file.endsWith('_test.cc'))
-  .map((file) => ({
-    name: file.slice(0, -'_test.cc'.length),
-    tests: [...readFileSync(join(sources, file), 'utf8').matchAll(/^TEST\((\w+)\)/gm)].map(
-      (match) => match[1],
-    ),
-  }))
-
-beforeAll(() => {
-  program = buildEngine('roce_tests')
-}, 300_000)
-
-for (const suite of suites) {
-  describe(suite.name, () => {
-    for (const name of suite.tests) {
-      test(name.replaceAll('_', ' '), () => {
-        const run = spawnSync(program, [name], { encoding: 'utf8' })
-        expect(run.stderr).toBe('')
-        expect(run.signal).toBe(null)
-        expect(run.stdout).toBe(`ok ${name}\n`)
-      })
-    }
-  })
-}
+const program = testSuites(join(import.meta.dirname, 'roce'), 'roce_tests')
 
 test.runIf(process.env.IBVERBS_LONG === '1')('all of them under sanitizers', { timeout: 900_000 }, () => {
   const options = ['-DENGINE_SANITIZE=ON', '-DCMAKE_BUILD_TYPE=RelWithDebInfo']
   const sanitized = buildEngine('roce_tests', { folder: 'engine-asan', options })
   const run = spawnSync(sanitized, [], { encoding: 'utf8', timeout: 600_000 })
   expect(run.stderr).toBe('')
-  expect(run.stdout.trim().split('\n')).toHaveLength(suites.flatMap(({ tests }) => tests).length)
+  expect(run.stdout.trim().split('\n')).toHaveLength(program.suites.flatMap(({ tests }) => tests).length)
 })
 
 describe('tshark', () => {
@@ -52,7 +26,9 @@ describe('tshark', () => {
     const folder = mkdtempSync(join(tmpdir(), 'ibverbs-roce-'))
     try {
       const file = join(folder, 'frames')
-      execFileSync(program, ['every_operation_on_the_wire'], { env: { ...process.env, ROCE_FRAMES: file } })
+      execFileSync(program.path, ['every_operation_on_the_wire'], {
+        env: { ...process.env, ROCE_FRAMES: file },
+      })
       const [first, ...frames] = readFileSync(file, 'utf8').trim().split('\n')
       const [address, key] = first.split(' ')
       const rows = dissect(

@@ -1,0 +1,56 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { spawnSync } from '../../beds/child.js'
+import { buildEngine } from './build.js'
+
+interface Suite {
+  /** of its file, NAME_test.cc */
+  name: string
+  tests: string[]
+}
+
+/** What the test program that was built is, once the tests run; and the suites that are in it. */
+export interface Program {
+  path: string
+  suites: Suite[]
+}
+
+/**
+ * One test for each TEST(name) of the C++ files in a folder, run by itself in a process of its own.
+ *
+ * @param folder where the NAME_test.cc lie
+ * @param target of tests/soft/engine/CMakeLists.txt that they are linked to
+ * @param environment what a suite's tests find in theirs beside ours
+ */
+export function testSuites(
+  folder: string,
+  target: string,
+  environment: (suite: string) => Record<string, string> = () => ({}),
+): Program {
+  const suites = readdirSync(folder)
+    .filter((file) => file.endsWith('_test.cc'))
+    .map((file) => ({ name: file.slice(0, -'_test.cc'.length), tests: testsIn(join(folder, file)) }))
+  const program = { path: '', suites }
+  beforeAll(() => {
+    program.path = buildEngine(target)
+  }, 300_000)
+  for (const suite of suites) {
+    describe(suite.name, () => {
+      for (const name of suite.tests) {
+        test(name.replaceAll('_', ' '), () => {
+          const env = { ...process.env, ...environment(suite.name) }
+          const run = spawnSync(program.path, [name], { encoding: 'utf8', env, timeout: 60_000 })
+          expect(run.stderr).toBe('')
+          expect(run.signal).toBe(null)
+          expect(run.stdout).toBe(`ok ${name}\n`)
+        })
+      }
+    })
+  }
+  return program
+}
+
+function testsIn(file: string): string[] {
+  return [...readFileSync(file, 'utf8').matchAll(/^TEST\((\w+)\)/gm)].map((match) => match[1])
+}
