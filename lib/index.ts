@@ -39,23 +39,18 @@ export {
 export { Context } from './verbs/context.js'
 export { type DeviceInfo, libibverbsPath, listDevices, open } from './verbs/device.js'
 export type { DeviceAttributes, PortAttributes } from './verbs/device-attributes.js'
-export type { RequestMemory, ScatterElement } from './verbs/elements.js'
 export type { Endpoint } from './verbs/endpoint.js'
 export { type DefaultFlow, Flow, type FlowOptions } from './verbs/flow.js'
 export { bestGid, type GidEntry, type GidKind, gidKind } from './verbs/gid.js'
 export { MemoryRegion, type RemoteMemory } from './verbs/memory-region.js'
-export type {
-  AtomicOptions,
-  PreparedAtomic,
-  PreparedReceive,
-  PreparedSend,
-  PreparedTransfer,
-  SendFlags,
-  SendOptions,
-  TransferOptions,
-} from './verbs/prepared.js'
 export { ProtectionDomain, type RegisterOptions } from './verbs/protection-domain.js'
 export { QueuePair } from './verbs/queue-pair.js'
 export type { QueuePairAttributes, QueuePairQuery } from './verbs/queue-pair-attributes.js'
 export type { QueuePairCapabilities, QueuePairOptions } from './verbs/queue-pair-options.js'
+export type { AtomicOptions, PreparedAtomic } from './verbs/request/atomic.js'
+export type { RequestMemory, ScatterElement } from './verbs/request/elements.js'
+export type { PreparedReceive } from './verbs/request/receive.js'
+export type { PreparedSend, SendOptions } from './verbs/request/send.js'
+export type { SendFlags } from './verbs/request/send-flags.js'
+export type { PreparedTransfer, TransferOptions } from './verbs/request/transfer.js'
 export type { WaitOptions } from './wait-options.js'

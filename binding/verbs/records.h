@@ -1,5 +1,5 @@
 // The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer.
-// lib/verbs/records.ts says the same in TypeScript; kRecordVersion (binding/addon.cc) changes with any change here.
+// lib/verbs/request/records.ts says the same in TypeScript; kRecordVersion (binding/addon.cc) changes with any change here.
 //
 // A queue pair shares one block: control words, then the send ring, then the receive ring.
 // A completion queue shares one block: a column of `batch` words for each field of a completion, then control words.
@@ -24,7 +24,7 @@ enum Control : uint32_t {
   kControlWords = 16,   // one cache line
 };
 
-// Why a request was refused before or by ibv_post_send / ibv_post_recv. lib/verbs/refusal.ts has the words.
+// Why a request was refused before or by ibv_post_send / ibv_post_recv. lib/verbs/request/refusal.ts has the words.
 enum Refusal : uint32_t {
   kNotRefused,
   kByProvider,       // the errno is the provider's

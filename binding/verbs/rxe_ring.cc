@@ -9,7 +9,7 @@
 
 namespace verbs {
 
-// lib/verbs/records.ts has these as indices of words.
+// lib/verbs/request/records.ts has these as indices of words.
 static_assert(offsetof(rxe_queue_buf, producer_index) == 128 && offsetof(rxe_queue_buf, consumer_index) == 256,
               "struct rxe_queue_buf is kernel ABI");
 

@@ -13,7 +13,7 @@ import {
 } from './constants.js'
 import type { Context } from './context.js'
 import { orLargest } from './largest.js'
-import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './records.js'
+import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './request/records.js'
 import { statusHint } from './status-hint.js'
 
 /** Options of {@link Context.createCompletionQueue}. */

@@ -21,21 +21,10 @@ import {
   type QueuePairType,
   QueuePairTypes,
 } from './constants.js'
-import type { RequestMemory } from './elements.js'
 import { checkEndpoint, type Endpoint } from './endpoint.js'
 import { type DefaultFlow, Flow, type FlowOptions } from './flow.js'
 import { checkGroup } from './gid.js'
 import { orLargest } from './largest.js'
-import {
-  type AtomicOptions,
-  type Posting,
-  PreparedAtomic,
-  PreparedReceive,
-  PreparedSend,
-  PreparedTransfer,
-  type SendOptions,
-  type TransferOptions,
-} from './prepared.js'
 import type { ProtectionDomain } from './protection-domain.js'
 import {
   fromNative,
@@ -49,9 +38,15 @@ import {
   type QueuePairOptions,
 } from './queue-pair-options.js'
 import { type AttributeName, diagnose } from './queue-pair-state.js'
-import { Control, controlWords, receiveWords, sendWords } from './records.js'
-import { isRetriable, refusalError } from './refusal.js'
-import { RequestRing } from './request-ring.js'
+import { type AtomicOptions, PreparedAtomic } from './request/atomic.js'
+import type { RequestMemory } from './request/elements.js'
+import type { Posting } from './request/posting.js'
+import { PreparedReceive } from './request/receive.js'
+import { Control, controlWords, receiveWords, sendWords } from './request/records.js'
+import { isRetriable, refusalError } from './request/refusal.js'
+import { RequestRing } from './request/ring.js'
+import { PreparedSend, type SendOptions } from './request/send.js'
+import { PreparedTransfer, type TransferOptions } from './request/transfer.js'
 
 /** What one request may have first: a queue holds fewer of longer ones. */
 const sizeOrder = [

@@ -7,7 +7,7 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 import type { MemoryRegion } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
 import { native } from '../../dist/native.js'
-import { checkStretch, mostOfElement } from '../../dist/verbs/request-ring.js'
+import { checkStretch, mostOfElement } from '../../dist/verbs/request/ring.js'
 import {
   completion,
   completions,

@@ -18,7 +18,7 @@ import {
   Send,
   sendWords,
   WorkRequestOpcode,
-} from '../../dist/verbs/records.js'
+} from '../../dist/verbs/request/records.js'
 import { completions, limit, outcome, type Side, type SideOptions, soft, types, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()

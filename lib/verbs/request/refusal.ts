@@ -1,7 +1,7 @@
-import { VerbsError } from '../errors.js'
-import { nameOf, QueuePairStates } from './constants.js'
+import { VerbsError } from '../../errors.js'
+import { nameOf, QueuePairStates } from '../constants.js'
 import { WorkRequestOpcode } from './records.js'
-import { longestWords } from './request-ring.js'
+import { longestWords } from './ring.js'
 
 /** What the binding needs to know of a refused request to say why. */
 export interface RefusedRequest {

@@ -1,8 +1,8 @@
-import { integer, type Names, object, rangeError, typeError } from '../argument.js'
-import { idOf } from '../handle.js'
-import { MemoryRegion } from './memory-region.js'
+import { integer, type Names, object, rangeError, typeError } from '../../argument.js'
+import { idOf } from '../../handle.js'
+import { MemoryRegion } from '../memory-region.js'
 import { elementWords } from './records.js'
-import { checkStretch, longestWords, mostOfElement, rest, writeElement } from './request-ring.js'
+import { checkStretch, longestWords, mostOfElement, rest, writeElement } from './ring.js'
 
 /** A stretch of a memory region: one element of a scatter/gather list. */
 export interface ScatterElement {

@@ -1,4 +1,4 @@
-import { rangeError, typeError } from '../argument.js'
+import { rangeError, typeError } from '../../argument.js'
 import { Element, elementWords } from './records.js'
 
 /**
