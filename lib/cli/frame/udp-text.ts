@@ -7,7 +7,7 @@ const genevePort = 6081
 
 /** @param fragment there is only the first part of it: its length says more than is there */
 export function udpText(frame: Dissection, at: number, end: number, fragment: boolean): void {
-  if (!frame.has(at, 4, end)) frame.need(at, 4, 'udp', end)
+  frame.need(at, 4, 'udp', end)
   const available = end - at
   if (available < 8) {
     frame.print(`truncated-udp ${available}`)
