@@ -1,5 +1,5 @@
 export { VerbsError } from './errors.js'
-export type { FlowBytes, FlowRule, PortRange } from './ethernet/flow/rule.js'
+export type { FlowBytes, FlowRule, PortRange } from './flow/rule.js'
 export type { NativeHandle } from './handle.js'
 export { Arena, type ArenaOptions } from './ring/arena.js'
 export { AddressHandle, type AddressVector, type ReceivedDatagram } from './verbs/address-handle.js'

@@ -1,4 +1,4 @@
-// A routing socket (rtnetlink(7)): messages out, messages in. What they say is read and written in lib/ethernet/netlink.
+// A routing socket (rtnetlink(7)): messages out, messages in. What they say is read and written in lib/ethernet/interface/netlink.
 #pragma once
 
 #include <napi.h>

@@ -45,7 +45,7 @@ constexpr RingKind kRingKinds[] = {
      static_cast<off_t>(XDP_UMEM_PGOFF_COMPLETION_RING), &xdp_mmap_offsets::cr, sizeof(uint64_t)},
 };
 
-// A program as lib/ethernet/xdp-program.ts assembles it: two words an instruction.
+// A program as lib/ethernet/af-xdp/program.ts assembles it: two words an instruction.
 Napi::Uint32Array programOf(Napi::Env env, Napi::Value program) {
   if (!program.IsTypedArray() || program.As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array) {
     throwArgumentType(env, "program", "a Uint32Array");

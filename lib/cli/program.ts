@@ -9,14 +9,14 @@ const debug = debuglog('ibverbs')
 
 const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   devices: async () => (await import('./devices.js')).devices,
-  ping: async () => (await import('./ping.js')).ping,
+  ping: async () => (await import('./ping/ping.js')).ping,
   send: async () => (await import('./send.js')).send,
   dump: async () => (await import('./dump.js')).dump,
-  generate: async () => (await import('./generate.js')).generate,
+  generate: async () => (await import('./generate/generate.js')).generate,
   forward: async () => (await import('./forward.js')).forward,
   reflect: async () => (await import('./reflect.js')).reflect,
-  soft: async () => (await import('./soft.js')).soft,
-  doctor: async () => (await import('./doctor.js')).doctor,
+  soft: async () => (await import('./soft/soft.js')).soft,
+  doctor: async () => (await import('./doctor/doctor.js')).doctor,
 }
 
 /** One run of it: its words, and where its output goes. Returns the exit code; it may be run again and again. */

@@ -1,7 +1,7 @@
 /** Reading a command line, and what `--help` says of it. */
 import { parseArgs } from 'node:util'
+import { table } from '../lab/table.js'
 import type { Command, Options } from './command.js'
-import { table } from './table.js'
 
 /** A command line that makes no sense: the process ends with ExitCode.usage. */
 export class UsageError extends Error {

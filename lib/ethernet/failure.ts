@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import { VerbsError, verbsError } from '../errors.js'
-import { listInterfaces, type NetworkInterface } from './interfaces.js'
+import { listInterfaces, type NetworkInterface } from './interface/interfaces.js'
 
 const { ENETDOWN, ENXIO, ENOBUFS, EBUSY, EMSGSIZE, ERANGE, EFAULT, EBADMSG } = constants.errno as Record<
   string,

@@ -4,7 +4,7 @@ import { Arena } from '../ring/arena.js'
 import { type Consumer, DescriptorRecord } from '../ring/ring.js'
 import { SlotMemory } from '../ring/slot-memory.js'
 import { mostSlot, SlotPool } from '../ring/slots.js'
-import { DescriptorOption } from './xdp-port.js'
+import { DescriptorOption } from './af-xdp/rings.js'
 
 /** Options of {@link FramePool}. */
 export interface FramePoolOptions {

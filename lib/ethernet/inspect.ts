@@ -1,10 +1,10 @@
 /** What a frame's own headers tell of its state, where nobody else does. */
-import { EtherType, IpProtocol } from './headers/assigned-numbers.js'
-import { u16 } from './headers/bytes.js'
-import * as checksum from './headers/checksum.js'
-import * as ipv4 from './headers/ipv4.js'
-import * as ipv6 from './headers/ipv6.js'
-import * as vlan from './headers/vlan.js'
+import { EtherType, IpProtocol } from '../headers/assigned-numbers.js'
+import { u16 } from '../headers/bytes.js'
+import * as checksum from '../headers/checksum.js'
+import * as ipv4 from '../headers/ipv4.js'
+import * as ipv6 from '../headers/ipv6.js'
+import * as vlan from '../headers/vlan.js'
 
 /** Bits of `PacketQueue.inspect(slot)`. */
 export const FrameDoubt = {

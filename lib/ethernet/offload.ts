@@ -3,8 +3,8 @@
  * of a super-frame into segments. Told per frame in its record (binding/ethernet/records.h), and how to do it here.
  */
 import { integer, rangeError } from '../argument.js'
+import { sum } from '../headers/checksum.js'
 import { brief, FrameFlag, FrameRecord, type FrameTable } from './frames.js'
-import { sum } from './headers/checksum.js'
 
 /** What the segments of a super-frame are, `PacketQueue.segmentType(slot)`: VIRTIO_NET_HDR_GSO_*, linux/virtio_net.h. */
 export const SegmentType = {

@@ -9,16 +9,16 @@ import {
   string,
   typeError,
 } from '../argument.js'
-import { maxGroups } from './accept.js'
-import { type FanoutOptions, fanoutArgument } from './fanout.js'
-import { filterArgument } from './filter/compile.js'
-import { type Alternative, ofType } from './flow/alternative.js'
-import { flowsArgument } from './flow/normalize.js'
-import type { FlowRule } from './flow/rule.js'
+import { filterArgument } from '../filter/compile.js'
+import { type Alternative, ofType } from '../flow/alternative.js'
+import { flowsArgument } from '../flow/normalize.js'
+import type { FlowRule } from '../flow/rule.js'
+import { groupArgument, type MacAddress } from '../headers/mac.js'
+import { maxGroups } from './af-packet/accept.js'
+import { type FanoutOptions, fanoutArgument } from './af-packet/fanout.js'
 import { FramePool, type FramePoolOptions, framePoolOptionNames } from './frames.js'
-import type { NetworkInterface } from './interfaces.js'
-import { groupArgument, type MacAddress } from './mac.js'
-import type { RdmaPort } from './rdma-port.js'
+import type { NetworkInterface } from './interface/interfaces.js'
+import type { RdmaPort } from './raw-packet/rdma-port.js'
 import type { PacketBackend, ReceivePath } from './report.js'
 
 /** Options of {@link PacketQueue.open}. */

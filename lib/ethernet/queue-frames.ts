@@ -1,6 +1,6 @@
 import { type FramePool, FrameRecord, type FrameTable, tableOf } from './frames.js'
 import { inspectFrame } from './inspect.js'
-import type { NetworkInterface } from './interfaces.js'
+import type { NetworkInterface } from './interface/interfaces.js'
 import { completeChecksum, restoreVlan, segmentSizeOf, segmentTypeOf } from './offload.js'
 
 /** The frames of a queue, by the slots that the caller has: where they lie, and what the kernel told of them. */

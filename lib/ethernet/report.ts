@@ -1,4 +1,4 @@
-import type { Fanout } from './fanout.js'
+import type { Fanout } from './af-packet/fanout.js'
 
 /** The ways to a device that a `PacketQueue` has. */
 export type PacketBackend = 'af_packet' | 'af_xdp' | 'raw_packet_qp'

@@ -2,7 +2,7 @@ import { rangeError, typeError } from '../argument.js'
 import { busyError, closedError } from '../errors.js'
 import { Waiter } from '../ring/waiter.js'
 import { type WaitOptions, waitSignal } from '../wait-options.js'
-import type { Backend, ReceivingEnd, TransmittingEnd } from './backend.js'
+import type { Backend, ReceivingEnd, TransmittingEnd } from './port.js'
 
 /** Milliseconds that a consumer may go on without a turn of the event loop: timers and signals come through. */
 const turnLimit = 0.5

@@ -1,5 +1,5 @@
 /** Frames as they were on the wire, where the kernel has taken a VLAN tag out. */
-import { setU32 } from './headers/bytes.js'
+import { setU32 } from '../headers/bytes.js'
 import type { PacketQueue } from './packet-queue.js'
 
 /** Bytes of a tag, and where it stands: behind the two addresses (IEEE 802.1Q, 9.3). */

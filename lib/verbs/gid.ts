@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { rangeError, string } from '../argument.js'
 import { verbsError } from '../errors.js'
-import { parse } from '../ethernet/headers/ipv6.js'
+import { parse } from '../headers/ipv6.js'
 import type { GidType } from './constants.js'
 import type { Context } from './context.js'
 

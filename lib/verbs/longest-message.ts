@@ -1,4 +1,4 @@
-import { listInterfaces } from '../ethernet/interfaces.js'
+import { listInterfaces } from '../ethernet/interface/interfaces.js'
 import type { QueuePairType } from './constants.js'
 import type { Context } from './context.js'
 

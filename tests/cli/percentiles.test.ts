@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { bins, histogram } from '../../dist/cli/histogram.js'
-import { percentile, Samples, summarize } from '../../dist/cli/percentiles.js'
+import { bins, histogram } from '../../dist/lab/histogram.js'
+import { percentile, Samples, summarize } from '../../dist/lab/percentiles.js'
 
 const upTo = (n: number) => Float64Array.from({ length: n }, (_, i) => i + 1)
 

@@ -1,8 +1,8 @@
 /** What AF_XDP does not tell of a frame, found in its own headers. */
 import { ethernet, FrameDoubt, ipv4, ipv6, PacketQueue, udp } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
-import * as checksum from '../../dist/ethernet/headers/checksum.js'
 import { inspectFrame } from '../../dist/ethernet/inspect.js'
+import * as checksum from '../../dist/headers/checksum.js'
 import { vethPair } from '../beds/veth.js'
 import { backends, receiveOne } from './traffic.js'
 

@@ -2,7 +2,7 @@
 import { constants } from 'node:os'
 import { PacketQueue, queryInterface } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
-import { PacketRing } from '../../dist/ethernet/packet-ring.js'
+import { PacketRing } from '../../dist/ethernet/af-packet/receive-ring.js'
 import { Kind, native } from '../../dist/native.js'
 import { allocateRing, Consumer, Producer } from '../../dist/ring/ring.js'
 import { ip, vethPair } from '../beds/veth.js'

@@ -1,8 +1,8 @@
 /** Flow rules as the bytes that ibv_create_flow(3) gets, against struct ibv_flow_spec_* of verbs.h laid out by hand. */
 import type { FlowRule } from 'ibverbs'
 import { describe, expect, test } from 'vitest'
-import { flowsArgument } from '../../dist/ethernet/flow/normalize.js'
-import { verbsFlowRules, withActions } from '../../dist/ethernet/flow/verbs.js'
+import { flowsArgument } from '../../dist/flow/normalize.js'
+import { verbsFlowRules, withActions } from '../../dist/flow/verbs.js'
 
 const compile = (...rules: FlowRule[]): string[] =>
   verbsFlowRules(flowsArgument('rules', rules)).map((bytes) => Buffer.from(bytes).toString('hex'))

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { ping } from '../../dist/cli/ping.js'
+import { ping } from '../../dist/cli/ping/ping.js'
 import { Session } from '../../dist/cli/session.js'
 import { begin } from '../cli/resident.js'
 import { Running } from '../cli/run.js'

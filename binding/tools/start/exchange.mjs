@@ -1,8 +1,8 @@
 // What `npm start` does with two packet queues that hear each other, whatever is below them.
 
-import { histogram } from '../../../dist/cli/histogram.js'
-import { Samples, summarize } from '../../../dist/cli/percentiles.js'
-import { table } from '../../../dist/cli/table.js'
+import { histogram } from '../../../dist/lab/histogram.js'
+import { Samples, summarize } from '../../../dist/lab/percentiles.js'
+import { table } from '../../../dist/lab/table.js'
 
 /** Frames of a batch: the queues' own may be larger. */
 export const batch = 64

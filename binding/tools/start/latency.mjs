@@ -6,8 +6,8 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { open } from 'ibverbs'
-import { summarize } from '../../../dist/cli/percentiles.js'
-import { table } from '../../../dist/cli/table.js'
+import { summarize } from '../../../dist/lab/percentiles.js'
+import { table } from '../../../dist/lab/table.js'
 import { perftestSamples } from './perftest.mjs'
 
 const [serverDevice, clientDevice] = process.argv.slice(2)

@@ -1,7 +1,7 @@
 /** A capture, in the format pcap or pcapng, to a file or to standard output. */
-import type { CaptureStatistics } from '../../ethernet/capture/encoder.js'
-import { PcapEncoder } from '../../ethernet/capture/pcap-encoder.js'
-import { PcapngEncoder } from '../../ethernet/capture/pcapng-encoder.js'
+import type { CaptureStatistics } from '../../capture/encoder.js'
+import { PcapEncoder } from '../../capture/pcap-encoder.js'
+import { PcapngEncoder } from '../../capture/pcapng-encoder.js'
 import { Output } from '../output.js'
 import type { Session } from '../session.js'
 import type { FrameSink, SeenFrame } from './frame-sink.js'

@@ -1,7 +1,7 @@
 /** A frame being put into words: its bytes, read big-endian and never beyond what was captured, and the text so far. */
-import * as ethernet from '../../ethernet/headers/ethernet.js'
-import * as ipv4 from '../../ethernet/headers/ipv4.js'
-import * as ipv6 from '../../ethernet/headers/ipv6.js'
+import * as ethernet from '../../headers/ethernet.js'
+import * as ipv4 from '../../headers/ipv4.js'
+import * as ipv6 from '../../headers/ipv6.js'
 import { toHex } from '../hex.js'
 
 /** A header that was not captured whole, or did not end well: tcpdump's '[|what]'. */

@@ -2,8 +2,8 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv4, isIPv6 } from 'node:net'
-import { EtherType } from '../../ethernet/headers/assigned-numbers.js'
 import type { FlowRule } from '../../ethernet/index.js'
+import { EtherType } from '../../headers/assigned-numbers.js'
 import type { Target } from '../traffic/generated-frame.js'
 import { UsageError } from '../usage.js'
 

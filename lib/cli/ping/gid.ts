@@ -1,5 +1,5 @@
 /** A GID as text ('fe80::1') and as the 32 hexadecimal digits that rdma-core's ping-pong programs send. */
-import * as ipv6 from '../../ethernet/headers/ipv6.js'
+import * as ipv6 from '../../headers/ipv6.js'
 
 /** Where there is no GID: a fabric that routes by LID alone. */
 export const noGid = '0'.repeat(32)

@@ -1,7 +1,7 @@
 /** The ping-pong itself, for either side: as rdma-core's programs do it, so that either side may be one of them. */
 import type { CompletionQueue, QueuePair } from '../../index.js'
+import { Samples } from '../../lab/percentiles.js'
 import { Breath } from '../breath.js'
-import { Samples } from '../percentiles.js'
 
 /** Cookies of the two kinds of request. */
 const RECEIVE = 1

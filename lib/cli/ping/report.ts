@@ -1,8 +1,8 @@
 /** What ping prints: percentiles and a histogram for people, one JSON object for programs. */
-import { bins, histogram } from '../histogram.js'
-import { type Summary, summarize } from '../percentiles.js'
+import { bins, histogram } from '../../lab/histogram.js'
+import { type Summary, summarize } from '../../lab/percentiles.js'
+import { table } from '../../lab/table.js'
 import type { Session } from '../session.js'
-import { table } from '../table.js'
 import type { Destination } from './exchange.js'
 import type { LoopResult } from './loop.js'
 

@@ -1,12 +1,12 @@
 /** The frames of `generate`: a header, and a payload that says which frame it is and when it was due. */
-import { EtherType, IpProtocol } from '../../ethernet/headers/assigned-numbers.js'
-import { setU16, setU32, u16, u32 } from '../../ethernet/headers/bytes.js'
-import * as checksum from '../../ethernet/headers/checksum.js'
-import * as ethernet from '../../ethernet/headers/ethernet.js'
-import * as ipv4 from '../../ethernet/headers/ipv4.js'
-import * as ipv6 from '../../ethernet/headers/ipv6.js'
-import * as udp from '../../ethernet/headers/udp.js'
-import * as vlan from '../../ethernet/headers/vlan.js'
+import { EtherType, IpProtocol } from '../../headers/assigned-numbers.js'
+import { setU16, setU32, u16, u32 } from '../../headers/bytes.js'
+import * as checksum from '../../headers/checksum.js'
+import * as ethernet from '../../headers/ethernet.js'
+import * as ipv4 from '../../headers/ipv4.js'
+import * as ipv6 from '../../headers/ipv6.js'
+import * as udp from '../../headers/udp.js'
+import * as vlan from '../../headers/vlan.js'
 
 /**
  * The payload, all numbers big-endian: a magic number and the stream (16 bits each), the sequence number (48 bits), and

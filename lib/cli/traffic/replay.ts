@@ -1,5 +1,5 @@
 /** The frames of a capture, when they are due. */
-import { CaptureParser } from '../../ethernet/capture/parser.js'
+import { CaptureParser } from '../../capture/parser.js'
 import { ethernetHeaderLength } from '../frame/frame-text.js'
 import { Input } from '../input.js'
 import { UsageError } from '../usage.js'

@@ -1,7 +1,7 @@
 /** What became of numbered frames: lost, duplicated, reordered, and how long they took. */
 
+import { LogHistogram } from '../../lab/log-histogram.js'
 import { nanosecondsOf, payloadOf, secondsOf, sequenceOf, streamOf } from './generated-frame.js'
-import { LogHistogram } from './log-histogram.js'
 
 /** How far back a duplicate is recognized, in frames. */
 export const windowSize = 1 << 16

@@ -1,11 +1,11 @@
 /** A frame turned round: it goes back to where it came from. */
-import { EtherType, IpProtocol } from '../../ethernet/headers/assigned-numbers.js'
-import { setU16, setU32, u16, u32 } from '../../ethernet/headers/bytes.js'
-import * as ethernet from '../../ethernet/headers/ethernet.js'
-import * as ipv4 from '../../ethernet/headers/ipv4.js'
-import * as ipv6 from '../../ethernet/headers/ipv6.js'
-import * as udp from '../../ethernet/headers/udp.js'
-import * as vlan from '../../ethernet/headers/vlan.js'
+import { EtherType, IpProtocol } from '../../headers/assigned-numbers.js'
+import { setU16, setU32, u16, u32 } from '../../headers/bytes.js'
+import * as ethernet from '../../headers/ethernet.js'
+import * as ipv4 from '../../headers/ipv4.js'
+import * as ipv6 from '../../headers/ipv6.js'
+import * as udp from '../../headers/udp.js'
+import * as vlan from '../../headers/vlan.js'
 
 const ipv4Source = 12
 const ipv6Source = 8

@@ -1,5 +1,5 @@
 /** Percentiles and counters of traffic, for people. */
-import type { LogHistogram, Percentiles } from './log-histogram.js'
+import type { LogHistogram, Percentiles } from '../../lab/log-histogram.js'
 import { type CheckTotals, type SequenceCheck, windowSize } from './sequence-check.js'
 
 const columns = ['p50', 'p90', 'p99', 'p99.9', 'max'] as const

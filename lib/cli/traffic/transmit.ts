@@ -1,8 +1,8 @@
 /** Sends frames when they are due. */
 import type { PacketQueue } from '../../ethernet/index.js'
 import { Pacer } from '../../ethernet/pacer.js'
+import { LogHistogram } from '../../lab/log-histogram.js'
 import { Breath } from '../breath.js'
-import { LogHistogram } from './log-histogram.js'
 
 /** Where the frames come from. */
 export interface FrameSource {

@@ -1,0 +1,263 @@
+import { constants } from 'node:os'
+import { rangeError } from '../../argument.js'
+import { compileFilter } from '../../filter/compile.js'
+import { both, classicProgram } from '../../flow/classic.js'
+import { formatMac } from '../../headers/mac.js'
+import { Kind, native } from '../../native.js'
+import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../../ring/ring.js'
+import { tableOf } from '../frames.js'
+import { queueCount } from '../interface/channels.js'
+import type { NetworkInterface } from '../interface/interfaces.js'
+import type { Settings } from '../options.js'
+import type { Backend } from '../port.js'
+import type { WayReport } from '../report.js'
+import type { BackendStatistics } from '../statistics.js'
+import { acceptProgram, Membership, maxGroups } from './accept.js'
+import { type Fanout, joinFanout } from './fanout.js'
+import { PacketRing } from './receive-ring.js'
+
+/** Of bind(2); ETH_P_ALL of linux/if_ether.h */
+const noProtocol = 0
+const everyProtocol = 3
+const defaultReceiveBuffer = 2 ** 24
+const defaultRing = 2 ** 23
+/** Ethernet header, two VLAN tags */
+const overhead = 14 + 8
+/** A slot of the ring of an interface of a larger MTU, such as lo: most frames there are short, and the others come too. */
+const jumbo = { mtu: 9216, slot: 2048 } as const
+/** Empty looks at the ring after which the binding looks for an error, which the ring does not tell. */
+const patience = 256
+/** A program that accepts no frame. */
+const nothing = Uint32Array.of(6, 0, 0, 0)
+const { EBADMSG } = constants.errno
+
+/**
+ * AF_PACKET (packet(7)) in the ring vocabulary.
+ *
+ * Descriptor: AF_XDP's. Hand-over: none is needed, the rings are between this thread and the binding, which reads and
+ * writes them inside the two calls. Bell: sendmmsg(2), one a batch, to send. Received frames come by the kernel's own
+ * ring ({@link PacketRing}), whose hand-over is a slot's status word; or, where that does not work, by recvmmsg(2).
+ */
+export class AfPacket implements Backend {
+  readonly name = 'af_packet'
+  readonly zeroCopy = false
+  readonly syscalls: { receive: string; transmit: string }
+  readonly report: WayReport
+  readonly fill: Producer
+  readonly receive: Consumer
+  readonly transmit: Producer
+  readonly completion: Consumer
+  readonly #handle: number
+  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  readonly #receiveBatch = native.ethernet.receive
+  readonly #transmitBatch = native.ethernet.transmit
+  readonly #groups: Map<string, Uint8Array>
+  readonly #allMulticast: boolean
+  /** What the flow rules accept; undefined: every frame. */
+  readonly #flows: Uint32Array | undefined
+  /** What the filter accepts; undefined: every frame. */
+  readonly #filterProgram: Uint32Array | undefined
+  readonly #ring: PacketRing | undefined
+  #promiscuous = false
+  /** The socket may have an error to tell. */
+  #doubt = false
+  #empty = 0
+
+  /**
+   * @param onEvent called on libuv's loop after {@link arm}
+   * @param notUsed what was tried before
+   * @throws VerbsError EPERM without CAP_NET_RAW, and whatever else socket(2), bind(2) or setsockopt(2) say
+   */
+  constructor(
+    device: NetworkInterface,
+    settings: Settings,
+    onEvent: () => void,
+    notUsed: WayReport['notUsed'],
+  ) {
+    const { frames, batch, receiveFrames } = settings
+    this.fill = new Producer(allocateRing(receiveFrames.af_packet, AddressRecord.words), AddressRecord.words)
+    this.receive = new Consumer(allocateRing(batch, DescriptorRecord.words), DescriptorRecord.words)
+    this.transmit = new Producer(
+      allocateRing(frames.frameCount, DescriptorRecord.words),
+      DescriptorRecord.words,
+    )
+    this.completion = new Consumer(allocateRing(frames.frameCount, AddressRecord.words), AddressRecord.words)
+    this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
+    this.#allMulticast = settings.allMulticast
+    this.#flows = settings.flows && classicProgram(settings.flows, 'options.flows')
+    if (settings.filter !== undefined) {
+      this.#filterProgram = compileFilter(settings.filter, 'socket', device.name)
+    }
+    this.#handle = native.ethernet.open({
+      interfaceIndex: device.index,
+      batch,
+      frameSize: frames.frameSize,
+      headroom: frames.headroom,
+      outgoing: settings.outgoing,
+      transmitOnly: settings.transmitOnly,
+      receiveBuffer: settings.receiveBuffer ?? defaultReceiveBuffer,
+      sendBuffer: settings.sendBuffer,
+      // Until it has joined its group, a queue would have all frames beside the others.
+      filter: settings.fanout ? nothing : this.#filter(settings.promiscuous),
+      arena: frames.arena.bytes,
+      frames: tableOf(frames).records,
+      fill: this.fill.words,
+      receive: this.receive.words,
+      transmit: this.transmit.words,
+      completion: this.completion.words,
+      onEvent: () => {
+        this.#doubt = true
+        onEvent()
+      },
+    })
+    const obstacles = [...notUsed]
+    let fanout: Fanout | null = null
+    try {
+      this.#ring = this.#openRing(device, settings, obstacles)
+      if (settings.timestamps) native.ethernet.timestamps(this.#handle, settings.timestamps === 'hardware')
+      // Of one protocol the kernel shows no outgoing frames, and those with a VLAN tag without it and as another host's:
+      // the filter chooses by EtherType too.
+      native.ethernet.bind(this.#handle, settings.transmitOnly ? noProtocol : everyProtocol)
+      if (settings.fanout) {
+        fanout = joinFanout(this.#handle, settings.fanout, settings.outgoing)
+        native.ethernet.filter(this.#handle, this.#filter(settings.promiscuous))
+      }
+      if (settings.promiscuous) this.promiscuous(true)
+      if (settings.allMulticast) native.ethernet.membership(this.#handle, true, Membership.allMulticast)
+      for (const group of this.#groups.values()) this.#membership(true, group)
+    } catch (error) {
+      this.close()
+      throw error
+    }
+    const messages = settings.receivePath === 'recvmmsg' || obstacles.length > notUsed.length
+    const path = messages ? 'recvmmsg' : 'ring'
+    this.syscalls = { receive: messages ? 'recvmmsg' : 'poll', transmit: 'sendmmsg' }
+    this.report = Object.freeze({
+      backend: this.name,
+      zeroCopy: false,
+      receivePath: settings.transmitOnly ? null : path,
+      mode: null,
+      multiBuffer: false,
+      sharedMemory: false,
+      queueId: null,
+      queues: queueCount(device.name),
+      fanout,
+      untold: [],
+      notUsed: obstacles,
+    })
+  }
+
+  poll(): number {
+    const ring = this.#ring
+    if (ring === undefined) return this.#receiveBatch(this.#handle)
+    if (!ring.ready() && !this.#doubt && ++this.#empty < patience) return 0
+    this.#doubt = false
+    this.#empty = 0
+    const status = this.#receiveBatch(this.#handle)
+    if (status > 0) ring.advance(status)
+    else if (status === -EBADMSG) ring.advance(1)
+    return status
+  }
+
+  kick(): number {
+    return this.#transmitBatch(this.#handle)
+  }
+
+  arm(readable: boolean, writable: boolean, referenced: boolean): void {
+    native.ethernet.arm(this.#handle, readable, writable, referenced)
+  }
+
+  disarm(): void {
+    native.ethernet.disarm(this.#handle)
+  }
+
+  promiscuous(on: boolean): void {
+    if (on === this.#promiscuous) return
+    native.ethernet.membership(this.#handle, on, Membership.promiscuous)
+    this.#promiscuous = on
+    this.#refilter(() => {
+      this.#promiscuous = !on
+      native.ethernet.membership(this.#handle, !on, Membership.promiscuous)
+    })
+  }
+
+  joinGroup(group: Uint8Array): void {
+    const mac = formatMac(group)
+    if (this.#groups.has(mac)) return
+    if (this.#groups.size === maxGroups) {
+      throw rangeError(
+        'group',
+        `one of at most ${maxGroups} that a queue joins (or open with multicast: 'all')`,
+        mac,
+      )
+    }
+    this.#membership(true, group)
+    this.#groups.set(mac, group)
+    this.#refilter(() => {
+      this.#groups.delete(mac)
+      this.#membership(false, group)
+    })
+  }
+
+  leaveGroup(group: Uint8Array): void {
+    const mac = formatMac(group)
+    if (!this.#groups.delete(mac)) return
+    this.#refilter(() => this.#groups.set(mac, group))
+    this.#membership(false, group)
+  }
+
+  statistics(): BackendStatistics {
+    const { received, truncated, dropped, undescribed } = native.ethernet.statistics(this.#handle)
+    const drops = this.#ring ? { receiveRingFull: dropped } : { receiveBufferFull: dropped, undescribed }
+    return { received, truncated, drops }
+  }
+
+  bufferSizes(): { receive: number; send: number } {
+    return native.ethernet.bufferSizes(this.#handle)
+  }
+
+  close(): void {
+    native.close(this.#handle, Kind.PacketSocket)
+  }
+
+  #openRing(
+    device: NetworkInterface,
+    settings: Settings,
+    notUsed: { what: string; why: string }[],
+  ): PacketRing | undefined {
+    if (settings.transmitOnly || settings.receivePath === 'recvmmsg') return undefined
+    const { frameSize, headroom } = settings.frames
+    const longest = device.mtu > jumbo.mtu ? jumbo.slot : device.mtu + overhead
+    const payload = Math.min(frameSize - headroom, longest)
+    try {
+      return new PacketRing(
+        native.ethernet.ring(this.#handle, settings.receiveBuffer ?? defaultRing, payload),
+      )
+    } catch (error) {
+      if (settings.receivePath === 'ring') throw error
+      notUsed.push({ what: 'ring', why: (error as Error).message })
+      return undefined
+    }
+  }
+
+  #membership(add: boolean, group: Uint8Array): void {
+    native.ethernet.membership(this.#handle, add, Membership.multicast, group)
+  }
+
+  #filter(promiscuous: boolean): Uint32Array {
+    const groups = [...this.#groups.values()]
+    const accepted = acceptProgram({ promiscuous, allMulticast: this.#allMulticast, groups })
+    const flowing = this.#flows ? both(accepted, this.#flows, 'options.flows') : accepted
+    return this.#filterProgram ? both(flowing, this.#filterProgram, 'options.filter', 'of') : flowing
+  }
+
+  /** @param undo what to do when the program does not fit, as may be beside the one of many flow rules */
+  #refilter(undo: () => void): void {
+    try {
+      native.ethernet.filter(this.#handle, this.#filter(this.#promiscuous))
+    } catch (error) {
+      undo()
+      throw error
+    }
+  }
+}

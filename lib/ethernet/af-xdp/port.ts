@@ -1,0 +1,293 @@
+import { constants } from 'node:os'
+import { rangeError } from '../../argument.js'
+import { VerbsError } from '../../errors.js'
+import { compileFilter } from '../../filter/compile.js'
+import { xdpFilter } from '../../filter/xdp.js'
+import { redirectToSocket } from '../../flow/xdp.js'
+import type { XdpInstruction } from '../../flow/xdp-assembler.js'
+import { formatMac } from '../../headers/mac.js'
+import { Kind, native } from '../../native.js'
+import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../../ring/ring.js'
+import { Membership, maxGroups } from '../af-packet/accept.js'
+import type { Device, LinkNews } from '../interface/device.js'
+import type { NetworkInterface } from '../interface/interfaces.js'
+import { takesTagsOut } from '../interface/offload-settings.js'
+import type { Settings } from '../options.js'
+import type { Backend } from '../port.js'
+import type { WayReport } from '../report.js'
+import type { BackendStatistics } from '../statistics.js'
+import { xdpProgram } from './program.js'
+import { DescriptorOption, type XdpPort } from './rings.js'
+import { attachProgram, chunkSizeOf, openSocket, type XdpSetup } from './setup.js'
+
+/** XDP_RING_NEED_WAKEUP, linux/if_xdp.h */
+const needWakeup = 1
+const { ENETDOWN, ENOBUFS, EAGAIN, EBUSY } = constants.errno
+
+/** errno of what happened to the interface and was not told yet, as SO_ERROR is; 0 for nothing. */
+interface LinkFault {
+  errno: number
+}
+
+/**
+ * AF_XDP (Documentation/networking/af_xdp.rst in the kernel) in the ring vocabulary.
+ *
+ * Descriptor: the kernel's own, in the kernel's own rings, which this thread reads and writes. Hand-over: their indices.
+ * Bell: sendto(2), only when the transmit ring's need_wakeup flag asks for it, as it always does where the kernel
+ * copies; recvfrom(2) when the fill ring's does. An empty look is one atomic load.
+ */
+export class AfXdp implements Backend, XdpPort {
+  readonly name = 'af_xdp'
+  readonly syscalls = { receive: 'poll', transmit: 'sendto' }
+  readonly fill: Producer
+  readonly receive: Consumer
+  readonly transmit: Producer
+  readonly completion: Consumer
+  /** Bytes of one of the kernel's buffers: a longer frame takes several. */
+  readonly chunkSize: number
+  /** Largest payload that the interface takes at this moment. */
+  mtu: number
+  /** Frames that were received; counted by {@link XdpReceiver}. */
+  received = 0
+  /** Of these, those that were cut; counted by {@link XdpReceiver}. */
+  truncated = 0
+  dropped = 0
+  #report: WayReport
+  readonly #handle: number
+  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  readonly #receiveBatch = native.ethernet.xdp.receive
+  readonly #transmitBatch = native.ethernet.xdp.transmit
+  readonly #setup: XdpSetup
+  readonly #link: Device
+  readonly #device: NetworkInterface
+  readonly #settings: Settings
+  readonly #fillFlags: number
+  readonly #transmitFlags: number
+  readonly #groups: Map<string, Uint8Array>
+  readonly #onEvent: () => void
+  readonly #queueId: number
+  readonly #receiveFrames: number
+  readonly #fault: LinkFault
+  /** What the filter lets through to the socket; undefined: everything. */
+  readonly #filter: XdpInstruction[] | undefined
+  readonly #takesTagsOut: boolean
+  #promiscuous: boolean
+  #closed = false
+
+  /**
+   * @param queueId of the device
+   * @param receiveFrames how many frames are to be in the fill ring
+   * @param first the backend of another queue of the same device, which tells what becomes of the interface
+   * @param onEvent called on libuv's loop after {@link arm}, and when the interface goes down or away
+   * @throws VerbsError EPERM without CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF, EBUSY or EEXIST when somebody else has the
+   *   queue or an XDP program on the interface, and whatever else socket(2), setsockopt(2), bind(2) or bpf(2) say
+   */
+  constructor(
+    link: Device,
+    settings: Settings,
+    queueId: number,
+    receiveFrames: number,
+    onEvent: () => void,
+    first?: AfXdp,
+  ) {
+    this.#queueId = queueId
+    this.#receiveFrames = receiveFrames
+    this.#fault = first ? first.#fault : { errno: 0 }
+    const device = link.interface
+    this.#link = link
+    this.#device = device
+    this.#settings = settings
+    this.#onEvent = onEvent
+    this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
+    this.#promiscuous = settings.promiscuous
+    this.mtu = device.mtu
+    this.#takesTagsOut = takesTagsOut(device.name)
+    this.chunkSize = chunkSizeOf(settings)
+    if (settings.filter !== undefined) {
+      const program = compileFilter(settings.filter, 'wire')
+      this.#filter = xdpFilter(program, redirectToSocket(0), settings.filter)
+    }
+    if (!first) link.listen(this.#linkChanged)
+    this.#setup = openSocket(device, settings, queueId, receiveFrames, onEvent)
+    this.#handle = this.#setup.handle
+    this.#report = this.#setup.report
+    const { fill, receive, transmit, completion } = this.#setup.rings
+    this.fill = new Producer(fill.words, AddressRecord.words, fill.layout)
+    this.receive = receive
+      ? new Consumer(receive.words, DescriptorRecord.words, receive.layout)
+      : new Consumer(allocateRing(1, DescriptorRecord.words), DescriptorRecord.words)
+    this.transmit = new Producer(transmit.words, DescriptorRecord.words, transmit.layout)
+    this.completion = new Consumer(completion.words, AddressRecord.words, completion.layout)
+    this.#fillFlags = fill.flags
+    this.#transmitFlags = transmit.flags
+    try {
+      if (settings.promiscuous) this.#membership(true, Membership.promiscuous)
+      if (settings.allMulticast) this.#membership(true, Membership.allMulticast)
+      for (const group of this.#groups.values()) this.#membership(true, Membership.multicast, group)
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  get zeroCopy(): boolean {
+    return this.#report.zeroCopy
+  }
+
+  get report(): WayReport {
+    // The kernel takes the options on any device, and tells with the first frame that there is nothing to poll.
+    if (this.#settings.busyPoll === 0 || this.received === 0 || this.#closed) return this.#report
+    if (native.ethernet.xdp.napi(this.#handle) !== 0) return this.#report
+    const why = `"${this.#device.name}" has no NAPI here (SO_INCOMING_NAPI_ID): there is nothing to poll`
+    return Object.freeze({ ...this.#report, notUsed: [...this.#report.notUsed, { what: 'busyPoll', why }] })
+  }
+
+  /** From here on frames come: called when there are frames in the fill ring. */
+  start(): void {
+    if (this.#settings.transmitOnly) return
+    try {
+      this.#report = attachProgram(this.#setup, this.#device, this.#queueId, this.#program())
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  poll(): number {
+    const { errno } = this.#fault
+    if (errno !== 0) {
+      this.#fault.errno = 0
+      return -errno
+    }
+    const asked = (Atomics.load(this.fill.words, this.#fillFlags) & needWakeup) !== 0
+    if (asked || this.#settings.busyPoll > 0) {
+      const status = this.#receiveBatch(this.#handle)
+      if (status < 0 && status !== -EAGAIN && status !== -EBUSY) return status
+    }
+    return this.receive.available()
+  }
+
+  kick(): number {
+    if (this.zeroCopy) {
+      if ((Atomics.load(this.transmit.words, this.#transmitFlags) & needWakeup) === 0) return 0
+      const status = this.#transmitBatch(this.#handle)
+      return status === -EAGAIN || status === -EBUSY ? 0 : status
+    }
+    for (let after = -1, before: number, asked = false; ; ) {
+      const status = this.#transmitBatch(this.#handle)
+      before = after
+      after = this.transmit.outstanding()
+      // EBUSY: the device has dropped the last frame of the call (xsk_generic_xmit in the kernel), as it does with all
+      // while there is no carrier.
+      if (status === -EBUSY) {
+        this.dropped++
+        if (!asked && !this.#link.carries()) return -ENETDOWN
+        asked = true
+      }
+      if (after === 0) return 0
+      // EAGAIN is the send buffer as well as the budget of one call.
+      if (status < 0 && status !== -EAGAIN && status !== -EBUSY) return status
+      if (after === before) return -ENOBUFS
+    }
+  }
+
+  arm(readable: boolean, writable: boolean, referenced: boolean): void {
+    native.ethernet.xdp.arm(this.#handle, readable, writable, referenced)
+  }
+
+  disarm(): void {
+    native.ethernet.xdp.disarm(this.#handle)
+  }
+
+  promiscuous(on: boolean): void {
+    if (on === this.#promiscuous) return
+    this.#membership(on, Membership.promiscuous)
+    this.#promiscuous = on
+    this.#replace()
+  }
+
+  joinGroup(group: Uint8Array): void {
+    const mac = formatMac(group)
+    if (this.#groups.has(mac)) return
+    if (this.#groups.size === maxGroups) {
+      throw rangeError(
+        'group',
+        `one of at most ${maxGroups} that a queue joins (or open with multicast: 'all')`,
+        mac,
+      )
+    }
+    this.#membership(true, Membership.multicast, group)
+    this.#groups.set(mac, group)
+    this.#replace()
+  }
+
+  leaveGroup(group: Uint8Array): void {
+    if (!this.#groups.delete(formatMac(group))) return
+    this.#membership(false, Membership.multicast, group)
+    this.#replace()
+  }
+
+  statistics(): BackendStatistics {
+    const counters = native.ethernet.xdp.statistics(this.#handle)
+    let waiting = 0
+    for (let i = this.receive.available() - 1; i >= 0; i--) {
+      const options = this.receive.words[this.receive.at(i) + DescriptorRecord.options]
+      if ((options & DescriptorOption.continued) === 0) waiting++
+    }
+    const { receiveRingFull, dropped } = counters
+    // A frame that finds the fill ring empty counts as dropped as well; an empty look into it without a frame, which a
+    // device without a copy takes, does not (xp_alloc and xsk_rcv in net/xdp).
+    const fillRingEmpty = Math.min(dropped, counters.fillRingEmpty)
+    return {
+      received: this.received + waiting,
+      truncated: this.truncated,
+      drops: { receiveRingFull, fillRingEmpty, other: dropped - fillRingEmpty },
+      xdp: counters,
+    }
+  }
+
+  bufferSizes(): { receive: number; send: number } {
+    const { frames, transmitOnly } = this.#settings
+    return {
+      receive: transmitOnly ? 0 : this.#receiveFrames * frames.frameSize,
+      send: native.ethernet.xdp.sendBuffer(this.#handle),
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    native.close(this.#handle, Kind.XdpSocket)
+  }
+
+  readonly #linkChanged = ({ up, mtu }: LinkNews): void => {
+    if (mtu > 0) this.mtu = mtu
+    if (up) return
+    this.#fault.errno = ENETDOWN
+    this.#onEvent()
+  }
+
+  #membership(add: boolean, type: number, group?: Uint8Array): void {
+    native.ethernet.xdp.membership(this.#handle, add, type, group)
+  }
+
+  #program(): Uint32Array {
+    return xdpProgram({
+      own: this.#device.macBytes,
+      promiscuous: this.#promiscuous,
+      allMulticast: this.#settings.allMulticast,
+      groups: [...this.#groups.values()],
+      flows: this.#settings.flows,
+      filter: this.#filter,
+      // A device that takes tags out of frames hides them: a rule on one is refused, not widened.
+      vlanInFrame: !this.#takesTagsOut,
+      // The kernel keeps XDP_PACKET_HEADROOM, 256 bytes, before the frame; buffers are at most a page.
+      firstBuffer: Math.min(this.chunkSize, 4096) - this.#settings.frames.headroom - 256,
+    })
+  }
+
+  #replace(): void {
+    if (this.#report.mode === null) return
+    const status = native.ethernet.xdp.replace(this.#handle, this.#program())
+    if (status < 0) throw new VerbsError(-status, 'bpf', 'BPF_LINK_UPDATE')
+  }
+}

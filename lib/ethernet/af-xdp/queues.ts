@@ -1,0 +1,219 @@
+/** AF_XDP on all receive queues of a device: a socket for each, and one `PacketQueue` over them. */
+
+import { tableOf } from '../frames.js'
+import { queueCount } from '../interface/channels.js'
+import type { Device } from '../interface/device.js'
+import type { Chosen } from '../open.js'
+import type { Settings } from '../options.js'
+import type { Backend, ReceivingEnd } from '../port.js'
+import type { WayReport } from '../report.js'
+import type { BackendStatistics } from '../statistics.js'
+import { AfXdp } from './port.js'
+import { batchIndexError, XdpReceiver } from './receiver.js'
+import { XdpTransmitter } from './transmitter.js'
+
+/** @param holder who has the frames of the first queue; those of the others have holders of their own */
+export function openXdpQueues(
+  device: Device,
+  settings: Settings,
+  holder: number,
+  onEvent: () => void,
+): Chosen {
+  const { frames, batch } = settings
+  const { slots } = tableOf(frames)
+  const count = Math.max(1, queueCount(device.interface.name))
+  const target = Math.max(1, Math.floor(settings.receiveFrames.af_xdp / count))
+  const sockets: AfXdp[] = []
+  const holders: number[] = []
+  const backend = new XdpQueues(sockets, () => {
+    for (const other of holders.slice(1)) slots.detach(other)
+  })
+  const batchSlots = new Int32Array(batch)
+  const receivers: XdpReceiver[] = []
+  try {
+    for (let queueId = 0; queueId < count; queueId++) {
+      const socket = new AfXdp(device, settings, queueId, target, onEvent, sockets[0])
+      sockets.push(socket)
+      holders.push(queueId === 0 ? holder : slots.attach())
+      const { bytes } = frames.arena
+      receivers.push(
+        new XdpReceiver(socket, device, tableOf(frames), bytes, holders[queueId], batchSlots, target),
+      )
+    }
+    for (const socket of sockets) socket.start()
+  } catch (error) {
+    backend.close()
+    slots.freeAll(holder)
+    throw error
+  }
+  return {
+    backend,
+    receiver: new XdpReceivers(receivers, batchSlots),
+    transmitter: new XdpTransmitter(sockets[0], device, tableOf(frames), frames.arena.bytes, holder + 1),
+  }
+}
+
+/**
+ * The sockets as one. It sends through the first, whose rings are the ones to be seen: a device sends all the same
+ * whatever its queue, but a fair share of what comes must be read on each.
+ */
+class XdpQueues implements Backend {
+  readonly name = 'af_xdp'
+  readonly #sockets: readonly AfXdp[]
+  readonly #detach: () => void
+
+  /** @param detach gives back the frames of all queues but the first */
+  constructor(sockets: readonly AfXdp[], detach: () => void) {
+    this.#sockets = sockets
+    this.#detach = detach
+  }
+
+  get zeroCopy(): boolean {
+    return this.#sockets.every(({ zeroCopy }) => zeroCopy)
+  }
+
+  get report(): WayReport {
+    return Object.freeze({ ...this.#sockets[0].report, zeroCopy: this.zeroCopy, queueId: 'all' })
+  }
+
+  get syscalls() {
+    return this.#sockets[0].syscalls
+  }
+
+  get fill() {
+    return this.#sockets[0].fill
+  }
+
+  get receive() {
+    return this.#sockets[0].receive
+  }
+
+  get transmit() {
+    return this.#sockets[0].transmit
+  }
+
+  get completion() {
+    return this.#sockets[0].completion
+  }
+
+  poll(): number {
+    return this.#sockets[0].poll()
+  }
+
+  kick(): number {
+    return this.#sockets[0].kick()
+  }
+
+  arm(readable: boolean, writable: boolean, referenced: boolean): void {
+    for (const [i, socket] of this.#sockets.entries()) {
+      if (readable || (writable && i === 0)) socket.arm(readable, writable && i === 0, referenced)
+      else socket.disarm()
+    }
+  }
+
+  disarm(): void {
+    for (const socket of this.#sockets) socket.disarm()
+  }
+
+  promiscuous(on: boolean): void {
+    for (const socket of this.#sockets) socket.promiscuous(on)
+  }
+
+  joinGroup(group: Uint8Array): void {
+    for (const socket of this.#sockets) socket.joinGroup(group)
+  }
+
+  leaveGroup(group: Uint8Array): void {
+    for (const socket of this.#sockets) socket.leaveGroup(group)
+  }
+
+  statistics(): BackendStatistics {
+    return this.#sockets.map((socket) => socket.statistics()).reduce(add)
+  }
+
+  bufferSizes(): { receive: number; send: number } {
+    const sizes = this.#sockets.map((socket) => socket.bufferSizes())
+    return { receive: sizes.reduce((sum, { receive }) => sum + receive, 0), send: sizes[0].send }
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.close()
+    this.#detach()
+  }
+}
+
+/** Numbers of the same shape, added one by one. */
+function add<T extends object>(a: T, b: T): T {
+  const sum: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(a)) {
+    const other = b[key as keyof T] as unknown
+    sum[key] = typeof value === 'number' ? value + (other as number) : add(value, other as object)
+  }
+  return sum as T
+}
+
+/**
+ * The receiving halves as one. A batch begins with the queue after the one with which the last began, so that none waits
+ * for more than as many batches as there are queues.
+ */
+class XdpReceivers implements ReceivingEnd {
+  readonly #receivers: readonly XdpReceiver[]
+  readonly #slots: Int32Array
+  #first = 0
+  /** to be thrown by the next receive() */
+  #error: unknown
+  #count = 0
+
+  constructor(receivers: readonly XdpReceiver[], slots: Int32Array) {
+    this.#receivers = receivers
+    this.#slots = slots
+  }
+
+  get invalid(): number {
+    return this.#receivers.reduce((sum, { invalid }) => sum + invalid, 0)
+  }
+
+  ready(): number {
+    let count = 0
+    for (let i = 0; i < this.#receivers.length && count < this.#slots.length; i++) {
+      count += this.#receivers[i].ready()
+    }
+    return Math.min(count, this.#slots.length)
+  }
+
+  awaitable(): number {
+    const count = this.ready()
+    if (count > 0 || !this.#receivers.every(({ starved }) => starved)) return count
+    return this.#receivers[0].awaitable()
+  }
+
+  receive(): number {
+    this.#count = 0
+    const error = this.#error
+    if (error) {
+      this.#error = undefined
+      throw error
+    }
+    const receivers = this.#receivers
+    const first = this.#first
+    let count = 0
+    for (let i = 0; i < receivers.length && count < this.#slots.length; i++) {
+      const at = first + i
+      try {
+        count += receivers[at < receivers.length ? at : at - receivers.length].take(count)
+      } catch (error) {
+        // What the others brought is the caller's already.
+        if (count === 0) throw error
+        this.#error = error
+        break
+      }
+    }
+    this.#first = first + 1 < receivers.length ? first + 1 : 0
+    this.#count = count
+    return count
+  }
+
+  slot(i: number): number {
+    return i >= 0 && i < this.#count && (i | 0) === i ? this.#slots[i] : batchIndexError(i, this.#count)
+  }
+}

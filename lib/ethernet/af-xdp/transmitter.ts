@@ -1,0 +1,299 @@
+import { constants } from 'node:os'
+import type { VerbsError } from '../../errors.js'
+import { AddressRecord, DescriptorRecord, type Producer } from '../../ring/ring.js'
+import { FrameRecord, type FrameTable } from '../frames.js'
+import type { Device } from '../interface/device.js'
+import type { TransmittingEnd } from '../port.js'
+import { DescriptorOption, type XdpPort } from './rings.js'
+
+const { EMSGSIZE, ENOBUFS, ERANGE } = constants.errno
+/** Between two looks at what became of the link, beside what the event loop tells, there are so many submits and one. */
+const submitMask = 255
+const headerBytes = 14
+const tagBytes = 4
+
+// Of this file's own: V8 folds them, but looks into an imported object each time.
+const {
+  address: addressWord,
+  addressHigh: addressHighWord,
+  length: lengthWord,
+  options: optionsWord,
+} = DescriptorRecord
+const { continued } = DescriptorOption
+
+const recordShift = Math.log2(FrameRecord.words) | 0
+const { offset: offsetWord } = FrameRecord
+
+/**
+ * The transmitting half of a queue on AF_XDP: the kernel's transmit ring and completion ring.
+ *
+ * A frame goes into the ring when it is sent, and the ring to the kernel at the next submit. What must be looked at
+ * first (a frame that is longer than one of the kernel's buffers, and goes out of where it lies by several descriptors,
+ * or longer than the interface takes) or finds the ring full is staged until then, and all that comes after it.
+ */
+export class XdpTransmitter implements TransmittingEnd {
+  error: VerbsError | null = null
+  congested = false
+  transmitted = 0
+  readonly refusals: Record<string, number> = {}
+  invalid = 0
+  declare private readonly port: XdpPort
+  declare private readonly ring: Producer
+  declare private readonly device: Device
+  declare private readonly table: FrameTable
+  declare private readonly memory: Uint8Array
+  declare private readonly holder: number
+  declare private readonly headroom: number
+  declare private readonly capacity: number
+  declare private readonly chunkSize: number
+  /** log2 of the chunk size */
+  declare private readonly chunkShift: number
+  /** A frame fits into one of the kernel's buffers. */
+  declare private readonly whole: boolean
+  /** Frames that were sent and are not in the ring yet, first in first out. */
+  declare private readonly staged: Uint32Array
+  declare private readonly stagedMask: number
+  private stagedFirst = 0
+  private stagedCount = 0
+  /** By place in the transmit ring: whether the descriptor there goes on in the next one. */
+  declare private readonly continued: Uint8Array
+  /** How many of those that the kernel has not taken do. */
+  private continuations = 0
+  /** How many frames may still go straight into the ring. */
+  private room = 0
+  private submits = 0
+  /** How many frames the device had dropped at the last look. */
+  private dropped = 0
+  /** How far the kernel had taken descriptors out of the ring at the last look. */
+  private taken = 0
+
+  /** @param holder who has the frames that are pending or under way (lib/ring/slots.ts) */
+  constructor(port: XdpPort, device: Device, table: FrameTable, memory: Uint8Array, holder: number) {
+    this.port = port
+    this.ring = port.transmit
+    this.device = device
+    this.table = table
+    this.memory = memory
+    this.holder = holder | 0
+    this.capacity = port.transmit.layout.capacity | 0
+    this.chunkSize = port.chunkSize | 0
+    this.chunkShift = Math.log2(port.chunkSize) | 0
+    this.whole = this.chunkShift === table.shift
+    const capacity = 1 << Math.ceil(Math.log2(table.slots.count))
+    this.staged = new Uint32Array(capacity)
+    this.stagedMask = capacity - 1
+    this.continued = new Uint8Array(this.capacity)
+    this.#open()
+  }
+
+  get pending(): number {
+    return this.stagedCount + this.descriptors() - this.continuations
+  }
+
+  /** Descriptors in the ring that the kernel has not taken. */
+  private descriptors(): number {
+    return this.ring.pushed(this.taken)
+  }
+
+  claim(): number {
+    const slot = this.table.claim()
+    if (slot >= 0) return slot
+    this.#reap()
+    return this.table.claim()
+  }
+
+  sendAt(slot: number, length: number, offset: number): void {
+    this.table.move(slot, offset)
+    this.send(slot, length)
+  }
+
+  send(slot: number, length: number): void {
+    const { table } = this
+    const index = table.check(slot, length)
+    table.slots.hold(index, this.holder)
+    const from = table.records[(index << recordShift) | offsetWord]
+    if (this.room > 0 && length <= this.port.mtu + headerBytes) {
+      this.room--
+      const { ring } = this
+      const { words } = ring
+      const at = ring.push()
+      // The rest is zero, as the kernel made it: no frame of such a queue goes on in a second descriptor.
+      words[(at + addressWord) | 0] = from
+      words[(at + lengthWord) | 0] = length
+    } else {
+      this.room = 0
+      table.describe(index, from, length)
+      this.staged[(this.stagedFirst + this.stagedCount++) & this.stagedMask] = index
+    }
+  }
+
+  submit(): number {
+    this.error = null
+    this.congested = false
+    if (this.descriptors() === 0 && this.stagedCount === 0) {
+      this.#reap()
+      return 0
+    }
+    this.submits = (this.submits + 1) & submitMask
+    if (this.submits === 0) this.device.look()
+    if (this.device.stuck && !this.#ready()) return 0
+    let accepted = 0
+    let status: number
+    let refused: number
+    // Again as long as the ring was what had no room.
+    do {
+      refused = this.stagedCount > 0 ? this.#push() : -1
+      this.ring.publish()
+      status = this.descriptors() === 0 ? 0 : this.port.kick()
+      const taken = this.#accept(status === 0)
+      if (taken < 0) status = -ERANGE
+      else accepted += taken
+    } while (status === 0 && refused < 0 && this.stagedCount > 0 && this.descriptors() === 0)
+    this.#reap()
+    this.#open()
+    if (this.port.dropped > this.dropped) accepted -= this.#refused()
+    this.transmitted += accepted
+    if (status < 0) this.#stopped(status)
+    else if (refused >= 0) this.error = this.device.failed(EMSGSIZE, this.port.syscalls.transmit, refused)
+    return accepted
+  }
+
+  close(): void {
+    this.stagedCount = this.continuations = 0
+    this.taken = this.ring.index
+    this.room = 0
+  }
+
+  /** Whether frames go out; else why not. */
+  #ready(): boolean {
+    if (this.device.ready(this.port.syscalls.transmit)) return true
+    this.error = this.device.obstacle
+    this.congested = this.error === null
+    return false
+  }
+
+  #stopped(status: number): void {
+    this.congested = status === -ENOBUFS && this.device.carries()
+    if (!this.congested) this.error = this.device.failed(-status, this.port.syscalls.transmit)
+  }
+
+  /** Counts what the device dropped since the last look. */
+  #refused(): number {
+    const count = this.port.dropped - this.dropped
+    this.dropped = this.port.dropped
+    this.refusals.EBUSY = (this.refusals.EBUSY ?? 0) + count
+    return count
+  }
+
+  #open(): void {
+    this.room = this.whole && this.stagedCount === 0 ? (this.capacity - this.descriptors()) | 0 : 0
+  }
+
+  /** Moves staged frames into the ring, as many as fit. Returns the length of one that was refused, or −1. */
+  #push(): number {
+    const { records } = this.table
+    const longest = this.port.mtu + headerBytes
+    while (this.stagedCount > 0) {
+      const index = this.staged[this.stagedFirst]
+      const from = records[index * FrameRecord.words + FrameRecord.offset]
+      const length = records[index * FrameRecord.words + FrameRecord.length]
+      if (length > longest && !this.#tagged(from, length - longest)) {
+        // The kernel would drop it without a word (is_skb_forwardable), or the device would.
+        this.table.slots.free(index, this.holder)
+        this.refusals.EMSGSIZE = (this.refusals.EMSGSIZE ?? 0) + 1
+        this.#unstage()
+        return length
+      }
+      const last = (from + length - 1) >>> this.chunkShift
+      const count = last - (from >>> this.chunkShift) + 1
+      if (this.descriptors() + count > this.capacity) return -1
+      this.#unstage()
+      this.#write(from, length, count)
+    }
+    return -1
+  }
+
+  #unstage(): void {
+    this.stagedFirst = (this.stagedFirst + 1) & this.stagedMask
+    this.stagedCount--
+  }
+
+  #write(from: number, length: number, count: number): void {
+    const { ring } = this
+    const { words } = ring
+    for (let left = count; left > 0; left--) {
+      const fits = left === 1 ? length : this.chunkSize - (from & (this.chunkSize - 1))
+      const at = ring.push()
+      words[(at + addressWord) | 0] = from
+      words[(at + addressHighWord) | 0] = 0
+      words[(at + lengthWord) | 0] = fits
+      words[(at + optionsWord) | 0] = left === 1 ? 0 : continued
+      if (left > 1) {
+        this.continued[ring.place(1)] = 1
+        this.continuations++
+      }
+      from += fits
+      length -= fits
+    }
+  }
+
+  /** A VLAN tag may exceed the MTU (packet_extra_vlan_len_allowed in the kernel). */
+  #tagged(from: number, excess: number): boolean {
+    return excess <= tagBytes && this.memory[from + 12] === 0x81 && this.memory[from + 13] === 0
+  }
+
+  /**
+   * How many frames the kernel has taken out of the ring since the last look; −1 when its index cannot be true.
+   *
+   * @param all it said that it has taken all
+   */
+  #accept(all: boolean): number {
+    const { ring } = this
+    const pushed = this.descriptors()
+    const left = all || this.port.zeroCopy ? 0 : ring.outstanding()
+    if (left > pushed) return -1
+    const frames = this.continuations === 0 ? pushed - left : this.#ended(pushed, left)
+    this.taken = (ring.index - left) | 0
+    return frames
+  }
+
+  /** How many frames the descriptors end that were taken. */
+  #ended(pushed: number, left: number): number {
+    const { ring } = this
+    let frames = 0
+    for (let back = pushed; back > left; back--) {
+      const place = ring.place(back)
+      frames += 1 - this.continued[place]
+      this.continuations -= this.continued[place]
+      this.continued[place] = 0
+    }
+    return frames
+  }
+
+  /** Frees what the device is done with. */
+  #reap(): void {
+    const { completion } = this.port
+    const count = completion.available()
+    if (count === 0) return
+    const { slots, shift } = this.table
+    if (this.whole) {
+      this.invalid += slots.recover(completion, count, this.holder, shift)
+    } else {
+      for (let i = 0; i < count; i++) {
+        const address = completion.words[completion.at(i) + AddressRecord.address]
+        if (this.#last(address) && !slots.free(address >>> shift, this.holder)) this.invalid++
+      }
+    }
+    completion.consume(count)
+  }
+
+  /** Whether an address lies in the last of a frame's buffers: of a frame in several descriptors, the last counts. */
+  #last(address: number): boolean {
+    const { records, slots, shift } = this.table
+    const index = address >>> shift
+    if (index >= slots.count) return true
+    const record = index * FrameRecord.words
+    const end = records[record + FrameRecord.offset] + records[record + FrameRecord.length] - 1
+    return address >>> this.chunkShift === end >>> this.chunkShift
+  }
+}

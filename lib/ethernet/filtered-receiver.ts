@@ -1,0 +1,102 @@
+import { integer, rangeError, typeError } from '../argument.js'
+import { runClassic } from '../filter/classic.js'
+import { FrameRecord, type FrameTable } from './frames.js'
+import type { ReceivingEnd } from './port.js'
+
+const { words, offset, length, originalLength } = FrameRecord
+
+/**
+ * The receiving half of a queue whose device runs no filter: what does not match is given back here, before anybody is
+ * told that it came.
+ */
+export class FilteredReceiver implements ReceivingEnd {
+  /** Frames that came and did not match. */
+  unwanted = 0
+  readonly #inner: ReceivingEnd
+  readonly #program: Uint32Array
+  readonly #table: FrameTable
+  readonly #memory: Uint8Array
+  /** The caller's batch, and the one that is next. */
+  #slots: Int32Array
+  #next: Int32Array
+  #count = 0
+  #waiting = 0
+
+  constructor(
+    inner: ReceivingEnd,
+    program: Uint32Array,
+    table: FrameTable,
+    memory: Uint8Array,
+    batch: number,
+  ) {
+    this.#inner = inner
+    this.#program = program
+    this.#table = table
+    this.#memory = memory
+    this.#slots = new Int32Array(batch)
+    this.#next = new Int32Array(batch)
+  }
+
+  get invalid(): number {
+    return this.#inner.invalid
+  }
+
+  ready(): number {
+    while (this.#waiting === 0) {
+      const n = this.#inner.receive()
+      if (n === 0) return 0
+      for (let i = 0; i < n; i++) {
+        const slot = this.#inner.slot(i)
+        if (this.#matches(slot)) this.#next[this.#waiting++] = slot
+        else this.#table.slots.release(slot)
+      }
+      this.unwanted += n - this.#waiting
+    }
+    return this.#waiting
+  }
+
+  awaitable(): number {
+    for (;;) {
+      const count = this.ready()
+      if (count > 0 || this.#inner.awaitable() === 0) return count
+    }
+  }
+
+  receive(): number {
+    this.#count = 0
+    const count = this.ready()
+    const taken = this.#next
+    this.#next = this.#slots
+    this.#slots = taken
+    this.#waiting = 0
+    this.#count = count
+    return count
+  }
+
+  slot(i: number): number {
+    if (typeof i !== 'number') throw typeError('i', 'a number', i)
+    if (i >= 0 && i < this.#count) return this.#slots[i] ?? integer('i', i)
+    throw rangeError('i', `an index into the ${this.#count} frames of the last receive()`, i)
+  }
+
+  /** Gives back what nobody has asked for yet. */
+  close(): void {
+    for (let i = 0; i < this.#waiting; i++) this.#table.slots.release(this.#next[i])
+    this.#waiting = 0
+  }
+
+  #matches(slot: number): boolean {
+    const { records } = this.#table
+    const at = this.#table.slots.index(slot) * words
+    const captured = records[at + length]
+    return (
+      runClassic(
+        this.#program,
+        this.#memory,
+        records[at + offset],
+        captured,
+        records[at + originalLength],
+      ) !== 0
+    )
+  }
+}

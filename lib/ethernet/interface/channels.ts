@@ -1,0 +1,116 @@
+/** A device's channels (ethtool -l, -L): its queues and the interrupts that serve them. */
+import { getSystemErrorName } from 'node:util'
+import { integer, type Names, options as optionsOf, string } from '../../argument.js'
+import { VerbsError, verbsError } from '../../errors.js'
+import { native } from '../../native.js'
+import type { NativeChannels } from '../native.js'
+import { queryInterface } from './interfaces.js'
+
+/** How many of each kind. */
+export interface ChannelCounts {
+  /** That only receive. Left out: as it is. */
+  receive: number
+  /** That only transmit. Left out: as it is. */
+  transmit: number
+  /** For link events and such. Left out: as it is. */
+  other: number
+  /** That receive and transmit. Left out: as it is. */
+  combined: number
+}
+const channelCountNames = {
+  receive: true,
+  transmit: true,
+  other: true,
+  combined: true,
+} as const satisfies Names<ChannelCounts>
+
+/** What {@link queryChannels} tells. */
+export interface Channels extends ChannelCounts {
+  /** What {@link setChannels} may set, at most. */
+  readonly most: Readonly<ChannelCounts>
+}
+
+/**
+ * A device's channels, now and at most.
+ *
+ * @throws VerbsError ENODEV, EOPNOTSUPP for a driver that has no channels
+ */
+export function queryChannels(interfaceName: string): Channels {
+  const { name } = queryInterface(string('interfaceName', interfaceName))
+  const { status, ...channels } = native.ethernet.ethtool.channels(name)
+  if (status < 0) throw ethtoolError(-status, 'ETHTOOL_GCHANNELS', name, 'channels')
+  return channels
+}
+
+/**
+ * Changes how many channels a device has; those that are left out stay as they are.
+ *
+ * @returns as they were before
+ * @throws VerbsError ENODEV, EPERM without CAP_NET_ADMIN, EOPNOTSUPP for a driver that cannot, EINVAL for numbers that it
+ *   does not take, or while an AF_XDP socket has a queue that would go
+ */
+export function setChannels(interfaceName: string, counts: Partial<ChannelCounts>): ChannelCounts {
+  const given = pick(counts)
+  const { most, ...before } = queryChannels(interfaceName)
+  const after = { ...before, ...given }
+  if (same(before, after)) return before
+  const { receive, transmit, other, combined } = after
+  const status = native.ethernet.ethtool.setChannels(interfaceName, receive, transmit, other, combined)
+  if (status < 0) {
+    throw ethtoolError(
+      -status,
+      'ETHTOOL_SCHANNELS',
+      interfaceName,
+      'changing its channels',
+      `asked for ${wordsOf(after)}; it has at most ${wordsOf(most)}`,
+    )
+  }
+  return before
+}
+
+/** How many receive queues a device has in use; 0 where its driver does not tell. */
+export function queueCount(name: string): number {
+  const { status, receive, combined } = native.ethernet.ethtool.channels(name)
+  return status < 0 ? 0 : receive + combined
+}
+
+/** The error of an ethtool request, which names the driver and the operation when it is the driver that has none. */
+export function ethtoolError(
+  errno: number,
+  operation: string,
+  name: string,
+  what: string,
+  detail?: string,
+): VerbsError {
+  if (getSystemErrorName(-errno) === 'ENOTSUP') {
+    const driver = native.ethernet.ethtool.driver(name)
+    return verbsError(
+      'EOPNOTSUPP',
+      'ioctl',
+      `${operation}: the driver of "${name}" (${driver || 'unknown'}) has no ${what}`,
+    )
+  }
+  return new VerbsError(errno, 'ioctl', `${operation} of "${name}"${detail ? `: ${detail}` : ''}`)
+}
+
+const kinds = Object.keys(channelCountNames) as (keyof ChannelCounts)[]
+
+function pick(counts: Partial<ChannelCounts>): Partial<ChannelCounts> {
+  const given = optionsOf('counts', counts, channelCountNames)
+  const picked: Partial<ChannelCounts> = {}
+  for (const kind of kinds) {
+    if (given[kind] !== undefined) picked[kind] = integer(`counts.${kind}`, given[kind], 0, 2 ** 16)
+  }
+  return picked
+}
+
+function same(a: NativeChannels, b: NativeChannels): boolean {
+  return kinds.every((kind) => a[kind] === b[kind])
+}
+
+function wordsOf(counts: ChannelCounts): string {
+  return kinds
+    .filter((kind) => counts[kind] > 0)
+    .map((kind) => `${counts[kind]} ${kind}`)
+    .join(', ')
+}

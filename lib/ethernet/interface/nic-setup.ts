@@ -1,0 +1,45 @@
+import type { Settings } from '../options.js'
+import { queryChannels, setChannels } from './channels.js'
+import { listInterfaces, type NetworkInterface } from './interfaces.js'
+import { Steering } from './steering.js'
+
+/**
+ * Sets a NIC up for a queue on it, and returns what puts it back as it was found; undefined when nothing was changed.
+ *
+ * @throws VerbsError of what the driver does not have or refuses; then nothing is changed
+ */
+export function setUpNic(
+  device: NetworkInterface,
+  { channels, steer, queueId }: Pick<Settings, 'channels' | 'steer' | 'queueId'>,
+): (() => void) | undefined {
+  const undo: (() => void)[] = []
+  const undoAll = (): void => {
+    for (const step of undo.splice(0).reverse()) step()
+  }
+  try {
+    if (channels !== undefined) {
+      // A device has channels that do both, or some for each.
+      const { most } = queryChannels(device.name)
+      const wanted = most.combined > 0 ? { combined: channels } : { receive: channels, transmit: channels }
+      const before = setChannels(device.name, wanted)
+      undo.push(() => {
+        // Renamed, or gone.
+        const now = listInterfaces().find(({ index }) => index === device.index)
+        if (now) setChannels(now.name, before)
+      })
+    }
+    if (steer) {
+      const steering = Steering.install(
+        device.name,
+        device.index,
+        steer,
+        typeof queueId === 'number' ? queueId : 0,
+      )
+      undo.push(() => steering.remove())
+    }
+  } catch (error) {
+    undoAll()
+    throw error
+  }
+  return undo.length > 0 ? undoAll : undefined
+}

@@ -1,0 +1,365 @@
+import { constants } from 'node:os'
+import { VerbsError, verbsError } from '../../errors.js'
+import { idOf } from '../../handle.js'
+import { native } from '../../native.js'
+import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../../ring/ring.js'
+import { CompletionStatus, nameOf } from '../../verbs/constants.js'
+import type { Context } from '../../verbs/context.js'
+import { open as openContext } from '../../verbs/device.js'
+import { MemoryRegion } from '../../verbs/memory-region.js'
+import { QueuePair } from '../../verbs/queue-pair.js'
+import { tableOf } from '../frames.js'
+import { queueCount } from '../interface/channels.js'
+import { Device } from '../interface/device.js'
+import type { NetworkInterface } from '../interface/interfaces.js'
+import type { Settings } from '../options.js'
+import type { Backend } from '../port.js'
+import type { WayReport } from '../report.js'
+import type { BackendStatistics } from '../statistics.js'
+import type { RdmaPort } from './rdma-port.js'
+import { RawSteering } from './steering.js'
+
+const { ENETDOWN, ENODEV, EIO } = constants.errno as Record<string, number>
+/** Sends under way: more than any batch, and little of the device's memory. */
+const sendDepth = 1024
+/** Takes what is longer than its place, so that a long frame is cut and not the end of the queue. */
+const overflowBytes = 2 ** 16
+const headerBytes = 14
+
+/**
+ * A raw packet queue pair (ibv_create_qp(3)) in the ring vocabulary.
+ *
+ * Descriptor: AF_XDP's here, the binding makes the device's own of it. Hand-over: none is needed, the rings are between
+ * this thread and the binding; the device's are libibverbs' (the owner bit of a completion, behind ibv_poll_cq). Bell:
+ * ibv_post_send and ibv_post_recv, one chain a batch; the device reads and writes the frames where they lie.
+ */
+export class RawPacket implements Backend {
+  readonly name = 'raw_packet_qp'
+  readonly zeroCopy = true
+  readonly syscalls = { receive: 'ibv_poll_cq', transmit: 'ibv_post_send' }
+  readonly report: WayReport
+  readonly fill: Producer
+  readonly receive: Consumer
+  readonly transmit: Producer
+  readonly completion: Consumer
+  /** How many frames stand ready to receive into: as many as was asked for, or as the device takes. */
+  readonly receiveDepth: number
+  /** Whether the device computes checksums as it sends. */
+  readonly checksums: boolean
+  readonly #context: Context
+  readonly #handle: number
+  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  readonly #receiveBatch = native.ethernet.raw.receive
+  readonly #transmitBatch = native.ethernet.raw.transmit
+  readonly #steering: RawSteering
+  readonly #settings: Settings
+  readonly #device: NetworkInterface
+  readonly #port: number
+  readonly #sendDepth: number
+  readonly #onEvent: () => void
+  #stopWatching = (): void => {}
+  #awaited = false
+  #counted = false
+  /** errno of what happened to the port and was not told yet. */
+  #fault = 0
+  #gone = false
+  /** Where the frames are counted that came and did not match the filter. */
+  unwanted: { readonly unwanted: number } = { unwanted: 0 }
+  /** The device has failed a request. */
+  failing = false
+  /** Called when the port goes down or comes up. */
+  onPort: ((active: boolean) => void) | undefined
+
+  /**
+   * @param onEvent called on libuv's loop after {@link arm}, and when the port goes down or the device away
+   * @param notUsed what was tried before
+   * @throws VerbsError EPERM without CAP_NET_RAW, EOPNOTSUPP from a device without raw packet queue pairs, ENOMEM where
+   *   too little memory may be locked
+   */
+  constructor(
+    device: NetworkInterface,
+    { device: name, port }: RdmaPort,
+    settings: Settings,
+    onEvent: () => void,
+    notUsed: WayReport['notUsed'],
+  ) {
+    const { frames, batch, transmitOnly } = settings
+    this.#device = device
+    this.#port = port
+    this.#settings = settings
+    this.#onEvent = onEvent
+    this.#context = openContext(name)
+    try {
+      const { limits } = this.#context
+      assertLinkLayer(this.#context, port)
+      this.checksums = limits.rawPacketCapabilities.includes('IP_CSUM')
+      if (settings.transmitChecksum && !this.checksums) {
+        throw verbsError(
+          'EOPNOTSUPP',
+          'ibv_post_send',
+          `"options.transmitChecksum": ${name} computes no checksums`,
+        )
+      }
+      this.#sendDepth = Math.min(sendDepth, frames.frameCount, limits.maxQpWr)
+      this.receiveDepth = transmitOnly ? 0 : Math.min(settings.receiveFrames.raw_packet_qp, limits.maxQpWr)
+      this.report = Object.freeze({
+        backend: this.name,
+        zeroCopy: true,
+        receivePath: null,
+        mode: null,
+        multiBuffer: false,
+        sharedMemory: false,
+        queueId: null,
+        queues: device.index === 0 ? 0 : queueCount(device.name),
+        fanout: null,
+        untold: [],
+
+        notUsed,
+      })
+      this.fill = new Producer(
+        allocateRing(Math.max(1, this.receiveDepth), AddressRecord.words),
+        AddressRecord.words,
+      )
+      this.receive = new Consumer(allocateRing(batch, DescriptorRecord.words), DescriptorRecord.words)
+      this.transmit = new Producer(
+        allocateRing(frames.frameCount, DescriptorRecord.words),
+        DescriptorRecord.words,
+      )
+      const completions = Math.max(frames.frameCount, this.#sendDepth * 2)
+      this.completion = new Consumer(allocateRing(completions, AddressRecord.words), AddressRecord.words)
+
+      const domain = this.#context.allocateProtectionDomain()
+      const region = domain.registerMemory(frames.arena, { access: ['LOCAL_WRITE'] })
+      const overflow = domain.registerMemory(overflowBytes, { access: ['LOCAL_WRITE'] })
+      const maxReceiveWr = Math.max(1, this.receiveDepth)
+      const sendCq = this.#context.createCompletionQueue(this.#sendDepth, { batch: 1 })
+      const receiveCq = this.#context.createCompletionQueue(maxReceiveWr, { batch: 1 })
+      const pair = domain.createQueuePair({
+        type: 'RAW_PACKET',
+        port,
+        sendCq,
+        receiveCq,
+        maxSendWr: this.#sendDepth,
+        maxReceiveWr,
+        maxReceiveSge: 2,
+      })
+      this.#handle = native.ethernet.raw.open({
+        pair: idOf('pair', pair, QueuePair),
+        region: idOf('region', region, MemoryRegion),
+        overflow: idOf('overflow', overflow, MemoryRegion),
+        batch,
+        frameSize: frames.frameSize,
+        headroom: frames.headroom,
+        longest: device.mtu + headerBytes,
+        sendDepth: this.#sendDepth,
+        receiveDepth: maxReceiveWr,
+        checksum: settings.transmitChecksum,
+        own: device.macBytes,
+        frames: tableOf(frames).records,
+        fill: this.fill.words,
+        receive: this.receive.words,
+        transmit: this.transmit.words,
+        completion: this.completion.words,
+      })
+      const [received, sent] = [receiveCq, sendCq].map((queue) => queue.watch(this.#completed))
+      this.#stopWatching = () => {
+        received.stop()
+        sent.stop()
+      }
+      this.#context.onEvent = (event) => {
+        if (event.type === 'DEVICE_FATAL') this.#happened(ENODEV)
+        else if (event.type === 'PORT_ERR' && event.port === port) {
+          this.onPort?.(false)
+          this.#happened(ENETDOWN)
+        } else if (event.type === 'PORT_ACTIVE' && event.port === port) this.onPort?.(true)
+      }
+      pair.connect()
+      this.#steering = new RawSteering(pair, settings)
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  /** From here on frames come: called when there are frames in the fill ring. */
+  start(): void {
+    try {
+      if (this.receiveDepth === 0) return
+      // Frames that find no request are dropped: the requests first.
+      const status = this.poll()
+      if (status < 0) throw new VerbsError(-status, 'ibv_post_recv', `"${this.#device.name}"`)
+      this.#steering.start(this.#device.macBytes, this.#settings)
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  poll(): number {
+    const fault = this.#takeFault()
+    if (fault !== 0) return -fault
+    const status = this.#receiveBatch(this.#handle)
+    this.failing ||= status === -EIO
+    return status
+  }
+
+  /** Gives the device the frames in the fill ring, and looks for none. What ails it the next {@link poll} tells. */
+  replenish(): void {
+    native.ethernet.raw.replenish(this.#handle)
+  }
+
+  kick(): number {
+    const fault = this.#takeFault()
+    if (fault !== 0) return -fault
+    const status = this.#transmitBatch(this.#handle)
+    this.failing ||= status === -EIO
+    return status
+  }
+
+  arm(readable: boolean, writable: boolean, referenced: boolean): void {
+    this.#awaited = true
+    this.#reference(referenced)
+    const there = native.ethernet.raw.arm(this.#handle, readable ? 1 : 0, writable ? 1 : 0)
+    if (there === 0 && this.#fault === 0) return
+    const immediate = setImmediate(this.#completed)
+    if (!referenced) immediate.unref()
+  }
+
+  disarm(): void {
+    this.#awaited = false
+    this.#reference(false)
+  }
+
+  promiscuous(on: boolean): void {
+    if (this.receiveDepth > 0) this.#steering.promiscuous(on)
+  }
+
+  joinGroup(group: Uint8Array): void {
+    if (this.receiveDepth > 0) this.#steering.join(group)
+  }
+
+  leaveGroup(group: Uint8Array): void {
+    if (this.receiveDepth > 0) this.#steering.leave(group)
+  }
+
+  /** A device counts what found no request for the port as a whole, so that no drop of this queue's is known. */
+  statistics(): BackendStatistics {
+    const { received, truncated } = native.ethernet.raw.statistics(this.#handle)
+    return { received: received - this.unwanted.unwanted, truncated, drops: {} }
+  }
+
+  bufferSizes(): { receive: number; send: number } {
+    const { frameSize } = this.#settings.frames
+    return { receive: this.receiveDepth * frameSize, send: this.#sendDepth * frameSize }
+  }
+
+  /** Whether the port is active at this moment. */
+  get active(): boolean {
+    if (this.#context.closed) return false
+    try {
+      return this.#context.queryPort(this.#port).state === 'ACTIVE'
+    } catch (error) {
+      // The device is gone.
+      if (error instanceof VerbsError) return false
+      throw error
+    }
+  }
+
+  /** In words, why the device gave the queue pair up. */
+  get failure(): string {
+    return nameOf(CompletionStatus, native.ethernet.raw.statistics(this.#handle).failure)
+  }
+
+  close(): void {
+    this.#stopWatching()
+    this.#reference(false)
+    this.#context.onEvent = undefined
+    this.#context.close()
+  }
+
+  #takeFault(): number {
+    const fault = this.#fault
+    if (!this.#gone) this.#fault = 0
+    return fault
+  }
+
+  #happened(errno: number): void {
+    this.#fault = errno
+    this.#gone ||= errno === ENODEV
+    this.#onEvent()
+  }
+
+  readonly #completed = (): void => {
+    if (this.#awaited) this.#onEvent()
+  }
+
+  #reference(on: boolean): void {
+    if (on === this.#counted) return
+    this.#counted = on
+    this.#context.countWaiter(on ? 1 : -1)
+  }
+}
+
+/** The device under a queue: its errors in the words of verbs. */
+export class RawDevice extends Device {
+  readonly #backend: RawPacket
+
+  constructor(device: NetworkInterface, backend: RawPacket) {
+    super(device)
+    this.#backend = backend
+    this.stuck = !backend.active
+    backend.onPort = (active) => {
+      this.stuck = !active
+    }
+  }
+
+  override carries(): boolean {
+    return this.#backend.active
+  }
+
+  override ready(syscall: string): boolean {
+    this.stuck = this.stuck && !this.carries()
+    if (this.stuck) this.obstacle = this.failed(ENETDOWN, syscall)
+    return !this.stuck
+  }
+
+  override failed(errno: number, syscall: string, refusedLength = 0): VerbsError {
+    const { name } = this.interface
+    if (errno === ENODEV) return new VerbsError(errno, syscall, `the RDMA device of "${name}" is gone`)
+    if (errno === EIO) {
+      // WR_FLUSH_ERR may also be a device that is gone: its event tells, on libuv's loop.
+      const why = `"${name}": the device gave up the queue pair (${this.#backend.failure}): close the queue and open another`
+      return new VerbsError(errno, syscall, why)
+    }
+    if (errno === ENETDOWN) return new VerbsError(errno, syscall, `the port of "${name}" is down`)
+    return super.failed(errno, syscall, refusedLength)
+  }
+}
+
+/** Why a raw packet queue pair cannot do what is asked, whatever the device: as xdpObstacle() says of AF_XDP. */
+export function rawObstacle(settings: Settings): { option: string; expected: string; value: unknown } | null {
+  const never: [keyof Settings, unknown][] = [
+    ['outgoing', settings.outgoing || undefined],
+    ['fanout', settings.fanout],
+    ['timestamps', settings.timestamps],
+    ['receiveBuffer', settings.receiveBuffer],
+    ['sendBuffer', settings.sendBuffer || undefined],
+    ['receivePath', settings.receivePath],
+    ['queueId', settings.queueId],
+    ['busyPoll', settings.busyPoll || undefined],
+  ]
+  for (const [option, value] of never) {
+    if (value !== undefined) return { option, expected: "left out with backend 'raw_packet_qp'", value }
+  }
+  return null
+}
+
+function assertLinkLayer(context: Context, port: number): void {
+  const { linkLayer } = context.queryPort(port)
+  if (linkLayer === 'Ethernet') return
+  throw verbsError(
+    'EOPNOTSUPP',
+    'ibv_create_qp',
+    `port ${port} of ${context.name} is ${linkLayer}, not Ethernet`,
+  )
+}

@@ -1,0 +1,48 @@
+import { inspect } from 'node:util'
+import { instance, integer } from '../argument.js'
+import { runClassic } from './classic.js'
+import { compileFilter, filterArgument } from './compile.js'
+
+/**
+ * A filter in the words of pcap-filter(7), as tcpdump has them, for frames in memory: those of a capture. It means what
+ * it means to `tcpdump -r`. libpcap compiles it, which must be installed (Debian: libpcap0.8).
+ *
+ * For the frames of an interface see the option `filter` of {@link PacketQueue.open}: there the kernel, or the XDP
+ * program, lets in only what matches.
+ */
+export class PacketFilter {
+  readonly expression: string
+  readonly #program: Uint32Array
+
+  /**
+   * @param expression such as 'udp port 53'; an empty one matches every frame
+   * @throws Error ERR_IBVERBS_FILTER in libpcap's own words, VerbsError ENOSYS where it is not installed, TypeError
+   */
+  constructor(expression: string) {
+    this.expression = filterArgument('expression', expression)
+    this.#program = compileFilter(this.expression, 'file')
+  }
+
+  /**
+   * Whether it matches.
+   *
+   * @param frame from the destination address on
+   * @param originalLength of the frame on the wire, where only a part of it was captured: what `len`, `less` and
+   *   `greater` mean
+   */
+  matches(frame: Uint8Array, originalLength?: number): boolean {
+    instance('frame', frame, Uint8Array)
+    const length = originalLength === undefined ? frame.length : originalLength
+    if (length !== frame.length) integer('originalLength', length, 0, 0xffffffff)
+    return runClassic(this.#program, frame, 0, frame.length, length) !== 0
+  }
+
+  /** The classic BPF program, four numbers (code, jt, jf, k) an instruction: a copy. */
+  get program(): Uint32Array {
+    return this.#program.slice()
+  }
+
+  [inspect.custom](): string {
+    return `PacketFilter ${JSON.stringify(this.expression)} (${this.#program.length / 4} instructions)`
+  }
+}
