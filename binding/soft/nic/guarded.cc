@@ -5,7 +5,9 @@
 // at multiples of 32: a frame is built behind 18 bytes of its own, and each second store would straddle two cache lines.
 #if defined(__x86_64__)
 // Whether the processor moves 32 bytes at a time, and the kernel saves its registers: the blocks of a frame are twice as large.
-extern "C" __attribute__((visibility("hidden"))) uint8_t soft_wide_moves = 0;
+extern "C" {
+__attribute__((visibility("hidden"))) uint8_t soft_wide_moves = 0;
+}
 namespace {
 [[maybe_unused]] const bool kAsked = [] {
   soft_wide_moves = __builtin_cpu_supports("avx2") ? 1 : 0;

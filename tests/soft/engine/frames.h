@@ -32,6 +32,9 @@ inline uint16_t slowSum(const Bytes& bytes) {
   return static_cast<uint16_t>(~sum);
 }
 
+// Two addresses, 10.0.0.1 and 10.0.0.2.
+inline const Bytes kFrom{10, 0, 0, 1}, kTo{10, 0, 0, 2};
+
 inline Bytes udp(uint16_t from, uint16_t to, const Bytes& payload, uint16_t checksum = 0) {
   return be16(from) + be16(to) + be16(static_cast<uint32_t>(8 + payload.size())) + be16(checksum) + payload;
 }

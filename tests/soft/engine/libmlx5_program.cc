@@ -12,7 +12,6 @@
 namespace {
 
 constexpr size_t kBuffer = 1 << 17;
-const Bytes kFrom{10, 0, 0, 1}, kTo{10, 0, 0, 2};
 
 // An open device, a domain and memory: the first half to send from, the second to receive into, 2048 bytes a slot.
 struct Device {

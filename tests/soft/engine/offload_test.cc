@@ -6,7 +6,6 @@ using namespace soft;
 namespace {
 
 constexpr uint8_t kL3Ok = MLX5_CQE_L3_OK, kL4Ok = MLX5_CQE_L4_OK, kL2Ok = MLX5_CQE_L2_OK;
-const Bytes kFrom{10, 0, 0, 1}, kTo{10, 0, 0, 2};
 
 int ok(const uint8_t* cqe) { return cqe[28]; }
 int l3Type(const uint8_t* cqe) { return cqe[29] >> 2 & 3; }

@@ -58,7 +58,6 @@ void expect(int line, const std::string& actual, const std::string& expected) {
 }
 #define GOT(actual, expected) expect(__LINE__, actual, expected)
 
-const Bytes kFrom{10, 0, 0, 1}, kTo{10, 0, 0, 2};
 const Bytes kFrom6(16, 0x20), kTo6(16, 0x30);
 
 template <typename Array>
