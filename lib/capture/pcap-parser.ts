@@ -1,5 +1,5 @@
 import { mostBytes, setLengths, setTime } from './captured-frame.js'
-import type { Dialect, FoundFrame } from './parser.js'
+import type { Dialect, FoundFrame } from './dialect.js'
 import { pcapHeaderLength, pcapMagic, pcapRecordLength } from './pcap-encoder.js'
 
 /** Behind the record's header in the modified format: interface index (4), protocol (2), packet type (1), nothing (1). */

@@ -1,5 +1,5 @@
 import { mostBytes, setLengths } from './captured-frame.js'
-import type { Dialect, FoundFrame } from './parser.js'
+import type { Dialect, FoundFrame } from './dialect.js'
 import {
   Block,
   byteOrderMagic,

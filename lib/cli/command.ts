@@ -1,4 +1,5 @@
 /** What a command of `ibverbs` is: its words for `--help`, its options, and what it does. */
+import type { ExitCode } from './exit-code.js'
 import type { Session } from './session.js'
 
 /** An option, as node:util's parseArgs takes it, with its words for `--help`. */
@@ -28,7 +29,3 @@ export interface Command {
   /** Runs the command and returns its exit code. It closes what it opened, also when session.signal aborts. */
   run(args: readonly string[], session: Session): Promise<ExitCode>
 }
-
-/** What the process says to its parent; 128 + the signal's number after a signal, as shells count (sh(1)). */
-export const ExitCode = { ok: 0, failed: 1, usage: 2 } as const
-export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode]

@@ -1,7 +1,8 @@
 /** `ibverbs devices`: RDMA devices with their attributes, ports and GIDs: what `ibv_devinfo -v` tells. */
 import type { Context, DeviceInfo } from '../index.js'
-import { type Command, ExitCode } from './command.js'
+import type { Command } from './command.js'
 import { type DeviceReport, deviceJson, deviceReport, printDetails, printSummary } from './device-report.js'
+import { ExitCode } from './exit-code.js'
 import type { Session } from './session.js'
 import { noMoreOperands, parse } from './usage.js'
 

@@ -1,7 +1,8 @@
 /** `ibverbs dump`: what passes an interface, one line a frame, or into a capture. */
 import type { CaptureStatistics, PacketQueue, PacketQueueOptions } from '../ethernet/index.js'
 import { Breath } from './breath.js'
-import { type Command, ExitCode } from './command.js'
+import type { Command } from './command.js'
+import { ExitCode } from './exit-code.js'
 import { filterHelp, filterOf } from './filter.js'
 import { CaptureSink, formatOf } from './frame/capture-sink.js'
 import { CheckSink } from './frame/check-sink.js'

@@ -1,6 +1,7 @@
 /** `ibverbs forward`: frames from each of two interfaces to the other. */
 import type { PacketQueue } from '../ethernet/index.js'
-import { type Command, ExitCode } from './command.js'
+import type { Command } from './command.js'
+import { ExitCode } from './exit-code.js'
 import { filterHelp, filterOf } from './filter.js'
 import { jsonText } from './json.js'
 import { LiveLine, Speed } from './live-line.js'

@@ -1,7 +1,8 @@
 /** What the command `ibverbs` does. Each command is a module of its own, loaded when it runs: help needs no addon. */
 import { readFileSync } from 'node:fs'
 import { debuglog } from 'node:util'
-import { type Command, ExitCode } from './command.js'
+import type { Command } from './command.js'
+import { ExitCode } from './exit-code.js'
 import type { Session } from './session.js'
 import { asksForHelp, commandHelp, programHelp, UsageError } from './usage.js'
 

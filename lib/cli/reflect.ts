@@ -1,5 +1,6 @@
 /** `ibverbs reflect`: sends frames back to where they came from. */
-import { type Command, ExitCode } from './command.js'
+import type { Command } from './command.js'
+import { ExitCode } from './exit-code.js'
 import { filterHelp, filterOf } from './filter.js'
 import { jsonText } from './json.js'
 import { LiveLine, Speed } from './live-line.js'

@@ -1,6 +1,6 @@
 /** `ibverbs send --read`: a capture, sent again. */
 import type { PacketQueueOptions } from '../ethernet/index.js'
-import { ExitCode } from './command.js'
+import { ExitCode } from './exit-code.js'
 import { jsonText } from './json.js'
 import { LiveLine, Speed } from './live-line.js'
 import type { Session } from './session.js'

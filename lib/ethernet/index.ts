@@ -1,6 +1,7 @@
 export type { CapturedFrame } from '../capture/captured-frame.js'
+export type { FoundFrame } from '../capture/dialect.js'
 export type { CaptureStatistics, EncoderOptions, FrameEncoder } from '../capture/encoder.js'
-export { CaptureParser, type FoundFrame } from '../capture/parser.js'
+export { CaptureParser } from '../capture/parser.js'
 export { PcapEncoder, type PcapEncoderOptions } from '../capture/pcap-encoder.js'
 export { type CaptureInterface, PcapngEncoder, type PcapngEncoderOptions } from '../capture/pcapng-encoder.js'
 export { CaptureDecoder, CaptureEncoder, type CaptureEncoderOptions } from '../capture/streams.js'

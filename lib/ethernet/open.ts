@@ -15,23 +15,12 @@ import { queueCount } from './interface/channels.js'
 import type { Device } from './interface/device.js'
 import { setUpNic } from './interface/nic-setup.js'
 import type { Settings } from './options.js'
-import type { Backend, ReceivingEnd, TransmittingEnd } from './port.js'
+import type { Backend, Way } from './port.js'
 import { RawDevice, RawPacket, rawObstacle } from './raw-packet/port.js'
 import { portBehind } from './raw-packet/rdma-port.js'
 import { RawReceiver } from './raw-packet/receiver.js'
 import { RawTransmitter } from './raw-packet/transmitter.js'
 import type { WayReport } from './report.js'
-
-/** A backend and the two halves of a queue on it. */
-export interface Chosen {
-  backend: Backend
-  receiver: ReceivingEnd
-  transmitter: TransmittingEnd
-  /** What stands for the interface, where that is more than its link. */
-  device?: Device
-  /** Puts the device back as it was found, after the backend was closed. */
-  restore?: () => void
-}
 
 /**
  * The backend that was asked for, or else the best that works.
@@ -43,12 +32,7 @@ export interface Chosen {
  *
  * @param holder who has the queue's frames (lib/ring/slots.ts)
  */
-export function chooseBackend(
-  device: Device,
-  settings: Settings,
-  holder: number,
-  onEvent: () => void,
-): Chosen {
+export function chooseBackend(device: Device, settings: Settings, holder: number, onEvent: () => void): Way {
   if (settings.backend === 'af_xdp') return openXdp(device, settings, holder, onEvent)
   const notUsed: WayReport['notUsed'][number][] = []
   if (settings.backend === 'raw_packet_qp') return openRaw(device, settings, holder, onEvent, notUsed)
@@ -67,7 +51,7 @@ export function chooseBackend(
 }
 
 /** AF_XDP, or the reason why not. */
-function tryXdp(device: Device, settings: Settings, holder: number, onEvent: () => void): Chosen | string {
+function tryXdp(device: Device, settings: Settings, holder: number, onEvent: () => void): Way | string {
   const obstacle = xdpObstacle(settings)
   // A number that can be another is no reason to leave the frames to the kernel, which `exclusive` is to prevent.
   if (obstacle && !obstacle.size && settings.queueId === undefined)
@@ -88,7 +72,7 @@ function openXdp(
   holder: number,
   onEvent: () => void,
   whole = false,
-): Chosen {
+): Way {
   const obstacle = xdpObstacle(settings)
   if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
   const restore = setUpNic(device.interface, settings)
@@ -106,7 +90,7 @@ function openXdpSockets(
   holder: number,
   onEvent: () => void,
   whole: boolean,
-): Chosen {
+): Way {
   device.watch()
   const { frames, batch, transmitOnly } = settings
   const several = whole && queueCount(device.interface.name) > 1
@@ -139,7 +123,7 @@ export function xdpEnds(
   holder: number,
   batch: number,
   target: number,
-): Chosen {
+): Way {
   const table = tableOf(frames)
   const { bytes } = frames.arena
   return {
@@ -155,7 +139,7 @@ function openRaw(
   holder: number,
   onEvent: () => void,
   notUsed: WayReport['notUsed'],
-): Chosen {
+): Way {
   const obstacle = rawObstacle(settings)
   if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
   const { frames, batch, filter } = settings
@@ -192,7 +176,7 @@ function openPacket(
   holder: number,
   onEvent: () => void,
   notUsed: WayReport['notUsed'],
-): Chosen {
+): Way {
   device.watch()
   const { frames, batch, transmitOnly } = settings
   const table = tableOf(frames)

@@ -1,5 +1,6 @@
 import type { VerbsError } from '../errors.js'
 import type { Consumer, Producer } from '../ring/ring.js'
+import type { Device } from './interface/device.js'
 import type { PacketBackend, WayReport } from './report.js'
 import type { BackendStatistics } from './statistics.js'
 
@@ -72,4 +73,15 @@ export interface TransmittingEnd {
   offload?(slot: number): void
   submit(): number
   close(): void
+}
+
+/** A way to the device, and the two halves of a queue on it. */
+export interface Way {
+  backend: Backend
+  receiver: ReceivingEnd
+  transmitter: TransmittingEnd
+  /** What stands for the interface, where that is more than its link. */
+  device?: Device
+  /** Puts the device back as it was found, after the backend was closed. */
+  restore?: () => void
 }

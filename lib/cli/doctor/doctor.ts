@@ -1,7 +1,8 @@
 /** `ibverbs doctor`: what works here, what does not, and what mends it. */
 
 import { table } from '../../lab/table.js'
-import { type Command, ExitCode } from '../command.js'
+import type { Command } from '../command.js'
+import { ExitCode } from '../exit-code.js'
 import type { Session } from '../session.js'
 import { noMoreOperands, parse } from '../usage.js'
 import type { Check } from './check.js'

@@ -1,7 +1,8 @@
 /** `ibverbs ping`: the latency of RC, UC or UD between two processes or hosts; rdma-core's programs are peers too. */
 import type { Context } from '../../index.js'
-import { type Command, ExitCode } from '../command.js'
+import type { Command } from '../command.js'
 import { crowdingText, isSoftware } from '../crowding.js'
+import { ExitCode } from '../exit-code.js'
 import { jsonText } from '../json.js'
 import type { Session } from '../session.js'
 import {

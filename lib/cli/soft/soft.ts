@@ -1,7 +1,8 @@
 /** `ibverbs soft`: runs any program with software ConnectX devices. */
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
-import { type Command, ExitCode } from '../command.js'
+import type { Command } from '../command.js'
+import { ExitCode } from '../exit-code.js'
 import type { Session } from '../session.js'
 import { parse, UsageError } from '../usage.js'
 import { preloadable } from './preload.js'

@@ -3,9 +3,8 @@
 import { tableOf } from '../frames.js'
 import { queueCount } from '../interface/channels.js'
 import type { Device } from '../interface/device.js'
-import type { Chosen } from '../open.js'
 import type { Settings } from '../options.js'
-import type { Backend, ReceivingEnd } from '../port.js'
+import type { Backend, ReceivingEnd, Way } from '../port.js'
 import type { WayReport } from '../report.js'
 import type { BackendStatistics } from '../statistics.js'
 import { AfXdp } from './port.js'
@@ -13,12 +12,7 @@ import { batchIndexError, XdpReceiver } from './receiver.js'
 import { XdpTransmitter } from './transmitter.js'
 
 /** @param holder who has the frames of the first queue; those of the others have holders of their own */
-export function openXdpQueues(
-  device: Device,
-  settings: Settings,
-  holder: number,
-  onEvent: () => void,
-): Chosen {
+export function openXdpQueues(device: Device, settings: Settings, holder: number, onEvent: () => void): Way {
   const { frames, batch } = settings
   const { slots } = tableOf(frames)
   const count = Math.max(1, queueCount(device.interface.name))
