@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { ibverbs, main, Running, start } from './run.js'
 
@@ -55,8 +55,11 @@ describe('help', () => {
 })
 
 test('help needs no addon: no command loads it before it runs', async () => {
-  const folder = new URL('../../dist/cli/', import.meta.url).href
-  const script = `for (const name of ${JSON.stringify(commands)}) await import('${folder}' + name + '.js')
+  const folder = new URL('../../dist/cli/', import.meta.url)
+  // A command of several files has a folder.
+  const module = (name: string) => (existsSync(new URL(`${name}.js`, folder)) ? name : `${name}/${name}`)
+  const modules = commands.map((name) => new URL(`${module(name)}.js`, folder).href)
+  const script = `for (const module of ${JSON.stringify(modules)}) await import(module)
     console.log(process.report.getReport().sharedObjects.filter((path) => path.endsWith('ibverbs.node')).length)`
   const { code, stdout } = await new Running(process.execPath, ['--input-type=module', '-e', script]).finished
   expect({ code, stdout }).toEqual({ code: 0, stdout: '0\n' })
