@@ -1,6 +1,6 @@
 import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
-import type { QueuePairQuerySizes } from './queue-pair-attributes.js'
-import type { QueuePairCapabilities } from './queue-pair-options.js'
+import type { QueuePairQuerySizes } from './queue-pair/attributes.js'
+import type { QueuePairCapabilities } from './queue-pair/options.js'
 
 /** What binding/verbs/ exports. Handles are numbers; a closed or foreign one throws ERR_IBVERBS_CLOSED. */
 export interface VerbsNative {

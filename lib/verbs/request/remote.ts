@@ -1,5 +1,5 @@
 import { integer, rangeError, string, typeError, uint32 } from '../../argument.js'
-import { checkVersion } from '../endpoint.js'
+import { checkVersion } from '../address/endpoint.js'
 import type { RemoteMemory } from '../memory-region.js'
 import { Send } from './records.js'
 

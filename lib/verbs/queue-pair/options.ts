@@ -1,11 +1,11 @@
 import { randomInt } from 'node:crypto'
-import { integer, type Names, object, oneOf, typeError, uint32 } from '../argument.js'
-import { idOf } from '../handle.js'
-import { CompletionQueue } from './completion-queue.js'
-import { type QueuePairType, QueuePairTypes } from './constants.js'
-import { bestGid, type GidEntry, gidAt } from './gid.js'
+import { integer, type Names, object, oneOf, typeError, uint32 } from '../../argument.js'
+import { idOf } from '../../handle.js'
+import { bestGid, type GidEntry, gidAt } from '../address/gid.js'
+import { CompletionQueue } from '../completion-queue.js'
+import { type QueuePairType, QueuePairTypes } from '../constants.js'
+import type { ProtectionDomain } from '../protection-domain.js'
 import { type LongestMessage, longestMessage } from './longest-message.js'
-import type { ProtectionDomain } from './protection-domain.js'
 
 /** Options of {@link ProtectionDomain.createQueuePair}. */
 export interface QueuePairOptions {

@@ -1,6 +1,6 @@
-import { listInterfaces } from '../ethernet/interface/interfaces.js'
-import type { QueuePairType } from './constants.js'
-import type { Context } from './context.js'
+import { listInterfaces } from '../../ethernet/interface/interfaces.js'
+import type { QueuePairType } from '../constants.js'
+import type { Context } from '../context.js'
 
 /** Bit 31 of an element's length is the device's own: it tells mlx4 and mlx5 that the bytes follow inline. */
 const mostOfElement = 0x7fffffff

@@ -1,9 +1,9 @@
 import { isIPv6 } from 'node:net'
-import { rangeError, string } from '../argument.js'
-import { verbsError } from '../errors.js'
-import { parse } from '../headers/ipv6.js'
-import type { GidType } from './constants.js'
-import type { Context } from './context.js'
+import { rangeError, string } from '../../argument.js'
+import { verbsError } from '../../errors.js'
+import { parse } from '../../headers/ipv6.js'
+import type { GidType } from '../constants.js'
+import type { Context } from '../context.js'
 
 /** An entry of a GID table (ibv_query_gid_table(3)). */
 export interface GidEntry {

@@ -1,5 +1,5 @@
-import { integer, type Names, object, oneOf, rangeError, typeError, uint32 } from '../argument.js'
-import { type AddressVector, completeVector } from './address-handle.js'
+import { integer, type Names, object, oneOf, rangeError, typeError, uint32 } from '../../argument.js'
+import { type AddressVector, completeVector } from '../address/address-handle.js'
 import {
   type Access,
   AccessFlag,
@@ -8,10 +8,10 @@ import {
   nameOf,
   type QueuePairState,
   QueuePairStates,
-} from './constants.js'
-import type { Context } from './context.js'
-import { accessFlags } from './memory-region.js'
-import type { NativeQueuePairAttributes, NativeQueuePairState } from './native.js'
+} from '../constants.js'
+import type { Context } from '../context.js'
+import { accessFlags } from '../memory-region.js'
+import type { NativeQueuePairAttributes, NativeQueuePairState } from '../native.js'
 
 /**
  * What {@link QueuePair.modify} sets (ibv_qp_attr, ibv_modify_qp(3)); an attribute left out is not touched. `qkey`, `sqPsn`,

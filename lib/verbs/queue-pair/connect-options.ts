@@ -1,7 +1,7 @@
-import { integer, type Names, options as optionsOf } from '../argument.js'
-import type { Access } from './constants.js'
-import type { Context } from './context.js'
-import { type QueuePairAttributes, toNative } from './queue-pair-attributes.js'
+import { integer, type Names, options as optionsOf } from '../../argument.js'
+import type { Access } from '../constants.js'
+import type { Context } from '../context.js'
+import { type QueuePairAttributes, toNative } from './attributes.js'
 
 /** Options of {@link QueuePair.connect}; every one has a default that works. */
 export interface ConnectOptions {

@@ -1,4 +1,4 @@
-import type { QueuePairState, QueuePairType } from './constants.js'
+import type { QueuePairState, QueuePairType } from '../constants.js'
 
 /** The attributes of a transition, by the names of {@link QueuePairAttributes}. */
 export type AttributeName =

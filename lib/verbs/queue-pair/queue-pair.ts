@@ -1,18 +1,13 @@
-import { integer } from '../argument.js'
-import { type VerbsError, verbsError } from '../errors.js'
-import type { Alternative } from '../flow/alternative.js'
-import type { FlowRule } from '../flow/rule.js'
-import { idOf, NativeHandle } from '../handle.js'
-import { Kind, native } from '../native.js'
-import { assertAddress } from './address-handle.js'
-import { CompletionQueue } from './completion-queue.js'
-import {
-  type ConnectOptions,
-  checkConnectOptions,
-  checkInitializeOptions,
-  type InitializeOptions,
-} from './connect-options.js'
-import { assertRoute, readyToReceive, readyToSend } from './connection.js'
+import { integer } from '../../argument.js'
+import { type VerbsError, verbsError } from '../../errors.js'
+import type { Alternative } from '../../flow/alternative.js'
+import type { FlowRule } from '../../flow/rule.js'
+import { idOf, NativeHandle } from '../../handle.js'
+import { Kind, native } from '../../native.js'
+import { assertAddress } from '../address/address-handle.js'
+import { checkEndpoint, type Endpoint } from '../address/endpoint.js'
+import { checkGroup } from '../address/gid.js'
+import { CompletionQueue } from '../completion-queue.js'
 import {
   type Access,
   nameOf,
@@ -20,33 +15,29 @@ import {
   QueuePairStates,
   type QueuePairType,
   QueuePairTypes,
-} from './constants.js'
-import { checkEndpoint, type Endpoint } from './endpoint.js'
-import { type DefaultFlow, Flow, type FlowOptions } from './flow.js'
-import { checkGroup } from './gid.js'
-import { orLargest } from './largest.js'
-import type { ProtectionDomain } from './protection-domain.js'
+} from '../constants.js'
+import { type DefaultFlow, Flow, type FlowOptions } from '../flow.js'
+import { orLargest } from '../largest.js'
+import type { ProtectionDomain } from '../protection-domain.js'
+import { type AtomicOptions, PreparedAtomic } from '../request/atomic.js'
+import type { RequestMemory } from '../request/elements.js'
+import type { Posting } from '../request/posting.js'
+import { PreparedReceive } from '../request/receive.js'
+import { Control, controlWords, receiveWords, sendWords } from '../request/records.js'
+import { isRetriable, refusalError } from '../request/refusal.js'
+import { RequestRing } from '../request/ring.js'
+import { PreparedSend, type SendOptions } from '../request/send.js'
+import { PreparedTransfer, type TransferOptions } from '../request/transfer.js'
+import { fromNative, type QueuePairAttributes, type QueuePairQuery, toNative } from './attributes.js'
 import {
-  fromNative,
-  type QueuePairAttributes,
-  type QueuePairQuery,
-  toNative,
-} from './queue-pair-attributes.js'
-import {
-  checkQueuePairOptions,
-  type QueuePairCapabilities,
-  type QueuePairOptions,
-} from './queue-pair-options.js'
-import { type AttributeName, diagnose } from './queue-pair-state.js'
-import { type AtomicOptions, PreparedAtomic } from './request/atomic.js'
-import type { RequestMemory } from './request/elements.js'
-import type { Posting } from './request/posting.js'
-import { PreparedReceive } from './request/receive.js'
-import { Control, controlWords, receiveWords, sendWords } from './request/records.js'
-import { isRetriable, refusalError } from './request/refusal.js'
-import { RequestRing } from './request/ring.js'
-import { PreparedSend, type SendOptions } from './request/send.js'
-import { PreparedTransfer, type TransferOptions } from './request/transfer.js'
+  type ConnectOptions,
+  checkConnectOptions,
+  checkInitializeOptions,
+  type InitializeOptions,
+} from './connect-options.js'
+import { assertRoute, readyToReceive, readyToSend } from './connection.js'
+import { checkQueuePairOptions, type QueuePairCapabilities, type QueuePairOptions } from './options.js'
+import { type AttributeName, diagnose } from './transition.js'
 
 /** What one request may have first: a queue holds fewer of longer ones. */
 const sizeOrder = [

@@ -1,9 +1,9 @@
-import { verbsError } from '../errors.js'
+import { verbsError } from '../../errors.js'
+import type { Endpoint } from '../address/endpoint.js'
+import { gidKind, isUnspecified } from '../address/gid.js'
+import type { QueuePairAttributes } from './attributes.js'
 import type { ConnectOptions } from './connect-options.js'
-import type { Endpoint } from './endpoint.js'
-import { gidKind, isUnspecified } from './gid.js'
 import type { QueuePair } from './queue-pair.js'
-import type { QueuePairAttributes } from './queue-pair-attributes.js'
 
 /** INIT → RTR of an RC or UC queue pair: whose packets it takes, and along which way it answers. @internal */
 export function readyToReceive(
