@@ -32,10 +32,13 @@ export class MockPort {
     },
   })
   readonly syscalls = { receive: 'poll', transmit: 'sendto' }
+  readonly describes = false
+  readonly scarce = 2 ** 30
   readonly chunkSize = 2048
-  readonly mtu = 1500
-  received = 0
-  truncated = 0
+  readonly longest = 1514
+  readonly takesAll = false
+  readonly completesOnKick = false
+  readonly failing = false
   readonly fill: Producer
   readonly receive: Consumer
   readonly transmit: Producer
@@ -95,8 +98,8 @@ export class MockPort {
   promiscuous(): void {}
   joinGroup(): void {}
   leaveGroup(): void {}
-  statistics(): { received: number; truncated: number; drops: object } {
-    return { received: this.received, truncated: 0, drops: {} }
+  statistics({ received, truncated }: { received: number; truncated: number }) {
+    return { received, truncated, drops: {} }
   }
   bufferSizes(): { receive: number; send: number } {
     return { receive: 0, send: 0 }
