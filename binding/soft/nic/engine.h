@@ -172,8 +172,9 @@ class Engine {
   std::vector<WorkQueue*> wqList_;
   uint32_t roceQps_ = 0;  // while there is none, RoCE frames are like any other
 
-  DoorbellRegisters queues_{2, 256, 8};  // a blue flame register: two halves by turns; each begins with a control segment
-  DoorbellRegisters arms_{1, 0, 0};      // MLX5_CQ_DOORBELL: the arm word and the CQ's number
+  // A blue flame register: two halves by turns, each begins with a control segment.
+  DoorbellRegisters queues_{2, 256, 8};
+  DoorbellRegisters arms_{1, 0, 0};  // MLX5_CQ_DOORBELL: the arm word and the CQ's number
   std::vector<QueuePair*> active_;       // had work lately
   std::vector<QueuePair*> heard_;        // had a packet in this step
   std::vector<Receiver*> late_;          // in error: what is posted there is flushed

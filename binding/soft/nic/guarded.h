@@ -21,6 +21,7 @@ struct GuardedRange {
 };
 
 // Labels 1 to 2 may fault; 3 is behind them both when it did and, by the jump that precedes the fixup, when it did not.
+// clang-format off: a line of assembly is a line here.
 #define SOFT_GUARDED_RANGE(fixup)              \
   ".pushsection soft_guarded, \"a?\"\n"        \
   ".balign 4\n"                                \
@@ -40,6 +41,7 @@ struct GuardedRange {
   "b 2b\n"                                     \
   ".popsection\n" SOFT_GUARDED_RANGE("3b")
 #endif
+// clang-format on
 
 // Where a routine gives nothing back but whether it could, the fixup is a label of C++ (as in the kernel's
 // unsafe_put_user()): then there is no flag to set and to ask while nothing faults.

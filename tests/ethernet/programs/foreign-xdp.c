@@ -1,6 +1,7 @@
 // Somebody else's XDP program, which passes every frame: puts it on an interface by bpf(2), says so, and leaves it there
-// until its input ends. Usage: foreign-xdp NAME INTERFACE
-// Or by netlink, which leaves it there for good: foreign-xdp NAME INTERFACE xdpdrv|xdpgeneric
+// until its input ends; by netlink, which leaves it there for good, where a mode is named.
+//
+//   foreign-xdp NAME INTERFACE [xdpdrv|xdpgeneric]
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_link.h>
