@@ -81,7 +81,7 @@ function options() {
   return { ...values, rounds, names, devices: devices(values.device) }
 }
 
-/** The devices of the two ends, or undefined where only the VM has some. */
+/** The devices of the two ends, or undefined if only the VM has some. */
 function devices(option) {
   const named = option ?? process.env.IBVERBS_DEVICE
   if (named) {
@@ -113,7 +113,7 @@ function sources(path) {
   )
 }
 
-/** Compiles a C peer where it is older than its source or the headers beside it. Its first line names the libraries. */
+/** Compiles a C peer that is older than its source or the headers beside it. Its first line names the libraries. */
 function buildPeer(name) {
   const source = join(peerSources, `${name}.c`)
   const target = join(peerFolder, name)
@@ -129,7 +129,7 @@ function buildPeer(name) {
   if (status !== 0) throw new Error(`the C peer ${source} did not compile`)
 }
 
-/** The options of this run, for this very script elsewhere. */
+/** The options of this run, for this script in another place. */
 function sameOptions({ json, rounds, case: only }) {
   return [
     '--rounds',
@@ -139,7 +139,7 @@ function sameOptions({ json, rounds, case: only }) {
   ]
 }
 
-/** Runs one benchmark in a network namespace of its own: what it makes there goes with it, however it ends. */
+/** Runs one benchmark in a network namespace of its own, which takes everything created there with it, however it ends. */
 function runInNamespace(name, given) {
   const root = process.getuid() === 0
   const how = root ? ['--net', '--mount'] : ['--map-current-user', '--keep-caps', '--net', '--mount']
@@ -149,10 +149,10 @@ function runInNamespace(name, given) {
   })
 }
 
-/** Runs one benchmark in the VM: this very script, in there. */
+/** Runs one benchmark in the VM: this script, in there. */
 function runInVm(name, given) {
   const vm = join(project, 'tests/beds/vm/run.mjs')
-  // A second processor, where there is one: ib_send_lat is two processes that spin.
+  // A second processor if there is one: ib_send_lat is two processes that spin.
   const cpus = String(Math.min(2, availableParallelism()))
   const script = fileURLToPath(import.meta.url)
   const args = [vm, '--timeout', '1800', '--cpus', cpus, '--', process.execPath, script, name]
@@ -160,11 +160,11 @@ function runInVm(name, given) {
   return runElsewhere(process.execPath, [...args, ...sameOptions(given)])
 }
 
-/** Runs a command to its end; its exit code. */
+/** Runs a command to its end and returns its exit code. */
 async function runElsewhere(command, args, environment = {}) {
   const env = { ...process.env, ...environment }
   const child = spawn(command, args, { cwd: project, env, stdio: 'inherit' })
-  // Ctrl-C reaches the child too, which ends what it runs; what reaches us alone is passed on.
+  // Ctrl-C reaches the child too, which ends its own children; a signal sent to this process alone is passed on.
   const ignore = () => {}
   const pass = (signal) => child.kill(signal)
   process.on('SIGINT', ignore).on('SIGTERM', pass).on('SIGHUP', pass)

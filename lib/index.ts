@@ -2,7 +2,10 @@ export { VerbsError } from './errors.js'
 export type { FlowBytes, FlowRule, PortRange } from './flow/rule.js'
 export type { NativeHandle } from './handle.js'
 export { Arena, type ArenaOptions } from './ring/arena.js'
-export { AddressHandle, type AddressVector, type ReceivedDatagram } from './verbs/address-handle.js'
+export { AddressHandle, type ReceivedDatagram } from './verbs/address/address-handle.js'
+export type { AddressVector } from './verbs/address/address-vector.js'
+export type { Endpoint } from './verbs/address/endpoint.js'
+export { bestGid, type GidEntry, type GidKind, gidKind } from './verbs/address/gid.js'
 export type {
   AsyncEvent,
   CompletionQueueEvent,
@@ -15,7 +18,6 @@ export {
   type CompletionQueueOptions,
   type CompletionWaitOptions,
 } from './verbs/completion-queue.js'
-export type { ConnectOptions, InitializeOptions } from './verbs/connect-options.js'
 export {
   type Access,
   type AtomicCapability,
@@ -39,14 +41,15 @@ export {
 export { Context } from './verbs/context.js'
 export { type DeviceInfo, libibverbsPath, listDevices, open } from './verbs/device.js'
 export type { DeviceAttributes, PortAttributes } from './verbs/device-attributes.js'
-export type { Endpoint } from './verbs/endpoint.js'
 export { type DefaultFlow, Flow, type FlowOptions } from './verbs/flow.js'
-export { bestGid, type GidEntry, type GidKind, gidKind } from './verbs/gid.js'
-export { MemoryRegion, type RemoteMemory } from './verbs/memory-region.js'
+export { MemoryRegion } from './verbs/memory-region.js'
 export { ProtectionDomain, type RegisterOptions } from './verbs/protection-domain.js'
-export { QueuePair } from './verbs/queue-pair.js'
-export type { QueuePairAttributes, QueuePairQuery } from './verbs/queue-pair-attributes.js'
-export type { QueuePairCapabilities, QueuePairOptions } from './verbs/queue-pair-options.js'
+export type { QueuePairAttributes, QueuePairQuery } from './verbs/queue-pair/attributes.js'
+export type { QueuePairCapabilities } from './verbs/queue-pair/capabilities.js'
+export type { ConnectOptions, InitializeOptions } from './verbs/queue-pair/connect-options.js'
+export type { QueuePairOptions } from './verbs/queue-pair/options.js'
+export { QueuePair } from './verbs/queue-pair/queue-pair.js'
+export type { RemoteMemory } from './verbs/remote-memory.js'
 export type { AtomicOptions, PreparedAtomic } from './verbs/request/atomic.js'
 export type { RequestMemory, ScatterElement } from './verbs/request/elements.js'
 export type { PreparedReceive } from './verbs/request/receive.js'

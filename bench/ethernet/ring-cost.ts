@@ -1,4 +1,4 @@
-/** What JavaScript itself costs a frame, on rings in plain memory and without a kernel: TX, RX, an empty look, against C */
+/** JavaScript's own cost of a frame, on rings in plain memory and without a kernel: TX, RX, an empty poll, against C */
 import type { Bench } from '../harness/bench.js'
 import { cRingSide, ringSide } from '../harness/ethernet/ring-sides.js'
 

@@ -1,4 +1,4 @@
-/** A raw frame there and back, both ends busy: AF_PACKET and AF_XDP, against C and node:dgram */
+/** Round trip of a raw frame, both ends busy-polling: AF_PACKET and AF_XDP, against C and node:dgram */
 import type { Bench } from '../harness/bench.js'
 import {
   type Backend,
@@ -23,7 +23,7 @@ const bench: Bench = {
         session.note('skipped: AF_XDP needs root')
         continue
       }
-      // A V2 ring: a look is a load, and a frame does not wait for its block to be full.
+      // A V2 ring: a poll is one load, and a frame does not wait until its block is full.
       const parameters: FrameParameters = { backend, size: 64, batch: 1, ring: 'v2' }
       const metrics = ['p50', 'p99'].map((figure) => ({
         ...{ case: `${title[backend]} round trip 64 B, busy, ${figure}`, unit: 'µs' },

@@ -1,4 +1,6 @@
-/** Raw frames a second: TX, RX, forward; 64 and 1500 B; batches of 1, 32, 64; AF_PACKET and AF_XDP, against C and testpmd */
+/**
+ * Raw frames per second: TX, RX, forward; 64 and 1500 B; batches of 1, 32, 64; AF_PACKET and AF_XDP, against C and testpmd
+ */
 import type { Bench, Session } from '../harness/bench.js'
 import { type Backend, cPeer, type FrameParameters, frameSide, ours } from '../harness/ethernet/sides.js'
 import { installedTestpmd, testpmdSide } from '../harness/ethernet/testpmd.js'
@@ -7,14 +9,14 @@ const title = { af_packet: 'AF_PACKET', af_xdp: 'AF_XDP' }
 const operations = ['tx', 'rx', 'forward'] as const
 type Operation = (typeof operations)[number]
 
-/** What a C program forwards fastest with: frames that come by a ring go out from where they lie. */
+/** The ring with which a C program forwards fastest: it sends received frames from where they lie in the ring. */
 function fastestRing(operation: Operation, batch: number): FrameParameters['ring'] {
   return operation === 'forward' && batch === 1 ? 'v3' : 'v2'
 }
 
-/** About 20 ms a round. */
+/** About 20 ms for each round. */
 function frames(operation: Operation, batch: number): { count: number; warmup: number } {
-  // What came in since the last round is drained first: up to some 5000 frames.
+  // The warm-up first drains the frames that arrived since the last round: up to some 5000.
   const warmup = operation === 'tx' ? 1000 : 5000
   return { count: batch === 1 ? 10_000 : 16_000, warmup }
 }
@@ -65,7 +67,7 @@ async function measure(
     ours: () => frameSide(session, ours, parameters, request),
     theirs: () => frameSide(session, cPeer(session), parameters, request),
   })
-  // testpmd takes a second to start: long frames only for who asks for them (--case '1500 B').
+  // testpmd takes a second to start: it runs with long frames only on request (--case '1500 B').
   const asked = size === 64 || session.options.only?.includes('1500 B')
   if (!testpmd || batch !== 32 || !asked) return
   await session.compare({

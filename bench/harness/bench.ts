@@ -1,36 +1,36 @@
 import { type Comparison, compare, type Row } from './compare.js'
 import { jsonLine, table } from './report.js'
 
-/** What a file bench/DOMAIN/NAME.ts exports by default. Its first comment is its line in the list. */
+/** The default export of a file bench/DOMAIN/NAME.ts, whose first comment is its line in the list. */
 export interface Bench {
   /**
-   * Where it runs: `rdma` on the RDMA devices that the user names, else in the VM on rxe0 and rxe1; `veth` in a network
-   * namespace of its own, gone when it ends; `host` here, as it stands.
+   * Where it runs: `rdma` on the RDMA devices that the user names, else in the VM on rxe0 and rxe1; `veth` in a temporary
+   * network namespace; `host` on this machine as it is.
    */
   bed: 'rdma' | 'veth' | 'host'
-  /** The C programs of bench/peers that it runs against, without `.c`. */
+  /** The C programs of bench/peers that it compares with, without `.c`. */
   peers?: readonly string[]
   run(session: Session): Promise<void>
 }
 
-/** What the command line asks for. */
+/** Options from the command line. */
 export interface SessionOptions {
   /** Name of the benchmark, as in the list. */
   name: string
-  /** Alternated rounds of each comparison, at least 20. */
+  /** Alternating rounds of each comparison, at least 20. */
   rounds: number
   json: boolean
-  /** Only comparisons with a case that contains this. */
+  /** Only comparisons with a case whose name contains this. */
   only?: string
   /** For the bed `rdma`: the devices of the two ends. */
   devices?: readonly [string, string]
-  /** Folder of the C peers that were built. */
+  /** Folder of their sources, and of the Python peers. */
   peerFolder: string
   /** Folder of their sources, and of the Python peers. */
   peerSources: string
 }
 
-/** One run of one benchmark: collects the rows, prints them, and remembers what failed. */
+/** One run of one benchmark: collects the rows, prints them, and records failures. */
 export class Session {
   readonly options: SessionOptions
   readonly #rows: Row[] = []
@@ -56,12 +56,12 @@ export class Session {
     return `${this.options.peerSources}/${file}`
   }
 
-  /** Something the user should know; on stderr, because stdout is the result. */
+  /** Prints a remark for the user on stderr, because stdout is the result. */
   note(text: string): void {
     process.stderr.write(`${this.options.name}: ${text}\n`)
   }
 
-  /** Measures a comparison. One that fails is reported, the rest still runs, and the exit code tells. */
+  /** Measures a comparison. If it fails, it is reported, the rest still runs, and the exit code says so. */
   async compare(comparison: Comparison): Promise<void> {
     const { only, rounds, json } = this.options
     if (only !== undefined && !comparison.metrics.some((metric) => metric.case.includes(only))) return
@@ -77,7 +77,7 @@ export class Session {
     }
   }
 
-  /** Prints the table; returns the exit code: 0 only if every side of every comparison ran. */
+  /** Prints the table and returns the exit code: 0 only if every side of every comparison ran. */
   finish(): number {
     if (!this.options.json && this.#rows.length > 0) process.stdout.write(`${table(this.#rows).join('\n')}\n`)
     if (this.#failures > 0) this.note(`${this.#failures} comparison(s) failed`)

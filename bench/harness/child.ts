@@ -4,8 +4,8 @@ import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 
 /**
- * A child process that answers each line of input with one line: a C peer, a Python script, or the other end of a
- * pair in Node. It says `ready` (or `ready JSON`) first, and ends when its input does.
+ * A child process that answers each line of input with one line: a C peer, a Python script, or the other end of a pair in
+ * Node. It prints `ready` (or `ready JSON`) first, and ends with its input.
  */
 export class LineChild {
   readonly #name: string
@@ -24,7 +24,7 @@ export class LineChild {
     this.#process.stderr.on('data', (chunk: Buffer) => {
       this.#stderr = (this.#stderr + chunk.toString()).slice(-4096)
     })
-    // What broke the pipe is told by 'close'.
+    // 'close' reports why the pipe broke.
     this.#process.stdin.on('error', () => {})
     createInterface({ input: this.#process.stdout }).on('line', (line) => {
       const waiting = this.#waiting
@@ -46,7 +46,7 @@ export class LineChild {
     this.#waiting = null
   }
 
-  /** Its process id; undefined when it could not be started. */
+  /** Its process id; undefined if it did not start. */
   get pid(): number | undefined {
     return this.#process.pid
   }
@@ -67,18 +67,18 @@ export class LineChild {
     return line.slice('ready'.length).trim()
   }
 
-  /** Sends a line; the answer is read with {@link line}. */
+  /** Sends a line; read the answer with {@link line}. */
   send(line: string): void {
     this.#process.stdin.write(`${line}\n`)
   }
 
-  /** Sends a line and returns the JSON array of numbers that answers it. */
+  /** Sends a line and returns the answer, a JSON array of numbers. */
   async request(line: string): Promise<number[]> {
     this.send(line)
     return JSON.parse(await this.line())
   }
 
-  /** Ends the child's input and waits until it is gone; a child that ends badly is an error. */
+  /** Ends the child's input and waits for its exit; a failure's exit code is an error. */
   async close(): Promise<void> {
     if (this.#closing) return
     this.#closing = true
@@ -90,13 +90,13 @@ export class LineChild {
   }
 }
 
-/** Starts a child that is ready for requests. */
+/** Starts a child and waits until it is ready for requests. */
 export async function startChild(command: string, args: readonly string[]): Promise<LineChild> {
   const child = new LineChild(command, args)
   try {
     await child.ready()
   } catch (error) {
-    await child.close().catch(() => {}) // why it did not start is the error that matters
+    await child.close().catch(() => {}) // the error that matters is why it did not start
     throw error
   }
   return child

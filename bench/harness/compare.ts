@@ -1,13 +1,13 @@
 import { median, ratioInterval } from './statistics.js'
 
-/** One contender: an object in this process or a child, which stays alive and runs one short round on demand. */
+/** One contender: an object in this process or a child process, which runs a short round on request. */
 export interface Side {
-  /** Runs one round and returns one number for each metric of the comparison, in their order. */
+  /** Runs one round and returns a number for each metric of the comparison, in their order. */
   run(): number[] | Promise<number[]>
   close(): void | Promise<void>
 }
 
-/** What one number of a round means. */
+/** The meaning of one number of a round. */
 export interface Metric {
   /** Name of the case in the output. */
   case: string
@@ -20,12 +20,12 @@ export interface Comparison {
   peer: string
   metrics: readonly Metric[]
   ours(): Side | Promise<Side>
-  /** Called twice: the second instance is what the noise is measured with. */
+  /** Called twice: the second instance measures the noise. */
   theirs(): Side | Promise<Side>
   /**
-   * After how many rounds all sides are closed and opened again; 2 unless told. What a side happens to get when it is
-   * opened (pages, queue pair numbers, a processor) moves its figures by some percent for as long as it lives: one C
-   * ping-pong against another, opened once, gave 1.067 with an interval of 1.064 to 1.070.
+   * Number of rounds after which all sides are closed and opened again; 2 by default. The resources that a side gets when it
+   * opens (pages, queue pair numbers, a processor) shift its figures by some percent for its lifetime: one C ping-pong
+   * against another, opened once, gave 1.067 with an interval of 1.064 to 1.070.
    */
   roundsPerOpening?: number
 }
@@ -44,19 +44,19 @@ export interface Row {
   /** 95 % interval of the ratio. */
   low: number
   high: number
-  /** The peer's first instance against its second, computed as the ratio is: what it is when nothing differs. */
+  /** The peer's first instance against its second, computed like the ratio: its value when nothing differs. */
   noise: number
   rounds: number
 }
 
-/** Rounds of every side that are run and forgotten: caches and the JIT warm up on all sides alike. */
+/** Discarded rounds of every side: caches and the JIT warm up on all sides alike. */
 const warmupRounds = 3
 
 /**
  * Alternates short rounds of ours and of two instances of the peer.
  *
- * A round is peer, ours, ours, peer, and the next one begins with the instance that the last one ended with. Each side
- * thus runs twice in a row, once after the other side and once after itself, and a drift within the round cancels out.
+ * A round is peer, ours, ours, peer, and the next one begins with the instance that ended the last. Each side thus runs
+ * twice in a row, once after the other side and once after itself, and a drift within the round cancels out.
  */
 export async function compare(comparison: Comparison, rounds: number): Promise<Row[]> {
   // [metric][round]
@@ -90,7 +90,7 @@ export async function compare(comparison: Comparison, rounds: number): Promise<R
   )
 }
 
-/** Opens ours and two of theirs, and closes them whatever happens. */
+/** Opens ours and two instances of theirs, and closes them in any case. */
 async function withSides(
   comparison: Comparison,
   use: (ours: Side, theirs: readonly [Side, Side]) => Promise<void>,
@@ -133,7 +133,7 @@ export function row(
   }
 }
 
-/** A side that answers with anything but its numbers did not run. */
+/** Returns the numbers of a side, or throws if it answered with anything else: then it did not run. */
 function checked(numbers: number[], side: string, comparison: Comparison): number[] {
   const { length } = comparison.metrics
   if (numbers.length !== length || !numbers.every((value) => Number.isFinite(value) && value > 0)) {

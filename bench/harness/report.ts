@@ -1,6 +1,6 @@
 import type { Row } from './compare.js'
 
-/** One line of `--json`, with the keys in the order of the convention. */
+/** One line of `--json`, with its keys in the usual order. */
 export function jsonLine(row: Row): string {
   const { case: name, unit, ours, peer, theirs, ratio, low, high, noise, rounds } = row
   return JSON.stringify({
@@ -17,12 +17,12 @@ export function jsonLine(row: Row): string {
   })
 }
 
-/** Six significant digits: more than any of these measurements holds. */
+/** Six significant digits: more than the precision of any of these measurements. */
 function digits(value: number): number {
   return Number(value.toPrecision(6))
 }
 
-/** The rows as a table for a terminal, one string a line. */
+/** The rows as a table for a terminal, one string for each line. */
 export function table(rows: readonly Row[]): string[] {
   const header = ['case', 'unit', 'ours', 'peer', 'theirs', 'ratio', '95 % interval', 'peer/peer', 'rounds']
   const cells = rows.map((row) => [

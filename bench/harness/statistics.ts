@@ -1,6 +1,6 @@
 /** The statistics of a comparison: medians, percentiles, and the interval of a ratio. */
 
-/** The middle value; of an even number of values, the mean of the two in the middle. */
+/** The middle value; of an even number of values, the mean of the middle two. */
 export function median(values: readonly number[]): number {
   if (values.length === 0) throw new RangeError('the median of nothing')
   const sorted = Float64Array.from(values).sort()
@@ -9,8 +9,8 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * Nearest-rank percentile of the first `count` values of a sorted array, as the C peers and perftest take it:
- * the smallest value that at least `percent` % of the values do not exceed.
+ * Nearest-rank percentile of the first `count` values of a sorted array, as in the C peers and perftest: the smallest value
+ * that at least `percent` % of the values do not exceed.
  */
 export function percentile(sorted: ArrayLike<number>, percent: number, count = sorted.length): number {
   if (count === 0) throw new RangeError('the percentile of nothing')
@@ -28,12 +28,12 @@ export interface Interval {
 /**
  * A 95 % interval of median(ours) / median(theirs), by a percentile bootstrap over rounds.
  *
- * What is printed is a ratio of medians, so that is what is resampled (order statistics give an interval for the
- * median of the per-round ratios, which is another number). A round is drawn as a whole, ours with theirs: both ran
- * within the same second, so what disturbed one disturbed the other, and drawing them apart would widen the interval
- * by drift that the ratio does not have. For the same reason turned round, rounds that shared one opening of the sides
- * are drawn together, `block` at a time: they share its luck, and as independent draws would make the interval too
- * narrow. The draws are seeded: the same rounds give the same interval.
+ * The printed figure is a ratio of medians, so that is what is resampled (order statistics give an interval for the median
+ * of the per-round ratios, which is another number). A round is drawn as a whole, ours with theirs: both ran within the same
+ * second, so a disturbance of one disturbed the other, and separate draws would widen the interval by drift that the ratio
+ * does not have. Conversely, rounds that shared one opening of the sides are drawn together, `block` at a time: they share
+ * its luck, and independent draws would make the interval too narrow. The draws are seeded: the same rounds give the same
+ * interval.
  */
 export function ratioInterval(
   ours: readonly number[],

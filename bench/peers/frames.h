@@ -1,16 +1,16 @@
-// What the peers of raw Ethernet do, whatever their sockets: bench/harness/ethernet/worker.ts in C.
+// The peers of raw Ethernet, for any kind of socket: bench/harness/ethernet/worker.ts in C.
 //
-//   PEER in=eth0 out=eth1 to=MAC size=64 batch=32 …      one or both interfaces, by what is asked of it
+//   PEER in=eth0 out=eth1 to=MAC size=64 batch=32 …      one or both interfaces, depending on the request
 //   tx 20000 1000         →  [frames a second]           20000 after 1000 untimed
-//   rx 20000 1000         →  [frames a second]           somebody floods meanwhile
+//   rx 20000 1000         →  [frames a second]           while another process floods
 //   forward 20000 1000    →  [frames a second]           in by `in`, one byte changed, out by `out`
-//   service 20000 1000    →  [p50, p99, p99.9]           µs from when a look has found frames until all are sent on
-//   round-trip 2000 100   →  [p50, p99]                  µs; somebody reflects
-//   reflect 2000 100      →  [frames]                    back to whom they came from
+//   service 20000 1000    →  [p50, p99, p99.9]           µs from a poll that finds frames until all are sent
+//   round-trip 2000 100   →  [p50, p99]                  µs; another process reflects
+//   reflect 2000 100      →  [frames]                    back to their sender
 //   flood 0|RATE 0        …  stop  →  [frames]           frames a second, 0: as fast as it goes
 //
-// A file that includes this has said before what a port is:
-//   port_open(port, options, name, receive)   port_receive(port, frames, max): good until the next one
+// A file that includes this first defines a port:
+//   port_open(port, options, name, receive)   port_receive(port, frames, max): valid until the next call
 //   port_claim(port, frames, count)           port_send(port, frames, count): all of them, claimed or received
 //   port_release(port, frames, count)
 #pragma once
@@ -54,7 +54,7 @@ static void hardware_address(const char *name, uint8_t *address) {
   close(fd);
 }
 
-// The frame that is sent, but for its sequence number.
+// Writes the frame to send, except for its sequence number.
 static void write_frame(uint8_t *at, const struct options *options) {
   memset(at, 0x5a, (size_t)options->size);
   memcpy(at, options->to, 6);
@@ -74,7 +74,7 @@ static inline void stamp(struct frame *frame, const struct options *options, uin
   memcpy(frame->data + kSequence, &sequence, sizeof sequence);
 }
 
-// Nothing for so long: what should have come was lost.
+// Exits after a silence so long that frames must be lost.
 static inline void wait_longer(uint64_t *since) {
   if (*since == 0) *since = now();
   else if (now() - *since > kPatience) {
@@ -83,7 +83,7 @@ static inline void wait_longer(uint64_t *since) {
   }
 }
 
-// At least one frame. The clock is read once in 4096 empty looks.
+// Polls until frames arrive. Reads the clock once in 4096 empty polls.
 static inline int await_frames(struct port *port, struct frame *frames, int max) {
   uint64_t since = 0;
   for (uint32_t looks = 1;; looks++) {
@@ -145,7 +145,7 @@ static int by_value(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-// Nearest rank, as bench/harness/statistics.ts; µs of ns.
+// Nearest rank, as in bench/harness/statistics.ts; ns to µs.
 static double percentile(const uint64_t *sorted, long count, long hundredths) {
   long rank = (hundredths * count + 9999) / 10000;
   return (double)sorted[rank < 1 ? 0 : rank - 1] * 1e-3;
@@ -198,7 +198,7 @@ static void round_trips(struct port *port, const struct options *options, long t
   }
 }
 
-// Until a line of input comes. At a rate, a frame goes out when its time has come, in the batch that is due.
+// Floods until a line of input arrives. With a rate, each frame leaves at its due time, in the batch that is due.
 static long flood(struct port *out, const struct options *options, long rate) {
   struct pollfd input = {.fd = 0, .events = POLLIN};
   struct options one = *options;

@@ -1,8 +1,8 @@
-// Raw Ethernet frames by AF_PACKET (packet(7)), in the plainest fast way. What it does is in frames.h.
+// Raw Ethernet frames by AF_PACKET (packet(7)), in the plainest fast way; frames.h defines the requests.
 //   ring=none    recvmmsg(2)
-//   ring=v2      TPACKET_V2: a frame is there as soon as its status word says so
-//   ring=v3      TPACKET_V3: frames come in blocks, which pass when they are full or a millisecond old
-// Out by sendmmsg(2), from where the frames lie.
+//   ring=v2      TPACKET_V2: a frame is ready as soon as its status word says so
+//   ring=v3      TPACKET_V3: frames come in blocks, which the kernel hands over when they are full or a millisecond old
+// Sends with sendmmsg(2), from where the frames lie.
 #define _GNU_SOURCE
 #include "frames.h"
 
@@ -25,9 +25,9 @@ struct port {
   struct iovec outgoing_bytes[kMaxBatch], incoming_bytes[kMaxBatch];
   uint8_t *buffers, *claims;
   uint8_t *map;
-  // V2: the first frame that was not handed out, and the first not given back.
+  // V2: the first frame not handed out yet, and the first not returned yet.
   uint32_t next, last;
-  // V3: the block in hand, frames left in it, and the next one's header.
+  // V3: the current block, the frames left in it, and the next one's header.
   int block;
   uint32_t left;
   uint8_t *header;
@@ -47,7 +47,7 @@ static void open_ring(struct port *port, const struct options *options) {
                                  .tp_frame_size = kFrameSize,
                                  .tp_frame_nr = kBlockSize / kFrameSize * kBlocks,
                                  .tp_retire_blk_tov = 1};
-  // Of V2, the beginning of the same.
+  // V2 takes the first fields of the same struct.
   set(port, PACKET_RX_RING, &request, port->kind == kV3 ? sizeof request : sizeof(struct tpacket_req),
       "PACKET_RX_RING");
   port->map = mmap(NULL, (size_t)kBlockSize * kBlocks, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, port->fd, 0);
@@ -144,7 +144,7 @@ static inline void port_claim(struct port *port, struct frame *frames, int count
   for (int i = 0; i < count; i++) frames[i].data = port->claims + (size_t)i * kFrameSize;
 }
 
-// For one frame send(2) costs less than sendmmsg(2).
+// For a single frame send(2) costs less than sendmmsg(2).
 static inline void send_one(struct port *port, const struct frame *frame) {
   while (send(port->fd, frame->data, frame->length, MSG_DONTWAIT) < 0) {
     if (errno != EAGAIN && errno != ENOBUFS) fail("send");

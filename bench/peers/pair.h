@@ -1,4 +1,4 @@
-// What every verbs peer needs: two queue pairs in one process, one on each of two devices, connected to each other.
+// Shared by every verbs peer: two queue pairs in one process, one on each of two devices, connected to each other.
 //
 // Header only, so that a peer is one `cc` away from its source; static inline, so that a peer may use half of it.
 #pragma once
@@ -8,7 +8,7 @@
 
 #include "serve.h"
 
-// A UD receive begins with room for the global routing header (ibv_post_recv(3), rdma-core's ud_pingpong.c).
+// A UD receive begins with room for the global route header (ibv_post_recv(3), rdma-core's ud_pingpong.c).
 enum { kGrhSize = 40 };
 enum { kPollBatch = 32 };
 
@@ -31,7 +31,7 @@ struct end {
   struct ibv_mr *mr;
   struct ibv_cq *cq;
   struct ibv_qp *qp;
-  struct ibv_ah *ah;  // UD: of the other end
+  struct ibv_ah *ah;  // UD: address handle of the other end
   struct ibv_port_attr port;
   union ibv_gid gid;
   int gid_index;
@@ -170,7 +170,7 @@ static void open_pair(struct end ends[2], const struct options *options) {
   for (int side = 0; side < 2; side++) connect_end(&ends[side], &ends[1 - side], options);
 }
 
-// To the error state first: rxe of Linux 6.1 wants a queue pair drained before it is destroyed.
+// Moves to the error state first: rxe of Linux 6.1 wants a queue pair drained before it is destroyed.
 static void close_pair(struct end ends[2]) {
   for (int side = 0; side < 2; side++) {
     struct ibv_qp_attr error = {.qp_state = IBV_QPS_ERR};
@@ -194,7 +194,7 @@ static inline void check(const struct ibv_wc *wc) {
   exit(1);
 }
 
-// ns of one ibv_poll_cq that finds nothing.
+// ns of one empty ibv_poll_cq.
 static inline double empty_poll(struct ibv_cq *cq, long calls) {
   struct ibv_wc wc[kPollBatch];
   int found = 0;

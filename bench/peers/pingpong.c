@@ -3,7 +3,7 @@
 //
 //   pingpong a=rxe0 b=rxe1 type=RC size=64 inline=64
 //   latency 1000 100  →  [p50, p99, mean]   ns of a round trip, over 1000 after 100 untimed
-//   poll 100000 1000  →  [ns]               of one ibv_poll_cq that finds nothing
+//   poll 100000 1000  →  [ns]               of one empty ibv_poll_cq
 #include "pair.h"
 
 enum { kSend = 0, kReceive = 1 };
@@ -81,7 +81,7 @@ static void latency(struct pingpong *pingpong, long count, long warmup) {
   for (int side = 0; side < 2; side++) memset(pingpong->ends[side].memory, round, (size_t)options->size);
 
   for (long i = 0; i < warmup; i++) round_trip(pingpong);
-  // One reading of the clock a round trip, as perftest does it.
+  // One reading of the clock for each round trip, like perftest.
   for (long i = 0; i < count; i++) {
     stamps[i] = now();
     round_trip(pingpong);
@@ -99,7 +99,7 @@ static void latency(struct pingpong *pingpong, long count, long warmup) {
   double mean = (double)(stamps[count] - stamps[0]) / (double)count;
   for (long i = 0; i < count; i++) stamps[i] = stamps[i + 1] - stamps[i];
   qsort(stamps, (size_t)count, sizeof *stamps, compare);
-  // Nearest rank, as percentile() in bench/harness/statistics.ts.
+  // Nearest rank, like percentile() in bench/harness/statistics.ts.
   printf("[%llu, %llu, %.1f]\n", (unsigned long long)stamps[(count * 50 + 99) / 100 - 1],
          (unsigned long long)stamps[(count * 99 + 99) / 100 - 1], mean);
 }

@@ -14,7 +14,7 @@ struct rate {
   struct ibv_sge receive_sge;
 };
 
-// A batch of receives is posted as one list, when that many have been used up.
+// Posts a batch of receives as one list, once that many have been consumed.
 static inline void post_receives(struct rate *rate) {
   struct ibv_recv_wr *bad;
   errno = ibv_post_recv(rate->ends[1].qp, rate->receive, &bad);
@@ -27,7 +27,7 @@ static void transfer(struct rate *rate, long total) {
   struct ibv_wc wc[kPollBatch];
   long posted = 0, retired = 0, received = 0, reposted = 0;
   while (retired < total || (!options->write && received < total)) {
-    // The second condition: a message never finds the receive queue empty, which would cost an RNR timer.
+    // The second condition keeps the receive queue from running empty, which would cost an RNR timer.
     while (posted < total && posted - retired + options->batch <= options->send_depth &&
            (options->write || posted - reposted + options->batch <= options->receive_depth)) {
       errno = ibv_post_send(rate->ends[0].qp, rate->send, &bad);

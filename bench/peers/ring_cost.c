@@ -33,7 +33,7 @@ static volatile uint64_t sink;
 #define LOAD(index) atomic_load_explicit(&(index), memory_order_acquire)
 #define STORE(index, value) atomic_store_explicit(&(index), value, memory_order_release)
 
-// The kernel, as in mock-port.ts: it moves addresses for one lap, then only indices.
+// The mock kernel, as in mock-port.ts: it moves addresses for one lap, then the indices only.
 static __attribute__((noinline)) void deliver(int count) {
   if (given < kFrames) {
     for (uint32_t i = 0; i < (uint32_t)count; i++) {

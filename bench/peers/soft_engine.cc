@@ -3,7 +3,7 @@
 //
 // soft_engine [SIZE [BATCH [ROUNDS]]] prints JSON: nanoseconds a frame inside step(), the median of the rounds, for each of
 // several variants, and for the copies of the same bytes alone.
-// The driver's own share (writing WQEs, reading CQEs) is left out; a reading of the clock a batch is in.
+// It excludes the driver's share (writing WQEs, reading CQEs), and includes one reading of the clock for each batch.
 #include <infiniband/verbs.h>
 
 #include <algorithm>
@@ -33,7 +33,7 @@ struct Silent : Events {
 struct Variant {
   const char* name;
   uint8_t checksums;
-  uint32_t elements;  // scatter/gather elements a frame
+  uint32_t elements;  // scatter/gather elements of a frame
   bool inlined;
   uint32_t rules;  // flow rules that do not match, before the one that does
 };
@@ -153,7 +153,7 @@ class Bench {
     for (int i = 0; i < 2; ++i) cqDoorbell_[i][0] = __builtin_bswap32(consumed_ & 0xffffff);
   }
 
-  // Nanoseconds a frame within step(): the median of the rounds.
+  // Nanoseconds of a frame within step(): the median of the rounds.
   double run(uint32_t batch, uint32_t rounds) {
     std::vector<uint64_t> times(rounds);
     receive(batch);
@@ -176,7 +176,7 @@ class Bench {
     return result;
   }
 
-  // An IPv4 UDP packet, so that its checksums are looked at.
+  // An IPv4 UDP packet, so that the engine checks its checksums.
   void buildFrame() {
     for (uint32_t i = 0; i < kRing; ++i) {
       uint8_t* at = memory_.data() + (i % 128) * 2048;
@@ -206,7 +206,7 @@ class Bench {
   uint16_t produced_ = 0, posted_ = 0;
 };
 
-// What memory alone costs: each WQE read, each frame copied twice, each CQE written, and nothing understood.
+// The cost of memory alone: reads each WQE, copies each frame twice and writes each CQE, without parsing any.
 double copies(uint32_t size, uint32_t batch, uint32_t rounds) {
   std::vector<uint8_t> ring(kRing * 64), frames(128 * 2048), wire(1u << 19), memory(kRing * 2048), cqes(2 * kRing * 64);
   std::vector<uint64_t> times(rounds);

@@ -1,5 +1,5 @@
 // cc: -libverbs
-// What an RDMA write costs among idle queue pairs of one context, each with a completion queue of its own, connected to itself.
+// The cost of an RDMA write among idle queue pairs of one context, each with a completion queue of its own, connected to itself.
 //
 //   soft_idle pairs=8000
 //   write 1000 200  →  [nanoseconds a write, by one pair; by each of the pairs in turn]   one at a time, the medians

@@ -1,5 +1,5 @@
 // cc: -libverbs
-// Frames a second through a raw packet queue pair whose port hears what it sends: bench/harness/soft/raw-worker.ts in C.
+// Frames a second through a raw packet queue pair whose port receives what it sends: bench/harness/soft/raw-worker.ts in C.
 //
 //   soft_raw size=64 batch=32 window=512
 //   loop 20000 1000  →  [frames a second]   sent and received, over 20000 after 1000 untimed
@@ -17,7 +17,7 @@ struct port {
   struct ibv_qp *pair;
   struct ibv_cq *send_cq, *receive_cq;
   uint32_t free[kFrames], free_count;
-  uint32_t sent[kSends], head, tail;  // frames with the device
+  uint32_t sent[kSends], head, tail;  // frames in flight in the device
   uint32_t sequence, expected;
   struct ibv_send_wr sends[kMaxBatch];
   struct ibv_sge send_sges[kMaxBatch];

@@ -1,5 +1,5 @@
 // Raw Ethernet frames by AF_XDP, in the plainest fast way: the kernel's interface itself (linux/if_xdp.h), no libxdp.
-// What it does is in frames.h. One memory for both ports, so that nothing is copied between them.
+// frames.h defines the requests. One memory for both ports, so that nothing is copied between them.
 #include "frames.h"
 
 #include <linux/bpf.h>
@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 
 enum { kFrames = 4096, kFrameSize = 2048, kRing = 2048, kReceiveFrames = 2048 };
-// Linux 6.17; Debian's headers do not have it. Without it one call sends 32 frames.
+// Since Linux 6.17; Debian's headers lack it. Without it one call sends 32 frames.
 enum { kMaxTransmitBudget = 9 };
 
 struct ring {
@@ -51,7 +51,7 @@ static int bpf(int command, union bpf_attr *attributes) {
   return (int)syscall(SYS_bpf, command, attributes, sizeof *attributes);
 }
 
-// Every frame of the queue goes to the socket.
+// Redirects every frame of the queue to the socket.
 static void attach(struct port *port, uint32_t interface) {
   union bpf_attr map = {.map_type = BPF_MAP_TYPE_XSKMAP, .key_size = 4, .value_size = 4, .max_entries = 1};
   port->map = bpf(BPF_MAP_CREATE, &map);
@@ -117,12 +117,12 @@ static void port_open(struct port *port, const struct options *options, const ch
   map_ring(port, &port->transmit, XDP_PGOFF_TX_RING, &at.tx, descriptor, size);
   struct sockaddr_xdp to = {
       .sxdp_family = AF_XDP, .sxdp_flags = XDP_COPY | XDP_USE_NEED_WAKEUP, .sxdp_ifindex = interface};
-  // The kernel gives a queue back some time after its last socket was closed.
+  // The kernel releases a queue some time after its last socket closed.
   for (int tries = 0; bind(port->fd, (struct sockaddr *)&to, sizeof to); tries++) {
     if (errno != EBUSY || tries == 1000) fail("bind");
     usleep(1000);
   }
-  // Kernels before 6.17 have not got it.
+  // Kernels before 6.17 lack it.
   setsockopt(port->fd, SOL_XDP, kMaxTransmitBudget, &size, sizeof size);
   if (!receive) return;
   refill(port);

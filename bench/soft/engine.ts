@@ -1,4 +1,7 @@
-/** The software ConnectX' NIC engine alone, one core: ns a frame sent and received, against the bare copies of its bytes */
+/**
+ * The NIC engine of the software ConnectX alone, one core: ns per frame sent and received, against the bare copies of its
+ * bytes
+ */
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import type { Bench } from '../harness/bench.js'
@@ -8,7 +11,7 @@ const batch = 32
 const rounds = 4000
 const variants = ['plain', 'checksums', 'two elements', 'inline', '64 flow rules'] as const
 
-/** The engine has no JavaScript in it: a C++ program steps it by hand, and times the copies in the same way. */
+/** The engine contains no JavaScript: a C++ program steps it by hand, and times the copies in the same way. */
 function build(project: string): string {
   const folder = join(project, 'build/engine')
   execFileSync('cmake', ['-S', join(project, 'tests/soft/engine'), '-B', folder], { stdio: 'pipe' })

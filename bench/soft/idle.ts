@@ -6,14 +6,14 @@ import type { Side } from '../harness/compare.js'
 
 const writes = 2000
 
-/** A process whose main thread writes, one write at a time, while the NIC's thread serves it. */
+/** A process whose main thread posts one write at a time, while the NIC's thread serves it. */
 async function side(peer: string, pairs: number): Promise<Side> {
   const environment = ['IBVERBS_SOFT=loop', `LD_PRELOAD=${softLibraryPath()}`]
   const child = new LineChild('env', [...environment, peer, `pairs=${pairs}`])
   try {
     await child.ready()
   } catch (error) {
-    await child.close().catch(() => {}) // why it did not start is the error that matters
+    await child.close().catch(() => {}) // the error that matters is why it did not start
     throw error
   }
   return { run: () => child.request(`write ${writes} ${writes / 10}`), close: () => child.close() }
@@ -30,7 +30,7 @@ const bench: Bench = {
         { case: 'one of 8000 writes', unit: 'ns/write' },
         { case: '8000 write by turns', unit: 'ns/write' },
       ],
-      // To make thousands of queue pairs takes longer than to use them.
+      // Creating thousands of queue pairs takes longer than using them.
       roundsPerOpening: 20,
       ours: () => side(peer, 8000),
       theirs: () => side(peer, 8),

@@ -1,4 +1,6 @@
-/** Frames a second through a raw packet queue pair of the software ConnectX, sent and received, against the same loop in C */
+/**
+ * Frames per second through a raw packet queue pair of the software ConnectX, sent and received, against the same loop in C
+ */
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { softLibraryPath } from 'ibverbs/soft'
@@ -8,10 +10,10 @@ import type { Side } from '../harness/compare.js'
 import { processors } from '../harness/ethernet/sides.js'
 
 const worker = fileURLToPath(new URL('../harness/soft/raw-worker.js', import.meta.url))
-/** Frames under way at most: the device has receives for four times as many, so that none is lost. */
+/** The most frames in flight: the device has receives for four times as many, so that none is lost. */
 const window = 512
 
-/** A process whose software device hears itself; its main thread on the first processor, its NIC on the other. */
+/** A process whose software device receives what it sends; its main thread on the first processor, its NIC on the other. */
 async function side(command: readonly string[], count: number): Promise<Side> {
   const [cpu] = processors()
   const child = new LineChild('env', ['IBVERBS_SOFT=loop', ...command])
@@ -19,7 +21,7 @@ async function side(command: readonly string[], count: number): Promise<Side> {
     await child.ready()
     execFileSync('taskset', ['-cp', String(cpu), String(child.pid)], { stdio: 'ignore' })
   } catch (error) {
-    await child.close().catch(() => {}) // why it did not start is the error that matters
+    await child.close().catch(() => {}) // the error that matters is why it did not start
     throw error
   }
   return { run: () => child.request(`loop ${count} ${count}`), close: () => child.close() }
@@ -31,7 +33,7 @@ const bench: Bench = {
   async run(session) {
     for (const size of [64, 1500]) {
       for (const batch of [1, 32, 64]) {
-        // A few milliseconds: two spinning threads on a machine with two processors are not left alone for longer.
+        // A round of a few milliseconds: with two processors, two spinning threads are not left alone for longer.
         const count = batch === 1 ? 8000 : 32_000
         const parameters = { size, batch, window }
         const words = Object.entries(parameters).map(([name, value]) => `${name}=${value}`)

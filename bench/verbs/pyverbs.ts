@@ -20,7 +20,7 @@ const bench: Bench = {
       ...{ type: 'RC', size: 64, inline: 64, sendDepth: 16, receiveDepth: 16 },
     }
     const c: readonly [string, ...string[]] = [session.peer('pingpong'), ...peerArguments(parameters)]
-    // Debian's own interpreter: pyverbs is its package.
+    // Debian's own interpreter: pyverbs belongs to it.
     const python: readonly [string, ...string[]] = [
       '/usr/bin/python3',
       session.peerSource('pyverbs_pingpong.py'),

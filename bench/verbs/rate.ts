@@ -1,4 +1,4 @@
-/** RC messages a second in batches, sends and RDMA writes, and the cost of an empty poll, against C */
+/** RC messages per second in batches, sends and RDMA writes, and the cost of an empty poll, against C */
 import type { Bench } from '../harness/bench.js'
 import { type PairParameters, peerArguments, type RateParameters } from '../harness/verbs/parameters.js'
 import { peerSide } from '../harness/verbs/peer.js'

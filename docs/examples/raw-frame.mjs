@@ -7,7 +7,7 @@ const etherType = 0x88b5 // for experiments (IEEE 802, local experimental EtherT
 const a = PacketQueue.open(from, { transmitOnly: true })
 const b = PacketQueue.open(to, { etherType })
 
-// Claim a frame, write it where the kernel will read it, send.
+// Claim a frame, write it into the queue's memory, send.
 const slot = a.claim()
 const frame = a.memory.subarray(a.offset(slot))
 frame.set(b.interface.macBytes, 0)
@@ -18,7 +18,7 @@ a.send(slot, 14 + written)
 a.submit()
 if (a.error) throw a.error
 
-// Sleep on the event loop until something came, and look at it where the kernel put it.
+// Sleep on the event loop until a frame arrives, and read it from the queue's memory.
 await b.wait({ signal: AbortSignal.timeout(5000) })
 for (let i = 0, n = b.receive(); i < n; i++) {
   const slot = b.slot(i)

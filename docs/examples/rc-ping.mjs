@@ -2,7 +2,7 @@
 import { open } from 'ibverbs'
 
 const [near, far] = [process.argv[2], process.argv[3] ?? process.argv[2]].map((name) => {
-  const context = open(name) // the first device, where none is named
+  const context = open(name) // the first device unless one is named
   const domain = context.allocateProtectionDomain()
   const memory = domain.registerMemory(4096)
   const cq = context.createCompletionQueue(128)
@@ -23,7 +23,7 @@ try {
   near.qp.submit()
 
   const signal = AbortSignal.timeout(5000)
-  await far.cq.wait({ signal }) // asleep until something completes
+  await far.cq.wait({ signal }) // asleep until a completion arrives
   const received = Buffer.from(far.memory.bytes.subarray(0, far.cq.byteLength[0])).toString()
   console.log(
     `${far.context.name} received ${far.cq.statusName(0)} "${received}" (cookie ${far.cq.cookie[0]})`,
@@ -32,6 +32,6 @@ try {
   await near.cq.wait({ signal })
   console.log(`${near.context.name} completed ${near.cq.opcodeName(0)} ${near.cq.statusName(0)}`)
 } finally {
-  near.context.close() // closes all that was made from it
+  near.context.close() // closes everything created from it
   far.context.close()
 }

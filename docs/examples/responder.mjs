@@ -1,6 +1,6 @@
-// Answers ARP and ping for an address of its own, from frames alone: the kernel of this machine knows nothing of it.
+// Answers ARP and ping for an address of its own, from raw frames: this machine's kernel does not know the address.
 //   node responder.mjs IFACE 10.0.0.2 [af_xdp]     (CAP_NET_RAW: as root, or in a namespace of your own, unshare -Urn)
-// The address must be nobody's, and on the network of the one who pings: then `ping 10.0.0.2` from the other end.
+// Choose a free address in the network of the other end: then `ping 10.0.0.2` works there.
 import { arp, ethernet, icmp, ipv4, PacketQueue } from 'ibverbs/ethernet'
 
 const [name, text, backend] = process.argv.slice(2)
@@ -8,7 +8,7 @@ const address = ipv4.parse(text)
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abort())
 
-// Only what is for us comes: who asks for our MAC address by broadcast, and who pings us.
+// Receives frames for this address only: ARP requests by broadcast, and pings.
 const queue = PacketQueue.open(name, {
   backend,
   flows: [{ etherType: 0x0806 }, { protocol: 'icmp', destination: text }],
@@ -17,7 +17,7 @@ const { mac, macBytes } = queue.interface
 const { memory } = queue
 let [answered, pinged] = [0, 0]
 
-// Turns a request into its answer, where it lies. False: it is none.
+// Turns a request into its reply, in place. False for any other frame.
 function answer(at, end) {
   const type = ethernet.etherType(memory, at)
   const next = at + ethernet.headerLength
@@ -43,7 +43,7 @@ function answerPing(at, packet, end) {
   const message = ipv4.payload(memory, packet)
   if (!icmp.isValid(memory, message, end) || !icmp.toEchoReply(memory, message)) return false
   ethernet.swapAddresses(memory, at)
-  // The two addresses change places: their sum, and so the checksum, stays.
+  // The addresses are swapped: their sum, and so the checksum, stays the same.
   ipv4.setDestination(memory, packet, ipv4.source(memory, packet))
   ipv4.setSource(memory, packet, address)
   pinged++
@@ -56,7 +56,7 @@ try {
     for (let i = 0; i < n; i++) {
       const slot = queue.slot(i)
       const at = queue.offset(slot)
-      // The answer goes out from the memory that the request came in.
+      // The reply goes out from the memory that the request arrived in.
       if (answer(at, at + queue.length(slot))) queue.forward(slot)
       else queue.release(slot)
     }

@@ -1,5 +1,5 @@
-// A worker thread for each receive queue of an interface, all of them on the same frames: each sends back what it
-// receives, and hands frames that begin with "!" to the main thread, without a copy.
+// A worker thread for each receive queue of an interface, all on the same frames: each sends back the frames it receives,
+// and hands those that begin with "!" to the main thread, without a copy.
 //   node workers.mjs IFACE     (AF_XDP: as root; ends on SIGINT)
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { FramePool, PacketQueue, queryChannels } from 'ibverbs/ethernet'
@@ -22,7 +22,7 @@ if (isMainThread) {
         if (++ready === workers.length) console.log(`${ready} workers`)
         return
       }
-      frames.take(message) // the worker gave it away: from here on it is this thread's
+      frames.take(message) // the worker gave it away: now it belongs to this thread
       const at = frames.offset(message)
       const text = Buffer.from(frames.arena.bytes.slice(at + 14, at + frames.length(message))).toString()
       console.log(`queue ${queueId}: ${text}`)
@@ -43,7 +43,7 @@ if (isMainThread) {
       const slot = queue.slot(i)
       const at = queue.offset(slot)
       if (queue.memory[at + 14] === 0x21) {
-        frames.give(slot) // nobody's until somebody takes it
+        frames.give(slot) // belongs to no thread until one takes it
         parentPort.postMessage(slot)
       } else {
         queue.memory.copyWithin(at, at + 6, at + 12)

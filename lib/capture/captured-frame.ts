@@ -1,26 +1,26 @@
-/** A frame of its own memory, out of a queue or a capture, or on its way into one. */
+/** A frame in memory of its own, read from a queue or a capture, or to be written to one. */
 export interface CapturedFrame {
-  /** What there is of the frame, as on the wire: from the destination address on, without the check sequence. */
+  /** The captured bytes as on the wire: from the destination address on, without the frame check sequence. */
   data: Uint8Array
-  /** Bytes that the frame had on the wire: more than there are when it was cut. */
+  /** Bytes that the frame had on the wire: more than {@link data} holds when the capture cut it. */
   originalLength: number
-  /** When it came, in whole seconds since 1970. */
+  /** Time of capture, in whole seconds since 1970. */
   seconds: number
-  /** The rest of {@link seconds}. */
+  /** Fraction of the second, in nanoseconds. */
   nanoseconds: number
-  /** To whom it was addressed, or 4 for one that was sent ({@link PacketType}); undefined: not known. */
+  /** Whom the frame was addressed to, or 4 for one that this host sent ({@link PacketType}); undefined: not known. */
   packetType?: number
-  /** Which interface of a pcapng capture it belongs to, from 0. */
+  /** Index of the frame's interface in a pcapng capture, from 0. */
   interfaceId?: number
 }
 
-/** Why bytes are no capture, or none that is understood: an Error with code ERR_IBVERBS_CAPTURE. */
+/** The Error for bytes that are no capture, or one that this parser does not read; its code is ERR_IBVERBS_CAPTURE. */
 export function captureError(message: string): Error {
   return Object.assign(new Error(message), { code: 'ERR_IBVERBS_CAPTURE' })
 }
 
 /**
- * The time of a frame; a rest of a second and more counts as seconds (scapy 2.5 writes 1000000 µs).
+ * Sets a frame's time; a fraction of a second or more carries into the seconds (scapy 2.5 writes 1000000 µs).
  *
  * @param rest of the second, in nanoseconds
  */
@@ -35,10 +35,10 @@ export function setTime(
 }
 
 /**
- * The lengths of a frame. An original length below what was captured is not believed, as libpcap and Wireshark do not: the
- * bytes are there.
+ * Sets a frame's lengths. An original length below the captured one is raised to it, as in libpcap and Wireshark: the bytes
+ * are there.
  *
- * @param trailing bytes of check sequence at the end of the original frame, which are left away
+ * @param trailing bytes of check sequence at the end of the original frame, which are cut off
  */
 export function setLengths(
   frame: { length: number; originalLength: number },
@@ -51,9 +51,9 @@ export function setLengths(
   frame.length = Math.min(captured, frame.originalLength)
 }
 
-/** LINKTYPE_ETHERNET of https://www.tcpdump.org/linktypes.html, the one that is read and written here. */
+/** LINKTYPE_ETHERNET of https://www.tcpdump.org/linktypes.html, the only link type this library reads and writes. */
 export const ethernetLinkType = 1
-/** The longest frame that is believed; tcpdump keeps 262144 bytes at most. */
+/** A longer frame means a corrupt capture; tcpdump captures at most 262144 bytes of a frame. */
 export const mostBytes = 1 << 20
-/** What tcpdump(1) keeps of a frame by default: more than any frame has. */
+/** tcpdump(1)'s default snapshot length: no frame is longer. */
 export const defaultSnapLength = 262144

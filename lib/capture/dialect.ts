@@ -1,20 +1,20 @@
-/** One of the two formats. */
+/** One of the two capture formats. */
 export interface Dialect {
-  /** Its name, for errors. */
+  /** Name of the format, for errors. */
   readonly name: 'pcap' | 'pcapng'
   /**
    * Reads one record or block.
    *
-   * @param found where to put a frame
-   * @returns how many bytes it takes; 0 when there are not enough
+   * @param found receives the frame, if it is one
+   * @returns its length in bytes; 0 when the bytes end before it does
    * @throws Error ERR_IBVERBS_CAPTURE
    */
   read(view: DataView, at: number, end: number, found: FoundFrame): number
 }
 
-/** Where a frame lies among the bytes there are, and what is known of it. */
+/** Where a frame lies in the parser's bytes, and its metadata. */
 export interface FoundFrame {
-  /** Whether what was read last is a frame. */
+  /** Whether the last record or block was a frame. */
   found: boolean
   offset: number
   length: number

@@ -1,12 +1,12 @@
-/** Captures being written: what both formats have in common. */
+/** What the encoders of both formats share. */
 import { integer, type Names, rangeError } from '../argument.js'
 import { defaultSnapLength, mostBytes } from './captured-frame.js'
 
 /** Options of both encoders. */
 export interface EncoderOptions {
-  /** How many bytes of a frame are kept at most. Default 262144, as tcpdump's: all of it. */
+  /** Snapshot length: the most bytes kept of a frame. Default 262144, as tcpdump's: all of it. */
   snapLength?: number
-  /** Bytes collected before {@link FrameEncoder.take} must come. Default 256 KiB. */
+  /** Size of the buffer, which {@link FrameEncoder.take} empties. Default 256 KiB. */
   capacity?: number
 }
 export const encoderOptionNames = {
@@ -14,17 +14,17 @@ export const encoderOptionNames = {
   capacity: true,
 } as const satisfies Names<EncoderOptions>
 
-/** Counters of a capture's interface, in frames; what is left out is not told. */
+/** Counters of a capture's interface, in frames; a counter left out is not written. */
 export interface CaptureStatistics {
-  /** received by the interface */
+  /** frames the interface received */
   received?: number
-  /** lost because nobody read and the buffer was full */
+  /** frames lost because the reader was too slow and the buffer full */
   dropped?: number
 }
 
-/** Collects frames in one buffer, to be written out in large pieces. */
+/** Collects frames in one buffer, to be written in large pieces. */
 export abstract class FrameEncoder {
-  /** How many bytes of a frame are kept at most. */
+  /** Snapshot length: the most bytes kept of a frame. */
   readonly snapLength: number
   protected readonly bytes: Buffer
   protected used = 0
@@ -36,19 +36,19 @@ export abstract class FrameEncoder {
     this.bytes = Buffer.allocUnsafe(Math.max(capacity, overhead + snapLength))
   }
 
-  /** What a capture begins with. */
+  /** The bytes at the beginning of a capture. */
   abstract header(): Uint8Array
 
   /**
-   * Adds a frame; false, taking nothing, when it does not fit until the buffer is taken.
+   * Adds a frame; returns false, and adds nothing, when the buffer is too full for it.
    *
    * @param seconds since 1970
    * @param nanoseconds within the second
-   * @param frame what was captured of it
-   * @param length what was on the wire
-   * @param packetType to whom it was addressed (`PacketType`); −1: not known
-   * @param interfaceId on which of the capture's interfaces
-   * @throws RangeError for a time that the format cannot hold, and a length below that of what was captured
+   * @param frame the captured bytes
+   * @param length of the frame on the wire
+   * @param packetType whom it was addressed to (`PacketType`); −1: not known
+   * @param interfaceId index of the capture's interface
+   * @throws RangeError for a time that the format cannot hold, and for a length below that of the captured bytes
    */
   abstract add(
     seconds: number,
@@ -59,7 +59,7 @@ export abstract class FrameEncoder {
     interfaceId?: number,
   ): boolean
 
-  /** What was added since the last time; valid until the next add. */
+  /** The bytes added since the last call; valid until the next add. */
   take(): Uint8Array {
     const taken = this.bytes.subarray(0, this.used)
     this.used = 0
@@ -67,7 +67,7 @@ export abstract class FrameEncoder {
   }
 
   /**
-   * What a capture ends with: nothing in the pcap format.
+   * The bytes at the end of a capture: none in the pcap format.
    *
    * @param _statistics one for each interface
    */
@@ -76,7 +76,7 @@ export abstract class FrameEncoder {
   }
 }
 
-/** What no format can hold, or holds as something else: refused by name. */
+/** Refuses, by argument name, values that no format can hold or that it would hold as something else. */
 export function checkFrame(
   seconds: number,
   nanoseconds: number,

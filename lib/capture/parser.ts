@@ -7,11 +7,11 @@ import { PcapngDialect } from './pcapng-parser.js'
 const gzipMagic = 0x1f8b
 
 /**
- * Reads captures in the formats pcap and pcapng, of either byte order, as their bytes come. Nothing is copied and nothing
- * allocated a frame: {@link next} says where in {@link bytes} the next one lies.
+ * Reads captures in the formats pcap and pcapng, of either byte order, as their bytes arrive. It copies nothing and
+ * allocates nothing for a frame: {@link next} finds the next frame in {@link bytes}.
  */
 export class CaptureParser {
-  /** The bytes there are: those of the last {@link push}, and what was left before. */
+  /** The bytes of the last {@link push}, behind those left over from before. */
   bytes: Uint8Array = new Uint8Array(0)
   /** The frame that {@link next} found. */
   readonly frame: Readonly<FoundFrame>
@@ -36,12 +36,12 @@ export class CaptureParser {
     this.frame = this.#frame
   }
 
-  /** Which format it is; undefined until that is known. */
+  /** The format; undefined until enough bytes have arrived to tell. */
   get format(): 'pcap' | 'pcapng' | undefined {
     return this.#dialect?.name
   }
 
-  /** More bytes: they must stay as they are until the next time. */
+  /** Adds bytes, which must not change until the next push. */
   push(chunk: Uint8Array): void {
     const rest = this.bytes.subarray(this.#at)
     this.#passed += this.#at
@@ -51,10 +51,10 @@ export class CaptureParser {
   }
 
   /**
-   * Looks for the next frame.
+   * Finds the next frame.
    *
-   * @returns whether there is one: {@link frame}; if not, more bytes are needed
-   * @throws Error ERR_IBVERBS_CAPTURE for what is no capture, or none of Ethernet
+   * @returns true: {@link frame} describes it; false: push more bytes first
+   * @throws Error ERR_IBVERBS_CAPTURE for bytes that are no capture, or one of another link type than Ethernet
    */
   next(): boolean {
     const end = this.bytes.length
@@ -79,7 +79,7 @@ export class CaptureParser {
     return true
   }
 
-  /** There are no more bytes. @throws Error ERR_IBVERBS_CAPTURE when the last record is not whole, or there is none */
+  /** Ends the capture. @throws Error ERR_IBVERBS_CAPTURE when the last record is incomplete, or there was none */
   end(): void {
     const left = this.bytes.length - this.#at
     if (!this.#dialect) throw captureError(`${left} bytes are no capture in the format pcap or pcapng`)

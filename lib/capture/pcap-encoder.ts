@@ -2,11 +2,11 @@ import { boolean, type Names, options as optionsOf } from '../argument.js'
 import { ethernetLinkType } from './captured-frame.js'
 import { checkFrame, type EncoderOptions, encoderOptionNames, FrameEncoder } from './encoder.js'
 
-/** `modified` is only read: libpcap's sf-pcap.c calls it KUZNETZOV_TCPDUMP_MAGIC. */
+/** The parser alone knows `modified`, which libpcap's sf-pcap.c calls KUZNETZOV_TCPDUMP_MAGIC. */
 export const pcapMagic = { microseconds: 0xa1b2c3d4, nanoseconds: 0xa1b23c4d, modified: 0xa1b2cd34 } as const
 export const pcapHeaderLength = 24
 export const pcapRecordLength = 16
-/** In the year 2106: the format has 32 bits for it. */
+/** In the year 2106: the format stores seconds in 32 bits. */
 const latestSecond = 2 ** 32 - 1
 
 /** Options of {@link PcapEncoder}. */
@@ -20,8 +20,9 @@ const pcapEncoderOptionNames = {
 } as const satisfies Names<PcapEncoderOptions>
 
 /**
- * The classic pcap format (pcap-savefile(5)): a header of 24 bytes, then for each frame a header of 16 and its bytes. In
- * little-endian order, one interface, seconds until 2106; neither direction nor statistics.
+ * The classic pcap format (pcap-savefile(5)): a header of 24 bytes, then for each frame a header of 16 and its bytes.
+ * Written in little-endian order, with one interface and seconds until 2106; the format has neither directions nor
+ * statistics.
  */
 export class PcapEncoder extends FrameEncoder {
   readonly #magic: number

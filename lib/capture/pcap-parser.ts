@@ -2,18 +2,18 @@ import { mostBytes, setLengths, setTime } from './captured-frame.js'
 import type { Dialect, FoundFrame } from './dialect.js'
 import { pcapHeaderLength, pcapMagic, pcapRecordLength } from './pcap-encoder.js'
 
-/** Behind the record's header in the modified format: interface index (4), protocol (2), packet type (1), nothing (1). */
+/** Behind the record's header in the modified format: interface index (4), protocol (2), packet type (1), padding (1). */
 const modifiedLength = 8
 const packetTypeOffset = 6
-/** sll_pkttype of packet(7): host, broadcast, multicast, other host, outgoing. */
+/** PACKET_OUTGOING, the last sll_pkttype of packet(7) that a capture has. */
 const mostPacketType = 4
 
-/** Which of a record's two lengths stands first: before version 2.3 the original one did, and in 2.3 some wrote either. */
+/** Which of a record's two lengths comes first: before version 2.3 the original one did; writers of 2.3 differ. */
 type LengthOrder = 'captured first' | 'original first' | 'the shorter is what was captured'
 
 /**
- * The classic pcap format (pcap-savefile(5)), of either byte order, and two that libpcap reads as well (sf-pcap.c): the one
- * modified by Alexey Kuznetzov, with the packet type of Linux in each record, and versions before 2.4.
+ * The classic pcap format (pcap-savefile(5)), of either byte order, and two variants that libpcap reads as well (sf-pcap.c):
+ * the one modified by Alexey Kuznetzov, which stores Linux's packet type in each record, and versions before 2.4.
  */
 export class PcapDialect implements Dialect {
   readonly name = 'pcap'
@@ -23,10 +23,10 @@ export class PcapDialect implements Dialect {
   readonly #modified: boolean
   #lengths: LengthOrder = 'captured first'
   #linkType = -1
-  /** Bytes of the check sequence at each frame's end. */
+  /** Bytes of check sequence at each frame's end. */
   #trailing = 0
 
-  /** The dialect, by the magic number at the beginning; undefined for something else. */
+  /** The dialect by the magic number; undefined for any other. */
   static of(view: DataView): PcapDialect | undefined {
     for (const littleEndian of [true, false]) {
       const magic = view.getUint32(0, littleEndian)
@@ -80,7 +80,7 @@ export class PcapDialect implements Dialect {
     else if (minor === 3) this.#lengths = 'the shorter is what was captured'
     const word = view.getUint32(at + 20, this.#littleEndian)
     this.#linkType = word & 0xffff
-    // Bit 26 says that the upper four are the check sequence's length, in units of 16 bits.
+    // Bit 26 says that the upper four bits hold the check sequence's length, in units of 16 bits.
     this.#trailing = word & 0x04000000 ? (word >>> 28) * 2 : 0
     return pcapHeaderLength
   }

@@ -12,9 +12,9 @@ import { nanosecondsHigh, nanosecondsLow } from './timestamp.js'
 
 /** An interface that frames were captured on. */
 export interface CaptureInterface {
-  /** 'eth0'. Default: none is written. */
+  /** Its name, such as 'eth0'. Default: none is written. */
   name?: string
-  /** For people: what it is, or what was captured there. Default: none is written. */
+  /** A description for people. Default: none is written. */
   description?: string
 }
 const captureInterfaceNames = { name: true, description: true } as const satisfies Names<CaptureInterface>
@@ -29,17 +29,17 @@ const pcapngEncoderOptionNames = {
   interfaces: true,
 } as const satisfies Names<PcapngEncoderOptions>
 
-/** In the year 2554: 64 bits of nanoseconds. */
+/** In the year 2554: the format stores nanoseconds in 64 bits. */
 const latestSecond = Math.floor(2 ** 64 / 1e9) - 1
-/** Type and length before a block's body, and the length again behind it. */
+/** A block's type and length before its body, and the length again behind it. */
 const envelope = 12
-/** Interface, time, two lengths; behind the frame its flags and the end of the options. */
+/** Interface, time and two lengths before the frame; its flags and the end of options behind it. */
 const packetHeader = 20
 const packetOptions = 12
 
 /**
- * The pcapng format: a section with its interfaces, an enhanced packet block a frame with its direction, and at the end a
- * block of statistics for each interface. In little-endian order, timestamps in nanoseconds.
+ * The pcapng format: a section header, its interfaces, an enhanced packet block with direction for each frame, and at the
+ * end a statistics block for each interface. Written in little-endian order, with timestamps in nanoseconds.
  */
 export class PcapngEncoder extends FrameEncoder {
   readonly #interfaces: readonly CaptureInterface[]
@@ -147,7 +147,7 @@ export class PcapngEncoder extends FrameEncoder {
 
 const empty = Buffer.alloc(0)
 
-/** A block with its options, if it has any. */
+/** A block, with its options if it has any. */
 function block(type: number, body: Buffer, ...options: Buffer[]): Buffer {
   const end = options.some((each) => each.length > 0) ? option(Option.end, empty) : empty
   const content = Buffer.concat([body, ...options, end])
@@ -177,7 +177,7 @@ function time(milliseconds: number): Buffer {
   return result
 }
 
-/** A counter of 64 bits. */
+/** A 64-bit counter. */
 function count(value: number): Buffer {
   const result = Buffer.alloc(8)
   result.writeBigUInt64LE(BigInt(value))

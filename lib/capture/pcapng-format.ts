@@ -3,7 +3,7 @@
 export const Block = {
   section: 0x0a0d0d0a,
   interface: 1,
-  /** of old captures; the enhanced one came after it */
+  /** obsolete: the enhanced packet block replaces it */
   packet: 2,
   simplePacket: 3,
   interfaceStatistics: 5,
@@ -14,18 +14,18 @@ export const byteOrderMagic = 0x1a2b3c4d
 
 export const Option = {
   end: 0,
-  /** shb_userappl: which program wrote it */
+  /** shb_userappl: the program that wrote the capture */
   application: 4,
   /** if_name, if_description */
   interfaceName: 2,
   interfaceDescription: 3,
-  /** if_tsresol: of timestamps, a power of ten, or of two with the highest bit set */
+  /** if_tsresol: the timestamps' unit, a power of ten, or of two when the highest bit is set */
   resolution: 9,
-  /** if_fcslen: bytes of the check sequence at each frame's end */
+  /** if_fcslen: bytes of check sequence at each frame's end */
   checkSequence: 13,
   /** if_tsoffset: seconds to add to timestamps */
   offset: 14,
-  /** epb_flags: direction in bits 0 and 1, kind of reception in bits 2 to 4, length of the check sequence in 5 to 8 */
+  /** epb_flags: direction in bits 0 and 1, reception type in bits 2 to 4, length of the check sequence in 5 to 8 */
   flags: 2,
   /** isb_starttime, isb_endtime, isb_ifrecv, isb_ifdrop */
   startTime: 2,
@@ -34,7 +34,7 @@ export const Option = {
   dropped: 5,
 } as const
 
-/** epb_flags of each `PacketType`: inbound (1) and to whom, or outbound (2). */
+/** epb_flags of each `PacketType`: inbound (1) with its reception type, or outbound (2). */
 export const packetFlags = [
   1 | (1 << 2), // host: unicast
   1 | (3 << 2), // broadcast
@@ -44,29 +44,29 @@ export const packetFlags = [
 ] as const
 
 const outbound = 2
-/** `PacketType` by the kind of reception, which says to whom the frame was sent: unicast, multicast, broadcast, promiscuous. */
+/** `PacketType` by epb_flags' reception type: unspecified, unicast, multicast, broadcast, promiscuous. */
 const typeOfReception = [-1, 0, 2, 1, 3]
 
-/** The `PacketType` that epb_flags tells; −1: none. What was sent has a kind of address too, and is what was sent. */
+/** The `PacketType` for epb_flags; −1: none. The outbound direction takes precedence over a reception type. */
 export function packetTypeOf(flags: number): number {
   if ((flags & 3) === outbound) return 4
   return typeOfReception[(flags >>> 2) & 7] ?? -1
 }
 
 /**
- * Bytes of check sequence at the frame's end, by if_fcslen or by the same field of epb_flags. The format counts octets, but
- * pcap's header counts words of 16 bits, and some write that here: Ethernet has no check sequence of two bytes.
+ * Bytes of check sequence at the frame's end, from if_fcslen or the same field of epb_flags. The format counts octets, but
+ * pcap's header counts 16-bit words, and some programs write that number here: Ethernet has no check sequence of two bytes.
  */
 export function checkSequenceLength(value: number): number {
   return value === 2 ? 4 : value
 }
 
-/** The length of the check sequence that epb_flags tells; 0: it does not, and if_fcslen counts. */
+/** The check sequence's length from epb_flags; 0: if_fcslen counts. */
 export function trailingOf(flags: number): number {
   return checkSequenceLength((flags >>> 5) & 15)
 }
 
-/** Padding to the next multiple of four, which all fields of a block have. */
+/** A length padded to the next multiple of four, as every field of a block is. */
 export function padded(length: number): number {
   return (length + 3) & ~3
 }

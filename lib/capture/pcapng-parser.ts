@@ -11,9 +11,9 @@ import {
 } from './pcapng-format.js'
 import { Ticks } from './timestamp.js'
 
-/** Type, length, length again. */
+/** Type and length before the body, length again behind it. */
 const envelope = 12
-/** As libpcap: a longer block is not believed. */
+/** As in libpcap: a longer block means a corrupt capture. */
 const mostBlock = 1 << 24
 
 interface Interface {
@@ -31,7 +31,7 @@ export class PcapngDialect implements Dialect {
 
   read(view: DataView, at: number, end: number, found: FoundFrame): number {
     if (at + envelope > end) return 0
-    // The same in either order.
+    // The section header's type reads the same in either byte order.
     if (view.getUint32(at) === Block.section) this.#order(view, at)
     const little = this.#littleEndian
     const type = view.getUint32(at, little)
@@ -53,7 +53,7 @@ export class PcapngDialect implements Dialect {
     return total
   }
 
-  /** A new section: from here on this is the byte order. */
+  /** Sets the byte order of a new section. */
   #order(view: DataView, at: number): void {
     const little = view.getUint32(at + 8, true) === byteOrderMagic
     if (!little && view.getUint32(at + 8) !== byteOrderMagic)
@@ -90,7 +90,7 @@ export class PcapngDialect implements Dialect {
     })
   }
 
-  /** The enhanced packet block and the packet block differ in their first word only. */
+  /** Enhanced packet blocks and packet blocks differ in their first word only. */
   #packet(view: DataView, body: number, behind: number, found: FoundFrame, id: number): void {
     need(body + 20, behind, 'a packet')
     const little = this.#littleEndian
@@ -100,7 +100,7 @@ export class PcapngDialect implements Dialect {
     ticks.split(view.getUint32(body + 4, little), view.getUint32(body + 8, little))
     found.seconds = ticks.seconds
     found.nanoseconds = ticks.nanoseconds
-    // A frame alone has no options: nothing to look through.
+    // Most blocks have no options.
     const options = body + 20 + padded(captured)
     if (options + 8 > behind) return
     const flags = this.#packetFlags(view, options, behind)
@@ -109,7 +109,7 @@ export class PcapngDialect implements Dialect {
     if (own > 0 && own !== trailing) setLengths(found, captured, original, own)
   }
 
-  /** epb_flags, wherever it stands among the options; 0 without one. */
+  /** epb_flags from the options; 0 without one. */
   #packetFlags(view: DataView, from: number, behind: number): number {
     let flags = 0
     this.#options(view, from, behind, (code, value, length) => {
@@ -124,7 +124,7 @@ export class PcapngDialect implements Dialect {
     const { snapLength } = this.#known(0)
     const captured = Math.min(original, snapLength || original, behind - body - 4)
     this.#fill(found, body + 4, behind, 0, captured, original)
-    // This kind of block has no time.
+    // A simple packet block has no time.
     found.seconds = 0
     found.nanoseconds = 0
   }

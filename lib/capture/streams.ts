@@ -11,14 +11,14 @@ import { type CaptureInterface, PcapngEncoder } from './pcapng-encoder.js'
 export interface CaptureEncoderOptions {
   /** 'pcap' has one interface, and neither directions nor statistics. Default 'pcapng'. */
   format?: 'pcap' | 'pcapng'
-  /** How many bytes of a frame are kept at most. Default 262144: all of it. */
+  /** Snapshot length: the most bytes kept of a frame. Default 262144: all of it. */
   snapLength?: number
-  /** Of pcap: timestamps in nanoseconds instead of microseconds. Default true; pcapng always has them. */
+  /** For pcap: timestamps in nanoseconds instead of microseconds. Default true; pcapng always has nanoseconds. */
   nanoseconds?: boolean
-  /** Of pcapng: the interfaces; a frame's `interfaceId` is an index into them. Default: one without a name. */
+  /** For pcapng: the interfaces; a frame's `interfaceId` is an index into them. Default: one without a name. */
   interfaces?: readonly CaptureInterface[]
   /**
-   * Of pcapng: asked at the end for the counters of each interface, `() => [queue.statistics()]`. Default: none are
+   * For pcapng: called at the end for the counters of each interface, `() => [queue.statistics()]`. Default: none are
    * written.
    */
   statistics?: () => readonly CaptureStatistics[]
@@ -32,11 +32,11 @@ const captureEncoderOptionNames = {
 } as const satisfies Names<CaptureEncoderOptions>
 
 /**
- * Frames in ({@link CapturedFrame}), the bytes of a capture out, for tcpdump, Wireshark and what else reads pcap or
- * pcapng: `pipeline(new FrameReadable(queue), new CaptureEncoder(), createWriteStream('frames.pcapng'))`.
+ * Turns frames ({@link CapturedFrame}) into the bytes of a capture, for tcpdump, Wireshark and every other program that
+ * reads pcap or pcapng: `pipeline(new FrameReadable(queue), new CaptureEncoder(), createWriteStream('frames.pcapng'))`.
  *
  * A frame that cannot be written (a time that the format cannot hold, an original length below that of its data) ends the
- * stream with a TypeError or RangeError, behind the frames before it.
+ * stream with a TypeError or RangeError, after the frames before it.
  */
 export class CaptureEncoder extends Transform {
   readonly #encoder: FrameEncoder
@@ -61,7 +61,7 @@ export class CaptureEncoder extends Transform {
     const others = format === 'pcap' ? (['interfaces', 'statistics'] as const) : (['nanoseconds'] as const)
     for (const name of others) {
       const given = options?.[name]
-      // What pcapng does anyway may be said.
+      // `nanoseconds: true` is pcapng's only choice, and allowed.
       if (given !== undefined && given !== true) {
         throw typeError(`options.${name}`, `left out: '${format}' has no such choice`, given)
       }
@@ -116,11 +116,11 @@ function check(frame: CapturedFrame, interfaces: number): void {
 }
 
 /**
- * The bytes of a capture in, pcap or pcapng of either byte order, frames out ({@link CapturedFrame}):
- * `for await (const frame of createReadStream('frames.pcapng').pipe(new CaptureDecoder()))`.
+ * Turns the bytes of a capture, pcap or pcapng of either byte order, into frames ({@link CapturedFrame}): `for await (const
+ * frame of createReadStream('frames.pcapng').pipe(new CaptureDecoder()))`.
  *
- * Ends with Error ERR_IBVERBS_CAPTURE for what is no capture, one that was cut, or one of another link type than
- * Ethernet; all frames before that are delivered first.
+ * It ends with Error ERR_IBVERBS_CAPTURE for bytes that are no capture, for a truncated capture, and for another link type
+ * than Ethernet; it delivers all frames before that first.
  */
 export class CaptureDecoder extends Transform {
   readonly #parser = new CaptureParser()

@@ -1,4 +1,4 @@
-/** Times of 64 bits in two numbers of 32: exact, and without a BigInt a frame. */
+/** 64-bit times in two 32-bit numbers: exact, without a BigInt for each frame. */
 
 const billion = 1e9
 const two16 = 2 ** 16
@@ -15,15 +15,15 @@ export function nanosecondsLow(seconds: number, nanoseconds: number): number {
   return lower(seconds, nanoseconds) % two32
 }
 
-/** What is left of the sum when the 32 bits and more that the upper half of the seconds makes are taken off. */
+/** The sum without the part, in the upper half of the seconds, that fills whole multiples of 2^32. */
 function lower(seconds: number, nanoseconds: number): number {
   const upper = Math.floor(seconds / two16) * billion
   return (upper % two16) * two16 + (seconds % two16) * billion + nanoseconds
 }
 
-/** The units of a clock's ticks, as if_tsresol of pcapng gives them. */
+/** The unit of a clock's ticks, as pcapng's if_tsresol gives it. */
 export class Ticks {
-  /** Of the last time split. */
+  /** Seconds of the last time split. */
   seconds = 0
   nanoseconds = 0
   readonly #perSecond: number
@@ -58,7 +58,7 @@ export class Ticks {
     this.nanoseconds = Math.floor((third % unit) * (billion / unit))
   }
 
-  /** Picoseconds and finer: what no network card has. */
+  /** Units finer than a nanosecond. */
   #splitFine(high: number, low: number): void {
     const unit = BigInt(this.#perSecond)
     const time = (BigInt(high) << 32n) | BigInt(low)

@@ -1,13 +1,13 @@
-/** Turns of the event loop, for loops that would else run without one. */
+/** Yields to the event loop, in loops that would otherwise block it. */
 import { setImmediate as turn } from 'node:timers/promises'
 
-/** How long a loop may run in one go, in milliseconds: Ctrl-C and timers wait no longer than that. */
+/** Milliseconds for which a loop may block the event loop: the longest delay of Ctrl-C and timers. */
 const limit = 10
 
 export class Breath {
   #last = performance.now()
 
-  /** Whether it is time to let timers and signals through. */
+  /** Whether the loop has blocked the event loop long enough. */
   due(now = performance.now()): boolean {
     return now - this.#last > limit
   }

@@ -1,13 +1,13 @@
-/** What a command of `ibverbs` is: its words for `--help`, its options, and what it does. */
+/** A command of `ibverbs`: its texts for `--help`, its options, and the function that runs it. */
 import type { ExitCode } from './exit-code.js'
 import type { Session } from './session.js'
 
-/** An option, as node:util's parseArgs takes it, with its words for `--help`. */
+/** An option as node:util's parseArgs takes it, with its text for `--help`. */
 export interface Option {
   readonly type: 'boolean' | 'string'
   readonly short?: string
   readonly multiple?: boolean
-  /** What the option takes, in capitals: 'COUNT'. */
+  /** Name of the option's argument, in capitals: 'COUNT'. */
   readonly argument?: string
   /** One sentence, without a full stop. */
   readonly help: string
@@ -19,13 +19,13 @@ export interface Command {
   readonly name: string
   /** One line, for the list of commands. */
   readonly summary: string
-  /** The forms of the command line, without the program's and the command's name. */
+  /** The forms of the command line, without the names of program and command. */
   readonly synopsis: readonly string[]
   /** Paragraphs between the synopsis and the options. */
   readonly description: string
   readonly options: Options
-  /** Command lines that work as they stand, each with what it does. */
+  /** Command lines that work as they are, each with its purpose. */
   readonly examples: ReadonlyArray<readonly [command: string, purpose: string]>
-  /** Runs the command and returns its exit code. It closes what it opened, also when session.signal aborts. */
+  /** Runs the command and returns its exit code. It closes everything it opened, even when session.signal aborts. */
   run(args: readonly string[], session: Session): Promise<ExitCode>
 }

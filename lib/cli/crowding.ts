@@ -1,15 +1,15 @@
-/** Whether more threads want a processor all the time than there are: what a measurement has to say of itself. */
+/** Warns when a measurement keeps more threads busy than the machine has processors. */
 import { availableParallelism } from 'node:os'
 
-/** Who is busy on this machine while something is measured. */
+/** What keeps this machine busy during a measurement. */
 export interface Busy {
-  /** Processes that look all the time, or send as fast as they can. */
+  /** Processes that poll all the time, or send as fast as they can. */
   processes: number
-  /** Threads of software NICs, which look all the time while there is traffic. */
+  /** Threads of software NICs, which poll all the time while there is traffic. */
   nicThreads: number
 }
 
-/** A line of warning; null where everybody has a processor. */
+/** A warning in one line; null where every busy thread has a processor. */
 export function crowdingText(
   { processes, nicThreads }: Busy,
   processors = availableParallelism(),
@@ -26,7 +26,7 @@ export function crowdingText(
   )
 }
 
-/** Software ConnectX have such names, and none else (binding/soft/device/specification.cc). */
+/** Whether a device is a software ConnectX: they alone have such names (binding/soft/device/specification.cc). */
 export function isSoftware(device: string): boolean {
   return /^mlx5_soft\d/.test(device)
 }

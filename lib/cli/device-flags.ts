@@ -1,4 +1,4 @@
-/** Names of the bits in a device's attributes, as infiniband/verbs.h has them without their prefix. */
+/** Names of the bits in a device's attributes, from infiniband/verbs.h without their prefix. */
 
 const deviceCapabilities: Readonly<Record<number, string>> = {
   0: 'RESIZE_MAX_WR',
@@ -58,7 +58,7 @@ const names: Readonly<Record<string, Readonly<Record<number, string>>>> = {
   rawPacketCaps: rawPacket,
 }
 
-/** Names of the bits that are set in an attribute; bits that have none are left out, and so is every other attribute. */
+/** Names of the bits set in an attribute; unnamed bits and other attributes are left out. */
 export function flagNames(attribute: string, value: bigint): string[] {
   return Object.entries(names[attribute] ?? {})
     .filter(([bit]) => (value >> BigInt(bit)) & 1n)

@@ -7,13 +7,13 @@ import type { Session } from './session.js'
 
 export interface PortReport extends PortAttributes {
   port: number
-  /** Bit rate of the link in Gbit/s, as ibv_devinfo's active_speed times active_width. Null for codes not known. */
+  /** Bit rate of the link in Gbit/s: ibv_devinfo's active_speed times active_width. Null for unknown codes. */
   gigabitsPerSecond: number | null
   gids: GidEntry[]
 }
 
 export interface DeviceReport extends DeviceInfo {
-  /** What the vendor calls the board; null where the driver does not tell. */
+  /** The vendor's board id; null where the driver does not report it. */
   boardId: string | null
   attributes: DeviceAttributes
   ports: PortReport[]
@@ -57,7 +57,7 @@ const laneSpeeds: Readonly<Record<number, number>> = {
 }
 const laneCounts: Readonly<Record<number, number>> = { 1: 1, 2: 4, 4: 8, 8: 12, 16: 2 }
 
-/** Gbit/s of a link, by its codes. */
+/** Gbit/s of a link, from its codes. */
 export function linkRate(speed: number, width: number): number | null {
   const rate = laneSpeeds[speed] * laneCounts[width]
   return Number.isNaN(rate) ? null : rate
@@ -112,7 +112,7 @@ export function printSummary(reports: readonly DeviceReport[], session: Session)
   else session.print(table([heading('PORT', 'INDEX', 'TYPE', 'NETDEV', 'GID'), ...gids], ['left', 'right']))
 }
 
-/** Every attribute of a device and its ports, by the names of ibv_devinfo(1) where it has them. */
+/** Every attribute of a device and its ports, under ibv_devinfo(1)'s names where it has them. */
 export function printDetails(report: DeviceReport, session: Session): void {
   const { extended, ...attributes } = report.attributes
   const section = (title: string, values: Record<string, unknown>) => {
@@ -131,7 +131,7 @@ function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
-/** Sets of bits are easier to read in hexadecimal. */
+/** Attributes that are sets of bits print in hexadecimal. */
 const bitSets = /(Flags|Flags2|FlagsEx|Caps|Cap|Qpts|Mask|Id|hwVer|rxHashFunction)$/
 
 function valueText(name: string, value: unknown): string {
@@ -142,12 +142,12 @@ function valueText(name: string, value: unknown): string {
   return String(value ?? 'unknown')
 }
 
-/** Four groups of four digits, as ibv_devinfo(1). */
+/** Four groups of four digits, as in ibv_devinfo(1). */
 function guidText(guid: bigint): string {
   return (guid.toString(16).padStart(16, '0').match(/.{4}/g) as string[]).join(':')
 }
 
-/** All reports. JSON has no 64-bit integers: they are strings of hexadecimal digits, GUIDs as ibv_devinfo writes them. */
+/** All reports as JSON. It has no 64-bit integers: they are strings of hexadecimal digits, GUIDs as in ibv_devinfo. */
 export function deviceJson(reports: readonly DeviceReport[]): string {
   const replace = (name: string, value: unknown) => {
     if (typeof value !== 'bigint') return value

@@ -1,4 +1,4 @@
-/** `ibverbs devices`: RDMA devices with their attributes, ports and GIDs: what `ibv_devinfo -v` tells. */
+/** `ibverbs devices`: RDMA devices with their attributes, ports and GIDs, like `ibv_devinfo -v`. */
 import type { Context, DeviceInfo } from '../index.js'
 import type { Command } from './command.js'
 import { type DeviceReport, deviceJson, deviceReport, printDetails, printSummary } from './device-report.js'
@@ -36,7 +36,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const { listDevices, open } = await import('../index.js')
   const all = listDevices()
   const chosen = name === undefined ? all : all.filter((device) => device.name === name)
-  // The library's own error says what there is, and what mends it.
+  // open() throws the library's error, which lists the devices and the remedy.
   if (chosen.length === 0) open(name).close()
 
   const reports: DeviceReport[] = []
@@ -45,7 +45,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     try {
       reports.push(withDevice(open, device))
     } catch (error) {
-      // One device that cannot be opened must not hide the others.
+      // A device that cannot be opened must not hide the others.
       failed = true
       session.complain(`${device.name}: ${(error as Error).message}`)
     }

@@ -1,4 +1,4 @@
-/** `ibverbs dump`: what passes an interface, one line a frame, or into a capture. */
+/** `ibverbs dump`: prints an interface's frames, one line each, or writes a capture. */
 import type { CaptureStatistics, PacketQueue, PacketQueueOptions } from '../ethernet/index.js'
 import { Breath } from './breath.js'
 import type { Command } from './command.js'
@@ -17,7 +17,7 @@ import { grouped, perSecondText } from './traffic/rate.js'
 import { WallClock } from './traffic/wall-clock.js'
 import { integerOption, parse, UsageError, wordOption } from './usage.js'
 
-/** What tcpdump(1) keeps of a frame by default: more than any frame has. */
+/** tcpdump(1)'s default snapshot length: no frame is longer. */
 const defaultSnapLength = 262144
 
 const options = {
@@ -100,7 +100,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     promiscuous: !values['no-promiscuous'],
     filter: filterOf(words),
   }
-  // The others see only what comes, and have no clock: then the times are when this program saw the frames.
+  // The other backends see incoming frames only, and have no clock: dump then takes the time when it sees a frame.
   const packet = opening.backend === 'af_packet'
   const direction = wordOption('--direction', values.direction, ['in', 'inout']) ?? (packet ? 'inout' : 'in')
   if (!packet && direction === 'inout') {
@@ -118,7 +118,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const queue = session.opening(opening.filter, () => PacketQueue.open(name, opening))
   try {
     const sink = await make(name, () => queue.statistics())
-    // Lines and a capture to standard output show by themselves how things go.
+    // Lines and a capture to standard output show progress by themselves.
     const live = values.check || (values.write !== undefined && values.write !== '-')
     await capture(queue, mostOf(values), sink, session, live ? new LiveLine() : undefined)
     return ExitCode.ok
@@ -153,7 +153,7 @@ function mostOf(values: Values): number {
   return integerOption('--count', values.count, 1, Number.MAX_SAFE_INTEGER) ?? Number.POSITIVE_INFINITY
 }
 
-/** What makes the sink that the options ask for, once they are known to make sense. */
+/** Checks the options and returns a function that makes the sink they ask for. */
 function sinkMaker(
   values: Values,
   words: readonly string[],
@@ -225,7 +225,7 @@ async function capture(
         const seconds = queue.seconds(slot)
         frame.seconds = seconds === 0 ? clock.seconds : seconds
         frame.nanoseconds = seconds === 0 ? clock.nanoseconds : queue.nanoseconds(slot)
-        // As it was on the wire: the kernel has taken the VLAN tag out.
+        // As on the wire: the kernel strips the VLAN tag.
         queue.restoreVlan(slot)
         frame.offset = queue.offset(slot)
         frame.length = queue.length(slot)
@@ -246,7 +246,7 @@ async function capture(
       else if (breath.due()) await breath.take()
     }
   } catch (error) {
-    // Ctrl-C is how a capture without a count ends.
+    // Ctrl-C is the usual end of a capture without a count.
     if (!signal.aborted) throw error
   } finally {
     live?.clear()

@@ -1,4 +1,4 @@
-/** `ibverbs forward`: frames from each of two interfaces to the other. */
+/** `ibverbs forward`: sends the frames of each of two interfaces out of the other. */
 import type { PacketQueue } from '../ethernet/index.js'
 import type { Command } from './command.js'
 import { ExitCode } from './exit-code.js'
@@ -12,7 +12,7 @@ import { grouped, perSecondText } from './traffic/rate.js'
 import { Relay, relay } from './traffic/relay.js'
 import { noMoreOperands, parse, UsageError } from './usage.js'
 
-/** But for AF_PACKET, both ends want frames to receive into, and some are on their way. */
+/** Except with AF_PACKET, both queues need frames to receive into while others are in flight. */
 const frameCount = 8192
 const receiveFrames = 2048
 
@@ -64,7 +64,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const { FramePool, PacketQueue, listInterfaces } = await import('../ethernet/index.js')
   const mtus = listInterfaces().flatMap(({ name, mtu }) => (name === nameA || name === nameB ? [mtu] : []))
   const packet = common.backend === 'af_packet'
-  // Room for the headers, and for what AF_XDP keeps free before each frame (XDP_PACKET_HEADROOM).
+  // Room for the headers, and for the headroom of AF_XDP (XDP_PACKET_HEADROOM).
   const frameSize = 2 ** Math.ceil(Math.log2(Math.max(2048, ...mtus.map((mtu) => mtu + 18 + 256))))
   const frames = new FramePool(packet ? superFrames : { frameCount, frameSize })
   const receiving = packet ? {} : { receiveFrames }

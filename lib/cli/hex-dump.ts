@@ -1,13 +1,13 @@
 /**
- * Frames from hex dumps: lines of an offset, bytes, and perhaps the characters that these stand for, as tcpdump -xx and
- * -XX, Wireshark, hexdump -C, xxd and od -Ax -tx1 print them. Offset 0 begins a frame.
+ * Parses frames from hex dumps: lines of an offset, bytes, and optionally their characters, as tcpdump -xx and -XX,
+ * Wireshark, hexdump -C, xxd and od -Ax -tx1 print them. Offset 0 begins a frame.
  */
 
-/** An offset with a colon; or one without, before single bytes or alone, which a line of plain digits has not. */
+/** An offset with a colon; or without one, alone or before single bytes, which tells it from a line of plain digits. */
 const offsetWithColon = /^\s*(?:0x)?([\da-f]{3,8}):(?=\s|$)/i
 const offsetAlone = /^\s*(?:0x)?([\da-f]{4,8})(?=\s+[\da-f]{2}(?:\s|$)|\s*$)/i
 
-/** Whether a text has lines of a dump. */
+/** Whether a text contains lines of a hex dump. */
 export function isDump(text: string): boolean {
   return text.split('\n').some((line) => offsetOf(line) !== undefined && /[:\s]\s*[\da-f]{2}/i.test(line))
 }
@@ -18,10 +18,10 @@ function offsetOf(line: string): { offset: number; rest: string } | undefined {
 }
 
 /**
- * The frames of a dump, each with the number of the line, from 1, where it begins. What stands between two frames, such as
- * tcpdump's own lines, is passed over.
+ * The frames of a dump, each with the number, from 1, of its first line. Text between two frames, such as tcpdump's own
+ * lines, is skipped.
  *
- * @throws SyntaxError beginning with the number of the line that is wrong
+ * @throws SyntaxError that begins with the number of the wrong line
  */
 export function framesOfDump(text: string): { line: number; frame: Uint8Array }[] {
   const frames: { line: number; bytes: number[] }[] = []
@@ -61,7 +61,7 @@ export function framesOfDump(text: string): { line: number; frame: Uint8Array }[
     if (rest.trim() === '') continue
     if (counts.length === 0)
       throw wrong('behind the offset stand neither bytes alone nor bytes and their characters')
-    // Characters may look like bytes: then the next offset tells how many there are.
+    // Characters may look like bytes: then the next offset says how many bytes there are.
     const next = lines.slice(i + 1).find((each) => each.trim() !== '' && each.trim() !== '*')
     const end = next === undefined ? undefined : offsetOf(next)?.offset
     const count = counts.find((each) => offset + each === end) ?? counts[0]
@@ -70,7 +70,7 @@ export function framesOfDump(text: string): { line: number; frame: Uint8Array }[
   return frames.map(({ line, bytes }) => ({ line, frame: Uint8Array.from(bytes) }))
 }
 
-/** How many bytes the line may have: first with their characters behind them, then without any. */
+/** How many bytes the line may hold: first with characters behind them, then without. */
 function possibleCounts(rest: string): number[] {
   const ends: number[] = []
   const byte = /\s*([\da-f]{2})/iy
@@ -81,7 +81,7 @@ function possibleCounts(rest: string): number[] {
     const text = behind.trim()
     if (text === '' || !/^\s/.test(behind)) continue
     const bytes = bytesOf(rest, count)
-    // hexdump -C has bars around them.
+    // hexdump -C encloses them in bars.
     const barred = /^\|.*\|$/.test(text) && standFor(text.slice(1, -1), bytes)
     if (barred || standFor(text, bytes)) counts.push(count)
   }
@@ -89,7 +89,7 @@ function possibleCounts(rest: string): number[] {
   return counts
 }
 
-/** Whether the characters are those of the bytes; spaces at the end, and at the beginning, may have got lost. */
+/** Whether the characters represent the bytes; spaces at either end may be missing. */
 function standFor(text: string, bytes: readonly number[]): boolean {
   const shown = bytes.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.'))
   const same = (characters: string, from: number): boolean =>

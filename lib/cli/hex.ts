@@ -1,10 +1,9 @@
 /** Bytes as hexadecimal text, and back. */
 
 /**
- * The bytes that a text of hexadecimal digits says. White space and the separators ':', '-' and '.' may stand between
- * bytes; a '0x' may head it.
+ * Parses hexadecimal bytes. White space and the separators ':', '-' and '.' may stand between bytes, and '0x' before them.
  *
- * @throws SyntaxError naming what is not a hexadecimal byte
+ * @throws SyntaxError naming the text that is not a hexadecimal byte
  */
 export function parseHex(text: string): Uint8Array {
   const digits = text
@@ -20,14 +19,14 @@ export function parseHex(text: string): Uint8Array {
   )
 }
 
-/** Hexadecimal digits of bytes [start, end). */
+/** Bytes [start, end) as hexadecimal digits. */
 export function toHex(bytes: Uint8Array, start = 0, end = bytes.length): string {
   let text = ''
   for (let i = start; i < end; i++) text += bytes[i].toString(16).padStart(2, '0')
   return text
 }
 
-/** Bytes in the form of tcpdump's -x, or of its -X when `ascii`: sixteen a line, in words of two. */
+/** Bytes as tcpdump's -x prints them, or its -X with `ascii`: sixteen to a line, in words of two. */
 export function hexDump(bytes: Uint8Array, ascii: boolean): string {
   const lines: string[] = []
   for (let at = 0; at < bytes.length; at += 16) {

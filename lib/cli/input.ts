@@ -1,4 +1,4 @@
-/** A file to read from, which may be a pipe: whoever waits for its writer can be interrupted. */
+/** A file to read from, or a pipe: a signal interrupts the wait for its writer. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { isatty, ReadStream } from 'node:tty'
@@ -7,23 +7,26 @@ const chunkSize = 1 << 20
 
 export class Input {
   readonly path: string
-  /** Whether it can be read again from its beginning. */
+  /** Whether it is a regular file, which can be read again from its beginning. */
   readonly regular: boolean
   #file: number
-  /** A pipe, a socket or a terminal: libuv waits for it, not one of its threads, which would hold the process's exit. */
+  /**
+   * For a pipe, socket or terminal: libuv polls it, instead of blocking one of its threads, which would delay the process's
+   * exit.
+   */
   readonly #stream: Socket | undefined
   #error: Error | undefined
   #position = 0
-  /** What was read last is still in use when the next is read. */
+  /** Two buffers in turn: the previous bytes stay valid during the next read. */
   readonly #chunks: Buffer[] = []
 
   /**
-   * @param file its descriptor, if it is open
-   * @throws what open(2) says
+   * @param file its descriptor, if it is open already
+   * @throws the error of open(2)
    */
   constructor(path: string, file?: number) {
     this.path = path
-    // Without O_NONBLOCK, open(2) of a FIFO waits for somebody to write to it.
+    // Without O_NONBLOCK, open(2) of a FIFO waits for a writer.
     this.#file = file ?? openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
     const status = fstatSync(this.#file)
     this.regular = status.isFile() || status.isBlockDevice()
@@ -46,9 +49,9 @@ export class Input {
   }
 
   /**
-   * The next bytes, good until the call after the next; null at the end; undefined when there are none yet.
+   * The next bytes, valid until the call after the next; null at the end; undefined when none have arrived yet.
    *
-   * @throws what read(2) says
+   * @throws the error of read(2)
    */
   read(): Uint8Array | null | undefined {
     const stream = this.#stream
@@ -63,12 +66,12 @@ export class Input {
     return length > 0 ? chunk.subarray(0, length) : null
   }
 
-  /** From the beginning again; only of a {@link regular} one. */
+  /** Starts again from the beginning; only for a {@link regular} file. */
   rewind(): void {
     this.#position = 0
   }
 
-  /** Resolves when {@link read} has something new to say; also when the signal aborts. */
+  /** Resolves when {@link read} has bytes or the end to return, or when the signal aborts. */
   arrival(signal: AbortSignal): Promise<void> {
     const stream = this.#stream
     return new Promise((resolve) => {
@@ -100,7 +103,7 @@ export class Input {
   }
 }
 
-/** All of a file, or what there is of it when the signal aborts, whose reason is thrown then. */
+/** Reads a whole file. @throws the reason of the signal when it aborts */
 export async function readAll(path: string, signal: AbortSignal): Promise<Buffer> {
   const input = new Input(path)
   try {

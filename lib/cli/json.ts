@@ -1,10 +1,10 @@
-/** What the commands print with --json: one object a line, its numbers with the digits that mean something. */
+/** Output of the commands with --json: one object per line, its numbers rounded to the digits that mean something. */
 
-/** Decimals of a number: a nanosecond of what is in µs, a thousandth of what is per second. */
+/** Decimals of a number: a nanosecond for values in µs, a thousandth for values per second. */
 const decimals = 3
-/** Of what is in seconds: a microsecond. */
+/** Decimals of a value in seconds: a microsecond. */
 const decimalsOfSeconds = 6
-/** A number too small for its decimals keeps so many digits. */
+/** Significant digits of a number that is too small for its decimals. */
 const digits = 3
 
 export function jsonText(value: unknown): string {
@@ -13,7 +13,7 @@ export function jsonText(value: unknown): string {
   )
 }
 
-/** A measured number without the digits that only binary fractions have. */
+/** Rounds a measured number, which also drops the digits that binary fractions add. */
 export function rounded(value: number, places: number = decimals): number {
   if (!Number.isFinite(value) || Number.isInteger(value)) return value
   const short = Number(value.toFixed(places))

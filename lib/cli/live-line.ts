@@ -1,8 +1,8 @@
-/** One line at the bottom of a terminal that says how things go; nothing where there is no terminal. */
+/** A progress line at the bottom of a terminal; nothing where there is no terminal. */
 import type { Writable } from 'node:stream'
 import { patient } from './terminal.js'
 
-/** Milliseconds between two versions of the line. */
+/** Milliseconds between updates. */
 const period = 500
 
 export class LiveLine {
@@ -18,7 +18,7 @@ export class LiveLine {
     this.#shown = stream.isTTY === true && process.env.TERM !== 'dumb'
   }
 
-  /** Whether it is time for a new version. */
+  /** Whether an update is due. */
   due(now: number): boolean {
     if (!this.#shown || now < this.#next) return false
     this.#next = now + period
@@ -26,19 +26,19 @@ export class LiveLine {
   }
 
   show(text: string): void {
-    // One row only: a longer line would leave its beginnings behind.
+    // At most one row: `\r` would leave the first rows of a longer line behind.
     this.#stream.write(`\r\x1b[K${text.slice(0, this.#columns() - 1)}`)
     this.#there = true
   }
 
-  /** Takes the line away: what comes next begins where it stood. */
+  /** Erases the line: the next output starts in its place. */
   clear(): void {
     if (this.#there) this.#stream.write('\r\x1b[K')
     this.#there = false
   }
 }
 
-/** How many a second, since the last time it was asked. */
+/** Rate per second since the last call. */
 export class Speed {
   #count = 0
   #time = performance.now()

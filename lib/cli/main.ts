@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command `ibverbs`, as a process of its own. */
+/** The command `ibverbs` as a process. */
 import { main } from './program.js'
 import { Session } from './session.js'
 

@@ -1,13 +1,13 @@
-/** A file to write to, which may be a pipe: whoever waits for its reader can be interrupted. */
+/** A file to write to, or a pipe: a signal interrupts the wait for its reader. */
 import { once } from 'node:events'
 import { closeSync, constants, fstatSync, openSync, statSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** How often somebody is looked for at the other end of a FIFO, in milliseconds: nothing tells when he comes. */
+/** Milliseconds between attempts to open a FIFO: the kernel sends no event when a reader opens it. */
 const patience = 50
 
-/** How long a reader may take for what is left after a signal, in milliseconds. */
+/** Milliseconds that a reader has for the remaining output after a signal. */
 export const grace = 300
 
 export class Output {
@@ -31,18 +31,18 @@ export class Output {
   }
 
   /**
-   * Makes the file, or cuts it to nothing; waits for the reader of a FIFO.
+   * Creates or truncates the file; waits for the reader of a FIFO.
    *
-   * @throws what open(2) says; the signal's reason
+   * @throws the error of open(2); the signal's reason
    */
   static async open(path: string, signal: AbortSignal): Promise<Output> {
-    // Without O_NONBLOCK, open(2) of a FIFO waits for somebody to read from it.
+    // Without O_NONBLOCK, open(2) of a FIFO waits for a reader.
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK
     for (;;) {
       try {
         return new Output(path, openSync(path, flags, 0o666), signal)
       } catch (error) {
-        // The name of a socket is ENXIO too.
+        // open(2) of a socket fails with ENXIO too.
         if ((error as NodeJS.ErrnoException).code !== 'ENXIO' || !statSync(path).isFIFO()) throw error
       }
       await delay(patience, undefined, { signal })
@@ -50,9 +50,9 @@ export class Output {
   }
 
   /**
-   * Resolves when the bytes may be overwritten; when the signal aborts, also before the reader has taken them.
+   * Resolves when the bytes may be overwritten; after the signal aborts, possibly before the reader has taken them.
    *
-   * @throws what write(2) says
+   * @throws the error of write(2)
    */
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#error) throw this.#named(this.#error)
@@ -68,7 +68,7 @@ export class Output {
       }
       return
     }
-    // A copy: the caller's buffer is filled again before a slow reader has taken it.
+    // A copy: the caller reuses its buffer before a slow reader has taken it.
     if (!stream.write(bytes.slice()) && !this.#signal.aborted) {
       await once(stream, 'drain', { signal: this.#signal }).catch(() => {})
     }
@@ -80,7 +80,7 @@ export class Output {
     return error
   }
 
-  /** Resolves when the reader has taken all, or has had his time. */
+  /** Resolves when the reader has taken all, or its time is over. */
   async close(): Promise<void> {
     if (this.#file >= 0) closeSync(this.#file)
     this.#file = -1
@@ -95,7 +95,7 @@ export class Output {
   }
 }
 
-/** Waits for something, and after a signal for no longer than {@link grace}. */
+/** Waits for a promise; after a signal, no longer than {@link grace}. */
 export async function untilOrAbort(done: Promise<unknown>, signal: AbortSignal): Promise<void> {
   const over = new AbortController()
   const aborted = signal.aborted

@@ -1,4 +1,4 @@
-/** What the command `ibverbs` does. Each command is a module of its own, loaded when it runs: help needs no addon. */
+/** The program `ibverbs`. Each command is a module of its own, loaded when it runs: help needs no addon. */
 import { readFileSync } from 'node:fs'
 import { debuglog } from 'node:util'
 import type { Command } from './command.js'
@@ -20,7 +20,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import('./doctor/doctor.js')).doctor,
 }
 
-/** One run of it: its words, and where its output goes. Returns the exit code; it may be run again and again. */
+/** Runs a command line in a session and returns its exit code; may be called repeatedly. */
 export async function main(args: readonly string[], session: Session): Promise<number> {
   try {
     return await dispatch(args, session)
@@ -69,13 +69,13 @@ async function run(command: Command, args: readonly string[], session: Session):
     return await command.run(args, session)
   } catch (error) {
     debug('%O', error)
-    // What libpcap says of a filter is about the command line too.
+    // libpcap's errors about a filter are errors in the command line too.
     if (error instanceof UsageError || (error as NodeJS.ErrnoException)?.code === 'ERR_IBVERBS_FILTER') {
       session.complain((error as Error).message)
       session.note(`Try 'ibverbs ${command.name} --help'.`)
       return ExitCode.usage
     }
-    // What the library throws when the session's own signal aborts it is not news.
+    // An AbortError after the session's own signal is no news.
     if (session.interrupted && (error as Error)?.name === 'AbortError') return ExitCode.failed
     session.complain(error instanceof Error ? error.message : String(error))
     return ExitCode.failed

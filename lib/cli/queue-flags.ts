@@ -1,4 +1,4 @@
-/** The options of every command that opens a packet queue. */
+/** Options of every command that opens a packet queue. */
 import type { PacketBackend, PacketQueueOptions } from '../ethernet/index.js'
 import { integerOption, UsageError, wordOption } from './usage.js'
 
@@ -18,13 +18,13 @@ export const queueFlags = {
 } as const
 
 /**
- * With AF_PACKET each frame has room for a super-frame, several segments of a connection of this host's under one header:
- * the largest IP packet, its Ethernet header and a VLAN tag. Little of that memory is ever touched.
+ * With AF_PACKET each frame has room for a super-frame, several segments of one of this host's connections under one header:
+ * the largest IP packet, its Ethernet header and a VLAN tag. Most of that memory is never touched.
  */
 export const superFrames = { frameSize: 131072, frameCount: 1024, headroom: 4 } as const
 
 /**
- * @param name an interface, or a port of an RDMA device ('mlx5_0/1'), on which frames go by a raw packet queue pair
+ * @param name an interface, or a port of an RDMA device ('mlx5_0/1'), whose frames go through a raw packet queue pair
  * @throws UsageError
  */
 export function queueOptions(

@@ -1,4 +1,4 @@
-/** `ibverbs reflect`: sends frames back to where they came from. */
+/** `ibverbs reflect`: sends frames back to their senders. */
 import type { Command } from './command.js'
 import { ExitCode } from './exit-code.js'
 import { filterHelp, filterOf } from './filter.js'

@@ -21,7 +21,7 @@ import { integerOption, numberOption, parse, UsageError, wordOption } from './us
 
 const debug = debuglog('ibverbs')
 
-/** The shortest frame on a wire, without its check sequence (IEEE 802.3, 3.2.8). */
+/** The shortest frame on the wire, without its check sequence (IEEE 802.3, 3.2.8). */
 const shortestFrame = 60
 const vlanTagLength = 4
 
@@ -146,7 +146,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     try {
       await sendAll(queue, padded, { count, interval }, session.signal)
     } finally {
-      // What was sent is told also when a frame was refused or Ctrl-C came.
+      // The report says how many were sent even after a refused frame or Ctrl-C.
       sent = queue.statistics().transmitted
       report({ interface: name, sent, bytes: bytesOf(padded, sent), wanted }, values.json ?? false, session)
       for (const line of refusalsText(queue.statistics())) session.note(line)
@@ -170,7 +170,7 @@ function report(result: Result, json: boolean, session: Session): void {
   else session.print(`${sent} of ${wanted} frames accepted by ${result.interface}, ${bytes} bytes`)
 }
 
-/** Before anything is sent: a frame must not be longer than the interface takes, one VLAN tag included. */
+/** Checks before sending: no frame may be longer than the interface allows, one VLAN tag included. */
 function checkLengths(queue: PacketQueue, frames: readonly Uint8Array[]): void {
   const { name, mtu } = queue.interface
   const longest = Math.min(mtu + ethernetHeaderLength + vlanTagLength, queue.frames.frameSize)
@@ -211,13 +211,15 @@ async function sendAll(
   await queue.drain({ signal })
 }
 
-/** Bytes of the first `sent` frames, when all are sent in turn again and again. */
+/** Bytes of the first `sent` frames of all repetitions. */
 function bytesOf(frames: readonly Uint8Array[], sent: number): number {
   const sum = (part: readonly Uint8Array[]) => part.reduce((bytes, frame) => bytes + frame.length, 0)
   return Math.floor(sent / frames.length) * sum(frames) + sum(frames.slice(0, sent % frames.length))
 }
 
-/** Files and standard input are read without blocking the process: Ctrl-C must end it, whoever is at the other end. */
+/**
+ * Reads files and standard input without blocking the process: Ctrl-C must end it, whatever the other end of a pipe does.
+ */
 async function readText(file: string | undefined, signal: AbortSignal): Promise<string> {
   if (file !== undefined && file !== '-') return decode(await readAll(file, signal))
   if (file === undefined && process.stdin.isTTY) {
@@ -227,7 +229,7 @@ async function readText(file: string | undefined, signal: AbortSignal): Promise<
   return decode(await buffer(addAbortSignal(signal, process.stdin)))
 }
 
-/** Text as its byte order mark says; without one, all that matters here is ASCII. */
+/** Decodes text by its byte order mark; without one, only ASCII matters here. */
 function decode(bytes: Buffer): string {
   const mark = bytes.toString('hex', 0, 3)
   if (mark.startsWith('fffe')) return bytes.toString('utf16le', 2)
@@ -239,7 +241,7 @@ function decode(bytes: Buffer): string {
   return bytes.toString('latin1', mark === 'efbbbf' ? 3 : 0)
 }
 
-/** One frame, all words together. */
+/** Parses the operands as one frame. */
 function framesOfArguments(hex: string): Uint8Array[] {
   if (!isDump(hex)) return [frameOf(hex, 'HEX')]
   const frames = framesOfDumpText(hex, 'HEX')

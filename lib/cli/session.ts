@@ -1,4 +1,4 @@
-/** One run of the program: its output, and what ends it early. */
+/** One run of the program: its output, and its interruption. */
 import { once } from 'node:events'
 import { constants } from 'node:os'
 import type { Writable } from 'node:stream'
@@ -12,7 +12,7 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 type Stream = NodeJS.WriteStream & { fd: number }
 
-/** What a run has around it: the process, or what stands for it where many runs share one. */
+/** What surrounds a run: the process, or a stand-in where many runs share a process. */
 export interface Surroundings {
   readonly stdout: Stream
   readonly stderr: Stream
@@ -23,8 +23,8 @@ export interface Surroundings {
 
 /**
  * Output and interruption for a command. A signal, or a reader of standard output that has gone (`… | head`), aborts
- * {@link Session.signal}: the command then closes what it opened, prints what it has so far and returns.
- * A second signal kills the process in the system's own way.
+ * {@link Session.signal}: the command then closes everything it opened, prints its results so far and returns. A second
+ * signal has the system's default action.
  */
 export class Session {
   readonly style: Style
@@ -44,21 +44,21 @@ export class Session {
     this.style = makeStyle(wantsColour(around.stdout, around.env))
     for (const signal of signals) around.once(signal, this.#interrupt)
     this.#out.on('error', this.#lost)
-    // Nothing is left to tell anybody when standard error is gone.
+    // Without standard error, there is nowhere to report an error.
     this.#errors.on('error', () => {})
   }
 
-  /** Aborts when the command is to end now. */
+  /** Aborts when the command must end. */
   get signal(): AbortSignal {
     return this.#abort.signal
   }
 
-  /** Whether the command was told to end before it was done. */
+  /** Whether the command was interrupted before it was done. */
   get interrupted(): boolean {
     return this.#abort.signal.aborted
   }
 
-  /** Columns of the terminal; 80 where there is none. */
+  /** Columns of the terminal; 80 without one. */
   get columns(): number {
     return this.#around.stdout.columns ?? 80
   }
@@ -67,30 +67,30 @@ export class Session {
     this.#name = `ibverbs ${name}`
   }
 
-  /** A line to standard output. */
+  /** Prints a line to standard output. */
   print(text = ''): void {
     if (!this.#unread) this.#out.write(`${text}\n`)
   }
 
-  /** A line to standard error, headed by the command's name, as is the custom. */
+  /** Prints a line to standard error, headed by the program's name, as is the custom. */
   complain(text: string): void {
     this.#errors.write(`${this.#name}: ${text}\n`)
   }
 
-  /** A line to standard error as it is: progress and totals that must not mix with the output. */
+  /** Prints a line to standard error as it is: progress and totals that must not mix with the output. */
   note(text: string): void {
     this.#errors.write(`${text}\n`)
   }
 
-  /** Raw bytes to standard output, such as a capture. Resolves when the reader keeps up. */
+  /** Writes raw bytes, such as a capture, to standard output. Resolves when the reader keeps up. */
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#unread || this.#out.write(bytes)) return
     await once(this.#out, 'drain', { signal: this.signal }).catch(() => {})
   }
 
   /**
-   * Opens a queue. A filter may name hosts, and while they are looked up no event comes through: a signal then has the
-   * system's own effect.
+   * Opens a queue. A filter may name hosts, and looking them up blocks the event loop: a signal then has the system's
+   * default action.
    */
   opening<T>(filter: string | undefined, open: () => T): T {
     if (filter === undefined || this.interrupted) return open()
@@ -103,8 +103,8 @@ export class Session {
   }
 
   /**
-   * The exit code, given what the command returned. A reader that left early is no failure of the command; output that
-   * could not be written is.
+   * The exit code, given the one that the command returned. A reader that left early is no failure of the command; an output
+   * error is.
    */
   exitCode(code: number): number {
     if (this.#received) return 128 + constants.signals[this.#received]
@@ -112,24 +112,24 @@ export class Session {
     return this.#unread ? 0 : code
   }
 
-  /** Ends the run once all output is written; after a signal no reader is waited for that does not read. */
+  /** Ends the run once all output is written; after a signal it does not wait for a reader that does not read. */
   async end(code: number): Promise<number> {
     const flush = (stream: Writable) =>
       new Promise<void>((resolve) => {
-        // Nothing more to a file on a full disk: it would complain again.
+        // Nothing more to a file on a full disk: each write fails again.
         if (stream.writableLength > 0) stream.write('', () => resolve())
         else resolve()
       })
-    // A file that cannot be written to says so in the event loop's next turn.
+    // A failed write to a file emits its error in the event loop's next turn.
     await turn()
     await untilOrAbort(Promise.all([flush(this.#out), flush(this.#errors)]), this.signal)
     return this.exitCode(code)
   }
 
-  /** Ends the run, and the process with it. */
+  /** Ends the run and the process. */
   async exit(code: number): Promise<never> {
     const exitCode = await this.end(code)
-    // process.exit() waits for libuv's threads, and one may be looking up a name: then the signal itself ends the process.
+    // process.exit() joins libuv's threads, one of which may be looking up a name: then the signal itself ends the process.
     if (this.#received && process.getActiveResourcesInfo().some((name) => /^Get\w+InfoReqWrap$/.test(name))) {
       process.kill(process.pid, this.#received)
     }
@@ -138,7 +138,7 @@ export class Session {
 
   #interrupt = (signal: NodeJS.Signals) => {
     this.#received ??= signal
-    // The others go back to their default too: whoever asks twice means it.
+    // All signals get their default action back: a second one ends the process at once.
     for (const each of signals) this.#around.off(each, this.#interrupt)
     this.#abort.abort()
   }

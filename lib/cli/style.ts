@@ -1,10 +1,10 @@
-/** Colours, where somebody can see them. */
+/** Colours, on terminals that show them. */
 
 const codes = { bold: [1, 22], dim: [2, 22], red: [31, 39], green: [32, 39], yellow: [33, 39] } as const
 
 export type Style = Record<keyof typeof codes, (text: string) => string>
 
-/** On a terminal that has colours, unless NO_COLOR is set to anything (https://no-color.org). */
+/** Whether the stream is a terminal with colours and NO_COLOR is unset (https://no-color.org). */
 export function wantsColour(stream: { isTTY?: boolean }, environment: NodeJS.ProcessEnv): boolean {
   return stream.isTTY === true && !environment.NO_COLOR && environment.TERM !== 'dumb'
 }

@@ -1,8 +1,8 @@
-/** Standard output and error of a terminal, written to without waiting: a terminal may be stopped (Ctrl-S), or hang. */
+/** Standard output and error of a terminal, written without blocking: a terminal may be stopped (Ctrl-S), or hang. */
 import { constants, openSync, writeSync } from 'node:fs'
 import { Writable } from 'node:stream'
 
-/** How often a terminal that takes nothing is tried again, in milliseconds. */
+/** Milliseconds between attempts to write to a terminal that accepts nothing. */
 const patience = 10
 
 class Terminal extends Writable {
@@ -28,13 +28,13 @@ class Terminal extends Writable {
 
 const terminals = new Map<number, Writable>()
 
-/** The stream itself, or another on the same terminal: Node's own blocks the process while its terminal takes nothing. */
+/** The stream itself, or another on the same terminal: Node's own blocks the process while the terminal accepts nothing. */
 export function patient(stream: NodeJS.WriteStream & { fd: number }): Writable {
   if (!stream.isTTY) return stream
   let terminal = terminals.get(stream.fd)
   if (terminal === undefined) {
     try {
-      // A description of its own: that of the shell, which others have too, goes on to block.
+      // A new open file description: the shell's, which other processes share, stays blocking.
       const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY
       terminal = new Terminal(openSync(`/proc/self/fd/${stream.fd}`, flags))
     } catch {

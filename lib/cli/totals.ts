@@ -1,7 +1,7 @@
-/** Counters in words. */
+/** Counters as text. */
 import type { PacketStatistics } from '../ethernet/index.js'
 
-/** What the causes of `DropCause` mean, for people. */
+/** Texts for the causes of `DropCause`. */
 const causes: Readonly<Record<string, string>> = {
   receiveBufferFull: "the socket's buffer was full",
   receiveRingFull: 'the receive ring was full',
@@ -10,7 +10,7 @@ const causes: Readonly<Record<string, string>> = {
   other: 'no cause given',
 }
 
-/** What errors of single frames mean. */
+/** Texts for errors of single frames. */
 const reasons: Readonly<Record<string, string>> = {
   EMSGSIZE: ': too long for the interface',
   EBUSY: ': dropped by the device, which has no carrier or no room',
@@ -20,7 +20,7 @@ export function framesText(count: number): string {
   return `${count} ${count === 1 ? 'frame' : 'frames'}`
 }
 
-/** '3 dropped by kernel', and why if any were. */
+/** '3 dropped by kernel', and the causes if there are any. */
 export function dropsText({ dropped, drops }: Pick<PacketStatistics, 'dropped' | 'drops'>): string {
   const why = Object.entries(drops).flatMap(([cause, count]) =>
     count > 0 ? [`${causes[cause] ?? cause}: ${count}`] : [],
@@ -28,7 +28,7 @@ export function dropsText({ dropped, drops }: Pick<PacketStatistics, 'dropped' |
   return `${dropped} dropped by kernel${why.length > 0 ? ` (${why.join(', ')})` : ''}`
 }
 
-/** What befell frames on the way out, one phrase a cause; empty when nothing did. */
+/** Frames lost in sending, one phrase for each cause; empty when there were none. */
 export function refusalsText({
   refusals,
   invalid,
@@ -41,7 +41,7 @@ export function refusalsText({
   ]
 }
 
-/** Of frames that were longer than their place; empty when there were none. */
+/** Frames that were longer than their buffer; empty when there were none. */
 export function cutText(cut: number): string[] {
   return cut === 0
     ? []

@@ -1,9 +1,9 @@
-/** Reading a command line, and what `--help` says of it. */
+/** Parses command lines and writes `--help`. */
 import { parseArgs } from 'node:util'
 import { table } from '../lab/table.js'
 import type { Command, Options } from './command.js'
 
-/** A command line that makes no sense: the process ends with ExitCode.usage. */
+/** An invalid command line: the process ends with ExitCode.usage. */
 export class UsageError extends Error {
   static {
     UsageError.prototype.name = 'UsageError'
@@ -17,9 +17,9 @@ type Parsed<T extends Options> = ReturnType<
 >
 
 /**
- * The options and operands of a command line.
+ * Parses the options and operands of a command line.
  *
- * @throws UsageError for an option that is not known, or that lacks its argument
+ * @throws UsageError for an unknown option, or one that lacks its argument
  */
 export function parse<T extends Options>(args: readonly string[], options: T): Parsed<T> {
   try {
@@ -27,18 +27,18 @@ export function parse<T extends Options>(args: readonly string[], options: T): P
   } catch (error) {
     const { code, message } = error as Error & { code?: string }
     if (!code?.startsWith('ERR_PARSE_ARGS_')) throw error
-    // Node's first sentence says what is wrong; what follows explains how parseArgs could be told otherwise.
+    // Node's first sentence says what is wrong; the rest explains parseArgs's settings.
     throw new UsageError(message.split(/\. |\.?\n/)[0].replace(/\.$/, ''))
   }
 }
 
-/** Whether a command line asks for help: before '--', so that it may still be an operand. */
+/** Whether a command line asks for help, before '--': after it, '--help' is an operand. */
 export function asksForHelp(args: readonly string[]): boolean {
   const end = args.indexOf('--')
   return args.slice(0, end < 0 ? undefined : end).some((arg) => arg === '--help' || arg === '-h')
 }
 
-/** An option's value as an integer in [low, high], in decimal or 0x…; undefined where it was not given. */
+/** An option's value as an integer in [low, high], in decimal or 0x…; undefined where it is absent. */
 export function integerOption(
   name: string,
   text: string | undefined,
@@ -53,7 +53,7 @@ export function integerOption(
   return value
 }
 
-/** An option's value as a number in [low, high]; undefined where it was not given. */
+/** An option's value as a number in [low, high]; undefined where it is absent. */
 export function numberOption(
   name: string,
   text: string | undefined,
@@ -68,7 +68,7 @@ export function numberOption(
   return value
 }
 
-/** An option's value as one of the given words; undefined where it was not given. */
+/** An option's value as one of the given words; undefined where it is absent. */
 export function wordOption<const T extends string>(
   name: string,
   text: string | undefined,
@@ -80,7 +80,7 @@ export function wordOption<const T extends string>(
   return word
 }
 
-/** Exactly `count` operands, or UsageError naming the first that is missing or too many. */
+/** Returns exactly `count` operands, or throws UsageError naming the first that is missing or superfluous. */
 export function operands(positionals: readonly string[], ...names: string[]): string[] {
   if (positionals.length < names.length) throw new UsageError(`${names[positionals.length]} is missing`)
   noMoreOperands(positionals, names.length)
@@ -91,7 +91,7 @@ export function noMoreOperands(positionals: readonly string[], count: number): v
   if (positionals.length > count) throw new UsageError(`unexpected argument '${positionals[count]}'`)
 }
 
-/** What `ibverbs COMMAND --help` prints. */
+/** The text of `ibverbs COMMAND --help`. */
 export function commandHelp(command: Command): string {
   const rows = Object.entries({ ...command.options, help }).map(([name, option]) => {
     const short = 'short' in option && option.short ? `-${option.short}, ` : '    '
@@ -117,7 +117,7 @@ export function commandHelp(command: Command): string {
   ].join('\n')
 }
 
-/** What `ibverbs --help` prints. */
+/** The text of `ibverbs --help`. */
 export function programHelp(commands: ReadonlyArray<Pick<Command, 'name' | 'summary'>>): string {
   return [
     'Usage: ibverbs COMMAND [OPTIONS]',

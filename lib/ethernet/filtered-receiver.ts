@@ -1,7 +1,7 @@
-import { integer, rangeError, typeError } from '../argument.js'
 import { runClassic } from '../filter/classic.js'
 import { FrameRecord, type FrameTable } from './frames.js'
 import type { ReceivingEnd } from './port.js'
+import { batchIndexError } from './receiver.js'
 
 const { words, offset, length, originalLength } = FrameRecord
 
@@ -41,6 +41,14 @@ export class FilteredReceiver implements ReceivingEnd {
     return this.#inner.invalid
   }
 
+  get received(): number {
+    return this.#inner.received - this.unwanted
+  }
+
+  get truncated(): number {
+    return this.#inner.truncated
+  }
+
   ready(): number {
     while (this.#waiting === 0) {
       const n = this.#inner.receive()
@@ -74,9 +82,7 @@ export class FilteredReceiver implements ReceivingEnd {
   }
 
   slot(i: number): number {
-    if (typeof i !== 'number') throw typeError('i', 'a number', i)
-    if (i >= 0 && i < this.#count) return this.#slots[i] ?? integer('i', i)
-    throw rangeError('i', `an index into the ${this.#count} frames of the last receive()`, i)
+    return i >= 0 && i < this.#count && (i | 0) === i ? this.#slots[i] : batchIndexError(i, this.#count)
   }
 
   /** Gives back what nobody has asked for yet. */

@@ -1,10 +1,9 @@
 import { inspect } from 'node:util'
 import { instance, integer, type Names, options as optionsOf, rangeError, typeError } from '../argument.js'
 import { Arena } from '../ring/arena.js'
-import { type Consumer, DescriptorRecord } from '../ring/ring.js'
+import type { Consumer } from '../ring/ring.js'
 import { SlotMemory } from '../ring/slot-memory.js'
 import { mostSlot, SlotPool } from '../ring/slots.js'
-import { DescriptorOption } from './af-xdp/rings.js'
 
 /** Options of {@link FramePool}. */
 export interface FramePoolOptions {
@@ -74,8 +73,6 @@ const recordShift = Math.log2(FrameRecord.words) | 0
 const briefBit = brief
 const generationMask = mostSlot
 const { offset: offsetWord, length: lengthWord } = FrameRecord
-const { length: toldWord, options: optionsWord } = DescriptorRecord
-const { continued } = DescriptorOption
 const { originalLength: originalLengthWord, flags: flagsWord } = FrameRecord
 
 /** What a queue knows of its pool, and nobody outside lib/ sees. Its fields: see RingEnd in ring/ring.ts. */
@@ -160,30 +157,38 @@ export class FrameTable {
    * does not have or that goes on in the next record. No frame leaves its place, whatever the ring says.
    *
    * @param out where their slots are written, from `first` on
+   * @param described the other end has written their records already
    * @returns how many they are, at most `most`
    */
-  handOut(ring: Consumer, most: number, holder: number, out: Int32Array, first: number): number {
+  handOut(
+    ring: Consumer,
+    most: number,
+    holder: number,
+    out: Int32Array,
+    first: number,
+    described: boolean,
+  ): number {
     const { records, shift, frameSize } = this
     const { words: owners, indexMask, member } = this.slots
-    const { words, records: start, mask, recordShift: ringShift } = ring
-    const from = ring.index
     let count = 0
     while (count < most) {
-      const at = (start + (((from + count) & mask) << ringShift)) | 0
-      const offset = words[at]
+      const at = ring.at(count)
+      const offset = ring.address(at)
       const index = offset >>> shift
       // What has no frame's index has a word that is nobody's.
       const word = index <= indexMask ? owners[index] : 0
-      if ((word & indexMask) !== holder || (words[(at + optionsWord) | 0] & continued) !== 0) break
+      if ((word & indexMask) !== holder || (!described && ring.more(at))) break
       const generation = ((word ^ holder) + indexMask + 1) & generationMask
       owners[index] = generation | member
       out[(first + count) | 0] = generation | index
-      const told = words[(at + toldWord) | 0] | 0
-      const room = frameSize - (offset & (frameSize - 1))
-      const record = index << recordShift
-      records[record | offsetWord] = offset
-      records[record | lengthWord] = told >= 0 && told < room ? told : room
-      records[record | flagsWord] = briefBit
+      if (!described) {
+        const told = ring.length(at) | 0
+        const room = frameSize - (offset & (frameSize - 1))
+        const record = index << recordShift
+        records[record | offsetWord] = offset
+        records[record | lengthWord] = told >= 0 && told < room ? told : room
+        records[record | flagsWord] = briefBit
+      }
       count = (count + 1) | 0
     }
     return count

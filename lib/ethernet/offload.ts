@@ -43,7 +43,7 @@ export function segmentSizeOf(flags: number): number {
 }
 
 /** The options with which a packet socket sends a frame as its record says; 0 when it goes as it lies. */
-export function offloadsOf({ records }: FrameTable, index: number): number {
+export function offloadsOf({ records }: Pick<FrameTable, 'records'>, index: number): number {
   const record = index * FrameRecord.words
   const flags = records[record + FrameRecord.flags]
   if ((flags & brief) !== 0) return 0

@@ -1,38 +1,32 @@
 import { rangeError } from '../argument.js'
 import { compileFilter, refuseMetadata } from '../filter/compile.js'
 import { AfPacket } from './af-packet/port.js'
-import { Receiver } from './af-packet/receiver.js'
-import { Transmitter } from './af-packet/transmitter.js'
 import { AfXdp } from './af-xdp/port.js'
 import { openXdpQueues } from './af-xdp/queues.js'
-import { XdpReceiver } from './af-xdp/receiver.js'
-import type { XdpPort } from './af-xdp/rings.js'
 import { xdpObstacle } from './af-xdp/setup.js'
-import { XdpTransmitter } from './af-xdp/transmitter.js'
 import { FilteredReceiver } from './filtered-receiver.js'
 import { type FramePool, tableOf } from './frames.js'
 import { queueCount } from './interface/channels.js'
 import type { Device } from './interface/device.js'
 import { setUpNic } from './interface/nic-setup.js'
 import type { Settings } from './options.js'
-import type { Backend, Way } from './port.js'
+import type { Port, Way } from './port.js'
 import { RawDevice, RawPacket, rawObstacle } from './raw-packet/port.js'
 import { portBehind } from './raw-packet/rdma-port.js'
-import { RawReceiver } from './raw-packet/receiver.js'
-import { RawTransmitter } from './raw-packet/transmitter.js'
+import { Receiver } from './receiver.js'
 import type { WayReport } from './report.js'
+import { Transmitter } from './transmitter.js'
 
 /**
- * The backend that was asked for, or else the best that works.
+ * Opens a queue on the backend that was asked for, or else on the best that works.
  *
- * AF_XDP takes frames away from the kernel's network stack. That is not what somebody expects who just opens a queue (a
- * host that stops to answer ARP), so without being asked by
- * name or by `exclusive` a queue is AF_PACKET's. `exclusive` alone takes all receive queues of a device, `backend:
- * 'af_xdp'` the first.
+ * AF_XDP takes frames away from the kernel's network stack: the host no longer answers ARP on that interface. A queue is
+ * therefore AF_PACKET's unless `backend` or `exclusive` ask for another. `exclusive` alone takes all receive queues of a
+ * device, `backend: 'af_xdp'` the first.
  *
- * @param holder who has the queue's frames (lib/ring/slots.ts)
+ * @param holder holds the queue's frames (lib/ring/slots.ts)
  */
-export function chooseBackend(device: Device, settings: Settings, holder: number, onEvent: () => void): Way {
+export function openWay(device: Device, settings: Settings, holder: number, onEvent: () => void): Way {
   if (settings.backend === 'af_xdp') return openXdp(device, settings, holder, onEvent)
   const notUsed: WayReport['notUsed'][number][] = []
   if (settings.backend === 'raw_packet_qp') return openRaw(device, settings, holder, onEvent, notUsed)
@@ -96,28 +90,27 @@ function openXdpSockets(
   const several = whole && queueCount(device.interface.name) > 1
   const { queueId = several ? 'all' : 0 } = settings
   if (queueId === 'all' && !transmitOnly) return openXdpQueues(device, settings, holder, onEvent)
-  const target = transmitOnly ? 0 : settings.receiveFrames.af_xdp
-  const backend = new AfXdp(
-    device,
-    settings,
-    queueId === 'all' ? 0 : queueId,
-    settings.receiveFrames.af_xdp,
-    onEvent,
-  )
-  const ends = xdpEnds(backend, device, frames, holder, batch, target)
+  const { af_xdp: receiveFrames } = settings.receiveFrames
+  const port = new AfXdp(device, settings, queueId === 'all' ? 0 : queueId, receiveFrames, onEvent)
+  const way = wayOver(port, device, frames, holder, batch, transmitOnly ? 0 : receiveFrames)
   try {
-    backend.start()
+    port.start()
   } catch (error) {
-    // What the fill ring holds is nobody's again.
+    // Nobody holds what the fill ring has.
     tableOf(frames).slots.freeAll(holder)
     throw error
   }
-  return ends
+  return way
 }
 
-/** The two halves of a queue on AF_XDP's rings. */
-export function xdpEnds(
-  backend: Backend & XdpPort,
+/**
+ * The two halves of a queue on a port.
+ *
+ * @param holder holds the frames that wait to receive, and the next number those that were sent (lib/ring/slots.ts)
+ * @param target how many frames stand ready to receive into
+ */
+export function wayOver(
+  port: Port,
   device: Device,
   frames: FramePool,
   holder: number,
@@ -127,9 +120,9 @@ export function xdpEnds(
   const table = tableOf(frames)
   const { bytes } = frames.arena
   return {
-    backend,
-    receiver: new XdpReceiver(backend, device, table, bytes, holder, new Int32Array(batch), target),
-    transmitter: new XdpTransmitter(backend, device, table, bytes, holder + 1),
+    port,
+    receiver: new Receiver(port, device, table, bytes, holder, new Int32Array(batch), target),
+    transmitter: new Transmitter(port, device, table, bytes, holder + 1),
   }
 }
 
@@ -145,29 +138,21 @@ function openRaw(
   const { frames, batch, filter } = settings
   const program = filter === undefined ? undefined : compileFilter(filter, 'wire')
   if (program) refuseMetadata(program, filter as string, 'a raw packet queue pair')
-  const port = settings.rdma ?? portBehind(device.interface.name, settings.device)
+  const rdma = settings.rdma ?? portBehind(device.interface.name, settings.device)
+  const port = new RawPacket(device.interface, rdma, settings, onEvent, notUsed)
+  const state = new RawDevice(device.interface, port)
+  const way = { ...wayOver(port, state, frames, holder, batch, port.receiveDepth), device: state }
   const table = tableOf(frames)
-  const backend = new RawPacket(device.interface, port, settings, onEvent, notUsed)
-  const state = new RawDevice(device.interface, backend)
-  const receiver = new RawReceiver(backend, state, table, holder, batch, backend.receiveDepth)
-  const transmitter = new RawTransmitter(
-    backend,
-    state,
-    table,
-    frames.arena.bytes,
-    holder + 1,
-    backend.checksums,
-  )
   try {
-    backend.start()
+    port.start()
   } catch (error) {
     table.slots.freeAll(holder)
     throw error
   }
-  if (!program) return { backend, receiver, transmitter, device: state }
-  const filtered = new FilteredReceiver(receiver, program, table, frames.arena.bytes, batch)
-  backend.unwanted = filtered
-  return { backend, receiver: filtered, transmitter, device: state, restore: () => filtered.close() }
+  if (!program) return way
+  const filtered = new FilteredReceiver(way.receiver, program, table, frames.arena.bytes, batch)
+  port.unwanted = filtered
+  return { ...way, receiver: filtered, restore: () => filtered.close() }
 }
 
 function openPacket(
@@ -178,13 +163,7 @@ function openPacket(
   notUsed: WayReport['notUsed'],
 ): Way {
   device.watch()
-  const { frames, batch, transmitOnly } = settings
-  const table = tableOf(frames)
-  const target = settings.receiveFrames.af_packet
-  const backend = new AfPacket(device.interface, settings, onEvent, notUsed)
-  return {
-    backend,
-    receiver: new Receiver(backend, device, table, holder, batch, transmitOnly ? 0 : target),
-    transmitter: new Transmitter(backend, device, table, holder + 1),
-  }
+  const { frames, batch, transmitOnly, receiveFrames } = settings
+  const port = new AfPacket(device.interface, settings, onEvent, notUsed)
+  return wayOver(port, device, frames, holder, batch, transmitOnly ? 0 : receiveFrames.af_packet)
 }

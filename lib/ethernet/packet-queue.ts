@@ -4,15 +4,14 @@ import { closedError, type VerbsError, verbsError } from '../errors.js'
 import { formatMac, groupArgument, type MacAddress } from '../headers/mac.js'
 import type { RingLayout, RingWords } from '../ring/ring.js'
 import { type WaitOptions, waitSignal } from '../wait-options.js'
-import type { XdpPort } from './af-xdp/rings.js'
 import { downError } from './failure.js'
 import { type FramePool, FrameRecord } from './frames.js'
 import { Device } from './interface/device.js'
 import type { NetworkInterface } from './interface/interfaces.js'
-import { finishFrame, offloadsOf, request as requestOffload, SegmentType } from './offload.js'
-import { chooseBackend, xdpEnds } from './open.js'
+import { offloadsOf, request as requestOffload, SegmentType } from './offload.js'
+import { openWay, wayOver } from './open.js'
 import { type PacketQueueOptions, packetQueueOptionNames, type Settings, settingsOf } from './options.js'
-import type { Backend, ReceivingEnd, TransmittingEnd } from './port.js'
+import type { Port, ReceivingEnd, TransmittingEnd, Way } from './port.js'
 import { QueueFrames } from './queue-frames.js'
 import { targetOf } from './raw-packet/rdma-port.js'
 import type { BackendReport, PacketBackend } from './report.js'
@@ -20,16 +19,11 @@ import { type PacketStatistics, sumOf } from './statistics.js'
 import { Waiting } from './waiting.js'
 
 /**
- * A queue over a backend that is not the kernel's, for tests and benchmarks: see {@link XdpPort}.
+ * A queue over a backend that is not the kernel's, for tests and benchmarks: see {@link Port}.
  *
  * @param receiveFrames how many frames to keep in the fill ring
  */
-export let queueOver: (
-  frames: FramePool,
-  batch: number,
-  port: Backend & XdpPort,
-  receiveFrames?: number,
-) => PacketQueue
+export let queueOver: (frames: FramePool, batch: number, port: Port, receiveFrames?: number) => PacketQueue
 
 const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
 
@@ -43,7 +37,7 @@ const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
 export class PacketQueue extends QueueFrames {
   /** Most frames that one {@link receive} brings. */
   declare readonly batch: number
-  declare private readonly way: Backend
+  declare private readonly port: Port
   declare private readonly device: Device
   declare private readonly holder: number
   declare private readonly receiver: ReceivingEnd
@@ -74,49 +68,49 @@ export class PacketQueue extends QueueFrames {
       )
     }
     if (!device.up) throw downError('bind', device)
-    return new PacketQueue(device, settings, chooseBackend)
+    return new PacketQueue(device, settings, openWay)
   }
 
   private constructor(
     device: NetworkInterface,
     settings: Pick<Settings, 'frames' | 'batch'>,
-    choose: typeof chooseBackend,
+    open: typeof openWay,
   ) {
     const { frames, batch } = settings
     super(device, frames)
     this.batch = batch
     const state = new Device(device)
     const holder = this.table.slots.attach()
-    let chosen: ReturnType<typeof chooseBackend>
+    let opened: Way
     try {
-      chosen = choose(state, settings as Settings, holder, () => this.waiting.wake())
+      opened = open(state, settings as Settings, holder, () => this.waiting.wake())
     } catch (error) {
       state.close()
       this.table.slots.detach(holder)
       throw error
     }
-    this.device = chosen.device ?? state
+    this.device = opened.device ?? state
     this.holder = holder
-    this.way = chosen.backend
-    this.restore = chosen.restore
-    this.receiver = chosen.receiver
-    this.transmitter = chosen.transmitter
-    this.waiting = new Waiting(this.way, this.receiver, this.transmitter)
+    this.port = opened.port
+    this.restore = opened.restore
+    this.receiver = opened.receiver
+    this.transmitter = opened.transmitter
+    this.waiting = new Waiting(this.port, this.receiver, this.transmitter)
   }
 
   /** The way to the device. */
   get backend(): PacketBackend {
-    return this.way.name
+    return this.port.name
   }
 
   /** Whether frames move between device and arena without a copy. */
   get zeroCopy(): boolean {
-    return this.way.zeroCopy
+    return this.port.zeroCopy
   }
 
   /** Which backend was chosen, how it works here, and why not another. */
   get report(): BackendReport {
-    return Object.freeze({ ...this.way.report, carrier: this.device.carries() })
+    return Object.freeze({ ...this.port.report, carrier: this.device.carries() })
   }
 
   /** Whether the queue was closed. */
@@ -140,7 +134,7 @@ export class PacketQueue extends QueueFrames {
   /** Bytes of the kernel's buffers as the kernel accounts them, twice what was asked for (socket(7)). */
   get bufferSizes(): { receive: number; send: number } {
     this.#open()
-    return this.way.bufferSizes()
+    return this.port.bufferSizes()
   }
 
   /**
@@ -148,7 +142,7 @@ export class PacketQueue extends QueueFrames {
    * the kernel's own, and empty when the queue is closed; of several receive queues they are the first's.
    */
   get rings(): { fill: RingWords; receive: RingWords; transmit: RingWords; completion: RingWords } {
-    const { fill, receive, transmit, completion } = this.way
+    const { fill, receive, transmit, completion } = this.port
     return {
       fill: fill.words,
       receive: receive.words,
@@ -159,7 +153,7 @@ export class PacketQueue extends QueueFrames {
 
   /** Where in {@link rings} the indices and records are, in words. */
   get ringLayouts(): { fill: RingLayout; receive: RingLayout; transmit: RingLayout; completion: RingLayout } {
-    const { fill, receive, transmit, completion } = this.way
+    const { fill, receive, transmit, completion } = this.port
     return {
       fill: fill.layout,
       receive: receive.layout,
@@ -230,7 +224,7 @@ export class PacketQueue extends QueueFrames {
     this.#open()
     const { table } = this
     const index = table.slots.index(slot)
-    if (offloadsOf(table, index) !== 0) this.#finish(slot, index)
+    if (offloadsOf(table, index) !== 0) this.transmitter.offload(slot)
     else this.transmitter.send(slot, table.records[index * FrameRecord.words + FrameRecord.length])
   }
 
@@ -257,17 +251,7 @@ export class PacketQueue extends QueueFrames {
     this.#open()
     const index = this.table.check(slot, length)
     requestOffload(this.table, index, length, checksumStart, checksumOffset, segmentType, segmentSize)
-    this.#finish(slot, index)
-  }
-
-  #finish(slot: number, index: number): void {
-    const { table, transmitter } = this
-    if (transmitter.offload) {
-      transmitter.offload(slot)
-    } else {
-      finishFrame(table, this.memory, index)
-      transmitter.send(slot, table.records[index * FrameRecord.words + FrameRecord.length])
-    }
+    this.transmitter.offload(slot)
   }
 
   /**
@@ -360,25 +344,25 @@ export class PacketQueue extends QueueFrames {
   /** Receives frames to other stations too, or no longer (PACKET_MR_PROMISC). */
   setPromiscuous(on: boolean): void {
     this.#open()
-    this.way.promiscuous(boolean('on', on))
+    this.port.promiscuous(boolean('on', on))
   }
 
   /** Receives frames to a group address from now on; joining twice is joining once. */
   joinMulticast(group: MacAddress): void {
     this.#open()
-    this.way.joinGroup(groupArgument('group', group))
+    this.port.joinGroup(groupArgument('group', group))
   }
 
   /** No longer receives frames to a group; nothing happens if the queue is not in it. */
   leaveMulticast(group: MacAddress): void {
     this.#open()
-    this.way.leaveGroup(groupArgument('group', group))
+    this.port.leaveGroup(groupArgument('group', group))
   }
 
   /** What went through since the queue was opened. */
   statistics(): PacketStatistics {
     this.#open()
-    const { received, drops, truncated, xdp } = this.way.statistics()
+    const { received, drops, truncated, xdp } = this.port.statistics(this.receiver)
     const { transmitted, refusals } = this.transmitter
     return {
       received,
@@ -403,7 +387,7 @@ export class PacketQueue extends QueueFrames {
   close(): void {
     if (this.ended) return
     this.ended = true
-    this.way.close()
+    this.port.close()
     this.device.close()
     this.table.slots.detach(this.holder)
     this.transmitter.close()
@@ -439,12 +423,12 @@ export class PacketQueue extends QueueFrames {
         index: 0,
         type: 1,
         up: true,
-        mtu: port.mtu,
+        mtu: 1500,
         mac: formatMac(macBytes),
         macBytes,
       }
       return new PacketQueue(device as NetworkInterface, { frames, batch }, (state, _, holder) =>
-        xdpEnds(port, state, frames, holder, batch, receiveFrames),
+        wayOver(port, state, frames, holder, batch, receiveFrames),
       )
     }
   }

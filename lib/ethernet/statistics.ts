@@ -26,13 +26,13 @@ export interface XdpStatistics {
   transmitRingEmpty: number
 }
 
-/** What a backend counts, since it was opened. */
-export interface BackendStatistics {
+/** What a port counts, since it was opened. */
+export interface PortStatistics {
   /** queued for us by the kernel */
   received: number
   /** received, and longer than its place in the arena */
   truncated: number
-  /** the causes that this backend knows, also those that did not occur */
+  /** the causes that this port knows, also those that did not occur */
   drops: Partial<Record<DropCause, number>>
   /** of AF_XDP, the kernel's own */
   xdp?: XdpStatistics

@@ -2,7 +2,7 @@ import { rangeError, typeError } from '../argument.js'
 import { busyError, closedError } from '../errors.js'
 import { Waiter } from '../ring/waiter.js'
 import { type WaitOptions, waitSignal } from '../wait-options.js'
-import type { Backend, ReceivingEnd, TransmittingEnd } from './port.js'
+import type { Port, ReceivingEnd, TransmittingEnd } from './port.js'
 
 /** Milliseconds that a consumer may go on without a turn of the event loop: timers and signals come through. */
 const turnLimit = 0.5
@@ -14,7 +14,7 @@ const oneDrain = 'another drain() is waiting: one at a time'
  * and what comes in between wakes it at once.
  */
 export class Waiting {
-  readonly #backend: Backend
+  readonly #port: Port
   readonly #receiver: ReceivingEnd
   readonly #transmitter: TransmittingEnd
   #closed = false
@@ -31,8 +31,8 @@ export class Waiting {
   })
   readonly #drainer = new Waiter(() => this.#arm())
 
-  constructor(backend: Backend, receiver: ReceivingEnd, transmitter: TransmittingEnd) {
-    this.#backend = backend
+  constructor(port: Port, receiver: ReceivingEnd, transmitter: TransmittingEnd) {
+    this.#port = port
     this.#receiver = receiver
     this.#transmitter = transmitter
   }
@@ -83,7 +83,7 @@ export class Waiting {
     this.#arm()
   }
 
-  /** The backend's event: something to receive, room to send, or an error to be found by looking. */
+  /** The port's event: something to receive, room to send, or an error to be found by looking. */
   wake(): void {
     this.#flush()
     this.#look()
@@ -154,7 +154,7 @@ export class Waiting {
     if (this.#closed) return
     const readable = this.#waiter.pending && !this.#slice
     const writable = this.#drainer.pending && this.#full
-    if (readable || writable) this.#backend.arm(readable, writable, this.#referenced)
-    else this.#backend.disarm()
+    if (readable || writable) this.#port.arm(readable, writable, this.#referenced)
+    else this.#port.disarm()
   }
 }

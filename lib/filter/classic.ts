@@ -1,4 +1,4 @@
-/** Classic BPF (linux/filter.h, linux/bpf_common.h): its instructions, and a machine that runs them. */
+/** Classic BPF (linux/filter.h, linux/bpf_common.h): its instructions, and an interpreter for them. */
 
 /** The fields of an instruction's code. */
 export const Class = {
@@ -41,14 +41,14 @@ export const Code = {
   indexFromA: 0x07,
   aFromIndex: 0x87,
 } as const
-/** Whether the operand is X, not k. */
+/** BPF_X: the operand is X, not k. */
 export const operandX = 0x08
 /** Cells of the scratch memory (BPF_MEMWORDS). */
 export const cells = 16
-/** From here on an offset names what the kernel knows beside the frame (SKF_LL_OFF and above). */
+/** From here on (SKF_LL_OFF and above), an offset names metadata that the kernel keeps beside the frame. */
 export const firstMetadata = 0xffe00000
 
-/** Bytes that a load's code says. */
+/** Size of a load in bytes. */
 export function sizeOf(code: number): 1 | 2 | 4 {
   return (code & 0x18) === 0x10 ? 1 : (code & 0x18) === 0x08 ? 2 : 4
 }
@@ -56,12 +56,12 @@ export function sizeOf(code: number): 1 | 2 | 4 {
 const memory = new Uint32Array(cells)
 
 /**
- * What the program returns for a frame, as libpcap's own machine has it (bpf_filter): a load beyond what is there and a
- * division by zero return 0; a shift by 32 and more leaves 0.
+ * Runs the program on a frame and returns its result, as libpcap's interpreter (bpf_filter) does: a load beyond the captured
+ * bytes and a division by zero return 0; a shift by 32 or more yields 0.
  *
- * @param bytes where the frame is, from `start` on
- * @param captured how much of it is there
- * @param length how long it was on the wire
+ * @param bytes holds the frame, from `start` on
+ * @param captured how many bytes of it are there
+ * @param length of the frame on the wire
  */
 export function runClassic(
   program: Uint32Array,
@@ -83,7 +83,7 @@ export function runClassic(
         else if (mode === Mode.memory) a = memory[k]
         else if (mode === Mode.length) a = length
         else {
-          // A sum of two numbers of 32 bits is exact here, and beyond the end.
+          // The sum of two 32-bit numbers is exact here, so an overflow lies beyond the end.
           const offset = mode === Mode.indexed ? x + k : k
           const size = sizeOf(code)
           if (offset + size > captured) return 0

@@ -1,17 +1,17 @@
-/** Filters in the words of pcap-filter(7): libpcap compiles them to classic BPF (linux/filter.h). */
+/** Filters in the syntax of pcap-filter(7): libpcap compiles them to classic BPF (linux/filter.h). */
 import { string } from '../argument.js'
 import { verbsError } from '../errors.js'
 import { native } from '../native.js'
 import { Class, Code, firstMetadata, Mode } from './classic.js'
 
-/** What the program runs on: a packet socket's frames, those of the wire, or those of a capture. */
+/** The frames that the program runs on: those of a packet socket, of the wire, or of a capture. */
 export type FilterSource = 'socket' | 'wire' | 'file'
 
 /**
- * The program of a filter, four numbers (code, jt, jf, k) an instruction; what it accepts it accepts whole.
+ * Compiles a filter to four numbers (code, jt, jf, k) for each instruction; the program accepts a frame whole.
  *
- * @param source for a 'socket' on the interface the program may ask what the kernel knows of a frame beside its bytes,
- *   a VLAN tag that it took out of it above all
+ * @param source 'socket' lets the program load metadata that the kernel keeps beside the frame, above all the VLAN tag that
+ *   it strips
  * @param interfaceName of a socket
  * @throws Error ERR_IBVERBS_FILTER in libpcap's own words; VerbsError ENOSYS where it is not installed, EPERM without
  *   CAP_NET_RAW for a socket
@@ -20,7 +20,7 @@ export function compileFilter(expression: string, source: FilterSource, interfac
   const program = native.ethernet.pcap.compile(expression, source, interfaceName)
   if (typeof program === 'string') throw filterError(expression, program)
   for (let at = 0; at < program.length; at += 4) {
-    // A program returns how many bytes are kept: those of the snapshot length that libpcap was given.
+    // A program returns how many bytes to keep: libpcap's snapshot length, here all.
     if (program[at] === Code.return && program[at + 3] !== 0) program[at + 3] = 0xffffffff
   }
   if (source !== 'file' && hasLoop(program)) {
@@ -33,7 +33,7 @@ export function compileFilter(expression: string, source: FilterSource, interfac
   return program
 }
 
-/** What a load from SKF_AD_OFF on asks (linux/filter.h), in the words of filters. */
+/** The metadata at each offset from SKF_AD_OFF on (linux/filter.h), in the words of pcap-filter(7). */
 const metadata: Readonly<Record<number, string>> = {
   0: 'the protocol as the kernel has it',
   4: "the frame's direction ('inbound', 'outbound')",
@@ -44,9 +44,9 @@ const metadata: Readonly<Record<number, string>> = {
 }
 
 /**
- * Refuses by name a program that asks what only the kernel knows of a frame.
+ * Refuses a program that loads metadata which only the kernel has, and names it.
  *
- * @param who does not know it
+ * @param who lacks the metadata
  * @throws VerbsError EOPNOTSUPP
  */
 export function refuseMetadata(program: Uint32Array, expression: string, who: string): void {
@@ -65,7 +65,7 @@ export function refuseMetadata(program: Uint32Array, expression: string, who: st
   }
 }
 
-/** @throws TypeError for what is no text that C can read */
+/** @throws TypeError for a value that is no string, or one that holds a NUL character */
 export function filterArgument(name: string, value: unknown): string {
   const expression = string(name, value)
   if (expression.includes('\0')) throw filterError(expression, 'a NUL character')

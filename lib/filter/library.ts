@@ -1,16 +1,16 @@
 import { native } from '../native.js'
 
-/** The libpcap that compiles filters here. */
+/** The installed libpcap, which compiles filters. */
 export interface PcapLibrary {
-  /** The file that it was loaded from; empty where it is not installed. */
+  /** The file it was loaded from; empty where it is not installed. */
   readonly path: string
-  /** As it says itself, 'libpcap version 1.10.3'; empty where it is not installed. */
+  /** What pcap_lib_version(3) returns, 'libpcap version 1.10.3'; empty where it is not installed. */
   readonly version: string
-  /** Why it could not be loaded; empty where it was. */
+  /** Why loading failed; empty where it did not. */
   readonly error: string
 }
 
-/** Loads libpcap, if that was not done yet, and says which it is. */
+/** Loads libpcap, unless it is loaded already, and describes it. */
 export function pcapLibrary(): PcapLibrary {
   return native.ethernet.pcap.library()
 }

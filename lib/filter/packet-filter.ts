@@ -4,11 +4,11 @@ import { runClassic } from './classic.js'
 import { compileFilter, filterArgument } from './compile.js'
 
 /**
- * A filter in the words of pcap-filter(7), as tcpdump has them, for frames in memory: those of a capture. It means what
- * it means to `tcpdump -r`. libpcap compiles it, which must be installed (Debian: libpcap0.8).
+ * A filter in the syntax of pcap-filter(7), for frames in memory: it matches what `tcpdump -r` matches. libpcap compiles it
+ * and must be installed (Debian: libpcap0.8).
  *
- * For the frames of an interface see the option `filter` of {@link PacketQueue.open}: there the kernel, or the XDP
- * program, lets in only what matches.
+ * For the frames of an interface see the option `filter` of {@link PacketQueue.open}: there the kernel, or the XDP program,
+ * filters before the queue receives.
  */
 export class PacketFilter {
   readonly expression: string
@@ -24,11 +24,11 @@ export class PacketFilter {
   }
 
   /**
-   * Whether it matches.
+   * Whether the filter matches a frame.
    *
    * @param frame from the destination address on
-   * @param originalLength of the frame on the wire, where only a part of it was captured: what `len`, `less` and
-   *   `greater` mean
+   * @param originalLength of the frame on the wire, where only a part of it was captured: what `len`, `less` and `greater`
+   *   compare
    */
   matches(frame: Uint8Array, originalLength?: number): boolean {
     instance('frame', frame, Uint8Array)
@@ -37,7 +37,7 @@ export class PacketFilter {
     return runClassic(this.#program, frame, 0, frame.length, length) !== 0
   }
 
-  /** The classic BPF program, four numbers (code, jt, jf, k) an instruction: a copy. */
+  /** The classic BPF program, four numbers (code, jt, jf, k) for each instruction: a copy. */
   get program(): Uint32Array {
     return this.#program.slice()
   }

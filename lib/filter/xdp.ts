@@ -1,8 +1,8 @@
 /**
- * A filter's classic BPF as a piece of an XDP program: eBPF instructions (RFC 9669, linux/bpf.h).
+ * A filter's classic BPF as a part of an XDP program: eBPF instructions (RFC 9669, linux/bpf.h).
  *
- * Classic BPF knows no pointers: a load beyond the frame's end makes it return 0. Here each load is compared with the end
- * first, which the verifier asks for, and where the frame may go on in another buffer a helper looks there.
+ * A classic load beyond the frame's end makes the program return 0. Here each load compares with the end first, as the
+ * verifier demands; where the frame may continue in another buffer, a helper function loads from there.
  */
 import { release } from 'node:os'
 import { rangeError } from '../argument.js'
@@ -10,7 +10,7 @@ import { call, exit, load, move, XdpAssembler, type XdpInstruction } from '../fl
 import { Class, Code, cells, Mode, Operation, operandX, sizeOf } from './classic.js'
 import { refuseMetadata } from './compile.js'
 
-/** r6 has the context when a piece begins; none of the others is kept. */
+/** r6 holds the context when the part begins; no other register is preserved. */
 const Register = {
   result: 0,
   context: 6,
@@ -23,9 +23,9 @@ const Register = {
   length: 9,
   frame: 10,
 } as const
-/** Of struct xdp_md */
+/** Offsets in struct xdp_md */
 const Context = { data: 0, dataEnd: 4 } as const
-/** BPF_FUNC_xdp_get_buff_len, BPF_FUNC_xdp_load_bytes: Linux 5.18, as frames in several buffers are. */
+/** BPF_FUNC_xdp_get_buff_len, BPF_FUNC_xdp_load_bytes: since Linux 5.18, like multi-buffer frames. */
 const Helper = { frameLength: 188, loadBytes: 189 } as const
 const Op = {
   move64: 0xbf,
@@ -40,20 +40,20 @@ const Op = {
   storeRegister: 0x63,
 } as const
 const Jump = { beyond: 0x2d, greater64: 0x25, equal: 0x16, notEqual: 0x56 } as const
-/** Below the scratch memory, of four bytes a cell, eight for what a helper loads. */
+/** Where helpers load to: eight bytes below the scratch memory, whose cells have four each. */
 const buffer = -4 * cells - 8
-/** The verifier lets a program read no farther (MAX_PACKET_OFF); no frame is longer. */
+/** The verifier's limit for packet offsets (MAX_PACKET_OFF); no frame is longer. */
 const farthest = 0xffff
 /** enum xdp_action */
 const xdpPass = 2
 
 /**
- * Instructions that pass the frame on to the kernel (XDP_PASS) unless the filter accepts it.
+ * Instructions that pass the frame to the kernel (XDP_PASS) unless the filter accepts it.
  *
- * @param program four numbers an instruction, as {@link compileFilter} gives it for a 'wire'
- * @param matched what to do with a frame that it accepts: it finds the context in r6, and must end with an exit
- * @param helpers whether the kernel has those that see a frame in several buffers
- * @throws VerbsError EOPNOTSUPP that names what XDP does not know of a frame
+ * @param program four numbers for each instruction, as {@link compileFilter} returns it for a 'wire'
+ * @param matched what to do with an accepted frame: it finds the context in r6 and must end with an exit
+ * @param helpers whether the kernel has the helper functions that read multi-buffer frames
+ * @throws VerbsError EOPNOTSUPP that names the metadata which XDP lacks
  */
 export function xdpFilter(
   program: Uint32Array,
@@ -99,7 +99,7 @@ class Translation {
     let reached = true
     for (let i = 0; i * 4 < this.#program.length; i++) {
       const [code, whenTrue, whenFalse, k] = this.#program.subarray(i * 4, i * 4 + 4)
-      // The verifier takes no instruction that nothing leads to.
+      // The verifier rejects unreachable instructions.
       if (!this.#assembler.label(placeOf(i)) && !reached) continue
       reached = true
       switch (code & 7) {
@@ -160,7 +160,7 @@ class Translation {
     for (const cell of used) this.#emit(Op.store, Register.frame, 0, cellAt(cell))
   }
 
-  /** Where the frame's first buffer is: a helper's call forgets it. */
+  /** Loads the bounds of the frame's first buffer: a helper call invalidates them. */
   #point(): void {
     this.#assembler.emit(
       load(4, Register.packet, Register.context, Context.data),
@@ -168,7 +168,7 @@ class Translation {
     )
   }
 
-  /** Whether there is a way on. */
+  /** Returns whether execution goes on. */
   #load(code: number, k: number): boolean {
     const mode = code & 0xe0
     if (mode === Mode.immediate) this.#emit(Op.moveImmediate, Register.a, 0, 0, k)
@@ -178,7 +178,7 @@ class Translation {
     return true
   }
 
-  /** Whether there is a way on. */
+  /** Returns whether execution goes on. */
   #loadIndex(code: number, k: number): boolean {
     const mode = code & 0xe0
     if (mode === Mode.immediate) this.#emit(Op.moveImmediate, Register.x, 0, 0, k)
@@ -192,7 +192,7 @@ class Translation {
     return true
   }
 
-  /** The big-endian number at offset k, or X + k; the label `none` where the frame does not reach so far. */
+  /** Loads the big-endian number at offset k, or X + k; jumps to `none` where the frame ends before it. */
   #loadFrame(size: 1 | 2 | 4, indexed: boolean, k: number, into: number): boolean {
     const assembler = this.#assembler
     const { place, offset, packet, end, result } = Register
@@ -227,7 +227,7 @@ class Translation {
     return true
   }
 
-  /** Whether there is a way on. */
+  /** Returns whether execution goes on. */
   #calculate(code: number, k: number): boolean {
     const operation = code & 0xf0
     const divides = operation === Operation.divide || operation === Operation.modulo
@@ -239,14 +239,14 @@ class Translation {
         this.#assembler.go('none')
         return false
       }
-      // Classic BPF and eBPF on 32 bits have the same codes for this.
+      // Classic BPF and 32-bit eBPF share these codes.
       this.#emit(code, Register.a, 0, 0, operation === Operation.negate ? 0 : k)
     }
     return true
   }
 
   #branch(code: number, k: number, at: number, whenTrue: number, whenFalse: number): void {
-    // The same code but for the class, BPF_JMP32 instead of BPF_JMP.
+    // The same code in another class: BPF_JMP32 instead of BPF_JMP.
     const against = code & operandX ? { register: Register.x } : k
     const onTrue = placeOf(at + 1 + whenTrue)
     this.#assembler.jump(code + 1, Register.a, against, onTrue)
@@ -262,7 +262,7 @@ class Translation {
     }
   }
 
-  /** A or X: which of the two a code of the class, or of the one after it, is about. */
+  /** The register that a code of this class addresses (A), or of the class after it (X). */
   #of(code: number, kind: number): number {
     return (code & 7) === kind ? Register.a : Register.x
   }
@@ -276,7 +276,7 @@ function placeOf(index: number): string {
   return `instruction ${index}`
 }
 
-/** Where a cell of the scratch memory is, from the end of the program's stack. */
+/** Offset of a scratch memory cell from the end of the program's stack. */
 function cellAt(cell: number): number {
   return -4 * (cell + 1)
 }

@@ -1,12 +1,11 @@
 /**
- * Rules in their normal form, which is what the compilers read: a list of alternatives, each a list of comparisons that
- * must all hold.
+ * Rules in the normal form that the compilers read: a list of alternatives, each a list of comparisons that must all hold.
  */
 
-/** What an offset counts from. */
+/** The layer that an offset counts from. */
 export type Layer = 'frame' | 'network' | 'transport'
 
-/** A big-endian number of the frame: (number & mask) from `low` to `high`, all unsigned. */
+/** Tests a big-endian number of the frame: (number & mask) lies in `low` to `high`, all unsigned. */
 export interface Comparison {
   layer: Layer
   /** bytes from the layer's beginning */
@@ -15,18 +14,18 @@ export interface Comparison {
   mask: number
   low: number
   high: number
-  /** what the user wrote, to name in an error */
+  /** the field that the user wrote, for errors */
   field: string
 }
 
-/** Frames that have all of this. */
+/** Matches frames for which everything in it holds. */
 export interface Alternative {
   vlan: { id: number | 'none'; field: string } | undefined
-  /** of the outer tag, in the frame or taken out: one of {@link tagTypes} */
+  /** the outer tag's, in the frame or stripped: one of {@link tagTypes} */
   tag: { type: number; field: string } | undefined
   /** behind VLAN tags */
   etherType: number | undefined
-  /** of the IP header, which must be whole but for its options; needed for comparisons in the transport layer */
+  /** of the IP header, which must be whole but for its options; comparisons in the transport layer need it */
   version: 4 | 6 | undefined
   comparisons: readonly Comparison[]
 }
@@ -34,14 +33,14 @@ export interface Alternative {
 /** Bytes of an Ethernet header and of a VLAN tag. */
 export const ethernetHeader = 14
 export const vlanTag = 4
-/** Tags that are passed over. */
+/** The most tags that a program skips. */
 export const mostTags = 2
-/** EtherTypes that announce a tag: those of headers/vlan.ts. */
+/** EtherTypes of VLAN tags: those of headers/vlan.ts. */
 export const tagTypes = [0x8100, 0x88a8, 0x9100] as const
-/** Stands for "no tag" where a VLAN id is held in a number. */
+/** No VLAN tag, in place of a VLAN id. */
 export const noVlan = 0xffff
 
-/** How many bytes of a layer an alternative needs: 0 when it does not look there. */
+/** How many bytes of a layer an alternative reads; 0: none. */
 export function extent({ version, comparisons }: Alternative, layer: Layer): number {
   const header = layer === 'network' && version !== undefined ? (version === 4 ? 20 : 40) : 0
   return comparisons
@@ -49,18 +48,18 @@ export function extent({ version, comparisons }: Alternative, layer: Layer): num
     .reduce((most, { offset, size }) => Math.max(most, offset + size), header)
 }
 
-/** The mask that leaves a number of this size as it is. */
+/** The mask with all bits of this size set. */
 export function fullMask(size: 1 | 2 | 4): number {
   return 2 ** (8 * size) - 1
 }
 
-/** Matches every frame: what comes after it cannot matter. */
+/** Whether it matches every frame: no alternative after it matters. */
 export function isEverything(alternative: Alternative): boolean {
   const { vlan, tag, etherType, version, comparisons } = alternative
   return [vlan, tag, etherType, version].every((each) => each === undefined) && comparisons.length === 0
 }
 
-/** Of frames that a list matches (every frame: undefined), those with this EtherType; as a list, too. */
+/** The part of a list (undefined: every frame) that matches frames of this EtherType; again a list. */
 export function ofType(
   alternatives: readonly Alternative[] | undefined,
   type: number,

@@ -1,32 +1,32 @@
 /** ja: jumps by a 32-bit offset */
 const jumpAlways = 0x05
-/** Offsets of conditional jumps have 8 bits. */
+/** Conditional jumps have 8-bit offsets. */
 const farthest = 255
 
 interface Instruction {
   code: number
   k: number
-  /** Ids of the labels for true and false; −1 goes on with the next instruction. */
+  /** Ids of the labels for true and false; −1 continues with the next instruction. */
   whenTrue: number
   whenFalse: number
-  /** Numbers of the long jumps behind it, that are taken where a label is out of reach of 8 bits. */
+  /** Whether a long jump behind it is taken, because the label is out of reach of 8 bits. */
   farTrue: boolean
   farFalse: boolean
 }
 
 /**
- * Puts classic BPF together, forward jumps by name. A name means the next place where it is set, so that the same name
- * may be used and set many times.
+ * Assembles classic BPF, with forward jumps by name. A name refers to the next place where it is set, and may be set and
+ * used again.
  */
 export class ClassicAssembler {
   readonly #instructions: Instruction[] = []
-  /** Where each label stands, in instructions. */
+  /** Position of each label, in instructions. */
   readonly #places: number[] = []
-  /** The label that a name that was jumped to will be. */
+  /** For names that jumps refer to and that are not set yet: the label's id. */
   readonly #awaited = new Map<string, number>()
   #unique = 0
 
-  /** A number that was not given before. */
+  /** A new id. */
   unique(): number {
     return this.#unique++
   }
@@ -35,7 +35,7 @@ export class ClassicAssembler {
     this.#push(code, k, -1, -1)
   }
 
-  /** A conditional jump; undefined goes on. */
+  /** A conditional jump; undefined continues with the next instruction. */
   jump(code: number, k: number, whenTrue: string | undefined, whenFalse: string | undefined): void {
     this.#push(code, k, this.#await(whenTrue), this.#await(whenFalse))
   }
@@ -44,7 +44,7 @@ export class ClassicAssembler {
     this.#push(jumpAlways, 0, this.#await(name), -1)
   }
 
-  /** All jumps to this name so far come here. */
+  /** Resolves all open jumps to this name to the next instruction. */
   label(name: string): void {
     const id = this.#awaited.get(name)
     if (id === undefined) return
@@ -52,10 +52,10 @@ export class ClassicAssembler {
     this.#awaited.delete(name)
   }
 
-  /** The program, four numbers (code, jt, jf, k) an instruction. */
+  /** The program, four numbers (code, jt, jf, k) for each instruction. */
   assemble(): Uint32Array {
     if (this.#awaited.size > 0) throw new Error(`labels never set: ${[...this.#awaited.keys()].join(', ')}`)
-    // A long jump makes the program longer, which may put other labels out of reach: until nothing changes.
+    // A long jump lengthens the program, which may put other labels out of reach: repeat until nothing changes.
     let positions = this.#positions()
     while (this.#extend(positions)) positions = this.#positions()
 
@@ -67,7 +67,7 @@ export class ClassicAssembler {
         program.push(code, 0, 0, distance(whenTrue, at))
         continue
       }
-      // The long jumps stand behind it, that for true first; the way on leads over both.
+      // The long jumps follow, that for true first; fall-through skips both.
       const on = Number(farTrue) + Number(farFalse)
       const short = (label: number, far: boolean, farAt: number): number =>
         label < 0 ? on : far ? farAt : distance(label, at)
@@ -107,7 +107,7 @@ export class ClassicAssembler {
     return [...positions, position]
   }
 
-  /** Gives long jumps to those that need them now; whether there were any. */
+  /** Adds the long jumps that became necessary; returns whether there were any. */
   #extend(positions: number[]): boolean {
     let changed = false
     const isFar = (label: number, at: number): boolean =>

@@ -1,8 +1,8 @@
 /**
  * Flow rules as a classic BPF program (linux/filter.h, Documentation/networking/filter.rst in the kernel).
  *
- * A load beyond the frame's end ends a classic program with 0, whatever rules come after it: so each alternative asks
- * for the frame's length before it loads.
+ * A load beyond the frame's end ends a classic program with 0, before the rules after it: so each alternative compares the
+ * frame's length before it loads.
  */
 import { rangeError } from '../argument.js'
 import type { Alternative, Comparison } from './alternative.js'
@@ -28,7 +28,7 @@ const Op = {
 } as const
 /** Conditional jumps. */
 const Jump = { equal: 0x15, greater: 0x25, atLeast: 0x35, atLeastIndex: 0x3d, anyBit: 0x45 } as const
-/** SKF_AD_OFF + SKF_AD_VLAN_TAG, …_PRESENT, …_VLAN_TPID: the tag that the kernel took out of the frame. */
+/** SKF_AD_OFF + SKF_AD_VLAN_TAG, …_PRESENT, …_VLAN_TPID: the tag that the kernel stripped from the frame. */
 const Metadata = { vlanTag: 0xfffff02c, vlanTagPresent: 0xfffff030, vlanType: 0xfffff03c } as const
 /** Cells of the scratch memory. */
 const Cell = { network: 0, etherType: 1, vlan: 2, transport: 3, tagType: 4 } as const
@@ -37,8 +37,8 @@ const accept = 0xffffffff
 const maxInstructions = 4096
 
 /**
- * The program for an AF_PACKET socket of type SOCK_RAW, four numbers (code, jt, jf, k) an instruction: accepts whole
- * what one of the alternatives matches.
+ * The program for an AF_PACKET socket of type SOCK_RAW, four numbers (code, jt, jf, k) for each instruction: it accepts
+ * whole every frame that one of the alternatives matches.
  *
  * @param name of the argument, for the error
  * @throws RangeError when it is too long for the kernel
@@ -59,17 +59,17 @@ export function classicProgram(alternatives: readonly Alternative[], name = 'flo
   return limited(assembler.assemble(), name)
 }
 
-/** A and X are 0 when a program begins. */
+/** A program starts with A and X at 0: this restores that. */
 const clear = Uint32Array.of(Op.loadImmediate, 0, 0, 0, Op.indexFromA, 0, 0, 0)
 
-/** A program that accepts what both accept. */
+/** A program that accepts the frames that both accept. */
 export function both(first: Uint32Array, second: Uint32Array, name = 'flows', what?: string): Uint32Array {
   const program = new Uint32Array(first.length + clear.length + second.length)
   program.set(first)
   program.set(clear, first.length)
   program.set(second, first.length + clear.length)
   for (let i = 0; i < first.length; i += 4) {
-    // Where the first accepts, the second decides: a jump counts from the instruction behind it.
+    // An accepting return of the first jumps to the second; a jump counts from the instruction behind it.
     if (first[i] === Op.return && first[i + 3] !== 0) program.set([0x05, 0, 0, (first.length - i) / 4 - 1], i)
   }
   return limited(program, name, what)
@@ -88,7 +88,7 @@ function limited(program: Uint32Array, name: string, what = 'rules for'): Uint32
 }
 
 /**
- * Puts where the network layer begins, the type behind the tags and the outer tag's id into their cells.
+ * Stores in their cells: where the network layer begins, the EtherType behind the tags and the outer tag's id.
  *
  * @param typed the outer tag's type as well, 0 for none
  */
@@ -114,7 +114,7 @@ function parse(assembler: ClassicAssembler, typed: boolean): void {
     assembler.emit(Op.store, Cell.tagType)
   }
   passTag(assembler, 0)
-  // Where a tag was found its type is in A.
+  // After a tag, A holds its type.
   if (typed) assembler.emit(Op.store, Cell.tagType)
   assembler.emit(Op.loadFrame[2], ethernetHeader)
   assembler.emit(Op.and, 0xfff)
@@ -122,7 +122,7 @@ function parse(assembler: ClassicAssembler, typed: boolean): void {
   passTag(assembler, 1)
   parsed(assembler, 2)
 
-  // The outer tag is in the metadata, so that the frame's first is the second.
+  // The outer tag is in the metadata, so the frame's first tag is the second.
   assembler.label('second tag 0')
   passTag(assembler, 0)
   parsed(assembler, 1)
@@ -133,7 +133,7 @@ function parse(assembler: ClassicAssembler, typed: boolean): void {
   assembler.label('parsed')
 }
 
-/** Goes on when another whole tag stands behind so many; else to `behind`. */
+/** Continues when another whole tag follows this many; else jumps to `behind`. */
 function passTag(assembler: ClassicAssembler, tags: number): void {
   const at = ethernetHeader - 2 + tags * vlanTag
   const behind = `behind ${tags}`
@@ -155,7 +155,7 @@ function parsed(assembler: ClassicAssembler, tags: number): void {
   assembler.go('parsed')
 }
 
-/** Accepts, or goes to the label `next`. */
+/** Accepts, or jumps to the label `next`. */
 function match(assembler: ClassicAssembler, alternative: Alternative): void {
   const { vlan, tag, etherType, version } = alternative
   if (tag) {
@@ -199,7 +199,7 @@ function match(assembler: ClassicAssembler, alternative: Alternative): void {
   assembler.emit(Op.return, accept)
 }
 
-/** With a cell's number in A: makes it the index, if so many bytes are there behind it. */
+/** With the cell's value in A: makes it the index if this many bytes follow it; else jumps to `next`. */
 function point(assembler: ClassicAssembler, cell: number, bytes: number): void {
   assembler.emit(Op.add, bytes)
   assembler.emit(Op.indexFromA)

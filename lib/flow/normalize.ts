@@ -18,7 +18,7 @@ import {
 
 /** Protocols whose header begins with the two ports. */
 const portProtocols: readonly number[] = [IpProtocol.tcp, IpProtocol.udp, IpProtocol.sctp, IpProtocol.udpLite]
-/** Where the addresses and the protocol stand in the IP header (RFC 791, 3.1; RFC 8200, 3). */
+/** Offsets of the addresses and the protocol in the IP header (RFC 791, 3.1; RFC 8200, 3). */
 const network = {
   4: { etherType: EtherType.ipv4, protocol: 9, source: 12, destination: 16 },
   6: { etherType: EtherType.ipv6, protocol: 6, source: 8, destination: 24 },
@@ -26,7 +26,7 @@ const network = {
 const maxValue = 128
 
 /**
- * A list of flow rules, checked, in normal form.
+ * Checks a list of flow rules and brings it into normal form.
  *
  * @param name of the argument, for errors: 'options.flows' makes 'options.flows[0].vlan'
  * @throws TypeError, RangeError that name the field
@@ -98,7 +98,7 @@ function exactly(place: Place, value: number, mask = fullMask(place.size)): Comp
   return { ...place, mask, low: value, high: value }
 }
 
-/** Bytes with a mask, in as few comparisons as there can be; none for what the mask leaves out. */
+/** Bytes with a mask, in as few comparisons as possible; none for bytes that the mask excludes. */
 function masked(layer: Layer, at: number, value: Uint8Array, mask: Uint8Array, field: string): Comparison[] {
   const number = (bytes: Uint8Array, from: number, size: number): number =>
     bytes.subarray(from, from + size).reduce((sum, byte) => sum * 256 + byte, 0)
@@ -107,7 +107,7 @@ function masked(layer: Layer, at: number, value: Uint8Array, mask: Uint8Array, f
     const left = value.length - i
     const size = left >= 4 ? 4 : left >= 2 ? 2 : 1
     const bits = number(mask, i, size)
-    // The last one stays even so: the bytes must be there.
+    // The last comparison stays in any case: the frame must have these bytes.
     if (bits !== 0 || i + size === value.length) {
       result.push(exactly({ layer, offset: at + i, size, field }, number(value, i, size), bits))
     }
@@ -171,7 +171,7 @@ function bigEndian(number: number): Uint8Array {
   return Uint8Array.of(number >>> 24, number >>> 16, number >>> 8, number)
 }
 
-/** The header must be there anyway, so words that the mask leaves out need no comparison. */
+/** A whole header is required anyway, so words that the mask excludes need no comparison. */
 function within({ address, mask }: Prefix, at: number, field: string): Comparison[] {
   return masked('network', at, address, mask, field).filter((comparison) => comparison.mask !== 0)
 }

@@ -13,18 +13,18 @@ const FlowType = {
   ext: 0x80000000,
   macExt: 0x40000000,
 } as const
-/** Where things are in the struct, and how long it is. A mask lies `toMask` behind its value; its ones are to match. */
+/** Offsets in the struct, and its length. A mask lies `toMask` bytes behind its value; bits that are 1 must match. */
 const Spec = { type: 0, fields: 4, ext: 56, toMask: 72, ring: 152, location: 160, bytes: 168 } as const
-/** In struct ethtool_flow_ext */
+/** Offsets in struct ethtool_flow_ext */
 const Ext = { destinationMac: 2, vlanType: 8, vlanTag: 10 } as const
-/** In struct ethhdr */
+/** Offset in struct ethhdr */
 const etherTypeField = 12
-/** ETH_RX_NFC_IP4, and its place in struct ethtool_usrip4_spec */
+/** ETH_RX_NFC_IP4, and its offset in struct ethtool_usrip4_spec */
 const IpVersion = { offset: 13, four: 1 } as const
 /** RX_CLS_LOC_ANY: the device chooses. */
 const anyLocation = 0xffffffff
 
-/** Where the fields of an IP packet are in the union, by the offset of their first byte in their header. */
+/** Offsets of an IP packet's fields in the union, by the offset of their first byte in their header. */
 const places = {
   4: {
     network: [
@@ -48,9 +48,9 @@ const names = new Map<number, 'tcp' | 'udp' | 'sctp'>([
 ])
 
 /**
- * The rule that sends what an alternative matches to a receive queue of the device.
+ * The rule that steers the frames of an alternative to a receive queue of the device.
  *
- * @param location in the device's table; undefined where the device chooses
+ * @param location in the device's table; undefined: the device chooses
  * @throws VerbsError EOPNOTSUPP that names the field for which the struct has no place
  */
 export function ntupleRule(alternative: Alternative, queueId: number, location?: number): Uint8Array {
@@ -122,7 +122,7 @@ function put(
   }
 }
 
-/** The one value that a comparison is for. */
+/** The one value that a comparison accepts. */
 function exact(item: Comparison): number {
   if (item.low !== item.high) throw impossible(item, 'a range')
   return item.low

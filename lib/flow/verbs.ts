@@ -1,9 +1,9 @@
 /**
- * Flow rules as the specifications of ibv_create_flow(3): struct ibv_flow_spec_* of infiniband/verbs.h, one behind the
- * other, fields of the frame in network order and the rest in the machine's.
+ * Flow rules as the specifications of ibv_create_flow(3): a sequence of struct ibv_flow_spec_* of infiniband/verbs.h, with
+ * the frame's fields in network order and the rest in the machine's.
  *
- * A device compares fields of headers under masks, and nothing else: so a range of ports becomes several rules, each of
- * a block of numbers, and what is no field of a header that it knows is refused by name.
+ * A device compares header fields under masks, and nothing else: so a range of ports becomes several rules, one for each
+ * block of numbers, and a field that the device does not compare is refused by name.
  */
 import { endianness } from 'node:os'
 import { rangeError } from '../argument.js'
@@ -14,7 +14,7 @@ import type { Alternative, Comparison } from './alternative.js'
 /** enum ibv_flow_spec_type */
 const Type = { eth: 0x20, ipv6: 0x31, ipv4: 0x32, tcp: 0x40, udp: 0x41, tag: 0x1000, drop: 0x1001 } as const
 
-/** Where the value and the mask of a filter lie in its specification, and how long they and the whole are. */
+/** Offsets of a filter's value and mask in its specification, their length and the whole size. */
 interface Shape {
   value: number
   mask: number
@@ -32,13 +32,13 @@ const shapes = {
   ports: { value: 6, mask: 10, length: 4, size: 16 },
 } as const satisfies Record<string, Shape>
 
-/** Of ibv_flow_eth_filter. */
+/** Offsets in ibv_flow_eth_filter. */
 const ether = { type: 12, vlan: 14 } as const
 const littleEndian = endianness() === 'LE'
-/** Rules of the device's that one list may take. */
+/** The most device rules for one list. */
 const maxRules = 1024
 
-/** By version: where in the filter each byte of the IP header is compared (RFC 791, 3.1; RFC 8200, 3). */
+/** By IP version: the filter's offset for each byte of the IP header (RFC 791, 3.1; RFC 8200, 3). */
 const places: Record<4 | 6, ReadonlyMap<number, number>> = {
   // src_ip, dst_ip, proto, tos, ttl
   4: new Map([...stretch(12, 0, 4), ...stretch(16, 4, 4), [9, 8], [1, 9], [8, 10]]),
@@ -46,9 +46,9 @@ const places: Record<4 | 6, ReadonlyMap<number, number>> = {
   6: new Map([...stretch(8, 0, 16), ...stretch(24, 16, 16), [6, 36], [7, 38]]),
 }
 const protocolAt = { 4: 9, 6: 6 } as const
-/** By byte of the transport header: where in ibv_flow_tcp_udp_filter, which has the destination first. */
+/** By byte of the transport header: the offset in ibv_flow_tcp_udp_filter, which has the destination first. */
 const portPlaces = new Map([...stretch(0, 2, 2), ...stretch(2, 0, 2)])
-/** By byte of the frame: of ibv_flow_eth_filter. */
+/** By byte of the frame: the offset in ibv_flow_eth_filter. */
 const framePlaces = new Map(stretch(0, 0, 12))
 
 function stretch(from: number, to: number, count: number): [number, number][] {
@@ -59,7 +59,7 @@ function stretch(from: number, to: number, count: number): [number, number][] {
 class Filter {
   readonly value: Uint8Array
   readonly mask: Uint8Array
-  /** Two comparisons of the same bits want different values. */
+  /** Whether two comparisons of the same bits demand different values. */
   contradicts = false
 
   constructor(readonly shape: Shape) {
@@ -102,10 +102,10 @@ function header(type: number, size: number): Uint8Array {
  * The specifications of each rule that the device needs; none for an alternative that contradicts itself.
  *
  * @param name of the argument, for the error
- * @throws VerbsError ENOTSUP with the field that a device cannot compare; RangeError when they are too many
+ * @throws VerbsError ENOTSUP with the field that a device cannot compare; RangeError for too many rules
  */
 export function verbsFlowRules(alternatives: readonly Alternative[], name = 'rules'): Uint8Array[] {
-  // Twice the same rule would bring the frame twice.
+  // The same rule twice would deliver a frame twice.
   const rules = new Map<string, Uint8Array>()
   for (const alternative of alternatives) {
     for (const rule of compile(alternative, name)) rules.set(Buffer.from(rule).toString('hex'), rule)
@@ -114,7 +114,7 @@ export function verbsFlowRules(alternatives: readonly Alternative[], name = 'rul
   return [...rules.values()]
 }
 
-/** A rule's specifications with what is to be done with the frames behind them. */
+/** A rule's specifications, with the actions for its frames behind them. */
 export function withActions(rule: Uint8Array, actions: { tag?: number; drop?: boolean }): Uint8Array {
   const parts = [rule]
   if (actions.tag !== undefined) {
@@ -150,14 +150,14 @@ function compile(alternative: Alternative, name: string): Uint8Array[] {
     else if (version === undefined)
       throw unable(field, "a device's rule compares addresses, protocols and ports")
     else if (layer === 'network') {
-      // The specification of TCP or UDP says it already.
+      // The specification of TCP or UDP implies it.
       if (protocol === undefined || comparison.offset !== protocolAt[version] || comparison.size > 1) {
         place(ip, places[version], comparison)
       }
     } else if (protocol === undefined) {
       throw unable(field, "a device's rule has ports of TCP and UDP only")
     } else if (comparison.low === 0) {
-      // It would match them.
+      // A rule on port 0 would match later fragments.
       throw unable(field, 'a device takes 0 for the ports of a fragment that has none')
     } else if (comparison.low === comparison.high) place(ports[0], portPlaces, comparison)
     else ranges.push(comparison)
@@ -175,7 +175,7 @@ function compile(alternative: Alternative, name: string): Uint8Array[] {
     .map((filter) => concatenate([...front, filter.specification(type)]))
 }
 
-/** TCP or UDP, where the alternative asks for nothing else. */
+/** TCP or UDP, if the alternative demands one of them and nothing contradicts it. */
 function protocolOf({ version, comparisons }: Alternative): number | undefined {
   if (version === undefined) return undefined
   const asked = comparisons.filter(
@@ -187,20 +187,20 @@ function protocolOf({ version, comparisons }: Alternative): number | undefined {
   return known && asked.every(({ low }) => low === first.low) ? first.low : undefined
 }
 
-/** Puts a comparison's bytes where the filter has them. */
+/** Sets a comparison's bytes in the filter. */
 function place(filter: Filter, where: ReadonlyMap<number, number>, comparison: Comparison): void {
   const { offset, size, mask, low, field } = comparison
   for (let i = 0; i < size; i++) {
     const shift = 8 * (size - 1 - i)
     const bits = (mask >>> shift) & 0xff
     const at = where.get(offset + i)
-    // Bytes of a known header that no bit counts of are there anyway.
+    // Bytes of a known header that the mask excludes are there anyway.
     if (at !== undefined) filter.set(at, (low >>> shift) & 0xff, bits)
     else throw unable(field, "a device's rule compares addresses, protocols and ports, not other bytes")
   }
 }
 
-/** A filter for each of the blocks of numbers, aligned powers of two, that a range of ports consists of. */
+/** A filter for each block of numbers, an aligned power of two, that makes up a range of ports. */
 function blocks(filter: Filter, { offset, low, high }: Comparison, name: string): Filter[] {
   const at = portPlaces.get(offset) as number
   const result: Filter[] = []

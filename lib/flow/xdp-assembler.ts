@@ -10,7 +10,7 @@ export interface XdpInstruction {
 }
 
 const little = endianness() === 'LE'
-/** Jumps have a signed 16-bit offset. */
+/** Jumps have signed 16-bit offsets. */
 const mostInstructions = 32767
 const jumpAlways = 0x05
 
@@ -28,7 +28,7 @@ export function move(destination: number, immediate: number): XdpInstruction {
   return instruction(0xb7, destination, 0, 0, immediate)
 }
 
-/** Calls a helper function: arguments in r1 to r5, which it destroys, the result in r0. */
+/** Calls a helper function: arguments in r1 to r5, which it clobbers, the result in r0. */
 export function call(helper: number): XdpInstruction {
   return instruction(0x85, 0, 0, 0, helper)
 }
@@ -37,12 +37,12 @@ export function exit(): XdpInstruction {
   return instruction(0x95)
 }
 
-/** `struct bpf_insn` after `struct bpf_insn`, in the machine's byte order. */
+/** The instructions as an array of `struct bpf_insn`, in the machine's byte order. */
 export function encode(instructions: readonly XdpInstruction[]): Uint8Array {
   const view = new DataView(new ArrayBuffer(instructions.length * 8))
   for (const [i, { code, destination, source, offset, immediate }] of instructions.entries()) {
     view.setUint8(i * 8, code)
-    // Two fields of four bits: the first is the lower half on little-endian machines, the upper on others.
+    // Two four-bit fields: the first is the lower half on little-endian machines, the upper on others.
     view.setUint8(i * 8 + 1, little ? destination | (source << 4) : (destination << 4) | source)
     view.setInt16(i * 8 + 2, offset, little)
     view.setUint32(i * 8 + 4, immediate >>> 0, little)
@@ -51,12 +51,12 @@ export function encode(instructions: readonly XdpInstruction[]): Uint8Array {
 }
 
 /**
- * Puts eBPF together, forward jumps by name. A name means the next place where it is set, so that the same name may be
- * used and set many times.
+ * Assembles eBPF, with forward jumps by name. A name refers to the next place where it is set, and may be set and used
+ * again.
  */
 export class XdpAssembler {
   readonly #instructions: XdpInstruction[] = []
-  /** Which instructions jump to a name that was not set yet. */
+  /** For each name that is not set yet: the instructions that jump to it. */
   readonly #awaited = new Map<string, number[]>()
 
   emit(...instructions: XdpInstruction[]): void {
@@ -77,7 +77,7 @@ export class XdpAssembler {
   /** destination = the big-endian number at [pointer + offset] */
   number(size: 1 | 2 | 4, destination: number, pointer: number, offset: number): void {
     this.emit(load(size, destination, pointer, offset))
-    // BPF_END | BPF_TO_BE swaps where the machine is little-endian.
+    // BPF_END | BPF_TO_BE swaps bytes on a little-endian machine.
     if (size > 1) this.emit(instruction(0xdc, destination, 0, 0, size * 8))
   }
 
@@ -91,7 +91,7 @@ export class XdpAssembler {
     this.emit(instruction(0x64, register, 0, 0, bits))
   }
 
-  /** A conditional jump: a register against an immediate or another register. */
+  /** A conditional jump: compares a register with an immediate or another register. */
   jump(code: number, register: number, against: number | { register: number }, name: string): void {
     this.#await(name)
     if (typeof against === 'number') this.emit(instruction(code, register, 0, 0, against))
@@ -103,7 +103,7 @@ export class XdpAssembler {
     this.emit(instruction(jumpAlways))
   }
 
-  /** All jumps to this name so far come here; whether there were any. */
+  /** Resolves all open jumps to this name to the next instruction; returns whether there were any. */
   label(name: string): boolean {
     for (const at of this.#awaited.get(name) ?? []) {
       this.#instructions[at].offset = this.#instructions.length - at - 1
@@ -117,7 +117,7 @@ export class XdpAssembler {
     return this.#instructions.length > mostInstructions ? undefined : this.#instructions
   }
 
-  /** {@link instructions}, ready for the kernel. */
+  /** {@link instructions}, encoded for the kernel. */
   assemble(): Uint8Array | undefined {
     const instructions = this.instructions()
     return instructions && encode(instructions)

@@ -1,7 +1,7 @@
 /**
- * Flow rules as an XDP program: eBPF instructions (RFC 9669, linux/bpf.h), XDP_PASS for whatever no rule matches.
+ * Flow rules as an XDP program: eBPF instructions (RFC 9669, linux/bpf.h); a frame that no rule matches gets XDP_PASS.
  *
- * A pure function; loading and attaching is the backend's. The jumps on 32 bits need Linux 5.1.
+ * A pure function; the backend loads and attaches the program. The 32-bit jumps need Linux 5.1.
  */
 import { rangeError } from '../argument.js'
 import { verbsError } from '../errors.js'
@@ -18,23 +18,23 @@ import {
 } from './alternative.js'
 import { call, exit, load, move, XdpAssembler, type XdpInstruction } from './xdp-assembler.js'
 
-/** What the device gives the program to see. */
+/** What the program sees of a frame on this device. */
 export interface XdpProgramOptions {
   /** What to do with a frame that matches: r6 holds the context (struct xdp_md); it must end with an exit. */
   matched: readonly XdpInstruction[]
   /**
-   * Whether VLAN tags are in the frame. A device that takes them out (`ethtool -k`: rx-vlan-offload) hides them from the
+   * Whether VLAN tags are in the frame. A device that strips them (`ethtool -k`: rx-vlan-offload) hides them from the
    * program: a rule that names `vlan` is then refused.
    */
   vlanInFrame: boolean
   /**
-   * Bytes that a frame's first buffer is sure to hold. A program sees no more of a multi-buffer frame, so that rules that
-   * look behind it are refused.
+   * Bytes that a frame's first buffer certainly holds. The program sees no more of a multi-buffer frame, so a rule that
+   * compares bytes behind them is refused.
    */
   firstBuffer: number
 }
 
-/** Registers, beside r0 for comparisons. */
+/** Registers; r0 serves comparisons. */
 const Register = {
   result: 0,
   packet: 2,
@@ -45,25 +45,25 @@ const Register = {
   network: 7,
   transport: 8,
 } as const
-/** JMP32 with an immediate; the last compares two registers as pointers. */
+/** JMP32 with an immediate; `beyond` compares two registers as pointers. */
 const Jump = { equal: 0x16, notEqual: 0x56, greater: 0x26, less: 0xa6, anyBit: 0x46, beyond: 0x2d } as const
 /** enum xdp_action */
 const xdpPass = 2
 /** BPF_FUNC_redirect_map */
 const redirectMap = 51
-/** Of struct xdp_md */
+/** Offsets in struct xdp_md */
 const Context = { data: 0, dataEnd: 4, queueIndex: 16 } as const
-/** Most that an IPv4 header's length field says, in bytes. */
+/** The longest IPv4 header, in bytes. */
 const mostIpHeader = 60
 
-/** What an AF_XDP queue wants of a frame that matches: to the socket in the XSKMAP's place of this receive queue. */
+/** The action of an AF_XDP queue for a matching frame: redirect it to the XSKMAP's socket for its receive queue. */
 export function redirectToSocket(mapDescriptor: number): XdpInstruction[] {
   return [
     load(4, 2, Register.context, Context.queueIndex),
-    // BPF_LD_IMM64 with BPF_PSEUDO_MAP_FD takes the place of two instructions.
+    // BPF_LD_IMM64 with BPF_PSEUDO_MAP_FD takes two instruction slots.
     { code: 0x18, destination: 1, source: 1, offset: 0, immediate: mapDescriptor },
     { code: 0, destination: 0, source: 0, offset: 0, immediate: 0 },
-    // The lower bits of the flags are the answer where the map has no socket in that place.
+    // The lower bits of the flags are the action where the map has no socket for the queue.
     move(3, xdpPass),
     call(redirectMap),
     exit(),
@@ -71,9 +71,9 @@ export function redirectToSocket(mapDescriptor: number): XdpInstruction[] {
 }
 
 /**
- * The program, `struct bpf_insn` after `struct bpf_insn` in the machine's byte order, ready for bpf(2) BPF_PROG_LOAD.
+ * The program as an array of `struct bpf_insn` in the machine's byte order, ready for bpf(2) BPF_PROG_LOAD.
  *
- * It begins with the context in r1 and needs nothing else, so that it may stand behind another program.
+ * It expects only the context in r1, so that it may follow another program.
  *
  * @param name of the argument, for the error
  * @throws VerbsError ENOTSUP that names the field that XDP cannot see; RangeError when it is too long
@@ -158,12 +158,12 @@ function parse(assembler: XdpAssembler): void {
   assembler.label('parsed')
 }
 
-/** Goes to the label `match`, or on to `next`. */
+/** Jumps to the label `match`, or continues to `next`. */
 function match(assembler: XdpAssembler, alternative: Alternative): void {
   const { vlan, tag, etherType, version } = alternative
   const { result, packet, network, transport } = Register
   if (tag) {
-    // A whole tag, and of this type.
+    // The tag must be whole, and of this type.
     assembler.jump(Jump.equal, Register.vlan, noVlan, 'next')
     assembler.number(2, result, packet, ethernetHeader - 2)
     assembler.jump(Jump.notEqual, result, tag.type, 'next')
@@ -208,7 +208,7 @@ function match(assembler: XdpAssembler, alternative: Alternative): void {
   assembler.go('match')
 }
 
-/** Goes to `next` unless so many bytes are there behind a pointer; the verifier asks for this form. */
+/** Jumps to `next` unless this many bytes follow a pointer, in the form that the verifier requires. */
 function need(assembler: XdpAssembler, pointer: number, bytes: number): void {
   assembler.point(Register.result, pointer, bytes)
   assembler.jump(Jump.beyond, Register.result, { register: Register.end }, 'next')

@@ -2,17 +2,17 @@
 import { EtherType } from './assigned-numbers.js'
 import { copy, setU16, setU32, u16, u32, within } from './bytes.js'
 
-/** Bytes of the packet. */
+/** Bytes of an ARP packet. */
 export const headerLength = 28
-/** Where the sender's hardware address stands. */
+/** Offset of the sender's hardware address. */
 export const senderMacOffset = 8
-/** Where the target's hardware address stands. */
+/** Offset of the target's hardware address. */
 export const targetMacOffset = 18
-/** What {@link operation} gives. */
+/** Values of {@link operation}. */
 export const Operation = { request: 1, reply: 2 } as const
 const ethernetHardware = 1
 
-/** Whether a packet is there before `end`, and its addresses are of Ethernet and IPv4. */
+/** Whether a whole packet lies before `end`, with Ethernet and IPv4 addresses. */
 export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
   return (
     within(bytes, at, end, headerLength) &&
@@ -83,7 +83,7 @@ export function setTargetMac(bytes: Uint8Array, at: number, address: Uint8Array,
   copy(bytes, at + targetMacOffset, address, from, 6)
 }
 
-/** Writes a packet; gives the offset behind it. Hardware addresses are six bytes each. */
+/** Writes a packet; returns the offset behind it. Hardware addresses are six bytes each. */
 export function write(
   bytes: Uint8Array,
   at: number,
@@ -105,7 +105,9 @@ export function write(
   return at + headerLength
 }
 
-/** Turns a request into its reply (RFC 826, "Packet Reception"): sender and target change places, `mac` answers. */
+/**
+ * Turns a request into its reply (RFC 826, "Packet Reception"): swaps sender and target; `mac` is the sender of the reply.
+ */
 export function toReply(bytes: Uint8Array, at: number, mac: Uint8Array): void {
   const asked = targetIp(bytes, at)
   setOperation(bytes, at, Operation.reply)

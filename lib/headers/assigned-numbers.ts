@@ -1,6 +1,6 @@
 /** Assigned numbers: IANA "IEEE 802 Numbers" and "Protocol Numbers" (RFC 9542, RFC 5237). */
 
-/** What follows an Ethernet header or a VLAN tag; GRE uses the same numbers. */
+/** Type of the header behind an Ethernet header or a VLAN tag; GRE uses the same numbers. */
 export const EtherType = {
   ipv4: 0x0800,
   arp: 0x0806,
@@ -17,7 +17,7 @@ export const EtherType = {
   pppoeSession: 0x8864,
   /** IEEE 802.1ad service tag, the outer one of QinQ */
   serviceVlan: 0x88a8,
-  /** for experiments on a network of one's own (IEEE 802, clause 9.2.4) */
+  /** for experiments in a private network (IEEE 802, clause 9.2.4) */
   localExperimental1: 0x88b5,
   localExperimental2: 0x88b6,
   lldp: 0x88cc,
@@ -28,7 +28,7 @@ export const EtherType = {
   legacyQinQ: 0x9100,
 } as const
 
-/** What follows an IPv4 header, an IPv6 header or an IPv6 extension header. */
+/** Protocol of the header behind an IPv4 header, an IPv6 header or an IPv6 extension header. */
 export const IpProtocol = {
   hopByHopOptions: 0,
   icmp: 1,

@@ -1,29 +1,29 @@
 /**
- * The Internet checksum: RFC 1071 in full, RFC 1624 when only a part changed, and the pseudo-headers of RFC 9293 (3.1)
- * and RFC 8200 (8.1).
+ * The Internet checksum: RFC 1071 for all bytes, RFC 1624 for an update after a change, and the pseudo-headers of RFC 9293
+ * (3.1) and RFC 8200 (8.1).
  *
- * A *sum* is a partial one: 16-bit words added up in one's complement, from 0 to 0xffff, not yet inverted. A *checksum*
- * is what stands in a header.
+ * A *sum* is partial: 16-bit words added in one's complement, from 0 to 0xffff, not yet inverted. A *checksum* is the value
+ * in a header.
  */
 import { setU16, setU32, u16, u32 } from './bytes.js'
 
-/** Bytes from where on a DataView, looked up, beats single bytes: even at 32, some six times at 1480 (180 ns). */
+/** From this many bytes on, a cached DataView beats single bytes: equal at 32, six times faster at 1480 (180 ns). */
 const longRange = 32
-/** One view of each array that a long sum went over; null where the buffer can change its size under a view. */
+/** A view of each array that a long sum read; null where the buffer can be resized under a view. */
 const views = new WeakMap<Uint8Array, DataView | null>()
 
 function viewOf(bytes: Uint8Array): DataView | null {
   const known = views.get(bytes)
   if (known !== undefined) return known
   const { buffer, byteOffset, byteLength } = bytes
-  // Of ES2024, which Node 20 has and this project's TypeScript library setting has not.
+  // ES2024: Node 20 has it, this project's TypeScript library setting does not.
   const { resizable, growable } = buffer as { resizable?: boolean; growable?: boolean }
   const view = resizable || growable ? null : new DataView(buffer, byteOffset, byteLength)
   views.set(bytes, view)
   return view
 }
 
-/** Folds a sum of up to 48 bits into 16, carries added back in. */
+/** Folds a sum of up to 48 bits into 16: adds the carries back in. */
 function fold(sum: number): number {
   const low = sum >>> 0
   let folded = Math.floor(sum / 0x1_0000_0000) + (low >>> 16) + (low & 0xffff)
@@ -32,22 +32,21 @@ function fold(sum: number): number {
 }
 
 /**
- * The sum of bytes [from, to), an odd last byte padded with zero (RFC 1071, 4.1). What lies outside the array counts as
- * zero.
+ * The sum of bytes [from, to); an odd last byte is padded with zero (RFC 1071, 4.1). Bytes beyond the array count as zero.
  *
- * @param initial a sum to go on from: of a pseudo-header, or of an even number of bytes before
+ * @param initial a sum to continue: of a pseudo-header, or of an even number of preceding bytes
  */
 export function sum(bytes: Uint8Array, from: number, to: number, initial = 0): number {
   const begin = from > 0 ? from : 0
   const length = (to < bytes.length ? to : bytes.length) - begin
-  // Both count from a constant: V8 then keeps them as plain numbers. A loop that went on from an argument would have it
-  // allocate a number in each turn.
+  // Both loops count from a constant, so that V8 keeps the index as a plain number. A loop that counts from an argument
+  // allocates a number in each iteration.
   let total = 0
   let i = 0
   if (length >= longRange) {
     const view = viewOf(bytes)
     if (view !== null) {
-      // 32 bits at a time: the carries out of 16 bits are folded in the end (RFC 1071, 2(C)).
+      // 32 bits at a time: the final fold adds the carries out of 16 bits (RFC 1071, 2(C)).
       for (; i + 16 <= length; i += 16) {
         const at = begin + i
         total +=
@@ -65,19 +64,19 @@ export function finish(sum: number): number {
   return ~sum & 0xffff
 }
 
-/** The checksum of bytes [from, to). The place of the checksum itself must hold zero if it is among them. */
+/** The checksum of bytes [from, to). If the checksum field is among them, it must hold zero. */
 export function compute(bytes: Uint8Array, from: number, to: number, initial = 0): number {
   return ~sum(bytes, from, to, initial) & 0xffff
 }
 
-/** Whether bytes [from, to), the checksum among them, add up to 0xffff. */
+/** Whether bytes [from, to), which include the checksum, add up to 0xffff. */
 export function verify(bytes: Uint8Array, from: number, to: number, initial = 0): boolean {
   return sum(bytes, from, to, initial) === 0xffff
 }
 
 /**
- * The checksum after a 16-bit word, or two adjacent ones as 32 bits, changed: eqn. 3 of RFC 1624. The words begin at an
- * even distance from where the checksum begins to count.
+ * The checksum after a change of one 16-bit word, or of two adjacent ones as 32 bits: eqn. 3 of RFC 1624. The words lie at
+ * an even distance from the first byte that the checksum covers.
  */
 export function update(checksum: number, before: number, after: number): number {
   return (
@@ -92,21 +91,21 @@ export function update(checksum: number, before: number, after: number): number 
 }
 
 /**
- * The checksum after an even number of bytes was replaced, such as an IPv6 address: both given as sums (see
+ * The checksum after the replacement of an even number of bytes, such as an IPv6 address: both given as sums (see
  * {@link sum}).
  */
 export function updateSum(checksum: number, before: number, after: number): number {
   return ~fold((~checksum & 0xffff) + (~before & 0xffff) + after) & 0xffff
 }
 
-/** Writes 16 bits at `at` and updates the checksum that stands at `checksumAt`. For UDP see `udp.updateChecksum`. */
+/** Writes 16 bits at `at` and updates the checksum at `checksumAt`. For UDP see `udp.updateChecksum`. */
 export function replaceU16(bytes: Uint8Array, checksumAt: number, at: number, value: number): void {
   const before = u16(bytes, at)
   setU16(bytes, at, value)
   setU16(bytes, checksumAt, update(u16(bytes, checksumAt), before, value & 0xffff))
 }
 
-/** Writes 32 bits at `at` and updates the checksum that stands at `checksumAt`. For UDP see `udp.updateChecksum`. */
+/** Writes 32 bits at `at` and updates the checksum at `checksumAt`. For UDP see `udp.updateChecksum`. */
 export function replaceU32(bytes: Uint8Array, checksumAt: number, at: number, value: number): void {
   const before = u32(bytes, at)
   setU32(bytes, at, value)
@@ -114,9 +113,8 @@ export function replaceU32(bytes: Uint8Array, checksumAt: number, at: number, va
 }
 
 /**
- * The sum of the pseudo-header that TCP, UDP and ICMPv6 put before themselves. The version at `ip` says whose: addresses
- * of IPv4 (RFC 9293, 3.1), or of IPv6 (RFC 8200, 8.1; with a routing header that has segments left the destination is
- * another one than here).
+ * The sum of the pseudo-header of TCP, UDP and ICMPv6. The version at `ip` selects it: IPv4's (RFC 9293, 3.1), or IPv6's
+ * (RFC 8200, 8.1; the final destination of a routing header with segments left is not taken into account).
  *
  * @param ip where the IP header begins
  * @param protocol of the upper layer, not the number of an extension header
@@ -138,7 +136,7 @@ export function upperLayer(bytes: Uint8Array, at: number, ip: number, end: numbe
   return sum(bytes, at, end, pseudoHeader(bytes, ip, protocol, end - at))
 }
 
-/** Where the packet of an IP header of either version ends, by its length field. */
+/** Where the packet of an IP header of either version ends, according to its length field. */
 export function packetEnd(bytes: Uint8Array, ip: number): number {
   return bytes[ip] >>> 4 === 4 ? ip + u16(bytes, ip + 2) : ip + 40 + u16(bytes, ip + 4)
 }

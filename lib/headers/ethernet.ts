@@ -7,14 +7,14 @@ export { formatMac as format, parseMac as parse } from './mac.js'
 export const headerLength = 14
 /** Bytes of an address. */
 export const addressLength = 6
-/** Bytes of the shortest frame, without its check sequence; shorter ones are padded on the way. */
+/** Bytes of the shortest frame, without its check sequence; the sender pads shorter ones. */
 export const minimumFrameLength = 60
-/** Where the destination address stands in the header. */
+/** Offset of the destination address in the header. */
 export const destinationOffset = 0
-/** Where the source address stands in the header. */
+/** Offset of the source address in the header. */
 export const sourceOffset = 6
 
-/** Whether a header is there before `end`. */
+/** Whether a whole header lies before `end`. */
 export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
   return within(bytes, at, end, headerLength)
 }
@@ -29,7 +29,7 @@ export function setEtherType(bytes: Uint8Array, at: number, value: number): void
   setU16(bytes, at + 12, value)
 }
 
-/** Whether what {@link etherType} gave is the length of an 802.3 frame (IEEE 802.3, 3.2.6: types begin at 1536). */
+/** Whether a value of {@link etherType} is the length of an 802.3 frame (IEEE 802.3, 3.2.6: types begin at 1536). */
 export function isLength(etherType: number): boolean {
   return etherType < 0x600
 }
@@ -44,7 +44,7 @@ export function setSource(bytes: Uint8Array, at: number, address: Uint8Array, fr
   copy(bytes, at + 6, address, from, 6)
 }
 
-/** Exchanges destination and source, as a reflector does. */
+/** Swaps destination and source, as a reflector does. */
 export function swapAddresses(bytes: Uint8Array, at: number): void {
   for (let i = at; i < at + 6; i++) {
     const byte = bytes[i]
@@ -53,7 +53,7 @@ export function swapAddresses(bytes: Uint8Array, at: number): void {
   }
 }
 
-/** The first 16 bits of the address at `at` (anywhere, not of a header). */
+/** The first 16 bits of the address at `at` (an address anywhere, not a header). */
 export function addressHigh(bytes: Uint8Array, at: number): number {
   return u16(bytes, at)
 }
@@ -69,17 +69,17 @@ export function setAddress(bytes: Uint8Array, at: number, high: number, low: num
   setU32(bytes, at + 2, low)
 }
 
-/** Copies an address; the two must not overlap. */
+/** Copies an address; source and target must not overlap. */
 export function copyAddress(to: Uint8Array, toAt: number, from: Uint8Array, fromAt: number): void {
   copy(to, toAt, from, fromAt, 6)
 }
 
-/** Whether two addresses are the same. */
+/** Whether two addresses are equal. */
 export function equalAddress(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean {
   return equal(a, aAt, b, bAt, 6)
 }
 
-/** Whether the address at `at` is of a group; broadcast is one. */
+/** Whether the address at `at` is a group address; broadcast is one. */
 export function isMulticast(bytes: Uint8Array, at: number): boolean {
   return (bytes[at] & 1) === 1
 }
@@ -89,7 +89,7 @@ export function isBroadcast(bytes: Uint8Array, at: number): boolean {
   return u16(bytes, at) === 0xffff && u32(bytes, at + 2) === 0xffffffff
 }
 
-/** Writes a header; gives the offset behind it. The addresses are six bytes each. */
+/** Writes a header; returns the offset behind it. The addresses are six bytes each. */
 export function write(
   bytes: Uint8Array,
   at: number,

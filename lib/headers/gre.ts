@@ -17,10 +17,13 @@ import {
 export const minimumHeaderLength = 4
 /** Bits of {@link flags}. */
 export const Flag = { checksum: 0x8000, key: 0x2000, sequence: 0x1000 } as const
-/** Reserved bits and the version: a receiver must drop what has bits 1, 4 or 5 set, or a version but 0 (RFC 2784, 2.3). */
+/**
+ * Reserved bits and the version: a receiver must drop a packet with bit 1, 4 or 5 set, or a version other than 0 (RFC 2784,
+ * 2.3).
+ */
 const unsupported = 0x4c07
 
-/** Whether a header with its options is there before `end`, of version 0 and without RFC 1701's routing. */
+/** Whether a header with its options lies before `end`, of version 0 and without RFC 1701's routing. */
 export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
   return (
     within(bytes, at, end, minimumHeaderLength) &&
@@ -34,7 +37,7 @@ export function flags(bytes: Uint8Array, at: number): number {
   return u16(bytes, at)
 }
 
-/** Bytes of the header by its flags: 4, and 4 for each of checksum, key and sequence number. */
+/** Bytes of the header according to its flags: 4, and 4 each for checksum, key and sequence number. */
 export function headerLength(bytes: Uint8Array, at: number): number {
   return lengthOf(u16(bytes, at))
 }
@@ -43,7 +46,7 @@ function lengthOf(flags: number): number {
   return minimumHeaderLength + 4 * ((flags >>> 15) + ((flags >>> 13) & 1) + ((flags >>> 12) & 1))
 }
 
-/** The EtherType of what is carried. */
+/** The EtherType of the payload. */
 export function protocol(bytes: Uint8Array, at: number): number {
   return u16(bytes, at + 2)
 }
@@ -87,7 +90,7 @@ export function hasSequence(bytes: Uint8Array, at: number): boolean {
   return (bytes[at] & 0x10) !== 0
 }
 
-/** The sequence number, if {@link hasSequence}; 0 if not. It comes last in the header. */
+/** The sequence number, if {@link hasSequence}; 0 if not. It is the header's last field. */
 export function sequence(bytes: Uint8Array, at: number): number {
   return hasSequence(bytes, at) ? u32(bytes, at + headerLength(bytes, at) - 4) : 0
 }
@@ -97,14 +100,14 @@ export function setSequence(bytes: Uint8Array, at: number, value: number): void 
   if (hasSequence(bytes, at)) setU32(bytes, at + headerLength(bytes, at) - 4, value)
 }
 
-/** Where what is carried begins. */
+/** Where the payload begins. */
 export function payload(bytes: Uint8Array, at: number): number {
   return at + headerLength(bytes, at)
 }
 
 /**
- * Writes a header; gives the offset behind it. Its checksum, if there is to be one, is zero for {@link writeChecksum} to
- * follow when the payload is there.
+ * Writes a header; returns the offset behind it. With {@link Flag}'s `checksum` the field is zero: call
+ * {@link writeChecksum} when the payload is in place.
  *
  * @param flags see {@link Flag}
  * @param protocol an EtherType
@@ -139,13 +142,13 @@ export function verifyChecksum(bytes: Uint8Array, at: number, end: number): bool
 
 /** Options of {@link outer}. */
 export interface GreOuterOptions extends OuterOptions {
-  /** EtherType of what is carried. Default 0x6558, a whole Ethernet frame, as the kernel's gretap does. */
+  /** EtherType of the payload. Default 0x6558, a whole Ethernet frame, as the kernel's gretap sends. */
   protocol?: number
   /** Key, 32 bits. Default: none. */
   key?: number
-  /** Whether there is a sequence number, which {@link push} takes. Default false. */
+  /** Whether the header has a sequence number, which {@link push} takes. Default false. */
   sequence?: boolean
-  /** Whether there is a checksum over header and payload. Default false. */
+  /** Whether the header has a checksum over header and payload. Default false. */
   checksum?: boolean
 }
 const greOuterOptionNames = {
@@ -175,13 +178,13 @@ export function outer(options: GreOuterOptions): Uint8Array {
 }
 
 /**
- * Puts what lies at [at, end), a frame or a packet, into GRE: the outer header goes into its headroom, it stays where it
- * is. For a packet without its Ethernet header `at` is where its IP header begins.
+ * Encapsulates a frame or packet at [at, end) in GRE: writes the outer header into its headroom and moves nothing. For a
+ * packet without its Ethernet header, `at` is where its IP header begins.
  *
  * @param start the first byte that the frame may use, such as where its slot begins: `at - (at % frameSize)`
  * @param outer of {@link outer}
  * @param sequence number, if the outer header has one
- * @returns where the frame begins now, or −1, nothing changed, when the headroom does not suffice or it gets too long
+ * @returns where the frame begins now, or −1, nothing changed, when the headroom is too small or the packet too long
  */
 export function push(
   bytes: Uint8Array,
@@ -200,8 +203,8 @@ export function push(
 }
 
 /**
- * Where in the frame at [at, end) a GRE header begins, behind Ethernet, tags and IP; −1 when there is none, or it or
- * something before it is not valid.
+ * Where in the frame at [at, end) a GRE header begins, behind Ethernet, tags and IP; −1 when there is none, or when it or a
+ * header before it is not valid.
  */
 export function find(bytes: Uint8Array, at: number, end: number): number {
   const header = findUpperLayer(bytes, at, end, IpProtocol.gre)
@@ -209,8 +212,8 @@ export function find(bytes: Uint8Array, at: number, end: number): number {
 }
 
 /**
- * Where the payload begins that the frame at [at, end) carries in GRE: a frame or a packet, as {@link protocol} at
- * {@link find} says. It ends where the outer packet does: {@link payloadEnd}. Nothing is moved, and no checksum looked at.
+ * Where the payload of the GRE frame at [at, end) begins: a frame or a packet, according to {@link protocol} at
+ * {@link find}. It ends at {@link payloadEnd}, with the outer packet. Moves nothing and checks no checksum.
  *
  * @returns an offset, or −1 when there is no GRE header
  */
@@ -219,7 +222,7 @@ export function pop(bytes: Uint8Array, at: number, end: number): number {
   return header < 0 ? -1 : payload(bytes, header)
 }
 
-/** Where the payload of a frame at [at, end) ends in which {@link find} or {@link pop} found GRE. */
+/** Where the payload of a frame at [at, end) ends, after {@link find} or {@link pop} found GRE in it. */
 export function payloadEnd(bytes: Uint8Array, at: number, end: number): number {
   return outerEnd(bytes, at, end)
 }

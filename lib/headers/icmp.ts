@@ -6,7 +6,7 @@ import { finish, packetEnd, sum, update, upperLayer } from './checksum.js'
 /** Bytes of the header: type, code, checksum, and four bytes that depend on the type. */
 export const headerLength = 8
 
-/** What {@link type} gives over IPv4. */
+/** Values of {@link type} over IPv4. */
 export const Type = {
   echoReply: 0,
   destinationUnreachable: 3,
@@ -18,7 +18,7 @@ export const Type = {
   timestampReply: 14,
 } as const
 
-/** What {@link type} gives over IPv6. */
+/** Values of {@link type} over IPv6. */
 export const Type6 = {
   destinationUnreachable: 1,
   packetTooBig: 2,
@@ -33,7 +33,7 @@ export const Type6 = {
   redirect: 137,
 } as const
 
-/** Whether a header is there before `end`. */
+/** Whether a whole header lies before `end`. */
 export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
   return within(bytes, at, end, headerLength)
 }
@@ -48,7 +48,7 @@ export function setType(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value
 }
 
-/** The code: what it means depends on the type. */
+/** The code: its meaning depends on the type. */
 export function code(bytes: Uint8Array, at: number): number {
   return bytes[at + 1]
 }
@@ -58,7 +58,7 @@ export function setCode(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 1] = value
 }
 
-/** The checksum as it stands there. */
+/** The checksum as stored. */
 export function checksum(bytes: Uint8Array, at: number): number {
   return u16(bytes, at + 2)
 }
@@ -88,7 +88,7 @@ export function setSequence(bytes: Uint8Array, at: number, value: number): void 
   setU16(bytes, at + 6, value)
 }
 
-/** The last four bytes of the header as one number: an MTU, a pointer, a gateway, by the type. */
+/** The last four bytes of the header as a number: an MTU, a pointer or a gateway, depending on the type. */
 export function rest(bytes: Uint8Array, at: number): number {
   return u32(bytes, at + 4)
 }
@@ -99,8 +99,7 @@ export function setRest(bytes: Uint8Array, at: number, value: number): void {
 }
 
 /**
- * Writes a header without a checksum, for {@link writeChecksum} to follow when the data is there; gives the offset behind
- * it.
+ * Writes a header without a checksum; returns the offset behind it. Call {@link writeChecksum} when the data is in place.
  *
  * @param rest the last four bytes
  */
@@ -132,7 +131,7 @@ function total(bytes: Uint8Array, at: number, ip: number): number {
 /**
  * Computes the checksum up to the end of the IP packet and writes it.
  *
- * @param ip where the IP header begins, whose version says which checksum it is
+ * @param ip where the IP header begins; its version selects the checksum
  */
 export function writeChecksum(bytes: Uint8Array, at: number, ip: number): void {
   setU16(bytes, at + 2, 0)
@@ -142,18 +141,18 @@ export function writeChecksum(bytes: Uint8Array, at: number, ip: number): void {
 /**
  * Whether the checksum is right.
  *
- * @param ip where the IP header begins, whose version says which checksum it is
+ * @param ip where the IP header begins; its version selects the checksum
  */
 export function verifyChecksum(bytes: Uint8Array, at: number, ip: number): boolean {
   return total(bytes, at, ip) === 0xffff
 }
 
-/** Updates the checksum for 16 or 32 bits that changed (RFC 1624); over IPv6 those of its addresses too. */
+/** Updates the checksum after a change of 16 or 32 bits (RFC 1624); over IPv6 also for bits of the addresses. */
 export function updateChecksum(bytes: Uint8Array, at: number, before: number, after: number): void {
   setU16(bytes, at + 2, update(u16(bytes, at + 2), before, after))
 }
 
-/** Turns an echo request of either version into its reply, the checksum updated. False if it is none. */
+/** Turns an echo request of either version into its reply and updates the checksum. False for any other message. */
 export function toEchoReply(bytes: Uint8Array, at: number): boolean {
   const before = u16(bytes, at)
   if (before === Type.echoRequest << 8) bytes[at] = Type.echoReply

@@ -1,22 +1,21 @@
 /**
- * Headers, read and written in place: one namespace a protocol, functions of an array and an offset, numbers in and
- * numbers out. Nothing allocates.
+ * Headers, read and written in place: a namespace for each protocol, with functions of an array and an offset that take and
+ * return numbers. They allocate nothing.
  *
  * - `at` is where a header begins, `end` where the frame ends (`queue.offset(slot) + queue.length(slot)`).
- * - `isValid(bytes, at, end)` comes first: it says whether all of the header is there and its lengths fit. What reads
- *   fields after that checks nothing again: outside of the array there is nothing to read, and such a call gives 0 or
- *   undefined, never an exception.
- * - `write(bytes, at, …)` gives the offset behind the header, where the next one begins.
- * - `push` and `pop` give where the frame begins now, or −1. They never touch a byte of the payload.
- * - 32 bits are read as unsigned numbers; what takes 32 bits takes signed ones (`value | 0`) as well. From 2^31 on V8
- *   puts an unsigned number into 16 bytes of heap when it passes through a call that is not inlined. These functions are
- *   small enough to be inlined, but not into one function with dozens of such calls: split that up.
- * - Addresses of 32 bits are numbers; longer ones are bytes at an offset. `format` and `parse` are for people.
+ * - `isValid(bytes, at, end)` comes first: it checks that the whole header is there and its lengths fit. Functions that read
+ *   fields do not check again: beyond the array they return 0 or undefined, and never throw.
+ * - `write(bytes, at, …)` returns the offset behind the header, where the next one begins.
+ * - `push` and `pop` return where the frame begins now, or −1. They never touch a byte of the payload.
+ * - 32-bit values are read as unsigned numbers; functions that take 32 bits accept signed ones (`value | 0`) as well. From
+ *   2^31 on V8 allocates 16 bytes of heap for an unsigned number that passes through a call which is not inlined. These
+ *   functions are small enough to be inlined, but not dozens of such calls in one function: split that up.
+ * - 32-bit addresses are numbers; longer ones are bytes at an offset. `format` and `parse` are for people.
  *
- * The namespaces are constants, and not `export * as`, whose comments no editor shows.
+ * The namespaces are constants, not `export * as`, because editors do not show the latter's comments.
  *
- * Written here because what was found on npm decodes into objects with strings for each frame: `cap` and `ethernet`, by
- * their sources; `pcap`, `ip-packet` and `udp-packet`, by their descriptions.
+ * Written for this package because the npm packages found decode each frame into objects with strings: `cap` and `ethernet`,
+ * according to their sources; `pcap`, `ip-packet` and `udp-packet`, according to their descriptions.
  */
 import * as arpFunctions from './arp.js'
 import * as bytesFunctions from './bytes.js'
@@ -44,7 +43,7 @@ export const bytes = bytesFunctions
 export const checksum = checksumFunctions
 /** Ethernet: addresses and EtherType. */
 export const ethernet = ethernetFunctions
-/** GRE (RFC 2784, RFC 2890): a header, and whole frames put into it and taken out. */
+/** GRE (RFC 2784, RFC 2890): the header, and encapsulation of whole frames. */
 export const gre = greFunctions
 /** ICMP and ICMPv6 (RFC 792, RFC 4443). */
 export const icmp = icmpFunctions
@@ -58,5 +57,5 @@ export const tcp = tcpFunctions
 export const udp = udpFunctions
 /** VLAN tags, one or more (IEEE 802.1Q, 802.1ad). */
 export const vlan = vlanFunctions
-/** VXLAN (RFC 7348): a header, and whole frames put into it and taken out. */
+/** VXLAN (RFC 7348): the header, and encapsulation of whole frames. */
 export const vxlan = vxlanFunctions

@@ -1,8 +1,8 @@
 /**
- * IPv4: RFC 791, with the traffic class of RFC 2474 and RFC 3168. Addresses are numbers of 32 bits, unsigned.
+ * IPv4: RFC 791, with the traffic class of RFC 2474 and RFC 3168. Addresses are unsigned 32-bit numbers.
  *
- * The setters leave the header checksum alone: call {@link writeChecksum} after several of them, or change a field and
- * the checksum at once with {@link decrementTtl}, {@link replaceSource} and {@link replaceDestination} (RFC 1624).
+ * The setters leave the header checksum alone: call {@link writeChecksum} after several of them, or change a field together
+ * with the checksum by {@link decrementTtl}, {@link replaceSource} and {@link replaceDestination} (RFC 1624).
  */
 import { isIPv4 } from 'node:net'
 import { rangeError, string } from '../argument.js'
@@ -15,8 +15,8 @@ export const minimumHeaderLength = 20
 export const Flag = { moreFragments: 1, dontFragment: 2 } as const
 
 /**
- * Whether a whole packet is there before `end`: version, header length and total length fit. The checksum is left to
- * {@link verifyChecksum}. A total length of zero, as segmentation offload leaves it, is not valid.
+ * Whether a whole packet lies before `end`: version, header length and total length fit. {@link verifyChecksum} checks the
+ * checksum. A total length of zero, which segmentation offload leaves, is not valid.
  */
 export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
   if (!within(bytes, at, end, minimumHeaderLength) || bytes[at] >>> 4 !== 4) return false
@@ -65,7 +65,7 @@ export function setTotalLength(bytes: Uint8Array, at: number, value: number): vo
   setU16(bytes, at + 2, value)
 }
 
-/** The identification, by which fragments are put together. */
+/** The identification, by which the receiver reassembles fragments. */
 export function identification(bytes: Uint8Array, at: number): number {
   return u16(bytes, at + 4)
 }
@@ -95,7 +95,7 @@ export function setFragmentOffset(bytes: Uint8Array, at: number, value: number):
   setU16(bytes, at + 6, (bytes[at + 6] & 0xe0) * 256 + ((value >>> 3) & 0x1fff))
 }
 
-/** Whether the packet is a part of a larger one. Only the first part, with offset 0, has the upper layer's header. */
+/** Whether the packet is a fragment. Only the first fragment, with offset 0, has the upper layer's header. */
 export function isFragment(bytes: Uint8Array, at: number): boolean {
   return (u16(bytes, at + 6) & 0x3fff) !== 0
 }
@@ -120,7 +120,7 @@ export function setProtocol(bytes: Uint8Array, at: number, value: number): void 
   bytes[at + 9] = value
 }
 
-/** The header checksum as it stands there. */
+/** The header checksum as stored. */
 export function checksum(bytes: Uint8Array, at: number): number {
   return u16(bytes, at + 10)
 }
@@ -155,16 +155,16 @@ export function payload(bytes: Uint8Array, at: number): number {
   return at + headerLength(bytes, at)
 }
 
-/** Where the packet ends; what the frame has behind it is padding. */
+/** Where the packet ends; bytes of the frame behind it are padding. */
 export function packetEnd(bytes: Uint8Array, at: number): number {
   return at + u16(bytes, at + 2)
 }
 
 /**
- * Writes a header without options, its checksum too; gives the offset behind it.
+ * Writes a header without options, with its checksum; returns the offset behind it.
  *
  * @param payloadLength bytes that follow, up to 65515
- * @param identification may be 0 for what is not fragmented (RFC 6864)
+ * @param identification may be 0 for a packet that is not fragmented (RFC 6864)
  * @param trafficClass code point and congestion bits in one byte
  */
 export function write(
@@ -204,8 +204,8 @@ export function verifyChecksum(bytes: Uint8Array, at: number): boolean {
 }
 
 /**
- * What a forwarder does: one off the time to live, the checksum updated. False, nothing changed, when it was 0 or 1:
- * the packet is to be dropped (RFC 1812, 5.3.1).
+ * Decrements the time to live, as a forwarder does, and updates the checksum. False, nothing changed, when it was 0 or 1:
+ * drop the packet then (RFC 1812, 5.3.1).
  */
 export function decrementTtl(bytes: Uint8Array, at: number): boolean {
   if (bytes[at + 8] <= 1) return false
@@ -214,8 +214,8 @@ export function decrementTtl(bytes: Uint8Array, at: number): boolean {
 }
 
 /**
- * Replaces the source address and updates the header checksum. The upper layer's checksum counts the address too: update
- * it with its own `updateChecksum`.
+ * Replaces the source address and updates the header checksum. The upper layer's checksum covers the address too: update it
+ * with its own `updateChecksum`.
  */
 export function replaceSource(bytes: Uint8Array, at: number, value: number): void {
   replaceU32(bytes, at + 10, at + 12, value)
@@ -232,7 +232,7 @@ export function format(address: number): string {
 }
 
 /**
- * An address of text like '10.0.0.1'.
+ * Parses an address such as '10.0.0.1'.
  *
  * @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE
  */

@@ -1,6 +1,6 @@
 /**
- * IPv6: RFC 8200. Addresses are sixteen bytes (RFC 4291) that stay where they are: at `at + sourceOffset`,
- * `at + destinationOffset`. Their text is that of RFC 5952.
+ * IPv6: RFC 8200. Addresses are sixteen bytes (RFC 4291), read and written in place at `at + sourceOffset` and `at +
+ * destinationOffset`. Their text form is that of RFC 5952.
  */
 import { isIPv6 } from 'node:net'
 import { instance, rangeError, string } from '../argument.js'
@@ -8,17 +8,17 @@ import { IpProtocol } from './assigned-numbers.js'
 import { copy, equal, setU16, setU32, u16, u32, within } from './bytes.js'
 import * as ipv4 from './ipv4.js'
 
-/** Bytes of the header; extension headers come behind it. */
+/** Bytes of the header; extension headers follow it. */
 export const headerLength = 40
 /** Bytes of an address. */
 export const addressLength = 16
-/** Where the source address stands in the header. */
+/** Offset of the source address in the header. */
 export const sourceOffset = 8
-/** Where the destination address stands in the header. */
+/** Offset of the destination address in the header. */
 export const destinationOffset = 24
 
 /**
- * Whether a whole packet is there before `end`: version and payload length fit. A jumbogram (RFC 2675) counts as an empty
+ * Whether a whole packet lies before `end`: version and payload length fit. A jumbogram (RFC 2675) counts as an empty
  * packet.
  */
 export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
@@ -70,7 +70,7 @@ export function setFlowLabel(bytes: Uint8Array, at: number, value: number): void
   setU32(bytes, at, (u32(bytes, at) & 0xfff00000) | (value & 0xfffff))
 }
 
-/** Bytes behind the header, extension headers among them. */
+/** Bytes behind the header, including extension headers. */
 export function payloadLength(bytes: Uint8Array, at: number): number {
   return u16(bytes, at + 4)
 }
@@ -80,7 +80,7 @@ export function setPayloadLength(bytes: Uint8Array, at: number, value: number): 
   setU16(bytes, at + 4, value)
 }
 
-/** What follows at once: an extension header or the upper layer. See {@link protocol}. */
+/** The header that follows directly: an extension header or the upper layer. See {@link protocol}. */
 export function nextHeader(bytes: Uint8Array, at: number): number {
   return bytes[at + 6]
 }
@@ -100,7 +100,7 @@ export function setHopLimit(bytes: Uint8Array, at: number, value: number): void 
   bytes[at + 7] = value
 }
 
-/** What a forwarder does: one off the hop limit. False, nothing changed, when it was 0 or 1 (RFC 8200, 3). */
+/** Decrements the hop limit, as a forwarder does. False, nothing changed, when it was 0 or 1 (RFC 8200, 3). */
 export function decrementHopLimit(bytes: Uint8Array, at: number): boolean {
   if (bytes[at + 7] <= 1) return false
   bytes[at + 7]--
@@ -117,27 +117,27 @@ export function setDestination(bytes: Uint8Array, at: number, address: Uint8Arra
   copy(bytes, at + destinationOffset, address, from, addressLength)
 }
 
-/** Copies an address; the two must not overlap. */
+/** Copies an address; source and target must not overlap. */
 export function copyAddress(to: Uint8Array, toAt: number, from: Uint8Array, fromAt: number): void {
   copy(to, toAt, from, fromAt, addressLength)
 }
 
-/** Whether two addresses are the same. */
+/** Whether two addresses are equal. */
 export function equalAddress(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean {
   return equal(a, aAt, b, bAt, addressLength)
 }
 
-/** Whether the address at `at` is of a group: ff00::/8. */
+/** Whether the address at `at` is a multicast address: ff00::/8. */
 export function isMulticast(bytes: Uint8Array, at: number): boolean {
   return bytes[at] === 0xff
 }
 
-/** Where the packet ends; what the frame has behind it is padding. */
+/** Where the packet ends; bytes of the frame behind it are padding. */
 export function packetEnd(bytes: Uint8Array, at: number): number {
   return at + headerLength + u16(bytes, at + 4)
 }
 
-/** Extension headers that have their own length in their second byte, in units of eight bytes beyond the first eight. */
+/** Extension headers whose second byte is their length, in units of eight bytes beyond the first eight. */
 function isExtension(header: number): boolean {
   return (
     header === IpProtocol.hopByHopOptions ||
@@ -151,7 +151,7 @@ function isExtension(header: number): boolean {
 
 const Want = { payload: 0, protocol: 1, fragment: 2 } as const
 
-/** Passes over the extension headers, and gives where it came to, which protocol is there, or if it is a fragment. */
+/** Skips the extension headers; returns where the next header begins, its protocol, or whether the packet is a fragment. */
 function walk(bytes: Uint8Array, at: number, want: number): number {
   const end = packetEnd(bytes, at)
   if (end > bytes.length) return -1
@@ -167,7 +167,7 @@ function walk(bytes: Uint8Array, at: number, want: number): number {
       if (next + 8 > end) return -1
       const position = u16(bytes, next + 2)
       if ((position & 0xfff9) !== 0) fragment = 1
-      // Behind the header of a later fragment is the middle of something, not an upper layer's header.
+      // Behind a later fragment's header comes the middle of a payload, not an upper layer's header.
       if ((position & 0xfff8) !== 0) return want === Want.payload ? -1 : want === Want.protocol ? header : 1
       length = 8
     } else if (header === IpProtocol.authentication) {
@@ -184,27 +184,27 @@ function walk(bytes: Uint8Array, at: number, want: number): number {
 
 /**
  * Where the upper layer begins, behind the extension headers (RFC 8200, 4); −1 when they are cut off, and in a later
- * fragment, which has no upper layer's header. The packet must be valid.
+ * fragment, which has no upper-layer header. The packet must be valid.
  */
 export function payload(bytes: Uint8Array, at: number): number {
   return walk(bytes, at, Want.payload)
 }
 
 /**
- * The upper layer, see `IpProtocol`: what the last extension header names; 44 in a later fragment; −1 when the extension
+ * The upper layer, see `IpProtocol`: the last extension header's next header; 44 in a later fragment; −1 when the extension
  * headers are cut off. The packet must be valid.
  */
 export function protocol(bytes: Uint8Array, at: number): number {
   return walk(bytes, at, Want.protocol)
 }
 
-/** Whether the packet is a part of a larger one (RFC 8200, 4.5; the atomic fragments of RFC 6946 are not). */
+/** Whether the packet is a fragment (RFC 8200, 4.5; not an atomic fragment of RFC 6946). */
 export function isFragment(bytes: Uint8Array, at: number): boolean {
   return walk(bytes, at, Want.fragment) === 1
 }
 
 /**
- * Writes a header; gives the offset behind it. The addresses are sixteen bytes each.
+ * Writes a header; returns the offset behind it. The addresses are sixteen bytes each.
  *
  * @param payloadLength bytes that follow, up to 65535
  * @param nextHeader see `IpProtocol`
@@ -230,8 +230,8 @@ export function write(
 }
 
 /**
- * An address as text in the form of RFC 5952: lower case, the first of the longest runs of two or more zero groups as
- * '::', IPv4-mapped ones as '::ffff:10.0.0.1'.
+ * Formats an address as RFC 5952 says: lower case, the first of the longest runs of two or more zero groups as '::',
+ * IPv4-mapped addresses as '::ffff:10.0.0.1'.
  *
  * @param offset where the address begins
  * @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE
@@ -256,7 +256,7 @@ export function format(bytes: Uint8Array, offset = 0): string {
 }
 
 /**
- * The sixteen bytes of an address in any form of RFC 4291 (2.2), without a zone.
+ * Parses an address in any form of RFC 4291 (2.2), without a zone, to its sixteen bytes.
  *
  * @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE
  */

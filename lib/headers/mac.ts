@@ -13,9 +13,9 @@ export function parseMac(mac: MacAddress): Uint8Array {
 }
 
 /**
- * Six bytes as 'aa:bb:cc:dd:ee:ff'.
+ * Formats six bytes as 'aa:bb:cc:dd:ee:ff'.
  *
- * @param offset where in `bytes` the address begins, so that one can be read from a frame
+ * @param offset where in `bytes` the address begins, such as an offset in a frame
  * @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE
  */
 export function formatMac(bytes: Uint8Array, offset = 0): string {
@@ -28,7 +28,7 @@ export function formatMac(bytes: Uint8Array, offset = 0): string {
   return text
 }
 
-/** Like {@link parseMac}, for an argument of another name. */
+/** Like {@link parseMac}, for the argument of this name. */
 export function macArgument(name: string, mac: unknown): Uint8Array {
   if (mac instanceof Uint8Array) {
     if (mac.length !== 6) throw rangeError(name, 'six bytes', mac)
@@ -41,7 +41,7 @@ export function macArgument(name: string, mac: unknown): Uint8Array {
   return Uint8Array.from(text.split(/[:-]/), (part) => Number.parseInt(part, 16))
 }
 
-/** A group address: the lowest bit of its first byte is set (IEEE 802, clause 8.2). */
+/** Like {@link macArgument}, for a group address: the lowest bit of its first byte is set (IEEE 802, clause 8.2). */
 export function groupArgument(name: string, mac: unknown): Uint8Array {
   const bytes = macArgument(name, mac)
   if ((bytes[0] & 1) === 0) {

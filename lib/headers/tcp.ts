@@ -27,7 +27,7 @@ export const Option = {
   timestamps: 8,
 } as const
 
-/** Whether a header with all of its options is there before `end`. */
+/** Whether a header with all of its options lies before `end`. */
 export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
   if (!within(bytes, at, end, minimumHeaderLength)) return false
   const header = headerLength(bytes, at)
@@ -104,7 +104,7 @@ export function setWindow(bytes: Uint8Array, at: number, value: number): void {
   setU16(bytes, at + 14, value)
 }
 
-/** The checksum as it stands there. */
+/** The checksum as stored. */
 export function checksum(bytes: Uint8Array, at: number): number {
   return u16(bytes, at + 16)
 }
@@ -130,7 +130,7 @@ export function payload(bytes: Uint8Array, at: number): number {
 }
 
 /**
- * Where an option of this kind begins (kind, length, value), or −1. Options whose lengths do not fit end the search. The
+ * Where an option of this kind begins (kind, length, value), or −1. An option whose length does not fit ends the search. The
  * header must be valid.
  */
 export function option(bytes: Uint8Array, at: number, kind: number): number {
@@ -152,8 +152,8 @@ export function option(bytes: Uint8Array, at: number, kind: number): number {
 }
 
 /**
- * Writes a header without options and without a checksum, for {@link writeChecksum} to follow when the data is there;
- * gives the offset behind it. For options write them there, then {@link setHeaderLength}.
+ * Writes a header without options and checksum; returns the offset behind it. Write options there, then call
+ * {@link setHeaderLength}; call {@link writeChecksum} when the data is in place.
  */
 export function write(
   bytes: Uint8Array,
@@ -198,8 +198,7 @@ export function verifyChecksum(bytes: Uint8Array, at: number, ip: number): boole
 }
 
 /**
- * Updates the checksum for 16 or 32 bits that changed, in the header, the data or the addresses of the IP header (RFC
- * 1624).
+ * Updates the checksum after a change of 16 or 32 bits in the header, the data or the addresses of the IP header (RFC 1624).
  */
 export function updateChecksum(bytes: Uint8Array, at: number, before: number, after: number): void {
   setU16(bytes, at + 16, update(u16(bytes, at + 16), before, after))

@@ -1,7 +1,7 @@
 /**
- * What tunnels over IP share: an outer header that is prepared once, put before each frame in its headroom, and found
- * again. The lengths are all that differs from frame to frame, so the checksum of an outer IPv4 header (RFC 791) is
- * updated instead of computed (RFC 1624).
+ * What tunnels over IP share: an outer header, prepared once, is written into the headroom of each frame, and found again.
+ * Frames differ in their lengths alone, so the checksum of an outer IPv4 header (RFC 791) is updated, not computed (RFC
+ * 1624).
  */
 import { isIP } from 'node:net'
 import { integer, type Names, rangeError, string } from '../argument.js'
@@ -16,13 +16,13 @@ import * as vlan from './vlan.js'
 
 /** The outer Ethernet and IP headers of a tunnel. */
 export interface OuterOptions {
-  /** The next hop's MAC address, or the other end's. */
+  /** MAC address of the next hop, or of the other end. */
   destinationMac: MacAddress
-  /** The MAC address of the interface that it goes out by. */
+  /** MAC address of the sending interface. */
   sourceMac: MacAddress
-  /** This end's IP address, IPv4 or IPv6. */
+  /** IP address of this end, IPv4 or IPv6. */
   source: string
-  /** The other end's, of the same version. */
+  /** IP address of the other end, of the same version. */
   destination: string
   /** Time to live, or hop limit. Default 64. */
   ttl?: number
@@ -41,16 +41,16 @@ export const outerOptionNames = {
   flowLabel: true,
 } as const satisfies Names<OuterOptions>
 
-/** Where the IP header stands in an outer header. */
+/** Offset of the IP header in an outer header. */
 export const outerIp = ethernet.headerLength
 
-/** Where an outer header's own part begins, behind Ethernet and IP. */
+/** Where the tunnel's own part of an outer header begins, behind Ethernet and IP. */
 export function ownPart(outer: Uint8Array): number {
   return outer[outerIp] >>> 4 === 4 ? outerIp + ipv4.minimumHeaderLength : outerIp + ipv6.headerLength
 }
 
 /**
- * An outer header with room for `ownLength` bytes behind Ethernet and IP.
+ * Builds an outer header with room for `ownLength` bytes behind Ethernet and IP.
  *
  * @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE
  */
@@ -86,8 +86,8 @@ export function outerHeader(options: OuterOptions, protocol: number, ownLength: 
 }
 
 /**
- * Puts an outer header before what lies at [at, end), with the lengths of its IP header; −1, nothing changed, when the
- * bytes from `start` do not suffice, or the packet would be longer than IP can say.
+ * Writes an outer header before the frame or packet at [at, end) and sets the lengths in its IP header; −1, nothing changed,
+ * when the bytes from `start` do not suffice, or the packet would exceed IP's longest.
  */
 export function wrap(bytes: Uint8Array, at: number, end: number, start: number, outer: Uint8Array): number {
   const to = at - outer.length
@@ -123,7 +123,7 @@ export function findUpperLayer(bytes: Uint8Array, at: number, end: number, proto
   return -1
 }
 
-/** Where the IP packet of the frame at [at, end) ends; to be asked only when its IP header was found valid. */
+/** Where the IP packet of the frame at [at, end) ends; call it only for a valid IP header. */
 export function outerEnd(bytes: Uint8Array, at: number, end: number): number {
   return packetEnd(bytes, vlan.payload(bytes, at, end))
 }

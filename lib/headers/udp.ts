@@ -1,4 +1,4 @@
-/** UDP: RFC 768, and what RFC 8200 (8.1) says of its checksum over IPv6. */
+/** UDP: RFC 768, and RFC 8200 (8.1) for its checksum over IPv6. */
 import { IpProtocol } from './assigned-numbers.js'
 import { setU16, u16, within } from './bytes.js'
 import { finish, update, upperLayer } from './checksum.js'
@@ -6,7 +6,7 @@ import { finish, update, upperLayer } from './checksum.js'
 /** Bytes of the header. */
 export const headerLength = 8
 
-/** Whether a whole datagram is there before `end`: its length field fits. */
+/** Whether a whole datagram lies before `end`: its length field fits. */
 export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
   if (!within(bytes, at, end, headerLength)) return false
   const total = u16(bytes, at + 4)
@@ -43,7 +43,7 @@ export function setLength(bytes: Uint8Array, at: number, value: number): void {
   setU16(bytes, at + 4, value)
 }
 
-/** The checksum as it stands there; 0 is none. */
+/** The checksum as stored; 0: none. */
 export function checksum(bytes: Uint8Array, at: number): number {
   return u16(bytes, at + 6)
 }
@@ -64,8 +64,7 @@ export function payloadEnd(bytes: Uint8Array, at: number): number {
 }
 
 /**
- * Writes a header without a checksum, for {@link writeChecksum} to follow when the data is there; gives the offset behind
- * it.
+ * Writes a header without a checksum; returns the offset behind it. Call {@link writeChecksum} when the data is in place.
  *
  * @param payloadLength bytes that follow, up to 65527
  */
@@ -83,7 +82,7 @@ export function write(
   return at + headerLength
 }
 
-/** Zero on the wire means that there is none: a checksum that comes out as zero is sent as all ones. */
+/** Zero on the wire means no checksum: a computed zero is sent as all ones. */
 function neverZero(checksum: number): number {
   return checksum === 0 ? 0xffff : checksum
 }
@@ -100,8 +99,8 @@ export function writeChecksum(bytes: Uint8Array, at: number, ip: number): void {
 }
 
 /**
- * Whether the checksum is right. None at all is right over IPv4, and wrong over IPv6, except for tunnels that agreed on
- * it (RFC 6935).
+ * Whether the checksum is right. A missing one is right over IPv4, and wrong over IPv6, except for tunnels that agreed on it
+ * (RFC 6935).
  *
  * @param ip where the IP header begins, of either version
  */
@@ -111,8 +110,8 @@ export function verifyChecksum(bytes: Uint8Array, at: number, ip: number): boole
 }
 
 /**
- * Updates the checksum for 16 or 32 bits that changed, in the header, the data or the addresses of the IP header (RFC
- * 1624). None stays none.
+ * Updates the checksum after a change of 16 or 32 bits in the header, the data or the addresses of the IP header (RFC 1624).
+ * A missing checksum stays missing.
  */
 export function updateChecksum(bytes: Uint8Array, at: number, before: number, after: number): void {
   const checksum = u16(bytes, at + 6)

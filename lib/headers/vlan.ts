@@ -1,16 +1,16 @@
 /**
- * VLAN tags: IEEE 802.1Q clause 9, single, and stacked as QinQ (802.1ad). A tag is put between the addresses and the
- * EtherType, so that adding or removing one moves the twelve bytes of the addresses and nothing else.
+ * VLAN tags: IEEE 802.1Q clause 9, single, and stacked as QinQ (802.1ad). A tag lies between the addresses and the
+ * EtherType, so adding or removing one moves the twelve bytes of the addresses and nothing else.
  *
- * Fields are read at the tag's control information, right behind the EtherType that announces it: 14 bytes into a frame
- * for the first tag, 18 for the second.
+ * Fields are read at the tag's control information, directly behind the EtherType that announces the tag: 14 bytes into a
+ * frame for the first tag, 18 for the second.
  */
 import { EtherType } from './assigned-numbers.js'
 import { setU16, u16, within } from './bytes.js'
 
 /** Bytes of a tag. */
 export const headerLength = 4
-/** The first VLAN id that stands for "all" and must not be sent (IEEE 802.1Q, table 9-2). */
+/** The VLAN id that is reserved and must not be sent (IEEE 802.1Q, table 9-2). */
 export const reservedId = 0xfff
 
 /** Whether an EtherType announces a tag: 0x8100, 0x88a8 or the older 0x9100. */
@@ -20,7 +20,7 @@ export function isTag(etherType: number): boolean {
   )
 }
 
-/** Whether a tag's control information and the EtherType behind it are there before `end`. */
+/** Whether a tag's control information and the EtherType behind it lie before `end`. */
 export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
   return within(bytes, at, end, headerLength)
 }
@@ -35,12 +35,12 @@ export function setControl(bytes: Uint8Array, at: number, value: number): void {
   setU16(bytes, at, value)
 }
 
-/** Control information of its parts: an id from 0 to 4095, a priority from 0 to 7, drop eligibility 0 or 1. */
+/** Builds control information from an id of 0 to 4095, a priority of 0 to 7, and drop eligibility 0 or 1. */
 export function controlOf(id: number, priority = 0, dropEligible = 0): number {
   return ((priority & 7) << 13) | ((dropEligible & 1) << 12) | (id & 0xfff)
 }
 
-/** The VLAN id, 0 to 4095; 0 is a tag with a priority and no VLAN. */
+/** The VLAN id, 0 to 4095; 0: a priority tag, without a VLAN. */
 export function id(bytes: Uint8Array, at: number): number {
   return u16(bytes, at) & 0xfff
 }
@@ -70,7 +70,7 @@ export function setDropEligible(bytes: Uint8Array, at: number, value: number): v
   bytes[at] = (bytes[at] & 0xef) | ((value & 1) << 4)
 }
 
-/** The EtherType of what the tag holds. */
+/** The EtherType behind the tag. */
 export function etherType(bytes: Uint8Array, at: number): number {
   return u16(bytes, at + 2)
 }
@@ -80,7 +80,7 @@ export function setEtherType(bytes: Uint8Array, at: number, value: number): void
   setU16(bytes, at + 2, value)
 }
 
-/** Writes control information and the EtherType of what follows; gives the offset behind it. */
+/** Writes control information and the EtherType behind it; returns the offset behind both. */
 export function write(bytes: Uint8Array, at: number, control: number, etherType: number): number {
   setU16(bytes, at, control)
   setU16(bytes, at + 2, etherType)
@@ -88,7 +88,7 @@ export function write(bytes: Uint8Array, at: number, control: number, etherType:
 }
 
 /**
- * Where the payload of a frame begins, behind its Ethernet header and all of its tags; −1 if it ends before that.
+ * Where the payload of a frame begins, behind its Ethernet header and all of its tags; −1 if the frame ends before that.
  *
  * @param at where the frame begins
  */
@@ -102,19 +102,19 @@ export function payload(bytes: Uint8Array, at: number, end: number): number {
   return next
 }
 
-/** The EtherType of the payload that {@link payload} found: it stands right before it, tagged or not. */
+/** The EtherType of the payload that {@link payload} found: the two bytes before it, with or without tags. */
 export function payloadType(bytes: Uint8Array, payload: number): number {
   return u16(bytes, payload - 2)
 }
 
 /**
- * Puts a tag into the frame at `at`, outside of those it has. The addresses move four bytes down, into the headroom;
- * all else stays.
+ * Adds a tag to the frame at `at`, outside its other tags. The addresses move four bytes down, into the headroom; everything
+ * else stays in place.
  *
  * @param start the first byte that the frame may use, such as where its slot begins: `at - (at % frameSize)`
  * @param control see {@link controlOf}
  * @param tagType the EtherType of the tag: 0x8100, or 0x88a8 for the outer one of QinQ
- * @returns where the frame begins now, or −1, nothing changed, when there are not four bytes before it
+ * @returns where the frame begins now, or −1, nothing changed, when the headroom is less than four bytes
  */
 export function push(
   bytes: Uint8Array,
@@ -132,8 +132,7 @@ export function push(
 }
 
 /**
- * Takes the outermost tag out of the frame at `at`: the addresses move four bytes up. Read what the tag says before, at
- * `at + 14`.
+ * Removes the outermost tag of the frame at `at`: the addresses move four bytes up. Read the tag, at `at + 14`, before.
  *
  * @returns where the frame begins now, or −1, nothing changed, when it has no whole tag
  */

@@ -25,7 +25,7 @@ export const overheadIpv6 = 70
 /** Bit of {@link flags}: the network identifier is valid. RFC 7348 demands it. */
 export const Flag = { networkIdentifier: 0x08 } as const
 
-/** Whether a header with a network identifier is there before `end`. All other bits are ignored (RFC 7348, 5). */
+/** Whether a header with a network identifier lies before `end`. All other bits are ignored (RFC 7348, 5). */
 export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
   return within(bytes, at, end, headerLength) && (bytes[at] & Flag.networkIdentifier) !== 0
 }
@@ -55,12 +55,12 @@ export function payload(_bytes: Uint8Array, at: number): number {
   return at + headerLength
 }
 
-/** Where the inner frame ends: where the UDP datagram before the header says. */
+/** Where the inner frame ends, according to the UDP header before this one. */
 export function payloadEnd(bytes: Uint8Array, at: number): number {
   return udp.payloadEnd(bytes, at - udp.headerLength)
 }
 
-/** Writes a header; gives the offset behind it. */
+/** Writes a header; returns the offset behind it. */
 export function write(bytes: Uint8Array, at: number, networkIdentifier: number): number {
   setU32(bytes, at, Flag.networkIdentifier << 24)
   setU32(bytes, at + 4, networkIdentifier << 8)
@@ -73,11 +73,11 @@ export interface VxlanOuterOptions extends OuterOptions {
   networkIdentifier: number
   /** UDP destination port. Default 4789. */
   port?: number
-  /** UDP source port where {@link push} is given none. Default 49152. */
+  /** UDP source port if {@link push} gets none. Default 49152. */
   sourcePort?: number
   /**
-   * Whether the outer UDP checksum is computed, over every byte of each frame. Default: false over IPv4 (RFC 7348, 5),
-   * true over IPv6, where the kernel's VXLAN drops what has none unless it was told otherwise (RFC 6935).
+   * Whether to compute the outer UDP checksum, over every byte of each frame. Default: false over IPv4 (RFC 7348, 5), true
+   * over IPv6, where the kernel's VXLAN drops datagrams without one unless configured otherwise (RFC 6935).
    */
   udpChecksum?: boolean
 }
@@ -103,18 +103,18 @@ export function outer(options: VxlanOuterOptions): Uint8Array {
   const sourcePort = integer('options.sourcePort', options.sourcePort ?? 49152, 0, 0xffff)
   const withChecksum = boolean('options.udpChecksum', options.udpChecksum ?? header[outerIp] >>> 4 === 6)
   write(header, udp.write(header, at, sourcePort, port, 0), identifier)
-  // In this template any other checksum than none asks for one.
+  // A template: any value but 0 makes {@link push} compute the checksum.
   udp.setChecksum(header, at, withChecksum ? 0xffff : 0)
   return header
 }
 
 /**
- * Puts the frame at [at, end) into VXLAN: the outer header goes into its headroom, the frame stays where it is.
+ * Encapsulates the frame at [at, end) in VXLAN: writes the outer header into its headroom; the frame stays in place.
  *
  * @param start the first byte that the frame may use, such as where its slot begins: `at - (at % frameSize)`
  * @param outer of {@link outer}
  * @param sourcePort UDP source port, such as {@link flowPort}
- * @returns where the frame begins now, or −1, nothing changed, when the headroom does not suffice or it gets too long
+ * @returns where the frame begins now, or −1, nothing changed, when the headroom is too small or the packet too long
  */
 export function push(
   bytes: Uint8Array,
@@ -134,10 +134,10 @@ export function push(
 }
 
 /**
- * Where in the frame at [at, end) a VXLAN header begins, behind Ethernet, tags, IP and UDP; −1 when there is none, or
- * something before it is not valid.
+ * Where in the frame at [at, end) a VXLAN header begins, behind Ethernet, tags, IP and UDP; −1 when there is none, or when a
+ * header before it is not valid.
  *
- * @param port UDP destination port that means VXLAN
+ * @param port UDP destination port of VXLAN
  */
 export function find(bytes: Uint8Array, at: number, end: number, port: number = UdpPort.vxlan): number {
   const datagram = findUpperLayer(bytes, at, end, IpProtocol.udp)
@@ -148,8 +148,8 @@ export function find(bytes: Uint8Array, at: number, end: number, port: number = 
 }
 
 /**
- * Where the frame begins that the frame at [at, end) carries in VXLAN; it ends at {@link payloadEnd} of its header, eight
- * bytes before. Nothing is moved, and no checksum looked at.
+ * Where the inner frame of the VXLAN frame at [at, end) begins; it ends at {@link payloadEnd} of its header, eight bytes
+ * before. Moves nothing and checks no checksum.
  *
  * @returns an offset, or −1 when there is no VXLAN header, or no whole Ethernet header behind it
  */
@@ -164,8 +164,8 @@ function mix(hash: number, value: number): number {
 }
 
 /**
- * A source port from 49152 to 65535 that is the same for all frames of a flow, so that routers on the way can spread the
- * flows (RFC 7348, 5): a hash of MAC addresses, IP addresses, protocol and ports, as far as they are there.
+ * A source port from 49152 to 65535, the same for all frames of a flow, so that routers on the path can spread flows (RFC
+ * 7348, 5): a hash of the MAC addresses and, where present, the IP addresses, protocol and ports.
  *
  * @param at where the inner frame begins
  */

@@ -3,20 +3,20 @@ import { percentile } from './percentiles.js'
 import { table } from './table.js'
 
 export interface Bin {
-  /** Lowest value of the bin. */
+  /** Lower edge of the bin. */
   from: number
-  /** Where the next bin begins. Infinity for the last. */
+  /** Upper edge, where the next bin begins. Infinity for the last bin. */
   to: number
   count: number
 }
 
 /**
- * Sorts samples into bins side by side, from the smallest sample to the 99th percentile; one more bin, without an end,
- * takes the tail beyond. The bins are of equal width (1, 2 or 5 times a power of ten) where the samples lie close
- * together, else each begins at 1, 2 or 5 times a power of ten: equal bins would put all but a few into the first.
+ * Sorts samples into adjacent bins, from the smallest sample to the 99th percentile; one more bin, without an end, takes the
+ * tail beyond. The bins are of equal width (1, 2 or 5 times a power of ten) where the samples lie close together, else each
+ * begins at 1, 2 or 5 times a power of ten: equal bins would put all but a few samples into the first.
  *
  * @param sorted at least one sample, none negative, ascending
- * @param wanted about how many bins
+ * @param wanted approximate number of bins
  */
 export function bins(sorted: Float64Array, wanted = 10): Bin[] {
   const low = sorted[0]
@@ -37,7 +37,7 @@ export function bins(sorted: Float64Array, wanted = 10): Bin[] {
 function evenly(low: number, high: number, wanted: number): number[] {
   const width = niceAtLeast((high - low) / wanted || low / wanted || 1)
   const edges: number[] = []
-  // The quotient may be off by a rounding: begin one bin early, and keep the last edge that is not above `low`.
+  // The quotient may have a rounding error: begin one bin early, and keep the last edge that is not above `low`.
   for (let n = Math.floor(low / width) - 1; ; n++) {
     const edge = multiple(n, width)
     if (edge <= low) edges.length = 0
@@ -59,12 +59,12 @@ function steps(low: number, high: number): number[] {
   }
 }
 
-/** factor × 10^power, as exact as the same number written in decimal. */
+/** factor × 10^power, as exact as its decimal literal. */
 function decimal(factor: number, power: number): number {
   return Number(`${factor}e${power}`)
 }
 
-/** n × width, without the digits that binary fractions would add. */
+/** n × width, without the digits that binary fractions add. */
 function multiple(n: number, width: number): number {
   return Number((n * width).toPrecision(12))
 }
@@ -76,11 +76,14 @@ function niceAtLeast(width: number): number {
   return factor === undefined ? decimal(1, power + 1) : decimal(factor, power)
 }
 
-/** The histogram as lines: a bin's lower edge, its count, and a bar; the longest bar takes `columns` characters. */
+/**
+ * Prints the histogram: a line for each bin with its lower edge, its count and a bar; the longest bar has `columns`
+ * characters.
+ */
 export function histogram(sorted: Float64Array, columns = 40): string {
   const all = bins(sorted)
   const peak = Math.max(...all.map((bin) => bin.count))
-  // Decimals enough for the narrowest bin, which is the first.
+  // Enough decimals for the narrowest bin, which is the first.
   const digits = Math.max(0, -Math.floor(Math.log10(all[0].to - all[0].from)))
   return table(
     all.map(({ from, to, count }) => [
@@ -96,7 +99,7 @@ const eighths = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉']
 
 function bar(length: number): string {
   const units = Math.round(length * 8)
-  // A bin that holds anything at all shows at least the thinnest bar.
+  // A bin with any sample shows at least the thinnest bar.
   if (units === 0) return length > 0 ? '▏' : ''
   return '█'.repeat(units >> 3) + eighths[units & 7]
 }

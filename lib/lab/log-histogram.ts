@@ -1,9 +1,9 @@
-/** Percentiles of any number of samples in memory of fixed size. */
+/** Percentiles of any number of samples, in memory of fixed size. */
 
 /** Bins for each power of two: a bin is at most 1/64 of its value wide. */
 const bits = 6
 const perOctave = 1 << bits
-/** Where the bins end: three days and six hours. What takes longer is in the overflow bin. */
+/** The bins end at 2^48 ns, three days and six hours. Longer times go into the overflow bin. */
 const octaves = 48
 const end = 2 ** octaves
 const overflowBin = (octaves - bits + 1) * perOctave
@@ -14,13 +14,13 @@ export interface Percentiles {
   p99: number
   'p99.9': number
   max: number
-  /** Samples beyond 2^48 ns, which no bin tells apart: a percentile among them is the maximum. */
+  /** Samples of 2^48 ns and more, which share a bin: a percentile among them is the maximum. */
   overflow: number
 }
 
 /**
- * A histogram of nanoseconds whose bins grow with the values. Recording costs a few instructions and no memory. Counts have
- * 64 bits in two words, for 32 are full after 72 minutes of a million samples a second.
+ * A histogram of nanoseconds whose bins grow with the values. Recording takes a few instructions and no memory. Counts have
+ * 64 bits in two words: 32 bits overflow after 72 minutes of a million samples a second.
  */
 export class LogHistogram {
   readonly #low = new Uint32Array(overflowBin + 1)
@@ -37,7 +37,7 @@ export class LogHistogram {
     return this.#at(overflowBin)
   }
 
-  /** @param nanoseconds negative ones count as 0 */
+  /** @param nanoseconds negative values count as 0 */
   record(nanoseconds: number): void {
     if (nanoseconds > this.#max) this.#max = nanoseconds
     this.#count++
@@ -47,7 +47,7 @@ export class LogHistogram {
     if (low === 0) this.#high[bin]++
   }
 
-  /** Records so many samples of the same value. */
+  /** Records `count` samples of the same value. */
   add(nanoseconds: number, count: number): void {
     if (nanoseconds > this.#max) this.#max = nanoseconds
     this.#count += count
@@ -57,7 +57,7 @@ export class LogHistogram {
     this.#high[bin] = sum / 2 ** 32
   }
 
-  /** The upper edge of the bin in which the p-th percentile lies: at most 1/64 too high. NaN without samples. */
+  /** The upper edge of the bin that holds the p-th percentile: at most 1/64 too high. NaN without samples. */
   percentile(p: number): number {
     if (this.#count === 0) return Number.NaN
     const rank = Math.max(1, Math.ceil(Number(((p / 100) * this.#count).toPrecision(12))))
@@ -91,7 +91,7 @@ export class LogHistogram {
 function binOf(nanoseconds: number): number {
   if (!(nanoseconds > 0)) return 0
   if (nanoseconds < 2 ** 32) return binOfWord(Math.floor(nanoseconds) >>> 0)
-  // The lower bits of a large number choose no bin.
+  // The lower bits of a large number do not affect its bin.
   return nanoseconds < end ? binOfWord((nanoseconds / 2 ** 16) >>> 0) + 16 * perOctave : overflowBin
 }
 
@@ -101,7 +101,7 @@ function binOfWord(whole: number): number {
   return (exponent + 1) * perOctave + (whole >>> exponent) - perOctave
 }
 
-/** The largest whole number of the bin. */
+/** The largest integer in the bin. */
 function upperEdge(bin: number): number {
   if (bin < perOctave) return bin
   const exponent = Math.floor(bin / perOctave) - 1

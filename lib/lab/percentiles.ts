@@ -1,11 +1,11 @@
-/** Exact percentiles, from every sample recorded. */
+/** Exact percentiles, from all samples. */
 
-/** Where samples go: allocated once, so that recording one costs a store and no garbage. */
+/** A buffer for samples, allocated once, so that recording one costs a store and no garbage. */
 export class Samples {
   readonly #values: Float64Array
   #count = 0
 
-  /** @param capacity how many samples there can be */
+  /** @param capacity the most samples it can hold */
   constructor(capacity: number) {
     this.#values = new Float64Array(capacity)
   }
@@ -14,27 +14,27 @@ export class Samples {
     return this.#count
   }
 
-  /** Records a sample; one beyond the capacity is an error of the caller, and throws RangeError. */
+  /** Records a sample. @throws RangeError beyond the capacity */
   record(value: number): void {
     if (this.#count === this.#values.length) throw new RangeError('more samples than there is room for')
     this.#values[this.#count++] = value
   }
 
-  /** The samples in ascending order: a copy. */
+  /** A copy of the samples in ascending order. */
   sorted(): Float64Array {
     return this.#values.slice(0, this.#count).sort()
   }
 }
 
 /**
- * The p-th percentile by nearest rank: the smallest sample that at least p % of all samples do not exceed. It is
- * always one of the samples, never between two.
+ * The p-th percentile by nearest rank: the smallest sample that at least p % of all samples do not exceed. It is always a
+ * sample, never interpolated.
  *
  * @param sorted at least one sample, ascending
  * @param p above 0, at most 100
  */
 export function percentile(sorted: Float64Array, p: number): number {
-  // The product is rounded first: 99.9 / 100 * 1000 is 999.0000000000001 in binary, and its ceiling one too many.
+  // Rounds the product first: 99.9 / 100 * 1000 is 999.0000000000001 in binary, and its ceiling one too many.
   const rank = Math.ceil(Number(((p / 100) * sorted.length).toPrecision(12)))
   return sorted[Math.max(1, rank) - 1]
 }

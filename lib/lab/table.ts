@@ -3,7 +3,7 @@ import { stripVTControlCharacters } from 'node:util'
 
 export type Align = 'left' | 'right'
 
-/** Columns a string takes in a terminal, for the characters that this program prints (no wide ones). */
+/** Columns that a string takes in a terminal; this program prints no wide characters. */
 function width(text: string): number {
   return stripVTControlCharacters(text).length
 }
@@ -13,7 +13,7 @@ function pad(text: string, columns: number, align: Align): string {
   return align === 'right' ? gap + text : text + gap
 }
 
-/** Rows of cells, two spaces between columns, none at the end of a line. */
+/** Formats rows of cells: two spaces between columns, no spaces at the end of a line. */
 export function table(rows: ReadonlyArray<readonly string[]>, align: readonly Align[] = []): string {
   const widths: number[] = []
   for (const row of rows) {

@@ -1,10 +1,19 @@
 /**
- * A ring of descriptors in shared memory, laid out like the kernel's AF_XDP rings (linux/if_xdp.h): one side produces
- * records and publishes its index, the other consumes them and publishes how far it came. Indices are u32, count up
- * and wrap; a record's place is its index modulo the capacity.
+ * Two rings and a doorbell in each direction: how everything here talks to a device.
  *
- * Each side keeps its own index to itself and only publishes it: what else is written into the shared memory can lose
- * or repeat records, but never leads outside the ring.
+ * **Ring**: descriptors in memory that two ends share, and how far this end has come. The layout is that of the kernel's
+ * AF_XDP rings (linux/if_xdp.h): one end produces records and publishes its index, the other consumes them and publishes
+ * how far it came. Indices are u32, count up and wrap; a record's place is its index modulo the capacity. Each end keeps
+ * its own index to itself and only publishes it: what others write into the shared memory can lose or repeat records, but
+ * never leads outside the ring.
+ *
+ * **Hand-over**: how the other end learns it. Here by a shared index, which the kernel or another thread reads
+ * ({@link Producer}, {@link Consumer}); by an index that the binding reads in this thread, when it is called
+ * ({@link LocalProducer}, {@link LocalConsumer} in local.ts); by a status word in each descriptor (PACKET_MMAP,
+ * ethernet/af-packet/receive-ring.ts); or by a phase bit that changes with each lap (a completion queue's owner bit).
+ *
+ * **Doorbell**: one native function that makes the other end look, where it must be rung (`poll` and `kick` of a `Port`,
+ * ethernet/port.ts).
  */
 
 const firstRecord = 32
@@ -24,6 +33,13 @@ export interface RingLayout {
 /** Records in AF_XDP's shapes, as u32 words: addresses (fill, completion) and descriptors (receive, transmit). */
 export const AddressRecord = { address: 0, status: 1, words: 2 } as const
 export const DescriptorRecord = { address: 0, addressHigh: 1, length: 2, options: 3, words: 4 } as const
+/** XDP_PKT_CONTD, linux/if_xdp.h: the frame goes on in the next descriptor. */
+export const DescriptorOption = { continued: 1 } as const
+
+// Of this file's own: V8 folds them, but looks into an exported object each time.
+const { length: lengthWord, options: optionsWord } = DescriptorRecord
+const { status: statusWord } = AddressRecord
+const { continued } = DescriptorOption
 
 /** A ring's memory: a SharedArrayBuffer of our own, or a mapping of the kernel's. */
 export type RingWords = Uint32Array
@@ -100,11 +116,6 @@ export class Producer extends RingEnd {
     Atomics.store(this.words, this.producer, this.next)
   }
 
-  /** {@link publish} to the binding, which looks in this thread, when it is called: an atomic store costs ten times more. */
-  publishHere(): void {
-    this.words[this.producer] = this.next
-  }
-
   /**
    * How many records the consumer has not taken yet, published or not; more than the capacity when its index cannot be
    * true.
@@ -126,6 +137,26 @@ export class Producer extends RingEnd {
 
 /** The end that reads records. */
 export class Consumer extends RingEnd {
+  /** Of the record that begins at word `at`: where its frame lies, in bytes from the arena's first. */
+  address(at: number): number {
+    return this.words[at]
+  }
+
+  /** Of a descriptor: the bytes that lie there. */
+  length(at: number): number {
+    return this.words[(at + lengthWord) | 0]
+  }
+
+  /** Of a descriptor: whether its frame goes on in the next one. */
+  more(at: number): boolean {
+    return (this.words[(at + optionsWord) | 0] & continued) !== 0
+  }
+
+  /** Of a completion: a positive errno where the frame was not sent, else 0. */
+  status(at: number): number {
+    return this.words[(at + statusWord) | 0]
+  }
+
   /** How many records wait; 0 when the producer's index cannot be true. */
   available(): number {
     const count = (Atomics.load(this.words, this.producer) - this.next) >>> 0
@@ -136,17 +167,5 @@ export class Consumer extends RingEnd {
   consume(count: number): void {
     this.next = (this.next + count) | 0
     Atomics.store(this.words, this.consumer, this.next)
-  }
-
-  /** {@link available} of a ring that the binding writes in this thread, when it is called. */
-  availableHere(): number {
-    const count = (this.words[this.producer] - this.next) >>> 0
-    return count <= this.mask + 1 ? count : 0
-  }
-
-  /** {@link consume} of such a ring. */
-  consumeHere(count: number): void {
-    this.next = (this.next + count) | 0
-    this.words[this.consumer] = this.next
   }
 }

@@ -1,4 +1,4 @@
-/** The shared library of the software ConnectX, which lies beside the addon under the same name. */
+/** The shared library of the software ConnectX, which lies beside the addon and has a name to match. */
 import { existsSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { locateAddon } from '../addon.js'
@@ -6,8 +6,8 @@ import { verbsError } from '../errors.js'
 import { native } from '../native.js'
 
 /**
- * The file of the shared library, for LD_PRELOAD: with it, and with IBVERBS_SOFT set, any program that uses libibverbs
- * finds the software devices.
+ * Path of the shared library, for LD_PRELOAD: with it, and with IBVERBS_SOFT set, every program that uses libibverbs finds
+ * the software devices.
  *
  * @throws VerbsError ENOENT when it was not built or not shipped
  */
@@ -22,15 +22,15 @@ export function softLibraryPath(): string {
   return file
 }
 
-/** Opens it in this process; harmless the second time. */
+/** Loads it into this process; harmless the second time. */
 export function loadSoftLibrary(): void {
   native.soft.load(softLibraryPath())
 }
 
 /**
- * With IBVERBS_SOFT set the devices that it asks for are there when libibverbs looks for devices.
+ * Creates the devices of IBVERBS_SOFT, if it is set, before libibverbs looks for devices.
  *
- * @throws VerbsError EINVAL for a value that makes no sense, and whatever else keeps its devices from being made
+ * @throws VerbsError EINVAL for an invalid value, and the error of any device that cannot be created
  * @internal
  */
 export function softFromEnvironment(): void {

@@ -1,13 +1,13 @@
-/** What binding/soft/addon/ exports. */
+/** The exports of binding/soft/addon/. */
 export interface SoftNative {
-  /** dlopen(3) of the shared library, once in the process. */
+  /** Loads the shared library with dlopen(3), once in the process. */
   load(file: string): void
-  /** Makes the devices of a specification (binding/soft/device/specification.h); their number. */
+  /** Creates the devices of a specification (binding/soft/device/specification.h); returns its number. */
   open(specification: string): number
-  /** Makes those of IBVERBS_SOFT, if it is set and they are not there yet. */
+  /** Creates the devices of IBVERBS_SOFT, if it is set and they do not exist yet. */
   environment(): void
   close(number: number): void
-  /** Lines of `key=value`; empty once it is closed. */
+  /** Lines of `key=value`; empty after it is closed. */
   describe(number: number): string
   setLink(number: number, device: string, port: number, up: boolean): void
 }

@@ -11,16 +11,16 @@ export interface SoftPortInfo {
   mac: string
 }
 
-/** A software device, as {@link SoftConnectX.devices} tells of it; `open(name)` of `ibverbs` opens it. */
+/** A software device, as {@link SoftConnectX.devices} describes it; `open(name)` of `ibverbs` opens it. */
 export interface SoftDeviceInfo {
-  /** 'mlx5_soft0' */
+  /** Name of the device, such as 'mlx5_soft0'. */
   name: string
   /**
-   * What wakes the NIC's thread when it sleeps: the first doorbell ('userfaultfd'), or, where the kernel or a sandbox
-   * forbids that, a look every millisecond at most ('timer'), which costs about a percent of a core.
+   * How the NIC's thread wakes up when it sleeps: by the first doorbell ('userfaultfd'), or, where the kernel or a sandbox
+   * forbids that, by polling at least every millisecond ('timer'), which costs about a percent of a core.
    */
   wakeup: 'userfaultfd' | 'timer'
-  /** Port 1 and, of a device with two, port 2. */
+  /** Port 1 and, on a device with two, port 2. */
   ports: SoftPortInfo[]
 }
 
@@ -64,8 +64,8 @@ export class SoftConnectX {
   }
 
   /**
-   * Takes the link of a port down, or up again: PORT_ERR or PORT_ACTIVE follows as an asynchronous event, and frames
-   * are lost in between.
+   * Takes the link of a port down, or up again: the asynchronous event PORT_ERR or PORT_ACTIVE follows, and frames in
+   * between are lost.
    *
    * @throws VerbsError ENODEV or EINVAL when there is no such device or port
    */
@@ -78,8 +78,8 @@ export class SoftConnectX {
   }
 
   /**
-   * Pulls the devices out. Contexts that are still open get the event DEVICE_FATAL, have their requests flushed, and can
-   * only be closed; with the last of them the NIC's thread and memory are gone. Closing twice is harmless.
+   * Removes the devices. Contexts that are still open get the event DEVICE_FATAL, have their requests flushed, and can only
+   * be closed; the NIC's thread and memory go with the last of them. Closing twice is harmless.
    */
   close(): void {
     if (this.#closed) return
@@ -106,14 +106,14 @@ export class SoftConnectX {
 }
 
 /**
- * Makes software ConnectX devices in this process: from here on listDevices() and open() of `ibverbs` know them, and the
- * unmodified libibverbs and libmlx5 of the distribution drive them, writing real work queue entries into real rings.
- * It needs no RDMA hardware, no kernel module and no privilege. It checks formats and logic, not hardware timing.
+ * Creates software ConnectX devices in this process: from then on listDevices() and open() of `ibverbs` know them, and the
+ * distribution's unmodified libibverbs and libmlx5 drive them, writing real work queue entries into real rings. Needs no
+ * RDMA hardware, no kernel module and no privilege. Checks formats and logic, not hardware timing.
  *
- * One at a time in a process; its devices are seen by all its workers. Real devices of the machine stay in the list.
+ * A process may have one at a time; all its workers see the devices. Real devices of the machine stay in the list.
  *
- * @throws VerbsError EBUSY when there is one already (IBVERBS_SOFT makes one, too), ENOSYS without libibverbs,
- *   EPERM or ENODEV for a wire that cannot be had
+ * @throws VerbsError EBUSY when one exists already (IBVERBS_SOFT creates one, too), ENOSYS without libibverbs, EPERM or
+ *   ENODEV for a wire that is not available
  */
 export function softConnectX(options?: SoftOptions): SoftConnectX {
   return SoftConnectX.of(options)

@@ -1,26 +1,29 @@
-/** The options of a software ConnectX as the words that the native side reads (binding/soft/device/specification.h). */
+/**
+ * Translates the options of a software ConnectX into the specification that the native side parses
+ * (binding/soft/device/specification.h).
+ */
 import { integer, type Names, options as optionsOf, rangeError, string, typeError } from '../argument.js'
 
-/** One value for both directions, or one for each: from the first port to the second, and back. */
+/** One value for both directions, or a pair: from the first port to the second, and back. */
 export type PerDirection = number | readonly [number, number]
 
-/** What a wire does to frames; each is 0 by default: a perfect wire. The same seed gives the same outcome. */
+/** Imperfections of a wire; each is 0 by default: a perfect wire. The same seed gives the same outcome. */
 export interface SoftLink {
-  /** Bits a second; 0, the default: no limit. A frame takes its length and 24 bytes, as on Ethernet. */
+  /** Bits per second; 0, the default: no limit. A frame takes its length and 24 bytes, as on Ethernet. */
   bandwidth?: PerDirection
-  /** Propagation, in nanoseconds. Default 0. */
+  /** Propagation delay, in nanoseconds. Default 0. */
   delay?: PerDirection
-  /** Up to this many nanoseconds more, drawn for each frame: frames may overtake each other. Default 0. */
+  /** Maximum additional delay in nanoseconds, drawn for each frame: frames may overtake each other. Default 0. */
   jitter?: PerDirection
   /** Probability that a frame is lost, 0 (default) to 1. */
   loss?: PerDirection
-  /** Probability that a frame comes twice, 0 (default) to 1. */
+  /** Probability that a frame arrives twice, 0 (default) to 1. */
   duplicate?: PerDirection
-  /** Probability that a frame comes after the one behind it, 0 (default) to 1. */
+  /** Probability that a frame arrives after the one behind it, 0 (default) to 1. */
   reorder?: PerDirection
-  /** Bytes that may wait for bandwidth; what does not fit is lost. 256 KiB by default. */
+  /** Bytes that may wait for bandwidth; frames that do not fit are lost. 256 KiB by default. */
   queue?: PerDirection
-  /** Where the draws begin; 1 by default. */
+  /** Seed of the random draws; 1 by default. */
   seed?: number
 }
 const softLinkNames = {
@@ -35,37 +38,37 @@ const softLinkNames = {
 } as const satisfies Names<SoftLink>
 
 /**
- * What the ports are plugged into, spelled as in IBVERBS_SOFT and behind `ibverbs soft --wire`.
+ * The wire between the ports, spelled as in IBVERBS_SOFT and `ibverbs soft --wire`.
  *
- * - `'loop'`: each port hears what it sends
- * - `'pair'`: two ports hear each other
- * - `'socket:PATH'`: a port here and one of another process that names the same path (a Unix socket). When one of the two ends,
- *   the other meets the next that comes; a third is refused (EBUSY)
+ * - `'loop'`: each port receives what it sends
+ * - `'pair'`: two ports receive from each other
+ * - `'socket:PATH'`: connects a port here with one of another process that names the same path (a Unix socket). When one of
+ *   the two ends, the other connects to the next that comes; a third is refused (EBUSY)
  * - `'interface:NAME'`: an Ethernet interface of this machine (needs CAP_NET_RAW). The port is up while the interface has a
  *   carrier (PORT_ACTIVE, PORT_ERR), and its active MTU is the largest that fits the interface's: 1024 of 1500
  */
 export type SoftWire = 'loop' | 'pair' | `socket:${string}` | `interface:${string}`
 
-/** What {@link softConnectX} makes. */
+/** Options of {@link softConnectX}. */
 export interface SoftOptions {
-  /** 'loop' by default. */
+  /** The wire; 'loop' by default. */
   wire?: SoftWire
   /**
-   * Ports of a device, 1 by default. With the wire 'pair', 1 makes two devices, joined; 2 makes one device whose two
-   * ports are joined.
+   * Ports of a device, 1 by default. With the wire 'pair', 1 creates two devices, connected; 2 creates one device whose two
+   * ports are connected.
    */
   ports?: 1 | 2
-  /** Imperfections of the wire; for 'loop' and 'pair'. Default: none. */
+  /** Imperfections of the wire, for 'loop' and 'pair'. Default: none. */
   link?: SoftLink
-  /** MAC addresses of the ports, in order: 'aa:bb:cc:dd:ee:ff', not multicast. Default, where there is none: drawn at random. */
+  /** MAC addresses of the ports, in order: 'aa:bb:cc:dd:ee:ff', not multicast. A port without one gets a random address. */
   macs?: readonly string[]
-  /** Bytes of each frame that a raw packet send must carry inline: 0 (default), or 18 as older ConnectX want it. */
+  /** Bytes of each frame that a raw packet send must carry inline: 0 (default), or 18 as older ConnectX require. */
   minimumInline?: 0 | 18
   /** Largest MTU of the ports: 4096 by default. */
   mtu?: 256 | 512 | 1024 | 2048 | 4096
   /**
-   * How many of each kind a device has: queue pairs, completion queues, regions and so on. By default as many as a
-   * ConnectX; a few, to see what a program does when they are used up.
+   * Most objects of each kind on a device: queue pairs, completion queues, regions and so on. By default as many as a
+   * ConnectX has; set a few to test how a program handles their exhaustion.
    */
   maxObjects?: number
 }
@@ -115,7 +118,7 @@ export function specification(given: SoftOptions | undefined): string {
   if (macs.length > count) throw rangeError('options.macs', `at most ${count} addresses`, options.macs)
   const words = Array.from({ length: count }, (_, i) => {
     const mac = macs[i] === undefined ? '' : `@${macs[i]}`
-    // Both ends of a pair are one link, whose options go with its first port.
+    // Both ends of a pair are one link; its options go with the first port.
     const query = [...(wire === 'pair' && i === 1 ? [] : link)]
     if (options.minimumInline !== undefined) query.push(`minimumInline=${options.minimumInline}`)
     if (options.mtu !== undefined) query.push(`mtu=${options.mtu}`)
@@ -128,7 +131,7 @@ export function specification(given: SoftOptions | undefined): string {
 function wireWords(wire: SoftWire | undefined): string {
   const text = string('options.wire', wire ?? 'loop')
   if (text === 'loop' || text === 'pair') return text
-  // The name has nothing of what separates the parts of a specification.
+  // The name must not contain a separator of the specification.
   if (/^(socket|interface):[^;+@?\0]+$/.test(text)) return text
   throw rangeError(
     'options.wire',

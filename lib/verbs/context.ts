@@ -4,6 +4,7 @@ import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import { addPending, removePending } from '../pending.js'
 import { type WaitOptions, waitSignal } from '../wait-options.js'
+import type { GidEntry } from './address/gid.js'
 import { type AsyncEvent, asyncEvent } from './async-event.js'
 import {
   CompletionQueue,
@@ -22,9 +23,8 @@ import {
   type RawPacketCapability,
 } from './constants.js'
 import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
-import type { GidEntry } from './gid.js'
 import { ProtectionDomain } from './protection-domain.js'
-import { QueuePair } from './queue-pair.js'
+import { QueuePair } from './queue-pair/queue-pair.js'
 
 /** Events that nobody has asked for yet are kept, up to this many; then the oldest goes. */
 const eventBacklog = 1024

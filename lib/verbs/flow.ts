@@ -6,7 +6,7 @@ import { verbsFlowRules, withActions } from '../flow/verbs.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import { FlowTypes } from './constants.js'
-import type { QueuePair } from './queue-pair.js'
+import type { QueuePair } from './queue-pair/queue-pair.js'
 
 /** Rules that a device has of its own (ibv_flow_attr_type). */
 export type DefaultFlow = Exclude<keyof typeof FlowTypes, 'normal'>

@@ -1,23 +1,11 @@
-import { rangeError, typeError } from '../argument.js'
+import { rangeError } from '../argument.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import type { Arena } from '../ring/arena.js'
+import { accessFlags } from './access.js'
 import { type Access, AccessFlag } from './constants.js'
 import type { ProtectionDomain } from './protection-domain.js'
-
-/**
- * What a peer needs to read, write or change a region: plain JSON, to be sent over whatever is at hand. What this version
- * does not know of it is ignored.
- */
-export interface RemoteMemory {
-  /** Of this format: changes when an older reader would understand it wrongly. */
-  version: 1
-  /** The region's first byte, as the device addresses it: hexadecimal, such as '0x7f00deadb000'. */
-  address: string
-  rkey: number
-  /** Bytes. */
-  length: number
-}
+import type { RemoteMemory } from './remote-memory.js'
 
 /** A registered memory region (ibv_reg_mr(3)). */
 export class MemoryRegion extends NativeHandle {
@@ -89,16 +77,3 @@ export class MemoryRegion extends NativeHandle {
 }
 
 const defaultAccess: readonly Access[] = ['LOCAL_WRITE']
-
-/** ibv_access_flags from their names. @internal */
-export function accessFlags(name: string, access: readonly Access[]): number {
-  if (!Array.isArray(access)) throw typeError(name, 'an array of access flags', access)
-  let flags = 0
-  for (const flag of access as Access[]) {
-    if (typeof flag !== 'string' || !Object.hasOwn(AccessFlag, flag)) {
-      throw typeError(name, `made of ${Object.keys(AccessFlag).join(', ')}`, flag)
-    }
-    flags |= AccessFlag[flag]
-  }
-  return flags
-}

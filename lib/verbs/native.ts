@@ -1,6 +1,5 @@
 import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
-import type { QueuePairQuerySizes } from './queue-pair-attributes.js'
-import type { QueuePairCapabilities } from './queue-pair-options.js'
+import type { QueuePairCapabilities } from './queue-pair/capabilities.js'
 
 /** What binding/verbs/ exports. Handles are numbers; a closed or foreign one throws ERR_IBVERBS_CLOSED. */
 export interface VerbsNative {
@@ -134,7 +133,14 @@ export interface NativeQueuePairAttributes {
   destQpNum?: number
 }
 
-export type NativeQueuePairState = Required<NativeQueuePairAttributes> & QueuePairQuerySizes
+/** With the sizes of struct ibv_qp_cap. */
+export interface NativeQueuePairState extends Required<NativeQueuePairAttributes> {
+  maxSendWr: number
+  maxRecvWr: number
+  maxSendSge: number
+  maxRecvSge: number
+  maxInlineData: number
+}
 
 /** The device's attributes with their enumerations as numbers. */
 export type NativeDeviceAttributes = Omit<DeviceAttributes, 'atomicCap' | 'rawPacketCapabilities'> & {

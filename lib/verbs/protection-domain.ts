@@ -2,13 +2,14 @@ import { boolean, type Names, options as optionsOf, rangeError, typeError } from
 import { NativeHandle } from '../handle.js'
 import { Kind } from '../native.js'
 import { Arena } from '../ring/arena.js'
-import { AddressHandle, type AddressVector, type ReceivedDatagram } from './address-handle.js'
+import { AddressHandle, type ReceivedDatagram } from './address/address-handle.js'
+import type { AddressVector } from './address/address-vector.js'
+import type { Endpoint } from './address/endpoint.js'
 import type { Access } from './constants.js'
 import type { Context } from './context.js'
-import type { Endpoint } from './endpoint.js'
 import { MemoryRegion } from './memory-region.js'
-import { QueuePair } from './queue-pair.js'
-import type { QueuePairOptions } from './queue-pair-options.js'
+import type { QueuePairOptions } from './queue-pair/options.js'
+import { QueuePair } from './queue-pair/queue-pair.js'
 
 /** Options of {@link ProtectionDomain.registerMemory}. */
 export interface RegisterOptions {

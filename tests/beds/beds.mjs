@@ -1,4 +1,4 @@
-// The test beds: what each runs, where, and what it needs.
+// The test beds: the files that each runs, its environment and its requirements.
 
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { project, runInVm } from './vm/vm.mjs'
 
 const folder = join(project, 'build/test')
 
-/** A fresh file for what a bed's rounds tell. */
+/** An empty file for the reports of a bed's rounds. */
 function reportFile(name, variant) {
   mkdirSync(folder, { recursive: true })
   const file = join(folder, `${name}${variant.title ? `-${variant.title}` : ''}.jsonl`)
@@ -24,12 +24,12 @@ const rounds = (out, bed, { files, repeat = 1 }, ...more) => [
   ...filters(bed, files),
 ]
 
-/** Runs a bed's files on this machine, behind `prefix`. */
+/** Runs a bed's files on this machine, with `prefix` before the command. */
 async function runHere(bed, context, { prefix = [], env = {}, exclude = [] } = {}) {
   const { variant, signal } = context
   const file = reportFile(bed, variant)
   const left = exclude.flatMap((glob) => ['--exclude', glob])
-  // When the runner is killed, what it runs is not left behind.
+  // If the runner is killed, its children must not survive it.
   const mortal = ['setpriv', '--pdeathsig', 'KILL', '--', ...prefix]
   const code = await runCommand([...mortal, variant.node, ...rounds(file, bed, context, ...left)], {
     env: { ...variant.env, ...env },
@@ -38,7 +38,7 @@ async function runHere(bed, context, { prefix = [], env = {}, exclude = [] } = {
   return readOutcome(file, code)
 }
 
-/** A command that passes or fails as a whole. */
+/** Runs a command that passes or fails as a whole. */
 async function check(argv, { signal }) {
   const code = await runCommand(argv, { signal })
   return {
@@ -49,7 +49,7 @@ async function check(argv, { signal }) {
   }
 }
 
-/** A network namespace of the tests' own: what is made in it goes with it, however the tests end. */
+/** A network namespace for the tests: it takes everything created in it with it, however the tests end. */
 const root = process.getuid() === 0
 const namespace = root
   ? ['unshare', '--net', '--mount']
@@ -90,7 +90,7 @@ export const beds = {
     what: 'verbs on two software ConnectX that are joined, with this machine’s own libibverbs and libmlx5',
     needs: ['build', 'rdma'],
     run(context) {
-      // Addresses without an IPv4 GID, and rxe's MTU: as the tests know it of the VM. What is the kernel's own stays there.
+      // Addresses without an IPv4 GID, and rxe's MTU: as the tests expect from the VM. Tests of the kernel stay there.
       const port = (last) => `pair:a@02:01:00:00:00:0${last}?mtu=1024`
       return runHere('soft', context, { env: { IBVERBS_SOFT: `${port(1)};${port(2)}` } })
     },
@@ -102,7 +102,7 @@ export const beds = {
     async run(context) {
       const { variant, signal, repeat = 1, files, output } = context
       let cpuSeconds = 0
-      // The guest may write to the project, but into an overlay: the report goes into the folder that is shared.
+      // The guest sees the project through an overlay, so it writes the report into the shared folder.
       const results = join(folder, 'rxe')
       mkdirSync(results, { recursive: true })
       const inside = join(results, 'report.jsonl')
@@ -116,7 +116,7 @@ export const beds = {
         '1',
       )
       const command = [variant.node, ...argv].map((word) => `"${word}"`).join(' ')
-      // All rounds have one VM.
+      // All rounds share one VM.
       const again = (repeat - 1) * (files ? 120 * files.length : variant.vmSeconds)
       const code = await runInVm(['sh', '-c', command], {
         results,

@@ -1,7 +1,7 @@
 /**
- * The one way in which tests start processes: as node:child_process does, but each is ended with the test that started it
- * (what starts between tests: with the file), however that test ends, and with it all that it has started itself. Where
- * the test's own process is killed, a shell ends them that waits for that (reaper.mjs).
+ * The only way for tests to start processes: like node:child_process, but each process, with everything it has started, ends
+ * with the test that started it (between tests: with the file), however that test ends. If the test's own process is killed,
+ * a waiting shell ends them (reaper.mjs).
  */
 import * as node from 'node:child_process'
 import { once } from 'node:events'
@@ -11,28 +11,28 @@ import { mark } from './reaper.mjs'
 export type { ChildProcess } from 'node:child_process'
 
 /**
- * Ends a whole process group. As long as one process of it lives its number is not given to another, so that it may be
- * asked for until nobody was there.
+ * Ends a whole process group. Its number is not reused as long as one of its processes lives, so kill(2) may be repeated
+ * until it finds none.
  */
 function endGroup(leader: number): void {
   try {
     process.kill(-leader, 'SIGKILL')
   } catch {
-    // Nobody.
+    // None left.
   }
 }
 
 const marked = <T extends { env?: NodeJS.ProcessEnv }>(options: T): T => ({
   ...options,
   env: { ...(options.env ?? process.env), ...mark },
-  // A group of its own: what the command starts is in it.
+  // A process group of its own, for all processes that the command starts.
   detached: true,
 })
 
 type Words = readonly string[]
 
 export interface SpawnOptions extends node.SpawnOptions {
-  /** It is ended with the file, not with the test that starts it. */
+  /** The process ends with the file, not with the test that starts it. */
   outlivesTest?: boolean
 }
 
@@ -50,7 +50,7 @@ export const spawn = ((command: string, args: Words = [], options: SpawnOptions 
   return child
 }) as typeof node.spawn & ((command: string, args: Words, options: SpawnOptions) => node.ChildProcess)
 
-/** How long a command may take that is waited for: nothing else runs meanwhile, not even a test's own time limit. */
+/** Milliseconds that a synchronous command may take: nothing else runs meanwhile, not even a test's own timeout. */
 const syncTimeout = 60_000
 
 /** spawnSync of node:child_process. */
@@ -75,7 +75,7 @@ export const execFileSync = ((command: string, args: Words = [], options: node.E
   return result.stdout
 }) as typeof node.execFileSync
 
-/** Runs a command to its end; fails, with what it said, unless that is a good one. */
+/** Runs a command to its end; throws its output unless it succeeds. */
 export async function execute(
   command: string,
   args: Words,

@@ -1,4 +1,4 @@
-// Runs a command with our own output, in the project's folder.
+// Runs a command in the project's folder, with this process's output.
 
 import { spawn } from 'node:child_process'
 import { project } from './vm/vm.mjs'
@@ -15,7 +15,7 @@ export function runCommand([command, ...args], { env = {}, signal } = {}) {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'inherit', 'inherit'],
     })
-    // SIGTERM, not SIGKILL: vitest ends its workers then.
+    // SIGTERM, not SIGKILL: vitest then ends its workers.
     const abort = () => child.kill('SIGTERM')
     signal?.addEventListener('abort', abort)
     child.once('error', reject)

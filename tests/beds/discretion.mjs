@@ -1,8 +1,8 @@
-// The test files that touch what the kernel, the scheduler or the garbage collector does at its own discretion. What they
-// assert is promised all the same: `npm test -- --discretion --repeat 200` is the evidence, and may be taken in pieces
-// (name some of them), for the log adds up.
+// Test files whose subject the kernel, the scheduler or the garbage collector does at its own discretion. Their assertions
+// must hold all the same: `npm test -- --discretion --repeat 200` is the evidence, and may run in parts (name some files),
+// because the log adds up.
 
-/** Huge pages, mappings, heaps, finalizers, descriptors and threads that go in their own time. */
+/** Huge pages, mappings, heaps, finalizers, descriptors and threads, which are released at no fixed time. */
 const memory = [
   'tests/binding/arena.test.ts',
   'tests/soft/devices.test.ts',
@@ -16,7 +16,7 @@ const memory = [
   'tests/verbs/threads.test.ts',
 ]
 
-/** Clocks, timers, who runs first and where, what is seen at once and what one by one, processes that come and go. */
+/** Clocks, timers, scheduling, grouping of events, processes that come and go. */
 const time = [
   'tests/beds/over.test.ts',
   'tests/cli/traffic.test.ts',

@@ -1,8 +1,8 @@
-// The output of what runs beside something else: kept until its turn comes, so that two do not mix.
+// Holds the output of a bed that runs beside others until its turn, so that the two do not mix.
 
 /**
- * @returns {{ stdout(chunk: Buffer | string): void, stderr(chunk: Buffer | string): void, release(): void }} what comes
- *   after `release` is written at once
+ * @returns {{ stdout(chunk: Buffer | string): void, stderr(chunk: Buffer | string): void, release(): void }} after
+ *   `release` it writes at once
  */
 export function heldOutput() {
   const held = []

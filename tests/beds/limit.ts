@@ -1,2 +1,4 @@
-/** How long a wait may take before the test fails, in milliseconds: never how long one takes, however busy the machine. */
+/**
+ * Milliseconds after which a wait fails the test. Far above the usual time of any, so that a busy machine does not matter.
+ */
 export const limit = 100_000

@@ -1,9 +1,9 @@
-// A load for tests to run beside: one busy process for each processor.
+// A load beside the tests: one busy process for each processor.
 
 import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 
-/** Starts it; it is gone after `end()`, and also when this process is, however that ends (PR_SET_PDEATHSIG). */
+/** Starts it; it ends with `end()`, and with this process, however that ends (PR_SET_PDEATHSIG). */
 export function startLoad(count = availableParallelism()) {
   const busy = Array.from({ length: count }, () =>
     spawn('setpriv', ['--pdeathsig', 'KILL', '--', 'sh', '-c', 'while :; do :; done'], { stdio: 'ignore' }),

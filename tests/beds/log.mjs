@@ -1,4 +1,4 @@
-// A line of JSON for each run, for evidence that adds up over days: IBVERBS_TEST_LOG, or build/test/runs.log.
+// Logs a line of JSON for each run, as evidence that adds up over days: IBVERBS_TEST_LOG, or build/test/runs.log.
 
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, mkdirSync } from 'node:fs'
@@ -7,7 +7,7 @@ import { project } from './vm/vm.mjs'
 
 export const logFile = () => process.env.IBVERBS_TEST_LOG ?? join(project, 'build/test/runs.log')
 
-/** What is tested: the commit, and whether the files are the commit's. Taken before the run. */
+/** The sources under test: the commit, and whether the files are the commit's. Call it before the run. */
 export function sources() {
   const git = (...words) =>
     execFileSync('git', words, { cwd: project, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })

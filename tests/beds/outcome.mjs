@@ -1,13 +1,13 @@
-// What vitest's rounds came to, as rounds.mjs wrote it down.
+// Reads the outcome of vitest's rounds, which rounds.mjs writes.
 
 import { existsSync, readFileSync } from 'node:fs'
 
 /**
  * @typedef {{ passed: number, failed: number, skipped: number, problem?: string, failures: string[],
  *   files: Record<string, { rounds: number, seconds: number }>, rounds: number }} Outcome
- *   `files`: in how many rounds each was run to its end, and for how long altogether; `rounds`: how many were ended
+ *   `files`: in how many rounds each ran to its end, and its total time; `rounds`: number of finished rounds
  * @param {string} path
- * @param {number} code what vitest ended with
+ * @param {number} code vitest's exit code
  * @returns {Outcome}
  */
 export function readOutcome(path, code) {
@@ -37,7 +37,7 @@ export function readOutcome(path, code) {
   return outcome
 }
 
-/** A run that was killed may have left half a line. */
+/** A killed run may have left half a line. */
 function parse(line) {
   try {
     return JSON.parse(line)

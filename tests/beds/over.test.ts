@@ -1,4 +1,4 @@
-/** What a test has started is gone when it is over, however it ended. */
+/** Processes that a test has started end with it, however it ends. */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { spawnSync } from './child.js'
 import { gone } from './over/processes.js'
 
-/** Runs tests/beds/over/NAME.fixture.ts; what vitest said, what the fixture told, and the processes that it named. */
+/** Runs tests/beds/over/NAME.fixture.ts; returns vitest's output, the fixture's report, and the processes it named. */
 function fixture(name: string) {
   const folder = mkdtempSync(join(tmpdir(), 'ibverbs-over-'))
   try {

@@ -1,17 +1,15 @@
-/**
- * What is to be undone when a test is over, also when it failed or ran out of time and will never come to its own clean-up.
- */
+/** Cleanup at the end of a test, even if the test failed or timed out and never reaches its own. */
 import { onTestFinished, TestRunner } from 'vitest'
 
 type Undo = () => unknown
 
-/** Of a file, one set for the whole process: this module is loaded again for each file. */
+/** One set for the whole process: vitest loads this module again for each file. */
 const key = Symbol.for('ibverbs.tests.over')
 const shared = globalThis as { [key]?: Set<Undo> }
 if (shared[key] === undefined) {
   const all = new Set<Undo>()
   shared[key] = all
-  // What an undoing does at once it does here too.
+  // On exit, only the synchronous part of a cleanup runs.
   process.on('exit', () => {
     for (const undo of all) void undo()
   })
@@ -19,8 +17,8 @@ if (shared[key] === undefined) {
 const pending = shared[key]
 
 /**
- * Has something undone when the running test is over; between tests, and `ofFile`, when the file is (setup.ts). It happens once, and in
- * the opposite order of what was begun. Returns what calls it off.
+ * Registers a cleanup for the end of the running test; between tests, and with `ofFile`, for the end of the file (setup.ts).
+ * Cleanups run once, in reverse order. Returns a function that cancels it.
  */
 export function onOver(undo: Undo, { ofFile = false } = {}): () => void {
   pending.add(undo)
@@ -31,7 +29,7 @@ export function onOver(undo: Undo, { ofFile = false } = {}): () => void {
   return () => pending.delete(undo)
 }
 
-/** All that is left, the newest first. */
+/** Runs all remaining cleanups, the newest first. */
 export async function undoAll(): Promise<void> {
   for (const undo of [...pending].reverse()) {
     pending.delete(undo)

@@ -1,6 +1,6 @@
 /**
- * The peer bed: a network namespace of its own with the kernel's whole stack in it, at the other end of a veth pair. It is
- * gone when this process is: what holds it reads this process's standard input.
+ * The peer bed: a network namespace with the kernel's whole stack, at the other end of a veth pair. It ends with this
+ * process: its holder reads this process's standard input.
  */
 
 import { once } from 'node:events'
@@ -10,13 +10,13 @@ import { awaitRunning, ip, requireOwnNamespace } from './veth.js'
 let count = 0
 
 export interface PeerOptions {
-  /** IPv4 addresses of both ends, in CIDR notation; the near one may be left out, for a responder of ours. */
+  /** IPv4 addresses of both ends, in CIDR notation; omit the near one for a responder in the test. */
   near?: string
   far: string
   /** IPv6 addresses of both ends. */
   near6?: string
   far6?: string
-  /** Leave the offloads of the far end on: its frames then carry partial checksums. Default: off. */
+  /** Leave the offloads of the far end on: its frames then have partial checksums. Default: off. */
   offloads?: boolean
 }
 
@@ -24,9 +24,9 @@ export interface PeerOptions {
 export class Peer implements AsyncDisposable {
   readonly #holder: ChildProcess
   private constructor(
-    /** The interface of ours. */
+    /** The interface of the test. */
     readonly near: string,
-    /** The kernel's. */
+    /** The interface of the peer's kernel. */
     readonly far: string,
     holder: ChildProcess,
   ) {
@@ -45,7 +45,7 @@ export class Peer implements AsyncDisposable {
     const one = ['numtxqueues', '1', 'numrxqueues', '1']
     ip('link', 'add', near, ...one, 'type', 'veth', 'peer', 'name', far, ...one)
     ip('link', 'set', far, 'netns', String(holder.pid))
-    // No router solicitations; and IPv6 only where it is asked for.
+    // No router solicitations; and IPv6 only on request.
     const quiet = (interfaceName: string, on: boolean) => [
       'sh',
       '-c',
@@ -69,13 +69,13 @@ export class Peer implements AsyncDisposable {
     return ['nsenter', '-t', String(this.#holder.pid), '-n', ...words]
   }
 
-  /** Runs a command there to its end; throws with what it said. */
+  /** Runs a command there to its end; throws its output if it fails. */
   run(...words: string[]): string {
     const [command, ...args] = this.inside(...words)
     return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
   }
 
-  /** Hardware address of the kernel's end. */
+  /** MAC address of the peer's interface. */
   get farMac(): string {
     return /link\/ether (\S+)/.exec(this.run('ip', 'link', 'show', 'dev', this.far))![1]
   }

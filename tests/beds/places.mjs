@@ -1,9 +1,9 @@
-// Which beds run a test file: told by where it lies.
+// Decides by a test file's folder which beds run it.
 
-/** What is the kernel's own: its devices, its addresses, its objects. Not for the software ConnectX. */
+/** Tests of the kernel: its devices, addresses and objects. Not for the software ConnectX. */
 const kernels = ['device', 'cli-devices', 'cli-ping', 'events', 'soft-rxe']
 
-/** Of each bed that runs test files: the folders that it has, and what in them it leaves to others (a folder or a file). */
+/** For each bed that runs test files: its folders, and the folders or files in them that it excludes. */
 export const places = {
   native: { has: ['tests/'], leaves: ['tests/ethernet/', 'tests/verbs/'] },
   ethernet: { has: ['tests/ethernet/'], leaves: ['tests/ethernet/vm/'] },
@@ -17,7 +17,7 @@ export function bedsOf(file) {
   return Object.keys(places).filter((bed) => places[bed].has.some(within) && !places[bed].leaves.some(within))
 }
 
-/** vitest's words for a bed's files: these alone, or all that the bed has. */
+/** vitest's filters for a bed: these files, or all of the bed's. */
 export function filters(bed, files = []) {
   if (files.length > 0) return files
   const { has, leaves } = places[bed]

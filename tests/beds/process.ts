@@ -1,11 +1,11 @@
-/** What tests of any bed do to this process and to processes of their own. */
+/** Helpers for tests of any bed: this process, and processes that they start. */
 
 import { fileURLToPath } from 'node:url'
 import { spawn } from './child.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** What a call throws. */
+/** The error that a call throws. */
 export function thrownBy(call: () => unknown): Error & { code?: string; errno?: number; syscall?: string } {
   try {
     call()
@@ -27,7 +27,7 @@ export interface NodeOptions {
   env?: Record<string, string>
 }
 
-/** Runs an ES module text in a Node process of its own, in the project's folder. */
+/** Runs the text of an ES module in a Node process, in the project's folder. */
 export function node(script: string, { flags = [], env = {} }: NodeOptions = {}): Promise<Ended> {
   const child = spawn(process.execPath, [...flags, '--input-type=module', '-e', script], {
     cwd: root,
@@ -49,7 +49,7 @@ export function node(script: string, { flags = [], env = {} }: NodeOptions = {})
   })
 }
 
-/** Comes back when the event loop rests for a tenth of a second: one that something turns never does. */
+/** Resolves when the event loop has been idle for a tenth of a second: a loop that something keeps busy never is. */
 export async function loopRests(): Promise<void> {
   for (let utilization = 1; utilization > 0.5; ) {
     const before = performance.eventLoopUtilization()
@@ -58,7 +58,7 @@ export async function loopRests(): Promise<void> {
   }
 }
 
-/** Everything to the garbage collector that nothing reaches, finalizers included. */
+/** Runs the garbage collector over all unreachable objects, with their finalizers. */
 export async function collectGarbage(): Promise<void> {
   const { gc } = globalThis
   if (!gc) throw new Error('run node with --expose-gc')

@@ -1,12 +1,12 @@
-// Ends what a process has started when that process is gone, also when it was killed: what bears its mark, and all that
-// descends from that.
+// Ends the processes that a process has started when that process ends or is killed: those that carry its mark, and their
+// descendants.
 
 import { spawn } from 'node:child_process'
 
-/** What the processes that this one starts are to have in their environment. */
+/** The environment variable that marks this process's children. */
 export const mark = { IBVERBS_TESTED_BY: String(process.pid) }
 
-// The pipe ends when its writer is gone. Who exits by himself has left nothing, and says so.
+// The pipe ends with its writer. A regular exit leaves no processes, and says so.
 const script = `
 read -r word && exit
 marked() { grep -lsz "^IBVERBS_TESTED_BY=$1\\$" /proc/[0-9]*/environ; }
@@ -17,13 +17,13 @@ done 2>/dev/null`
 
 const key = Symbol.for('ibverbs.tests.reaper')
 
-/** Starts the shell that outlives this process and does so. Once a process. */
+/** Starts the shell that outlives this process and ends its children. Once for each process. */
 export function startReaper() {
   if (globalThis[key]) return
   const child = spawn('sh', ['-c', script, 'reaper', String(process.pid)], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
-    // Not of those that it ends.
+    // The shell must not carry the mark itself.
     env: { ...process.env, IBVERBS_TESTED_BY: undefined },
   })
   globalThis[key] = child

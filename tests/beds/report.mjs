@@ -1,4 +1,4 @@
-// What the beds brought: a line each, the slowest files, then the total that .ci/run ends with.
+// Reports the results of the beds: a line each, the slowest files, then the total with which .ci/run ends.
 
 /**
  * @typedef {{ title: string, seconds: number, cpuSeconds: number, passed?: number, failed?: number, skipped?: number,
@@ -8,7 +8,7 @@
  */
 
 /**
- * Adds up; a bed that could not be run is skipped, and in CI failed.
+ * Adds up the results; a bed that could not run counts as skipped, and in CI as failed.
  * @param {Result[]} results
  * @param {{ ci: boolean }} options
  * @returns {Total}
@@ -23,7 +23,7 @@ export function total(results, { ci }) {
     if (!problem) continue
     if (unavailable && !ci) sum.skipped++
     else {
-      // A run that broke without a failed test to show for it is one failure of its own.
+      // A broken run without a failed test is a failure of its own.
       if (failed === 0) sum.failed++
       sum.failures.push(`${title}: ${problem}`)
     }
@@ -36,7 +36,7 @@ export function total(results, { ci }) {
 }
 
 /**
- * Prints it.
+ * Prints the results and the total.
  * @param {Result[]} results
  * @param {{ ci: boolean }} options
  * @returns {Total}
@@ -67,7 +67,7 @@ export function report(results, { ci }) {
 
 const seconds = (value) => `${value.toFixed(0)} s`.padStart(6)
 
-/** The ten files that took longest, a round. */
+/** The ten slowest files, by time for each round. */
 function slowest(results) {
   const files = results.flatMap(({ title, files = {} }) =>
     Object.entries(files).map(([file, { rounds, seconds }]) => ({ title, file, each: seconds / rounds })),

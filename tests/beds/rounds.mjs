@@ -23,7 +23,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 })
 const repeat = Number(values.repeat)
-// A thread that is blocked outlives its parent: the processes that vitest starts have our mark, theirs have their own.
+// A blocked thread outlives its parent: vitest's processes carry this process's mark, their children their own.
 Object.assign(process.env, mark)
 startReaper()
 const tell = (line) => appendFileSync(values.out, `${JSON.stringify(line)}\n`)
@@ -58,7 +58,7 @@ const recorder = {
   },
 }
 
-/** Ends everything: a thread that is blocked hears of nothing else. */
+/** Ends everything: a blocked thread reacts to nothing else. */
 function hung(running) {
   for (const { file, test } of running) {
     console.error(`HUNG in round ${round}: ${file} > ${test}`)
@@ -68,7 +68,7 @@ function hung(running) {
   process.exit(1)
 }
 
-/** Suites with an error of their own (a hook that failed), and the file itself if it does not even load. */
+/** Suites with an error of their own (a failed hook), and the file itself if it does not load. */
 const broken = (module) =>
   [module, ...module.children.allSuites()].filter((entity) => entity.errors().length > 0)
 
@@ -107,7 +107,7 @@ function printFailures(module) {
 const instance = await createVitest('test', {
   root: project,
   watch: false,
-  // In many rounds only what fails is worth a line.
+  // In repeated rounds, only failures are worth a line.
   reporters: [...(repeat > 1 ? [] : ['default']), recorder, watchdog(hung)],
   cliExclude: values.exclude,
   ...(values['max-workers'] ? { maxWorkers: Number(values['max-workers']) } : {}),

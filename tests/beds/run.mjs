@@ -36,7 +36,7 @@ if (!ready.build) {
 const chosen = await variants(words)
 const prepared = { title: 'setup', ...setup() }
 
-// Files are repeated within their bed, which is started once; a whole run is repeated as a whole.
+// Files repeat within their bed, which starts once; a whole run repeats as a whole.
 const runs = words.files ? 1 : words.repeat
 let failed = false
 for (let run = 1; run <= runs && !aborter.signal.aborted; run++) {
@@ -53,7 +53,7 @@ async function runAll(before) {
   try {
     for (const variant of chosen) {
       const names = words.beds.filter((name) => variant.beds.includes(name))
-      // The VM keeps one processor busy and the other beds a little more than that: they run side by side.
+      // The VM keeps one processor busy and the other beds little more than one: they run side by side.
       const beside = names.filter((name) => beds[name].beside)
       const others = names.filter((name) => !beds[name].beside)
       const started = beside.map((name) => {
@@ -89,7 +89,7 @@ async function runAll(before) {
   return failed === 0
 }
 
-/** @param output of a bed that runs beside others: what it prints comes when they are done */
+/** @param output of a bed that runs beside others: printed when they have ended */
 async function runBed(name, variant, output) {
   const bed = beds[name]
   const title = variant.title ? `${name} (${variant.title})` : name
@@ -102,7 +102,8 @@ async function runBed(name, variant, output) {
     variant,
     output,
     signal: aborter.signal,
-    // Of what is no child of a bed that runs here: else it would be counted with whichever ran when it ended.
+    // For processes that are no children of a bed on this machine: otherwise they would count with whichever bed runs when
+    // they end.
     spent(seconds) {
       apart += seconds
     },
@@ -117,7 +118,7 @@ async function runBed(name, variant, output) {
   return { title, ...clock(), ...result }
 }
 
-/** What the log keeps of a bed: of named files, how often each was run to its end. */
+/** The log's entry for a bed: for named files, how often each ran to its end. */
 function brief({ title, seconds, cpuSeconds, passed, failed, skipped, problem, files = {} }) {
   const rounds = Object.fromEntries(Object.entries(files).map(([file, { rounds }]) => [file, rounds]))
   const all = {
@@ -131,7 +132,7 @@ function brief({ title, seconds, cpuSeconds, passed, failed, skipped, problem, f
   return [title, words.files ? { ...all, rounds } : all]
 }
 
-/** A clock for seconds, and the processor seconds of child processes that have ended, but for the VM's. */
+/** A clock in seconds, and the processor seconds of ended child processes, without the VM's. */
 function measured() {
   // proc_pid_stat(5): cutime and cstime, in ticks of 10 ms.
   const spent = () => {

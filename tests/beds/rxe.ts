@@ -26,8 +26,8 @@ export { limit } from './limit.js'
 export { collectGarbage, node, thrownBy } from './process.js'
 
 /**
- * The same tests run natively on two software ConnectX that are joined, in the bed `soft`; what is rxe's own there
- * (its limits, its kernel objects) is left to the VM.
+ * The same tests run natively in the bed `soft`, on two connected software ConnectX; tests of rxe itself (its limits, its
+ * kernel objects) stay in the VM.
  */
 export const soft = process.env.IBVERBS_SOFT !== undefined
 export const names = soft ? (['mlx5_soft0', 'mlx5_soft1'] as const) : (['rxe0', 'rxe1'] as const)
@@ -35,8 +35,8 @@ export const netdevs = ['v0', 'v1'] as const
 export const types = ['RC', 'UC', 'UD'] as const
 
 /**
- * What fails is told as the InfiniBand specification and a ConnectX have it; rxe of Linux 6.1 says LOC_QP_OP_ERR of all
- * that goes wrong with a receive, and REM_OP_ERR to its sender.
+ * Completion statuses of errors as the InfiniBand specification and a ConnectX have them; rxe of Linux 6.1 reports
+ * LOC_QP_OP_ERR for every failed receive, and REM_OP_ERR to its sender.
  */
 export const fault = soft
   ? ({
@@ -58,14 +58,14 @@ export const openToPeers: Access[] = ['LOCAL_WRITE', 'REMOTE_WRITE', 'REMOTE_REA
 export interface SideOptions extends Partial<Omit<QueuePairOptions, 'type'>> {
   /** Bytes of the memory region; 128 KiB by default. */
   size?: number
-  /** Of the memory region; all that there is by default. */
+  /** Access to the memory region; every kind by default. */
   access?: Access[]
-  /** Places of the completion queue; as many as the queue pair takes, by default. */
+  /** Entries of the completion queue; by default, as many as the queue pair's requests. */
   entries?: number
   batch?: number
 }
 
-/** One end: everything it takes to send and receive. */
+/** One end: everything needed to send and receive. */
 export interface Side {
   context: Context
   domain: ProtectionDomain
@@ -75,8 +75,8 @@ export interface Side {
 }
 
 /**
- * Opens devices and closes them after each test, and then sees that not one handle is left.
- * Call it once in a describe block or a file.
+ * Opens devices and closes them after each test, then checks that no handle is left. Call it once in a describe block or a
+ * file.
  */
 export function useRxe() {
   const opened: Context[] = []
@@ -107,7 +107,7 @@ export function useRxe() {
     context,
     side,
 
-    /** Two ends that know each other, on rxe0 and rxe1. */
+    /** Two connected ends, on rxe0 and rxe1. */
     connected(type: QueuePairType, options?: SideOptions, connectOptions?: ConnectOptions): [Side, Side] {
       const a = side(type, 0, options)
       const b = side(type, 1, options)
@@ -118,7 +118,7 @@ export function useRxe() {
   }
 }
 
-/** One completion, copied out of the columns; what an error leaves undefined is left out. */
+/** One completion, copied from the columns, without the fields that an error leaves undefined. */
 export interface Completion {
   cookie: number
   status: string
@@ -156,12 +156,12 @@ export async function completions(cq: CompletionQueue, count: number): Promise<C
   return all
 }
 
-/** The only one that is to come. */
+/** Waits for exactly one completion. */
 export async function completion(cq: CompletionQueue): Promise<Completion> {
   return (await completions(cq, 1))[0]
 }
 
-/** Comes back when `condition` holds: for what raises no event. Fails after {@link limit}. */
+/** Resolves when `condition` holds: for changes that raise no event. Fails after {@link limit}. */
 export async function until(condition: () => boolean): Promise<void> {
   const signal = AbortSignal.timeout(limit)
   while (!condition()) {
@@ -180,14 +180,14 @@ export function pattern(length: number, seed: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (i * 7 + (i >> 8) * 13 + seed * 31 + 1) & 0xff)
 }
 
-/** Every byte, with the first that differs in the message. */
+/** Compares every byte; the message names the first that differs. */
 export function expectBytes(actual: Uint8Array, expected: Uint8Array): void {
   expect(actual.length).toBe(expected.length)
   const at = actual.findIndex((byte, i) => byte !== expected[i])
   if (at >= 0) expect(`byte ${at} is ${actual[at]}`).toBe(`byte ${at} is ${expected[at]}`)
 }
 
-/** What this process has of things that leak; `rdma` counts the kernel's objects, of all processes. */
+/** This process's resources that may leak; `rdma` counts the kernel's objects, of all processes. */
 export function resources() {
   const maps = readFileSync('/proc/self/maps', 'latin1').split('\n')
   return {
@@ -201,7 +201,7 @@ export function resources() {
 /** `rdma resource show`, added up over both devices. */
 export function rdmaResources(): Record<string, number> {
   const total: Record<string, number> = {}
-  if (soft) return {} // of the process itself: its descriptors, threads and mappings tell
+  if (soft) return {} // descriptors, threads and mappings show leaks of the software NIC
   const shown = JSON.parse(execFileSync('rdma', ['-j', 'resource', 'show'], { encoding: 'utf8' }))
   for (const device of shown) {
     for (const [name, value] of Object.entries(device)) {

@@ -1,17 +1,17 @@
 /**
- * The soft bed for packet queues: ports of software ConnectX, two and two on one wire, in this very process. They need no
- * privilege, and a child process that a test starts has its own of the same names.
+ * The soft bed for packet queues: ports of software ConnectX in this process, connected in pairs. They need no privilege,
+ * and a child process that a test starts has its own under the same names.
  */
 import { onOver } from './over.js'
 import type { VethPair } from './veth.js'
 
 const pairs = 4
-/** Read when the addon first looks for devices (ibverbs/soft), which is after a test asked for a pair. */
+/** The addon reads IBVERBS_SOFT when it first looks for devices (ibverbs/soft), after a test has asked for a pair. */
 const wires = Array.from({ length: pairs * 2 }, (_, i) => `pair:${i >> 1}`).join(';')
 
 const free = Array.from({ length: pairs }, (_, i) => i)
 
-/** Two ports that hear each other and nobody else, until they are given back. */
+/** Two ports that receive from each other only, until they are returned. */
 export function softPair(): VethPair {
   process.env.IBVERBS_SOFT ??= wires
   const pair = free.shift()

@@ -1,4 +1,4 @@
-/** DPDK's testpmd (package dpdk-dev) on interfaces of the kernel's, by its drivers net_af_packet and net_af_xdp. */
+/** DPDK's testpmd (package dpdk-dev) on the kernel's interfaces, with its drivers net_af_packet and net_af_xdp. */
 
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -17,7 +17,7 @@ export class Testpmd implements AsyncDisposable {
   #ended: Error | undefined
   #arrived: (() => void) | undefined
 
-  /** Starts it on these interfaces; its ports have their order. */
+  /** Starts it on these interfaces; its ports have the same order. */
   static async start(driver: Driver, interfaces: readonly string[], mode: string): Promise<Testpmd> {
     try {
       execFileSync('sh', ['-c', 'command -v dpdk-testpmd'])
@@ -41,10 +41,10 @@ export class Testpmd implements AsyncDisposable {
   }
 
   private constructor(words: readonly string[]) {
-    // DPDK leaves a folder in /run if it is given no other.
+    // Without a folder of its own, DPDK leaves an empty one in /run.
     this.#folder = mkdtempSync(join(tmpdir(), 'ibverbs-testpmd-'))
     const env = { ...process.env, RUNTIME_DIRECTORY: this.#folder }
-    // Into a pipe its answers would come when 4 KiB of them are there.
+    // Into a pipe, testpmd would write its answers in blocks of 4 KiB.
     this.#process = spawn('stdbuf', ['-oL', 'dpdk-testpmd', ...words], {
       env,
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -67,7 +67,7 @@ export class Testpmd implements AsyncDisposable {
     this.#arrived?.()
   }
 
-  /** What it says until its prompt. */
+  /** Its output up to the next prompt. */
   async #answer(): Promise<string> {
     for (;;) {
       const at = this.#output.indexOf(prompt)
@@ -83,13 +83,13 @@ export class Testpmd implements AsyncDisposable {
     }
   }
 
-  /** Gives it a line; what it says to that. */
+  /** Sends a line and returns the answer. */
   command(line: string): Promise<string> {
     this.#process.stdin!.write(`${line}\n`)
     return this.#answer()
   }
 
-  /** Its own counters of a port. */
+  /** testpmd's own counters of a port. */
   async statistics(port: number): Promise<{ received: number; transmitted: number; missed: number }> {
     const text = await this.command(`show port stats ${port}`)
     const number = (name: string) => Number(new RegExp(`${name}: *(\\d+)`).exec(text)?.[1])

@@ -1,6 +1,6 @@
 /**
- * Traffic that does not end: an RC ping-pong between rxe0 and rxe1 in one thread, with requests posted and a wait
- * under way at all times. Runs as a worker (tells its parent 'running' after a few rounds) or as a program.
+ * Endless traffic: an RC ping-pong between rxe0 and rxe1 in one thread, with posted requests and a pending wait at all
+ * times. Runs as a worker (posts 'running' to its parent after a few rounds) or as a program.
  */
 import { parentPort } from 'node:worker_threads'
 import { open } from 'ibverbs'
@@ -31,7 +31,7 @@ async function play({ cq, memory, pair }, onRound) {
   }
 }
 
-/** Starts it; `onRound` is told of each message that came back. Returns the two ends. */
+/** Starts it; calls `onRound` for each message that returns. Returns the two ends. */
 export function start(onRound) {
   const [a, b] = process.env.IBVERBS_SOFT
     ? ['mlx5_soft0', 'mlx5_soft1'].map(side)
@@ -40,7 +40,7 @@ export function start(onRound) {
   b.pair.connect(a.pair.endpoint)
   play(a, onRound)
   play(b)
-  // Eight messages are under way at any time.
+  // Eight messages are in flight at any time.
   const send = a.pair.prepareSend({ memory: a.memory, signaled: false })
   for (let i = 0; i < 8; i++) send.post(0, 1 << 19, 4096)
   a.pair.submit()

@@ -1,4 +1,4 @@
-// The ways in which the same tests are run: as they are; with the addon under sanitizers; on other versions of Node.
+// Variants of a test run: plain; with the addon under sanitizers; on other versions of Node.
 
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import { project } from './vm/vm.mjs'
 
 const all = ['native', 'ethernet', 'soft', 'rxe']
 
-/** The versions that are tested beside the one that runs: package node-linux-ARCH of npm. */
+/** The other Node versions to test: package node-linux-ARCH of npm. */
 const otherNodes = ['22', '24', '26']
 
 /**
@@ -19,7 +19,7 @@ export async function variants({ variants: names, files }) {
   const plain = {
     title: '',
     node: process.execPath,
-    // A file that takes long is run when it is named.
+    // A long-running file runs when it is named.
     env: Object.values(files ?? {}).some(hasLong) ? { IBVERBS_LONG: '1' } : {},
     beds: ['lint', 'types', ...all],
     vmSeconds: 1800,
@@ -61,7 +61,7 @@ async function sanitized() {
       UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     },
     beds: all,
-    // Packages are installed and loaded by child processes with an environment of their own.
+    // Child processes install and load packages, with an environment of their own.
     exclude: ['tests/package/**'],
     vmSeconds: 1800,
   }

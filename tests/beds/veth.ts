@@ -1,6 +1,6 @@
 /**
- * The veth bed: a wire of the test's own, two interfaces joined back to back in the network namespace that the test
- * runner was started in. That namespace, and everything in it, is gone when the runner is, also after SIGKILL.
+ * The veth bed: two interfaces connected back to back in the network namespace in which the test runner was started. That
+ * namespace, with everything in it, ends with the runner, even after SIGKILL.
  */
 
 import { readlinkSync, writeFileSync } from 'node:fs'
@@ -12,10 +12,10 @@ const howTo =
   'start the runner in a network namespace of its own: `unshare -n COMMAND` as root, `unshare -Urn COMMAND` otherwise'
 
 /**
- * Refuses to work in the network namespace that the machine itself uses.
+ * Refuses to work in the machine's own network namespace.
  *
- * Where /proc/1/ns/net cannot be read we are not root of the machine's user namespace; then the kernel itself lets us
- * make interfaces only in a namespace of our own.
+ * Where /proc/1/ns/net is not readable, this process is not root of the machine's user namespace; then the kernel allows it
+ * to create interfaces only in a namespace of its own.
  */
 export function requireOwnNamespace(): void {
   let machine: string
@@ -29,7 +29,7 @@ export function requireOwnNamespace(): void {
   }
 }
 
-/** Runs ip(8) in this namespace; throws with what it said. */
+/** Runs ip(8) in this namespace; throws its output if it fails. */
 export function ip(...words: string[]): string {
   return execFileSync('ip', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 }
@@ -39,17 +39,17 @@ export function tc(...words: string[]): string {
   return execFileSync('tc', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 }
 
-/** Two interfaces, each other's peer. */
+/** Two interfaces, each the other's peer. */
 export interface VethPair extends Disposable {
   readonly a: string
   readonly b: string
-  /** Removes both; again is harmless. */
+  /** Removes both; repeated calls are harmless. */
   remove(): void
 }
 
 /**
- * The kernel switches a link on in the background (linkwatch): until then it accepts frames and drops them (the noop
- * queueing discipline). Asks until the link is up.
+ * Waits until the link is up. The kernel brings it up in the background (linkwatch); until then it accepts frames and drops
+ * them (the noop queueing discipline).
  */
 export function awaitRunning(name: string): void {
   const deadline = Date.now() + 10_000
@@ -62,11 +62,11 @@ export function awaitRunning(name: string): void {
 let count = 0
 
 /**
- * A new pair, both ends up, with no protocol of the kernel's own on it: nothing is on this wire but what a test sends.
+ * A new pair, both ends up, without any of the kernel's protocols: it carries the test's frames only.
  *
  * @param options.mtu of both ends, in bytes
- * @param options.queues of both ends, each way. One by default: the kernel would make one for each processor, and an
- *   AF_XDP socket sees one
+ * @param options.queues of both ends, in each direction. One by default: the kernel would create one for each processor, and
+ *   an AF_XDP socket sees one
  */
 export function vethPair(options: { mtu?: number; queues?: number } = {}): VethPair {
   requireOwnNamespace()

@@ -1,15 +1,16 @@
-// A test that blocks its thread is never told that its time is over: then the run is ended from outside, by name.
+// A test that blocks its thread does not notice its timeout: then this ends the run from outside and names the test.
 
 import { readFileSync } from 'node:fs'
 
-/** Beyond the longest limit of what runs, before it counts as hung, in milliseconds. */
+/** Milliseconds beyond the longest timeout of the running tests, after which they count as hung. */
 const grace = 120_000
-/** A hook may set a limit of its own, which it does not tell. */
+/** A hook may set a timeout of its own, which vitest does not report. */
 const longestHook = 600_000
 
 /**
- * @param {(hung: { file: string, test: string }[]) => void} overdue told what runs and lets nothing be heard of it
- * @returns a reporter of vitest's
+ * @param {(hung: { file: string, test: string }[]) => void} overdue receives the running tests when none has reported in
+ *   time
+ * @returns a vitest reporter
  */
 export function watchdog(overdue, now = () => performance.now()) {
   const running = new Map() // test id → { file, test, timeout }
@@ -51,7 +52,7 @@ export function watchdog(overdue, now = () => performance.now()) {
   }
 }
 
-/** Kills the processes that this one has started; those have ways to end what they started themselves (child.ts). */
+/** Kills this process's children, which end their own children themselves (child.ts). */
 export function killChildren() {
   for (const pid of readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1')
     .split(' ')

@@ -1,4 +1,4 @@
-// The words after `npm test --`.
+// Parses the words after `npm test --`.
 
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
@@ -22,8 +22,8 @@ export class WordsError extends Error {}
 /**
  * @param {string[]} argv
  * @param {string[]} beds
- * @returns {{ variants: string[], repeat: number, load: boolean, beds: string[], files: Record<string, string[]> }}
- *   `files`: of each bed that runs some of those that were named; undefined when none was named
+ * @returns {{ variants: string[], repeat: number, load: boolean, beds: string[], files: Record<string, string[]> }} `files`:
+ *   for each bed, the named files that it runs; undefined if none was named
  */
 export function parseWords(argv, beds) {
   const { values, positionals } = parse(argv)
@@ -57,7 +57,7 @@ export function parseWords(argv, beds) {
   return { variants, repeat, load: Boolean(values.load), beds: beds.filter((bed) => files[bed]), files }
 }
 
-/** Whether a bed of these runs the file; all do where none is named. */
+/** Whether one of the named beds runs the file; without names, every bed does. */
 const within = (path, named) => named.length === 0 || bedsOf(path).some((bed) => named.includes(bed))
 
 function parse(argv) {
@@ -80,7 +80,7 @@ function parse(argv) {
   }
 }
 
-/** A file, or all in a folder, as paths from the project's folder. */
+/** A file, or all files in a folder, as paths from the project's folder. */
 function testFiles(word) {
   const path = resolve(word)
   if (!existsSync(path)) throw new WordsError(`neither a bed nor a file: ${word}`)

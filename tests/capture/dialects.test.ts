@@ -1,4 +1,4 @@
-/** What old programs, other programs and careless ones write: read as libpcap and Wireshark read it. */
+/** Captures by old, foreign and careless programs: read as libpcap and Wireshark read them. */
 import { writeFileSync } from 'node:fs'
 import { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -151,7 +151,7 @@ describe('pcapng', () => {
       packet(whole, 64, [flags(1 | (4 << 5))]),
       packet(whole, 64, [], 1),
       packet(whole, 64, [flags(4 << 5)], 1),
-      // Counted in words of 16 bits, as the header of pcap does.
+      // Counted in 16-bit words, as in pcap's header.
       packet(whole, 64, [flags(2 << 5)]),
       packet(whole, 64),
     ])

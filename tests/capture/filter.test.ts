@@ -1,4 +1,4 @@
-/** PacketFilter: the same frames as `tcpdump -r`, or the same words against the expression. */
+/** PacketFilter matches the same frames as `tcpdump -r`, or rejects an expression with the same words. */
 import { PacketFilter } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { capture, expressions, frames, inBatches, more, names, tcpdump } from './filters.js'
@@ -27,7 +27,7 @@ describe('selects what tcpdump -r selects', () => {
     for (const [i, expression] of all.entries()) {
       expect([expression, names(ours(expression))]).toEqual([expression, names(theirs[i])])
     }
-    // Neither none nor all: the comparison says something.
+    // Some frames match and some do not: the comparison is meaningful.
     expect(theirs.filter((each) => each.length > 0 && each.length < frames.length).length).toBeGreaterThan(
       100,
     )

@@ -1,4 +1,4 @@
-/** Filters that people use, frames for them, and what the real tcpdump makes of both. */
+/** Common filters, frames for them, and tcpdump's results for both. */
 
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -10,10 +10,10 @@ import { parse } from './tools.js'
 
 const path = (name: string): string => fileURLToPath(new URL(`filters/${name}`, import.meta.url))
 
-/** 116 expressions, nine of which tcpdump refuses. */
+/** 116 expressions, nine of which tcpdump rejects. */
 export const expressions: readonly string[] = readFileSync(path('expressions.txt'), 'utf8').trim().split('\n')
 
-/** More of them: what the list has no example of, and what a translation of BPF can get wrong. */
+/** Expressions for what the list lacks, and for likely errors in the translation of BPF. */
 export const more: readonly string[] = [
   ...[
     'src or dst host 192.168.1.5',
@@ -61,7 +61,7 @@ const arp = (from: string, to: string) =>
   ethernet('0806', `0001 0800 06 04 0001 020000000001 ${from} 000000000000 ${to}`)
 const text = (frame: Uint8Array) => Buffer.from(frame).toString('hex')
 
-/** Frames, and how long they were on the wire. */
+/** Frames, and their lengths on the wire. */
 export const frames: readonly { bytes: Buffer; original: number }[] = [
   ...parse(readFileSync(path('kinds.pcap'))).map(({ frame }) => ({
     bytes: frame.data as Buffer,
@@ -82,14 +82,14 @@ export const frames: readonly { bytes: Buffer; original: number }[] = [
   ].map((bytes) => ({ bytes, original: bytes.length })),
 ]
 
-/** The frames as a capture: pcap, whose packets are numbered by their time. */
+/** The frames as a pcap capture, numbered by their timestamps. */
 export function capture(list: readonly { bytes: Buffer; original: number }[]): Buffer {
   const encoder = new PcapEncoder()
   for (const [i, { bytes, original }] of list.entries()) encoder.add(1 + i, 0, bytes, original)
   return Buffer.concat([encoder.header(), encoder.take()])
 }
 
-/** Which frames of a capture match, by number, or what tcpdump says against the expression. */
+/** Numbers of a capture's matching frames, or tcpdump's error for the expression. */
 export async function tcpdump(input: Buffer, expression: string): Promise<number[] | string> {
   const child = spawn('tcpdump', ['-r', '-', '-w', '-', expression])
   const out: Buffer[] = []
@@ -105,14 +105,14 @@ export async function tcpdump(input: Buffer, expression: string): Promise<number
   return parse(Buffer.concat(out)).map(({ time }) => Number(time.split('.')[0]) - 1)
 }
 
-/** What tcpdump says is wrong, without its name. */
+/** tcpdump's error message, without its name. */
 export function complaint(stderr: string): string {
   const line = stderr.split('\n').find((each) => /^tcpdump: (?!data link type|listening)/.test(each))
   if (line === undefined) throw new Error(`tcpdump says nothing of the filter: ${stderr}`)
   return line.slice('tcpdump: '.length)
 }
 
-/** Does something for all, a few at a time: processes. */
+/** Applies a function to all items, a few processes at a time. */
 export async function inBatches<T, R>(
   list: readonly T[],
   size: number,

@@ -1,4 +1,4 @@
-/** Captures of others, read here: every format that tcpdump and Wireshark write, and every one that is broken. */
+/** Captures by other programs: every format that tcpdump and Wireshark write, and every kind of broken one. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { CaptureParser, PcapEncoder, PcapngEncoder } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
@@ -7,7 +7,7 @@ import { folder, parse, plain, tool, tshark } from './tools.js'
 
 const list = Object.values(frames)
 
-/** Frames at odd times, in a pcap capture with nanoseconds: what the others convert. */
+/** Frames at odd times, in a pcap capture with nanoseconds, which other programs convert. */
 function original(file: string): void {
   const encoder = new PcapEncoder({ nanoseconds: true })
   list.forEach((frame, i) => {
@@ -35,7 +35,7 @@ describe('files of other programs, whole and in pieces', () => {
   })
 })
 
-/** A capture in big-endian order, as a machine of that kind writes it. */
+/** A capture in big-endian order. */
 function bigEndian(magic: number): Buffer {
   const header = Buffer.alloc(24)
   header.writeUInt32BE(magic, 0)
@@ -117,7 +117,7 @@ describe('both byte orders', () => {
         section(big),
         description(big),
         description(big, resolution(big, 9)),
-        // A block that nobody knows is passed over.
+        // An unknown block is skipped.
         block(big, 0x0bad_1dea, Buffer.from('whatever')),
         packet(big, 1_600_000_000_123_456n, list[0]),
         packet(big, 1_600_000_000_123_456_789n, list[1], 1),
@@ -194,7 +194,7 @@ describe('older blocks and check sequences', () => {
     const encoder = new PcapEncoder()
     encoder.add(1, 0, frame)
     const header = Buffer.from(encoder.header())
-    header.writeUInt32LE(0x24000001, 20) // two words of 16 bits
+    header.writeUInt32LE(0x24000001, 20) // two 16-bit words
     const pcap = Buffer.concat([header, encoder.take()])
     const option = Buffer.concat([
       words(false, [2, 13], [2, 1], [1, 4]),
@@ -275,7 +275,7 @@ describe('what is no capture, or not one of Ethernet', () => {
       } catch (thrown) {
         message = (thrown as Error).message
       }
-      // Cut between two records nothing tells that there were more.
+      // A capture cut between two records looks complete.
       if (message !== '')
         expect(message).toMatch(/^the capture was cut: \d+ bytes of an unfinished record at byte \d+$/)
     }

@@ -11,7 +11,7 @@ function capture(options: { snapLength: number; nanoseconds?: boolean }, list: r
   return Buffer.concat([buffer.header(), buffer.take()])
 }
 
-/** What the real tcpdump reads: for each frame its time and the bytes of its -xx. */
+/** tcpdump's reading: for each frame its time, and its bytes from -xx. */
 function tcpdump(input: Buffer): Array<{ time: string; bytes: Buffer; length: number }> {
   const output = execFileSync('tcpdump', ['-n', '-e', '-tt', '-xx', '-r', '-'], {
     input,

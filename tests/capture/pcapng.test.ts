@@ -1,4 +1,4 @@
-/** Captures in the pcapng format, written here, read by Wireshark's programs and by tcpdump. */
+/** Captures in the pcapng format, written by this library, read by Wireshark's programs and by tcpdump. */
 import { writeFileSync } from 'node:fs'
 import { PacketType, PcapngEncoder } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
@@ -6,7 +6,7 @@ import { frames } from '../cli/frames.js'
 import { folder, parse, plain, tool, tshark } from './tools.js'
 
 const list = Object.values(frames)
-/** Seconds whose nanoseconds have all bits of both halves in use. */
+/** Seconds whose nanoseconds use all bits of both halves. */
 const seconds = 1_700_000_000
 const time = (i: number) => `${seconds + i}.${String(123_456_789 + i).padStart(9, '0')}`
 

@@ -141,7 +141,7 @@ describe('CaptureEncoder and CaptureDecoder', () => {
   })
 })
 
-/** What an encoder says of a frame with something wrong in it. */
+/** The encoder's error for a frame with something wrong in it. */
 function fail(frame: CapturedFrame, wrong: object): Promise<unknown> {
   return pipeline(
     Readable.from([{ ...frame, ...wrong }]),

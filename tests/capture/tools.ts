@@ -1,4 +1,4 @@
-/** What tcpdump, tshark and capinfos make of a capture: the readings that ours are compared with. */
+/** How tcpdump, tshark and capinfos read a capture, to compare with this library's reading. */
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type CapturedFrame, CaptureParser } from 'ibverbs/ethernet'
 import { execFileSync } from '../beds/child.js'
 
-/** A folder of the test's own, gone at the end of its scope. */
+/** A temporary folder, removed at the end of its scope. */
 export function folder(): Disposable & { path: (name: string) => string } {
   const made = mkdtempSync(join(tmpdir(), 'ibverbs-capture-'))
   return {
@@ -27,7 +27,7 @@ export interface Read {
   original: number
 }
 
-/** What tshark finds in a file, frame by frame. */
+/** tshark's reading of a file, frame by frame. */
 export function tshark(file: string): Read[] {
   const fields = ['-e', 'frame.time_epoch', '-e', 'frame.len']
   const lines = tool('tshark', ['-n', '-r', file, '-T', 'fields', ...fields])
@@ -42,12 +42,12 @@ export function tshark(file: string): Read[] {
   })
 }
 
-/** What our parser finds, given the bytes in pieces of this size. */
+/** The library's reading, given the bytes in pieces of this size. */
 export function parse(bytes: Uint8Array, piece = bytes.length): (Read & { frame: CapturedFrame })[] {
   const parser = new CaptureParser()
   const found: (Read & { frame: CapturedFrame })[] = []
   for (let at = 0; at < bytes.length; at += piece) {
-    // A copy, which is overwritten before the next: nothing may lean on bytes of before.
+    // A copy, overwritten before the next: the parser must not rely on earlier bytes.
     const chunk = Uint8Array.from(bytes.subarray(at, at + piece))
     parser.push(chunk)
     while (parser.next()) {

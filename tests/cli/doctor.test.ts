@@ -139,7 +139,7 @@ describe('without an addon', () => {
   })
 })
 
-/** A machine made of files. */
+/** Directories that stand for a machine. */
 const trees: string[] = []
 afterAll(() => {
   for (const tree of trees) rmSync(tree, { recursive: true })

@@ -1,4 +1,4 @@
-/** `ibverbs dump -r`: the frames of a capture, those of a filter, to lines and to captures. */
+/** `ibverbs dump -r`: prints the frames of a capture, or those a filter selects, and writes them to captures. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'

@@ -100,7 +100,7 @@ describe('the exchange', () => {
     expect(order).toEqual(['ready', 'told'])
   })
 
-  /** A peer written out by hand; `talk` gets its end of the connection. */
+  /** A peer played by hand; `talk` gets its end of the connection. */
   async function peerServer(talk: (socket: Socket) => void): Promise<{ port: number; close(): void }> {
     const peer = createServer(talk)
     peer.listen(0, '127.0.0.1')

@@ -1,4 +1,4 @@
-/** One frame of every kind that dump has words for, odd ones and broken ones among them. Names are those of the tests. */
+/** A frame of every kind that dump can describe, including odd and broken ones. Names are those of the tests. */
 import { parseHex } from '../../dist/cli/hex.js'
 import { ethernet as eth, ipv4 as ip4, ipv6, udp } from './frames.js'
 
@@ -6,7 +6,7 @@ const h = (text: string) => Buffer.from(parseHex(text.replace(/ /g, '')))
 const ip6 = (next: number, payload: Buffer) => ipv6(next, payload, 'fe80 0000 0000 0000 0000 0000 0000 0002')
 const nothing: Buffer = Buffer.alloc(0)
 const zeros = (length: number) => Buffer.alloc(length)
-/** What tunnels carry, and what error messages quote. */
+/** The payload of tunnels, and the datagram that error messages quote. */
 const datagram = udp(1000, 5000, zeros(4))
 const [packet4, packet6] = [ip4(17, datagram), ip6(17, datagram)]
 const address6 = 'fe80000000000000 0000000000000002'
@@ -18,7 +18,7 @@ const over4 = (protocol: number, hex: string, behind = nothing) =>
 const over6 = (next: number, hex: string, behind = nothing) =>
   eth('86dd', ip6(next, Buffer.concat([h(hex), behind])))
 const frame = (type: string, hex: string, behind = nothing) => eth(type, Buffer.concat([h(hex), behind]))
-/** An IEEE 802.3 frame: its length in the place of a type. */
+/** An IEEE 802.3 frame: the length in place of the type. */
 const llc = (hex: string, behind = nothing) => {
   const payload = Buffer.concat([h(hex), behind])
   return eth(payload.length.toString(16).padStart(4, '0'), payload)
@@ -35,7 +35,7 @@ const tcp = (options: string, flags = 0x02, data = nothing) => {
 }
 const ipv4Header = 14
 const ipv4Payload = ipv4Header + 20
-/** A frame with some of its bytes changed. */
+/** A copy of a frame with some of its bytes changed. */
 const changed = (original: Buffer, change: (bytes: Buffer) => void) => {
   const copy = Buffer.from(original)
   change(copy)

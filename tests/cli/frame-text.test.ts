@@ -7,7 +7,7 @@ import { ethernet, frames, ipv4 } from './frames.js'
 
 const all: Readonly<Record<string, Buffer>> = { ...frames, ...kinds }
 
-/** What tcpdump has otherwise, and why we do not. */
+/** Where our text differs from tcpdump's, and why. */
 const ours: Readonly<Record<string, { link?: string; plain?: string }>> = {
   // The type behind the tag alone says less than the tag and the type.
   'EtherType that is unknown behind a tag': {
@@ -16,7 +16,7 @@ const ours: Readonly<Record<string, { link?: string; plain?: string }>> = {
   },
 }
 
-/** The text of the real tcpdump for each frame: without times, blanks that it has too many, and bytes. */
+/** tcpdump's text for each frame: without times, superfluous blanks, and bytes. */
 function tcpdump(...flags: string[]): string[] {
   const encoder = new PcapEncoder({ nanoseconds: true })
   Object.values(all).forEach((frame, i) => {
@@ -30,14 +30,14 @@ function tcpdump(...flags: string[]): string[] {
   for (const line of output.toString().split('\n')) {
     if (line === '' || line.startsWith('\t')) continue
     const [, number, text] = /^(\d+)\.0+ (.*)$/.exec(line) ?? []
-    // What VXLAN carries has a line of its own there, and none here.
+    // tcpdump prints VXLAN's payload on a line of its own; dump does not.
     if (number === undefined) texts[texts.length - 1] += `: ${line}`
     else texts[Number(number)] = text
   }
   return texts.map((text) =>
     text
       .replace(/ {2,}/g, ' ')
-      // It ends the line of a frame that it does not know with ': ', because its bytes follow.
+      // tcpdump ends the line of an unknown frame with ': ', because its bytes follow.
       .replace(/[:,\s]+$/, '')
       .replace(/(missing!)(?=\S)/, '$1 ')
       .replace(/(802\.3)(?=LLC)/, '$1, ')

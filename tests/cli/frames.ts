@@ -1,4 +1,4 @@
-/** Frames made by hand, for the tests of what the command line prints and captures. */
+/** Hand-made frames, for the tests of the command line's output and captures. */
 import { parseHex } from '../../dist/cli/hex.js'
 
 const macs = '02:00:00:00:00:02 02:00:00:00:00:01'
@@ -51,7 +51,7 @@ export function tcp(flags: number, data = '', options = ''): Buffer {
   return Buffer.concat([header, bytes(options), Buffer.from(data, 'latin1')])
 }
 
-/** One frame of each kind that dump has words for. Names are those of the tests. */
+/** A frame of each kind that dump can describe. Names are those of the tests. */
 export const frames: Readonly<Record<string, Buffer>> = {
   'ARP request': ethernet('0806', '0001 0800 06 04 0001 020000000001 0a000001 000000000000 0a000002'),
   'ARP request, padded': ethernet(

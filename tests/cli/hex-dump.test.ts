@@ -1,4 +1,4 @@
-/** Hex dumps of the tools that people have, read back. */
+/** Reads hex dumps of common tools back. */
 import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { framesOfDump, isDump } from '../../dist/cli/hex-dump.js'
@@ -57,7 +57,7 @@ describe('what is read back', () => {
       stdio: 'pipe',
     })
     expect(isDump(text)).toBe(true)
-    // tcpdump prints bytes that it cannot decode a second time, with -x or -X alone: none of these.
+    // tcpdump prints bytes that it cannot decode twice, with -x or -X alone: leave these frames out.
     const decoded = list.filter((frame) => frame.readUInt16BE(12) !== 0x88b5)
     expect(read(text).filter((frame) => hex(decoded).includes(frame))).toEqual(hex(decoded))
   })

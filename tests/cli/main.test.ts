@@ -87,7 +87,7 @@ describe('wrong usage: exit code 2, nothing on standard output, and what is wron
     [['doctor', 'now'], usage('doctor', "unexpected argument 'now'")],
     [['devices', 'a', 'b'], usage('devices', "unexpected argument 'b'")],
     [['dump'], usage('dump', 'IFACE is missing')],
-    // Before anything is opened: no privilege is asked for.
+    // Refused before anything opens: the test needs no privilege.
     [
       ['dump', 'lo', '--backend', 'af_xdp', 'lldp'],
       usage('dump', "filter 'lldp': can't parse filter expression: syntax error"),
@@ -188,7 +188,7 @@ describe('output', () => {
   })
 
   const colour = '\x1b['
-  /** Runs doctor on a terminal of its own, as script(1) makes one. */
+  /** Runs doctor on a new terminal, from script(1). */
   const onTerminal = (env: NodeJS.ProcessEnv) =>
     new Running('script', ['-qec', `"${process.execPath}" "${main}" doctor`, '/dev/null'], {
       env: { TERM: 'xterm', ...env },

@@ -24,7 +24,7 @@ describe('percentile, by nearest rank', () => {
   test('is the smallest sample that p % do not exceed, for every p and n', () => {
     for (let n = 1; n <= 120; n++) {
       for (let p = 1; p <= 100; p++) {
-        // Integers: no rounding to hide behind.
+        // Integers: exact, without rounding.
         expect(percentile(upTo(n), p)).toBe(Math.max(1, Math.floor((p * n + 99) / 100)))
       }
     }

@@ -1,6 +1,6 @@
-// A process that runs the command line again and again, for its parent: where a Node process takes seconds to start.
+// A process that runs the command line repeatedly for its parent, where a Node process takes seconds to start.
 //
-// Parent → { args } a run, { signal } while it runs; back { stdout } and { stderr } as they come, { code } at the end.
+// Parent → { args } for a run, { signal } during it; back { stdout } and { stderr } as they arrive, { code } at the end.
 import { EventEmitter } from 'node:events'
 import { Writable } from 'node:stream'
 import { main } from '../../dist/cli/program.js'
@@ -8,7 +8,7 @@ import { Session } from '../../dist/cli/session.js'
 
 let signals
 
-/** What is written to it is told to the parent; done when that has it. */
+/** A stream whose output goes to the parent; a write completes when the parent has it. */
 const told = (name) =>
   new Writable({
     write(chunk, _, done) {
@@ -23,5 +23,5 @@ process.on('message', async ({ args, signal }) => {
   const session = new Session(around)
   process.send({ code: await session.end(await main(args, session)) })
 })
-// The parent is gone.
+// The parent has exited.
 process.on('disconnect', () => process.exit())

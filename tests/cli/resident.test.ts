@@ -1,4 +1,4 @@
-/** The command line again and again in one process, as the VM's tests have it: nothing of a run is left for the next. */
+/** Repeated runs of the command line in one process, as in the VM's tests: a run leaves no state for the next. */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { begin } from './resident.js'
 import { ibverbs } from './run.js'

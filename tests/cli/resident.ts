@@ -1,6 +1,7 @@
 /**
- * The command line in processes that live through all tests of a file, for the VM, where one takes seconds to start. A run
- * looks as that of a process of its own does (run.ts); a signal that it handles is told to it, SIGKILL ends its process.
+ * The command line in processes that live through all tests of a file, for the VM, where a process takes seconds to start. A
+ * run behaves like one in a process of its own (run.ts): it receives signals that it handles as messages; SIGKILL ends its
+ * process.
  */
 
 import { fileURLToPath } from 'node:url'
@@ -10,7 +11,7 @@ import { type Finished, Output, type Running, start } from './run.js'
 
 const program = fileURLToPath(new URL('resident.mjs', import.meta.url))
 
-/** Processes that have nothing to run. */
+/** Idle processes. */
 const free: ChildProcess[] = []
 
 interface Told {
@@ -42,7 +43,7 @@ class ResidentRun extends Output {
       }
       process.on('message', told).on('exit', end)
     })
-    // A run that its test has left under way is no process's that another could have.
+    // A run that its test left unfinished keeps its process: no other run may use it.
     let done = false
     this.finished.then(() => {
       done = true
@@ -60,7 +61,7 @@ function spawnForFile(): ChildProcess {
     env: { ...globalThis.process.env, NO_COLOR: undefined },
     outlivesTest: true,
   })
-  // It keeps nothing alive.
+  // The process does not keep this one alive.
   child.unref()
   child.channel?.unref()
   child.once('exit', () => {
@@ -70,7 +71,7 @@ function spawnForFile(): ChildProcess {
   return child
 }
 
-/** Runs the command line: in a process of its own, and in the VM in one that is there already. */
+/** Runs the command line: in a new process, or, in the VM, in an idle one. */
 export function begin(args: readonly string[]): ResidentRun | Running {
   return globalThis.process.env.IBVERBS_VM ? new ResidentRun(args) : start(args)
 }

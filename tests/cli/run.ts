@@ -1,4 +1,4 @@
-/** Runs the built command line as its users do: as a process. */
+/** Runs the built command line as users do: as a process. */
 
 import { EventEmitter, once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -16,11 +16,11 @@ export interface Finished {
 export interface RunOptions {
   input?: string | Buffer
   env?: NodeJS.ProcessEnv
-  /** Leave standard input open: there might come more. */
+  /** Leave standard input open: more may follow. */
   open?: boolean
 }
 
-/** What a run has written so far, and what can be waited for of it. */
+/** The output of a run so far, and waits for more of it. */
 export abstract class Output {
   stdout = ''
   stderr = ''
@@ -41,7 +41,7 @@ export abstract class Output {
     resolve(end)
   }
 
-  /** Resolves once standard output or error matches; rejects when the run ends before they do. */
+  /** Resolves once standard output or error matches; rejects when the run ends first. */
   async until(pattern: RegExp): Promise<void> {
     while (!pattern.test(this.stdout) && !pattern.test(this.stderr)) {
       if (this.#end) {
@@ -53,7 +53,7 @@ export abstract class Output {
   }
 }
 
-/** A process whose output can be waited for. */
+/** A process whose output can be awaited. */
 export class Running extends Output {
   readonly child: ChildProcess
   readonly finished: Promise<Finished>

@@ -1,4 +1,4 @@
-/** What generate, forward and reflect are made of: numbers without a network. */
+/** The parts of generate, forward and reflect that work without a network. */
 import { checksum, ethernet, ipv4, ipv6, udp } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { crowdingText, isSoftware } from '../../dist/cli/crowding.js'
@@ -62,7 +62,7 @@ describe('LogHistogram', () => {
     histogram.add(1000, 2 ** 31)
     for (let i = 0; i < 3; i++) histogram.record(100)
     expect(histogram.count).toBe(2 ** 32 + 2 + 2 ** 31)
-    // Two thirds are 100: with 32 bits there would be 2 of them left.
+    // Two thirds are 100: counts of 32 bits would leave 2 of them.
     expect([50, 66, 67, 100].map((p) => histogram.percentile(p))).toEqual([100, 100, 1000, 1000])
     histogram.add(100, 2 ** 40)
     histogram.add(2 ** 50, 2 ** 33)

@@ -1,9 +1,9 @@
-/** The Internet checksum against the published examples, and against a reckoning of its own. */
+/** The Internet checksum against the published examples, and against a plain reference. */
 import { checksum, IpProtocol, ipv4, ipv6, tcp, udp } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { Random } from './random.js'
 
-/** As RFC 1071 says it, a word at a time, with nothing clever. */
+/** RFC 1071 literally, a word at a time. */
 function plainSum(bytes: Uint8Array, initial = 0): number {
   let sum = initial
   for (let i = 0; i < bytes.length; i += 2) {
@@ -168,7 +168,7 @@ describe('headers', () => {
 })
 
 describe("UDP's zero", () => {
-  /** A datagram of two bytes, over IPv4 or IPv6, whose checksum comes out as zero. */
+  /** A datagram of two bytes, over IPv4 or IPv6, whose checksum computes to zero. */
   function zero(six: boolean): { bytes: Uint8Array; at: number } {
     const bytes = new Uint8Array(80)
     const source = new Uint8Array(16).fill(1)
@@ -177,7 +177,7 @@ describe("UDP's zero", () => {
       : ipv4.write(bytes, 0, 10, IpProtocol.udp, 0x0a000001, 0x0a000002)
     udp.write(bytes, at, 1000, 2000, 2)
     udp.writeChecksum(bytes, at, 0)
-    // What was missing to a sum of 0xffff goes into the data.
+    // The difference to a sum of 0xffff goes into the data.
     const missing = udp.checksum(bytes, at)
     bytes[at + 8] = missing >>> 8
     bytes[at + 9] = missing

@@ -1,11 +1,11 @@
-/** Every field that is written, against tshark's reading of it, and against our own. */
+/** Every field that is written, against tshark's reading and the library's own. */
 import { arp, EtherType, ethernet, IpProtocol, icmp, ipv4, ipv6, tcp, udp, vlan } from 'ibverbs/ethernet'
 import { expect, test } from 'vitest'
 import { Random } from './random.js'
 import { dissect, numbers } from './tshark.js'
 
 const count = 40
-/** Neither at the array's beginning nor at an even place. */
+/** Neither the array's beginning nor an even offset. */
 const at = 33
 
 function frames<T>(seed: number, make: (random: Random, bytes: Uint8Array) => { end: number; row: T }) {
@@ -18,7 +18,7 @@ function frames<T>(seed: number, make: (random: Random, bytes: Uint8Array) => { 
 }
 
 const station = (random: Random) => random.mac()
-/** An address of a host: tshark finds fault with others, and calls them by other fields. */
+/** A host address: tshark complains about others, and uses other fields for them. */
 const host = (random: Random) => (10 * 2 ** 24 + random.integer(1, 0xfffffe)) >>> 0
 function host6(random: Random): Uint8Array {
   const address = random.bytes(16)
@@ -131,7 +131,7 @@ test('IPv4', () => {
     const [source, destination, length] = [host(random), host(random), random.integer(0, 1400)]
     const [ttl, identification, traffic] = [random.integer(1, 255), random.u16(), random.u8()]
     const flags = random.integer(0, 3)
-    // 253 and 254 are for experiments (RFC 3692): nothing in tshark reads further.
+    // 253 and 254 are for experiments (RFC 3692): tshark does not dissect their payload.
     const protocol = random.pick([253, 254])
     const next = ipv4.write(
       bytes,
@@ -256,7 +256,7 @@ test('IPv6', () => {
   }
 })
 
-/** Ethernet and IP of a random version; gives where the upper layer begins. */
+/** Ethernet and IP of a random version; returns where the upper layer begins. */
 function network(random: Random, bytes: Uint8Array, length: number, protocol: number, six: boolean): number {
   const type = six ? EtherType.ipv6 : EtherType.ipv4
   const packet = ethernet.write(bytes, at, station(random), station(random), type)
@@ -266,7 +266,7 @@ function network(random: Random, bytes: Uint8Array, length: number, protocol: nu
 }
 const ip = at + ethernet.headerLength
 
-/** Ports that no dissector of tshark's claims. */
+/** Ports that none of tshark's dissectors claims. */
 const port = (random: Random) => random.integer(61000, 65000)
 
 test('UDP over IPv4 and IPv6', () => {

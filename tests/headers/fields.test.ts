@@ -1,4 +1,4 @@
-/** Every setter: what was set is read back, at its bounds too, and nothing else changes. */
+/** Every setter: its value is read back, at its bounds too, and no other field changes. */
 import { arp, ethernet, gre, icmp, ipv4, ipv6, tcp, udp, vlan, vxlan } from 'ibverbs/ethernet'
 import { expect, test } from 'vitest'
 import { Random } from './random.js'
@@ -7,7 +7,7 @@ type Functions = Record<string, unknown>
 type Get = (bytes: Uint8Array, at: number) => number
 type Set = (bytes: Uint8Array, at: number, value: number) => void
 
-/** Bits that each field has, or bits and what its values are multiples of. */
+/** Bits of each field, or bits and the unit of its values. */
 const fields: Record<string, [Functions, Record<string, number | [number, number]>]> = {
   ethernet: [ethernet, { etherType: 16 }],
   vlan: [vlan, { id: 12, priority: 3, dropEligible: 1, etherType: 16 }],

@@ -1,4 +1,4 @@
-/** Frames that are cut off, or lie: nothing outside of them is read, nothing throws. */
+/** Frames that are cut off, or have false lengths: nothing beyond them is read, nothing throws. */
 import {
   arp,
   EtherType,
@@ -18,7 +18,7 @@ import { Random } from './random.js'
 
 const macs = { destinationMac: '02:00:00:00:00:02', sourceMac: '02:00:00:00:00:01' }
 
-/** Goes through a frame as a program of a user would: each header validated, then read. Gives the headers it found. */
+/** Inspects a frame as a user's program does: validates each header, then reads it. Returns the headers found. */
 function inspect(bytes: Uint8Array, at: number, end: number, found: string[] = [], depth = 0): string[] {
   const payload = vlan.payload(bytes, at, end)
   vxlan.flowPort(bytes, at, end)
@@ -72,7 +72,7 @@ function inspect(bytes: Uint8Array, at: number, end: number, found: string[] = [
   return found
 }
 
-/** Where frames lie in their array. */
+/** Offset of the frames in their array. */
 const at = 300
 
 function sample(random: Random): { bytes: Uint8Array; at: number; end: number } {
@@ -139,7 +139,7 @@ function sample(random: Random): { bytes: Uint8Array; at: number; end: number } 
   return { bytes, at: start, end }
 }
 
-/** The same array, and the lowest and highest index that was read of it. */
+/** The same array, and the lowest and highest index read from it. */
 function watched(bytes: Uint8Array): { proxy: Uint8Array; range: { low: number; high: number } } {
   const range = { low: Number.POSITIVE_INFINITY, high: Number.NEGATIVE_INFINITY }
   const proxy = new Proxy(bytes, {

@@ -1,4 +1,4 @@
-/** Random numbers from a seed (mulberry32): the same in every run, so that a failure can be had again. */
+/** Seeded random numbers (mulberry32): the same in every run, so that a failure is reproducible. */
 export class Random {
   #state: number
 
@@ -32,7 +32,7 @@ export class Random {
     return Uint8Array.from({ length }, () => this.u8())
   }
 
-  /** An Ethernet address of one station. */
+  /** An Ethernet address of a single station. */
   mac(): Uint8Array {
     const bytes = this.bytes(6)
     bytes[0] = (bytes[0] & 0xfc) | 2

@@ -1,4 +1,4 @@
-/** What tshark makes of frames: the independent reading that ours is compared with. */
+/** tshark's reading of frames, independent of the library's. */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,8 +12,8 @@ const preferences = [
 ]
 
 /**
- * One object a frame: the values of these fields as tshark prints them, several of one field with commas in between,
- * none as an empty string.
+ * An object for each frame: the values of these fields as tshark prints them, several of one field separated by commas, none
+ * as an empty string.
  */
 export function dissect<const F extends string>(
   frames: readonly Uint8Array[],
@@ -51,7 +51,7 @@ function tshark(words: string[]): string {
   }
 }
 
-/** A number as tshark prints it, decimal or hexadecimal; the first of several. NaN where there is none. */
+/** A number as tshark prints it, decimal or hexadecimal; the first of several. NaN without one. */
 export function number(text: string): number {
   return text === '' ? Number.NaN : Number(text.split(',')[0])
 }

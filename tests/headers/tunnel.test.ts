@@ -1,4 +1,4 @@
-/** Frames put into VXLAN and GRE and taken out again, and what tshark finds in them. */
+/** Encapsulates frames in VXLAN and GRE and back, and checks tshark's reading of them. */
 import { EtherType, ethernet, gre, IpProtocol, ipv4, ipv6, udp, vlan, vxlan } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { Random } from './random.js'
@@ -16,7 +16,7 @@ const six = {
 }
 const at = 101
 
-/** A UDP datagram in a frame at {@link at}; gives where it ends. */
+/** A UDP datagram in a frame at {@link at}; returns where it ends. */
 function inner(random: Random, bytes: Uint8Array): number {
   const length = random.integer(18, 1400)
   const packet = ethernet.write(bytes, at, random.mac(), random.mac(), EtherType.ipv4)
@@ -78,7 +78,7 @@ describe('VXLAN', () => {
         'ipv6.flow': isFour ? '' : '0x00004d',
         'udp.srcport': `${port},62000`,
         'udp.length': `${length},${end - at - 34}`,
-        // 1: good; 3: there is none; 4: there is none where there must be one
+        // 1: good; 3: none; 4: none where one is required
         'udp.checksum.status': `${wanted ? 1 : isFour ? 3 : 4},1`,
         'vxlan.flags': '0x0800',
         'vxlan.vni': String(networkIdentifier),
@@ -206,7 +206,7 @@ describe('GRE', () => {
       bytes[header + byte] &= ~bit
     }
     expect(gre.find(bytes, to, end)).toBe(header)
-    // A fragment has not all of the payload.
+    // A fragment has only a part of the payload.
     ipv4.setFlags(bytes, to + 14, ipv4.Flag.moreFragments)
     expect(gre.pop(bytes, to, end)).toBe(-1)
   })

@@ -1,4 +1,4 @@
-/** Tags put into frames and taken out again: only the addresses move. */
+/** Adds and removes tags: only the addresses move. */
 import { EtherType, ethernet, vlan } from 'ibverbs/ethernet'
 import { expect, test } from 'vitest'
 import { Random } from './random.js'

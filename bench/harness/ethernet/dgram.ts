@@ -2,7 +2,7 @@
 //
 //   dgram.js                     → ready
 //   port                         → [port]
-//   reflect COUNT WARMUP         → [datagrams]                       back to whom they came from
+//   reflect COUNT WARMUP         → [datagrams]                       back to their sender
 //   round-trip COUNT WARMUP PORT → [p50, p99]                        µs
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -10,18 +10,18 @@ import { performance } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
 import { percentile } from '../statistics.js'
 
-/** Milliseconds for all of a round: what takes longer has lost a datagram. */
+/** Milliseconds for a whole round: a longer one has lost a datagram. */
 const patience = 30_000
 const payload = new Uint8Array(64).fill(0x5a)
 const socket = createSocket('udp4').bind(0, '127.0.0.1')
 await once(socket, 'listening')
 
-/** What came before anybody asked: the other end may be quicker than the line that announces it. */
+/** Datagrams that arrived before a request: the other end may be faster than the line that announces it. */
 const early: [Buffer, number][] = []
 let take = (message: Buffer, port: number): unknown => early.push([message, port])
 socket.on('message', (message, { port }) => take(message, port))
 
-/** Calls `onMessage` for each datagram until `total` have come. */
+/** Calls `onMessage` for each datagram until `total` have arrived. */
 function messages(
   total: number,
   onMessage: (message: Buffer, port: number, count: number) => void,

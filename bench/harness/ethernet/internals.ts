@@ -1,4 +1,4 @@
-/** What the benchmarks need of the library that is not public. */
+/** Modules of the library that the benchmarks use and that are not public. */
 
 const dist = new URL('../../../../dist/', import.meta.url)
 const load = (path: string) => import(new URL(path, dist).href)

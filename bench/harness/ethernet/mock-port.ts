@@ -2,18 +2,18 @@ import { allocateRing, Consumer, Producer } from './internals.js'
 
 const addressWords = 2
 const descriptorWords = 4
-/** Indices in {@link allocateRing}'s memory; of its records, the first. */
+/** Indices in {@link allocateRing}'s memory; `records` is the index of the first record. */
 const producer = 0
 const consumer = 16
 const records = 32
 
 /**
- * AF_XDP's rings in plain memory, and a kernel that costs next to nothing: what is sent is sent at once, and as many
- * frames come in as are asked for.
+ * AF_XDP's rings in plain memory, and a mock kernel that costs next to nothing: it sends frames at once, and delivers as
+ * many as requested.
  *
- * For one lap of its rings the kernel really moves addresses from ring to ring. From then on the addresses are there
- * already, because a queue that does the same over and over gives the same frames in the same places; the kernel then
- * only moves the indices, and a frame that is not what it was would be counted as `invalid`.
+ * For one lap of its rings the mock kernel really moves addresses from ring to ring. From then on the addresses are in
+ * place, because a queue that repeats the same operations returns the same frames in the same places; the mock kernel then
+ * moves the indices only, and a frame that differs counts as `invalid`.
  */
 export class MockPort {
   readonly name = 'af_xdp' as const
@@ -32,15 +32,18 @@ export class MockPort {
     },
   })
   readonly syscalls = { receive: 'poll', transmit: 'sendto' }
+  readonly describes = false
+  readonly scarce = 2 ** 30
   readonly chunkSize = 2048
-  readonly mtu = 1500
-  received = 0
-  truncated = 0
+  readonly longest = 1514
+  readonly takesAll = false
+  readonly completesOnKick = false
+  readonly failing = false
   readonly fill: Producer
   readonly receive: Consumer
   readonly transmit: Producer
   readonly completion: Consumer
-  /** Bytes of each frame that comes in. */
+  /** Bytes of each received frame. */
   readonly #length: number
   readonly #capacity: number
   #given = 0
@@ -55,7 +58,7 @@ export class MockPort {
     this.completion = new Consumer(allocateRing(capacity, addressWords), addressWords)
   }
 
-  /** `count` frames come in. */
+  /** Delivers `count` frames. */
   deliver(count: number): void {
     const { words } = this.receive
     if (this.#given < this.#capacity) {
@@ -95,8 +98,8 @@ export class MockPort {
   promiscuous(): void {}
   joinGroup(): void {}
   leaveGroup(): void {}
-  statistics(): { received: number; truncated: number; drops: object } {
-    return { received: this.received, truncated: 0, drops: {} }
+  statistics({ received, truncated }: { received: number; truncated: number }) {
+    return { received, truncated, drops: {} }
   }
   bufferSizes(): { receive: number; send: number } {
     return { receive: 0, send: 0 }

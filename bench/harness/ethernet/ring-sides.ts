@@ -5,7 +5,7 @@ import type { Side } from '../compare.js'
 
 const worker = fileURLToPath(new URL('ring-worker.js', import.meta.url))
 
-/** Ours on rings in plain memory: [ns a frame]. */
+/** Ours on rings in plain memory: [ns per frame]. */
 export const ringSide = (batch: number, request: string): Promise<Side> =>
   side(process.execPath, [worker, JSON.stringify({ batch })], request)
 

@@ -3,8 +3,8 @@
 //   ring-worker.js '{"batch":32}'
 //   tx COUNT WARMUP     →  [ns a frame]    claim, send, submit
 //   rx COUNT WARMUP     →  [ns a frame]    receive, release, and back into the fill ring
-//   look COUNT WARMUP   →  [ns a frame]    the same, and where the frame is and how long is read
-//   poll COUNT WARMUP   →  [ns]            a look that finds nothing
+//   look COUNT WARMUP   →  [ns a frame]    the same, reading offset and length too
+//   poll COUNT WARMUP   →  [ns]            an empty poll
 import { performance } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
 import { FramePool, type PacketQueue } from 'ibverbs/ethernet'

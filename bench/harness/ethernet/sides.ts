@@ -10,12 +10,12 @@ import { giveWire, receivedBy, takeWire, type Wire } from './wires.js'
 export type Backend = 'af_packet' | 'af_xdp'
 export type Operation = 'tx' | 'rx' | 'forward' | 'service'
 
-/** How a side is to move frames. */
+/** How a side moves frames. */
 export interface FrameParameters {
   backend: Backend
   size: number
   batch: number
-  /** How the C peer receives by AF_PACKET: recvmmsg, or a ring. */
+  /** How the C peer receives with AF_PACKET: recvmmsg, or a ring. */
   ring?: 'none' | 'v2' | 'v3'
   /** Options of our queues. */
   queue?: PacketQueueOptions
@@ -23,7 +23,7 @@ export interface FrameParameters {
 
 const worker = fileURLToPath(new URL('worker.js', import.meta.url))
 
-/** The processors of the contender and of its helper: the first two that we may use. */
+/** The processors of the contender and of its helper: the first two that this process may use. */
 export function processors(): [number, number] {
   const list = /^Cpus_allowed_list:\s*(.*)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? ''
   const all = list.split(',').flatMap((range) => {
@@ -34,14 +34,14 @@ export function processors(): [number, number] {
   return [all[0], all[1]]
 }
 
-/** Which interfaces a process has. */
+/** The interfaces of a process. */
 interface Interfaces {
   in?: string
   out?: string
   to: string
 }
 
-/** Who moves frames in a comparison. */
+/** A program that moves frames in a comparison. */
 export type Contender = (
   parameters: FrameParameters,
   interfaces: Interfaces,
@@ -51,11 +51,11 @@ export type Contender = (
 async function started(child: LineChild, processor: number): Promise<LineChild> {
   try {
     await child.ready()
-    // The main thread alone: helpers of Node's that compile and collect may run elsewhere, as they would without us.
+    // Pins the main thread only: Node's compiler and collector threads may run elsewhere, as they do for users.
     execFileSync('taskset', ['-cp', String(processor), String(child.pid)], { stdio: 'ignore' })
     return child
   } catch (error) {
-    await child.close().catch(() => {}) // why it did not start is the error that matters
+    await child.close().catch(() => {}) // the error that matters is why it did not start
     throw error
   }
 }
@@ -67,7 +67,7 @@ export const ours: Contender = (parameters, interfaces, processor) => {
   return started(new LineChild(process.execPath, [worker, options]), processor)
 }
 
-/** The C program with the same sockets. */
+/** The C program with the same kind of socket. */
 export function cPeer(session: Session): Contender {
   return ({ backend, size, batch, ring }, interfaces, processor) => {
     const program = session.peer(backend === 'af_xdp' ? 'xdp_frames' : 'packet_frames')
@@ -82,7 +82,7 @@ export function cPeer(session: Session): Contender {
   }
 }
 
-/** Closes all, and then gives the wires back. */
+/** Closes all children, and then returns the wires. */
 async function closeAll(children: readonly LineChild[], wires: readonly Wire[]): Promise<void> {
   const results = await Promise.allSettled(children.map((child) => child.close()))
   for (const wire of wires) giveWire(wire)
@@ -90,14 +90,13 @@ async function closeAll(children: readonly LineChild[], wires: readonly Wire[]):
 }
 
 /**
- * One direction: frames a second, or the service time of a batch.
+ * One direction: frames per second, or the service time of a batch.
  *
- * Of `tx`, nobody listens at the other end, and the frames that came there are counted. For `rx`, `forward` and
- * `service` a C program on the other processor sends, the same for every contender; what is forwarded goes out by a
- * second wire, where nobody listens. On a veth pair the receiving end's share of the kernel's work is done on the
- * sender's processor.
+ * With `tx`, the far end has no reader, and the frames that arrive there are counted. With `rx`, `forward` and `service` a C
+ * program on the other processor sends, the same for every contender; forwarded frames leave by a second wire, whose far end
+ * has no reader. On a veth pair the kernel does the receiving end's share of its work on the sender's processor.
  *
- * @param rate frames a second that come in; 0: as many as can be
+ * @param rate incoming frames per second; 0: as many as possible
  */
 export async function frameSide(
   session: Session,
@@ -135,7 +134,7 @@ export async function frameSide(
       }
     }
     const { size } = parameters
-    // The fastest there is, and as root only.
+    // The fastest backend, which needs root.
     const backend = process.getuid!() === 0 ? 'af_xdp' : 'af_packet'
     const target = { out: incoming.a, to: incoming.macB }
     const sender = await cPeer(session)({ backend, size, batch: rate > 0 ? 1 : 64 }, target, otherCpu)
@@ -155,7 +154,7 @@ export async function frameSide(
   }
 }
 
-/** A frame there and back, each end busy on a processor of its own: [p50, p99] in µs. */
+/** Round trip of a frame, each end busy-polling on its own processor: [p50, p99] in µs. */
 export async function roundTripSide(
   contender: Contender,
   parameters: FrameParameters,
@@ -173,7 +172,7 @@ export async function roundTripSide(
     return {
       async run() {
         const reflected = far.request(`reflect ${count} ${warmup}`)
-        reflected.catch(() => {}) // told below, unless the near end has said more
+        reflected.catch(() => {}) // awaited below, unless the near end fails first
         const result = await near.request(`round-trip ${count} ${warmup}`)
         await reflected
         return result
@@ -186,7 +185,7 @@ export async function roundTripSide(
   }
 }
 
-/** The same with node:dgram, asleep in between: [p50, p99] in µs. */
+/** The same with node:dgram, which sleeps in between: [p50, p99] in µs. */
 export async function dgramSide(count: number, warmup: number): Promise<Side> {
   const [cpu, otherCpu] = processors()
   const script = fileURLToPath(new URL('dgram.js', import.meta.url))
@@ -200,7 +199,7 @@ export async function dgramSide(count: number, warmup: number): Promise<Side> {
     return {
       async run() {
         const reflected = far.request(`reflect ${count} ${warmup}`)
-        reflected.catch(() => {}) // told below, unless the near end has said more
+        reflected.catch(() => {}) // awaited below, unless the near end fails first
         const result = await near.request(`round-trip ${count} ${warmup} ${port}`)
         await reflected
         return result

@@ -9,13 +9,13 @@ import type { Side } from '../compare.js'
 import { cPeer, type FrameParameters, type Operation, processors } from './sides.js'
 import { giveWire, receivedBy, takeWire } from './wires.js'
 
-/** DPDK's packet forwarder, if it is there. */
+/** Path of DPDK's packet forwarder, if it is installed. */
 export function installedTestpmd(): string | undefined {
   for (const name of ['dpdk-testpmd', 'testpmd']) {
     try {
       return execFileSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim()
     } catch {
-      // not this one
+      // try the next one
     }
   }
   return undefined
@@ -28,7 +28,7 @@ const modes: Record<string, string> = { tx: 'txonly', rx: 'rxonly', forward: 'io
 /** testpmd's command line: a line in, an answer and a prompt out. */
 class Testpmd {
   readonly #process
-  /** DPDK leaves an empty folder in /run if it is given no other. */
+  /** Without a folder of its own, DPDK leaves an empty one in /run. */
   readonly #folder: string
   #output = ''
   #ended: Error | undefined
@@ -37,7 +37,7 @@ class Testpmd {
   constructor(command: string, args: readonly string[]) {
     this.#folder = mkdtempSync(join(tmpdir(), 'ibverbs-testpmd-'))
     const env = { ...process.env, RUNTIME_DIRECTORY: this.#folder }
-    // Into a pipe its figures would come when 4 KiB of them are there.
+    // Into a pipe, testpmd would write its figures in blocks of 4 KiB.
     this.#process = spawn('stdbuf', ['-oL', command, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] })
     const add = (chunk: Buffer) => {
       this.#output += chunk.toString()
@@ -59,7 +59,7 @@ class Testpmd {
     this.#arrived?.()
   }
 
-  /** What it says until its prompt. */
+  /** Its output up to the next prompt. */
   async answer(): Promise<string> {
     for (;;) {
       const at = this.#output.indexOf(prompt)
@@ -93,9 +93,9 @@ class Testpmd {
 }
 
 /**
- * testpmd with net_af_packet or net_af_xdp, as frameSide has it: its forwarding on the contender's processor, the
- * sender and testpmd's command line on the other. It runs for a while, and what went through is counted at the
- * interface (tx, forward) or by testpmd itself (rx).
+ * testpmd with net_af_packet or net_af_xdp, in the setup of frameSide: it forwards on the contender's processor; the sender
+ * and testpmd's command line run on the other. It runs for a while; the interface (tx, forward) or testpmd itself (rx)
+ * counts the frames.
  */
 export async function testpmdSide(
   session: Session,
@@ -144,7 +144,7 @@ export async function testpmdSide(
         const begin = performance.now()
         let after = before
         let end = begin
-        // Once, unless somebody else has its processor.
+        // One look, unless another process has its processor.
         for (let looks = 0; after === before && looks < 50; looks++) {
           await delay(milliseconds)
           after = await counted()

@@ -1,4 +1,4 @@
-// Our side of the benchmarks of raw Ethernet, a process of its own: what bench/peers/frames.h does, line for line.
+// Our side of the benchmarks of raw Ethernet, a process of its own: bench/peers/frames.h in TypeScript, line for line.
 //
 //   worker.js '{"backend":"af_xdp","in":"eth0","out":"eth1","to":"02:…","size":64,"batch":32}'
 //   tx 20000 1000         →  [frames a second]
@@ -8,17 +8,17 @@ import { createInterface } from 'node:readline'
 import { FramePool, PacketQueue, type PacketQueueOptions, parseMac } from 'ibverbs/ethernet'
 import { percentile } from '../statistics.js'
 
-/** What a worker is told when it is started. */
+/** Options of a worker, given at its start. */
 export interface WorkerOptions {
   backend: 'af_packet' | 'af_xdp'
   in?: string
   out?: string
-  /** To whom frames are sent. */
+  /** Destination address of sent frames. */
   to: string
-  /** Bytes a frame, without the checksum. */
+  /** Bytes of a frame, without the frame check sequence. */
   size: number
   batch: number
-  /** Options of the queues, for what is measured. */
+  /** Options of the queues that the benchmark needs. */
   queue?: PacketQueueOptions
 }
 
@@ -47,7 +47,7 @@ const header = Uint8Array.of(
   ...[etherType >> 8, etherType & 0xff],
 )
 
-/** Every frame is written once, but for its sequence number. */
+/** Writes every frame once, except for its sequence number. */
 function writeFrames(queue: PacketQueue): void {
   const frame = new Uint8Array(size).fill(0x5a)
   frame.set(header)
@@ -70,7 +70,7 @@ function again(queue: PacketQueue): void {
   queue.submit()
 }
 
-/** A free frame; one that was sent may be under way still. */
+/** Claims a free frame; polls while all are in flight. */
 function claim(queue: PacketQueue): number {
   let slot = queue.claim()
   while (slot < 0) {
@@ -80,7 +80,7 @@ function claim(queue: PacketQueue): number {
   return slot
 }
 
-/** At least one frame. The clock is read once in 4096 empty looks. */
+/** Polls until frames arrive. Reads the clock once in 4096 empty polls. */
 function awaitFrames(queue: PacketQueue): number {
   let since = 0
   for (let looks = 1; ; looks++) {
@@ -90,7 +90,7 @@ function awaitFrames(queue: PacketQueue): number {
   }
 }
 
-/** Nothing for so long: what should have come was lost. */
+/** Throws after a silence so long that frames must be lost. */
 function waitLonger(since: number): number {
   const now = performance.now()
   if (since > 0 && now - since > patience) throw new Error('no frame came')
@@ -172,8 +172,8 @@ function service(queue: PacketQueue, out: PacketQueue, total: number): void {
       if ((++looks & 4095) === 0) since = waitLonger(since)
       continue
     }
-    // Not before each look: Node's clock allocates its result, and at millions of looks a second that is what would be
-    // measured.
+    // Not before each poll: Node's clock allocates its result, and at millions of polls per second the benchmark would
+    // measure that.
     const begin = performance.now()
     since = 0
     forwardBatch(queue, out, count)
@@ -186,7 +186,7 @@ function roundTrips(queue: PacketQueue, total: number): void {
   for (timed = 0; timed < total; timed++) {
     const begin = performance.now()
     const sent = claim(queue)
-    // What was received last may have lain here.
+    // The slot may hold a frame received last.
     for (let i = 0, at = queue.offset(sent); i < header.length; i++) memory[at + i] = header[i]
     view.setUint32(queue.offset(sent) + sequenceAt, ++sequence, true)
     queue.send(sent, size)

@@ -16,13 +16,13 @@ const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength)
 let sequence = 0
 let expected = 0
 
-/** Every frame is written once, but for its sequence number. */
+/** Writes every frame once, except for its sequence number. */
 function writeFrames(): void {
   const frame = new Uint8Array(size).fill(0x5a)
   frame.fill(0xff, 0, 6)
   frame.fill(0, 6, 12)
   frame.set([etherType >> 8, etherType & 0xff], 12)
-  // Where frames are received they come as they were sent.
+  // Received frames have the same content.
   for (let at = 0; at < memory.length; at += queue.frames.frameSize) memory.set(frame, at)
 }
 

@@ -12,7 +12,10 @@ import { grhSize, type PairParameters, pollBatch } from './parameters.js'
 
 const page = 4096
 
-/** One end of a pair, in ours: device, queue pair, and memory whose first half is sent and second received into. */
+/**
+ * One end of a pair, in ours: device, queue pair, and memory whose first half it sends and whose second half it receives
+ * into.
+ */
 export class End {
   readonly context: Context
   readonly memory: MemoryRegion
@@ -49,7 +52,7 @@ export class End {
     else this.pair.connect(remote, { access: ['REMOTE_WRITE'], maxRdAtomic: 1, maxDestRdAtomic: 1 })
   }
 
-  /** A prepared send to the other end; inline where the message fits. */
+  /** A prepared send to the other end; inline if the message fits. */
   send(remote: Endpoint, signaled = true): PreparedSend {
     const { type, size, inline } = this.parameters
     return this.pair.prepareSend({
@@ -64,7 +67,7 @@ export class End {
     })
   }
 
-  /** A prepared receive, with as many posted as there is room for. */
+  /** A prepared receive, posted as often as the queue has room. */
   receive(cookie: number): PreparedReceive {
     const receive = this.pair.prepareReceive({ memory: this.memory })
     while (receive.post(cookie, this.receiveOffset, this.receiveLength) === 0);
@@ -75,12 +78,12 @@ export class End {
     return receive
   }
 
-  /** What will be sent. */
+  /** Fills the bytes to send. */
   fill(byte: number): void {
     this.memory.bytes.fill(byte, 0, this.parameters.size)
   }
 
-  /** Throws unless every byte of the last message that arrived is `byte`. */
+  /** Throws unless every byte of the last received message is `byte`. */
   verify(byte: number): void {
     const { size } = this.parameters
     const begin = this.receiveOffset + this.receiveLength - size
@@ -90,14 +93,14 @@ export class End {
     }
   }
 
-  /** Throws for a completion that failed. */
+  /** Throws the error of a failed completion. */
   fail(row: number): never {
     throw new Error(
       `completion failed: ${this.cq.statusName(row)} (vendor error ${this.cq.vendorError[row]})`,
     )
   }
 
-  /** To the error state first: rxe of Linux 6.1 wants a queue pair drained before it is destroyed. */
+  /** Moves to the error state first: rxe of Linux 6.1 wants a queue pair drained before it is destroyed. */
   close(): void {
     this.pair.modify({ state: 'ERR' })
     this.context.close()

@@ -1,4 +1,4 @@
-/** What both sides of a verbs comparison are given: the same queue sizes, flags and batches. */
+/** Parameters for both sides of a verbs comparison: the same queue sizes, flags and batches. */
 export interface PairParameters {
   /** Device names of the two ends. */
   devices: readonly [string, string]
@@ -13,22 +13,22 @@ export interface PairParameters {
   receiveDepth: number
 }
 
-/** What a rate comparison needs besides. */
+/** Additional parameters of a rate comparison. */
 export interface RateParameters extends PairParameters {
   operation: 'send' | 'write'
-  /** Work requests that are posted at once. */
+  /** Number of work requests posted at once. */
   batch: number
   /** Every N-th request is signalled; the batch is a multiple of it. */
   signal: number
 }
 
-/** Completions that one poll takes at most, as kPollBatch in bench/peers/pair.h. */
+/** The most completions that one poll takes, like kPollBatch in bench/peers/pair.h. */
 export const pollBatch = 32
 
-/** A UD receive begins with room for the global routing header (ibv_post_recv(3)). */
+/** A UD receive begins with room for the global route header (ibv_post_recv(3)). */
 export const grhSize = 40
 
-/** The words that the peers of bench/peers take. */
+/** Command line of the peers in bench/peers. */
 export function peerArguments(parameters: PairParameters | RateParameters): string[] {
   const { devices, gidIndices, type, size, inline, sendDepth, receiveDepth } = parameters
   const words = [

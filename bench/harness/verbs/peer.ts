@@ -1,7 +1,9 @@
 import { startChild } from '../child.js'
 import type { Side } from '../compare.js'
 
-/** A peer of bench/peers as a side: one request line a round, all numbers of its answer scaled by `factor`. */
+/**
+ * A peer of bench/peers as a side: one request line for each round; all numbers of its answer are multiplied by `factor`.
+ */
 export async function peerSide(
   command: readonly [string, ...string[]],
   request: string,

@@ -6,14 +6,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Side } from '../compare.js'
 import type { PairParameters } from './parameters.js'
 
-/** A run that takes longer is stuck. */
+/** Milliseconds after which a run counts as stuck. */
 const limit = 60_000
 
-/** Runs of a round, where perftest throws its own result away. */
+/** Attempts for each round: perftest may discard its own result. */
 const attempts = 10
 
 /**
- * ib_send_lat of perftest as a side: each round starts its two processes, as a user would. [typical, 99 %] of the
+ * ib_send_lat of perftest as a side: each round starts its two processes, as a user would. Returns [typical, 99 %] of the
  * one-way time in µs, which is half a round trip (perftest's own definition).
  */
 export function sendLatSide(parameters: PairParameters, iterations: number): Side {
@@ -48,8 +48,8 @@ export function sendLatSide(parameters: PairParameters, iterations: number): Sid
 }
 
 /**
- * [t_typical, 99 % percentile] from what ib_send_lat prints. Null when it could not calibrate its cycle counter, as
- * happens on a busy machine: it says so ("Correlation coefficient") and prints every time as inf.
+ * [t_typical, 99 % percentile] from the output of ib_send_lat. Null when it could not calibrate its cycle counter, as
+ * happens on a busy machine: it then prints "Correlation coefficient" and every time as inf.
  */
 export function parseSendLat(output: string, size: number): number[] | null {
   if (new RegExp(`^\\s*${size}\\s+\\d+\\s+inf\\s`, 'm').test(output)) return null
@@ -62,7 +62,7 @@ export function parseSendLat(output: string, size: number): number[] | null {
 
 interface Started {
   process: ChildProcess
-  /** What it printed, once it has ended well. */
+  /** Its output, after a successful exit. */
   output: Promise<string>
 }
 
@@ -79,7 +79,7 @@ function start(args: string[]): Started {
       throw error.code === 'ENOENT' ? new Error('ib_send_lat not found: install the package perftest') : error
     },
   )
-  output.catch(() => {}) // whoever awaits it gets it
+  output.catch(() => {}) // reported where `output` is awaited
   return { process, output }
 }
 
@@ -92,7 +92,7 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** perftest says that it waits before it listens, and into a buffer; the kernel's table says when it does. */
+/** Waits until the server listens. perftest announces that too early, and into a buffer; the kernel's table is exact. */
 async function listening(port: number, server: Started): Promise<void> {
   // Local address and state 0A, TCP_LISTEN (proc(5)).
   const wanted = new RegExp(`:${port.toString(16).toUpperCase().padStart(4, '0')} [0-9A-F:]+ 0A `)

@@ -8,7 +8,7 @@ import type { PairParameters } from './parameters.js'
 const sendCookie = 0
 const receiveCookie = 1
 
-/** One end's half of a ping-pong: send a message, await one. */
+/** One end of a ping-pong: sends a message, awaits one. */
 export class Player {
   readonly #end: End
   readonly #pair: QueuePair
@@ -31,20 +31,20 @@ export class Player {
     this.#receiveLength = end.receiveLength
   }
 
-  /** Posts a send; it goes with the next submit. */
+  /** Posts a send; the next submit passes it on. */
   send(): void {
     if (this.#send.post(sendCookie, 0, this.#size) !== 0) throw new Error('the send queue is full')
     this.#unretired++
   }
 
-  /** Posts a receive in place of one that was used up; it goes with the next submit. */
+  /** Posts a receive in place of a consumed one; the next submit passes it on. */
   receive(): void {
     if (this.#receive.post(receiveCookie, this.#receiveOffset, this.#receiveLength) !== 0) {
       throw new Error('the receive queue is full')
     }
   }
 
-  /** Hands what was posted to the device. */
+  /** Submits the posted requests to the device. */
   submit(): void {
     this.#pair.submit()
     if (this.#pair.error !== null) throw this.#pair.error
@@ -75,7 +75,7 @@ export class Player {
   }
 }
 
-/** Answers `count` messages, each with one. */
+/** Answers each of `count` messages with one. */
 export function echo(player: Player, count: number): void {
   for (let i = 0; i < count; i++) {
     player.awaitMessage()
@@ -86,13 +86,13 @@ export function echo(player: Player, count: number): void {
   player.settle()
 }
 
-/** Times round trips of one player against another that is in this process, or that echoes in its own. */
+/** Times round trips between one player and another, in this process or in its own, where it echoes. */
 export class PingPong {
   readonly #near: Player
   readonly #far: Player | null
   #stamps = new Float64Array(0)
 
-  /** @param far null when the other end echoes by itself */
+  /** @param far null if the other end echoes in its own process */
   constructor(near: Player, far: Player | null) {
     this.#near = near
     this.#far = far
@@ -118,7 +118,7 @@ export class PingPong {
     if (this.#stamps.length !== count + 1) this.#stamps = new Float64Array(count + 1)
     const stamps = this.#stamps
     for (let i = 0; i < warmup; i++) this.#roundTrip()
-    // One reading of the clock a round trip, as perftest does it.
+    // One reading of the clock for each round trip, like perftest.
     for (let i = 0; i < count; i++) {
       stamps[i] = performance.now()
       this.#roundTrip()
@@ -135,7 +135,7 @@ export class PingPong {
   }
 }
 
-/** Ours, both ends in this process: what bench/peers/pingpong.c does. [p50, p99, mean] in µs. */
+/** Ours, both ends in this process: the same as bench/peers/pingpong.c. [p50, p99, mean] in µs. */
 export function pingPongSide(parameters: PairParameters, count: number, warmup: number): Side {
   const [a, b] = connectedPair(parameters)
   const near = new Player(a, b.pair.endpoint)
@@ -156,7 +156,7 @@ export function pingPongSide(parameters: PairParameters, count: number, warmup: 
   }
 }
 
-/** Ours: [ns] of one poll that finds nothing. */
+/** Ours: [ns] of one empty poll. */
 export function emptyPollSide(parameters: PairParameters, count: number, warmup: number): Side {
   const [a, b] = connectedPair(parameters)
   return {

@@ -1,14 +1,14 @@
 import { open } from 'ibverbs'
 
-/** What both sides must agree on about a device's first port. */
+/** Properties of a device's first port that both sides must use alike. */
 export interface Port {
-  /** The GID index that ours picks by default, so that the peers take the same one. */
+  /** The GID index that ours picks by default, so that the peers use the same one. */
   gidIndex: number
   /** Active MTU, in bytes. */
   mtu: number
 }
 
-/** Looks at a device's first port. */
+/** Queries a device's first port. */
 export function probePort(device: string): Port {
   const context = open(device)
   try {

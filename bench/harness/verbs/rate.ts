@@ -3,10 +3,10 @@ import type { Side } from '../compare.js'
 import { connectedPair, type End } from './end.js'
 import type { RateParameters } from './parameters.js'
 
-/** Posts one message of a batch, with the cookie it is to have. */
+/** Posts one message of a batch, with its cookie. */
 type Post = (last: boolean) => void
 
-/** Ours, both ends in this process: what bench/peers/rate.c does. [messages a second]. */
+/** Ours, both ends in this process: the same as bench/peers/rate.c. [messages per second]. */
 export function rateSide(parameters: RateParameters, count: number, warmup: number): Side {
   const [a, b] = connectedPair(parameters)
   const transfer = new Transfer(parameters, a, b)
@@ -66,7 +66,7 @@ class Transfer {
     let received = 0
     let reposted = 0
     while (retired < total || (!write && received < total)) {
-      // The last condition: a message never finds the receive queue empty, which would cost an RNR timer.
+      // The last condition keeps the receive queue from running empty, which would cost an RNR timer.
       while (
         posted < total &&
         posted - retired + batch <= sendDepth &&

@@ -7,7 +7,7 @@ import { PingPong, Player } from './pingpong.js'
 
 const script = fileURLToPath(new URL('echo-process.js', import.meta.url))
 
-/** Ours with each end in a process of its own, as perftest runs: [p50, p99] of half a round trip, in µs. */
+/** Ours with each end in its own process, like perftest: [p50, p99] of half a round trip, in µs. */
 export async function twoProcessSide(
   parameters: PairParameters,
   count: number,
@@ -41,7 +41,7 @@ export async function twoProcessSide(
       close,
     }
   } catch (error) {
-    await close().catch(() => {}) // why it did not start is the error that matters
+    await close().catch(() => {}) // the error that matters is why it did not start
     throw error
   }
 }

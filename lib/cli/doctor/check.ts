@@ -1,11 +1,11 @@
-/** One thing that doctor looked at. */
+/** The result of one of doctor's checks. */
 export interface Check {
   group: 'process' | 'libraries' | 'kernel' | 'ethernet' | 'rdma'
   name: string
-  /** 'warn': works, but not all of it, or not as well as it could; 'missing': does not work. */
+  /** 'warn': works in part, or less well than it could; 'missing': does not work. */
   status: 'ok' | 'warn' | 'missing'
-  /** What was found. */
+  /** What the check found. */
   detail: string
-  /** What mends it, where something does. */
+  /** How to mend it, where there is a way. */
   remedy?: string
 }

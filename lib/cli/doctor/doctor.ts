@@ -1,4 +1,4 @@
-/** `ibverbs doctor`: what works here, what does not, and what mends it. */
+/** `ibverbs doctor`: what works on this machine, what does not, and the remedy. */
 
 import { table } from '../../lab/table.js'
 import type { Command } from '../command.js'
@@ -41,9 +41,9 @@ const titles: Readonly<Record<Check['group'], string>> = {
   rdma: 'RDMA',
 }
 
-/** Everything that doctor finds. */
+/** The results of all checks. */
 export interface Diagnosis {
-  /** Whether at least one main path works. */
+  /** Whether at least one of the main features works. */
   ok: boolean
   works: { ethernet: boolean; verbs: boolean }
   checks: Check[]
@@ -52,7 +52,7 @@ export interface Diagnosis {
 async function diagnose(machine: Machine): Promise<Diagnosis> {
   const library = await loadLibrary()
   if (process.platform !== 'linux') {
-    // All other checks are of Linux and of what it has.
+    // The checks below need Linux.
     const checks = [nodeCheck(), library.check]
     return { ok: false, works: { ethernet: false, verbs: false }, checks }
   }
@@ -82,7 +82,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
 function report({ works, checks }: Diagnosis, session: Session): void {
   const { style } = session
   const marks = { ok: style.green('ok'), warn: style.yellow('warn'), missing: style.red('missing') }
-  // One column of names for all groups: a table each would shift from group to group.
+  // One column width for all groups: tables of their own would shift from group to group.
   const longest = Math.max(...checks.map((check) => check.name.length))
   for (const group of Object.keys(titles) as Check['group'][]) {
     const own = checks.filter((check) => check.group === group)

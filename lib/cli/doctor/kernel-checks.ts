@@ -1,4 +1,4 @@
-/** What this kernel can do. */
+/** Checks of the kernel's features. */
 import type { Check } from './check.js'
 import type { Machine } from './machine.js'
 
@@ -18,7 +18,7 @@ export function kernelChecks(machine: Machine): Check[] {
   ]
 }
 
-/** A protocol that the kernel has registered stands in /proc/net/protocols, one that is a module only once loaded. */
+/** /proc/net/protocols lists registered protocols, and a module's only after it is loaded. */
 function socketFamily(
   machine: Machine,
   name: string,
@@ -80,7 +80,7 @@ function userNamespaces(machine: Machine): Check {
       remedy: 'sysctl -w user.max_user_namespaces=15000',
     }
   }
-  // Debian's and Ubuntu's own switches; other kernels have neither.
+  // Switches that only Debian's and Ubuntu's kernels have.
   if (machine.number('proc/sys/kernel/unprivileged_userns_clone') === 0) {
     const remedy = 'sysctl -w kernel.unprivileged_userns_clone=1'
     return { ...check, status: 'warn', detail: 'for privileged processes only', remedy }
@@ -155,11 +155,11 @@ function rdma(machine: Machine): Check {
   return { ...check, status: 'missing', detail, remedy: kernelRemedy }
 }
 
-/** Where the kernel has no RDMA at all, a virtual machine with the distribution's kernel does. */
+/** For a kernel without RDMA: a virtual machine with the distribution's kernel has it. */
 export const kernelRemedy =
   "a kernel with RDMA, such as Debian's linux-image-amd64 (the cloud flavour has none), or a virtual machine with one"
 
-/** How a machine gets an RDMA device when it has a network interface. */
+/** How to create an RDMA device on a machine with a network interface. */
 export function deviceRemedy(machine: Machine): string {
   return `${softRemedy}; or ${kernelDevice(machine)}`
 }

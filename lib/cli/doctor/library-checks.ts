@@ -1,4 +1,4 @@
-/** What the package itself finds here: its addon, rdma-core's libraries, RDMA devices, raw packet sockets. */
+/** Checks of what the package needs: its addon, rdma-core's libraries, RDMA devices, raw packet sockets. */
 import { existsSync, realpathSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type * as Ethernet from '../../ethernet/index.js'
@@ -11,7 +11,7 @@ function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** Loads the addon; the modules are undefined, with the reason in the check, when that fails. */
+/** Loads the addon; if that fails, the modules are undefined and the check holds the reason. */
 export async function loadLibrary(): Promise<{
   check: Check
   verbs?: typeof Verbs
@@ -45,7 +45,7 @@ export async function loadLibrary(): Promise<{
 /** The Debian package of each library. Other distributions ship all of them in rdma-core. */
 const packages = { libibverbs: 'libibverbs1', librdmacm: 'librdmacm1', libmlx5: 'ibverbs-providers' } as const
 
-/** @param libibverbs the file that libibverbs was loaded from; its companions lie beside it */
+/** @param libibverbs the file libibverbs was loaded from; the other libraries lie beside it */
 export function rdmaLibraryChecks(libibverbs: string | null): Check[] {
   const beside = (name: string) => {
     const path = libibverbs && join(dirname(libibverbs), name)
@@ -69,7 +69,7 @@ function libraryCheck(
   return { group: 'libraries', name, status: without, detail: `not found: ${consequence}`, remedy }
 }
 
-/** libpcap compiles filters, and nothing else here needs it. */
+/** libpcap compiles filters; nothing else needs it. */
 export function pcapCheck({ path, version, error }: Ethernet.PcapLibrary): Check {
   const check = { group: 'libraries', name: 'libpcap' } as const
   if (error === '') return { ...check, status: 'ok', detail: `${describeLibrary(path)} (${version})` }
@@ -77,13 +77,13 @@ export function pcapCheck({ path, version, error }: Ethernet.PcapLibrary): Check
   return { ...check, status: 'warn', detail: 'not found: no filters', remedy }
 }
 
-/** The file's full name ends in rdma-core's version: libibverbs.so.1.14.44.0 comes from rdma-core 44.0. */
+/** The file's full name ends in rdma-core's version: libibverbs.so.1.14.44.0 belongs to rdma-core 44.0. */
 export function describeLibrary(path: string): string {
   let file = path
   try {
     file = realpathSync(path)
   } catch {
-    // a path that was found a moment ago: the name must do
+    // the path existed a moment ago: its name must do
   }
   const version = /\.so\.\d+\.\d+\.(\d+\.\d+)$/.exec(basename(file))?.[1]
   return version ? `${file} (rdma-core ${version})` : file
@@ -130,7 +130,7 @@ function interfacesCheck(ethernet: typeof Ethernet): Check {
   return { ...check, status: 'ok', detail: words.join(', ') }
 }
 
-/** RDMA devices, their ports and GIDs. Works when one port is active and, on Ethernet, has a GID that routes. */
+/** RDMA devices, their ports and GIDs. Works when a port is active and, on Ethernet, has a routable GID. */
 export function rdmaChecks(verbs: typeof Verbs, machine: Machine): { checks: Check[]; works: boolean } {
   const check = { group: 'rdma', name: 'devices' } as const
   let names: string[]

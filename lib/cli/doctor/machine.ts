@@ -1,4 +1,4 @@
-/** What the machine says of itself in /proc, /sys, /dev and /boot. Reading never throws: what is not there is undefined. */
+/** Reads the machine's state from /proc, /sys, /dev and /boot. Reading never throws: a missing file gives undefined. */
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
@@ -6,16 +6,16 @@ import { gunzipSync } from 'node:zlib'
 
 export class Machine {
   readonly #root: string
-  /** The kernel's release, as `uname -r` says it. */
+  /** The kernel's release, as `uname -r` prints it. */
   readonly release: string
 
-  /** @param root where /proc, /sys, /dev, /boot and /lib are: tests have trees of their own */
+  /** @param root holds /proc, /sys, /dev, /boot and /lib: tests have trees of their own */
   constructor(root = '/', kernelRelease = release()) {
     this.#root = root
     this.release = kernelRelease
   }
 
-  /** A file's text, without the white space around it. */
+  /** A file's text, without surrounding white space. */
   text(path: string): string | undefined {
     try {
       return readFileSync(join(this.#root, path), 'latin1').trim()
@@ -44,7 +44,7 @@ export class Machine {
     }
   }
 
-  /** Names in a directory, sorted; none when it is not there. */
+  /** Names in a directory, sorted; none if it does not exist. */
   list(path: string): string[] {
     try {
       return readdirSync(join(this.#root, path)).sort()
@@ -53,7 +53,7 @@ export class Machine {
     }
   }
 
-  /** The line 'NAME: value' of a file such as /proc/self/status. */
+  /** The value of the line 'NAME: value' in a file such as /proc/self/status. */
   field(path: string, name: string): string | undefined {
     return this.text(path)
       ?.split('\n')
@@ -62,7 +62,7 @@ export class Machine {
       .trim()
   }
 
-  /** How the kernel was built: 'y', 'm', 'n', or undefined where its configuration is not to be had. */
+  /** An option of the kernel's configuration: 'y', 'm', 'n', or undefined where the configuration is not readable. */
   kernelOption(name: string): 'y' | 'm' | 'n' | undefined {
     const config = this.#kernelConfig()
     if (config === undefined) return undefined
@@ -81,9 +81,9 @@ export class Machine {
     return this.#config
   }
 
-  /** A kernel module: running (or built in), there to be loaded, or neither. */
+  /** State of a kernel module: loaded or built in, available to load, or neither. */
   module(name: string): 'loaded' | 'available' | 'absent' {
-    // Built-in modules have a directory there as well, if they have parameters or a version.
+    // Built-in modules have a directory there as well if they have parameters or a version.
     if (this.exists(`sys/module/${name}`)) return 'loaded'
     const folder = `lib/modules/${this.release}`
     const file = new RegExp(`/${name.replaceAll('_', '[-_]')}\\.ko`)

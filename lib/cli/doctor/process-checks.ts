@@ -1,4 +1,4 @@
-/** What this process may do: Node's version, capabilities, locked memory. */
+/** Checks of this process: Node's version, capabilities, locked memory. */
 import type { Check } from './check.js'
 import type { Machine } from './machine.js'
 
@@ -11,7 +11,7 @@ const capabilities = [
 ] as const
 const CAP_SYS_ADMIN = 21n
 
-/** The oldest Node that package.json admits. */
+/** The oldest Node that package.json allows. */
 const oldestNode = [20, 19]
 
 export function processChecks(machine: Machine, nodeVersion?: string): Check[] {
@@ -47,7 +47,7 @@ function capabilityChecks(machine: Machine): Check[] {
   const effective = effectiveCapabilities(machine)
   const has = (bit: bigint) => (effective & (1n << bit)) !== 0n
   return capabilities.map(({ name, bit, use }): Check => {
-    // Before CAP_BPF was split off (Linux 5.8), and still, CAP_SYS_ADMIN gives it too (capabilities(7)).
+    // CAP_SYS_ADMIN includes CAP_BPF, which Linux 5.8 split off (capabilities(7)).
     if (has(bit) || (name === 'CAP_BPF' && has(CAP_SYS_ADMIN))) {
       return { group: 'process', name, status: 'ok', detail: use }
     }
@@ -58,7 +58,7 @@ function capabilityChecks(machine: Machine): Check[] {
 
 function userNamespaceCheck(machine: Machine): Check {
   const check = { group: 'process', name: 'user namespace' } as const
-  // The first namespace maps every id to itself (user_namespaces(7)).
+  // The initial namespace maps every id to itself (user_namespaces(7)).
   const map = machine.text('proc/self/uid_map')?.split(/\s+/).join(' ')
   if (map === undefined || map === '0 0 4294967295') {
     return { ...check, status: 'ok', detail: 'the first: capabilities count everywhere' }

@@ -24,7 +24,7 @@ export function arpText(frame: Dissection, at: number, end: number): void {
   const [from, to] = [frame.ipv4(sender + hardware), frame.ipv4(target + hardware)]
   const operation = frame.u16(at + 6)
   if (operation === 1) {
-    // A target that is asked for by its hardware address too is worth a word.
+    // Print the target's hardware address if the request has one already.
     const known = frame.bytes.subarray(target, target + hardware).some((byte) => byte !== 0)
     frame.print(`Request who-has ${to}${known ? ` (${address(target)})` : ''} tell ${from}`)
   } else if (operation === 2) frame.print(`Reply ${from} is-at ${address(sender)}`)

@@ -1,4 +1,4 @@
-/** A capture, in the format pcap or pcapng, to a file or to standard output. */
+/** Writes a capture, in the format pcap or pcapng, to a file or to standard output. */
 import type { CaptureStatistics } from '../../capture/encoder.js'
 import { PcapEncoder } from '../../capture/pcap-encoder.js'
 import { PcapngEncoder } from '../../capture/pcapng-encoder.js'
@@ -11,13 +11,13 @@ export interface CaptureOptions {
   nanoseconds: boolean
   snapLength: number
   interfaceName: string
-  /** What was captured, for people. */
+  /** Description of the capture, for people. */
   description?: string
-  /** Asked at the end. */
+  /** Called at the end. */
   statistics: () => CaptureStatistics
 }
 
-/** 'pcapng' for a file of that name, else the format that everything reads. */
+/** 'pcapng' for a file with that extension, else 'pcap', which every program reads. */
 export function formatOf(path: string): 'pcap' | 'pcapng' {
   return /\.(pcapng|ntar)$/i.test(path) ? 'pcapng' : 'pcap'
 }
@@ -63,7 +63,7 @@ export class CaptureSink implements FrameSink {
 
   async close(): Promise<void> {
     try {
-      // What could not be written is not tried again.
+      // After a failed write, nothing more is written.
       if (this.#failed) return
       await this.flush()
       await this.#write(this.#encoder.trailer([this.#statistics()]))
@@ -75,7 +75,7 @@ export class CaptureSink implements FrameSink {
   async #write(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0) return
     try {
-      // The buffer is filled again before a slow reader has taken it.
+      // A copy: the buffer is reused before a slow reader has taken the bytes.
       await (this.#output ? this.#output.write(bytes) : this.#session.write(bytes.slice()))
     } catch (error) {
       this.#failed = true

@@ -1,4 +1,4 @@
-/** What links say of themselves and to each other, in tcpdump's words. */
+/** Link-layer control protocols in tcpdump's words. */
 import { type Dissection, hex } from './dissection.js'
 
 const pause = 1
@@ -16,7 +16,7 @@ export function controlText(frame: Dissection, at: number, end: number): void {
   frame.print(`, length ${end - at}`)
 }
 
-/** LLDP (IEEE 802.1AB): its length, and the system's name where it tells one. */
+/** LLDP (IEEE 802.1AB): its length, and the system's name if it has one. */
 export function lldpText(frame: Dissection, at: number, end: number): void {
   frame.print(`LLDP, length ${end - at}`)
   for (let field = at; frame.has(field, 2, end); ) {
@@ -38,7 +38,7 @@ export function eapolText(frame: Dissection, at: number, end: number): void {
   frame.print(`${name} (${type}) v${frame.u8(at)}, len ${frame.u16(at + 2)}`)
 }
 
-/** Slow protocols (IEEE 802.3, 57A): link aggregation and its like. */
+/** Slow protocols (IEEE 802.3, 57A): link aggregation and others. */
 export function slowText(frame: Dissection, at: number, end: number): void {
   frame.need(at, 1, 'slow', end)
   const type = frame.u8(at)
@@ -96,7 +96,7 @@ const ptpMessages: Readonly<Record<number, string>> = {
   12: 'signalling msg',
   13: 'management msg',
 }
-/** The messages that begin with a time, and what they call it. */
+/** Messages that begin with a time, and its name. */
 const ptpTimes: Readonly<Record<number, string>> = {
   0: 'originTimeStamp',
   1: 'originTimeStamp',
@@ -104,7 +104,7 @@ const ptpTimes: Readonly<Record<number, string>> = {
   8: 'preciseOriginTimeStamp',
 }
 
-/** PTP (IEEE 1588-2008), the header and the times that the simple messages carry. */
+/** PTP (IEEE 1588-2008): the header, and the times in the simple messages. */
 export function ptpText(frame: Dissection, at: number, end: number): void {
   if (end - at < 34) {
     frame.print(`[length ${end - at} < 34] (invalid)`)
@@ -128,7 +128,7 @@ export function ptpText(frame: Dissection, at: number, end: number): void {
     `domain : ${frame.u8(at + 4)}`,
     `reserved1 : ${frame.u8(at + 5)}`,
     `Flags [${ptpFlags(frame.u16(at + 6))}]`,
-    // Nanoseconds in 48 bits, and 16 bits of their fractions.
+    // Nanoseconds in 48 bits, and fractions of them in 16 bits.
     `NS correction : ${correction >> 16n}`,
     `sub NS correction : ${correction & 0xffffn}`,
     `reserved2 : ${frame.u32(at + 16)}`,

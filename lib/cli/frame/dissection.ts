@@ -1,25 +1,25 @@
-/** A frame being put into words: its bytes, read big-endian and never beyond what was captured, and the text so far. */
+/** A frame and its text so far: reads bytes big-endian, and never beyond the captured ones. */
 import * as ethernet from '../../headers/ethernet.js'
 import * as ipv4 from '../../headers/ipv4.js'
 import * as ipv6 from '../../headers/ipv6.js'
 import { toHex } from '../hex.js'
 
-/** A header that was not captured whole, or did not end well: tcpdump's '[|what]'. */
+/** A header that was captured in part, or has no valid end: tcpdump's '[|what]'. */
 export class Truncated extends Error {
   constructor(readonly what: string) {
     super(`${what} is cut off`)
   }
 }
 
-/** Prints what has this EtherType; false, printing nothing, for one that is not known. */
+/** Prints a payload of this EtherType; false, printing nothing, for an unknown one. */
 export type PayloadPrinter = (frame: Dissection, type: number, at: number, end: number) => boolean
 
-/** Tunnels in tunnels: more of them are no longer looked into. */
+/** The depth of nested tunnels beyond which dissection stops. */
 const deepest = 16
 
 export class Dissection {
   readonly bytes: Uint8Array
-  /** Link-level headers are printed (tcpdump -e); if not, each protocol's name is. */
+  /** Whether to print link-level headers (tcpdump -e); without them, each protocol's name is printed. */
   readonly link: boolean
   text = ''
   readonly #view: DataView
@@ -38,17 +38,17 @@ export class Dissection {
     this.text += text
   }
 
-  /** What stands in front of a protocol's own words, where no link-level header names it. */
+  /** Prints a protocol's name, unless the link-level header already names it. */
   name(text: string): void {
     if (!this.link) this.text += text
   }
 
   /**
-   * What is inside a header.
+   * Prints the payload of a header.
    *
    * @param type its EtherType
    * @param end where it ended on the wire
-   * @returns whether the type is known here
+   * @returns whether the type is known
    */
   payload(type: number, at: number, end: number): boolean {
     if (this.#depth >= deepest) {
@@ -90,12 +90,12 @@ export class Dissection {
     return this.#view.getBigUint64(at)
   }
 
-  /** Without anything between the digits. */
+  /** Hexadecimal digits without separators. */
   hex(at: number, length: number): string {
     return toHex(this.bytes.subarray(at, at + length))
   }
 
-  /** Text in a frame: what does not print is a dot. */
+  /** Text in a frame: an unprintable byte becomes a dot. */
   ascii(at: number, length: number): string {
     return String.fromCharCode(...this.bytes.subarray(at, at + length)).replace(/[^ -~]/g, '.')
   }
@@ -113,12 +113,12 @@ export class Dissection {
   }
 }
 
-/** 0x and at least so many digits. */
+/** 0x and at least this many digits. */
 export function hex(value: number | bigint, digits = 0): string {
   return `0x${value.toString(16).padStart(digits, '0')}`
 }
 
-/** The names of the bits that are set, lowest first. */
+/** The names of the set bits, lowest first. */
 export function bits(value: number, names: readonly string[]): string {
   return names.filter((_, i) => value & (1 << i)).join('')
 }

@@ -39,7 +39,7 @@ export function etherTypeName(type: number): string | undefined {
   return names[type]
 }
 
-/** A name, if there is one, and the number. */
+/** The name, if there is one, and the number. */
 export function etherTypeText(type: number): string {
   return `${names[type] ?? 'Unknown'} (${hex(type, 4)})`
 }

@@ -1,19 +1,19 @@
-/** Where dump puts the frames that it receives: lines of text here, a capture in capture-sink.ts. */
+/** Sinks for the frames that dump receives: lines of text here, a capture in capture-sink.ts. */
 import { hexDump, toHex } from '../hex.js'
 import type { Session } from '../session.js'
 import { frameText, payloadOffset } from './frame-text.js'
 
-/** A frame, wherever it is: one object for all of them. */
+/** A received frame: one object, reused for all frames. */
 export interface SeenFrame {
-  /** Where it is, from `offset` on. */
+  /** Holds the frame, from `offset` on. */
   memory: Uint8Array
   offset: number
   length: number
-  /** On the wire. */
+  /** Length on the wire. */
   originalLength: number
   /** PACKET_* of packet(7); undefined: unknown. */
   packetType: number | undefined
-  /** When it came. */
+  /** Time of arrival. */
   seconds: number
   nanoseconds: number
 }
@@ -21,7 +21,7 @@ export interface SeenFrame {
 export interface FrameSink {
   /** Takes a frame; false, taking nothing, when there is no room before the next flush. */
   take(frame: SeenFrame): boolean
-  /** Lets go of everything that was taken. */
+  /** Writes everything that was taken. */
   flush(): Promise<void>
   /** Flushes and closes. */
   close(): Promise<void>
@@ -30,9 +30,9 @@ export interface FrameSink {
 export interface LineOptions {
   /** Times in nanoseconds instead of microseconds. */
   nanoseconds: boolean
-  /** How many bytes of a frame are shown at most. */
+  /** Snapshot length: the most bytes shown of a frame. */
   snapLength: number
-  /** With the link-level header. */
+  /** Print the link-level header. */
   link?: boolean
   json?: boolean
   /** How often -x, -X and -t were given. */
@@ -41,10 +41,10 @@ export interface LineOptions {
   time?: number
 }
 
-/** As many characters as are collected before they must be written. */
+/** Characters collected before they must be written. */
 const roomForText = 1 << 16
 
-/** A line a frame, and its bytes where asked. */
+/** Prints a line for each frame, and its bytes if the options say so. */
 export class LineSink implements FrameSink {
   readonly #session: Session
   readonly #options: LineOptions
@@ -95,7 +95,7 @@ function jsonLine(seconds: number, nanoseconds: number, frame: Uint8Array, wireL
   return `${JSON.stringify({ time, length: wireLength, text, bytes: toHex(frame) })}\n`
 }
 
-/** Local time of the day, as tcpdump prints it. */
+/** Local time of day, as tcpdump prints it. */
 function clock(seconds: number): string {
   const date = new Date(seconds * 1000)
   return [date.getHours(), date.getMinutes(), date.getSeconds()]

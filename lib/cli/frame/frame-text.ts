@@ -1,6 +1,6 @@
 /**
  * One line for an Ethernet frame, in the words of tcpdump(1) 4.99 with -n and absolute sequence numbers (-S): down to the
- * transport header, and through tunnels. What rides on ports (DNS, HTTP …) is not decoded: UDP and a length.
+ * transport header, and through tunnels. Protocols above ports (DNS, HTTP …) are not decoded: UDP and a length.
  */
 import { arpText } from './arp-text.js'
 import {
@@ -22,7 +22,7 @@ import { pppoeDiscoveryText, pppoeSessionText } from './pppoe-text.js'
 /** Values up to this one are the length of an IEEE 802.3 frame, not a type. */
 const lastLength = 1500
 
-/** MAC addresses (twice 6 bytes) and EtherType. */
+/** Two MAC addresses of 6 bytes, and the EtherType. */
 export const ethernetHeaderLength = 14
 
 export interface FrameTextOptions {
@@ -32,7 +32,7 @@ export interface FrameTextOptions {
   wireLength?: number
 }
 
-/** What the frame is, in one line without a time. Never throws: what is cut off or unknown is said to be. */
+/** Describes a frame in one line without a time. Never throws: the text says what is cut off or unknown. */
 export function frameText(frame: Uint8Array, options: FrameTextOptions = {}): string {
   const { link = false, wireLength = frame.length } = options
   const dissection = new Dissection(frame, link, payloadText)
@@ -42,7 +42,7 @@ export function frameText(frame: Uint8Array, options: FrameTextOptions = {}): st
     if (!(error instanceof Truncated)) throw error
     dissection.print(` [|${error.what}]`)
   }
-  // tcpdump leaves the bytes of what it does not know behind a colon; and here and there it has a space too many.
+  // tcpdump prints a payload it does not know as bytes behind a colon, and sometimes a superfluous space.
   return dissection.text
     .replace(/ {2,}/g, ' ')
     .replace(/[:,\s]+$/, '')
@@ -56,7 +56,7 @@ export function payloadOffset(frame: Uint8Array): number {
   return at
 }
 
-/** 802.1Q, 802.1ad, and what came before 802.1ad. */
+/** 802.1Q, 802.1ad, and the tag used before 802.1ad. */
 function isTag(type: number): boolean {
   return type === 0x8100 || type === 0x88a8 || type === 0x9100 || type === 0x9200
 }
@@ -82,10 +82,10 @@ function ethernetText(frame: Dissection, at: number, end: number): void {
   }
   if (frame.link) frame.print(header)
   if (type <= lastLength) {
-    // What is behind the length is padding.
+    // Bytes beyond the length are padding.
     llcText(frame, payload, Math.min(end, payload + type), at)
   } else if (!frame.payload(type, payload, end) && !frame.link) {
-    // Nothing is known of it but what the header says.
+    // The payload is unknown: print the header alone.
     frame.text = before + header
   }
 }
@@ -99,7 +99,7 @@ function headerText(frame: Dissection, at: number, end: number): string {
   return `${frame.mac(at + 6)} > ${frame.mac(at)}, ${kind}: `
 }
 
-/** Whether the type is known here: what it is was printed then. */
+/** Prints the payload; returns whether the type is known. */
 function payloadText(frame: Dissection, type: number, at: number, end: number): boolean {
   const print = printers[type]
   print?.(frame, at, end)
@@ -125,7 +125,7 @@ const printers: Readonly<Record<number, (frame: Dissection, at: number, end: num
   36864: loopbackText,
 }
 
-/** A tag's control information: 3 bits priority, 1 bit drop eligible, 12 bits VLAN (IEEE 802.1Q). */
+/** A tag's control information: 3 bits priority, 1 bit drop eligible, 12 bits VLAN id (IEEE 802.1Q). */
 function tagText(tag: number): string {
   return `vlan ${tag & 0xfff}, p ${tag >> 13}${tag & 0x1000 ? ', DEI' : ''}`
 }

@@ -16,7 +16,7 @@ export function greText(frame: Dissection, at: number, end: number): void {
   frame.need(at, 4, 'gre', end)
   const type = frame.u16(at + 2)
   let field = at + 4
-  /** A field that a flag announces. */
+  /** Reads a field if its flag is set. */
   const take = (flag: number, length: number, print: (at: number) => string) => {
     if ((flags & flag) === 0) return
     frame.need(field, length, 'gre', end)

@@ -59,7 +59,7 @@ const types: Readonly<Record<number, Words>> = {
   },
 }
 
-/** What was unreachable is told by the IP header that follows, and by the first bytes of what it carried. */
+/** The offending packet follows: its IP header, and the first bytes of its payload, say what was unreachable. */
 function unreachable(frame: Dissection, at: number, end: number): string {
   const code = frame.u8(at + 1)
   const inner = at + 8

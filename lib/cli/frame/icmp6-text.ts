@@ -26,7 +26,7 @@ const echo =
     frame.print(`, id ${frame.u16(at + 4)}, seq ${frame.u16(at + 6)}`)
   }
 
-/** An address behind the first 8 bytes, introduced by a word. */
+/** An address behind the first 8 bytes, after a word. */
 const about =
   (text: string, before: string): Printer =>
   (frame, at, end) => {
@@ -96,7 +96,7 @@ function codeOf(frame: Dissection, at: number, end: number): number {
   return frame.u8(at + 1)
 }
 
-/** Where the packet was going that this message is about. */
+/** Destination of the packet that this message reports on. */
 function destination(frame: Dissection, at: number, end: number): string {
   frame.need(at + 8, 40, 'icmp6', end)
   return frame.ipv6(at + 8 + 24)

@@ -19,7 +19,7 @@ export function igmpText(frame: Dissection, at: number, end: number): void {
   } else frame.print(`igmp-${type}`)
 }
 
-/** The versions differ by length, and by whether there is a time to answer in. */
+/** The versions differ in length, and in whether there is a maximum response time. */
 function queryText(frame: Dissection, at: number, end: number, group: () => string): void {
   if (end - at >= 12) {
     frame.print('igmp query v3')

@@ -13,16 +13,16 @@ const UDP = 17
 const SCTP = 132
 const AH = 51
 
-/** Of a packet that is being printed. */
+/** The packet being printed. */
 interface Packet {
   version: 4 | 6
   from: string
   to: string
-  /** Only the first fragment is there, so lengths of headers inside say more than there is. */
+  /** Whether it is a first fragment: lengths in its inner headers then exceed its bytes. */
   fragment: boolean
 }
 
-/** @param end where it ended on the wire, with its padding */
+/** @param end where it ended on the wire, padding included */
 export function ipv4Text(frame: Dissection, at: number, end: number): void {
   frame.need(at, 1, 'ip', end)
   const version = frame.u8(at) >> 4
@@ -56,7 +56,7 @@ export function ipv4Text(frame: Dissection, at: number, end: number): void {
   protocolText(frame, protocol, at + headerLength, at + total, packet)
 }
 
-/** @param end where it ended on the wire, with its padding */
+/** @param end where it ended on the wire, padding included */
 export function ipv6Text(frame: Dissection, at: number, end: number): void {
   frame.need(at, 40, 'ip6', end)
   frame.name('IP6 ')
@@ -71,7 +71,7 @@ export function ipv6Text(frame: Dissection, at: number, end: number): void {
   protocolText(frame, frame.u8(at + 6), at + 40, behind, packet)
 }
 
-/** What a packet carries, extension headers first. */
+/** Prints a packet's payload, extension headers first. */
 function protocolText(frame: Dissection, first: number, from: number, end: number, packet: Packet): void {
   let protocol = first
   let at = from
@@ -125,7 +125,7 @@ function otherText(frame: Dissection, protocol: number, at: number, end: number)
   } else frame.print(`ip-proto-${protocol} ${end - at}`)
 }
 
-/** Each prints its header and gives its length; 0: there is nothing more to be printed. */
+/** Each prints its header and returns its length; 0: nothing more to print. */
 const extensions: Readonly<Record<number, (frame: Dissection, at: number, end: number) => number>> = {
   0: (frame, at, end) => options(frame, at, end, 'HBH', 'hbhopt'),
   43: routing,
@@ -153,7 +153,7 @@ function options(frame: Dissection, at: number, end: number, name: string, what:
   return length
 }
 
-/** The routing header: source routes of old (type 0), of mobile nodes (2) and segment routing (4, RFC 8754). */
+/** The routing header: old source routes (type 0), mobile nodes (2) and segment routing (4, RFC 8754). */
 function routing(frame: Dissection, at: number, end: number): number {
   frame.need(at, 8, 'rt6', end)
   const [units, type, left] = [frame.u8(at + 1), frame.u8(at + 2), frame.u8(at + 3)]

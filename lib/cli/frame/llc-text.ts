@@ -23,13 +23,13 @@ const SNAP = 0xaa
 const IP = 0x06
 
 /**
- * @param end where the length that the frame tells ends it
+ * @param end of the frame, according to its length field
  * @param header of the frame
  */
 export function llcText(frame: Dissection, at: number, end: number, header: number): void {
   frame.need(at, 3, 'llc', end)
   const [dsap, ssap] = [frame.u8(at), frame.u8(at + 1)]
-  // Supervisory and information frames have a control field of two bytes, the second of the numbers they are about.
+  // Supervisory and information frames have a two-byte control field; its second byte holds the receive sequence number.
   const short = (frame.u8(at + 2) & 3) === 3
   if (!short) frame.need(at, 4, 'llc', end)
   const control = short ? frame.u8(at + 2) : frame.u8(at + 2) | (frame.u8(at + 3) << 8)
@@ -48,7 +48,7 @@ export function llcText(frame: Dissection, at: number, end: number, header: numb
   else plainText(frame, at, end, header, control, response)
 }
 
-/** Any other: who speaks to whom, and what kind of frame it is. */
+/** Any other: addresses, and the kind of frame. */
 function plainText(
   frame: Dissection,
   at: number,
@@ -119,7 +119,7 @@ function snapText(frame: Dissection, at: number, end: number, header: number): v
 
 const stpVersions: Readonly<Record<number, string>> = { 0: '802.1d', 2: '802.1w', 3: '802.1s', 4: '802.1aq' }
 const [CONFIGURATION, TOPOLOGY_CHANGE, RAPID] = [0x00, 0x80, 0x02]
-/** Bits 2 and 3 of a rapid tree's flags are the role of the port. */
+/** Bits 2 and 3 of a rapid spanning tree's flags are the port's role. */
 const stpFlags = [
   'Topology change',
   'Proposal',

@@ -19,7 +19,7 @@ export function mplsText(frame: Dissection, from: number, end: number): void {
     at += 4
   } while ((entry & bottomOfStack) === 0)
   frame.print(' ')
-  // Nothing says what is inside: its first half byte is an IP version, or it is no IP.
+  // The label stack does not name the payload's protocol: its first half byte is an IP version, or it is not IP.
   const version = frame.has(at, 1, end) ? frame.u8(at) >> 4 : 0
   if (version === 4) frame.payload(0x0800, at, end)
   else if (version === 6) frame.payload(0x86dd, at, end)

@@ -1,4 +1,4 @@
-/** Multipath TCP's option (RFC 8684, and version 0, RFC 6824) in tcpdump's words: what each is about. */
+/** Multipath TCP's option (RFC 8684, and version 0, RFC 6824) in tcpdump's words: its subtype and main fields. */
 import { type Dissection, hex } from './dissection.js'
 
 const subtypes = ['capable', 'join', 'dss', 'add-addr', 'rem-addr', 'prio', 'fail', 'fast-close']

@@ -31,7 +31,7 @@ const protocols: Readonly<Record<number, string>> = {
   49699: 'CHAP',
 }
 
-/** Prints the header; gives where the payload ends. */
+/** Prints the header; returns where the payload ends. */
 function header(frame: Dissection, at: number, end: number): number {
   frame.need(at, headerLength, 'pppoe', end)
   frame.print('PPPoE ')
@@ -55,7 +55,7 @@ export function pppoeDiscoveryText(frame: Dissection, at: number, end: number): 
   }
 }
 
-/** A tag's value as text, if most of it is. */
+/** A tag's value as text, if most of it is printable. */
 function valueText(frame: Dissection, at: number, length: number): string {
   if (length === 0) return ''
   const text = frame.ascii(at, length)

@@ -1,4 +1,4 @@
-/** `ibverbs dump -r`: the frames of a capture, for those who show or write frames. */
+/** `ibverbs dump -r`: passes the frames of a capture to a sink. */
 import type { PacketFilter } from '../../ethernet/index.js'
 import { Breath } from '../breath.js'
 import type { Input } from '../input.js'
@@ -7,9 +7,9 @@ import { framesText } from '../totals.js'
 import type { FrameSink, SeenFrame } from './frame-sink.js'
 
 /**
- * Gives the sink the frames that match. What was good before the capture turns out to be broken is shown, too.
+ * Passes the matching frames to the sink, even those before a broken record.
  *
- * @param most how many at most
+ * @param most the maximum number of frames
  */
 export async function readCapture(
   input: Input,

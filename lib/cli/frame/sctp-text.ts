@@ -1,4 +1,4 @@
-/** SCTP (RFC 9260) in tcpdump's words: the fields of what opens an association and of what carries data. */
+/** SCTP (RFC 9260) in tcpdump's words: the fields of the chunks that open an association or carry data. */
 import { type Dissection, hex } from './dissection.js'
 
 const headerLength = 12

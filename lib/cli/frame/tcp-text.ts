@@ -35,7 +35,7 @@ export function tcpText(frame: Dissection, at: number, end: number): void {
   frame.print(`, length ${data}`)
 }
 
-/** Whether they could be read to their end. */
+/** Prints the options; returns whether they were complete. */
 function optionsText(frame: Dissection, from: number, end: number, flags: number): boolean {
   frame.print(', options [')
   for (let at = from; at < end; ) {
@@ -66,7 +66,7 @@ function optionsText(frame: Dissection, from: number, end: number, flags: number
   return true
 }
 
-/** Of options that have one length only. */
+/** Options of fixed length. */
 const lengths: Readonly<Record<number, number>> = { 2: 4, 3: 3, 4: 2, 6: 6, 7: 6, 8: 10, 19: 18, 28: 4 }
 
 function optionText(frame: Dissection, at: number, kind: number, length: number, flags: number): string {
@@ -104,7 +104,7 @@ function optionText(frame: Dissection, at: number, kind: number, length: number,
   return `unknown-${kind}${size > 0 ? ` 0x${frame.hex(value, size)}` : ''}`
 }
 
-/** Of TCP Fast Open (RFC 7413). */
+/** The cookie of TCP Fast Open (RFC 7413). */
 function cookieText(frame: Dissection, at: number, length: number): string {
   return length === 0 ? 'cookiereq' : `cookie ${frame.hex(at, length)}`
 }

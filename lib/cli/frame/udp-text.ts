@@ -1,11 +1,11 @@
-/** UDP (RFC 768) in tcpdump's words, and the tunnels that ride on it. */
+/** UDP (RFC 768) in tcpdump's words, and the tunnels over it. */
 import type { Dissection } from './dissection.js'
 import { geneveText, vxlanText } from './overlay-text.js'
 
 const vxlanPort = 4789
 const genevePort = 6081
 
-/** @param fragment there is only the first part of it: its length says more than is there */
+/** @param fragment whether it is a first fragment: its length exceeds its bytes */
 export function udpText(frame: Dissection, at: number, end: number, fragment: boolean): void {
   frame.need(at, 4, 'udp', end)
   const available = end - at

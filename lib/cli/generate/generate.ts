@@ -1,4 +1,4 @@
-/** `ibverbs generate`: numbered frames at a rate, and what becomes of them. */
+/** `ibverbs generate`: sends numbered frames at a rate, and checks those that come back. */
 import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import type { PacketQueue } from '../../ethernet/index.js'
@@ -76,7 +76,7 @@ interface Settings {
   count: number
   /** Milliseconds. */
   duration: number
-  /** Undefined: what {@link usualWarmup} says. */
+  /** Undefined: {@link usualWarmup}. */
   warmup: number | undefined
   receive: boolean
   linger: number
@@ -118,7 +118,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
 }
 
 /**
- * Frames that find cold code and caches: those of the first 0.2 s, at most 1000, and at most a tenth of all.
+ * The frames sent while code and caches are cold: those of the first 0.2 s, at most 1000, and at most a tenth of all.
  *
  * @param gap milliseconds between two frames
  */
@@ -127,7 +127,7 @@ export function usualWarmup({ count, duration }: Pick<Settings, 'count' | 'durat
   return Math.floor(Math.min(1000, all / 10, gap > 0 ? 200 / gap : 1000))
 }
 
-/** A count that may say 1k or 1M. */
+/** A count, which may end in k or M. */
 function countOption(text: string | undefined): number {
   if (text === undefined) return Number.POSITIVE_INFINITY
   const [, digits, scale] = /^(\d+)([kmg]?)$/i.exec(text) ?? []
@@ -138,7 +138,7 @@ function countOption(text: string | undefined): number {
   return value
 }
 
-/** The frames of one run: which one is next, and when it is due. */
+/** The frames of a run, numbered, each with its due time. */
 class Numbered implements FrameSource {
   readonly #frame: GeneratedFrame
   readonly #clock: WallClock
@@ -164,7 +164,7 @@ class Numbered implements FrameSource {
 
   write(memory: Uint8Array, offset: number): number {
     const clock = this.#clock
-    // As fast as it goes no frame is due at any time: it has that of the look before its batch.
+    // At full speed no frame has a due time: it carries the clock's last reading, from before its batch.
     if (this.#gap > 0) clock.at(this.#begin + this.#next * this.#gap)
     this.#frame.write(memory, offset, this.#next++, clock.seconds, clock.nanoseconds)
     return this.#frame.length
@@ -218,7 +218,7 @@ class Run {
         warmup: this.#warmup,
         until: duration,
         look: (now) => this.#look(now),
-        // The kernel's own time of arrival is as good as ours when nobody looks.
+        // With AF_PACKET the kernel records the time of arrival, so nobody needs to poll for it.
         watching: this.#check !== undefined && this.#queue.backend !== 'af_packet',
       })
       if (this.#check && !signal.aborted) await this.#rest(linger)
@@ -235,7 +235,7 @@ class Run {
     return lost === 0 && refused === 0 ? ExitCode.ok : ExitCode.failed
   }
 
-  /** Who reflects is on this machine too where the interface is not one of hardware. */
+  /** Without a hardware device, the reflector runs on this machine too. */
   #busy(): Busy {
     const { backend, interface: device } = this.#queue
     const software = backend === 'raw_packet_qp' && isSoftware(device.name)
@@ -282,7 +282,7 @@ class Run {
     }
   }
 
-  /** Waits for the frames that are still on their way. */
+  /** Waits for the frames that are still in flight. */
   async #rest(linger: number): Promise<void> {
     const { signal } = this.#session
     this.#arrived = performance.now()

@@ -1,4 +1,4 @@
-/** Where `generate` sends its frames: a MAC address, or an IP address and a UDP port. */
+/** Target of `generate`: a MAC address, or an IP address and a UDP port. */
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv4, isIPv6 } from 'node:net'
@@ -11,17 +11,17 @@ import { UsageError } from '../usage.js'
 const defaultPort = 9
 
 export interface Destination {
-  /** Without a source, it is that of the queue. */
+  /** Without a source address, the queue's is used. */
   target: Omit<Target, 'sourceMac'> & Partial<Pick<Target, 'sourceMac'>>
-  /** What comes back from there. */
+  /** Selects the frames that come back from the target. */
   flows: FlowRule[]
-  /** For people. */
+  /** Describes the target for people. */
   text: string
-  /** Gives the source port back. */
+  /** Releases the source port. */
   close(): void
 }
 
-/** What --to says: either a MAC address, or an address and a port. */
+/** The value of --to: either a MAC address, or an IP address and a port. */
 export type Address = { mac: string } | { host: string; port: number }
 
 /** @throws UsageError */
@@ -29,7 +29,7 @@ export function addressOption(text: string | undefined): Address {
   if (text === undefined) throw new UsageError('--to is missing: a MAC address, or an IP address and a port')
   if (/^[\da-f]{2}([:-][\da-f]{2}){5}$/i.test(text)) return { mac: text }
   const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^[\]]+?))(?::(\d+))?$/.exec(text) ?? []
-  // 'fe80::1:9' is an address: only brackets tell its port.
+  // 'fe80::1:9' is an address: an IPv6 address needs brackets before a port.
   const host = isIPv6(text.split('%')[0]) ? text : (bracketed ?? plain)
   const number = host === text || port === undefined ? defaultPort : Number(port)
   const known = host !== undefined && (isIPv4(host) || isIPv6(host.split('%')[0]))
@@ -41,7 +41,7 @@ export function addressOption(text: string | undefined): Address {
   return { host, port: number }
 }
 
-/** Finds the way to an address, out of this interface. @throws VerbsError of resolve(); the signal's reason */
+/** Finds the route to an address through this interface. @throws VerbsError of resolve(); the signal's reason */
 export async function destinationOf(
   address: Address,
   name: string,
@@ -74,8 +74,8 @@ export async function destinationOf(
 }
 
 /**
- * A UDP port of the kernel's that nobody else gets meanwhile: without a socket there the kernel would answer what comes
- * back with "port unreachable".
+ * Reserves one of the kernel's UDP ports: without a socket on it, the kernel would answer returning frames with "port
+ * unreachable".
  */
 async function holdPort(destination: string): Promise<Socket> {
   const socket = createSocket({ type: isIPv4(destination) ? 'udp4' : 'udp6', recvBufferSize: 1 })

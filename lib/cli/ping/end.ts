@@ -1,11 +1,11 @@
-/** One end of a ping: queue pair, memory, and the ping-pong that runs on them. */
+/** One end of a ping: queue pair, memory, and the ping-pong on them. */
 import { bestGid, type Context, type Endpoint, gidKind, type QueuePair } from '../../index.js'
 import { UsageError } from '../usage.js'
 import type { Destination } from './exchange.js'
 import { type LoopResult, PingPong } from './loop.js'
 
 export interface PingSettings {
-  /** Undefined for the server. */
+  /** Undefined on the server. */
   host: string | undefined
   port: number
   type: 'rc' | 'uc' | 'ud'
@@ -23,14 +23,14 @@ export interface PingSettings {
   json: boolean
 }
 
-// What rdma-core's ibv_ud_pingpong uses.
+// The Q_Key of rdma-core's ibv_ud_pingpong.
 const queueKey = 0x11111111
-/** Bytes in front of a UD message in its receive buffer, for the global route header (ibv_post_recv(3)). */
+/** Bytes before a UD message in its receive buffer, for the global route header (ibv_post_recv(3)). */
 const globalRouteHeader = 40
 
 const types = { rc: 'RC', uc: 'UC', ud: 'UD' } as const
 
-/** Refuses what cannot work before anybody connects. */
+/** Refuses settings that the port cannot serve, before anything connects. */
 export function checkPort(context: Context, settings: PingSettings): void {
   const { portCount, name } = context
   if (settings.devicePort > portCount) {
@@ -64,7 +64,7 @@ export function checkPort(context: Context, settings: PingSettings): void {
 }
 
 export class PingEnd {
-  /** Where this end is: what the other must know. */
+  /** This end's address, which the peer needs. */
   readonly destination: Destination
   /** Path MTU in bytes. */
   readonly mtu: number
@@ -77,7 +77,7 @@ export class PingEnd {
   /**
    * Ready to receive, not yet connected.
    *
-   * @param peerGid where it is known already: a GID of the same kind is chosen then
+   * @param peerGid if known already, selects a GID of the same kind
    */
   constructor(context: Context, settings: PingSettings, signal: AbortSignal, peerGid?: string) {
     const { type, size, depth, devicePort } = settings
@@ -105,10 +105,10 @@ export class PingEnd {
     })
     const { lid, queuePairNumber, packetSequenceNumber, gid } = queuePair.endpoint
     this.destination = { lid, queuePairNumber, packetSequenceNumber, gid: gid === '::' ? null : gid }
-    // The peer may only send; a UC or UD peer could not do anything else anyway.
+    // The peer needs send permission only; a UC or UD peer cannot use any other.
     queuePair.initialize(datagram ? {} : { access: [] })
 
-    // Message and receive buffer lie side by side, so that what arrives never overwrites what is sent.
+    // Message and receive buffer are adjacent, so an arriving message never overwrites the one to send.
     const receiveSize = size + (datagram ? globalRouteHeader : 0)
     const memory = domain.registerMemory(receiveSize + size)
     memory.bytes.fill(0x7b)
@@ -149,7 +149,7 @@ export class PingEnd {
     }
   }
 
-  /** Ready to send: INIT → RTR → RTS. */
+  /** Connects, ready to send: INIT → RTR → RTS. */
   connect(remote: Destination): void {
     if (remote.gid === null && this.#ethernet) {
       throw new Error(

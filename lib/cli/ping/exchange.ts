@@ -1,35 +1,35 @@
 /**
- * How two ends of a ping find each other: over TCP, exactly as rdma-core's ibv_rc_pingpong, ibv_uc_pingpong and
- * ibv_ud_pingpong do (libibverbs/examples/rc_pingpong.c), so that any of them can be the other end.
+ * How the two ends of a ping exchange addresses: over TCP, exactly as rdma-core's ibv_rc_pingpong, ibv_uc_pingpong and
+ * ibv_ud_pingpong do (libibverbs/examples/rc_pingpong.c), so that any of them can be the peer.
  *
- * The client sends where it is, 52 bytes "LLLL:QQQQQQ:PPPPPP:GGGG…" (LID, queue pair number, packet sequence number,
- * GID, in hexadecimal, and a zero byte). The server makes its queue pair ready and answers the same way; the client
- * sends "done" and a zero byte. The server must be ready before it answers: the client's first message comes at once.
+ * The client sends its address, 52 bytes "LLLL:QQQQQQ:PPPPPP:GGGG…" (LID, queue pair number, packet sequence number, GID, in
+ * hexadecimal, and a zero byte). The server makes its queue pair ready and sends its own; the client sends "done" and a zero
+ * byte. The server must be ready before it replies, because the client sends its first message at once.
  */
 import { once } from 'node:events'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { gidFromWire, gidToWire, noGid } from './gid.js'
 
-/** Where a queue pair is. */
+/** Address of a queue pair. */
 export interface Destination {
   lid: number
   queuePairNumber: number
   packetSequenceNumber: number
-  /** Null where the peer has none: it was not told which to use, or its fabric does without. */
+  /** Null for a peer without one: it was given no GID index, or its fabric needs none. */
   gid: string | null
 }
 
-/** What the two have learnt of each other. */
+/** The result of an exchange. */
 export interface Met {
   remote: Destination
-  /** Whether both are on this machine: TCP then has one address for both. */
+  /** Whether both ends are on this machine: the TCP connection's two addresses are then equal. */
   sameHost: boolean
 }
 
 const messageLength = 52
 const done = Buffer.from('done\0', 'latin1')
 
-/** How long the other end may take to answer, in milliseconds. Both ends answer at once. */
+/** Milliseconds for the peer's reply. Both ends reply at once. */
 const answerTimeout = 10_000
 
 export function encodeDestination({ lid, queuePairNumber, packetSequenceNumber, gid }: Destination): Buffer {
@@ -41,7 +41,7 @@ export function encodeDestination({ lid, queuePairNumber, packetSequenceNumber, 
   )
 }
 
-/** @throws Error when the bytes are no such message: something else listens on that port, or calls it */
+/** @throws Error when the bytes are no such message: a program of another kind listens on that port, or connects to it */
 export function decodeDestination(message: Uint8Array): Destination {
   const text = Buffer.from(message).toString('latin1')
   const match = /^([\da-f]{4}):([\da-f]{6}):([\da-f]{6}):([\da-f]{32})\0$/i.exec(text)
@@ -55,7 +55,7 @@ export function decodeDestination(message: Uint8Array): Destination {
   return { lid, queuePairNumber, packetSequenceNumber, gid }
 }
 
-/** The client's part: connects, tells, is told. */
+/** The client's part: connects, sends its address, receives the server's. */
 export async function exchangeAsClient(
   host: string,
   port: number,
@@ -63,14 +63,14 @@ export async function exchangeAsClient(
   signal: AbortSignal,
 ): Promise<Met> {
   const socket = createConnection({ host, port, signal })
-  // Whoever waits for something of it hears of an error by that; an error while nobody waits is not to end the process.
+  // The awaited operations report errors; without a listener, an error between them would end the process.
   socket.on('error', () => {})
   try {
     await within(once(socket, 'connect', { signal }), `${host}:${port} did not answer`)
     socket.setNoDelay(true)
     socket.write(encodeDestination(local))
     const remote = decodeDestination(await read(socket, messageLength, signal))
-    // The server takes these bytes with one read and wants all of them.
+    // The server reads these bytes with one read() and needs all of them.
     await new Promise<void>((resolve, reject) => {
       socket.write(done, (error) => (error ? reject(error) : resolve()))
     })
@@ -82,7 +82,7 @@ export async function exchangeAsClient(
   }
 }
 
-/** A server that waits for one client. */
+/** A server for one client. */
 export class ExchangeServer {
   readonly #server: Server
 
@@ -90,7 +90,7 @@ export class ExchangeServer {
     this.#server = server
   }
 
-  /** @param port 0 for any that is free: {@link ExchangeServer.port} tells which */
+  /** @param port 0 for any free one: {@link ExchangeServer.port} returns it */
   static async listen(port: number, signal: AbortSignal): Promise<ExchangeServer> {
     const server = createServer()
     server.listen({ port })
@@ -103,13 +103,13 @@ export class ExchangeServer {
   }
 
   /**
-   * The server's part: is told, gets ready, tells.
+   * The server's part: receives the client's address, makes the queue pair ready, sends its own.
    *
-   * @param ready makes the queue pair ready for the client, and says where it is, before the client learns of it
+   * @param ready makes the queue pair ready for the client and returns its address, which is sent after that
    */
   async exchange(ready: (remote: Destination) => Destination, signal: AbortSignal): Promise<Met> {
     const [socket] = (await once(this.#server, 'connection', { signal })) as [Socket]
-    // One client only: rdma-core's servers also stop listening here.
+    // One client only: rdma-core's servers stop listening here, too.
     this.close()
     const peer = `${socket.remoteAddress}:${socket.remotePort}`
     socket.on('error', () => {})
@@ -135,7 +135,7 @@ function isSameHost({ localAddress, remoteAddress }: Socket): boolean {
   return localAddress === remoteAddress
 }
 
-/** Exactly `length` bytes, however TCP cuts them. The peer sends no more before it is answered. */
+/** Exactly `length` bytes, however TCP splits them. The peer sends no more until it has a reply. */
 async function read(socket: Socket, length: number, signal: AbortSignal): Promise<Buffer> {
   const stop = new AbortController()
   const ended = AbortSignal.any([signal, stop.signal])
@@ -164,7 +164,7 @@ async function read(socket: Socket, length: number, signal: AbortSignal): Promis
   }
 }
 
-/** A promise that must be settled in time. */
+/** Rejects a promise that does not settle in time. */
 async function within<T>(promise: Promise<T>, complaint: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {

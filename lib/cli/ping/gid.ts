@@ -1,11 +1,11 @@
-/** A GID as text ('fe80::1') and as the 32 hexadecimal digits that rdma-core's ping-pong programs send. */
+/** Converts a GID between text ('fe80::1') and the 32 hexadecimal digits of rdma-core's ping-pong programs. */
 import * as ipv6 from '../../headers/ipv6.js'
 
-/** Where there is no GID: a fabric that routes by LID alone. */
+/** On a fabric that routes by LID alone, there is no GID. */
 export const noGid = '0'.repeat(32)
 
 /**
- * @param gid an IPv6 address in any of its forms, the one with an IPv4 tail included
+ * @param gid an IPv6 address in any form, with an IPv4 tail too
  * @throws SyntaxError for anything else
  */
 export function gidToWire(gid: string): string {
@@ -17,7 +17,7 @@ export function gidToWire(gid: string): string {
 }
 
 /**
- * In the form of RFC 5952; one that stands for an IPv4 address with an IPv4 tail, as the library writes it.
+ * In the form of RFC 5952; an IPv4-mapped GID has an IPv4 tail, as in the library.
  *
  * @param digits 32 hexadecimal digits
  */

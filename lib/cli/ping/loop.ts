@@ -1,4 +1,6 @@
-/** The ping-pong itself, for either side: as rdma-core's programs do it, so that either side may be one of them. */
+/**
+ * The ping-pong itself, for either end, with the protocol of rdma-core's programs, so that either end may be one of them.
+ */
 import type { CompletionQueue, QueuePair } from '../../index.js'
 import { Samples } from '../../lab/percentiles.js'
 import { Breath } from '../breath.js'
@@ -7,10 +9,10 @@ import { Breath } from '../breath.js'
 const RECEIVE = 1
 const SEND = 2
 
-/** Empty polls between two looks at the clock. */
+/** Empty polls between two clock readings. */
 const pollsPerLook = 64
 
-/** What can post itself: what the library calls a prepared request. */
+/** A request that can be posted: the library's prepared request. */
 export interface Postable {
   post(cookie: number, offset: number, length: number): number
 }
@@ -19,40 +21,40 @@ export interface LoopOptions {
   queuePair: QueuePair
   completionQueue: CompletionQueue
   receive: Postable
-  /** Where messages are read from, and where they arrive, in the regions of the two requests. */
+  /** Offsets of the message to send and of the received one, in the regions of the two requests. */
   sendOffset: number
   receiveOffset: number
   /** Bytes of a message, and of a receive buffer. */
   size: number
   receiveSize: number
-  /** Receives kept posted. */
+  /** Number of receive requests kept posted. */
   depth: number
   iterations: number
-  /** Answers that come before anything is recorded. */
+  /** Messages received before recording starts. */
   warmup: number
   /** The client sends first. */
   client: boolean
   /** Sleep on the completion channel instead of polling. */
   events: boolean
-  /** How long the other side may be silent, in milliseconds. */
+  /** Milliseconds for which the peer may be silent. */
   timeout: number
   signal: AbortSignal
 }
 
 export interface LoopResult {
-  /** Round trips in microseconds: from one arrival, which the next message answers, to the next, as ib_send_lat. */
+  /** Round trips in microseconds, from one arrival, which the next message answers, to the next, as in ib_send_lat. */
   samples: Samples
   sent: number
   received: number
   /** From the first message to the last, in milliseconds. */
   elapsed: number
-  /** Why the exchange ended early; undefined when it was complete, or interrupted by the signal. */
+  /** Why the exchange ended early; undefined when it was complete, or the signal interrupted it. */
   failure?: string
 }
 
 /** Posts the receives that must be there before the peer may send. */
 export class PingPong {
-  /** The message; known once the peer is. */
+  /** The message; set once the peer's address is known. */
   send: Postable | undefined
   readonly #options: LoopOptions
   #posted = 0
@@ -86,7 +88,7 @@ export class PingPong {
     const samples = new Samples(iterations)
     let sent = 0
     let received = 0
-    // Our turn begins when the peer has answered and our own last message has completed.
+    // This end's turn begins when the peer has answered and its own last message has completed.
     let answered = false
     let completed = true
     let postedAt = 0
@@ -96,7 +98,7 @@ export class PingPong {
     let now = begin
     let idle = 0
     const breath = new Breath()
-    // One timer and one signal for the whole run: a wait per message must not cost an AbortSignal per message.
+    // One timer and one signal for the whole run: a wait for each message must not cost an AbortSignal each.
     const silence = new Silence(timeout, signal)
     try {
       if (client) {
@@ -112,7 +114,7 @@ export class PingPong {
         let n = cq.poll()
         if (n === 0) {
           if (events) n = await sleep(cq, silence.signal)
-          // Reading the clock costs more than a poll that finds nothing.
+          // Reading the clock costs more than an empty poll.
           else if (++idle % pollsPerLook === 0 && breath.due(performance.now())) await breath.take()
           if (n === 0) continue
         }
@@ -127,7 +129,7 @@ export class PingPong {
             sent++
             completed = true
           } else {
-            // The server's first message arrives before it has sent any itself: no round trip yet.
+            // The server's first message arrives before it has sent one: no round trip yet.
             if (postedAt > 0 && received >= warmup) samples.record((now - postedAt) * 1000)
             received++
             answered = true
@@ -149,14 +151,14 @@ export class PingPong {
   }
 }
 
-/** Watches how long nothing has arrived. */
+/** Watches for how long nothing has arrived. */
 class Silence {
   readonly #controller = new AbortController()
   readonly #timeout: number
   readonly #outer: AbortSignal
   #last = performance.now()
   #timer: NodeJS.Timeout
-  /** Whether the silence was longer than allowed. */
+  /** Whether the silence exceeded the timeout. */
   tooLong = false
 
   constructor(timeout: number, outer: AbortSignal) {
@@ -167,12 +169,12 @@ class Silence {
     if (outer.aborted) this.#stop()
   }
 
-  /** Aborts when the silence is too long, or when the outer signal does. */
+  /** Aborts when the silence exceeds the timeout, or when the outer signal aborts. */
   get signal(): AbortSignal {
     return this.#controller.signal
   }
 
-  /** Something arrived. */
+  /** Call it on each arrival. */
   broken(now: number): void {
     this.#last = now
   }
@@ -219,7 +221,7 @@ function failed(cq: CompletionQueue, i: number): string {
 }
 
 const otherSize = 'give both sides the same -s'
-/** What a status means here (ibv_poll_cq(3)). For a message larger than its buffer each device has names of its own. */
+/** What a status means here (ibv_poll_cq(3)). Devices differ in their status for a message larger than its buffer. */
 const hints: Readonly<Record<string, string>> = {
   LOC_LEN_ERR: `the peer's message is too large: ${otherSize}`,
   LOC_QP_OP_ERR: `the peer's message is too large: ${otherSize}`,

@@ -1,4 +1,4 @@
-/** `ibverbs ping`: the latency of RC, UC or UD between two processes or hosts; rdma-core's programs are peers too. */
+/** `ibverbs ping`: latency of RC, UC or UD between two processes or hosts; rdma-core's programs may be the peer. */
 import type { Context } from '../../index.js'
 import type { Command } from '../command.js'
 import { crowdingText, isSoftware } from '../crowding.js'
@@ -18,7 +18,7 @@ import type { PingEnd, PingSettings } from './end.js'
 import { type Destination, ExchangeServer, exchangeAsClient, type Met } from './exchange.js'
 import { type PingRun, pingJson, printPing } from './report.js'
 
-// Defaults are those of ibv_rc_pingpong, ibv_uc_pingpong and ibv_ud_pingpong: either side may be one of them.
+// The defaults of ibv_rc_pingpong, ibv_uc_pingpong and ibv_ud_pingpong: either end may be one of them.
 const defaultPort = 18515
 const defaultSizes = { rc: 4096, uc: 4096, ud: 1024 } as const
 
@@ -119,7 +119,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     if (pinged.failure !== undefined) session.complain(pinged.failure)
     return pinged.failure === undefined ? ExitCode.ok : ExitCode.failed
   } finally {
-    // Closes what hangs from it too: queue pair, completion queue, memory.
+    // Closes its queue pair, completion queue and memory too.
     context.close()
   }
 }
@@ -127,7 +127,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
 async function exchangeAndRun(context: Context, chosen: PingSettings, session: Session): Promise<PingRun> {
   const { signal } = session
   const client = chosen.host !== undefined
-  // Loaded on demand, as the library itself: --help works without the addon.
+  // Loaded on demand, like the library itself: --help works without the addon.
   const { checkPort, PingEnd } = await import('./end.js')
   checkPort(context, chosen)
   let end: PingEnd
@@ -162,7 +162,7 @@ async function exchangeAndRun(context: Context, chosen: PingSettings, session: S
   return { ...common, interrupted: session.interrupted, local: end.destination, remote, ...result }
 }
 
-/** The server makes its end when it knows the client's, so that its GID is of a kind that reaches the client's. */
+/** The server creates its end when it knows the client's address, so that it can choose a GID of the same kind. */
 async function serve(
   server: ExchangeServer,
   makeEnd: (client: Destination) => PingEnd,

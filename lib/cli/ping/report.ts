@@ -1,4 +1,4 @@
-/** What ping prints: percentiles and a histogram for people, one JSON object for programs. */
+/** Output of ping: percentiles and a histogram for people, one JSON object for programs. */
 import { bins, histogram } from '../../lab/histogram.js'
 import { type Summary, summarize } from '../../lab/percentiles.js'
 import { table } from '../../lab/table.js'
@@ -6,7 +6,7 @@ import type { Session } from '../session.js'
 import type { Destination } from './exchange.js'
 import type { LoopResult } from './loop.js'
 
-/** What was measured, with all that a reader needs to judge it. */
+/** The measurement, with everything a reader needs to judge it. */
 export interface PingRun extends LoopResult {
   type: string
   device: string
@@ -60,7 +60,7 @@ export function printPing(run: PingRun, session: Session): void {
   session.print(`${seconds.toFixed(3)} s, ${(bits / seconds / 1e6).toFixed(1)} Mbit/s both ways together`)
 }
 
-/** The same as one object. Latencies are in microseconds. */
+/** The report as an object. Latencies are in microseconds. */
 export function pingJson(run: PingRun): Record<string, unknown> {
   const { samples, elapsed, failure, ...rest } = run
   const sorted = samples.sorted()
@@ -74,7 +74,7 @@ export function pingJson(run: PingRun): Record<string, unknown> {
     samples: samples.count,
     roundTrip,
     half,
-    // JSON knows no infinity: the last bin has no upper edge.
+    // JSON has no infinity: the last bin has no upper edge.
     histogram:
       sorted.length > 0
         ? bins(sorted).map(({ from, to, count }) => [from, Number.isFinite(to) ? to : null, count])

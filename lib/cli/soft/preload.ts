@@ -1,24 +1,24 @@
-/** A name for a shared library that LD_PRELOAD can have. */
+/** A path for a shared library that LD_PRELOAD can contain. */
 import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 
-/** LD_PRELOAD is a list whose parts spaces and colons separate, and in which `$` begins a word of ld.so(8). */
+/** Spaces and colons separate the parts of LD_PRELOAD, and `$` begins one of ld.so(8)'s dynamic string tokens. */
 const unfit = /[\s:$]/
 
 const prefix = 'ibverbs-preload-'
 
-/** A file under a name that LD_PRELOAD takes, until it is removed. */
+/** A file under a path that LD_PRELOAD accepts, until it is removed. */
 export interface Preload {
   readonly path: string
   remove(): void
 }
 
 /**
- * The file itself where its path has nothing that separates a list; else a link to it in a folder of our own, which has
- * to be there for as long as the program starts others.
+ * The file itself if its path contains no separator; else a link to it in a temporary folder, which must exist for as long
+ * as the program starts others.
  *
- * @throws Error where no temporary folder has such a path either
+ * @throws Error if no temporary folder has a suitable path either
  */
 export function preloadable(file: string): Preload {
   if (!unfit.test(file)) return { path: file, remove() {} }
@@ -35,7 +35,7 @@ export function preloadable(file: string): Preload {
   return { path, remove: () => rmSync(folder, { recursive: true, force: true }) }
 }
 
-/** What is left of those that were killed: their folders have their numbers. */
+/** Removes the folders of processes that were killed: their names contain the process id. */
 function sweep(parent: string): void {
   for (const name of readdirSync(parent)) {
     const process = new RegExp(`^${prefix}(\\d+)-`).exec(name)?.[1]
@@ -43,7 +43,7 @@ function sweep(parent: string): void {
     try {
       rmSync(join(parent, name), { recursive: true, force: true })
     } catch {
-      // another user's
+      // owned by another user
     }
   }
 }

@@ -62,7 +62,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   try {
     return await new Promise((resolve, reject) => {
       child.once('error', reject)
-      // The program's own exit code, and a shell's for a signal.
+      // The program's own exit code, or a shell's code for a signal.
       child.once('exit', (code, signal) =>
         resolve((code ?? 128 + constants.signals[signal ?? 'SIGKILL']) as ExitCode),
       )

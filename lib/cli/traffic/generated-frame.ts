@@ -1,4 +1,4 @@
-/** The frames of `generate`: a header, and a payload that says which frame it is and when it was due. */
+/** The frames of `generate`: a header, and a payload with the frame's sequence number and due time. */
 import { EtherType, IpProtocol } from '../../headers/assigned-numbers.js'
 import { setU16, setU32, u16, u32 } from '../../headers/bytes.js'
 import * as checksum from '../../headers/checksum.js'
@@ -9,15 +9,14 @@ import * as udp from '../../headers/udp.js'
 import * as vlan from '../../headers/vlan.js'
 
 /**
- * The payload, all numbers big-endian: a magic number and the stream (16 bits each), the sequence number (48 bits), and
- * when the frame was due (seconds since 1970 and nanoseconds, 32 bits each); when it was written, where it was due at no
- * time but as soon as possible. It fits into the shortest frame, behind
- * the headers of IPv4 and UDP.
+ * The payload, all numbers big-endian: a magic number and the stream (16 bits each), the sequence number (48 bits), and the
+ * frame's due time (seconds since 1970 and nanoseconds, 32 bits each); at full speed, the time of writing. It fits into the
+ * shortest frame, behind the headers of IPv4 and UDP.
  */
 export const payloadLength = 18
 const magic = 0x1b76
 
-/** Where the payload of a test frame begins; −1 when it is none. */
+/** Where the payload of a test frame begins; −1: not a test frame. */
 export function payloadOf(bytes: Uint8Array, at: number, end: number): number {
   const network = vlan.payload(bytes, at, end)
   if (network < 0) return -1
@@ -50,11 +49,11 @@ export function nanosecondsOf(bytes: Uint8Array, payload: number): number {
   return u32(bytes, payload + 14)
 }
 
-/** Who sends the frames to whom. Addresses of IP as `resolve()` gives them. */
+/** Addresses of the frames' sender and receiver. IP addresses are as `resolve()` returns them. */
 export interface Target {
   destinationMac: Uint8Array
   sourceMac: Uint8Array
-  /** Left out for frames of the experimental EtherType 0x88b5. */
+  /** Undefined for frames of the experimental EtherType 0x88b5. */
   ip?: { source: string; destination: string; sourcePort: number; destinationPort: number }
 }
 
@@ -68,18 +67,18 @@ export function shortestFrame({ ip }: Target): number {
   )
 }
 
-/** Writes frames that differ in their payload only, the UDP checksum included. */
+/** Writes frames that differ in their payload and UDP checksum only. */
 export class GeneratedFrame {
   readonly length: number
   readonly stream: number
   readonly #template: Uint8Array
   readonly #payload: number
-  /** Where the UDP checksum stands; −1: none. */
+  /** Offset of the UDP checksum; −1: none. */
   readonly #checksum: number
-  /** The sum of all that does not change under it. */
+  /** The checksum's sum over all bytes that are the same in every frame. */
   readonly #sum: number
 
-  /** @param stream which of several generators, 0 to 65535 */
+  /** @param stream number of this generator, 0 to 65535 */
   constructor(target: Target, length: number, stream: number) {
     const { ip } = target
     this.length = length
@@ -137,7 +136,7 @@ export class GeneratedFrame {
     setU32(memory, at + 10, nanoseconds)
     if (this.#checksum < 0) return
     const sum = checksum.finish(checksum.sum(memory, at, at + 14, this.#sum))
-    // Zero would say that there is none.
+    // Zero means no checksum.
     setU16(memory, offset + this.#checksum, sum === 0 ? 0xffff : sum)
   }
 }

@@ -1,4 +1,4 @@
-/** How fast frames are to go: '100k' frames a second, '1.5Gbit' of frames, or 'max'. */
+/** Sending rate: '100k' frames per second, '1.5Gbit' of frames, or 'max'. */
 import { UsageError } from '../usage.js'
 
 export type Rate =
@@ -20,25 +20,25 @@ export function rateOption(name: string, text: string): Rate {
   return { unit: bits ? 'bits' : 'frames', perSecond }
 }
 
-/** Milliseconds that a frame of this length takes at the rate. */
+/** Milliseconds between frames of this length at the rate. */
 export function gapOf(rate: Rate, length: number): number {
   if (rate.unit === 'max') return 0
   return (rate.unit === 'bits' ? length * 8 * 1000 : 1000) / rate.perSecond
 }
 
-/** '12 345 678', in groups of three. */
+/** Groups digits by three: '12 345 678'. */
 export function grouped(value: number): string {
   return Math.round(value)
     .toString()
     .replace(/\B(?=(\d{3})+$)/g, ' ')
 }
 
-/** A rate: '12 346/s', and slow ones with three digits, '0.5/s'. */
+/** Formats a rate: '12 346/s', and slow ones with three digits, '0.5/s'. */
 export function perSecondText(value: number): string {
   return `${value < 100 ? Number(value.toPrecision(3)) : grouped(value)}/s`
 }
 
-/** Bits per second with a unit. */
+/** Formats bits per second with a unit. */
 export function bitsText(perSecond: number): string {
   const [unit, scale] =
     perSecond >= 1e9

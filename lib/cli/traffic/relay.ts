@@ -1,15 +1,17 @@
-/** What `forward` and `reflect` have in common: frames in here, out there, awake while there is something to do. */
+/**
+ * Shared by `forward` and `reflect`: moves frames from a receive queue to a transmit queue, and polls while frames arrive.
+ */
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { PacketQueue } from '../../ethernet/index.js'
 import { Breath } from '../breath.js'
 
-/** Milliseconds without a frame after which the program sleeps until one comes. */
+/** Milliseconds without a frame before the program sleeps. */
 const patience = 0.2
-/** Empty looks between two looks at the clock. */
+/** Empty polls between two clock readings. */
 const looksPerClock = 16
 
-/** Of FrameFlag and of a VLAN tag: numbers, so that this needs no addon before it runs. */
+/** FrameFlag and a VLAN tag as numbers, so that this module loads without the addon. */
 const truncated = 1
 const tagLength = 4
 
@@ -17,9 +19,9 @@ const tagLength = 4
 export class Relay {
   frames = 0
   bytes = 0
-  /** Received, and not sent on because the way asked for says so. */
+  /** Frames received, but not forwarded because `change` refuses them. */
   ignored = 0
-  /** Longer than a frame of ours, so that not all of it came: not sent on. */
+  /** Frames too long for the queue's frame size, received in part: not forwarded. */
   cut = 0
   readonly from: PacketQueue
   readonly to: PacketQueue
@@ -27,7 +29,7 @@ export class Relay {
 
   /**
    * @param to a queue on the same frames
-   * @param change what is to be done with a frame; false: it is not sent on
+   * @param change edits a frame; returns false for one that must not be forwarded
    */
   constructor(
     from: PacketQueue,
@@ -39,7 +41,7 @@ export class Relay {
     this.#change = change
   }
 
-  /** Moves the frames that are there, at most a batch of them; gives how many came. */
+  /** Moves the frames that have arrived, at most a batch; returns how many arrived. */
   move(): number {
     const { from, to } = this
     const n = from.receive()
@@ -61,7 +63,7 @@ export class Relay {
     }
     if (to.pending > 0) {
       to.submit()
-      // A frame that is refused for its own sake is counted, and the next one's turn comes; a dead interface is the end.
+      // The queue counts a frame that is refused and continues with the next; a fatal error ends the relay.
       if (to.error && fatal.includes(to.error.code)) throw to.error
     }
     return n
@@ -69,16 +71,16 @@ export class Relay {
 }
 
 /**
- * Errors of the interface, not of a frame. One that goes down ends its reception; one that has lost its carrier may find it
- * again, and meanwhile what is to go out waits, as in a device's own ring.
+ * Errors of the interface, not of a frame. An interface that goes down ends reception; one that loses its carrier may regain
+ * it, and meanwhile frames to send wait, as in a device's own ring.
  */
 const fatal: readonly string[] = ['ENODEV', 'ENXIO', 'EPERM', 'EBADF']
 
 export interface RelayOptions {
   signal: AbortSignal
-  /** Never sleep: look for frames all the time. */
+  /** Never sleep: poll for frames all the time. */
   busy: boolean
-  /** Called now and then, with the time of `performance.now()`. */
+  /** Called regularly, with the time of `performance.now()`. */
   look(now: number): void
 }
 
@@ -108,7 +110,7 @@ export async function relay(relays: readonly Relay[], options: RelayOptions): Pr
   }
 }
 
-/** The live line goes on while nothing comes. */
+/** Milliseconds between updates of the live line while nothing arrives. */
 const lookEvery = 500
 
 async function sleep(sleepers: readonly Sleeper[], look: (now: number) => void): Promise<void> {
@@ -120,7 +122,7 @@ async function sleep(sleepers: readonly Sleeper[], look: (now: number) => void):
   }
 }
 
-/** A queue that is waited on together with others: its wait goes on when another's has ended. */
+/** A queue's wait that is one of several in a race: it continues when another's has ended. */
 class Sleeper {
   readonly #queue: PacketQueue
   readonly #signal: AbortSignal
@@ -135,7 +137,7 @@ class Sleeper {
     this.#waiting ??= this.#queue.wait({ signal: this.#signal }).finally(() => {
       this.#waiting = undefined
     })
-    // Nobody may be looking when it fails: the next one to wait is told, or receive() is.
+    // A failure may come when nothing awaits it: the next wait() or receive() throws it.
     this.#waiting.catch(() => {})
     return this.#waiting
   }

@@ -1,4 +1,4 @@
-/** The frames of a capture, when they are due. */
+/** The frames of a capture, each with its due time. */
 import { CaptureParser } from '../../capture/parser.js'
 import { ethernetHeaderLength } from '../frame/frame-text.js'
 import { Input } from '../input.js'
@@ -6,50 +6,53 @@ import { UsageError } from '../usage.js'
 import { gapOf, type Rate } from './rate.js'
 import type { FrameSource } from './transmit.js'
 
-/** Of a frame that cannot be sent: an error, passed over, or sent as far as it goes (one too short is passed over then). */
+/**
+ * What to do with a frame that cannot be sent: throw an error, skip it, or send the part that fits (one too short is
+ * skipped).
+ */
 export type Unfit = 'refuse' | 'skip' | 'cut'
 
 export interface ReplayOptions {
-  /** How often the whole of it. */
+  /** How often to replay the whole capture. */
   count: number
-  /** How much faster than it was captured; of no matter with a rate. */
+  /** Speed relative to the capture; ignored with a rate. */
   speed: number
-  /** Undefined: as it was captured. */
+  /** Undefined: the capture's own timing. */
   rate: Rate | undefined
-  /** Most milliseconds between one frame and the next; Infinity: as long as it was; of no matter with a rate. */
+  /** The longest gap between two frames in milliseconds; Infinity: as captured; ignored with a rate. */
   maxSleep: number
-  /** What to do with a frame that is longer than the interface takes, or no Ethernet frame at all. */
+  /** What to do with a frame that is longer than the interface allows, or is no Ethernet frame at all. */
   unfit: Unfit
-  /** Of the interface: its largest payload, in bytes. */
+  /** MTU of the interface, in bytes. */
   mtu: number
-  /** Bytes that there are for a frame. */
+  /** Bytes of a frame buffer. */
   frameSize: number
-  /** For errors: what takes no longer frame. */
+  /** Name of the interface, for errors. */
   interfaceName: string
 }
 
 export class Replay implements FrameSource {
-  /** Frames that had been cut when they were captured: they are sent as they are. */
+  /** Frames that the capture holds in part: they are sent as they are. */
   cut = 0
-  /** Frames too long to be sent, of which so much was sent as the interface takes. */
+  /** Frames too long for the interface, of which the part that fits was sent. */
   shortened = 0
-  /** Frames that were passed over. */
+  /** Frames that were skipped. */
   skipped = 0
-  /** Frames read so far, with those passed over. */
+  /** Frames read so far, including skipped ones. */
   frames = 0
-  /** Why the capture could not be read to its end; the frames before are sent. */
+  /** Why reading stopped before the capture's end; the frames before are sent. */
   failure: Error | undefined
   readonly #path: string
   readonly #options: ReplayOptions
   readonly #input: Input
-  /** Nothing more was there, and this was not the end: of a pipe. */
+  /** Whether a pipe has no more bytes yet, but has not ended. */
   #starved = false
   #parser = new CaptureParser()
   #times = 1
-  /** How much of the frame is sent. */
+  /** Bytes of the frame to send. */
   #length = 0
   #due = 0
-  /** Of the first frame, and what is added to the distance from it: the duration of the times before. */
+  /** Time of the first frame, and the offset of this replay: the duration of those before. */
   #seconds = Number.NaN
   #nanoseconds = 0
   #base = 0
@@ -92,7 +95,7 @@ export class Replay implements FrameSource {
     return this.#input.arrival(signal).then(() => this.#advance())
   }
 
-  /** Whether all of it was read. */
+  /** Whether the whole capture was read. */
   get ended(): boolean {
     return this.#due === Number.POSITIVE_INFINITY && !this.#starved
   }
@@ -101,7 +104,7 @@ export class Replay implements FrameSource {
     this.#input.close()
   }
 
-  /** Goes on to the next frame that can be sent, or to the end. A failure is an end too: what came before it goes out. */
+  /** Advances to the next frame that can be sent, or to the end. A failure is an end too: the frames before it are sent. */
   #advance(): void {
     this.#starved = false
     try {
@@ -117,7 +120,7 @@ export class Replay implements FrameSource {
     if (!this.#starved) this.#due = Number.POSITIVE_INFINITY
   }
 
-  /** Whether there is another frame, this time through the capture or the next. */
+  /** Whether there is another frame, in this replay or the next. */
   #next(): boolean {
     while (!this.#parser.next()) {
       const bytes = this.#input.read()
@@ -133,12 +136,12 @@ export class Replay implements FrameSource {
     return true
   }
 
-  /** Whether the frame is sent, and how much of it. @throws Error when it does not fit and nobody said what to do then */
+  /** Sets how much of the frame to send; false: skip it. @throws Error when it does not fit and the options say 'refuse' */
   #fit(): boolean {
     const { bytes, frame } = this.#parser
     const { offset, length, originalLength } = frame
     const { mtu, frameSize, unfit, interfaceName } = this.#options
-    // Linux lets a frame with a tag of 802.1Q be four bytes longer (af_packet.c), and no other.
+    // Linux allows four bytes more for a frame with an 802.1Q tag (af_packet.c), and for no other.
     const tagged = length > 14 && bytes[offset + 12] === 0x81 && bytes[offset + 13] === 0
     const longest = Math.min(mtu + ethernetHeaderLength + (tagged ? 4 : 0), frameSize)
     this.#length = Math.min(length, longest)
@@ -161,7 +164,7 @@ export class Replay implements FrameSource {
     return false
   }
 
-  /** When the frame is due, by its own time. */
+  /** Sets the frame's due time from its own time. */
   #schedule(): void {
     const { seconds, nanoseconds } = this.#parser.frame
     const { rate, speed, maxSleep } = this.#options
@@ -170,11 +173,11 @@ export class Replay implements FrameSource {
     const since = (seconds - this.#seconds) * 1000 + (nanoseconds - this.#nanoseconds) / 1e6
     const excess = this.#base + since / speed - this.#due - maxSleep
     if (excess > 0) this.#base -= excess
-    // A capture of several interfaces may go back in time: order counts for more.
+    // A capture of several interfaces may go back in time: the order of its frames takes precedence.
     this.#due = Math.max(this.#due, this.#base + since / speed)
   }
 
-  /** From the beginning; the first frame follows the last one at once. */
+  /** Starts again from the beginning; the first frame follows the last one at once. */
   #again(): void {
     this.#input.rewind()
     this.#parser = new CaptureParser()

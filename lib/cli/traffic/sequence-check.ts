@@ -1,25 +1,25 @@
-/** What became of numbered frames: lost, duplicated, reordered, and how long they took. */
+/** Checks numbered frames: counts lost, duplicated and reordered ones, and measures their latency. */
 
 import { LogHistogram } from '../../lab/log-histogram.js'
 import { nanosecondsOf, payloadOf, secondsOf, sequenceOf, streamOf } from './generated-frame.js'
 
-/** How far back a duplicate is recognized, in frames. */
+/** How far back duplicates are recognized, in frames. */
 export const windowSize = 1 << 16
 
-/** One generator's frames. */
+/** The frames of one generator. */
 export class SequenceWindow {
-  /** Different frames that came. */
+  /** Different frames that arrived. */
   distinct = 0
   duplicated = 0
-  /** Came after one with a higher number (RFC 4737, 3). */
+  /** Frames that arrived after one with a higher number (RFC 4737, 3). */
   reordered = 0
-  /** Came so late that nobody knows whether again: neither distinct nor duplicated. */
+  /** Frames that arrived too late to tell duplicates: counted neither as distinct nor as duplicated. */
   stale = 0
   #first = -1
   #highest = -1
   readonly #seen = new Uint32Array(windowSize / 32)
 
-  /** Numbers from the lowest to the highest that came, and of them those that did not. */
+  /** Frames missing between the lowest and the highest number that arrived. */
   get lost(): number {
     return this.#first < 0 ? 0 : this.#highest - this.#first + 1 - this.distinct
   }
@@ -30,7 +30,7 @@ export class SequenceWindow {
       if (this.#first < 0) this.#first = sequence
       this.#highest = sequence
     } else if (sequence < this.#first) {
-      // Below all that came: it is new, however late.
+      // Lower than all numbers so far: it is new, however late.
       this.reordered++
       this.#first = sequence
     } else if (this.#highest - sequence >= windowSize) {
@@ -51,7 +51,7 @@ export class SequenceWindow {
     return (this.#seen[(sequence % windowSize) >>> 5] & (1 << (sequence & 31))) !== 0
   }
 
-  /** Forgets what the numbers up to this one displace. */
+  /** Clears the bits that the numbers up to this one reuse. */
   #advance(sequence: number): void {
     if (this.#highest < 0 || sequence - this.#highest >= windowSize) {
       this.#seen.fill(0)
@@ -69,7 +69,7 @@ export interface CheckTotals {
   lost: number
   duplicated: number
   reordered: number
-  /** Frames that came too late to tell whether they were lost or came again. */
+  /** Frames that arrived too late to tell whether they had been counted as lost or are duplicates. */
   stale: number
   /** Frames that no generator made. */
   foreign: number
@@ -79,9 +79,9 @@ export interface CheckTotals {
 export class SequenceCheck {
   frames = 0
   foreign = 0
-  /** Nanoseconds from when a frame was due (as fast as it goes: written) to when it came. */
+  /** Nanoseconds from a frame's due time (at full speed: its time of writing) to its arrival. */
   readonly latency = new LogHistogram()
-  /** Frames that came before they were due: the two clocks differ. */
+  /** Frames that arrived before their due time: the two clocks differ. */
   early = 0
   readonly #only: number | undefined
   readonly #warmup: number
@@ -89,14 +89,14 @@ export class SequenceCheck {
 
   /**
    * @param stream count frames of this generator only
-   * @param warmup how many of the first frames' times do not count
+   * @param warmup number of first frames whose latency is not recorded
    */
   constructor(stream?: number, warmup = 0) {
     this.#only = stream
     this.#warmup = warmup
   }
 
-  /** Takes a frame, bytes [at, end), that came at this time; whether it is one of ours. */
+  /** Takes a frame, bytes [at, end), with its time of arrival; returns whether it is a test frame. */
   take(bytes: Uint8Array, at: number, end: number, seconds: number, nanoseconds: number): boolean {
     const payload = payloadOf(bytes, at, end)
     const stream = payload < 0 ? -1 : streamOf(bytes, payload)
@@ -119,7 +119,7 @@ export class SequenceCheck {
     return true
   }
 
-  /** @param sent how many there were, where that is known: those lost at either end are counted too then */
+  /** @param sent frames sent, where known: those lost at either end then count too */
   totals(sent?: number): CheckTotals {
     let [lost, duplicated, reordered, stale, distinct] = [0, 0, 0, 0, 0]
     for (const window of this.#streams.values()) {
@@ -129,7 +129,7 @@ export class SequenceCheck {
       stale += window.stale
       distinct += window.distinct
     }
-    // More came than were sent where somebody else sends under the same number of a stream.
+    // More arrive than were sent if another generator uses the same stream number.
     if (sent !== undefined) lost = Math.max(0, sent - distinct)
     return { frames: this.frames, lost, duplicated, reordered, stale, foreign: this.foreign }
   }

@@ -1,4 +1,4 @@
-/** A frame turned round: it goes back to where it came from. */
+/** Turns a frame around: it goes back to its sender. */
 import { EtherType, IpProtocol } from '../../headers/assigned-numbers.js'
 import { setU16, setU32, u16, u32 } from '../../headers/bytes.js'
 import * as ethernet from '../../headers/ethernet.js'
@@ -11,11 +11,11 @@ const ipv4Source = 12
 const ipv6Source = 8
 
 /**
- * Exchanges source and destination, in place: the MAC addresses, those of IPv4 and IPv6 behind up to any VLAN tags, and
- * the ports of UDP. No checksum changes: what they add up is the same numbers in another order (RFC 1071, 2).
+ * Swaps source and destination in place: the MAC addresses, those of IPv4 and IPv6 behind any VLAN tags, and the ports of
+ * UDP. No checksum changes: the order of the words does not matter (RFC 1071, 2).
  *
  * @param at where the frame begins
- * @returns false, nothing changed, for a frame to a group: it has no station to come from
+ * @returns false, nothing changed, for a frame to a group address: no station may send from it
  */
 export function swap(bytes: Uint8Array, at: number, end: number): boolean {
   const network = vlan.payload(bytes, at, end)
@@ -41,7 +41,7 @@ function swapPorts(bytes: Uint8Array, at: number, end: number): void {
   setU16(bytes, at + 2, port)
 }
 
-/** Exchanges two ranges of this many bytes, a multiple of four. */
+/** Swaps two ranges of this many bytes, a multiple of four. */
 function exchange(bytes: Uint8Array, one: number, other: number, length: number): void {
   for (let i = 0; i < length; i += 4) {
     const word = u32(bytes, one + i) | 0

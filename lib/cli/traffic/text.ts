@@ -1,4 +1,4 @@
-/** Percentiles and counters of traffic, for people. */
+/** Percentiles and counters of traffic as text. */
 import type { LogHistogram, Percentiles } from '../../lab/log-histogram.js'
 import { type CheckTotals, type SequenceCheck, windowSize } from './sequence-check.js'
 
@@ -17,7 +17,7 @@ function micro(value: number): string {
   return value.toFixed(value < 100 ? 1 : 0)
 }
 
-/** What came, and how long it took. */
+/** Counters and latency of the received frames. */
 export function checkText(totals: CheckTotals, check: SequenceCheck): string[] {
   const latency = percentilesText('latency in µs', check.latency)
   return [...countsText(totals), ...(latency ? [latency] : []), ...clocksText(check)]
@@ -39,7 +39,7 @@ export function clocksText({ early }: SequenceCheck): string[] {
   return [`${early} came before they were due: the two clocks differ, and the latencies with them`]
 }
 
-/** The same for programs. */
+/** The same as an object for JSON. */
 export function checkJson(
   totals: CheckTotals,
   check: SequenceCheck,

@@ -1,18 +1,18 @@
-/** Sends frames when they are due. */
+/** Sends frames at their due times. */
 import type { PacketQueue } from '../../ethernet/index.js'
 import { Pacer } from '../../ethernet/pacer.js'
 import { LogHistogram } from '../../lab/log-histogram.js'
 import { Breath } from '../breath.js'
 
-/** Where the frames come from. */
+/** A source of frames to send. */
 export interface FrameSource {
-  /** Tells when the beginning is, in milliseconds of `performance.now()`. */
+  /** Called once, at the beginning of sending, with the time of `performance.now()`. */
   begin?(now: number): void
-  /** When the next frame is due, in milliseconds from the beginning; Infinity: there is none. */
+  /** Due time of the next frame, in milliseconds from the beginning; Infinity: there is none. */
   due(): number
-  /** Writes the next frame to `memory`, from `offset` on, and goes on to the one after it; gives the frame's length. */
+  /** Writes the next frame to `memory` at `offset` and advances to the one after it; returns the frame's length. */
   write(memory: Uint8Array, offset: number): number
-  /** Resolves when due() has more to say than Infinity, or the signal aborts; undefined: there is nothing more to come. */
+  /** Resolves when due() may return less than Infinity, or the signal aborts; undefined: the source has ended. */
   arrival?(signal: AbortSignal): Promise<void> | undefined
 }
 
@@ -22,32 +22,32 @@ export interface TransmitOptions {
   until: number
   /** Called before each batch, and while nothing is due, with the time of `performance.now()`. */
   look(now: number): void
-  /** When something arrives is to be seen at once: the time until a frame is due is spent looking. */
+  /** Whether `look` must see an arrival at once: sending then polls until the next frame is due. */
   watching: boolean
-  /** Frames whose lateness does not count; none by default. */
+  /** Number of first frames whose lateness is not recorded; 0 by default. */
   warmup?: number
 }
 
 export class Transmission {
   sent = 0
   bytes = 0
-  /** Nanoseconds from when a frame was due to when the kernel had taken it. */
+  /** Nanoseconds from a frame's due time until the kernel accepted it. */
   readonly lateness = new LogHistogram()
   /** Milliseconds from the first frame to the last. */
   elapsed = 0
 
-  /** Frames a second: as many gaps between frames as there were, in the time that they took. */
+  /** Frames per second: the number of gaps between frames, over the time they took. */
   get perSecond(): number {
     return this.sent > 1 && this.elapsed > 0 ? ((this.sent - 1) * 1000) / this.elapsed : 0
   }
 }
 
 /**
- * Sends all frames of a source, each as soon after it is due as can be: when the program was held up, what is overdue goes
- * out at once. Gives up on the first frame that the kernel refuses.
+ * Sends all frames of a source, each as soon as possible after its due time; after a delay of the program, overdue frames go
+ * out at once. Stops at the first frame that the kernel refuses.
  *
- * @param queue new: nothing was sent with it before
- * @param result counts while it goes, so that an interruption loses nothing of it
+ * @param queue new: it has sent nothing yet
+ * @param result updated while sending, so that an interruption loses none of it
  */
 export async function transmit(
   queue: PacketQueue,
@@ -97,7 +97,7 @@ export async function transmit(
     try {
       if (queue.error) throw queue.error
       if (taken < n) {
-        // The kernel has no more room: what is there goes before anything new. Some may have been refused.
+        // The kernel has no room for more: these frames go before any new one. It may have refused some.
         await queue.drain({ signal })
         taken = queue.statistics().transmitted - result.sent
       }
@@ -108,7 +108,7 @@ export async function transmit(
       result.sent += taken
       for (let i = 0; i < taken; i++) result.bytes += lengths[i]
     }
-    // All frames are on their way through the device.
+    // All slots are in flight in the device.
     if (n === 0) await breath.take()
     const after = performance.now()
     result.elapsed = after - begin
@@ -117,10 +117,10 @@ export async function transmit(
   }
 }
 
-/** Of setTimeout(), in milliseconds. */
+/** The longest delay of setTimeout(), in milliseconds. */
 const longestTimer = 2 ** 31 - 1
 
-/** Waits for a moment, or a part of the way to it. */
+/** Waits until a moment, or for a part of the time to it. */
 async function pause(
   moment: number,
   now: number,
@@ -131,7 +131,7 @@ async function pause(
     if (!Pacer.hold(moment)) await Pacer.sleep(moment, { signal })
     return
   }
-  // Far from the moment an arrival wakes us too, near to it the caller looks all the time.
+  // Far from the moment, an arrival wakes the wait too; near it, the caller polls.
   if (moment - now < 2 || signal.aborted) return
   const timer = new AbortController()
   const timeout = setTimeout(() => timer.abort(), Math.min(moment - now - 1, longestTimer))

@@ -4,14 +4,22 @@ import { compileFilter } from '../../filter/compile.js'
 import { both, classicProgram } from '../../flow/classic.js'
 import { formatMac } from '../../headers/mac.js'
 import { Kind, native } from '../../native.js'
-import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../../ring/ring.js'
+import { LocalConsumer, LocalProducer } from '../../ring/local.js'
+import {
+  AddressRecord,
+  allocateRing,
+  type Consumer,
+  DescriptorRecord,
+  type Producer,
+} from '../../ring/ring.js'
 import { tableOf } from '../frames.js'
 import { queueCount } from '../interface/channels.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
+import { offloadsOf } from '../offload.js'
 import type { Settings } from '../options.js'
-import type { Backend } from '../port.js'
+import { type Port, unlimited } from '../port.js'
 import type { WayReport } from '../report.js'
-import type { BackendStatistics } from '../statistics.js'
+import type { PortStatistics } from '../statistics.js'
 import { acceptProgram, Membership, maxGroups } from './accept.js'
 import { type Fanout, joinFanout } from './fanout.js'
 import { PacketRing } from './receive-ring.js'
@@ -38,9 +46,18 @@ const { EBADMSG } = constants.errno
  * writes them inside the two calls. Bell: sendmmsg(2), one a batch, to send. Received frames come by the kernel's own
  * ring ({@link PacketRing}), whose hand-over is a slot's status word; or, where that does not work, by recvmmsg(2).
  */
-export class AfPacket implements Backend {
+export class AfPacket implements Port {
   readonly name = 'af_packet'
   readonly zeroCopy = false
+  readonly describes = true
+  readonly scarce = 0
+  readonly chunkSize: number
+  readonly longest = unlimited
+  readonly takesAll = false
+  readonly completesOnKick = false
+  readonly dropped = 0
+  readonly failing = false
+  readonly offload = offloadsOf
   readonly syscalls: { receive: string; transmit: string }
   readonly report: WayReport
   readonly fill: Producer
@@ -75,13 +92,13 @@ export class AfPacket implements Backend {
     notUsed: WayReport['notUsed'],
   ) {
     const { frames, batch, receiveFrames } = settings
-    this.fill = new Producer(allocateRing(receiveFrames.af_packet, AddressRecord.words), AddressRecord.words)
-    this.receive = new Consumer(allocateRing(batch, DescriptorRecord.words), DescriptorRecord.words)
-    this.transmit = new Producer(
-      allocateRing(frames.frameCount, DescriptorRecord.words),
-      DescriptorRecord.words,
-    )
-    this.completion = new Consumer(allocateRing(frames.frameCount, AddressRecord.words), AddressRecord.words)
+    const addresses = (records: number) => allocateRing(records, AddressRecord.words)
+    const descriptors = (records: number) => allocateRing(records, DescriptorRecord.words)
+    this.fill = new LocalProducer(addresses(receiveFrames.af_packet), AddressRecord.words)
+    this.receive = new LocalConsumer(descriptors(batch), DescriptorRecord.words)
+    this.transmit = new LocalProducer(descriptors(frames.frameCount), DescriptorRecord.words)
+    this.completion = new LocalConsumer(addresses(frames.frameCount), AddressRecord.words)
+    this.chunkSize = frames.frameSize
     this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
     this.#allMulticast = settings.allMulticast
     this.#flows = settings.flows && classicProgram(settings.flows, 'options.flows')
@@ -206,7 +223,7 @@ export class AfPacket implements Backend {
     this.#membership(false, group)
   }
 
-  statistics(): BackendStatistics {
+  statistics(): PortStatistics {
     const { received, truncated, dropped, undescribed } = native.ethernet.statistics(this.#handle)
     const drops = this.#ring ? { receiveRingFull: dropped } : { receiveBufferFull: dropped, undescribed }
     return { received, truncated, drops }

@@ -13,13 +13,13 @@ import type { Device, LinkNews } from '../interface/device.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
 import { takesTagsOut } from '../interface/offload-settings.js'
 import type { Settings } from '../options.js'
-import type { Backend } from '../port.js'
+import { type Port, type ReceiveCounts, unlimited } from '../port.js'
 import type { WayReport } from '../report.js'
-import type { BackendStatistics } from '../statistics.js'
+import type { PortStatistics } from '../statistics.js'
 import { xdpProgram } from './program.js'
-import { DescriptorOption, type XdpPort } from './rings.js'
 import { attachProgram, chunkSizeOf, openSocket, type XdpSetup } from './setup.js'
 
+const headerBytes = 14
 /** XDP_RING_NEED_WAKEUP, linux/if_xdp.h */
 const needWakeup = 1
 const { ENETDOWN, ENOBUFS, EAGAIN, EBUSY } = constants.errno
@@ -36,21 +36,19 @@ interface LinkFault {
  * Bell: sendto(2), only when the transmit ring's need_wakeup flag asks for it, as it always does where the kernel
  * copies; recvfrom(2) when the fill ring's does. An empty look is one atomic load.
  */
-export class AfXdp implements Backend, XdpPort {
+export class AfXdp implements Port {
   readonly name = 'af_xdp'
+  readonly describes = false
+  readonly scarce = unlimited
+  readonly completesOnKick = false
+  readonly failing = false
   readonly syscalls = { receive: 'poll', transmit: 'sendto' }
   readonly fill: Producer
   readonly receive: Consumer
   readonly transmit: Producer
   readonly completion: Consumer
-  /** Bytes of one of the kernel's buffers: a longer frame takes several. */
   readonly chunkSize: number
-  /** Largest payload that the interface takes at this moment. */
-  mtu: number
-  /** Frames that were received; counted by {@link XdpReceiver}. */
-  received = 0
-  /** Of these, those that were cut; counted by {@link XdpReceiver}. */
-  truncated = 0
+  longest: number
   dropped = 0
   #report: WayReport
   readonly #handle: number
@@ -100,7 +98,7 @@ export class AfXdp implements Backend, XdpPort {
     this.#onEvent = onEvent
     this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
     this.#promiscuous = settings.promiscuous
-    this.mtu = device.mtu
+    this.longest = device.mtu + headerBytes
     this.#takesTagsOut = takesTagsOut(device.name)
     this.chunkSize = chunkSizeOf(settings)
     if (settings.filter !== undefined) {
@@ -134,9 +132,14 @@ export class AfXdp implements Backend, XdpPort {
     return this.#report.zeroCopy
   }
 
+  /** Without a copy the transmit ring is the device's. */
+  get takesAll(): boolean {
+    return this.#report.zeroCopy
+  }
+
   get report(): WayReport {
     // The kernel takes the options on any device, and tells with the first frame that there is nothing to poll.
-    if (this.#settings.busyPoll === 0 || this.received === 0 || this.#closed) return this.#report
+    if (this.#settings.busyPoll === 0 || this.receive.index === 0 || this.#closed) return this.#report
     if (native.ethernet.xdp.napi(this.#handle) !== 0) return this.#report
     const why = `"${this.#device.name}" has no NAPI here (SO_INCOMING_NAPI_ID): there is nothing to poll`
     return Object.freeze({ ...this.#report, notUsed: [...this.#report.notUsed, { what: 'busyPoll', why }] })
@@ -227,20 +230,19 @@ export class AfXdp implements Backend, XdpPort {
     this.#replace()
   }
 
-  statistics(): BackendStatistics {
+  statistics({ received, truncated }: ReceiveCounts): PortStatistics {
     const counters = native.ethernet.xdp.statistics(this.#handle)
     let waiting = 0
     for (let i = this.receive.available() - 1; i >= 0; i--) {
-      const options = this.receive.words[this.receive.at(i) + DescriptorRecord.options]
-      if ((options & DescriptorOption.continued) === 0) waiting++
+      if (!this.receive.more(this.receive.at(i))) waiting++
     }
     const { receiveRingFull, dropped } = counters
     // A frame that finds the fill ring empty counts as dropped as well; an empty look into it without a frame, which a
     // device without a copy takes, does not (xp_alloc and xsk_rcv in net/xdp).
     const fillRingEmpty = Math.min(dropped, counters.fillRingEmpty)
     return {
-      received: this.received + waiting,
-      truncated: this.truncated,
+      received: received + waiting,
+      truncated,
       drops: { receiveRingFull, fillRingEmpty, other: dropped - fillRingEmpty },
       xdp: counters,
     }
@@ -260,7 +262,7 @@ export class AfXdp implements Backend, XdpPort {
   }
 
   readonly #linkChanged = ({ up, mtu }: LinkNews): void => {
-    if (mtu > 0) this.mtu = mtu
+    if (mtu > 0) this.longest = mtu + headerBytes
     if (up) return
     this.#fault.errno = ENETDOWN
     this.#onEvent()

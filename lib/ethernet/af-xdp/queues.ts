@@ -4,12 +4,12 @@ import { tableOf } from '../frames.js'
 import { queueCount } from '../interface/channels.js'
 import type { Device } from '../interface/device.js'
 import type { Settings } from '../options.js'
-import type { Backend, ReceivingEnd, Way } from '../port.js'
+import { type Port, type ReceiveCounts, type ReceivingEnd, unlimited, type Way } from '../port.js'
+import { batchIndexError, Receiver } from '../receiver.js'
 import type { WayReport } from '../report.js'
-import type { BackendStatistics } from '../statistics.js'
+import type { PortStatistics } from '../statistics.js'
+import { Transmitter } from '../transmitter.js'
 import { AfXdp } from './port.js'
-import { batchIndexError, XdpReceiver } from './receiver.js'
-import { XdpTransmitter } from './transmitter.js'
 
 /** @param holder who has the frames of the first queue; those of the others have holders of their own */
 export function openXdpQueues(device: Device, settings: Settings, holder: number, onEvent: () => void): Way {
@@ -19,11 +19,11 @@ export function openXdpQueues(device: Device, settings: Settings, holder: number
   const target = Math.max(1, Math.floor(settings.receiveFrames.af_xdp / count))
   const sockets: AfXdp[] = []
   const holders: number[] = []
-  const backend = new XdpQueues(sockets, () => {
+  const port = new XdpQueues(sockets, () => {
     for (const other of holders.slice(1)) slots.detach(other)
   })
   const batchSlots = new Int32Array(batch)
-  const receivers: XdpReceiver[] = []
+  const receivers: Receiver[] = []
   try {
     for (let queueId = 0; queueId < count; queueId++) {
       const socket = new AfXdp(device, settings, queueId, target, onEvent, sockets[0])
@@ -31,19 +31,19 @@ export function openXdpQueues(device: Device, settings: Settings, holder: number
       holders.push(queueId === 0 ? holder : slots.attach())
       const { bytes } = frames.arena
       receivers.push(
-        new XdpReceiver(socket, device, tableOf(frames), bytes, holders[queueId], batchSlots, target),
+        new Receiver(socket, device, tableOf(frames), bytes, holders[queueId], batchSlots, target),
       )
     }
     for (const socket of sockets) socket.start()
   } catch (error) {
-    backend.close()
+    port.close()
     slots.freeAll(holder)
     throw error
   }
   return {
-    backend,
-    receiver: new XdpReceivers(receivers, batchSlots),
-    transmitter: new XdpTransmitter(sockets[0], device, tableOf(frames), frames.arena.bytes, holder + 1),
+    port,
+    receiver: new Receivers(receivers, batchSlots),
+    transmitter: new Transmitter(sockets[0], device, tableOf(frames), frames.arena.bytes, holder + 1),
   }
 }
 
@@ -51,7 +51,7 @@ export function openXdpQueues(device: Device, settings: Settings, holder: number
  * The sockets as one. It sends through the first, whose rings are the ones to be seen: a device sends all the same
  * whatever its queue, but a fair share of what comes must be read on each.
  */
-class XdpQueues implements Backend {
+class XdpQueues implements Port {
   readonly name = 'af_xdp'
   readonly #sockets: readonly AfXdp[]
   readonly #detach: () => void
@@ -62,8 +62,29 @@ class XdpQueues implements Backend {
     this.#detach = detach
   }
 
+  readonly describes = false
+  readonly scarce = unlimited
+  readonly completesOnKick = false
+  readonly failing = false
+
   get zeroCopy(): boolean {
     return this.#sockets.every(({ zeroCopy }) => zeroCopy)
+  }
+
+  get takesAll(): boolean {
+    return this.#sockets[0].takesAll
+  }
+
+  get chunkSize(): number {
+    return this.#sockets[0].chunkSize
+  }
+
+  get longest(): number {
+    return this.#sockets[0].longest
+  }
+
+  get dropped(): number {
+    return this.#sockets[0].dropped
   }
 
   get report(): WayReport {
@@ -121,8 +142,10 @@ class XdpQueues implements Backend {
     for (const socket of this.#sockets) socket.leaveGroup(group)
   }
 
-  statistics(): BackendStatistics {
-    return this.#sockets.map((socket) => socket.statistics()).reduce(add)
+  statistics({ received, truncated }: ReceiveCounts): PortStatistics {
+    const none: ReceiveCounts = { received: 0, truncated: 0 }
+    const sum = this.#sockets.map((socket) => socket.statistics(none)).reduce(add)
+    return { ...sum, received: sum.received + received, truncated }
   }
 
   bufferSizes(): { receive: number; send: number } {
@@ -150,21 +173,29 @@ function add<T extends object>(a: T, b: T): T {
  * The receiving halves as one. A batch begins with the queue after the one with which the last began, so that none waits
  * for more than as many batches as there are queues.
  */
-class XdpReceivers implements ReceivingEnd {
-  readonly #receivers: readonly XdpReceiver[]
+class Receivers implements ReceivingEnd {
+  readonly #receivers: readonly Receiver[]
   readonly #slots: Int32Array
   #first = 0
   /** to be thrown by the next receive() */
   #error: unknown
   #count = 0
 
-  constructor(receivers: readonly XdpReceiver[], slots: Int32Array) {
+  constructor(receivers: readonly Receiver[], slots: Int32Array) {
     this.#receivers = receivers
     this.#slots = slots
   }
 
   get invalid(): number {
     return this.#receivers.reduce((sum, { invalid }) => sum + invalid, 0)
+  }
+
+  get received(): number {
+    return this.#receivers.reduce((sum, { received }) => sum + received, 0)
+  }
+
+  get truncated(): number {
+    return this.#receivers.reduce((sum, { truncated }) => sum + truncated, 0)
   }
 
   ready(): number {

@@ -2,20 +2,28 @@ import { constants } from 'node:os'
 import { VerbsError, verbsError } from '../../errors.js'
 import { idOf } from '../../handle.js'
 import { native } from '../../native.js'
-import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../../ring/ring.js'
+import { LocalConsumer, LocalProducer } from '../../ring/local.js'
+import {
+  AddressRecord,
+  allocateRing,
+  type Consumer,
+  DescriptorRecord,
+  type Producer,
+} from '../../ring/ring.js'
 import { CompletionStatus, nameOf } from '../../verbs/constants.js'
 import type { Context } from '../../verbs/context.js'
 import { open as openContext } from '../../verbs/device.js'
 import { MemoryRegion } from '../../verbs/memory-region.js'
-import { QueuePair } from '../../verbs/queue-pair.js'
-import { tableOf } from '../frames.js'
+import { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
+import { FrameRecord, type FrameTable, tableOf } from '../frames.js'
 import { queueCount } from '../interface/channels.js'
 import { Device } from '../interface/device.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
+import { offloadsOf, SegmentType, segmentTypeOf } from '../offload.js'
 import type { Settings } from '../options.js'
-import type { Backend } from '../port.js'
+import { type Port, unlimited } from '../port.js'
 import type { WayReport } from '../report.js'
-import type { BackendStatistics } from '../statistics.js'
+import type { PortStatistics } from '../statistics.js'
 import type { RdmaPort } from './rdma-port.js'
 import { RawSteering } from './steering.js'
 
@@ -33,9 +41,16 @@ const headerBytes = 14
  * this thread and the binding; the device's are libibverbs' (the owner bit of a completion, behind ibv_poll_cq). Bell:
  * ibv_post_send and ibv_post_recv, one chain a batch; the device reads and writes the frames where they lie.
  */
-export class RawPacket implements Backend {
+export class RawPacket implements Port {
   readonly name = 'raw_packet_qp'
   readonly zeroCopy = true
+  readonly describes = true
+  readonly scarce: number
+  readonly chunkSize: number
+  readonly longest = unlimited
+  readonly takesAll = false
+  readonly completesOnKick = true
+  readonly dropped = 0
   readonly syscalls = { receive: 'ibv_poll_cq', transmit: 'ibv_post_send' }
   readonly report: WayReport
   readonly fill: Producer
@@ -116,17 +131,15 @@ export class RawPacket implements Backend {
 
         notUsed,
       })
-      this.fill = new Producer(
-        allocateRing(Math.max(1, this.receiveDepth), AddressRecord.words),
-        AddressRecord.words,
-      )
-      this.receive = new Consumer(allocateRing(batch, DescriptorRecord.words), DescriptorRecord.words)
-      this.transmit = new Producer(
-        allocateRing(frames.frameCount, DescriptorRecord.words),
-        DescriptorRecord.words,
-      )
+      const addresses = (records: number) => allocateRing(records, AddressRecord.words)
+      const descriptors = (records: number) => allocateRing(records, DescriptorRecord.words)
       const completions = Math.max(frames.frameCount, this.#sendDepth * 2)
-      this.completion = new Consumer(allocateRing(completions, AddressRecord.words), AddressRecord.words)
+      this.fill = new LocalProducer(addresses(Math.max(1, this.receiveDepth)), AddressRecord.words)
+      this.receive = new LocalConsumer(descriptors(batch), DescriptorRecord.words)
+      this.transmit = new LocalProducer(descriptors(frames.frameCount), DescriptorRecord.words)
+      this.completion = new LocalConsumer(addresses(completions), AddressRecord.words)
+      this.chunkSize = frames.frameSize
+      this.scarce = this.receiveDepth - (this.receiveDepth >> 3)
 
       const domain = this.#context.allocateProtectionDomain()
       const region = domain.registerMemory(frames.arena, { access: ['LOCAL_WRITE'] })
@@ -203,6 +216,15 @@ export class RawPacket implements Backend {
     return status
   }
 
+  /** The device computes the checksum of UDP and TCP, where it knows their place; all else is done here. */
+  offload({ records }: FrameTable, index: number): number {
+    const record = index * FrameRecord.words
+    const place = records[record + FrameRecord.checksum] & 0xffff
+    const flags = records[record + FrameRecord.flags]
+    const plain = offloadsOf({ records }, index) === 1 && segmentTypeOf(flags) === SegmentType.none
+    return this.checksums && plain && (place === 6 || place === 16) ? 1 : -1
+  }
+
   /** Gives the device the frames in the fill ring, and looks for none. What ails it the next {@link poll} tells. */
   replenish(): void {
     native.ethernet.raw.replenish(this.#handle)
@@ -243,7 +265,7 @@ export class RawPacket implements Backend {
   }
 
   /** A device counts what found no request for the port as a whole, so that no drop of this queue's is known. */
-  statistics(): BackendStatistics {
+  statistics(): PortStatistics {
     const { received, truncated } = native.ethernet.raw.statistics(this.#handle)
     return { received: received - this.unwanted.unwanted, truncated, drops: {} }
   }
@@ -302,19 +324,19 @@ export class RawPacket implements Backend {
 
 /** The device under a queue: its errors in the words of verbs. */
 export class RawDevice extends Device {
-  readonly #backend: RawPacket
+  readonly #port: RawPacket
 
-  constructor(device: NetworkInterface, backend: RawPacket) {
+  constructor(device: NetworkInterface, port: RawPacket) {
     super(device)
-    this.#backend = backend
-    this.stuck = !backend.active
-    backend.onPort = (active) => {
+    this.#port = port
+    this.stuck = !port.active
+    port.onPort = (active) => {
       this.stuck = !active
     }
   }
 
   override carries(): boolean {
-    return this.#backend.active
+    return this.#port.active
   }
 
   override ready(syscall: string): boolean {
@@ -328,7 +350,7 @@ export class RawDevice extends Device {
     if (errno === ENODEV) return new VerbsError(errno, syscall, `the RDMA device of "${name}" is gone`)
     if (errno === EIO) {
       // WR_FLUSH_ERR may also be a device that is gone: its event tells, on libuv's loop.
-      const why = `"${name}": the device gave up the queue pair (${this.#backend.failure}): close the queue and open another`
+      const why = `"${name}": the device gave up the queue pair (${this.#port.failure}): close the queue and open another`
       return new VerbsError(errno, syscall, why)
     }
     if (errno === ENETDOWN) return new VerbsError(errno, syscall, `the port of "${name}" is down`)

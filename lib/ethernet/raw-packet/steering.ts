@@ -2,7 +2,7 @@ import { rangeError } from '../../argument.js'
 import type { Alternative, Comparison } from '../../flow/alternative.js'
 import { formatMac } from '../../headers/mac.js'
 import type { Flow } from '../../verbs/flow.js'
-import type { QueuePair } from '../../verbs/queue-pair.js'
+import type { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
 import { maxGroups } from '../af-packet/accept.js'
 import type { Settings } from '../options.js'
 

@@ -1,5 +1,5 @@
 import { type Names, object, oneOf, rangeError, uint32 } from '../../argument.js'
-import type { RemoteMemory } from '../memory-region.js'
+import type { RemoteMemory } from '../remote-memory.js'
 import { Elements, type RequestMemory, requestMemoryNames } from './elements.js'
 import type { Posting } from './posting.js'
 import { Send, WorkRequestOpcode } from './records.js'

@@ -1,6 +1,7 @@
 import { integer, type Names, object, rangeError, typeError } from '../../argument.js'
 import { idOf } from '../../handle.js'
 import { MemoryRegion } from '../memory-region.js'
+import type { Posting } from './posting.js'
 import { elementWords } from './records.js'
 import { checkStretch, longestWords, mostOfElement, rest, writeElement } from './ring.js'
 
@@ -28,16 +29,6 @@ export interface RequestMemory {
 }
 export const requestMemoryNames = { memory: true, elements: true } as const satisfies Names<RequestMemory>
 
-/** What a request's scatter/gather list must keep to. @internal */
-export interface ElementLimits {
-  /** The protection domain whose regions it may name. */
-  domain: object
-  /** Elements. */
-  maxElements: number
-  /** Bytes of all elements together; infinite for a receive, which may be longer than any message. */
-  longest: number
-}
-
 /** A request's scatter/gather list, ready to be copied into a record. @internal */
 export class Elements {
   /** The region that posts take a stretch of; undefined for a fixed list, or for none. */
@@ -57,7 +48,7 @@ export class Elements {
   constructor(
     name: string,
     options: RequestMemory,
-    { domain, maxElements, longest }: ElementLimits,
+    { domain, maxElements, longest }: Posting,
     writer?: string,
   ) {
     const { memory, elements } = options

@@ -1,37 +1,47 @@
 import { VerbsError } from '../../errors.js'
 import { nameOf, QueuePairStates } from '../constants.js'
-import { WorkRequestOpcode } from './records.js'
-import { longestWords } from './ring.js'
+import { Control, Send, WorkRequestOpcode } from './records.js'
+import { longestWords, type RequestRing } from './ring.js'
 
-/** What the binding needs to know of a refused request to say why. */
-export interface RefusedRequest {
-  errno: number
-  /** enum Refusal, binding/verbs/records.h */
-  reason: number
-  detail: number
-  syscall: string
-  cookie: number
-  maxInline: number
-  longestMessage: number
+/** What a queue pair was created for. */
+interface Limits {
+  readonly capabilities: { readonly maxInline: number }
+  readonly longestMessage: number
 }
 
 /** Reasons that are not the request's own fault: it stays in the queue and can be tried again. */
 const wrongState = 2
 const ENOMEM = 12
 
-/** Whether the request stays for another try. */
-export function isRetriable(reason: number, errno: number): boolean {
-  return reason === wrongState || (reason === 1 && errno === ENOMEM)
-}
-
-/** The error of a request that was refused, with its cookie. */
-export function refusalError(refused: RefusedRequest): VerbsError {
-  const error = new VerbsError(refused.errno, refused.syscall, words(refused))
-  error.cookie = refused.cookie
+/**
+ * Takes out of a ring what the device accepted, and the request that it refused, unless that can be tried again.
+ *
+ * @param syscall the call that refused it
+ * @returns why, with the request's cookie; null where no request is to blame
+ */
+export function takeRefused(
+  ring: RequestRing,
+  accepted: number,
+  syscall: string,
+  limits: Limits,
+): VerbsError | null {
+  ring.advance(accepted)
+  const { control } = ring
+  const errno = control[Control.errno]
+  if (errno === 0) return null
+  const reason = control[Control.reason]
+  const error = new VerbsError(errno, syscall, words(reason, control[Control.detail], syscall, limits))
+  error.cookie = ring.words[ring.first * ring.stride + Send.cookie]
+  if (!isRetriable(reason, errno)) ring.advance(1)
   return error
 }
 
-function words({ reason, detail, maxInline, longestMessage, syscall }: RefusedRequest): string {
+function isRetriable(reason: number, errno: number): boolean {
+  return reason === wrongState || (reason === 1 && errno === ENOMEM)
+}
+
+/** @param reason enum Refusal, binding/verbs/records.h */
+function words(reason: number, detail: number, syscall: string, limits: Limits): string {
   switch (reason) {
     case wrongState: {
       const needed =
@@ -49,7 +59,7 @@ function words({ reason, detail, maxInline, longestMessage, syscall }: RefusedRe
     case 7:
       return `element ${detail} reaches outside its memory region`
     case 8:
-      return `${detail} bytes inline: the most is ${maxInline}; create the queue pair with a larger maxInline`
+      return `${detail} bytes inline: the most is ${limits.capabilities.maxInline}; create the queue pair with a larger maxInline`
     case 9:
       return 'the address handle is closed or of another protection domain'
     case 10:
@@ -59,7 +69,7 @@ function words({ reason, detail, maxInline, longestMessage, syscall }: RefusedRe
     case 11:
       return 'only a queue pair of type RAW_PACKET has the device compute checksums'
     case 12:
-      return `${detail} bytes are more than ${longestMessage}${longestWords}`
+      return `${detail} bytes are more than ${limits.longestMessage}${longestWords}`
     case 13:
       return `element ${detail} names a memory region without LOCAL_WRITE, to which this request writes`
     default:

@@ -1,6 +1,6 @@
 import { integer, rangeError, string, typeError, uint32 } from '../../argument.js'
-import { checkVersion } from '../endpoint.js'
-import type { RemoteMemory } from '../memory-region.js'
+import { checkVersion } from '../address/endpoint.js'
+import type { RemoteMemory } from '../remote-memory.js'
 import { Send } from './records.js'
 
 /** A peer's region, checked. */

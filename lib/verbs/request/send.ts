@@ -1,6 +1,6 @@
 import { integer, type Names, object, typeError, uint32 } from '../../argument.js'
 import { idOf } from '../../handle.js'
-import { AddressHandle } from '../address-handle.js'
+import { AddressHandle } from '../address/address-handle.js'
 import { Elements, type RequestMemory, requestMemoryNames } from './elements.js'
 import type { Posting } from './posting.js'
 import { Send, WorkRequestOpcode } from './records.js'

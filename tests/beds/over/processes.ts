@@ -1,4 +1,4 @@
-/** Processes that would never end, and whether they are there. */
+/** Processes that never end, and whether they live. */
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { spawn } from '../child.js'
 
@@ -6,7 +6,7 @@ const file = () => process.env.IBVERBS_OVER!
 const told = (): string[] =>
   existsSync(file()) ? readFileSync(file(), 'utf8').split('\n').filter(Boolean) : []
 
-/** Starts one that starts another; returns the numbers of both, without giving up the thread. */
+/** Starts a process that starts another; returns both process ids, synchronously. */
 export function startTwo(name: string): number[] {
   const before = told().length
   spawn('sh', [
@@ -19,10 +19,10 @@ export function startTwo(name: string): number[] {
     .map((line) => Number(line.split(' ')[1]))
 }
 
-/** A word to the one that started the fixture. */
+/** Reports to the test that started the fixture. */
 export const say = (words: string) => appendFileSync(file(), `${words}\n`)
 
-/** Whether a process is there and no zombie. */
+/** Whether a process exists and is no zombie. */
 export function lives(pid: number): boolean {
   try {
     return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
@@ -31,7 +31,7 @@ export function lives(pid: number): boolean {
   }
 }
 
-/** Comes back when they are: what is killed ends in the kernel's own time. */
+/** Resolves when all have ended: a killed process ends in the kernel's own time. */
 export async function gone(pids: number[]): Promise<void> {
   while (pids.some(lives)) await new Promise((resolve) => setTimeout(resolve, 10))
 }

@@ -1,6 +1,5 @@
-// The rate of this machine's TSC, which the guest counts too when it is emulated.
-// Learnt from the first VM that calibrates it well (init.sh) and valid until the
-// machine boots again.
+// The rate of this machine's TSC, which an emulated guest counts too. The first VM that calibrates it well (init.sh) reports
+// it, and it is valid until the machine boots again.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +8,7 @@ import { cache } from './image.mjs'
 const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
 const file = join(cache, 'tsc')
 
-/** In kHz; undefined when it is not known yet. */
+/** In kHz; undefined until it is known. */
 export function tscRate() {
   try {
     const [of, khz] = readFileSync(file, 'utf8').split('\n')

@@ -1,13 +1,12 @@
-// A writer of "newc" cpio archives, the format of an initramfs. Twenty lines
-// here are one package fewer to install.
+// Writes "newc" cpio archives, the format of an initramfs. Twenty lines here save installing a package.
 
 const S_IFDIR = 0o040000
 const S_IFREG = 0o100000
 const S_IFLNK = 0o120000
 
 /**
- * @param {Array<{ path: string, data?: Buffer, mode?: number, link?: string }>} entries
- *   without data and link: a directory. Parents come before their children.
+ * @param {Array<{ path: string, data?: Buffer, mode?: number, link?: string }>} entries without data and link: a directory.
+ *   Parents come before their children.
  */
 export function cpio(entries) {
   const parts = []

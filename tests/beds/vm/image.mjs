@@ -1,4 +1,4 @@
-// What the VM boots: the distribution's kernel and an initramfs, in cache/.
+// The VM's boot image: the distribution's kernel and an initramfs, in cache/.
 //
 //   cache/kernel-VERSION/vmlinux      the uncompressed kernel (boots by PVH, twice as fast as the bzImage)
 //   cache/kernel-VERSION/modules/     the .ko files named below, and order (in which to load them)
@@ -22,8 +22,8 @@ const run = promisify(execFile)
 const here = dirname(fileURLToPath(import.meta.url))
 export const cache = join(here, 'cache')
 
-// Loaded at boot in this order, each after what it depends on. A name that this
-// kernel has built in, or does not have, is passed over, except the required ones.
+// Loaded at boot in this order, each after its dependencies. A name that this kernel has built in, or lacks, is skipped,
+// except the required ones.
 const required = [
   'virtio_pci',
   'virtio_console',
@@ -47,7 +47,7 @@ const wanted = [
   'tun',
 ]
 
-/** Paths of a kernel and an initramfs that are ready to boot; builds what is missing. */
+/** Paths of a kernel and an initramfs that are ready to boot; builds missing ones. */
 export async function image({ log = () => {}, signal } = {}) {
   if (process.arch !== 'x64') {
     throw new Error(
@@ -64,7 +64,7 @@ export const imageIsCached = async () => (await cachedKernel()) !== undefined
 
 // ---------------------------------------------------------------- the kernel
 
-// Complete when it bears its final name and was made from the same list of modules.
+// Complete: it has its final name and was made from the same list of modules.
 const stamp = createHash('sha256').update(wanted.join()).digest('hex').slice(0, 8)
 
 async function cachedKernel() {
@@ -103,7 +103,7 @@ async function buildKernel(log, signal) {
   }
 }
 
-/** linux-image-amd64 (Debian) or linux-image-generic (Ubuntu) are empty: what they depend on has the files. */
+/** linux-image-amd64 (Debian) and linux-image-generic (Ubuntu) are empty: the packages they depend on have the files. */
 async function kernelPackages() {
   for (const meta of ['linux-image-amd64', 'linux-image-generic']) {
     const { stdout } = await tool('apt-cache', ['--no-all-versions', 'show', meta]).catch(() => ({
@@ -160,7 +160,7 @@ async function collectModules(tree, target) {
   await writeFile(join(target, 'order'), `${order.join('\n')}\n`)
 }
 
-/** What `modinfo -F depends` prints: a string of the .modinfo section. */
+/** The output of `modinfo -F depends`: a string of the .modinfo section. */
 function dependencies(object) {
   const text = object.toString('latin1')
   const names = /\0depends=([^\0]*)\0/.exec(text)?.[1] ?? ''
@@ -214,8 +214,8 @@ async function initramfs(kernel, log) {
 }
 
 /**
- * What builders left that were killed, and what earlier versions of this folder made
- * (an hour's grace: a VM may just be starting on it).
+ * Removes the leftovers of killed builders and of earlier versions of this folder, after an hour's grace: a VM may just be
+ * starting from them.
  */
 async function removeOld(current) {
   for (const name of await readdir(cache)) {
@@ -235,7 +235,7 @@ async function findBusybox() {
   throw new Error('no statically linked busybox: install the package busybox-static')
 }
 
-/** A static executable asks for no interpreter: no program header of type PT_INTERP (3). */
+/** A static executable needs no interpreter: it has no program header of type PT_INTERP (3). */
 function isStatic(elf) {
   const offset = Number(elf.readBigUInt64LE(32))
   const size = elf.readUInt16LE(54)
@@ -268,7 +268,7 @@ function filter(command, args, input) {
         reject(new Error(`${command} not found: install the package ${packageOf[command]}`))
       else reject(error)
     })
-    child.stdin.on('error', () => {}) // the callback above says why
+    child.stdin.on('error', () => {}) // the callback above reports why
     child.stdin.end(input)
   })
 }

@@ -15,7 +15,7 @@ busybox=/bin/busybox
 $busybox --install -s /bin
 PATH=/bin
 
-# A command of the host's: through env, because busybox prefers its own ip.
+# Runs one of the host's commands: through env, because busybox prefers its own ip.
 host() { PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot . /usr/bin/env "$@"; }
 
 fail() { echo "vm: $*"; poweroff -f; } # the host prints the console's last lines
@@ -24,26 +24,26 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 
-# Nobody wants gre0, gretap0, erspan0, … in every network namespace.
+# No gre0, gretap0, erspan0, … in every network namespace.
 echo 2 >/proc/sys/net/core/fb_tunnels_only_for_init_net
 while read -r module; do
-	insmod "/modules/$module.ko" # what is really needed fails below, with its own message
+	insmod "/modules/$module.ko" # a missing module fails below, with a message of its own
 done </modules/order
 
-# The host's root, read-only; files there do not change under us (cache=loose).
+# The host's root, read-only; its files do not change during a run (cache=loose).
 nine=trans=virtio,version=9p2000.L,msize=512000
 mount -t 9p -o "ro,cache=loose,$nine" root /host || fail 'mount root'
 mount -t tmpfs -o mode=755,size=60% upper /upper
 mkdir /upper/files /upper/work
 mount -t overlay -o lowerdir=/host,upperdir=/upper/files,workdir=/upper/work overlay /root || fail 'mount overlay'
 
-# What vm.mjs wrote for this run: token, command (a script), keep (paths).
+# The files that vm.mjs wrote for this run: token, command (a script), keep (paths).
 for word in $(cat /proc/cmdline); do
 	case $word in ibverbs.job=*) job=/host${word#*=} ;; esac
 done
 read -r token <"$job/token" || fail "no job in $job"
 
-# /tmp is empty, except for the project (or Node) if they live there.
+# /tmp is empty, except for the project (or Node) if it lives there.
 mkdir /upper/tmp
 mount -t tmpfs -o mode=1777 tmp /upper/tmp
 while read -r path; do
@@ -66,9 +66,8 @@ ln -sf /proc/self/fd/2 /root/dev/stderr
 mount -t 9p -o "cache=mmap,$nine" results /root/run/ibverbs/results || fail 'mount results'
 cp "$job/command" /root/run/ibverbs/command
 
-# The new root goes over the old one. This shell stays in the old one and reaches the
-# new one as its working directory. A mere chroot would not do: in one, the kernel
-# refuses to make user namespaces.
+# Mounts the new root over the old one. This shell stays in the old one and reaches the new one as its working directory.
+# chroot alone does not suffice: the kernel refuses to create user namespaces in it.
 cd /root
 mount --move . /
 
@@ -76,8 +75,8 @@ hostname ibverbs-vm
 ulimit -l unlimited
 ulimit -c 0
 
-# Link-local addresses derive from the MAC and are valid at once: without duplicate
-# address detection and router solicitation the fe80 GIDs are there when the link is.
+# Link-local addresses derive from the MAC and are valid at once: without duplicate address detection and router solicitation
+# the fe80 GIDs exist as soon as the link is up.
 for key in default/accept_dad default/router_solicitations all/accept_dad; do
 	echo 0 >"/proc/sys/net/ipv6/conf/$key"
 done
@@ -87,8 +86,7 @@ link add v0 address 02:00:00:00:00:a0 type veth peer name v1 address 02:00:00:00
 link set v0 up
 link set v1 up
 END
-# An address comes with the carrier, a few milliseconds later, and the rxe device
-# takes the addresses that exist when it is added.
+# An address appears some milliseconds after the carrier, and the rxe device takes the addresses that exist when it is added.
 tries=0
 until [ "$(grep -c ' 20 .* v[01]$' /proc/net/if_inet6)" = 2 ]; do
 	tries=$((tries + 1))
@@ -106,10 +104,9 @@ for directory in /sys/class/virtio-ports/*; do
 	esac
 done
 
-# The guest counts the host's TSC, but on a busy host the kernel may misjudge its rate
-# at boot (twice too fast was seen), and all that is measured here is wrong with it.
-# One second later it measures again and says so if the two agree: only then is the
-# rate good. The host remembers it and gives it to the next VM (tsc_early_khz).
+# The guest counts the host's TSC, but on a busy host the kernel may misjudge its rate at boot (twice too fast was seen), and
+# then every measurement in the guest is wrong. One second later it measures again and reports whether the two agree: only
+# then is the rate good. The host stores it and gives it to the next VM (tsc_early_khz).
 khz=$(sed -n 's/.*tsc_early_khz=\([0-9]*\).*/\1/p' /proc/cmdline)
 tries=0
 while [ -z "$khz" ] && [ $tries -lt 160 ]; do
@@ -120,12 +117,12 @@ while [ -z "$khz" ] && [ $tries -lt 160 ]; do
 done
 printf '%s\n' "$token" >&4
 printf '%s%s\n' "$token" "${khz:-0}" >&3
-read -r now <&3 # the answer: the host's time
+read -r now <&3 # the reply: the host's time
 host date -s "@$now" >/dev/null
-dmesg -c >/dev/null # what the kernel says from here on is the command's doing
+dmesg -c >/dev/null # from here on, kernel messages belong to the command
 
-# Asked by a line on stderr's port (before the host gives up on a hung command),
-# tell the console what runs and what is stuck in the kernel.
+# On a line from stderr's port (before the host gives up on a hung command), prints to the console the running processes and
+# those stuck in the kernel.
 (
 	read -r line <&4
 	busybox ps | grep -v ' \[.*\]$'
@@ -133,8 +130,8 @@ dmesg -c >/dev/null # what the kernel says from here on is the command's doing
 	dmesg | tail -n 25
 ) >/dev/console 2>&1 &
 
-# The command writes to pipes, as under any parent; it cannot hold the ports
-# themselves, because those open only once (echo >/dev/stderr would fail).
+# The command writes to pipes, as under any parent. It cannot have the ports themselves: they open only once, so `echo
+# >/dev/stderr` would fail.
 mkfifo /stdout /stderr
 cat </stdout >&3 3>&- 4>&- &
 out=$!
@@ -143,8 +140,8 @@ err=$!
 chroot . /bin/sh /run/ibverbs/command </dev/null >/stdout 2>/stderr 3>&- 4>&-
 code=$?
 
-# The pipes end when the last process that holds them does. What the command left
-# behind in the background gets one second; then it goes, and the pipes are drained.
+# The pipes end with the last process that holds them. Background processes of the command get one second; then they are
+# killed, and the pipes are drained.
 (
 	sleep 1
 	for process in /proc/[0-9]*; do

@@ -1,4 +1,4 @@
-// The guest's output, as init.sh sends it.
+// Parses the guest's output, as init.sh sends it.
 
 /**
  * What comes through one virtio-serial port: token, a line, the command's bytes, token,
@@ -51,7 +51,7 @@ export function readPort(socket, { token, extra, sink, begin, end }) {
   })
 }
 
-/** How many bytes at the end of data are the beginning of mark. */
+/** Number of bytes at the end of data that may begin the mark. */
 function beginningAtEnd(data, mark) {
   for (let n = Math.min(data.length, mark.length - 1); n > 0; n--) {
     if (data.subarray(data.length - n).equals(mark.subarray(0, n))) return n
@@ -59,7 +59,7 @@ function beginningAtEnd(data, mark) {
   return 0
 }
 
-/** The end of what the console said. */
+/** The last lines of the console. */
 export function lastLines(count) {
   let text = ''
   return {

@@ -25,16 +25,16 @@ export function qemuArguments({ accelerator, kernel, initramfs, job, results, me
     ...share('root', '/', ',readonly=on,multidevs=remap'),
     ...share('results', results, ''),
     ...['-device', 'virtio-serial-pci'],
-    ...port('stdout', 3), // file descriptors that QEMU inherits: sockets of ours
+    ...port('stdout', 3), // file descriptors that QEMU inherits: sockets of this process
     ...port('stderr', 4),
   ]
 }
 
 const accelerators = {
   kvm: ['-accel', 'kvm', '-cpu', 'host'],
-  // One host thread a processor. `max` has AVX2, which runs no slower than SSE2 here (measured).
-  // Without protection keys: V8 uses them, and with them UD sends from Node took three times as long (measured);
-  // probably because QEMU flushes its TLB at each write of PKRU.
+  // One host thread for each processor. `max` has AVX2, which runs no slower than SSE2 here (measured). Without protection
+  // keys: V8 uses them, and with them UD sends from Node took three times as long (measured), probably because QEMU flushes
+  // its TLB at each write of PKRU.
   tcg: ['-accel', 'tcg,thread=multi,tb-size=256', '-cpu', 'max,-pku'],
 }
 
@@ -42,7 +42,7 @@ const kernelOptions = [
   'quiet loglevel=5', // warnings and worse reach the console
   'panic=-1 oops=panic', // the VM ends at once, with the reason as its last lines
   'mitigations=off audit=0 apparmor=0',
-  'tsc=reliable no_timer_check', // otherwise the clock is a slow device, read through QEMU's lock
+  'tsc=reliable no_timer_check', // otherwise the clock is a slow device, read under QEMU's lock
 ].join(' ')
 
 const share = (id, path, more) => [
@@ -58,7 +58,7 @@ const port = (name, fd) => [
 /** A comma in a value of QEMU's is written twice. */
 const comma = (path) => path.replaceAll(',', ',,')
 
-/** What to try, in this order. A /dev/kvm on a processor without vmx or svm hangs the guest. */
+/** The accelerators to try, in this order. A /dev/kvm on a processor without vmx or svm hangs the guest. */
 export function usableAccelerators() {
   const wanted = process.env.IBVERBS_VM_ACCELERATOR
   if (wanted) return wanted.split(',')

@@ -1,12 +1,11 @@
-// Runs one command in a small VM that has what this machine may lack: a kernel
-// with SoftRoCE. The guest sees this machine's files (Node, rdma-core, the built
-// project) at their own paths, may write to all of them without changing any,
+// Runs one command in a small VM with the features that this machine may lack: a kernel with SoftRoCE. The guest sees this
+// machine's files (Node, rdma-core, the built project) under their own paths, may write to all of them without changing any,
 // and has two rxe devices, rxe0 and rxe1, on the two ends of one wire, v0-v1.
 //
 //   const code = await runInVm(['ibv_devinfo', '-v'])
 //
-// What is to outlive the VM goes into $IBVERBS_RESULTS (option `results`).
-// init.sh is the guest's side. Nothing on the host is changed; QEMU dies with us.
+// Files that must outlive the VM go into $IBVERBS_RESULTS (option `results`). init.sh is the guest's side. Nothing on the
+// host changes; QEMU ends with this process.
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -22,12 +21,12 @@ import { qemuArguments, usableAccelerators } from './qemu.mjs'
 
 export const project = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
 
-// Two processors: two processes that poll from one each take turns of 4 ms on a single
-// one (ib_send_lat: 4000 µs typical with one processor, 16 to 20 µs with two). Boot and a
-// ping-pong in one process take the same time with either, on a host that has two to spare.
+// Two processors: on a single one, two polling processes take turns of 4 ms (ib_send_lat: 4000 µs typical with one
+// processor, 16 to 20 µs with two). Boot and a ping-pong in one process take the same time with either, on a host that has
+// two to spare.
 const defaultCpus = Math.min(2, availableParallelism())
-const defaultMemory = 1024 // the host gives only what the guest touches
-const kvmBootSeconds = 20 // a KVM that works boots in a few; the next accelerator is tried then
+const defaultMemory = 1024 // the host provides only the memory that the guest touches
+const kvmBootSeconds = 20 // a working KVM boots in a few; after this, the next accelerator is tried
 
 /** code: ENOENT (a program is missing), EBOOT, ECLOCK, ECRASH (the guest ended by itself), ETIMEDOUT. */
 export class VmError extends Error {
@@ -79,7 +78,7 @@ export async function runInVm(argv, options = {}) {
     await writeFile(join(vm.job, 'command'), script(argv, resolve(cwd), env))
     await writeFile(join(vm.job, 'keep'), keep(resolve(cwd)))
 
-    // Several tries: a KVM that does not boot, a clock that was not calibrated.
+    // Several attempts: a KVM may not boot, a clock may not calibrate.
     const accelerators = [...usableAccelerators(), 'tcg', 'tcg']
     for (const [i, accelerator] of accelerators.entries()) {
       signal?.throwIfAborted()
@@ -127,8 +126,8 @@ function boot({
   bootSeconds,
 }) {
   return new Promise((resolve, reject) => {
-    // A session of its own: the terminal's Ctrl-C comes to us alone, and we end the VM.
-    // SIGKILL cannot be caught: then the kernel ends QEMU (pdeathsig).
+    // A session of its own: the terminal's Ctrl-C reaches this process alone, which ends the VM. SIGKILL cannot be caught:
+    // then the kernel ends QEMU (pdeathsig).
     const child = spawn(command[0], command.slice(1), {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
       detached: true,
@@ -139,7 +138,7 @@ function boot({
     child.stdout.on('data', console.add)
     child.stderr.on('data', console.add)
 
-    let outcome // known before QEMU is gone; settled after
+    let outcome // known before QEMU has ended; settled after
     const finish = (settle, value) => {
       if (outcome) return
       outcome = () => settle(value)
@@ -177,7 +176,7 @@ function boot({
     })
 
     const timedOut = async () => {
-      errPort.write('dump\n') // the guest, if it still can, tells the console what it is doing
+      errPort.write('dump\n') // the guest, if it still can, prints what it is doing to the console
       await new Promise((done) => setTimeout(done, 2000))
       const doing = booted ? 'the command was still running' : 'the VM was still booting'
       finish(reject, new VmError('ETIMEDOUT', `${doing} after ${timeoutSeconds} s`, console.lines()))
@@ -227,7 +226,7 @@ const inherited = ['CI', 'NO_COLOR', 'FORCE_COLOR', 'TZ']
 
 const quote = (word) => `'${String(word).replaceAll("'", `'\\''`)}'`
 
-/** The guest's /tmp is empty: what must be seen there all the same, a path a line. */
+/** Paths in /tmp that the guest must see although its /tmp is empty, one a line. */
 function keep(cwd) {
   const wanted = new Set([project, cwd, resolve(process.execPath, '../..')])
   return [...wanted].map((path) => (/^\/tmp\/./.test(path) && existsSync(path) ? `${path}\n` : '')).join('')
@@ -242,17 +241,17 @@ function end(vm) {
   rmSync(vm.job, { recursive: true, force: true })
 }
 
-/** The processor seconds of a process that runs: proc_pid_stat(5), utime and stime, in ticks of 10 ms. */
+/** Processor seconds of a running process: proc_pid_stat(5), utime and stime, in ticks of 10 ms. */
 function spent(child) {
   try {
     const fields = readFileSync(`/proc/${child.pid}/stat`, 'latin1').split(') ')[1].split(' ')
     return (Number(fields[11]) + Number(fields[12])) / 100
   } catch {
-    return 0 // it has ended by itself
+    return 0 // it has ended
   }
 }
 
-/** The guest keeps nothing that is worth a shutdown. */
+/** Ends QEMU without a shutdown: the guest has no state to save. */
 function kill(child) {
   if (child.pid && child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
 }
@@ -264,7 +263,7 @@ const endAll = () => {
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 function onSignal(name) {
-  if (process.listenerCount(name) > 1) return // somebody decides: exit (below) or signal.abort()
+  if (process.listenerCount(name) > 1) return // another handler decides: exit (below) or signal.abort()
   endAll()
   process.off(name, onSignal)
   process.kill(process.pid, name)
@@ -282,7 +281,7 @@ function unhook() {
   for (const name of signals) process.off(name, onSignal)
 }
 
-/** Directories of processes that were killed before they could remove them. */
+/** Removes directories of processes that were killed before they could do so. */
 function sweep() {
   const directory = spaceless(tmpdir())
   for (const name of readdirSync(directory)) {

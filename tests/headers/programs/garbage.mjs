@@ -1,5 +1,5 @@
-// Translates, tags, tunnels and back a million frames, and prints how many garbage collections there were. With a young
-// generation of one MiB a single number allocated for each frame would make a dozen.
+// Forwards a million frames through NAT, tags and tunnels and back, and prints the number of garbage collections. With a
+// young generation of one MiB a single number allocated for each frame would cause a dozen.
 
 import { GCProfiler } from 'node:v8'
 import { EtherType, ethernet, gre, IpProtocol, ipv4, udp, vlan, vxlan } from 'ibverbs/ethernet'
@@ -29,7 +29,7 @@ for (let i = 0; i < count; i++) {
   udp.writeChecksum(bytes, datagram, packet)
 }
 
-// Functions of a few calls each, as index.ts says: V8 does not inline everything into a long one.
+// Functions of a few calls each, as index.ts recommends: V8 does not inline everything into a long one.
 
 function tunnel(at, stop, start, n) {
   let now = vxlan.push(bytes, at, stop, start, inVxlan, vxlan.flowPort(bytes, at, stop))
@@ -66,7 +66,7 @@ function run(frames) {
   }
 }
 
-// Compiled by V8, and the pause lets the compiler's own garbage go.
+// V8 compiles them here, and the pause lets the compiler's own garbage go.
 for (let i = 0; i < 20; i++) {
   run(10_000)
   await new Promise((resolve) => setImmediate(resolve))

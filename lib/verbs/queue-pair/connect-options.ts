@@ -1,7 +1,7 @@
-import { integer, type Names, options as optionsOf } from '../argument.js'
-import type { Access } from './constants.js'
-import type { Context } from './context.js'
-import { type QueuePairAttributes, toNative } from './queue-pair-attributes.js'
+import { integer, type Names, options as optionsOf } from '../../argument.js'
+import type { Access } from '../constants.js'
+import type { DeviceQueries } from '../device-queries.js'
+import { type QueuePairAttributes, toNative } from './attributes.js'
 
 /** Options of {@link QueuePair.connect}; every one has a default that works. */
 export interface ConnectOptions {
@@ -72,22 +72,25 @@ const ofVector = { serviceLevel: 15, trafficClass: 255, flowLabel: 0xfffff, hopL
  *
  * @internal
  */
-export function checkConnectOptions(context: Context, options: ConnectOptions | undefined): ConnectOptions {
-  return check(context, optionsOf('options', options, connectOptionNames))
+export function checkConnectOptions(
+  device: DeviceQueries,
+  options: ConnectOptions | undefined,
+): ConnectOptions {
+  return check(device, optionsOf('options', options, connectOptionNames))
 }
 
 /** @internal */
 export function checkInitializeOptions(
-  context: Context,
+  device: DeviceQueries,
   options: InitializeOptions | undefined,
 ): InitializeOptions {
-  return check(context, optionsOf('options', options, initializeOptionNames))
+  return check(device, optionsOf('options', options, initializeOptionNames))
 }
 
-function check(context: Context, settings: ConnectOptions): ConnectOptions {
+function check(device: DeviceQueries, settings: ConnectOptions): ConnectOptions {
   const attributes: Record<string, unknown> = {}
   for (const name of ofPair) attributes[name] = settings[name]
-  toNative(context, attributes, 'options')
+  toNative(device, attributes, 'options')
   for (const [name, high] of Object.entries(ofVector)) {
     const value = settings[name as keyof typeof ofVector]
     if (value !== undefined) integer(`options.${name}`, value, 0, high)

@@ -1,5 +1,6 @@
-import { integer, type Names, object, oneOf, rangeError, typeError, uint32 } from '../argument.js'
-import { type AddressVector, completeVector } from './address-handle.js'
+import { integer, type Names, object, oneOf, rangeError, typeError, uint32 } from '../../argument.js'
+import { accessFlags } from '../access.js'
+import { type AddressVector, completeVector } from '../address/address-vector.js'
 import {
   type Access,
   AccessFlag,
@@ -8,10 +9,9 @@ import {
   nameOf,
   type QueuePairState,
   QueuePairStates,
-} from './constants.js'
-import type { Context } from './context.js'
-import { accessFlags } from './memory-region.js'
-import type { NativeQueuePairAttributes, NativeQueuePairState } from './native.js'
+} from '../constants.js'
+import type { DeviceQueries } from '../device-queries.js'
+import type { NativeQueuePairAttributes, NativeQueuePairState } from '../native.js'
 
 /**
  * What {@link QueuePair.modify} sets (ibv_qp_attr, ibv_modify_qp(3)); an attribute left out is not touched. `qkey`, `sqPsn`,
@@ -83,12 +83,9 @@ export interface QueuePairQuery extends Required<Omit<QueuePairAttributes, 'curr
   maxInlineData: number
 }
 
-/** The sizes among them. */
-export type QueuePairQuerySizes = Omit<QueuePairQuery, keyof QueuePairAttributes>
-
 /** Checks attributes and turns them into the binding's numbers. @internal */
 export function toNative(
-  context: Context,
+  device: DeviceQueries,
   attributes: QueuePairAttributes,
   argument = 'attributes',
 ): NativeQueuePairAttributes {
@@ -99,9 +96,9 @@ export function toNative(
     const check = checks[name as keyof typeof checks] as (
       name: string,
       value: unknown,
-      context: Context,
+      device: DeviceQueries,
     ) => never
-    result[name as keyof NativeQueuePairAttributes] = check(`${argument}.${name}`, value, context)
+    result[name as keyof NativeQueuePairAttributes] = check(`${argument}.${name}`, value, device)
   }
   return result
 }
@@ -114,17 +111,17 @@ const checks = {
   state,
   currentState: state,
   access: (name: string, value: unknown) => accessFlags(name, value as Access[]),
-  pkeyIndex(name: string, value: unknown, context: Context) {
+  pkeyIndex(name: string, value: unknown, device: DeviceQueries) {
     const index = integer(name, value, 0, 0xffff)
     // Every port has the first. The kernel says EINVAL of one that is not there.
-    if (index > 0) assertPartition(name, index, context)
+    if (index > 0) assertPartition(name, index, device)
     return index
   },
-  port: (name: string, value: unknown, context: Context) => integer(name, value, 1, context.portCount),
+  port: (name: string, value: unknown, device: DeviceQueries) => integer(name, value, 1, device.portCount),
   qkey: uint32,
-  addressVector(name: string, value: unknown, context: Context) {
+  addressVector(name: string, value: unknown, device: DeviceQueries) {
     if (typeof value !== 'object' || value === null) throw typeError(name, 'an address vector', value)
-    return completeVector(context, value as AddressVector, name, 'ibv_modify_qp')
+    return completeVector(device, value as AddressVector, name, 'ibv_modify_qp')
   },
   pathMtu(name: string, value: unknown) {
     const code = mtuCodes.get(integer(name, value))
@@ -143,11 +140,11 @@ const checks = {
 } satisfies Record<keyof QueuePairAttributes, unknown>
 
 /** The ports of a device have as many partition keys each. */
-function assertPartition(name: string, index: number, context: Context): void {
-  const most = context.queryPort(1).pkeyTableLength - 1
+function assertPartition(name: string, index: number, device: DeviceQueries): void {
+  const most = device.queryPort(1).pkeyTableLength - 1
   if (index <= most) return
   const there = most === 0 ? '0, the only partition key' : `from 0 to ${most}, the partition keys`
-  throw rangeError(name, `${there} of ${context.name}`, index)
+  throw rangeError(name, `${there} of ${device.name}`, index)
 }
 
 /** The binding's numbers in words. @internal */

@@ -1,15 +1,15 @@
 import { constants } from 'node:os'
-import type { VerbsError } from '../../errors.js'
-import { AddressRecord, DescriptorRecord, type Producer } from '../../ring/ring.js'
-import { FrameRecord, type FrameTable } from '../frames.js'
-import type { Device } from '../interface/device.js'
-import type { TransmittingEnd } from '../port.js'
-import { DescriptorOption, type XdpPort } from './rings.js'
+import { getSystemErrorName } from 'node:util'
+import type { VerbsError } from '../errors.js'
+import { type Consumer, DescriptorOption, DescriptorRecord, type Producer } from '../ring/ring.js'
+import { FrameRecord, type FrameTable } from './frames.js'
+import type { Device } from './interface/device.js'
+import { finishFrame } from './offload.js'
+import type { Port, TransmittingEnd } from './port.js'
 
-const { EMSGSIZE, ENOBUFS, ERANGE } = constants.errno
-/** Between two looks at what became of the link, beside what the event loop tells, there are so many submits and one. */
+const { EAGAIN, EIO, EMSGSIZE, ENOBUFS, ERANGE } = constants.errno
+/** So many submits, and one, lie between two looks at the link, beside what the event loop tells. */
 const submitMask = 255
-const headerBytes = 14
 const tagBytes = 4
 
 // Of this file's own: V8 folds them, but looks into an imported object each time.
@@ -22,33 +22,35 @@ const {
 const { continued } = DescriptorOption
 
 const recordShift = Math.log2(FrameRecord.words) | 0
-const { offset: offsetWord } = FrameRecord
+const { offset: offsetOfFrame, length: lengthOfFrame } = FrameRecord
 
 /**
- * The transmitting half of a queue on AF_XDP: the kernel's transmit ring and completion ring.
+ * The transmitting half of a queue, on any port: frames go from the caller into the transmit ring, and come back by the
+ * completion ring.
  *
- * A frame goes into the ring when it is sent, and the ring to the kernel at the next submit. What must be looked at
- * first (a frame that is longer than one of the kernel's buffers, and goes out of where it lies by several descriptors,
- * or longer than the interface takes) or finds the ring full is staged until then, and all that comes after it.
+ * A frame goes into the ring when it is sent, and the ring to the device at the next submit. Staged until then, with all
+ * that comes after it, is a frame that finds the ring full, that is longer than one of the device's buffers and goes out of
+ * where it lies by several descriptors, or that is longer than the interface takes.
  */
-export class XdpTransmitter implements TransmittingEnd {
+export class Transmitter implements TransmittingEnd {
   error: VerbsError | null = null
   congested = false
   transmitted = 0
   readonly refusals: Record<string, number> = {}
   invalid = 0
-  declare private readonly port: XdpPort
+  // Fields as ring/ring.ts says.
+  declare private readonly port: Port
   declare private readonly ring: Producer
+  declare private readonly completion: Consumer
   declare private readonly device: Device
   declare private readonly table: FrameTable
   declare private readonly memory: Uint8Array
   declare private readonly holder: number
-  declare private readonly headroom: number
   declare private readonly capacity: number
   declare private readonly chunkSize: number
   /** log2 of the chunk size */
   declare private readonly chunkShift: number
-  /** A frame fits into one of the kernel's buffers. */
+  /** A frame fits into one of the device's buffers. */
   declare private readonly whole: boolean
   /** Frames that were sent and are not in the ring yet, first in first out. */
   declare private readonly staged: Uint32Array
@@ -57,20 +59,28 @@ export class XdpTransmitter implements TransmittingEnd {
   private stagedCount = 0
   /** By place in the transmit ring: whether the descriptor there goes on in the next one. */
   declare private readonly continued: Uint8Array
-  /** How many of those that the kernel has not taken do. */
+  /** How many of those that the device has not taken do. */
   private continuations = 0
   /** How many frames may still go straight into the ring. */
   private room = 0
   private submits = 0
   /** How many frames the device had dropped at the last look. */
   private dropped = 0
-  /** How far the kernel had taken descriptors out of the ring at the last look. */
+  /** How far the device had taken descriptors out of the ring at the last look. */
   private taken = 0
+  /** Accepted since the last {@link submit} returned: a claim kicks, too. */
+  private accepted = 0
+  /** Length of the frame that the last kick refused for its own sake. */
+  private refusedLength = 0
 
-  /** @param holder who has the frames that are pending or under way (lib/ring/slots.ts) */
-  constructor(port: XdpPort, device: Device, table: FrameTable, memory: Uint8Array, holder: number) {
+  /**
+   * @param memory the arena
+   * @param holder holds the frames that are pending or under way (lib/ring/slots.ts)
+   */
+  constructor(port: Port, device: Device, table: FrameTable, memory: Uint8Array, holder: number) {
     this.port = port
     this.ring = port.transmit
+    this.completion = port.completion
     this.device = device
     this.table = table
     this.memory = memory
@@ -90,7 +100,7 @@ export class XdpTransmitter implements TransmittingEnd {
     return this.stagedCount + this.descriptors() - this.continuations
   }
 
-  /** Descriptors in the ring that the kernel has not taken. */
+  /** Descriptors in the ring that the device has not taken. */
   private descriptors(): number {
     return this.ring.pushed(this.taken)
   }
@@ -98,7 +108,7 @@ export class XdpTransmitter implements TransmittingEnd {
   claim(): number {
     const slot = this.table.claim()
     if (slot >= 0) return slot
-    this.#reap()
+    this.#reap(this.port.completesOnKick ? this.#kick() : 0)
     return this.table.claim()
   }
 
@@ -108,18 +118,37 @@ export class XdpTransmitter implements TransmittingEnd {
   }
 
   send(slot: number, length: number): void {
+    this.push(this.table.check(slot, length), length, 0)
+  }
+
+  offload(slot: number): void {
     const { table } = this
-    const index = table.check(slot, length)
+    const index = table.slots.index(slot)
+    let options = this.port.offload ? this.port.offload(table, index) : -1
+    if (options < 0) {
+      finishFrame(table, this.memory, index)
+      options = 0
+    }
+    const length = table.records[(index << recordShift) | lengthOfFrame]
+    this.push(table.check(slot, length), length, options)
+  }
+
+  private push(index: number, length: number, options: number): void {
+    const { table } = this
+    const record = index << recordShift
     table.slots.hold(index, this.holder)
-    const from = table.records[(index << recordShift) | offsetWord]
-    if (this.room > 0 && length <= this.port.mtu + headerBytes) {
+    const from = table.records[record | offsetOfFrame]
+    if (this.room > 0 && length <= this.port.longest) {
       this.room--
+      // An error that refuses it names its length.
+      table.records[record | lengthOfFrame] = length
       const { ring } = this
       const { words } = ring
       const at = ring.push()
-      // The rest is zero, as the kernel made it: no frame of such a queue goes on in a second descriptor.
       words[(at + addressWord) | 0] = from
+      words[(at + addressHighWord) | 0] = 0
       words[(at + lengthWord) | 0] = length
+      words[(at + optionsWord) | 0] = options
     } else {
       this.room = 0
       table.describe(index, from, length)
@@ -130,32 +159,53 @@ export class XdpTransmitter implements TransmittingEnd {
   submit(): number {
     this.error = null
     this.congested = false
-    if (this.descriptors() === 0 && this.stagedCount === 0) {
-      this.#reap()
-      return 0
-    }
+    if (this.descriptors() === 0 && this.stagedCount === 0) return this.#idle()
     this.submits = (this.submits + 1) & submitMask
     if (this.submits === 0) this.device.look()
     if (this.device.stuck && !this.#ready()) return 0
-    let accepted = 0
     let status: number
     let refused: number
     // Again as long as the ring was what had no room.
     do {
       refused = this.stagedCount > 0 ? this.#push() : -1
       this.ring.publish()
-      status = this.descriptors() === 0 ? 0 : this.port.kick()
-      const taken = this.#accept(status === 0)
-      if (taken < 0) status = -ERANGE
-      else accepted += taken
+      status = this.descriptors() === 0 ? 0 : this.#kick(true)
     } while (status === 0 && refused < 0 && this.stagedCount > 0 && this.descriptors() === 0)
-    this.#reap()
+    this.#reap(status)
     this.#open()
-    if (this.port.dropped > this.dropped) accepted -= this.#refused()
-    this.transmitted += accepted
+    if (this.port.dropped > this.dropped) this.accepted -= this.#refused()
     if (status < 0) this.#stopped(status)
     else if (refused >= 0) this.error = this.device.failed(EMSGSIZE, this.port.syscalls.transmit, refused)
+    return this.#told()
+  }
+
+  /** Nothing is pending: frames that the device has sent come back. */
+  #idle(): number {
+    const status = this.port.completesOnKick ? this.#kick() : 0
+    this.#reap(status)
+    if (status < 0) this.#stopped(status)
+    return this.#told()
+  }
+
+  /** How many frames were accepted since this was asked last. */
+  #told(): number {
+    const { accepted } = this
+    this.accepted = 0
+    this.transmitted += accepted
     return accepted
+  }
+
+  /**
+   * Rings the doorbell; counts what the device took.
+   *
+   * @param published all that is in the ring was handed over
+   */
+  #kick(published = false): number {
+    const status = this.port.kick()
+    const taken = this.#accept(published && status === 0)
+    if (taken < 0) return -ERANGE
+    this.accepted += taken
+    return status
   }
 
   close(): void {
@@ -173,8 +223,11 @@ export class XdpTransmitter implements TransmittingEnd {
   }
 
   #stopped(status: number): void {
+    if (status === -EAGAIN) return
     this.congested = status === -ENOBUFS && this.device.carries()
-    if (!this.congested) this.error = this.device.failed(-status, this.port.syscalls.transmit)
+    if (!this.congested) {
+      this.error = this.device.failed(-status, this.port.syscalls.transmit, this.refusedLength)
+    }
   }
 
   /** Counts what the device dropped since the last look. */
@@ -192,11 +245,11 @@ export class XdpTransmitter implements TransmittingEnd {
   /** Moves staged frames into the ring, as many as fit. Returns the length of one that was refused, or −1. */
   #push(): number {
     const { records } = this.table
-    const longest = this.port.mtu + headerBytes
+    const { longest } = this.port
     while (this.stagedCount > 0) {
       const index = this.staged[this.stagedFirst]
-      const from = records[index * FrameRecord.words + FrameRecord.offset]
-      const length = records[index * FrameRecord.words + FrameRecord.length]
+      const from = records[(index << recordShift) | offsetOfFrame]
+      const length = records[(index << recordShift) | lengthOfFrame]
       if (length > longest && !this.#tagged(from, length - longest)) {
         // The kernel would drop it without a word (is_skb_forwardable), or the device would.
         this.table.slots.free(index, this.holder)
@@ -243,14 +296,14 @@ export class XdpTransmitter implements TransmittingEnd {
   }
 
   /**
-   * How many frames the kernel has taken out of the ring since the last look; −1 when its index cannot be true.
+   * How many frames the device has taken out of the ring since the last look; −1 when its index cannot be true.
    *
-   * @param all it said that it has taken all
+   * @param all it said that it took all
    */
   #accept(all: boolean): number {
     const { ring } = this
     const pushed = this.descriptors()
-    const left = all || this.port.zeroCopy ? 0 : ring.outstanding()
+    const left = all || this.port.takesAll ? 0 : ring.outstanding()
     if (left > pushed) return -1
     const frames = this.continuations === 0 ? pushed - left : this.#ended(pushed, left)
     this.taken = (ring.index - left) | 0
@@ -270,21 +323,47 @@ export class XdpTransmitter implements TransmittingEnd {
     return frames
   }
 
-  /** Frees what the device is done with. */
-  #reap(): void {
-    const { completion } = this.port
+  /**
+   * Frees what the device is done with.
+   *
+   * @param status of the kick before: only with an error, or once the device has failed, are there statuses to look at
+   */
+  #reap(status: number): void {
+    const { completion } = this
+    // Somebody wrote the consumer's index, and the binding wants to see ours.
+    if (status === -ERANGE) completion.consume(0)
     const count = completion.available()
     if (count === 0) return
     const { slots, shift } = this.table
+    if (status < 0 || this.port.failing) this.#refusals(count)
     if (this.whole) {
       this.invalid += slots.recover(completion, count, this.holder, shift)
     } else {
       for (let i = 0; i < count; i++) {
-        const address = completion.words[completion.at(i) + AddressRecord.address]
+        const address = completion.address(completion.at(i))
         if (this.#last(address) && !slots.free(address >>> shift, this.holder)) this.invalid++
       }
     }
     completion.consume(count)
+  }
+
+  /** Counts the frames of the next `count` completions that were not sent. */
+  #refusals(count: number): void {
+    const { completion } = this
+    const { shift, records, slots } = this.table
+    for (let i = 0; i < count; i++) {
+      const at = completion.at(i)
+      const errno = completion.status(at)
+      if (errno === 0) continue
+      // EIO is of a frame that was accepted, by a device that then failed.
+      if (errno === EIO) this.transmitted--
+      else this.accepted--
+      const index = completion.address(at) >>> shift
+      if (index >= slots.count) continue
+      const name = getSystemErrorName(-errno)
+      this.refusals[name] = (this.refusals[name] ?? 0) + 1
+      this.refusedLength = records[(index << recordShift) | lengthOfFrame]
+    }
   }
 
   /** Whether an address lies in the last of a frame's buffers: of a frame in several descriptors, the last counts. */
@@ -292,8 +371,8 @@ export class XdpTransmitter implements TransmittingEnd {
     const { records, slots, shift } = this.table
     const index = address >>> shift
     if (index >= slots.count) return true
-    const record = index * FrameRecord.words
-    const end = records[record + FrameRecord.offset] + records[record + FrameRecord.length] - 1
+    const record = index << recordShift
+    const end = records[record | offsetOfFrame] + records[record | lengthOfFrame] - 1
     return address >>> this.chunkShift === end >>> this.chunkShift
   }
 }

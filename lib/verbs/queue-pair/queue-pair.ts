@@ -1,61 +1,36 @@
-import { integer } from '../argument.js'
-import { type VerbsError, verbsError } from '../errors.js'
-import type { Alternative } from '../flow/alternative.js'
-import type { FlowRule } from '../flow/rule.js'
-import { idOf, NativeHandle } from '../handle.js'
-import { Kind, native } from '../native.js'
-import { assertAddress } from './address-handle.js'
-import { CompletionQueue } from './completion-queue.js'
+import { integer } from '../../argument.js'
+import { type VerbsError, verbsError } from '../../errors.js'
+import type { Alternative } from '../../flow/alternative.js'
+import type { FlowRule } from '../../flow/rule.js'
+import { NativeHandle } from '../../handle.js'
+import { Kind, native } from '../../native.js'
+import { checkEndpoint, type Endpoint } from '../address/endpoint.js'
+import { checkGroup } from '../address/gid.js'
+import type { CompletionQueue } from '../completion-queue.js'
+import { nameOf, type QueuePairState, QueuePairStates, type QueuePairType } from '../constants.js'
+import { type DefaultFlow, Flow, type FlowOptions } from '../flow.js'
+import type { ProtectionDomain } from '../protection-domain.js'
+import { type AtomicOptions, PreparedAtomic } from '../request/atomic.js'
+import type { RequestMemory } from '../request/elements.js'
+import type { Posting } from '../request/posting.js'
+import { PreparedReceive } from '../request/receive.js'
+import { Control } from '../request/records.js'
+import { takeRefused } from '../request/refusal.js'
+import type { RequestRing } from '../request/ring.js'
+import { PreparedSend, type SendOptions } from '../request/send.js'
+import { PreparedTransfer, type TransferOptions } from '../request/transfer.js'
+import { fromNative, type QueuePairAttributes, type QueuePairQuery, toNative } from './attributes.js'
+import type { QueuePairCapabilities } from './capabilities.js'
 import {
   type ConnectOptions,
   checkConnectOptions,
   checkInitializeOptions,
   type InitializeOptions,
 } from './connect-options.js'
-import { assertRoute, readyToReceive, readyToSend } from './connection.js'
-import {
-  type Access,
-  nameOf,
-  type QueuePairState,
-  QueuePairStates,
-  type QueuePairType,
-  QueuePairTypes,
-} from './constants.js'
-import { checkEndpoint, type Endpoint } from './endpoint.js'
-import { type DefaultFlow, Flow, type FlowOptions } from './flow.js'
-import { checkGroup } from './gid.js'
-import { orLargest } from './largest.js'
-import type { ProtectionDomain } from './protection-domain.js'
-import {
-  fromNative,
-  type QueuePairAttributes,
-  type QueuePairQuery,
-  toNative,
-} from './queue-pair-attributes.js'
-import {
-  checkQueuePairOptions,
-  type QueuePairCapabilities,
-  type QueuePairOptions,
-} from './queue-pair-options.js'
-import { type AttributeName, diagnose } from './queue-pair-state.js'
-import { type AtomicOptions, PreparedAtomic } from './request/atomic.js'
-import type { RequestMemory } from './request/elements.js'
-import type { Posting } from './request/posting.js'
-import { PreparedReceive } from './request/receive.js'
-import { Control, controlWords, receiveWords, sendWords } from './request/records.js'
-import { isRetriable, refusalError } from './request/refusal.js'
-import { RequestRing } from './request/ring.js'
-import { PreparedSend, type SendOptions } from './request/send.js'
-import { PreparedTransfer, type TransferOptions } from './request/transfer.js'
-
-/** What one request may have first: a queue holds fewer of longer ones. */
-const sizeOrder = [
-  ['maxInline', 0],
-  ['maxSendSge', 1],
-  ['maxReceiveSge', 1],
-  ['maxReceiveWr', 1],
-  ['maxSendWr', 1],
-] as const
+import { connectingAttributes, initialAttributes } from './connection.js'
+import { type CreatedQueuePair, createQueuePair } from './create.js'
+import type { QueuePairOptions } from './options.js'
+import { diagnose } from './transition.js'
 
 /**
  * A queue pair (ibv_create_qp(3)): prepare requests once, post them as often as you like, submit them in batches.
@@ -94,48 +69,34 @@ export class QueuePair extends NativeHandle {
   readonly #receivePosting: Posting
   #error: VerbsError | null = null
 
-  private constructor(domain: ProtectionDomain, made: Made) {
-    super(made.handle, Kind.QueuePair, 'queue pair')
-    const { sizes, block } = made
-    this.#handle = made.handle
+  private constructor(domain: ProtectionDomain, created: CreatedQueuePair) {
+    super(created.handle, Kind.QueuePair, 'queue pair')
+    const { type, sizes, block, longestMessage } = created
+    this.#handle = created.handle
     this.domain = domain
-    this.type = made.type
-    this.number = made.endpoint.queuePairNumber
-    this.capabilities = Object.freeze(made.capabilities)
-    this.sendCq = made.sendCq
-    this.receiveCq = made.receiveCq
-    this.endpoint = Object.freeze(made.endpoint)
-    this.port = made.port
-    this.gidIndex = made.gidIndex
-    this.longestMessage = made.longestMessage
-    this.#control = block.subarray(0, controlWords)
-    const sendStride = sendWords(sizes.maxSendSge)
-    const receiveStride = receiveWords(sizes.maxReceiveSge)
-    const receives = controlWords + sizes.maxSendWr * sendStride
-    this.#send = new RequestRing(
-      block.subarray(controlWords, receives),
-      this.#control,
-      Control.sendOutstanding,
-      sizes.maxSendWr,
-      sendStride,
-    )
-    this.#receive = new RequestRing(
-      block.subarray(receives),
-      this.#control,
-      Control.receiveOutstanding,
-      sizes.maxReceiveWr,
-      receiveStride,
-    )
-    const common = { domain, type: made.type }
+    this.type = type
+    this.number = created.endpoint.queuePairNumber
+    this.capabilities = Object.freeze(created.capabilities)
+    this.sendCq = created.sendCq
+    this.receiveCq = created.receiveCq
+    this.endpoint = Object.freeze(created.endpoint)
+    this.port = created.port
+    this.gidIndex = created.gidIndex
+    this.longestMessage = longestMessage
+    this.#control = block.control
+    this.#send = block.send
+    this.#receive = block.receive
     this.#sendPosting = {
-      ...common,
-      ring: this.#send,
+      domain,
+      type,
+      ring: block.send,
       maxElements: sizes.maxSendSge,
-      longest: made.longestMessage,
+      longest: longestMessage,
     }
     this.#receivePosting = {
-      ...common,
-      ring: this.#receive,
+      domain,
+      type,
+      ring: block.receive,
       maxElements: sizes.maxReceiveSge,
       longest: Number.POSITIVE_INFINITY,
     }
@@ -143,58 +104,10 @@ export class QueuePair extends NativeHandle {
 
   /** @internal */
   static create(domain: ProtectionDomain, domainHandle: number, options: QueuePairOptions): QueuePair {
-    const checked = checkQueuePairOptions(domain, options)
-    const { type, sizes, sendCq, receiveCq, port, gid, longest, queueKey, packetSequenceNumber } = checked
-    const context = domain.context
-    const words =
-      controlWords +
-      sizes.maxSendWr * sendWords(sizes.maxSendSge) +
-      sizes.maxReceiveWr * receiveWords(sizes.maxReceiveSge)
-    const block = new Uint32Array(new SharedArrayBuffer(words * 4))
-    const make = (tried: QueuePairCapabilities) =>
-      native.verbs.createQueuePair(
-        domainHandle,
-        idOf('options.sendCq', sendCq, CompletionQueue),
-        idOf('options.receiveCq', receiveCq, CompletionQueue),
-        {
-          type: QueuePairTypes[type],
-          ...tried,
-          longestMessage: longest.send,
-          longestReceive: longest.receive,
-        },
-        block,
-      )
-    const { handle, number, ...capabilities } = orLargest(
-      sizes,
-      sizeOrder,
-      make,
-      Kind.QueuePair,
-      'ibv_create_qp',
-    )
-    const endpoint: Endpoint = {
-      version: 1,
-      type,
-      queuePairNumber: number,
-      packetSequenceNumber,
-      gid: gid?.gid ?? '::',
-      lid: checked.lid,
-      mtu: checked.mtu,
-    }
-    if (type === 'UD') endpoint.queueKey = queueKey
-    const pair = new QueuePair(domain, {
-      handle,
-      type,
-      sizes,
-      capabilities,
-      block,
-      sendCq,
-      receiveCq,
-      endpoint,
-      port,
-      gidIndex: gid?.index ?? 0,
-      longestMessage: longest.send,
-    })
-    context.adopt(handle, pair)
+    const { context } = domain
+    const created = createQueuePair(context, domainHandle, options)
+    const pair = new QueuePair(domain, created)
+    context.adopt(created.handle, pair)
     return pair
   }
 
@@ -218,15 +131,7 @@ export class QueuePair extends NativeHandle {
    */
   modify(attributes: QueuePairAttributes): void {
     const wanted = toNative(this.domain.context, attributes)
-    const from = this.state
-    const to = attributes.state ?? from
-    const given = (Object.keys(wanted) as (keyof QueuePairAttributes)[]).filter((name) => name !== 'state')
-    // Some kernels believe currentState (rxe of Linux 6.1 goes from INIT to RTS with it, and no peer set).
-    const { currentState = from } = attributes
-    const wrong =
-      currentState === from
-        ? diagnose(this.type, from, to, given as AttributeName[])
-        : `the queue pair is in ${from}, not in ${currentState} as currentState says`
+    const wrong = diagnose(this.type, this.state, attributes)
     if (wrong) throw verbsError('EINVAL', 'ibv_modify_qp', wrong)
     native.verbs.modifyQueuePair(this.#handle, wanted)
     if (attributes.state === 'RESET') {
@@ -246,7 +151,8 @@ export class QueuePair extends NativeHandle {
    *   the GID and the index that it was to be reached from, when nobody answers there
    */
   connect(remote?: Endpoint, options?: ConnectOptions): void {
-    const settings = checkConnectOptions(this.domain.context, options)
+    const { context } = this.domain
+    const settings = checkConnectOptions(context, options)
     const connected = this.type === 'RC' || this.type === 'UC'
     const peer = connected ? checkEndpoint('remote', remote, this.type) : undefined
     const from = this.state
@@ -257,41 +163,15 @@ export class QueuePair extends NativeHandle {
         `the queue pair is in ${from}: connect() starts from RESET or INIT`,
       )
     }
-    const { context } = this.domain
-    let steps: QueuePairAttributes[] = []
-    if (peer) {
-      assertAddress(context, this.port, 'remote', peer)
-      assertRoute(this.endpoint, peer)
-      steps = [readyToReceive(this, peer, settings), readyToSend(this, settings)]
-      // What is wrong with them is said before anything is changed.
-      for (const attributes of steps) toNative(context, attributes)
-    }
+    const steps = connectingAttributes(this, context, peer, settings)
     if (from === 'RESET') this.initialize({ access: settings.access, pkeyIndex: settings.pkeyIndex })
-    if (!peer) {
-      this.modify({ state: 'RTR' })
-      const { packetSequenceNumber: sqPsn } = this.endpoint
-      this.modify(this.type === 'UD' ? { state: 'RTS', sqPsn } : { state: 'RTS' })
-      return
-    }
     for (const attributes of steps) this.modify(attributes)
   }
 
   /** RESET → INIT: from here on receives can be posted, so that they are there before the peer sends. */
   initialize(options?: InitializeOptions): void {
-    const { pkeyIndex = 0, access } = checkInitializeOptions(this.domain.context, options)
-    if (this.type === 'RAW_PACKET') {
-      this.modify({ state: 'INIT', port: this.port })
-      return
-    }
-    if (this.type === 'UD') {
-      this.modify({ state: 'INIT', port: this.port, pkeyIndex, qkey: this.endpoint.queueKey })
-      return
-    }
-    const atomics = this.type === 'RC' && this.domain.context.limits.atomicCap !== 'NONE'
-    const all: Access[] = ['REMOTE_WRITE']
-    if (this.type === 'RC') all.push('REMOTE_READ')
-    if (atomics) all.push('REMOTE_ATOMIC')
-    this.modify({ state: 'INIT', port: this.port, pkeyIndex, access: access ?? all })
+    const { context } = this.domain
+    this.modify(initialAttributes(this, context, checkInitializeOptions(context, options)))
   }
 
   /** Prepares a send, or a send with immediate data. */
@@ -473,20 +353,8 @@ export class QueuePair extends NativeHandle {
   }
 
   #refused(ring: RequestRing, accepted: number, syscall: string): void {
-    ring.advance(accepted)
-    const errno = this.#control[Control.errno]
-    if (errno === 0) return
-    const reason = this.#control[Control.reason]
-    this.#error ??= refusalError({
-      errno,
-      reason,
-      detail: this.#control[Control.detail],
-      syscall,
-      cookie: ring.words[ring.first * ring.stride + 1],
-      maxInline: this.capabilities.maxInline,
-      longestMessage: this.longestMessage,
-    })
-    if (!isRetriable(reason, errno)) ring.advance(1)
+    const error = takeRefused(ring, accepted, syscall, this)
+    this.#error ??= error
   }
 
   #open(posting: Posting): Posting {
@@ -507,18 +375,4 @@ export class QueuePair extends NativeHandle {
   protected override describe(): Record<string, unknown> {
     return { type: this.type, number: this.number, state: this.state, closed: false }
   }
-}
-
-interface Made {
-  handle: number
-  type: QueuePairType
-  sizes: QueuePairCapabilities
-  capabilities: QueuePairCapabilities
-  block: Uint32Array
-  sendCq: CompletionQueue
-  receiveCq: CompletionQueue
-  endpoint: Endpoint
-  port: number
-  gidIndex: number
-  longestMessage: number
 }

@@ -1,6 +1,6 @@
-import { listInterfaces } from '../ethernet/interface/interfaces.js'
-import type { QueuePairType } from './constants.js'
-import type { Context } from './context.js'
+import { listInterfaces } from '../../ethernet/interface/interfaces.js'
+import type { QueuePairType } from '../constants.js'
+import type { DeviceQueries } from '../device-queries.js'
 
 /** Bit 31 of an element's length is the device's own: it tells mlx4 and mlx5 that the bytes follow inline. */
 const mostOfElement = 0x7fffffff
@@ -23,18 +23,18 @@ export interface LongestMessage {
  * The longest messages of a port: ibv_port_attr.max_msg_sz; of UD what fits into a packet of the port's MTU; of raw
  * packets a frame of its interface's MTU. @internal
  */
-export function longestMessage(context: Context, port: number, type: QueuePairType): LongestMessage {
-  const { maxMessageSize, activeMtu } = context.queryPort(port)
+export function longestMessage(device: DeviceQueries, port: number, type: QueuePairType): LongestMessage {
+  const { maxMessageSize, activeMtu } = device.queryPort(port)
   // 0 is no answer, and iWARP's is 2^32 − 1.
   const receive = Math.min(maxMessageSize || mostOfElement, mostOfElement)
   if (type === 'UD') return { send: activeMtu, receive }
-  if (type === 'RAW_PACKET') return { send: interfaceMtu(context, port) + frameHeader, receive }
+  if (type === 'RAW_PACKET') return { send: interfaceMtu(device, port) + frameHeader, receive }
   return { send: receive, receive }
 }
 
 /** The MTU of the interface behind a port. */
-function interfaceMtu(context: Context, port: number): number {
-  const behind = context.queryGidTable().find((entry) => entry.port === port && entry.netdev !== null)
+function interfaceMtu(device: DeviceQueries, port: number): number {
+  const behind = device.queryGidTable().find((entry) => entry.port === port && entry.netdev !== null)
   const known = behind && listInterfaces().find(({ name }) => name === behind.netdev)
   return known?.mtu ?? largestMtu
 }

@@ -1,11 +1,13 @@
 import { randomInt } from 'node:crypto'
-import { integer, type Names, object, oneOf, typeError, uint32 } from '../argument.js'
-import { idOf } from '../handle.js'
-import { CompletionQueue } from './completion-queue.js'
-import { type QueuePairType, QueuePairTypes } from './constants.js'
-import { bestGid, type GidEntry, gidAt } from './gid.js'
+import { integer, type Names, object, oneOf, typeError, uint32 } from '../../argument.js'
+import { idOf } from '../../handle.js'
+import { bestGid, type GidEntry } from '../address/gid.js'
+import { gidAt } from '../address/gid-table.js'
+import { CompletionQueue } from '../completion-queue.js'
+import { type QueuePairType, QueuePairTypes } from '../constants.js'
+import type { DeviceQueries } from '../device-queries.js'
+import type { QueuePairCapabilities } from './capabilities.js'
 import { type LongestMessage, longestMessage } from './longest-message.js'
-import type { ProtectionDomain } from './protection-domain.js'
 
 /** Options of {@link ProtectionDomain.createQueuePair}. */
 export interface QueuePairOptions {
@@ -52,20 +54,6 @@ const queuePairOptionNames = {
   packetSequenceNumber: true,
 } as const satisfies Names<QueuePairOptions>
 
-/** What a queue pair has room for, as the device granted it (ibv_qp_cap, ibv_create_qp(3)). */
-export interface QueuePairCapabilities {
-  /** Send requests that may be outstanding. */
-  maxSendWr: number
-  /** Receive requests that may be outstanding. */
-  maxReceiveWr: number
-  /** Scatter/gather elements of a send. */
-  maxSendSge: number
-  /** Scatter/gather elements of a receive. */
-  maxReceiveSge: number
-  /** Bytes that can be sent inline. */
-  maxInline: number
-}
-
 const defaultQueueKey = 0x11111111
 
 /** What {@link QueuePairOptions} come to on a device: every value checked, every default filled in. @internal */
@@ -85,19 +73,18 @@ export interface CheckedQueuePairOptions {
 
 /** @internal */
 export function checkQueuePairOptions(
-  domain: ProtectionDomain,
+  device: DeviceQueries,
   options: QueuePairOptions,
 ): CheckedQueuePairOptions {
   object('options', options, 'an object', queuePairOptionNames)
   const type = oneOf('options.type', options.type, Object.keys(QueuePairTypes) as QueuePairType[])
-  const context = domain.context
   const [sendName, sendCq] = queueOf(options, 'sendCq')
   const [receiveName, receiveCq] = queueOf(options, 'receiveCq')
   idOf(sendName, sendCq, CompletionQueue)
   idOf(receiveName, receiveCq, CompletionQueue)
-  if (sendCq.context !== context) throw typeError(sendName, "of the domain's own context", sendCq)
-  if (receiveCq.context !== context) throw typeError(receiveName, "of the domain's own context", receiveCq)
-  const limits = context.limits
+  if (sendCq.context !== device) throw typeError(sendName, "of the domain's own context", sendCq)
+  if (receiveCq.context !== device) throw typeError(receiveName, "of the domain's own context", receiveCq)
+  const limits = device.limits
   const sizes: QueuePairCapabilities = {
     maxSendWr: integer('options.maxSendWr', options.maxSendWr ?? 64, 1, limits.maxQpWr),
     maxReceiveWr: integer('options.maxReceiveWr', options.maxReceiveWr ?? 64, 1, limits.maxQpWr),
@@ -110,15 +97,15 @@ export function checkQueuePairOptions(
     ),
     maxInline: integer('options.maxInline', options.maxInline ?? 0, 0, 0xffff),
   }
-  const port = integer('options.port', options.port ?? 1, 1, context.portCount)
-  const { lid, activeMtu: mtu } = context.queryPort(port)
+  const port = integer('options.port', options.port ?? 1, 1, device.portCount)
+  const { lid, activeMtu: mtu } = device.queryPort(port)
   // Frames have MAC addresses only.
   const raw = type === 'RAW_PACKET'
   if (raw && options.gidIndex !== undefined) {
     throw typeError('options.gidIndex', 'left out: a raw packet queue pair has no GID', options.gidIndex)
   }
-  const gid = raw ? undefined : chooseGid(domain, port, options.gidIndex)
-  const longest = longestMessage(context, port, type)
+  const gid = raw ? undefined : chooseGid(device, port, options.gidIndex)
+  const longest = longestMessage(device, port, type)
   const queueKey = uint32('options.queueKey', options.queueKey ?? defaultQueueKey)
   const packetSequenceNumber = integer(
     'options.packetSequenceNumber',
@@ -136,8 +123,7 @@ function queueOf(options: QueuePairOptions, half: 'sendCq' | 'receiveCq'): [stri
 }
 
 /** The named GID, or the best there is; undefined on InfiniBand without one. */
-function chooseGid(domain: ProtectionDomain, port: number, index: number | undefined): GidEntry | undefined {
-  const { context } = domain
-  if (index === undefined) return bestGid(context.queryGidTable(), port)
-  return gidAt(context, port, integer('options.gidIndex', index, 0, 255))
+function chooseGid(device: DeviceQueries, port: number, index: number | undefined): GidEntry | undefined {
+  if (index === undefined) return bestGid(device.queryGidTable(), port)
+  return gidAt(device, port, integer('options.gidIndex', index, 0, 255))
 }

@@ -1,5 +1,5 @@
-import { integer, oneOf, rangeError, typeError, uint32 } from '../argument.js'
-import { mtuCodes, type QueuePairType, QueuePairTypes } from './constants.js'
+import { integer, oneOf, rangeError, typeError, uint32 } from '../../argument.js'
+import { mtuCodes, type QueuePairType, QueuePairTypes } from '../constants.js'
 import { checkGid } from './gid.js'
 
 /**

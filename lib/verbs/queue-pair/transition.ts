@@ -1,23 +1,8 @@
-import type { QueuePairState, QueuePairType } from './constants.js'
+import type { QueuePairState, QueuePairType } from '../constants.js'
+import type { QueuePairAttributes } from './attributes.js'
 
-/** The attributes of a transition, by the names of {@link QueuePairAttributes}. */
-export type AttributeName =
-  | 'currentState'
-  | 'access'
-  | 'pkeyIndex'
-  | 'port'
-  | 'qkey'
-  | 'addressVector'
-  | 'pathMtu'
-  | 'timeout'
-  | 'retryCount'
-  | 'rnrRetry'
-  | 'rqPsn'
-  | 'sqPsn'
-  | 'maxRdAtomic'
-  | 'maxDestRdAtomic'
-  | 'minRnrTimer'
-  | 'destQpNum'
+/** The attributes of a transition. */
+type AttributeName = Exclude<keyof QueuePairAttributes, 'state'>
 
 interface Transition {
   required: AttributeName[]
@@ -104,12 +89,14 @@ const tables: Record<QueuePairType, Transitions> = {
  * Says what is wrong with a transition before the kernel answers a bare EINVAL: the state that cannot be reached from
  * here, the attribute that is missing, the attribute that does not belong. Empty when nothing is.
  */
-export function diagnose(
-  type: QueuePairType,
-  from: QueuePairState,
-  to: QueuePairState,
-  given: AttributeName[],
-): string {
+export function diagnose(type: QueuePairType, from: QueuePairState, attributes: QueuePairAttributes): string {
+  const { state: to = from, ...others } = attributes
+  const { currentState = from } = others
+  // Some kernels believe currentState (rxe of Linux 6.1 goes from INIT to RTS with it, and no peer set).
+  if (currentState !== from) {
+    return `the queue pair is in ${from}, not in ${currentState} as currentState says`
+  }
+  const given = (Object.keys(others) as AttributeName[]).filter((name) => others[name] !== undefined)
   const name = `${from} → ${to} of a${type === 'RC' ? 'n' : ''} ${type} queue pair`
   const always: QueuePairState[] = from === 'RESET' ? ['RESET'] : ['RESET', 'ERR']
   const transition = always.includes(to) ? { required: [], optional: [] } : tables[type][`${from}>${to}`]

@@ -1,14 +1,12 @@
-import { rangeError, typeError } from '../../argument.js'
-import { verbsError } from '../../errors.js'
-import { type Consumer, DescriptorRecord } from '../../ring/ring.js'
-import { FrameFlag, type FrameTable, typeOf } from '../frames.js'
-import type { Device } from '../interface/device.js'
-import type { ReceivingEnd } from '../port.js'
-import { DescriptorOption, type XdpPort } from './rings.js'
+import { constants } from 'node:os'
+import { rangeError, typeError } from '../argument.js'
+import { verbsError } from '../errors.js'
+import type { Consumer, Producer } from '../ring/ring.js'
+import { FrameFlag, type FrameTable, typeOf } from './frames.js'
+import type { Device } from './interface/device.js'
+import type { Port, ReceivingEnd } from './port.js'
 
-// Of this file's own: V8 folds them, but looks into an imported object each time.
-const { address: addressWord, length: lengthWord, options: optionsWord } = DescriptorRecord
-const { continued } = DescriptorOption
+const { EFAULT, ERANGE } = constants.errno
 
 /** Throws what is wrong with an index into the last batch. */
 export function batchIndexError(i: unknown, count: number): never {
@@ -17,31 +15,39 @@ export function batchIndexError(i: unknown, count: number): never {
 }
 
 /**
- * The receiving half of a queue on AF_XDP: the kernel's fill ring and receive ring.
+ * The receiving half of a queue, on any port: free frames go from the pool into the fill ring, received ones from the
+ * receive ring to the caller.
  *
- * Every frame of the pool lends the kernel its first buffer. A frame that needs more lies in the first buffers of
- * several; what follows the first is copied behind it, where its own room is, so that every frame is one stretch of
- * memory.
+ * Each frame of the pool lends the device its first buffer. A frame that needs more lies in the first buffers of several;
+ * what follows the first is copied behind it, where its own room is, so that every frame is one stretch of memory.
  */
-export class XdpReceiver implements ReceivingEnd {
+export class Receiver implements ReceivingEnd {
   invalid = 0
-  declare private readonly port: XdpPort
+  received = 0
+  truncated = 0
+  // Fields as ring/ring.ts says.
+  declare private readonly port: Port
   declare private readonly device: Device
   declare private readonly table: FrameTable
   declare private readonly memory: Uint8Array
   declare private readonly holder: number
   declare private readonly target: number
+  declare private readonly scarce: number
+  declare private readonly describes: boolean
   declare private readonly slots: Int32Array
   declare private readonly ring: Consumer
+  declare private readonly fill: Producer
   private filled = 0
   private count = 0
 
   /**
-   * @param slots where the slots of a batch are put
+   * @param memory the arena
+   * @param holder holds the frames in the fill ring (lib/ring/slots.ts)
+   * @param slots takes the slots of a batch
    * @param target how many frames to keep in the fill ring; 0 for a queue that only transmits
    */
   constructor(
-    port: XdpPort,
+    port: Port,
     device: Device,
     table: FrameTable,
     memory: Uint8Array,
@@ -54,9 +60,12 @@ export class XdpReceiver implements ReceivingEnd {
     this.table = table
     this.memory = memory
     this.holder = holder | 0
-    this.target = target | 0
     this.slots = slots
+    this.target = target | 0
+    this.scarce = Math.min(port.scarce, target) | 0
+    this.describes = port.describes
     this.ring = port.receive
+    this.fill = port.fill
     this.#refill()
   }
 
@@ -65,9 +74,9 @@ export class XdpReceiver implements ReceivingEnd {
     const descriptors = this.#look()
     let frames = 0
     for (let i = 0; i < descriptors && frames < this.slots.length; i++) {
-      if ((ring.words[ring.at(i) + optionsWord] & continued) === 0) frames++
+      if (!ring.more(ring.at(i))) frames++
     }
-    // Descriptors without an end are somebody's forgery, which receive() will take away.
+    // Descriptors without an end are a forgery, which receive() takes away.
     return descriptors > 0 ? Math.max(1, frames) : 0
   }
 
@@ -75,11 +84,18 @@ export class XdpReceiver implements ReceivingEnd {
   #look(): number {
     const waiting = this.ring.available()
     if (waiting > 0) return waiting
-    this.device.check(this.port.syscalls.receive)
+    const { receive } = this.port.syscalls
+    this.device.check(receive)
     if (this.filled < this.target) this.#refill()
     const status = this.port.poll()
-    if (status < 0) throw this.device.failed(-status, this.port.syscalls.receive)
-    return status
+    if (status >= 0) return status
+    // The binding skipped one record (EFAULT), or wants to see our indices again (ERANGE).
+    if (status === -EFAULT) this.filled = Math.max(0, this.filled - 1)
+    if (status === -ERANGE) {
+      this.ring.consume(0)
+      this.fill.publish()
+    }
+    throw this.device.failed(-status, receive)
   }
 
   awaitable(): number {
@@ -109,38 +125,35 @@ export class XdpReceiver implements ReceivingEnd {
   take(first: number): number {
     const available = this.#look()
     if (available === 0) return 0
-    const { ring } = this
-    const { words } = ring
-    const table = this.table
-    const { slots, shift } = table
+    const { ring, table } = this
     const most = this.slots.length
     const some = Math.min(available, most - first)
     // Most frames lie in one buffer each, and are taken together.
-    let used = table.handOut(ring, some, this.holder, this.slots, first)
+    let used = table.handOut(ring, some, this.holder, this.slots, first, this.describes)
     let count = first + used
     while (used < available && count < most) {
       const at = ring.at(used++)
-      const address = words[(at + addressWord) | 0]
-      const index = address >>> shift
-      const slot = slots.handOut(index, this.holder)
+      const address = ring.address(at)
+      const index = address >>> table.shift
+      const slot = table.slots.handOut(index, this.holder)
       if (slot < 0) {
         this.invalid++
         continue
       }
-      // Never out of its place, whatever the ring says.
-      const room = (((index + 1) << shift) >>> 0) - address
-      const told = words[(at + lengthWord) | 0]
-      const length = told < room ? told : room
-      table.describe(index, address, length)
-      if ((words[(at + optionsWord) | 0] & continued) !== 0) {
-        used = this.#gather(index, address, address + length, used, available)
+      if (!this.describes) {
+        // Never out of its place, whatever the ring says.
+        const room = (((index + 1) << table.shift) >>> 0) - address
+        const length = Math.min(ring.length(at), room)
+        table.describe(index, address, length)
+        if (ring.more(at)) used = this.#gather(index, address, address + length, used, available)
       }
       this.slots[count++] = slot
     }
     ring.consume(used)
-    this.filled = Math.max(0, this.filled - used)
-    this.port.received += count - first
-    this.#refill()
+    this.filled = used < this.filled ? this.filled - used : 0
+    this.received += count - first
+    // A frame that comes while the device has none to write to is lost.
+    if (this.filled < this.scarce && this.#refill() > 0) this.port.replenish?.()
     return count - first
   }
 
@@ -149,24 +162,21 @@ export class XdpReceiver implements ReceivingEnd {
   }
 
   /**
-   * Appends the rest of a frame. The kernel publishes a frame whole: one whose end is not there was written by
-   * somebody else.
+   * Appends the rest of a frame. The kernel publishes a frame whole: one without an end is a forgery.
    *
    * @returns how many descriptors are used up then
    */
   #gather(index: number, from: number, end: number, used: number, available: number): number {
     const { ring } = this
-    const { words } = ring
     const { slots, shift } = this.table
     let room = (((index + 1) << shift) >>> 0) - end
-    let options: number = continued
     let length = end - from
     let original = length
-    while ((options & continued) !== 0 && used < available) {
+    for (let more = true; more && used < available; ) {
       const at = ring.at(used++)
-      const address = words[(at + addressWord) | 0]
-      const told = words[(at + lengthWord) | 0]
-      options = words[(at + optionsWord) | 0]
+      const address = ring.address(at)
+      const told = ring.length(at)
+      more = ring.more(at)
       if (!slots.free(address >>> shift, this.holder)) {
         this.invalid++
         continue
@@ -179,22 +189,23 @@ export class XdpReceiver implements ReceivingEnd {
       original += told
     }
     const truncated = original > length
-    if (truncated) this.port.truncated++
+    if (truncated) this.truncated++
     const type = typeOf(this.memory, from, this.device.interface.macBytes)
     this.table.complete(index, length, original, (type << 8) | (truncated ? FrameFlag.truncated : 0))
     return used
   }
 
-  #refill(): void {
+  /** Free frames into the fill ring; returns how many. */
+  #refill(): number {
     const missing = this.target - this.filled
-    if (missing <= 0) return
-    const { fill } = this.port
+    if (missing <= 0) return 0
     const { slots, shift } = this.table
-    let count = slots.lend(fill, missing, this.holder, shift)
+    let count = slots.lend(this.fill, missing, this.holder, shift)
     if (count < missing && this.table.unprepare())
-      count += slots.lend(fill, missing - count, this.holder, shift)
-    if (count === 0) return
+      count += slots.lend(this.fill, missing - count, this.holder, shift)
+    if (count === 0) return 0
     this.filled += count
-    fill.publish()
+    this.fill.publish()
+    return count
   }
 }

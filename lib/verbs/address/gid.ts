@@ -1,9 +1,7 @@
 import { isIPv6 } from 'node:net'
-import { rangeError, string } from '../argument.js'
-import { verbsError } from '../errors.js'
-import { parse } from '../headers/ipv6.js'
-import type { GidType } from './constants.js'
-import type { Context } from './context.js'
+import { rangeError, string } from '../../argument.js'
+import { parse } from '../../headers/ipv6.js'
+import type { GidType } from '../constants.js'
 
 /** An entry of a GID table (ibv_query_gid_table(3)). */
 export interface GidEntry {
@@ -64,24 +62,6 @@ export function checkGroup(name: string, gid: unknown): string {
     throw rangeError(name, 'the GID of a group, such as ff0e::1 or ::ffff:239.0.0.1', gid)
   }
   return gid as string
-}
-
-/**
- * The entry at an index that somebody chose.
- *
- * @throws VerbsError EINVAL, with the indices there are; the kernel says EFAULT, or nothing at all
- * @internal
- */
-export function gidAt(context: Context, port: number, index: number): GidEntry {
-  const own = context.queryGidTable().filter((entry) => entry.port === port)
-  const entry = own.find((each) => each.index === index)
-  if (entry) return entry
-  const there = own.map((each) => `${each.index} (${each.gid})`).join(', ')
-  throw verbsError(
-    'EINVAL',
-    'ibv_query_gid_table',
-    `port ${port} of ${context.name} has no GID at index ${index}: there are ${there || 'none'}`,
-  )
 }
 
 const reach: Record<GidKind, number> = { 'link-local': 0, IPv6: 1, IPv4: 2 }

@@ -1,0 +1,90 @@
+import { idOf } from '../../handle.js'
+import { Kind, native } from '../../native.js'
+import type { Endpoint } from '../address/endpoint.js'
+import { CompletionQueue } from '../completion-queue.js'
+import { type QueuePairType, QueuePairTypes } from '../constants.js'
+import type { DeviceQueries } from '../device-queries.js'
+import { orLargest } from '../largest.js'
+import { RequestBlock } from '../request/block.js'
+import type { QueuePairCapabilities } from './capabilities.js'
+import { checkQueuePairOptions, type QueuePairOptions } from './options.js'
+
+/** A queue pair of the device's, and what it was created with. @internal */
+export interface CreatedQueuePair {
+  handle: number
+  type: QueuePairType
+  /** What was asked for. */
+  sizes: QueuePairCapabilities
+  /** What the device granted. */
+  capabilities: QueuePairCapabilities
+  block: RequestBlock
+  sendCq: CompletionQueue
+  receiveCq: CompletionQueue
+  endpoint: Endpoint
+  port: number
+  gidIndex: number
+  longestMessage: number
+}
+
+/** What one request may have first: a queue holds fewer of longer ones. */
+const sizeOrder = [
+  ['maxInline', 0],
+  ['maxSendSge', 1],
+  ['maxReceiveSge', 1],
+  ['maxReceiveWr', 1],
+  ['maxSendWr', 1],
+] as const
+
+/** ibv_create_qp(3), with defaults for what is not given. @internal */
+export function createQueuePair(
+  device: DeviceQueries,
+  domainHandle: number,
+  options: QueuePairOptions,
+): CreatedQueuePair {
+  const checked = checkQueuePairOptions(device, options)
+  const { type, sizes, sendCq, receiveCq, port, gid, longest } = checked
+  const block = new RequestBlock(sizes)
+  const make = (tried: QueuePairCapabilities) =>
+    native.verbs.createQueuePair(
+      domainHandle,
+      idOf('options.sendCq', sendCq, CompletionQueue),
+      idOf('options.receiveCq', receiveCq, CompletionQueue),
+      {
+        type: QueuePairTypes[type],
+        ...tried,
+        longestMessage: longest.send,
+        longestReceive: longest.receive,
+      },
+      block.words,
+    )
+  const { handle, number, ...capabilities } = orLargest(
+    sizes,
+    sizeOrder,
+    make,
+    Kind.QueuePair,
+    'ibv_create_qp',
+  )
+  const endpoint: Endpoint = {
+    version: 1,
+    type,
+    queuePairNumber: number,
+    packetSequenceNumber: checked.packetSequenceNumber,
+    gid: gid?.gid ?? '::',
+    lid: checked.lid,
+    mtu: checked.mtu,
+  }
+  if (type === 'UD') endpoint.queueKey = checked.queueKey
+  return {
+    handle,
+    type,
+    sizes,
+    capabilities,
+    block,
+    sendCq,
+    receiveCq,
+    endpoint,
+    port,
+    gidIndex: gid?.index ?? 0,
+    longestMessage: longest.send,
+  }
+}
