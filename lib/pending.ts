@@ -1,4 +1,4 @@
-/** Whoever waits on a handle must hear when it closes, also when it was a parent that was closed. */
+/** A wait on a handle. Closing the handle ends the wait, also when a parent closes it. */
 export interface Pending {
   readonly closed: boolean
   rejectClosed(): void
@@ -6,7 +6,7 @@ export interface Pending {
 
 const pending = new Set<Pending>()
 
-/** From here on `waiter` hears of it when what it waits on is closed. */
+/** From here on {@link rejectClosed} rejects `waiter` once its handle is closed. */
 export function addPending(waiter: Pending): void {
   pending.add(waiter)
 }
@@ -15,7 +15,7 @@ export function removePending(waiter: Pending): void {
   pending.delete(waiter)
 }
 
-/** Rejects all who wait on something that is closed by now. */
+/** Rejects every wait whose handle is closed by now. */
 export function rejectClosed(): void {
   for (const waiter of pending) if (waiter.closed) waiter.rejectClosed()
 }

@@ -11,7 +11,8 @@ import type { Device } from './interface/device.js'
 import { setUpNic } from './interface/nic-setup.js'
 import type { Settings } from './options.js'
 import type { Port, Way } from './port.js'
-import { RawDevice, RawPacket, rawObstacle } from './raw-packet/port.js'
+import { strangeOption } from './port-options.js'
+import { RawDevice, RawPacket } from './raw-packet/port.js'
 import { portBehind } from './raw-packet/rdma-port.js'
 import { Receiver } from './receiver.js'
 import type { WayReport } from './report.js'
@@ -46,15 +47,14 @@ export function openWay(device: Device, settings: Settings, holder: number, onEv
 
 /** AF_XDP, or the reason why not. */
 function tryXdp(device: Device, settings: Settings, holder: number, onEvent: () => void): Way | string {
-  const obstacle = xdpObstacle(settings)
-  // A number that can be another is no reason to leave the frames to the kernel, which `exclusive` is to prevent.
-  if (obstacle && !obstacle.size && settings.queueId === undefined)
-    return `options.${obstacle.option} must be ${obstacle.expected}`
+  const strange = strangeOption(settings, 'af_xdp')
+  if (strange) return `options.${strange.option} must be ${strange.expected}`
   try {
     return openXdp(device, settings, holder, onEvent, settings.queueId === undefined)
   } catch (error) {
-    // Who names a queue of the device wants no backend that has none.
-    if (settings.queueId !== undefined || obstacle?.size) throw error
+    // AF_PACKET has no receive queue to name and steers nothing. And a number that can be another is no reason to leave the
+    // frames to the kernel, which `exclusive` is to prevent.
+    if (strangeOption(settings, 'af_packet') || xdpObstacle(settings)) throw error
     return (error as Error).message
   }
 }
@@ -133,8 +133,6 @@ function openRaw(
   onEvent: () => void,
   notUsed: WayReport['notUsed'],
 ): Way {
-  const obstacle = rawObstacle(settings)
-  if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
   const { frames, batch, filter } = settings
   const program = filter === undefined ? undefined : compileFilter(filter, 'wire')
   if (program) refuseMetadata(program, filter as string, 'a raw packet queue pair')

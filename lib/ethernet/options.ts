@@ -18,6 +18,7 @@ import { maxGroups } from './af-packet/accept.js'
 import { type FanoutOptions, fanoutArgument } from './af-packet/fanout.js'
 import { FramePool, type FramePoolOptions, framePoolOptionNames } from './frames.js'
 import type { NetworkInterface } from './interface/interfaces.js'
+import { type StrangeOption, strangeOption } from './port-options.js'
 import type { RdmaPort } from './raw-packet/rdma-port.js'
 import type { PacketBackend, ReceivePath } from './report.js'
 
@@ -293,15 +294,8 @@ export function settingsOf(
   if (queueId !== undefined && queueId !== 'all') queueIdArgument(queueId)
   integer('options.busyPoll', busyPoll, 0, 1e6)
   const xdp = backend === 'af_xdp' || (backend === undefined && exclusive)
-  for (const name of ['queueId', 'busyPoll', 'steer', 'channels'] as const) {
-    if (options[name] !== undefined && !xdp) {
-      throw typeError(
-        `options.${name}`,
-        "left out, or with backend: 'af_xdp' or exclusive: true",
-        options[name],
-      )
-    }
-  }
+  const strange = strangeTo(options, backend, xdp)
+  if (strange) throw typeError(`options.${strange.option}`, strange.expected, strange.value)
   const frames = framesOf(device, options, xdp)
   const half = Math.floor(frames.frameCount / 2)
   if (options.batch !== undefined && options.batch > half) {
@@ -341,6 +335,19 @@ export function settingsOf(
   }
 }
 
+/**
+ * An option that no port has which could be chosen. `exclusive` may choose either: AF_XDP, or AF_PACKET when an option asks
+ * for what AF_XDP has not (open.ts).
+ */
+function strangeTo(
+  options: PacketQueueOptions,
+  backend: PacketBackend | undefined,
+  xdp: boolean,
+): StrangeOption | undefined {
+  const strange = strangeOption(options, backend ?? 'af_packet')
+  return strange && backend === undefined && xdp ? strangeOption(options, 'af_xdp') : strange
+}
+
 const packetBackends = ['af_packet', 'af_xdp', 'raw_packet_qp'] as const satisfies PacketBackend[]
 
 /** What concerns raw packet queue pairs only. */
@@ -357,16 +364,11 @@ function rawOptions(
   if (rdma && backend !== 'raw_packet_qp') {
     throw rangeError('options.backend', "'raw_packet_qp' for a port of an RDMA device", backend)
   }
-  for (const name of ['device', 'port', 'mtu', 'transmitChecksum'] as const) {
-    const given = options[name] !== undefined && options[name] !== false
-    if (!given) continue
-    if (backend !== 'raw_packet_qp') {
-      throw typeError(`options.${name}`, "left out, or with backend: 'raw_packet_qp'", options[name])
-    }
-    if (name === 'mtu' && !rdma) throw typeError('options.mtu', 'left out: the interface has one', mtu)
-    if (name === 'device' && rdma) throw typeError('options.device', 'left out: the name says it', device)
+  if (mtu !== undefined && backend === 'raw_packet_qp' && !rdma) {
+    throw typeError('options.mtu', 'left out: the interface has one', mtu)
   }
-  if (port !== undefined && device === undefined && !rdma) {
+  if (device !== undefined && rdma) throw typeError('options.device', 'left out: the name says it', device)
+  if (port !== undefined && device === undefined && !rdma && backend === 'raw_packet_qp') {
     throw typeError('options.port', 'left out where "options.device" is', port)
   }
   return { rdma: rdma ?? (device && port ? { device, port } : undefined), device, transmitChecksum }

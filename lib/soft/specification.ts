@@ -60,7 +60,7 @@ export interface SoftOptions {
   ports?: 1 | 2
   /** Imperfections of the wire, for 'loop' and 'pair'. Default: none. */
   link?: SoftLink
-  /** MAC addresses of the ports, in order: 'aa:bb:cc:dd:ee:ff', not multicast. A port without one gets a random address. */
+  /** MAC addresses of the ports, in order: 'aa:bb:cc:dd:ee:ff', not multicast. Default: random ones. */
   macs?: readonly string[]
   /** Bytes of each frame that a raw packet send must carry inline: 0 (default), or 18 as older ConnectX require. */
   minimumInline?: 0 | 18

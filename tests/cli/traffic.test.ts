@@ -7,69 +7,10 @@ import { GeneratedFrame, payloadOf, shortestFrame } from '../../dist/cli/traffic
 import { bitsText, gapOf, grouped, rateOption } from '../../dist/cli/traffic/rate.js'
 import { SequenceCheck, SequenceWindow } from '../../dist/cli/traffic/sequence-check.js'
 import { swap } from '../../dist/cli/traffic/swap.js'
-import { percentilesText } from '../../dist/cli/traffic/text.js'
 import { WallClock } from '../../dist/cli/traffic/wall-clock.js'
 import { Pacer } from '../../dist/ethernet/pacer.js'
-import { LogHistogram } from '../../dist/lab/log-histogram.js'
-import { percentile } from '../../dist/lab/percentiles.js'
-import { Chance } from '../ethernet/flows.js'
+import { Random } from '../beds/random.js'
 import { frames } from './frames.js'
-
-describe('LogHistogram', () => {
-  test('percentiles are at most 1/64 above the exact ones, never below', () => {
-    const chance = new Chance(5)
-    const histogram = new LogHistogram()
-    const samples = Float64Array.from({ length: 20_000 }, () => Math.floor(2 ** (chance.next() * 31)))
-    for (const sample of samples) histogram.record(sample)
-    const sorted = samples.sort()
-    expect(histogram.count).toBe(samples.length)
-    for (const p of [0.001, 1, 10, 50, 90, 99, 99.9, 100]) {
-      const exact = percentile(sorted, p)
-      expect(histogram.percentile(p)).toBeGreaterThanOrEqual(exact)
-      expect(histogram.percentile(p)).toBeLessThanOrEqual(exact * (1 + 1 / 64))
-    }
-  })
-
-  test('every whole number up to 127, and the edges, are in a bin of their own', () => {
-    for (let value = 0; value < 128; value++) {
-      const histogram = new LogHistogram()
-      histogram.record(value)
-      histogram.record(1e6)
-      expect(histogram.percentile(50)).toBe(value)
-    }
-  })
-
-  test('negative counts as 0; hours are told apart; what is beyond three days is named', () => {
-    const histogram = new LogHistogram()
-    for (const value of [-5, 5e9, 3600e9, 4e14]) histogram.record(value)
-    expect(histogram.summary()).toEqual({
-      p50: expect.closeTo(5e6, -5),
-      p90: 4e11,
-      p99: 4e11,
-      'p99.9': 4e11,
-      max: 4e11,
-      overflow: 1,
-    })
-    expect(histogram.percentile(75)).toBeGreaterThanOrEqual(3600e9)
-    expect(histogram.percentile(75)).toBeLessThanOrEqual(3600e9 * (1 + 1 / 64))
-    expect(percentilesText('late', histogram)).toMatch(/; 1 of more than 2\^48 ns are the maximum in these$/)
-    expect(new LogHistogram().summary()).toBeNull()
-  })
-
-  test('more than 2^32 samples in one bin', () => {
-    const histogram = new LogHistogram()
-    histogram.add(100, 2 ** 32 - 1)
-    histogram.add(1000, 2 ** 31)
-    for (let i = 0; i < 3; i++) histogram.record(100)
-    expect(histogram.count).toBe(2 ** 32 + 2 + 2 ** 31)
-    // Two thirds are 100: counts of 32 bits would leave 2 of them.
-    expect([50, 66, 67, 100].map((p) => histogram.percentile(p))).toEqual([100, 100, 1000, 1000])
-    histogram.add(100, 2 ** 40)
-    histogram.add(2 ** 50, 2 ** 33)
-    expect(histogram.percentile(50)).toBe(100)
-    expect(histogram.overflow).toBe(2 ** 33)
-  })
-})
 
 describe('rates', () => {
   test.each([
@@ -141,10 +82,10 @@ describe('SequenceWindow', () => {
   })
 
   test('whatever comes, nothing is counted twice', () => {
-    const chance = new Chance(10)
+    const random = new Random(10)
     for (let round = 0; round < 50; round++) {
       const window = new SequenceWindow()
-      const numbers = Array.from({ length: 2000 }, () => chance.below(chance.of([100, 70_000, 1e6])))
+      const numbers = Array.from({ length: 2000 }, () => random.below(random.pick([100, 70_000, 1e6])))
       for (const number of numbers) window.add(number)
       const { lost, distinct, duplicated, stale } = window
       expect(distinct + duplicated + stale).toBe(numbers.length)
@@ -155,12 +96,12 @@ describe('SequenceWindow', () => {
   })
 
   test('agrees with a plain count, for frames lost, doubled and mixed up at random', () => {
-    const chance = new Chance(9)
+    const random = new Random(9)
     const numbers = range(0, 5000).flatMap((n) =>
-      chance.often(0.05) ? [] : chance.often(0.05) ? [n, n] : [n],
+      random.chance(0.05) ? [] : random.chance(0.05) ? [n, n] : [n],
     )
     for (let i = 1; i < numbers.length; i++) {
-      if (chance.often(0.1)) [numbers[i - 1], numbers[i]] = [numbers[i], numbers[i - 1]]
+      if (random.chance(0.1)) [numbers[i - 1], numbers[i]] = [numbers[i], numbers[i - 1]]
     }
     const seen = new Set<number>()
     const expected = { distinct: 0, lost: 0, duplicated: 0, reordered: 0 }
@@ -277,13 +218,13 @@ test('swap: every kind of frame goes back, its checksums as right as before; one
 })
 
 test('swap at random bytes changes nothing outside of the frame', () => {
-  const chance = new Chance(3)
+  const random = new Random(3)
   for (let run = 0; run < 20_000; run++) {
     const kind = Object.values(frames)[run % Object.keys(frames).length]
-    const length = chance.below(kind.length + 1)
+    const length = random.below(kind.length + 1)
     const memory = new Uint8Array(kind.length + 32).fill(0xaa)
     memory.set(kind.subarray(0, length), 16)
-    for (let i = 0; i < 2; i++) if (length > 0) memory[16 + chance.below(length)] = chance.below(256)
+    for (let i = 0; i < 2; i++) if (length > 0) memory[16 + random.below(length)] = random.below(256)
     const sum = (bytes: Uint8Array) => bytes.reduce((total, byte) => total + byte, 0)
     const before = sum(memory)
     swap(memory, 16, 16 + length)

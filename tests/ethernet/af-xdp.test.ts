@@ -88,7 +88,7 @@ describe('which backend', () => {
     using queue = PacketQueue.open(veth.a, { exclusive: true, timestamps: true })
     expect(queue.backend).toBe('af_packet')
     expect(queue.report.notUsed).toEqual([
-      { what: 'af_xdp', why: "options.timestamps must be false with backend 'af_xdp'" },
+      { what: 'af_xdp', why: "options.timestamps must be left out, or with backend: 'af_packet'" },
     ])
     expect((await warned)[0]).toMatchObject({
       name: 'IbverbsWarning',
@@ -147,23 +147,35 @@ describe('which backend', () => {
     }
   })
 
-  test.each<[string, object]>([
-    ['outgoing', { outgoing: true }],
-    ['timestamps', { timestamps: true }],
-    ['receiveBuffer', { receiveBuffer: 65536 }],
-    ['frameSize', { frameSize: 1024 }],
-    ['headroom', { headroom: 1900, frameSize: 2048 }],
-    ['arena', { arena: Arena.over(Arena.allocate(65536).bytes.subarray(64)) }],
-  ])('what it has not is refused by name: %s', (name, options) => {
+  test.each<[string, object, string, string]>([
+    ['outgoing', { outgoing: true }, 'ERR_INVALID_ARG_TYPE', 'af_packet'],
+    ['timestamps', { timestamps: true }, 'ERR_INVALID_ARG_TYPE', 'af_packet'],
+    ['receivePath', { receivePath: 'ring' }, 'ERR_INVALID_ARG_TYPE', 'af_packet'],
+    ['receiveBuffer', { receiveBuffer: 65536 }, 'ERR_INVALID_ARG_TYPE', 'af_packet.*receiveFrames'],
+    ['transmitChecksum', { transmitChecksum: true }, 'ERR_INVALID_ARG_TYPE', 'raw_packet_qp'],
+    ['frameSize', { frameSize: 1024 }, 'ERR_OUT_OF_RANGE', 'af_xdp'],
+    ['headroom', { headroom: 1900, frameSize: 2048 }, 'ERR_OUT_OF_RANGE', 'af_xdp'],
+    ['arena', { arena: Arena.over(Arena.allocate(65536).bytes.subarray(64)) }, 'ERR_OUT_OF_RANGE', 'af_xdp'],
+  ])('what it has not is refused by name: %s', (name, options, code, words) => {
     using veth = vethPair()
     const before = native.handleCount()
-    expect(() => open(veth.a, options)).toThrow(
-      expect.objectContaining({
-        code: 'ERR_OUT_OF_RANGE',
-        message: expect.stringMatching(new RegExp(`"options.${name}".*af_xdp`)),
-      }),
-    )
+    const message = expect.stringMatching(new RegExp(`"options.${name}".*${words}`))
+    expect(() => open(veth.a, options)).toThrow(expect.objectContaining({ code, message }))
     expect(native.handleCount()).toBe(before)
+  })
+
+  test('exclusive refuses what only AF_XDP has beside what only AF_PACKET has', () => {
+    using veth = vethPair()
+    for (const options of [{ queueId: 0 }, { busyPoll: 20 }, { channels: 1 }]) {
+      expect(() => PacketQueue.open(veth.a, { exclusive: true, timestamps: true, ...options })).toThrow(
+        expect.objectContaining({
+          code: 'ERR_INVALID_ARG_TYPE',
+          message: expect.stringContaining('"options.timestamps" must be left out'),
+        }),
+      )
+    }
+    using off = open(veth.a, { outgoing: false, timestamps: false, transmitChecksum: false })
+    expect(off.backend).toBe('af_xdp')
   })
 
   test('what only it has is refused without it', () => {

@@ -2,10 +2,10 @@
 import { ethernet, PacketQueue, PacketType, queryInterface } from 'ibverbs/ethernet'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { limit } from '../beds/limit.js'
+import { Random } from '../beds/random.js'
 import { type VethPair, vethPair } from '../beds/veth.js'
 import { frames as kinds } from '../cli/frames.js'
 import { type Finished, ibverbs, type Running, start } from '../cli/run.js'
-import { Chance } from './flows.js'
 import { backends, collect, transmit } from './traffic.js'
 
 let left: VethPair
@@ -26,7 +26,7 @@ afterEach(async () => {
 })
 
 const hex = (frames: readonly Uint8Array[]) => frames.map((frame) => Buffer.from(frame).toString('hex'))
-const random = new Chance(7)
+const random = new Random(7)
 /** Of every kind, and of every length. */
 const list: Uint8Array[] = [
   ...Object.values(kinds),

@@ -12,12 +12,12 @@ import { compileFilter } from '../../dist/filter/compile.js'
 import { xdpFilter } from '../../dist/filter/xdp.js'
 import { encode, exit, move } from '../../dist/flow/xdp-assembler.js'
 import { type ChildProcess, execFileSync, spawn, spawnSync } from '../beds/child.js'
+import { Random } from '../beds/random.js'
 import { softPair } from '../beds/soft-pair.js'
 import { ip, type VethPair, vethPair } from '../beds/veth.js'
 import { complaint, expressions, inBatches, frames as list, more, names } from '../capture/filters.js'
 import { parse } from '../capture/tools.js'
 import { ethernet, ipv4, udp } from '../cli/frames.js'
-import { Chance } from './flows.js'
 import { command, programPath } from './program.js'
 import { backends, collect, transmit } from './traffic.js'
 
@@ -211,10 +211,10 @@ describe.runIf(backends.includes('af_xdp'))('af_xdp takes what tcpdump takes of 
   )
 
   test('every cell, every operation, jumps on X, loads far beyond the end: programs that libpcap does not make', () => {
-    const chance = new Chance(9)
-    const random = () => Uint8Array.from({ length: 14 + chance.below(100) }, () => chance.below(256))
-    const programs = Array.from({ length: 400 }, () => randomProgram(chance))
-    const inputs = programs.map((program) => ({ program, some: Array.from({ length: 10 }, random) }))
+    const random = new Random(9)
+    const randomFrame = () => Uint8Array.from({ length: 14 + random.below(100) }, () => random.below(256))
+    const programs = Array.from({ length: 400 }, () => randomProgram(random))
+    const inputs = programs.map((program) => ({ program, some: Array.from({ length: 10 }, randomFrame) }))
     for (const helpers of [true, false]) {
       const found = run(inputs.flatMap(({ program, some }) => input(program, some, helpers)))
       expect(found).toEqual(inputs.flatMap(({ program, some }) => answers(program, some)))
@@ -286,32 +286,32 @@ describe.runIf(backends.includes('af_xdp'))('af_xdp takes what tcpdump takes of 
 })
 
 /** Straight on, with jumps ahead, over all of what classic BPF has. */
-function randomProgram(chance: Chance): Uint32Array {
-  const size = 5 + chance.below(40)
+function randomProgram(random: Random): Uint32Array {
+  const size = 5 + random.below(40)
   const program: number[] = []
   for (let i = 0; i < size; i++) {
     const left = size - i - 1
-    const far = () => (left > 0 ? chance.below(Math.min(left, 20)) : 0)
-    const k = chance.of([0, 1, 7, 12, 14, 60, 100, 0xff, 0xffff, 0x7fffffff])
+    const far = () => (left > 0 ? random.below(Math.min(left, 20)) : 0)
+    const k = random.pick([0, 1, 7, 12, 14, 60, 100, 0xff, 0xffff, 0x7fffffff])
     program.push(
-      ...chance.of([
-        [chance.of([0x20, 0x28, 0x30]), 0, 0, chance.of([0, 1, 12, 40, 90, 70000])],
-        [chance.of([0x40, 0x48, 0x50]), 0, 0, chance.of([0, 1, 12, 40, 90, 70000, 0x7fffffff])],
-        [chance.of([0x80, 0x81]), 0, 0, 0],
-        [chance.of([0x00, 0x01]), 0, 0, chance.of([0, 1, 5, 200, 0xffffffff])],
-        [chance.of([0x60, 0x61, 0x02, 0x03]), 0, 0, chance.below(16)],
-        [0xb1, 0, 0, chance.of([0, 14, 90, 70000])],
-        [chance.of([0x04, 0x14, 0x24, 0x34, 0x44, 0x54, 0x94, 0xa4]), 0, 0, Math.max(1, k)],
-        [chance.of([0x64, 0x74]), 0, 0, chance.below(32)],
-        [chance.of([0x0c, 0x1c, 0x2c, 0x3c, 0x4c, 0x5c, 0x9c, 0xac, 0x84]), 0, 0, 0],
-        [chance.of([0x07, 0x87]), 0, 0, 0],
-        [chance.of([0x15, 0x25, 0x35, 0x45]), far(), far(), k],
-        [chance.of([0x1d, 0x2d, 0x3d, 0x4d]), far(), far(), 0],
+      ...random.pick([
+        [random.pick([0x20, 0x28, 0x30]), 0, 0, random.pick([0, 1, 12, 40, 90, 70000])],
+        [random.pick([0x40, 0x48, 0x50]), 0, 0, random.pick([0, 1, 12, 40, 90, 70000, 0x7fffffff])],
+        [random.pick([0x80, 0x81]), 0, 0, 0],
+        [random.pick([0x00, 0x01]), 0, 0, random.pick([0, 1, 5, 200, 0xffffffff])],
+        [random.pick([0x60, 0x61, 0x02, 0x03]), 0, 0, random.below(16)],
+        [0xb1, 0, 0, random.pick([0, 14, 90, 70000])],
+        [random.pick([0x04, 0x14, 0x24, 0x34, 0x44, 0x54, 0x94, 0xa4]), 0, 0, Math.max(1, k)],
+        [random.pick([0x64, 0x74]), 0, 0, random.below(32)],
+        [random.pick([0x0c, 0x1c, 0x2c, 0x3c, 0x4c, 0x5c, 0x9c, 0xac, 0x84]), 0, 0, 0],
+        [random.pick([0x07, 0x87]), 0, 0, 0],
+        [random.pick([0x15, 0x25, 0x35, 0x45]), far(), far(), k],
+        [random.pick([0x1d, 0x2d, 0x3d, 0x4d]), far(), far(), 0],
       ]),
     )
   }
   program.push(
-    ...chance.of([
+    ...random.pick([
       [0x16, 0, 0, 0],
       [0x06, 0, 0, 0xffffffff],
       [0x06, 0, 0, 0],
@@ -393,7 +393,7 @@ describe('every backend', () => {
   test('protochain, which loops, is for captures', () => {
     for (const backend of backends) {
       expect(() => PacketQueue.open(veth.b, { backend, filter: 'ip6 protochain 17' })).toThrow(
-        "filter 'ip6 protochain 17': 'protochain' needs a loop, which the kernel's BPF has not: it filters captures only",
+        "filter 'ip6 protochain 17': 'protochain' needs a loop, which the kernel's BPF does not have: it filters captures only",
       )
     }
   })

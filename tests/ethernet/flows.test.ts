@@ -6,8 +6,9 @@ import { type FlowRule, PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { execFileSync } from '../beds/child.js'
 import { limit } from '../beds/limit.js'
+import { Random } from '../beds/random.js'
 import { vethPair } from '../beds/veth.js'
-import { Chance, matches, randomFrame, randomRule } from './flows.js'
+import { matches, randomFrame, randomRule } from '../flow/rules.js'
 import { addressing, collect, copy, etherType, frame, openWire, transmit } from './traffic.js'
 
 /** Ends a series of frames: everything that was sent before has come or was filtered. */
@@ -64,11 +65,11 @@ function stripped(bytes: Uint8Array): { bytes: Uint8Array; tag?: number } {
 describe('the kernel lets through', () => {
   test('what the rules say: 60 lists of rules at random, 40 frames each', async () => {
     using wire = openWire({ transmitOnly: true })
-    const chance = new Chance(11)
+    const random = new Random(11)
     let [yes, no] = [0, 0]
     for (let list = 0; list < 60; list++) {
-      const frames = Array.from({ length: 40 }, () => randomFrame(chance, 60))
-      const rules = Array.from({ length: 1 + chance.below(4) }, () => randomRule(chance, chance.of(frames)))
+      const frames = Array.from({ length: 40 }, () => randomFrame(random, 60))
+      const rules = Array.from({ length: 1 + random.below(4) }, () => randomRule(random, random.pick(frames)))
       using queue = PacketQueue.open(wire.veth.b, {
         promiscuous: true,
         flows: [...rules, { etherType: last }],

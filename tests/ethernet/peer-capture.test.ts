@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { CaptureParser, PacketQueue } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { limit } from '../beds/limit.js'
+import { Random } from '../beds/random.js'
 import { type VethPair, vethPair } from '../beds/veth.js'
 import { parse, tool } from '../capture/tools.js'
 import { frames as kinds } from '../cli/frames.js'
 import { ibverbs, Running } from '../cli/run.js'
-import { Chance } from './flows.js'
 import { backends, transmit } from './traffic.js'
 
 let veth: VethPair
@@ -26,7 +26,7 @@ afterAll(() => {
 })
 
 /** One frame of each kind, and many of any length with bytes at random: at least the 14 of a header. */
-const random = new Chance(20)
+const random = new Random(20)
 const sent: Uint8Array[] = [
   ...Object.values(kinds),
   ...Array.from({ length: 200 }, () => {
@@ -162,7 +162,7 @@ test('what cannot be replayed is named', async () => {
     return stderr
   }
   expect(await run('hello')).toBe(
-    `ibverbs send: ${file}: at byte 0: neither pcap nor pcapng begins like that\n`,
+    `ibverbs send: ${file}: at byte 0: this begins neither a pcap nor a pcapng capture\n`,
   )
   expect((await ibverbs(['send', veth.a, '-r', join(folder, 'nosuch')])).stderr).toMatch(
     /^ibverbs send: ENOENT: /,

@@ -2,15 +2,15 @@
 import { PacketQueue, queryInterface } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { limit } from '../beds/limit.js'
+import { Random } from '../beds/random.js'
 import { type Driver, Testpmd } from '../beds/testpmd.js'
 import { vethPair } from '../beds/veth.js'
 import { ibverbs } from '../cli/run.js'
-import { Chance } from './flows.js'
 import { backends, collect, transmit } from './traffic.js'
 
 const minutes = 60_000
 const drivers: Driver[] = ['net_af_packet', 'net_af_xdp']
-const random = new Chance(11)
+const random = new Random(11)
 /** Bytes at random, up to the MTU. */
 const list = Array.from({ length: 1000 }, () => {
   const frame = random.bytes(60 + random.below(1455))

@@ -8,8 +8,8 @@ import { attributesOf, decode, encode, fixedPart } from '../../dist/ethernet/int
 import { linkOf, neighbourOf, routeOf } from '../../dist/ethernet/interface/netlink/tables.js'
 import { native } from '../../dist/native.js'
 import { type ChildProcess, execFileSync, spawn } from '../beds/child.js'
+import { Random } from '../beds/random.js'
 import { awaitRunning, ip, requireOwnNamespace } from '../beds/veth.js'
-import { Chance } from './flows.js'
 import { command, programPath, run } from './program.js'
 
 const [near, far] = ['rtnear', 'rtfar']
@@ -359,7 +359,7 @@ describe('messages', () => {
   })
 
   test('cut anywhere or damaged anyhow they are EBADMSG, or something, never a crash nor an endless loop', () => {
-    const chance = new Chance(5)
+    const random = new Random(5)
     const whole = encode(24, 1, 77, fixedPart([4, 2], [4, 3], [4, 5]), [
       [8, encode(0, 0, 0, new Uint8Array(), []).subarray(0, 4)],
       [12, new Uint8Array(32)],
@@ -378,9 +378,9 @@ describe('messages', () => {
     }
     for (let length = 0; length <= whole.length; length++) read(whole.slice(0, length))
     for (let i = 0; i < 5000; i++) {
-      const damaged = whole.slice(0, chance.below(whole.length + 1))
-      for (let n = chance.below(4); n >= 0 && damaged.length > 0; n--) {
-        damaged[chance.below(damaged.length)] = chance.of([0, 1, 2, 3, 4, 5, 127, 128, 255])
+      const damaged = whole.slice(0, random.below(whole.length + 1))
+      for (let n = random.below(4); n >= 0 && damaged.length > 0; n--) {
+        damaged[random.below(damaged.length)] = random.pick([0, 1, 2, 3, 4, 5, 127, 128, 255])
       }
       read(damaged)
     }

@@ -2,7 +2,7 @@
 import { BlockList, SocketAddress } from 'node:net'
 import { ipv4, ipv6 } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
-import { Random } from './random.js'
+import { Random } from '../beds/random.js'
 
 describe('IPv4', () => {
   test.each([

@@ -1,7 +1,7 @@
 /** The Internet checksum against the published examples, and against a plain reference. */
 import { checksum, IpProtocol, ipv4, ipv6, tcp, udp } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
-import { Random } from './random.js'
+import { Random } from '../beds/random.js'
 
 /** RFC 1071 literally, a word at a time. */
 function plainSum(bytes: Uint8Array, initial = 0): number {

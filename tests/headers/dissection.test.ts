@@ -1,7 +1,7 @@
 /** Every field that is written, against tshark's reading and the library's own. */
 import { arp, EtherType, ethernet, IpProtocol, icmp, ipv4, ipv6, tcp, udp, vlan } from 'ibverbs/ethernet'
 import { expect, test } from 'vitest'
-import { Random } from './random.js'
+import { Random } from '../beds/random.js'
 import { dissect, numbers } from './tshark.js'
 
 const count = 40

@@ -1,7 +1,7 @@
 /** Every setter: its value is read back, at its bounds too, and no other field changes. */
 import { arp, ethernet, gre, icmp, ipv4, ipv6, tcp, udp, vlan, vxlan } from 'ibverbs/ethernet'
 import { expect, test } from 'vitest'
-import { Random } from './random.js'
+import { Random } from '../beds/random.js'
 
 type Functions = Record<string, unknown>
 type Get = (bytes: Uint8Array, at: number) => number

@@ -14,7 +14,7 @@ import {
   vxlan,
 } from 'ibverbs/ethernet'
 import { expect, test } from 'vitest'
-import { Random } from './random.js'
+import { Random } from '../beds/random.js'
 
 const macs = { destinationMac: '02:00:00:00:00:02', sourceMac: '02:00:00:00:00:01' }
 

@@ -1,7 +1,7 @@
 /** Encapsulates frames in VXLAN and GRE and back, and checks tshark's reading of them. */
 import { EtherType, ethernet, gre, IpProtocol, ipv4, ipv6, udp, vlan, vxlan } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
-import { Random } from './random.js'
+import { Random } from '../beds/random.js'
 import { dissect } from './tshark.js'
 
 const macs = { destinationMac: '02:00:00:00:00:02', sourceMac: '02:00:00:00:00:01' }

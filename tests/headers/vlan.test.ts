@@ -1,7 +1,7 @@
 /** Adds and removes tags: only the addresses move. */
 import { EtherType, ethernet, vlan } from 'ibverbs/ethernet'
 import { expect, test } from 'vitest'
-import { Random } from './random.js'
+import { Random } from '../beds/random.js'
 import { dissect } from './tshark.js'
 
 test('pushed and popped, once and twice: the payload never moves', () => {

@@ -3,7 +3,8 @@ import { type Flow, type FlowRule, open, type PortRange } from 'ibverbs'
 import { softConnectX } from 'ibverbs/soft'
 import { describe, expect, test } from 'vitest'
 import { native } from '../../dist/native.js'
-import { Chance, matches, randomRule } from '../ethernet/flows.js'
+import { Random } from '../beds/random.js'
+import { matches, randomRule } from '../flow/rules.js'
 import {
   broadcast,
   completions,
@@ -46,36 +47,36 @@ const includesZero = (port: PortRange | undefined): boolean =>
 const word = (value: number): number[] => [value >> 8, value & 0xff]
 
 /** A well-formed frame: what a device parses. Few values of each kind, so that rules and frames often meet. */
-function wellFormed(chance: Chance): Uint8Array {
+function wellFormed(random: Random): Uint8Array {
   const mac = (): number[] => [
-    2 + chance.of([0, 0, 0, 1]),
+    2 + random.pick([0, 0, 0, 1]),
     0,
-    chance.of([0, 0x5e]),
+    random.pick([0, 0x5e]),
     0,
-    chance.of([0, 1]),
-    chance.of([1, 2]),
+    random.pick([0, 1]),
+    random.pick([1, 2]),
   ]
-  const tags = Array.from({ length: chance.of([0, 0, 1, 2]) }, () => [
+  const tags = Array.from({ length: random.pick([0, 0, 1, 2]) }, () => [
     0x81,
     0,
-    ...word(chance.of([0, 5, 6, 261, 4094])),
+    ...word(random.pick([0, 5, 6, 261, 4094])),
   ])
-  const kind = chance.of([4, 4, 6, 0])
-  const protocol = chance.of([6, 17, 17, 1, 132])
-  const port = (): number[] => word(chance.of([0, 1, 80, 81, 255, 256, 8080, 65534, 65535]))
-  const transport = [...port(), ...port(), ...chance.bytes(20 + chance.below(30))]
-  let packet = [...word(chance.of([0x0806, 0x88b5, 0x88b6])), ...transport]
+  const kind = random.pick([4, 4, 6, 0])
+  const protocol = random.pick([6, 17, 17, 1, 132])
+  const port = (): number[] => word(random.pick([0, 1, 80, 81, 255, 256, 8080, 65534, 65535]))
+  const transport = [...port(), ...port(), ...random.bytes(20 + random.below(30))]
+  let packet = [...word(random.pick([0x0806, 0x88b5, 0x88b6])), ...transport]
   if (kind === 4) {
-    const options = chance.of([0, 0, 1, 10])
+    const options = random.pick([0, 0, 1, 10])
     const address = (): number[] =>
-      chance.of([
+      random.pick([
         [10, 0, 0, 1],
         [10, 0, 0, 2],
         [10, 0, 1, 1],
         [10, 128, 0, 1],
       ])
     const length = 20 + options * 4 + transport.length
-    const fragment = chance.of([0, 0, 0, 0x4000, 0x0010])
+    const fragment = random.pick([0, 0, 0, 0x4000, 0x0010])
     packet = [
       8,
       0,
@@ -92,14 +93,14 @@ function wellFormed(chance: Chance): Uint8Array {
       ...address(),
       ...address(),
     ]
-    packet.push(...chance.bytes(options * 4), ...transport)
+    packet.push(...random.bytes(options * 4), ...transport)
   } else if (kind === 6) {
     const address = (): number[] => [
       0xfe,
       0x80,
       ...new Array(12).fill(0),
-      chance.of([0, 1]),
-      chance.of([1, 2]),
+      random.pick([0, 1]),
+      random.pick([1, 2]),
     ]
     packet = [
       0x86,
@@ -123,13 +124,13 @@ test('what the rules say: 300 lists of rules at random, 30 frames each', async (
   using wire = softPair()
   const { a, b } = wire
   b.pair.createFlow({ etherType: last })
-  const chance = new Chance(21)
+  const random = new Random(21)
   let [yes, no, refused, device] = [0, 0, 0, 0]
   for (let list = 0; list < 300; list++) {
-    const frames = Array.from({ length: 30 }, () => wellFormed(chance))
+    const frames = Array.from({ length: 30 }, () => wellFormed(random))
     const rules: FlowRule[] = []
-    for (let i = 1 + chance.below(3); i > 0; i--) {
-      const rule = randomRule(chance, chance.of(frames))
+    for (let i = 1 + random.below(3); i > 0; i--) {
+      const rule = randomRule(random, random.pick(frames))
       try {
         b.pair.createFlow(rule).close()
         rules.push(rule)
@@ -297,7 +298,7 @@ describe('refused', () => {
   test('junk in the binding', () => {
     using _ = softPair()
     const before = native.handleCount()
-    const chance = new Chance(5)
+    const random = new Random(5)
     const options = { type: 0, priority: 0, port: 1, flags: 0 }
     // The queue pair's own number is not told: look for it among the handles.
     const handle = Array.from({ length: 65536 }, (_, i) => (1 << 20) | i).find((id) =>
@@ -305,15 +306,15 @@ describe('refused', () => {
     ) as number
     expect(native.isOpen(handle, 4)).toBe(true)
     for (let i = 0; i < 2000; i++) {
-      const bytes = chance.bytes(chance.below(100))
+      const bytes = random.bytes(random.below(100))
       // Plausible types and sizes, so that some of it gets further.
       if (bytes.length > 6)
         bytes.set([
-          chance.of([0x20, 0x30, 0x31, 0x32, 0x40, 0x50, 0x20]),
-          chance.of([0, 0, 1, 16]),
+          random.pick([0x20, 0x30, 0x31, 0x32, 0x40, 0x50, 0x20]),
+          random.pick([0, 0, 1, 16]),
           0,
           0,
-          chance.of([40, 24, 32, 88, 16, 8, 255]),
+          random.pick([40, 24, 32, 88, 16, 8, 255]),
           0,
         ])
       try {

@@ -2,7 +2,7 @@
 import { FramePool, PacketQueue, type PacketQueueOptions } from 'ibverbs/ethernet'
 import { softConnectX } from 'ibverbs/soft'
 import { describe, expect, test } from 'vitest'
-import { Chance } from '../ethernet/flows.js'
+import { Random } from '../beds/random.js'
 import { collect, frame, queueFrame, transmit } from '../ethernet/traffic.js'
 
 /** Words of a ring (lib/ring/ring.ts). */
@@ -51,7 +51,7 @@ describe('an index that cannot be true', () => {
 })
 
 test('thousands of random words in the rings', async () => {
-  const chance = new Chance(77)
+  const random = new Random(77)
   const errors = new Set<string>()
   using soft = softConnectX({ wire: 'pair' })
   for (let round = 0; round < 20; round++) {
@@ -61,21 +61,21 @@ test('thousands of random words in the rings', async () => {
     for (let i = 0; i < 150; i++) {
       for (const queue of [a, b]) {
         const rings = Object.values(queue.rings)
-        for (let words = chance.below(6); words > 0; words--) {
-          const ring = chance.of(rings)
-          const index = chance.often(0.12)
-            ? chance.of([producer, consumer])
-            : records + chance.below(ring.length - records)
-          ring[index] = chance.of([0, 1, 2048 * chance.below(70), chance.below(2 ** 32), 0xffffffff])
+        for (let words = random.below(6); words > 0; words--) {
+          const ring = random.pick(rings)
+          const index = random.chance(0.12)
+            ? random.pick([producer, consumer])
+            : records + random.below(ring.length - records)
+          ring[index] = random.pick([0, 1, 2048 * random.below(70), random.below(2 ** 32), 0xffffffff])
         }
         try {
           const slot = queue.claim()
-          if (slot >= 0) queue.send(slot, 14 + chance.below(1500))
+          if (slot >= 0) queue.send(slot, 14 + random.below(1500))
           queue.submit()
           if (queue.error) errors.add(queue.error.code)
           const n = queue.receive()
           for (let k = 0; k < n; k++) {
-            if (chance.often(0.5)) queue.release(queue.slot(k))
+            if (random.chance(0.5)) queue.release(queue.slot(k))
             else queue.forward(queue.slot(k))
           }
         } catch (error) {

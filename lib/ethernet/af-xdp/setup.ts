@@ -369,41 +369,28 @@ function nameOf(errno: number): string {
   }
 }
 
-/** What stands in AF_XDP's way. */
+/** A number or a place that AF_XDP does not take. */
 export interface XdpObstacle {
   option: string
   expected: string
   value: unknown
-  /** It is a number or a place that AF_XDP does not take, and not something that AF_XDP has not. */
-  size?: boolean
 }
 
-/** Why AF_XDP cannot do what is asked, whatever the device: the option to blame, and what it would have to be. */
+/** Which of the frames' measures AF_XDP does not take, whatever the device, and what it would have to be. */
 export function xdpObstacle(settings: Settings): XdpObstacle | null {
   const { frames } = settings
-  if (settings.outgoing) return { option: 'outgoing', expected: "false with backend 'af_xdp'", value: true }
-  if (settings.fanout)
-    return { option: 'fanout', expected: "left out with backend 'af_xdp'", value: settings.fanout }
-  if (settings.timestamps)
-    return { option: 'timestamps', expected: "false with backend 'af_xdp'", value: settings.timestamps }
-  if (settings.receivePath)
-    return { option: 'receivePath', expected: "left out with backend 'af_xdp'", value: settings.receivePath }
-  if (settings.receiveBuffer !== undefined) {
-    const expected = "left out with backend 'af_xdp', which has receiveFrames instead"
-    return { option: 'receiveBuffer', expected, value: settings.receiveBuffer }
-  }
   if (frames.frameSize < 2048) {
     const expected = "at least 2048 with backend 'af_xdp'"
-    return { option: 'frameSize', expected, value: frames.frameSize, size: true }
+    return { option: 'frameSize', expected, value: frames.frameSize }
   }
   const most = chunkSizeOf(settings) - leastRoom
   if (frames.headroom > most) {
     const expected = `at most ${most} with backend 'af_xdp': its buffers are of ${chunkSizeOf(settings)} bytes`
-    return { option: 'headroom', expected, value: frames.headroom, size: true }
+    return { option: 'headroom', expected, value: frames.headroom }
   }
   if (native.ring.alignmentGap(frames.arena.bytes, native.ring.pageSize) !== 0) {
     const expected = "one that begins at a page (Arena.allocate) with backend 'af_xdp'"
-    return { option: 'arena', expected, value: frames.arena, size: true }
+    return { option: 'arena', expected, value: frames.arena }
   }
   return null
 }

@@ -358,24 +358,6 @@ export class RawDevice extends Device {
   }
 }
 
-/** Why a raw packet queue pair cannot do what is asked, whatever the device: as xdpObstacle() says of AF_XDP. */
-export function rawObstacle(settings: Settings): { option: string; expected: string; value: unknown } | null {
-  const never: [keyof Settings, unknown][] = [
-    ['outgoing', settings.outgoing || undefined],
-    ['fanout', settings.fanout],
-    ['timestamps', settings.timestamps],
-    ['receiveBuffer', settings.receiveBuffer],
-    ['sendBuffer', settings.sendBuffer || undefined],
-    ['receivePath', settings.receivePath],
-    ['queueId', settings.queueId],
-    ['busyPoll', settings.busyPoll || undefined],
-  ]
-  for (const [option, value] of never) {
-    if (value !== undefined) return { option, expected: "left out with backend 'raw_packet_qp'", value }
-  }
-  return null
-}
-
 function assertLinkLayer(context: Context, port: number): void {
   const { linkLayer } = context.queryPort(port)
   if (linkLayer === 'Ethernet') return

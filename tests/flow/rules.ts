@@ -1,6 +1,7 @@
-/** Flow rules and frames at random, from a seed, and what a rule means, said as plainly as can be. */
+/** Random flow rules and frames, and a plain reference of what a rule matches. */
 import { BlockList } from 'node:net'
 import type { FlowBytes, FlowRule, PortRange } from 'ibverbs/ethernet'
+import { Random } from '../beds/random.js'
 
 const protocols: Record<string, number> = { icmp: 1, tcp: 6, udp: 17, gre: 47, icmp6: 58, sctp: 132 }
 const tagTypes = [0x8100, 0x88a8, 0x9100]
@@ -99,32 +100,6 @@ function inside(prefix: string, address: string): boolean {
   return list.check(address, family)
 }
 
-/** Numbers from a seed (mulberry32). */
-export class Chance {
-  #state: number
-  constructor(seed: number) {
-    this.#state = seed
-  }
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-  below(limit: number): number {
-    return Math.floor(this.next() * limit)
-  }
-  often(probability: number): boolean {
-    return this.next() < probability
-  }
-  of<T>(list: readonly T[]): T {
-    return list[this.below(list.length)]
-  }
-  bytes(count: number): Uint8Array {
-    return Uint8Array.from({ length: count }, () => this.below(256))
-  }
-}
-
 // Few values of each kind, neighbours among them, so that rules and frames often meet and often just miss.
 const macs = ['02:00:00:00:00:01', '02:00:00:00:00:02', '02:00:00:00:01:01', '03:00:5e:80:00:01']
 const addresses4 = ['10.0.0.1', '10.0.0.2', '10.0.1.1', '10.128.0.1', '203.0.113.255']
@@ -144,38 +119,38 @@ const bytesOfMac = (text: string): number[] => text.split(':').map((part) => Num
 const word = (value: number): number[] => [value >> 8, value & 255]
 
 /** A frame: plain and odd ones, whole and cut. */
-export function randomFrame(chance: Chance, shortest = 0): Uint8Array {
-  const bytes = [...bytesOfMac(chance.of(macs)), ...bytesOfMac(chance.of(macs))]
-  for (let tags = chance.of([0, 0, 0, 1, 1, 2, 3]); tags > 0; tags--) {
-    bytes.push(...word(chance.of(tagTypes)), ...word((chance.below(16) << 12) | chance.of(ids)))
+export function randomFrame(random: Random, shortest = 0): Uint8Array {
+  const bytes = [...bytesOfMac(random.pick(macs)), ...bytesOfMac(random.pick(macs))]
+  for (let tags = random.pick([0, 0, 0, 1, 1, 2, 3]); tags > 0; tags--) {
+    bytes.push(...word(random.pick(tagTypes)), ...word((random.below(16) << 12) | random.pick(ids)))
   }
-  const kind = chance.of([4, 4, 4, 6, 6, 0])
-  const protocol = chance.of([6, 17, 17, 1, 58, 132, 44, 0, 47])
+  const kind = random.pick([4, 4, 4, 6, 6, 0])
+  const protocol = random.pick([6, 17, 17, 1, 58, 132, 44, 0, 47])
   if (kind === 4) {
-    const words = chance.often(0.6) ? 5 : chance.below(16)
-    const first = ((chance.often(0.95) ? 4 : chance.below(16)) << 4) | words
-    const fragment = chance.of([0, 0, 0, 0x4000, 0x2000, 1, 0x2100, 0x1fff])
+    const words = random.chance(0.6) ? 5 : random.below(16)
+    const first = ((random.chance(0.95) ? 4 : random.below(16)) << 4) | words
+    const fragment = random.pick([0, 0, 0, 0x4000, 0x2000, 1, 0x2100, 0x1fff])
     bytes.push(...word(0x0800), first, 0, ...word(100), ...word(7), ...word(fragment), 64, protocol, 0, 0)
-    bytes.push(...bytesOf4(chance.of(addresses4)), ...bytesOf4(chance.of(addresses4)))
-    bytes.push(...chance.bytes(Math.max(0, words - 5) * 4))
+    bytes.push(...bytesOf4(random.pick(addresses4)), ...bytesOf4(random.pick(addresses4)))
+    bytes.push(...random.bytes(Math.max(0, words - 5) * 4))
   } else if (kind === 6) {
-    const first = chance.often(0.95) ? 0x60 : chance.below(256)
+    const first = random.chance(0.95) ? 0x60 : random.below(256)
     bytes.push(...word(0x86dd), first, 0, 0, 0, ...word(60), protocol, 64)
-    bytes.push(...bytesOf6(chance.of(addresses6)), ...bytesOf6(chance.of(addresses6)))
+    bytes.push(...bytesOf6(random.pick(addresses6)), ...bytesOf6(random.pick(addresses6)))
   } else {
-    bytes.push(...word(chance.of([0x0806, 0x88b5, 0x88b6, 0x0800, 0x86dd])))
+    bytes.push(...word(random.pick([0x0806, 0x88b5, 0x88b6, 0x0800, 0x86dd])))
   }
-  bytes.push(...word(chance.of(ports)), ...word(chance.of(ports)), ...chance.bytes(chance.below(60)))
+  bytes.push(...word(random.pick(ports)), ...word(random.pick(ports)), ...random.bytes(random.below(60)))
   const whole = Uint8Array.from(bytes)
-  const length = chance.often(0.2) ? chance.below(whole.length + 1) : whole.length
+  const length = random.chance(0.2) ? random.below(whole.length + 1) : whole.length
   if (length >= shortest) return whole.slice(0, length)
   const padded = new Uint8Array(Math.max(shortest, whole.length))
   padded.set(whole)
   return padded
 }
 
-function prefix(chance: Chance, address: number[]): string {
-  const length = chance.of(
+function prefix(random: Random, address: number[]): string {
+  const length = random.pick(
     [0, 1, 8, 9, 24, 31, 32, 33, 64, 65, 127, 128].filter((n) => n <= address.length * 8),
   )
   const network = address.map((byte, i) => byte & (0xff00 >> Math.min(8, Math.max(0, length - i * 8))) & 255)
@@ -185,55 +160,67 @@ function prefix(chance: Chance, address: number[]): string {
       : Array.from({ length: 8 }, (_, i) => ((network[2 * i] << 8) | network[2 * i + 1]).toString(16)).join(
           ':',
         )
-  return length === address.length * 8 && chance.often(0.5) ? text : `${text}/${length}`
+  return length === address.length * 8 && random.chance(0.5) ? text : `${text}/${length}`
 }
 
-function range(chance: Chance): PortRange {
-  if (chance.often(0.6)) return chance.of(ports)
-  const [from, to] = [chance.of(ports), chance.of(ports)].sort((a, b) => a - b)
+function range(random: Random): PortRange {
+  if (random.chance(0.6)) return random.pick(ports)
+  const [from, to] = [random.pick(ports), random.pick(ports)].sort((a, b) => a - b)
   return { from, to }
 }
 
 /** Bytes that the frame has, or nearly. */
-function places(chance: Chance, frame: Uint8Array, transport: boolean): FlowBytes[] {
-  return Array.from({ length: 1 + chance.below(2) }, () => {
-    const from = chance.of(
+function places(random: Random, frame: Uint8Array, transport: boolean): FlowBytes[] {
+  return Array.from({ length: 1 + random.below(2) }, () => {
+    const from = random.pick(
       transport ? (['frame', 'network', 'transport'] as const) : (['frame', 'network'] as const),
     )
-    const offset = chance.often(0.05) ? chance.below(65536) : chance.below(90)
+    const offset = random.chance(0.05) ? random.below(65536) : random.below(90)
     const base = from === 'frame' ? 0 : from === 'network' ? 14 : 34
-    const value = Uint8Array.from({ length: 1 + chance.below(9) }, (_, i) => frame[base + offset + i] ?? 0)
-    if (chance.often(0.1)) value[chance.below(value.length)] ^= 1 << chance.below(8)
-    if (chance.often(0.5)) return from === 'frame' ? { offset, value } : { from, offset, value }
-    const mask = value.map(() => chance.of([0, 255, 1, 240, 127]))
+    const value = Uint8Array.from({ length: 1 + random.below(9) }, (_, i) => frame[base + offset + i] ?? 0)
+    if (random.chance(0.1)) value[random.below(value.length)] ^= 1 << random.below(8)
+    if (random.chance(0.5)) return from === 'frame' ? { offset, value } : { from, offset, value }
+    const mask = value.map(() => random.pick([0, 255, 1, 240, 127]))
     return { from, offset, value: value.map((byte, i) => byte & mask[i]), mask }
   })
 }
 
 /** A rule; about half of its fields are those of the frame. */
-export function randomRule(chance: Chance, frame: Uint8Array): FlowRule {
+export function randomRule(random: Random, frame: Uint8Array): FlowRule {
   const rule: FlowRule = {}
-  const p = chance.of([0.1, 0.2, 0.4])
-  if (chance.often(p)) rule.destinationMac = chance.of(macs)
-  if (chance.often(p)) rule.sourceMac = Uint8Array.from(bytesOfMac(chance.of(macs)))
-  if (chance.often(p)) rule.vlan = chance.of([...ids, 'none', 'none', 'none'] as const)
-  const version = chance.of([4, 4, 6, 0])
+  const p = random.pick([0.1, 0.2, 0.4])
+  if (random.chance(p)) rule.destinationMac = random.pick(macs)
+  if (random.chance(p)) rule.sourceMac = Uint8Array.from(bytesOfMac(random.pick(macs)))
+  if (random.chance(p)) rule.vlan = random.pick([...ids, 'none', 'none', 'none'] as const)
+  const version = random.pick([4, 4, 6, 0])
   const addresses = version === 6 ? addresses6.map(bytesOf6) : addresses4.map(bytesOf4)
   if (version !== 0) {
-    if (chance.often(p)) rule.source = prefix(chance, chance.of(addresses))
-    if (chance.often(p)) rule.destination = prefix(chance, chance.of(addresses))
-    if (chance.often(p)) rule.etherType = version === 4 ? 0x0800 : 0x86dd
+    if (random.chance(p)) rule.source = prefix(random, random.pick(addresses))
+    if (random.chance(p)) rule.destination = prefix(random, random.pick(addresses))
+    if (random.chance(p)) rule.etherType = version === 4 ? 0x0800 : 0x86dd
   }
-  const withProtocol = chance.often(0.4)
+  const withProtocol = random.chance(0.4)
   if (withProtocol) {
-    rule.protocol = chance.of(['tcp', 'udp', 'sctp', 17, 17, 'icmp', 'icmp6', 0, 44] as const)
+    rule.protocol = random.pick(['tcp', 'udp', 'sctp', 17, 17, 'icmp', 'icmp6', 0, 44] as const)
     if (['tcp', 'udp', 'sctp', 17].includes(rule.protocol)) {
-      if (chance.often(0.5)) rule.sourcePort = range(chance)
-      if (chance.often(0.5)) rule.destinationPort = range(chance)
+      if (random.chance(0.5)) rule.sourcePort = range(random)
+      if (random.chance(0.5)) rule.destinationPort = range(random)
     }
-  } else if (version === 0 && chance.often(p)) {
-    rule.etherType = chance.of([0x0800, 0x86dd, 0x88b5, 0x88b6, 0x0806, ...tagTypes])
+  } else if (version === 0 && random.chance(p)) {
+    rule.etherType = random.pick([0x0800, 0x86dd, 0x88b5, 0x88b6, 0x0806, ...tagTypes])
   }
-  if (chance.often(0.25)) rule.bytes = places(chance, frame, withProtocol)
+  if (random.chance(0.25)) rule.bytes = places(random, frame, withProtocol)
   return rule
+}
+
+/** Lists of rules, each with frames for it. */
+export function cases(seed: number, lists: number, framesEach: number, shortest = 0) {
+  const random = new Random(seed)
+  return Array.from({ length: lists }, () => {
+    const frames = Array.from({ length: framesEach }, () => randomFrame(random, shortest))
+    const rules = Array.from({ length: random.pick([1, 1, 2, 3, 20]) }, () =>
+      randomRule(random, random.pick(frames)),
+    )
+    return { rules, frames }
+  })
 }

@@ -15,9 +15,19 @@ export class Random {
     return (t ^ (t >>> 14)) >>> 0
   }
 
+  /** In [0, 1). */
+  next(): number {
+    return this.u32() / 2 ** 32
+  }
+
+  /** An integer in [0, limit). */
+  below(limit: number): number {
+    return Math.floor(this.next() * limit)
+  }
+
   /** An integer in [low, high]. */
   integer(low: number, high: number): number {
-    return low + (this.u32() % (high - low + 1))
+    return low + this.below(high - low + 1)
   }
 
   u16(): number {
@@ -40,6 +50,11 @@ export class Random {
   }
 
   pick<T>(items: readonly T[]): T {
-    return items[this.u32() % items.length]
+    return items[this.below(items.length)]
+  }
+
+  /** True with this probability. */
+  chance(probability: number): boolean {
+    return this.next() < probability
   }
 }

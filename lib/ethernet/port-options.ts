@@ -1,0 +1,56 @@
+import type { PacketQueueOptions } from './options.js'
+import type { PacketBackend } from './report.js'
+
+/** The options of PacketQueue.open() that not every port has, and the ports that have them. All others have all. */
+const having = {
+  outgoing: ['af_packet'],
+  fanout: ['af_packet'],
+  timestamps: ['af_packet'],
+  receivePath: ['af_packet'],
+  receiveBuffer: ['af_packet'],
+  sendBuffer: ['af_packet', 'af_xdp'],
+  queueId: ['af_xdp'],
+  steer: ['af_xdp'],
+  channels: ['af_xdp'],
+  busyPoll: ['af_xdp'],
+  device: ['raw_packet_qp'],
+  port: ['raw_packet_qp'],
+  mtu: ['raw_packet_qp'],
+  transmitChecksum: ['raw_packet_qp'],
+} as const satisfies Partial<Record<keyof PacketQueueOptions, readonly PacketBackend[]>>
+
+type PortOption = keyof typeof having
+
+const spelling: Record<PacketBackend, string> = {
+  af_packet: "backend: 'af_packet'",
+  af_xdp: "backend: 'af_xdp' or exclusive: true",
+  raw_packet_qp: "backend: 'raw_packet_qp'",
+}
+
+/** What the other ports have in an option's place. */
+const instead: Partial<Record<PortOption, string>> = {
+  receiveBuffer: ' (the others have receiveFrames)',
+}
+
+/** An option that a port has not: for the error that refuses it. */
+export interface StrangeOption {
+  option: PortOption
+  expected: string
+  value: unknown
+}
+
+/** The first option that asks for what a port has not. What says off, false or 0 bytes or microseconds, asks for nothing. */
+export function strangeOption(
+  options: Partial<Record<PortOption, unknown>>,
+  port: PacketBackend,
+): StrangeOption | undefined {
+  for (const [name, ports] of Object.entries(having)) {
+    const option = name as PortOption
+    const value = options[option]
+    const off = value === false || (value === 0 && (option === 'sendBuffer' || option === 'busyPoll'))
+    if (value === undefined || off || (ports as readonly string[]).includes(port)) continue
+    const those = ports.map((each) => spelling[each]).join(' or ')
+    return { option, expected: `left out, or with ${those}${instead[option] ?? ''}`, value }
+  }
+  return undefined
+}
