@@ -1,8 +1,8 @@
 /** The parts of generate, forward and reflect that work without a network. */
 import { checksum, ethernet, ipv4, ipv6, udp } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
-import { crowdingText, isSoftware } from '../../dist/cli/crowding.js'
 import { usualWarmup } from '../../dist/cli/generate/generate.js'
+import { isSoftware, oversubscriptionWarning } from '../../dist/cli/oversubscription.js'
 import { GeneratedFrame, payloadOf, shortestFrame } from '../../dist/cli/traffic/generated-frame.js'
 import { bitsText, gapOf, grouped, rateOption } from '../../dist/cli/traffic/rate.js'
 import { SequenceCheck, SequenceWindow } from '../../dist/cli/traffic/sequence-check.js'
@@ -305,7 +305,7 @@ describe('a warning of too few processors', () => {
       "warning: 1 busy process and 1 software NIC's thread share 1 processor: the times are those of the scheduler, too",
     ],
   ])('%j on %i: %s', (busy, processors, text) => {
-    expect(crowdingText(busy, processors)).toBe(text)
+    expect(oversubscriptionWarning(busy, processors)).toBe(text)
   })
 
   test('knows a software device by its name', () => {

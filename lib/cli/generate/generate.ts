@@ -3,10 +3,10 @@ import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import type { PacketQueue } from '../../ethernet/index.js'
 import type { Command } from '../command.js'
-import { type Busy, crowdingText, isSoftware } from '../crowding.js'
 import { ExitCode } from '../exit-code.js'
 import { jsonText } from '../json.js'
 import { LiveLine, Speed } from '../live-line.js'
+import { type Busy, isSoftware, oversubscriptionWarning } from '../oversubscription.js'
 import { interfaceHelp, queueFlags, queueOptions } from '../queue-flags.js'
 import type { Session } from '../session.js'
 import { dropsText, refusalsText } from '../totals.js'
@@ -210,8 +210,8 @@ class Run {
     const session = this.#session
     const { signal } = session
     const source = new Numbered(this.#frame, this.#clock, count, gapOf(rate, this.#frame.length))
-    const crowded = crowdingText(this.#busy())
-    if (crowded !== null) session.note(crowded)
+    const warning = oversubscriptionWarning(this.#busy())
+    if (warning !== null) session.note(warning)
     try {
       await transmit(this.#queue, source, this.#sent, {
         signal,
