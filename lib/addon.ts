@@ -1,13 +1,13 @@
-/** Where the addon is, and why it cannot be loaded: each obstacle in its own words, with what mends it. */
+/** Finds the addon and loads it. Whatever stands in the way is an error that names it and says how to fix it. */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
- * An Error with code ERR_IBVERBS_ADDON: what needs the addon cannot be had here.
+ * An Error with code ERR_IBVERBS_ADDON: the addon cannot be loaded.
  *
- * @param remedy the message's last sentence, and a property of its own for `ibverbs doctor`
+ * @param remedy the last sentence of the message, and a property of the error, for `ibverbs doctor`
  */
 export function loadError(why: string, remedy: string, cause?: unknown): Error {
   const error = new Error(`ibverbs: ${why}. ${remedy}`, cause === undefined ? undefined : { cause })
@@ -16,7 +16,7 @@ export function loadError(why: string, remedy: string, cause?: unknown): Error {
 }
 
 /**
- * The addon's file. node-gyp-build looks into build/Release, then into prebuilds/, of the package or of what
+ * The addon's file. node-gyp-build looks in build/Release and then in prebuilds/, of the package or of the folder that
  * IBVERBS_PREBUILD names.
  */
 export function locateAddon(): string {
@@ -42,7 +42,7 @@ export function locateAddon(): string {
   }
 }
 
-/** What the addon's file exports. */
+/** The exports of the addon's file. */
 export function requireAddon(file: string): unknown {
   try {
     return createRequire(import.meta.url)(file)
@@ -56,7 +56,7 @@ export function requireAddon(file: string): unknown {
   }
 }
 
-/** What no build of the addon would help. */
+/** Refuses runtimes and platforms on which no build of the addon works. */
 function assertRuntime(): void {
   const { bun, deno } = process.versions as { bun?: string; deno?: string }
   // Seen with Bun 1.4.5 (a panic in uv_poll_init) and Deno 2.9.6 (a double free when the process ends).
@@ -77,9 +77,9 @@ function assertRuntime(): void {
 }
 
 /**
- * The package's own folder: the parent of dist/, where this file is.
+ * The package's own folder: the parent of dist/, in which this file lies.
  *
- * @throws Error where a bundler has moved this file away from the addon that belongs to it
+ * @throws Error if a bundler has moved this file away from its addon
  */
 function packageFolder(): string {
   try {
@@ -88,7 +88,7 @@ function packageFolder(): string {
     if (name === 'ibverbs') return folder
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_ACCESS_DENIED') throw notReadable(error)
-    // no such file, or no URL at all (in a bundle that is a CommonJS module)
+    // no such file, or no URL at all (in a CommonJS bundle)
   }
   throw loadError(
     'the addon is not beside this code, which a bundler has moved',
@@ -105,7 +105,7 @@ function notReadable(cause: unknown): Error {
   )
 }
 
-/** One command for a checkout and for an installed package, which has no devDependencies. */
+/** One command that works in a checkout and in an installed package, which has no devDependencies. */
 function howToBuild(root: string): string {
   return (
     `Build it with: npx --yes --package cmake-js@8 --package node-addon-api@8 cmake-js compile --directory '${root}' ` +

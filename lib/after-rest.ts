@@ -1,17 +1,17 @@
 import type { Readable } from 'node:stream'
 
 /**
- * Fails a stream behind what it has delivered, not in front of it: Node destroys a stream at once when it gets an error,
- * and what its reader has not taken by then is gone.
+ * Fails a stream only after its reader has taken everything that is buffered: Node destroys a stream as soon as it gets
+ * an error, and drops its buffer.
  *
- * @param fail called when the reader has taken everything and asks for more
+ * @param fail called when the reader has taken everything and calls read() again
  */
 export function afterRest(stream: Readable, fail: () => void): void {
   if (stream.readableLength === 0) {
     fail()
     return
   }
-  // All readers (pipe, events, iterators) call read() until it gives null.
+  // All readers (pipe, events, iterators) call read() until it returns null.
   const { read } = stream
   stream.read = (size?: number) => {
     const taken = read.call(stream, size)

@@ -5,7 +5,7 @@ function received(value: unknown): string {
   try {
     return inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY }).slice(0, 80)
   } catch {
-    return `a ${typeof value} that cannot be inspected` // its own inspection throws; the argument's name matters more
+    return `a ${typeof value} that cannot be inspected` // its inspect function throws
   }
 }
 
@@ -23,7 +23,7 @@ export function rangeError(name: string, expected: string, value: unknown): Rang
   })
 }
 
-/** An integer in [low, high]; at most 2^53 − 1, which is what a number holds exactly. */
+/** An integer in [low, high]; at most 2^53 − 1, the largest that a number holds exactly. */
 export function integer(name: string, value: unknown, low = 0, high = Number.MAX_SAFE_INTEGER): number {
   if (typeof value !== 'number') throw typeError(name, 'a number', value)
   if (!Number.isSafeInteger(value) || value < low || value > high) {
@@ -54,18 +54,18 @@ export function oneOf<const T extends string>(name: string, value: unknown, allo
 }
 
 /**
- * The names of an options type, of a union those of all its members. They stand beside the type, and
- * `{ a: true } satisfies Names<Options>` does not compile when it has others.
+ * The property names of an options type; of a union, those of all its members. Each options type has a constant of its
+ * names beside it, and `{ a: true } satisfies Names<Options>` compiles only with exactly these names.
  */
 export type Names<T> = Readonly<Record<T extends unknown ? keyof Required<T> : never, true>>
 
-/** An options object; undefined counts as an empty one. A name that nobody knows is an error: see {@link onlyNames}. */
+/** An options object; undefined counts as an empty one. An unknown name is an error: see {@link onlyNames}. */
 export function options<T extends object>(name: string, value: T | undefined, names: Names<NoInfer<T>>): T {
   if (value === undefined) return {} as T
   return object(name, value, 'an object', names)
 }
 
-/** An object of such names that must be there; `expected` says what it is. */
+/** A required object of these names only; `expected` says in the error what it must be. */
 export function object<T extends object>(
   name: string,
   value: T,
@@ -78,9 +78,10 @@ export function object<T extends object>(
 }
 
 /**
- * Refuses an own enumerable name that is not among `names`, unless its value is undefined: a misspelt option would vanish.
+ * Refuses an own enumerable name that is not among `names`, unless its value is undefined: a misspelt option would have
+ * no effect.
  *
- * @throws TypeError with the nearest name
+ * @throws TypeError that suggests the nearest name
  */
 export function onlyNames(name: string, value: object, names: Readonly<Record<string, true>>): void {
   for (const key of Object.keys(value)) {
@@ -95,13 +96,13 @@ export function onlyNames(name: string, value: object, names: Readonly<Record<st
   }
 }
 
-/** The name that takes the fewest changes to get to; undefined: none is near. */
+/** The name with the smallest edit distance; undefined if none is near. */
 function nearest(key: string, known: readonly string[]): string | undefined {
   const asked = key.toLowerCase()
   const cost = (name: string): number => {
     const there = name.toLowerCase()
     const [short, long] = asked.length < there.length ? [asked, there] : [there, asked]
-    // promisc is promiscuous, but sourcePortt is sourcePort, not source.
+    // promisc means promiscuous, but sourcePortt means sourcePort, not source.
     const within = short.length >= 3 && long.includes(short) ? 2.5 : Number.POSITIVE_INFINITY
     return Math.min(within, changes(asked, there))
   }
@@ -109,7 +110,10 @@ function nearest(key: string, known: readonly string[]): string | undefined {
   return cost(best) <= Math.max(2.5, asked.length / 2) ? best : undefined
 }
 
-/** Letters put in, left out (recvCq is receiveCq, not sendCq), or swapped with their neighbour; a change is two of these. */
+/**
+ * Edit distance (optimal string alignment): an insertion, a deletion or a swap of neighbours costs 1; a substitution
+ * costs 2, so that recvCq is near receiveCq, not sendCq.
+ */
 function changes(a: string, b: string): number {
   let [before, row] = [[] as number[], Array.from({ length: b.length + 1 }, (_, j) => j)]
   for (let i = 1; i <= a.length; i++) {
@@ -125,7 +129,7 @@ function changes(a: string, b: string): number {
   return row[b.length]
 }
 
-/** Any class, one whose constructor is private too: what `instanceof` needs of it. */
+/** Any class, also one with a private constructor: what `instanceof` needs of it. */
 export interface ClassOf<T> {
   readonly prototype: T
   readonly name: string

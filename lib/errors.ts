@@ -3,9 +3,9 @@ import { getSystemErrorName } from 'node:util'
 import { remedy } from './remedy.js'
 
 /**
- * A call into the kernel or into rdma-core that failed, in the convention of Node's own system errors: `code` is the
- * name of the errno (errno(3)), `errno` its negative number, `syscall` the function that reported it.
- * The message says what was wrong and, where it is known, what mends it.
+ * A failed call into the kernel or rdma-core, in the convention of Node's own system errors: `code` is the name of the
+ * errno (errno(3)), `errno` its negative number, `syscall` the function that reported it. The message says what was
+ * wrong and, where that is known, how to fix it.
  */
 export class VerbsError extends Error {
   /** Name of the errno, such as 'EINVAL'. */
@@ -14,13 +14,13 @@ export class VerbsError extends Error {
   readonly errno: number
   /** The function that failed, such as 'ibv_modify_qp'. */
   readonly syscall: string
-  /** Of a work request that was refused: what the caller gave to `post`. */
+  /** Of a refused work request: the cookie that the caller gave to `post`. */
   declare cookie?: number
 
   /**
    * @param errno positive errno value
    * @param syscall the function that failed
-   * @param detail what was wrong, when more is known than the errno tells
+   * @param detail what was wrong, where more is known than the errno
    */
   constructor(errno: number, syscall: string, detail = '') {
     const code = errorName(errno)
@@ -41,12 +41,12 @@ export function verbsError(code: keyof typeof constants.errno, syscall: string, 
   return new VerbsError(constants.errno[code], syscall, detail)
 }
 
-/** The use of a handle that was closed: an Error with code ERR_IBVERBS_CLOSED. */
+/** The use of a closed handle: an Error with code ERR_IBVERBS_CLOSED. */
 export function closedError(what: string): Error {
   return Object.assign(new Error(`the ${what} is closed`), { code: 'ERR_IBVERBS_CLOSED' })
 }
 
-/** A second consumer where there may be one: an Error with code ERR_IBVERBS_BUSY. */
+/** A second consumer where only one is allowed: an Error with code ERR_IBVERBS_BUSY. */
 export function busyError(message: string): Error {
   return Object.assign(new Error(message), { code: 'ERR_IBVERBS_BUSY' })
 }
@@ -54,10 +54,10 @@ export function busyError(message: string): Error {
 function errorName(errno: number): string {
   try {
     const name = getSystemErrorName(-errno)
-    // It knows libuv's errors only, and has "Unknown system error" for the rest of errno(3).
+    // It knows only libuv's errors and returns "Unknown system error" for the rest of errno(3).
     if (!name.startsWith('Unknown')) return name
   } catch {
-    // no errno at all
+    // not an errno
   }
   for (const [name, value] of Object.entries(constants.errno)) if (value === errno) return name
   return `errno ${errno}`

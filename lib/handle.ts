@@ -8,8 +8,8 @@ let read: (handle: NativeHandle) => number
 let isReal: (handle: object) => boolean
 
 /**
- * What stands for an object of the binding: a number there, closed by hand, by its parent, or with the environment.
- * A child holds its parent; closing a parent closes its children first, newest first.
+ * An object of the binding, which knows it by a number. It is closed by close(), with its parent, or with the
+ * environment. A child holds its parent; closing a parent closes its children first, newest first.
  */
 export abstract class NativeHandle {
   readonly #id: number
@@ -28,21 +28,21 @@ export abstract class NativeHandle {
     isReal = (handle) => #id in handle
   }
 
-  /** Whether this, or a parent of it, was closed. */
+  /** Whether this handle, or a parent of it, was closed. */
   get closed(): boolean {
     return !native.isOpen(this.#id, this.#kind)
   }
 
   /**
-   * Gives the object back, and before it all that hangs from it. Closing twice is harmless.
+   * Releases the object, and before it all its children. Closing twice is harmless.
    *
-   * @throws VerbsError when the kernel refuses (EBUSY); the handle is then still open
+   * @throws VerbsError if the kernel refuses (EBUSY); the handle then stays open
    */
   close(): void {
     try {
       native.close(this.#id, this.#kind)
     } finally {
-      rejectClosed() // what hung from it may be closed although the kernel refused the rest
+      rejectClosed() // children may be closed although the kernel refused the rest
     }
   }
 

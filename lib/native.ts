@@ -1,4 +1,7 @@
-/** The addon: loaded by the first call that needs it, typed by the files that use it. Nothing outside lib/ sees it. */
+/**
+ * The addon: the first call that needs it loads it, and each folder that uses it types its own part. Nothing outside
+ * lib/ sees it.
+ */
 import { loadError, locateAddon, requireAddon } from './addon.js'
 import { VerbsError } from './errors.js'
 import type { EthernetNative, NetlinkNative } from './ethernet/native.js'
@@ -36,15 +39,15 @@ export interface Native {
   soft: SoftNative
 }
 
-/** Version of all records that cross the boundary: that of binding/addon.cc. */
+/** Version of the records that cross the native boundary: kRecordVersion of binding/addon.cc. */
 const recordVersion = 6
 
 let loaded: Native | undefined
 
 /**
- * The addon, loaded once a thread.
+ * Loads the addon, once per thread.
  *
- * @throws Error ERR_IBVERBS_ADDON that says why it cannot be loaded here, and what mends it
+ * @throws Error ERR_IBVERBS_ADDON that says why it cannot be loaded here, and how to fix that
  */
 export function load(): Native {
   if (loaded) return loaded
@@ -58,9 +61,9 @@ export function load(): Native {
 }
 
 /**
- * The addon. Until something is asked of it this is a stand-in, whose first use loads it, so that no module needs it to
- * be imported and no call can forget to load it; from then on it is the addon's own object. What is called for each
- * batch of frames or requests keeps the function itself: a property of this object is looked up at each call.
+ * The addon. At first this is a proxy, and the first access loads the addon: importing a module does not need it, and
+ * no call can forget to load it. From then on this is the addon's own object. Code that runs for each batch of frames
+ * or requests keeps the native function in a field, since a property of this object is looked up at each call.
  */
 export let native: Native = new Proxy({} as Native, { get: (_, name) => Reflect.get(load(), name) })
 

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 
 /**
- * What mends an error, where the call and its errno are enough to know; empty where they are not. Callers that know
- * more (which inline size, which attribute) put it into the error's detail instead.
+ * How to fix an error, where the call and its errno are enough to know; else empty. Callers that know more (which
+ * inline size, which attribute) say so in the error's detail instead.
  */
 export function remedy(code: string, syscall: string): string {
-  // XDP_UMEM_REG is the only option set here that locks memory.
+  // XDP_UMEM_REG is the only socket option of this package that locks memory.
   const locked = syscall === 'ibv_reg_mr' ? ['ENOMEM', 'EAGAIN'] : syscall === 'setsockopt' ? ['ENOBUFS'] : []
   if (locked.includes(code)) {
     return `locked memory is limited to ${memlockLimit()}: raise it with 'ulimit -l unlimited', LimitMEMLOCK=infinity (systemd) or memlock in /etc/security/limits.conf`
@@ -27,7 +27,7 @@ export function remedy(code: string, syscall: string): string {
   return ''
 }
 
-/** The limit on locked memory in force, as getrlimit(2) RLIMIT_MEMLOCK and in words. */
+/** The limit on locked memory in force (RLIMIT_MEMLOCK, getrlimit(2)), in words. */
 export function memlockLimit(): string {
   try {
     const line = readFileSync('/proc/self/limits', 'latin1')

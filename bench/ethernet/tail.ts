@@ -1,7 +1,4 @@
-/**
- * Service time of a batch (from poll to submit) at a steady 100,000 forwarded frames/s, up to p99.9: AF_PACKET and AF_XDP,
- * against C
- */
+/** Service time of a batch at a steady 100,000 forwarded frames/s, up to p99.9: AF_PACKET and AF_XDP, against C */
 import type { Bench } from '../harness/bench.js'
 import { type Backend, cPeer, type FrameParameters, frameSide, ours } from '../harness/ethernet/sides.js'
 

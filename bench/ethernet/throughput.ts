@@ -1,6 +1,4 @@
-/**
- * Raw frames per second: TX, RX, forward; 64 and 1500 B; batches of 1, 32, 64; AF_PACKET and AF_XDP, against C and testpmd
- */
+/** Raw frames/s: TX, RX, forward; 64 and 1500 B; batches of 1, 32, 64; AF_PACKET, AF_XDP, against C and testpmd */
 import type { Bench, Session } from '../harness/bench.js'
 import { type Backend, cPeer, type FrameParameters, frameSide, ours } from '../harness/ethernet/sides.js'
 import { installedTestpmd, testpmdSide } from '../harness/ethernet/testpmd.js'

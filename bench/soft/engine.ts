@@ -1,7 +1,4 @@
-/**
- * The NIC engine of the software ConnectX alone, one core: ns per frame sent and received, against the bare copies of its
- * bytes
- */
+/** The NIC engine of the software ConnectX alone, one core: ns per frame, against the bare copies of its bytes */
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import type { Bench } from '../harness/bench.js'

@@ -1,6 +1,4 @@
-/**
- * Frames per second through a raw packet queue pair of the software ConnectX, sent and received, against the same loop in C
- */
+/** Frames/s through a raw packet queue pair of the software ConnectX, sent and received, against the same loop in C */
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { softLibraryPath } from 'ibverbs/soft'

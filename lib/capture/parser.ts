@@ -98,5 +98,5 @@ function dialectOf(view: DataView): Dialect | undefined {
   const dialect = PcapDialect.of(view)
   if (dialect) return dialect
   if (view.getUint16(0) === gzipMagic) throw new Error('it is compressed: use gunzip first')
-  throw new Error('neither pcap nor pcapng begins like that')
+  throw new Error('this begins neither a pcap nor a pcapng capture')
 }

@@ -56,7 +56,7 @@ export class PcapDialect implements Dialect {
     ) {
       ;[captured, original] = [original, captured]
     }
-    if (captured > mostBytes) throw new Error(`a frame of ${captured} bytes is not believed`)
+    if (captured > mostBytes) throw new Error(`a frame of ${captured} bytes is implausible`)
     const total = header + captured
     if (at + total > end) return 0
     found.found = true
@@ -75,7 +75,7 @@ export class PcapDialect implements Dialect {
     if (at + pcapHeaderLength > end) return 0
     const major = view.getUint16(at + 4, this.#littleEndian)
     const minor = view.getUint16(at + 6, this.#littleEndian)
-    if (major !== 2) throw new Error(`version ${major}.${minor} of the pcap format is not known here`)
+    if (major !== 2) throw new Error(`version ${major}.${minor} of the pcap format is not supported`)
     if (minor < 3) this.#lengths = 'original first'
     else if (minor === 3) this.#lengths = 'the shorter is what was captured'
     const word = view.getUint32(at + 20, this.#littleEndian)

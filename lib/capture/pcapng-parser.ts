@@ -37,7 +37,7 @@ export class PcapngDialect implements Dialect {
     const type = view.getUint32(at, little)
     const total = view.getUint32(at + 4, little)
     if (total < envelope || total % 4 !== 0 || total > mostBlock) {
-      throw new Error(`a block of ${total} bytes cannot be`)
+      throw new Error(`a block cannot have ${total} bytes`)
     }
     if (at + total > end) return 0
     const again = view.getUint32(at + total - 4, little)
@@ -64,7 +64,7 @@ export class PcapngDialect implements Dialect {
   #section(view: DataView, body: number, behind: number): void {
     need(body + 16, behind, 'a section header')
     const major = view.getUint16(body + 4, this.#littleEndian)
-    if (major !== 1) throw new Error(`version ${major} of the pcapng format is not known here`)
+    if (major !== 1) throw new Error(`version ${major} of the pcapng format is not supported`)
     this.#interfaces = []
   }
 
@@ -138,7 +138,7 @@ export class PcapngDialect implements Dialect {
     original: number,
   ): Interface {
     const where = this.#known(id)
-    if (captured > mostBytes) throw new Error(`a frame of ${captured} bytes is not believed`)
+    if (captured > mostBytes) throw new Error(`a frame of ${captured} bytes is implausible`)
     need(offset + captured, behind, 'a packet')
     found.found = true
     found.offset = offset

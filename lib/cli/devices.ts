@@ -16,9 +16,9 @@ export const devices: Command = {
   summary: 'RDMA devices, their ports and GIDs',
   synopsis: ['[NAME] [-v] [--json]'],
   description: `
-Lists every RDMA device, or the one that is named: its ports with state, MTU and speed, and its GIDs
+Lists every RDMA device, or the named one: its ports with state, MTU and speed, and its GIDs
 with type and network device; the index of a GID is what -g of 'ibverbs ping' takes. With -v, and
-always with --json, all that ibv_devinfo -v tells. Exit code 1 when there is no device, or none of
+always with --json, all that ibv_devinfo -v prints. Exit code 1 when there is no device, or none of
 that name; 'ibverbs doctor' says what to do.`,
   options,
   examples: [

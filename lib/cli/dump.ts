@@ -34,7 +34,7 @@ const options = {
     type: 'string',
     short: 's',
     argument: 'BYTES',
-    help: `keep so much of each frame (${defaultSnapLength})`,
+    help: `keep at most this much of each frame (${defaultSnapLength})`,
   },
   nano: { type: 'boolean', help: 'nanoseconds in times and in pcap, instead of microseconds' },
   'no-promiscuous': { type: 'boolean', short: 'p', help: 'only frames for this host: no promiscuous mode' },
@@ -58,7 +58,7 @@ const options = {
     help: 'what arrives, or what leaves too (inout)',
   },
   time: { type: 'boolean', short: 't', multiple: true, help: 'no time; -tt: seconds since 1970' },
-  json: { type: 'boolean', help: 'print one JSON object a frame: { time, length, text, bytes }' },
+  json: { type: 'boolean', help: 'print one JSON object for each frame: { time, length, text, bytes }' },
   check: { type: 'boolean', help: "count the frames of 'ibverbs generate': lost, duplicated, reordered" },
   ...queueFlags,
 } as const
@@ -68,10 +68,11 @@ export const dump: Command = {
   summary: 'show or capture raw Ethernet frames',
   synopsis: ['IFACE [OPTIONS] [FILTER]', '-r FILE [OPTIONS] [FILTER]'],
   description: `
-One line a frame, in the form of tcpdump -n -S, down to the transport header and through tunnels
-(what rides on ports is not decoded), until Ctrl-C or COUNT frames. With -w a capture that
-tcpdump -r and Wireshark read; pcapng has nanoseconds, directions and the drops too. Ends with the
-frames captured and dropped, on standard error. Needs CAP_NET_RAW: see 'ibverbs doctor'.
+Prints a line for each frame, in the form of tcpdump -n -S, down to the transport header and through
+tunnels (protocols above ports are not decoded), until Ctrl-C or COUNT frames. With -w it writes a
+capture that tcpdump -r and Wireshark read; pcapng has nanoseconds, directions and the drops too.
+Ends with the frames captured and dropped, on standard error.
+Needs CAP_NET_RAW: see 'ibverbs doctor'.
 ${interfaceHelp}
 ${filterHelp}`,
   options,
@@ -134,7 +135,7 @@ async function runFile(
   session: Session,
 ): Promise<ExitCode> {
   for (const option of ['no-promiscuous', 'direction', 'backend', 'queue'] as const)
-    if (values[option] !== undefined) throw new UsageError(`--${option} is of an interface, not of --read`)
+    if (values[option] !== undefined) throw new UsageError(`--${option} and --read exclude each other`)
   const make = sinkMaker(values, words, session)
   const expression = filterOf(words)
   const { PacketFilter } = await import('../ethernet/index.js')
@@ -162,8 +163,7 @@ function sinkMaker(
   mostOf(values)
   const snapLength = integerOption('--snaplen', values.snaplen, 1, defaultSnapLength) ?? defaultSnapLength
   const format = wordOption('--format', values.format, ['pcap', 'pcapng'])
-  if (values.write === undefined && format)
-    throw new UsageError('--format is that of a capture: it needs --write')
+  if (values.write === undefined && format) throw new UsageError('--format needs --write')
   if (values.write !== undefined && values.json) throw new UsageError('--json and --write exclude each other')
   if (values.check && values.write !== undefined)
     throw new UsageError('--check and --write exclude each other')

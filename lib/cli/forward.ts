@@ -22,7 +22,7 @@ const options = {
   busy: {
     type: 'boolean',
     short: 'b',
-    help: 'look for frames all the time instead of sleeping between them',
+    help: 'poll for frames all the time instead of sleeping between them',
   },
   json: { type: 'boolean', help: 'print one JSON object at the end' },
   ...queueFlags,
@@ -33,10 +33,10 @@ export const forward: Command = {
   summary: 'forward frames between two interfaces, both ways',
   synopsis: ['IFACE_A IFACE_B [OPTIONS]'],
   description: `
-Sends what comes to either interface out of the other, until Ctrl-C, in promiscuous mode. The frames
-stay where the device put them. As the forwarder of ixy does, it adds 1 to the second byte of each
-frame, so that the work includes touching it; --transparent does not, and makes a wire of the two.
-Needs CAP_NET_RAW: see 'ibverbs doctor'.
+Sends frames received on either interface out of the other, until Ctrl-C, in promiscuous mode. The
+frames stay where the device put them. Like the forwarder of ixy, it adds 1 to the second byte of
+each frame, so that the work includes touching it; --transparent does not, and makes a wire of the
+two. Needs CAP_NET_RAW: see 'ibverbs doctor'.
 ${interfaceHelp}
 ${filterHelp}`,
   options,

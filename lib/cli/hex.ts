@@ -13,7 +13,7 @@ export function parseHex(text: string): Uint8Array {
   const stranger = /[^\da-f]/i.exec(digits)
   if (stranger) throw new SyntaxError(`'${stranger[0]}' is not a hexadecimal digit`)
   if (digits.length % 2)
-    throw new SyntaxError(`${digits.length} hexadecimal digits make no whole number of bytes`)
+    throw new SyntaxError(`${digits.length} hexadecimal digits are not a whole number of bytes`)
   return Uint8Array.from({ length: digits.length / 2 }, (_, i) =>
     Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16),
   )

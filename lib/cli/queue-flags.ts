@@ -14,7 +14,7 @@ export const queueFlags = {
     argument: 'NAME',
     help: 'af_packet (default), af_xdp: instead of the kernel, raw_packet_qp',
   },
-  queue: { type: 'string', argument: 'ID', help: "of af_xdp: the device's receive queue, or all (0)" },
+  queue: { type: 'string', argument: 'ID', help: "for af_xdp: the device's receive queue, or all (0)" },
 } as const
 
 /**

@@ -16,7 +16,7 @@ const options = {
   busy: {
     type: 'boolean',
     short: 'b',
-    help: 'look for frames all the time instead of sleeping between them',
+    help: 'poll for frames all the time instead of sleeping between them',
   },
   json: { type: 'boolean', help: 'print one JSON object at the end' },
   ...queueFlags,
@@ -27,10 +27,10 @@ export const reflect: Command = {
   summary: 'send frames back to where they came from',
   synopsis: ['IFACE [OPTIONS] [FILTER]'],
   description: `
-Exchanges source and destination of every frame to this interface's address (MAC addresses, those
-of IPv4 and IPv6, UDP ports) and sends it back, until Ctrl-C. Frames to groups are left alone. With
-af_packet the kernel answers as well: name a FILTER, or take the frames away with af_xdp.
-Needs CAP_NET_RAW: see 'ibverbs doctor'.
+Swaps source and destination of every frame to this interface's address (MAC addresses, those of
+IPv4 and IPv6, UDP ports) and sends it back, until Ctrl-C. Leaves frames to groups alone. With
+af_packet the kernel answers as well: name a FILTER, or take the frames away with af_xdp. Needs
+CAP_NET_RAW: see 'ibverbs doctor'.
 ${interfaceHelp}
 ${filterHelp}`,
   options,

@@ -30,7 +30,7 @@ const options = {
     type: 'string',
     short: 'f',
     argument: 'FILE',
-    help: "read frames from FILE, one a line; '-' is standard input",
+    help: "read frames from FILE, one on each line; '-' is standard input",
   },
   read: { type: 'string', short: 'r', argument: 'FILE', help: 'replay a capture, pcap or pcapng' },
   count: { type: 'string', short: 'c', argument: 'N', help: 'send all of it N times (1)' },
@@ -38,27 +38,27 @@ const options = {
     type: 'string',
     short: 'i',
     argument: 'MS',
-    help: 'of frames in hex: wait so many milliseconds between the times (0)',
+    help: 'with HEX or -f: milliseconds between the times (0)',
   },
   speed: {
     type: 'string',
     argument: 'FACTOR',
-    help: 'of a capture: so much faster than it was captured (1)',
+    help: 'with -r: this much faster than captured (1)',
   },
   rate: {
     type: 'string',
     argument: 'RATE',
-    help: 'of a capture: frames a second (20k), bits (1Gbit), or max, whatever its times',
+    help: 'with -r: frames per second (20k), bits (1Gbit), or max, instead of its timing',
   },
   'max-sleep': {
     type: 'string',
     argument: 'MS',
-    help: 'of a capture: wait so many milliseconds at most between two frames',
+    help: 'with -r: at most this many milliseconds between two frames',
   },
   unfit: {
     type: 'string',
     argument: 'WHAT',
-    help: 'of a capture: skip or cut frames too long for the interface (refuse)',
+    help: 'with -r: skip or cut frames too long for the interface (refuse)',
   },
   pad: { type: 'boolean', help: `fill frames shorter than ${shortestFrame} bytes with zeros` },
   json: { type: 'boolean', help: 'print one JSON object: { interface, sent, bytes, wanted, … }' },
@@ -75,16 +75,16 @@ export const send: Command = {
     'IFACE -r CAPTURE [OPTIONS]',
   ],
   description: `
-Sends frames as they are: destination MAC, source MAC, EtherType, payload; the interface adds
-the check sequence. All HEX arguments together are one frame; ':', '-', '.' and white space
-between bytes do not matter. A file has one frame a line, and what follows '#' is a comment; or it
-is a hex dump with offsets, and perhaps characters: tcpdump -XX, Wireshark, hexdump -C, xxd.
-Nothing is padded unless --pad says so: an interface may refuse a frame of less than ${shortestFrame} bytes,
-or pad it by itself.
-A capture (-r) is replayed with its own timing, at a multiple of it (--speed), or at a --rate; then
-the end says how late frames were: from when one was due to when the kernel had taken it. An error
-in the capture, or a frame that the interface does not take, ends it behind the frames before it;
---unfit says to go on without such a frame, or with so much of it as the interface takes.
+Sends frames as they are: destination MAC, source MAC, EtherType, payload; the interface adds the
+check sequence. All HEX arguments together are one frame; ':', '-', '.' and white space between
+bytes do not matter. A file has one frame on each line, and '#' begins a comment; or it is a hex
+dump with offsets, and perhaps characters: tcpdump -XX, Wireshark, hexdump -C, xxd. Nothing is
+padded unless --pad says so: an interface may refuse a frame of less than ${shortestFrame} bytes, or
+pad it by itself.
+A capture (-r) is replayed with its own timing, at a multiple of it (--speed), or at a --rate; the
+report then has the frames' lateness: from due time until the kernel accepted the frame. An error in
+the capture, or a frame that the interface refuses, ends the replay after the frames before it;
+--unfit skips such a frame, or sends the part of it that fits.
 Prints how many frames the kernel accepted. Needs CAP_NET_RAW: see 'ibverbs doctor'.
 ${interfaceHelp}`,
   options,
@@ -127,7 +127,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     return replay(name, values.read, settings, session)
   }
   for (const option of ['speed', 'rate', 'max-sleep', 'unfit'] as const)
-    if (values[option] !== undefined) throw new UsageError(`--${option} is of a capture: it needs --read`)
+    if (values[option] !== undefined) throw new UsageError(`--${option} needs --read`)
   const frames =
     hex.length > 0
       ? framesOfArguments(hex.join(' '))

@@ -27,7 +27,7 @@ export function compileFilter(expression: string, source: FilterSource, interfac
     throw verbsError(
       'EOPNOTSUPP',
       'pcap_compile',
-      `filter '${expression}': 'protochain' needs a loop, which the kernel's BPF has not: it filters captures only`,
+      `filter '${expression}': 'protochain' needs a loop, which the kernel's BPF does not have: it filters captures only`,
     )
   }
   return program

@@ -3,38 +3,41 @@ import { EventTypes, nameOf, PortEvents, QueuePairEvents } from './constants.js'
 import type { QueuePair } from './queue-pair/queue-pair.js'
 
 /**
- * An asynchronous event of a device (ibv_get_async_event(3)); `type` is the name of the ibv_event_type without its
- * IBV_EVENT_ prefix, and says what else there is.
+ * An asynchronous event of a device (ibv_get_async_event(3)); `type` is the name of the ibv_event_type without
+ * IBV_EVENT_ and determines the other properties.
  */
 export type AsyncEvent = PortEvent | QueuePairEvent | CompletionQueueEvent | DeviceEvent
 
-/** Of a port: its link, its addresses, or what a subnet manager changed. */
+/** An event of a port: of its link, of its addresses, or a change by the subnet manager. */
 export interface PortEvent {
   type: keyof typeof PortEvents
   /** From 1. */
   port: number
 }
 
-/** Of a queue pair: it failed or got ready, or its path changed. */
+/** An event of a queue pair: an error, the first packet of a connection, a drained send queue, or path migration. */
 export interface QueuePairEvent {
   type: keyof typeof QueuePairEvents
   /** The same object that was created; undefined when it was closed meanwhile. */
   queuePair: QueuePair | undefined
 }
 
-/** A completion queue is broken: all that it still had to tell is lost. */
+/** A completion queue is in error: its remaining completions are lost. */
 export interface CompletionQueueEvent {
   type: 'CQ_ERR'
   /** The same object that was created; undefined when it was closed meanwhile. */
   completionQueue: CompletionQueue | undefined
 }
 
-/** Of the device as a whole: it is gone, ports of it run at another speed now, or something that this version of the package has no name for. */
+/**
+ * An event of the device as a whole: it is gone, the speed of its ports changed, or an event that this version of the
+ * package does not know.
+ */
 export interface DeviceEvent {
   type: 'DEVICE_FATAL' | 'DEVICE_SPEED_CHANGE' | `UNKNOWN_${number}`
 }
 
-/** What the binding reports, as an event. `find` gives the object behind a handle, if it is still there. */
+/** The event that the binding reports in numbers. `find` returns the object of a handle, if it still exists. */
 export function asyncEvent(
   type: number,
   subject: number,

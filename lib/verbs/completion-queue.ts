@@ -18,7 +18,7 @@ import { statusHint } from './status-hint.js'
 
 /** Options of {@link Context.createCompletionQueue}. */
 export interface CompletionQueueOptions {
-  /** The most completions that one poll brings; 64 by default. */
+  /** Maximum number of completions that one poll returns; 64 by default. */
   batch?: number
 }
 export const completionQueueOptionNames = { batch: true } as const satisfies Names<CompletionQueueOptions>
@@ -26,11 +26,11 @@ export const completionQueueOptionNames = { batch: true } as const satisfies Nam
 /** Options of {@link CompletionQueue.wait}. */
 export interface CompletionWaitOptions extends WaitOptions {
   /**
-   * Sleep on until a solicited completion comes, one of a message that was sent with `solicited`, or one that failed
-   * (solicited_only of ibv_req_notify_cq(3)). What else completed meanwhile comes with it. Default false.
+   * Sleep until a solicited completion, that is one of a message sent with `solicited`, or a failed one (solicited_only
+   * of ibv_req_notify_cq(3)). Other completions of the meantime come with it. Default false.
    *
-   * Completions that are there already end the wait whatever they are, and so does the first of any kind after another
-   * wait on this queue was ended by its signal. SoftRoCE does not wake for a send that failed.
+   * Completions of any kind that are already there end the wait. So does the first of any kind after a signal has ended
+   * another wait on this queue. SoftRoCE does not wake for a failed send.
    */
   solicitedOnly?: boolean
 }
@@ -39,13 +39,13 @@ const completionWaitOptionNames = {
   solicitedOnly: true,
 } as const satisfies Names<CompletionWaitOptions>
 
-/** How long a busy poll stays in native code before timers and signals have their turn, in microseconds. */
+/** How long a busy poll stays in native code before timers and signals get their turn, in microseconds. */
 const spinSlice = 50
 
-/** Queues that somebody sleeps on, by handle. */
+/** Queues with a pending wait, by handle. */
 const sleeping = new Map<number, CompletionQueue>()
 
-/** Who else wants to hear of a queue's events, by handle. */
+/** Other listeners for the events of a queue, by its handle. */
 const watchers = new Map<number, () => void>()
 
 /**
@@ -53,22 +53,22 @@ const watchers = new Map<number, () => void>()
  *
  * {@link poll} fills the columns below; row `i` of each belongs to the same completion, and all are valid until the
  * next poll. On a status other than SUCCESS only `cookie`, `status`, `opcode`, `queuePairNumber` and `vendorError` mean
- * anything (ibv_poll_cq(3)). A completion that failed is delivered like any other, never thrown.
+ * anything (ibv_poll_cq(3)). A failed completion is delivered like any other, never thrown.
  */
 export class CompletionQueue extends NativeHandle {
   readonly context: Context
-  /** Places, as the device gave them. */
+  /** Entries that the device granted (ibv_create_cq(3)): it may grant more than were asked for. */
   readonly entries: number
-  /** The most completions that one poll brings. */
+  /** Maximum number of completions that one poll returns. */
   readonly batch: number
   readonly #path: Uint32Array
-  /** What the caller gave to `post`. */
+  /** The cookie that the caller gave to `post`. */
   readonly cookie: Uint32Array
   /** ibv_wc_status: {@link CompletionStatus}. */
   readonly status: Uint32Array
-  /** ibv_wc_opcode: {@link CompletionOpcode}. Of what failed it is what was posted. */
+  /** ibv_wc_opcode: {@link CompletionOpcode}. For a failed request, the opcode that was posted. */
   readonly opcode: Uint32Array
-  /** Bytes received, or moved by a read or an atomic. A UD receive counts the 40 bytes of its GRH. */
+  /** Bytes received, or transferred by a read or an atomic. For a UD receive, this includes the 40 bytes of the GRH. */
   readonly byteLength: Uint32Array
   /** Immediate data in host order, if `flags` has WITH_IMM. */
   readonly immediate: Uint32Array
@@ -76,15 +76,15 @@ export class CompletionQueue extends NativeHandle {
   readonly flags: Uint32Array
   /** Number of the queue pair that the request was posted on. */
   readonly queuePairNumber: Uint32Array
-  /** UD: number of the queue pair that sent. */
+  /** UD: number of the sending queue pair. */
   readonly sourceQueuePair: Uint32Array
-  /** The vendor's own code for an error. */
+  /** Vendor-specific error code (vendor_err). */
   readonly vendorError: Uint32Array
-  /** RAW_PACKET: tag of the flow rule that brought the frame ({@link QueuePair.createFlow}); 0 without one. */
+  /** RAW_PACKET: tag of the flow rule that the frame matched ({@link QueuePair.createFlow}); 0 without one. */
   readonly flowTag: Uint32Array
 
   readonly #handle: number
-  // The function that each look calls: a property of the addon's object would be looked up at each call.
+  // The native function itself: a property of the addon's object would be looked up at each call.
   readonly #poll = native.verbs.poll
   readonly #control: Uint32Array
   readonly #ring: Uint32Array
@@ -115,7 +115,7 @@ export class CompletionQueue extends NativeHandle {
     this.entries = entries
     this.batch = batch
     this.#control = columns.subarray(completionColumns * batch)
-    // Never handed out: what is behind it is unmapped when the queue is closed.
+    // Never handed out: closing the queue unmaps the memory behind it.
     this.#ring = new Uint32Array(ring ?? new ArrayBuffer(0))
     const column = (index: number) => columns.subarray(index * batch, (index + 1) * batch)
     this.cookie = column(Completion.cookie)
@@ -143,7 +143,7 @@ export class CompletionQueue extends NativeHandle {
     return queue
   }
 
-  /** An event of this queue came up the completion channel. @internal */
+  /** The completion channel has an event of this queue. @internal */
   static ready(handle: number): void {
     const queue = sleeping.get(handle)
     if (queue) queue.#wake()
@@ -151,9 +151,9 @@ export class CompletionQueue extends NativeHandle {
   }
 
   /**
-   * Tells `watcher` of each event of this queue, which must not be waited on then.
+   * Calls `watcher` at each event of this queue, on which nobody may wait meanwhile.
    *
-   * @returns the handle that the binding arms, and what ends it
+   * @returns the handle that the binding arms, and the function that ends the watch
    * @internal
    */
   watch(watcher: () => void): { handle: number; stop: () => void } {
@@ -161,15 +161,15 @@ export class CompletionQueue extends NativeHandle {
     return { handle: this.#handle, stop: () => watchers.delete(this.#handle) }
   }
 
-  /** Places that no queue pair has taken yet. */
+  /** Entries that no queue pair has reserved. */
   get freeEntries(): number {
     this.assertOpen()
     return native.verbs.freeCredits(this.#handle)
   }
 
   /**
-   * Brings up to a batch of completions: one native call, no allocation. Where the device's own ring can be seen from
-   * here (SoftRoCE), an empty poll is a few loads and no native call.
+   * Polls up to a batch of completions: one native call, no allocation. Where JavaScript sees the device's own ring
+   * (SoftRoCE), an empty poll is a few loads and no native call.
    *
    * @returns how many rows of the columns are filled
    * @throws Error ERR_IBVERBS_CLOSED
@@ -178,18 +178,19 @@ export class CompletionQueue extends NativeHandle {
     const control = this.#control
     if (control[QueueControl.ringWatched] === 1 && control[QueueControl.kept] === 0) {
       const ring = this.#ring
-      // Only the kernel hands over: the consumer's word is written by this thread, in ibv_poll_cq.
+      // Only the producer's word needs Atomics, as the kernel writes it: this thread writes the consumer's, in
+      // ibv_poll_cq.
       if (Atomics.load(ring, RxeRing.producer) === ring[RxeRing.consumer]) return 0
     }
     return this.#poll(this.#handle)
   }
 
   /**
-   * Polls; when there is nothing, sleeps on the completion channel until something completes (ibv_get_cq_event(3)):
-   * no thread, no spinning. One consumer at a time. A wait keeps the process alive: see {@link unref}.
+   * Polls; if the queue is empty, sleeps on the completion channel until a completion arrives (ibv_get_cq_event(3)): no
+   * thread, no spinning. One consumer at a time. A pending wait keeps the process alive: see {@link unref}.
    *
    * @returns how many rows of the columns are filled, at least 1
-   * @throws Error ERR_IBVERBS_BUSY when somebody waits already, ERR_IBVERBS_CLOSED when the queue is closed
+   * @throws Error ERR_IBVERBS_BUSY if another wait is pending, ERR_IBVERBS_CLOSED if the queue is closed
    */
   async wait(options?: CompletionWaitOptions): Promise<number> {
     const { signal: given, solicitedOnly = false } = optionsOf('options', options, completionWaitOptionNames)
@@ -204,10 +205,10 @@ export class CompletionQueue extends NativeHandle {
   }
 
   /**
-   * Polls without sleeping for up to `microseconds`, letting timers, signals and I/O have their turn every 50 µs.
+   * Polls without sleeping for up to `microseconds`; timers, signals and I/O get their turn every 50 µs.
    *
-   * @returns how many rows of the columns are filled; 0 when the time is over
-   * @throws Error ERR_IBVERBS_BUSY when somebody waits already
+   * @returns how many rows of the columns are filled; 0 if none came in that time
+   * @throws Error ERR_IBVERBS_BUSY if another wait is pending
    */
   async spin(microseconds: number, options?: WaitOptions): Promise<number> {
     integer('microseconds', microseconds, 0, 0xffffffff)
@@ -236,7 +237,7 @@ export class CompletionQueue extends NativeHandle {
     return this
   }
 
-  /** Lets the process end although somebody waits on this queue. */
+  /** Lets the process end while a {@link wait} is pending. */
   unref(): this {
     if (this.#keepAlive && this.#waiter.pending) this.context.countWaiter(-1)
     this.#keepAlive = false
@@ -254,14 +255,14 @@ export class CompletionQueue extends NativeHandle {
   }
 
   /**
-   * What usually brings the status in row `i` about and what mends it, such as the access flag that the peer's region
-   * lacks; '' where there is nothing to add to its name.
+   * The usual cause of the status in row `i` and how to fix it, such as the access flag that the peer's region lacks;
+   * '' where the name of the status says it all.
    */
   statusHint(i: number): string {
     return statusHint(this.statusName(i), this.opcodeName(i))
   }
 
-  /** Source LID, service level and path bits of a UD receive, for the way back to the sender. @internal */
+  /** Source LID, service level and path bits of a UD receive, for the address vector of its sender. @internal */
   path(row: number): number {
     return this.#path[row]
   }
@@ -276,7 +277,7 @@ export class CompletionQueue extends NativeHandle {
       throw busyError('somebody waits on this completion queue already')
   }
 
-  // Arm, then poll once more: what completed before the arming raises no event.
+  // Arm, then poll once more: a completion from before the arming raises no event.
   #armAndPoll(solicitedOnly: boolean): number {
     const count = native.verbs.poll(this.#handle)
     if (count > 0) return count

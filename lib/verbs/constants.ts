@@ -1,6 +1,6 @@
 /**
- * Enumerations of verbs.h, by their names there without the IBV_ prefix. What only memory windows, shared receive queues
- * or tag matching bring about is not among them: there are no calls for these here.
+ * Enumerations of verbs.h, by their names there without the IBV_ prefix. They leave out what only memory windows,
+ * shared receive queues or tag matching use: this package has no calls for these.
  */
 
 /** ibv_wc_status: what became of a work request. */
@@ -65,7 +65,7 @@ export type Access = keyof typeof AccessFlag
 
 /** ibv_qp_type. */
 export const QueuePairTypes = { RC: 2, UC: 3, UD: 4, RAW_PACKET: 8 } as const
-/** Reliable connection, unreliable connection, unreliable datagram, Ethernet frames as they are. */
+/** Reliable connection, unreliable connection, unreliable datagram, raw Ethernet frames. */
 export type QueuePairType = keyof typeof QueuePairTypes
 
 /** The queue pair number that datagrams to a multicast group carry (InfiniBand 9.6.1). */
@@ -148,7 +148,7 @@ export type LinkLayer = keyof typeof LinkLayers
 
 /** ibv_gid_type. */
 export const GidTypes = { IB: 0, 'RoCE v1': 1, 'RoCE v2': 2 } as const
-/** What a GID's packets are: InfiniBand's, or those of a version of RoCE (ibv_gid_type). */
+/** The protocol of a GID's packets: InfiniBand or a version of RoCE (ibv_gid_type). */
 export type GidType = keyof typeof GidTypes
 
 /** ibv_node_type; -1 is unknown. */
@@ -174,7 +174,9 @@ export const AtomicCapabilities = { NONE: 0, HCA: 1, GLOB: 2 } as const
 /** Name of an ibv_atomic_cap. */
 export type AtomicCapability = keyof typeof AtomicCapabilities
 
-/** The name of `value` in one of the enumerations above; its number in words where a newer kernel has one we lack. */
+/**
+ * The name of `value` in one of the enumerations above; 'UNKNOWN_' and the number for one that only a newer kernel has.
+ */
 export function nameOf<T extends Record<string, number>>(enumeration: T, value: number): keyof T & string {
   for (const name in enumeration) if (enumeration[name] === value) return name
   return `UNKNOWN_${value}` as keyof T & string

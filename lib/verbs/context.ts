@@ -26,19 +26,19 @@ import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
 import { ProtectionDomain } from './protection-domain.js'
 import { QueuePair } from './queue-pair/queue-pair.js'
 
-/** Events that nobody has asked for yet are kept, up to this many; then the oldest goes. */
+/** Maximum number of events that a context keeps until somebody asks for them; beyond it, the oldest is dropped. */
 const eventBacklog = 1024
 
-/** So that an event finds its context without keeping it alive. */
+/** Contexts by handle, for events; weak, so that this map keeps none alive. */
 const contexts = new Map<number, WeakRef<Context>>()
 
-/** A context that nothing reaches any more takes its device with it, and all that was opened on it. */
+/** Closes the device of a context that is no longer reachable, and all that was opened on it. */
 const unreachable = new FinalizationRegistry<number>((handle) => {
   contexts.delete(handle)
   native.close(handle, Kind.Context)
 })
 
-/** Whether the addon knows whom to tell of completions and events; asked when a context is opened. */
+/** Whether the addon has the callbacks for completions and events; the first context sets them. */
 let dispatching = false
 
 function dispatch(): void {
@@ -51,9 +51,9 @@ function dispatch(): void {
 }
 
 /**
- * An open RDMA device (ibv_open_device(3)). Closing it closes everything that was made from it; so does the end of
- * the process or of the worker, and so does the garbage collector when nothing made from it is reachable any more.
- * One context belongs to one thread.
+ * An open RDMA device (ibv_open_device(3)). Closing it closes everything that was made from it. So does the end of the
+ * process or of the worker, and so does the garbage collector once neither the context nor anything made from it is
+ * reachable. A context belongs to one thread.
  */
 export class Context extends NativeHandle {
   /** The device's name. */
@@ -67,9 +67,9 @@ export class Context extends NativeHandle {
   #completionWaiters = 0
   #attributes: DeviceAttributes | undefined
   #keepAlive = true
-  /** Hears of each asynchronous event before whoever waits for it. @internal */
+  /** Called with each asynchronous event, before {@link nextEvent} returns it. @internal */
   onEvent: ((event: AsyncEvent) => void) | undefined
-  /** Objects by handle, for events; weak, because a child holds its parent and not the other way. */
+  /** Objects by handle, for events; weak, because a child holds its parent, not its parent the child. */
   readonly #children = new Map<number, WeakRef<object>>()
 
   private constructor(handle: number, name: string) {
@@ -88,12 +88,12 @@ export class Context extends NativeHandle {
 
   override close(): void {
     super.close()
-    // Its number may be another context's, a million contexts later.
+    // Another context may have the same number, a million contexts later.
     unreachable.unregister(this)
     contexts.delete(this.#handle)
   }
 
-  /** Number of ports; they count from 1. */
+  /** Number of ports; port numbers start at 1. */
   get portCount(): number {
     return this.#cachedAttributes().physPortCnt
   }
@@ -157,10 +157,10 @@ export class Context extends NativeHandle {
   }
 
   /**
-   * ibv_create_cq(3). Queue pairs take their places from it when they are created, so that it cannot overrun: it
-   * needs as many entries as their maxSendWr and maxReceiveWr together.
+   * ibv_create_cq(3). Each queue pair reserves its entries when it is created, so that the queue cannot overrun: it
+   * needs as many entries as the maxSendWr and maxReceiveWr of its queue pairs together.
    *
-   * @param entries places; the device may give more
+   * @param entries entries to ask for; the device may grant more
    */
   createCompletionQueue(entries: number, options?: CompletionQueueOptions): CompletionQueue {
     this.assertOpen()
@@ -171,10 +171,10 @@ export class Context extends NativeHandle {
   }
 
   /**
-   * The next asynchronous event. Events are kept from the moment the context is open, so none is missed between two
-   * calls. One caller at a time.
+   * The next asynchronous event. The context keeps events from the moment it is open, so none is missed between two
+   * calls (the oldest of more than 1024 are dropped). One caller at a time.
    *
-   * @throws Error ERR_IBVERBS_BUSY when somebody waits already
+   * @throws Error ERR_IBVERBS_BUSY if another call is pending
    */
   async nextEvent(options?: WaitOptions): Promise<AsyncEvent> {
     const signal = waitSignal(options)
@@ -184,7 +184,7 @@ export class Context extends NativeHandle {
     return this.#events.shift() ?? this.#eventWaiter.start(signal)
   }
 
-  /** All asynchronous events, for as long as they are asked for; ends when the context is closed. */
+  /** All asynchronous events, one after the other; ends when the context is closed. */
   async *events(options?: WaitOptions): AsyncGenerator<AsyncEvent, void, void> {
     while (!this.closed) {
       try {
@@ -203,7 +203,7 @@ export class Context extends NativeHandle {
     return this
   }
 
-  /** Lets the process end although somebody waits for an event. */
+  /** Lets the process end while a {@link nextEvent} is pending. */
   unref(): this {
     this.#keepAlive = false
     this.#referenceEvents()
@@ -215,7 +215,7 @@ export class Context extends NativeHandle {
     native.verbs.referenceEvents(this.#handle, this.#keepAlive && this.#eventWaiter.pending)
   }
 
-  /** Device attributes as they were at the first look: limits do not change. @internal */
+  /** Device attributes, queried once: limits do not change. @internal */
   #cachedAttributes(): DeviceAttributes {
     this.#attributes ??= this.queryDevice()
     return this.#attributes
@@ -226,7 +226,7 @@ export class Context extends NativeHandle {
     return this.#cachedAttributes()
   }
 
-  /** One more, or one fewer, waits for a completion and keeps the process alive. @internal */
+  /** Counts the waits for completions: while there is one, it keeps the process alive. @internal */
   countWaiter(change: 1 | -1): void {
     this.#completionWaiters += change
     if (!this.closed) native.verbs.referenceCompletions(this.#handle, this.#completionWaiters > 0)
@@ -234,14 +234,14 @@ export class Context extends NativeHandle {
 
   /** @internal */
   adopt(handle: number, child: object): void {
-    // Handles are reused late, so what is dead here is swept only now and then.
+    // Handles are reused late, so dead entries may stay: they are swept only now and then.
     if (this.#children.size > 4096) {
       for (const [id, reference] of this.#children) if (!reference.deref()) this.#children.delete(id)
     }
     this.#children.set(handle, new WeakRef(child))
   }
 
-  /** Drains the queue pairs that `chosen` says. @internal */
+  /** Drains the queue pairs for which `chosen` is true. @internal */
   async drain(chosen: (pair: QueuePair) => boolean): Promise<void> {
     const children = [...this.#children.values()].map((reference) => reference.deref())
     for (const child of children) {

@@ -82,7 +82,7 @@ export interface DeviceAttributes {
     pciAtomicCompareSwap: number
     physPortCntEx: number
   }
-  /** What it can do for raw packets (ibv_raw_packet_caps). */
+  /** What the device can do for raw packets (ibv_raw_packet_caps). */
   rawPacketCapabilities: RawPacketCapability[]
 }
 
@@ -107,7 +107,7 @@ export interface PortAttributes {
   initTypeReply: number
   activeWidth: number
   activeSpeed: number
-  /** The speed where `activeSpeed` has no code for it, of XDR and faster (rdma-core 50 and later tells it); else 0. */
+  /** The speed where `activeSpeed` has no code for it: XDR and faster, from rdma-core 50 on; else 0. */
   activeSpeedEx: number
   physicalState: PhysicalState
   linkLayer: LinkLayer

@@ -2,8 +2,8 @@ import type { GidEntry } from './address/gid.js'
 import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
 
 /**
- * What an open device tells of itself (ibv_query_device_ex(3), ibv_query_port(3), ibv_query_gid_table(3)): all that
- * checks and defaults need of a {@link Context}.
+ * The queries of an open device (ibv_query_device_ex(3), ibv_query_port(3), ibv_query_gid_table(3)): all that checks
+ * and defaults need of a {@link Context}.
  *
  * @internal
  */

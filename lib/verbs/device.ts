@@ -6,11 +6,11 @@ import { type NodeType, NodeTypes, nameOf, type TransportType, TransportTypes } 
 import { Context } from './context.js'
 import type { NativeDevice } from './native.js'
 
-/** An RDMA device of this machine, as ibv_get_device_list(3) knows it without opening it. */
+/** An RDMA device of this machine, as ibv_get_device_list(3) reports it without opening it. */
 export interface DeviceInfo {
   /** Kernel name, such as 'mlx5_0' or 'rxe0'. */
   name: string
-  /** Kernel index (ibv_get_device_index(3)); -1 where the kernel does not tell. */
+  /** Kernel index (ibv_get_device_index(3)); -1 where the kernel does not report it. */
   index: number
   /** Node GUID, as ibv_devinfo(1) prints it: four groups of four hex digits. */
   guid: string
@@ -19,8 +19,8 @@ export interface DeviceInfo {
 }
 
 /**
- * The RDMA devices of this machine, in the order of their names; empty where there are none. With IBVERBS_SOFT set,
- * software ones too (`ibverbs/soft`).
+ * The RDMA devices of this machine, sorted by name; empty where there are none. With IBVERBS_SOFT set, software devices
+ * too (`ibverbs/soft`).
  *
  * @throws VerbsError of the software ConnectX when IBVERBS_SOFT asks for what cannot be had
  * @throws VerbsError ENOSYS (syscall 'dlopen') where libibverbs is not installed
@@ -67,7 +67,7 @@ function openNamed(name: string): number {
   }
 }
 
-/** By name, numbers in it by their value: libibverbs has them as the directory has, in any order. */
+/** Sorted by name, numbers in a name by their value: libibverbs returns them in the order of the directory. */
 function inOrder(): NativeDevice[] {
   softFromEnvironment()
   return native.verbs.listDevices().sort((a, b) => compareNames(a.name, b.name))

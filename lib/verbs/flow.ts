@@ -8,18 +8,21 @@ import { Kind, native } from '../native.js'
 import { FlowTypes } from './constants.js'
 import type { QueuePair } from './queue-pair/queue-pair.js'
 
-/** Rules that a device has of its own (ibv_flow_attr_type). */
+/** Rules that a device has built in (ibv_flow_attr_type). */
 export type DefaultFlow = Exclude<keyof typeof FlowTypes, 'normal'>
 
 /** Options of {@link QueuePair.createFlow}. */
 export interface FlowOptions {
-  /** Of rules that match the same frame the lowest number wins: 0 (the default) to 65535; a device may have fewer. */
+  /**
+   * Of several rules that match a frame, the one with the lowest number wins: 0 (the default) to 65535; a device may
+   * have fewer levels.
+   */
   priority?: number
   /** A number that completions of these frames carry: 24 bits, {@link CompletionQueue.flowTag}; 0 by default. */
   tag?: number
-  /** Drop the frames instead of bringing them. Default false. */
+  /** Drop the frames instead of receiving them. Default false. */
   drop?: boolean
-  /** Let the rules behind see the frame too (IBV_FLOW_ATTR_FLAGS_DONT_TRAP). Default false. */
+  /** Let rules of lower priority match the frame too (IBV_FLOW_ATTR_FLAGS_DONT_TRAP). Default false. */
   dontTrap?: boolean
 }
 const flowOptionNames = {
@@ -33,10 +36,10 @@ const flowOptionNames = {
 const dontTrapFlag = 2
 const defaults = Object.keys(FlowTypes).filter((name) => name !== 'normal') as DefaultFlow[]
 
-/** Flow rules in force (ibv_create_flow(3)), until they are closed, or the queue pair is. */
+/** Flow rules (ibv_create_flow(3)): in force until they, or the queue pair, are closed. */
 export class Flow extends NativeHandle {
   readonly queuePair: QueuePair
-  /** How many rules of the device's the given ones took: a range of ports may need several. */
+  /** How many rules of the device the given ones take: a range of ports may need several. */
   readonly count: number
 
   private constructor(queuePair: QueuePair, handle: number, count: number) {
@@ -70,7 +73,7 @@ export class Flow extends NativeHandle {
     return new Flow(pair, native.verbs.createFlow(pairHandle, made, attributes), made.length)
   }
 
-  /** Of rules in normal form; `name` of the argument, for errors. @internal */
+  /** Creates rules given in normal form; `name` is the argument's, for errors. @internal */
   static of(pair: QueuePair, pairHandle: number, rules: readonly Alternative[], name: string): Flow {
     const made = verbsFlowRules(rules, name)
     const attributes = { type: FlowTypes.normal, priority: 0, port: pair.port, flags: 0 }

@@ -2,12 +2,13 @@ import { VerbsError } from '../errors.js'
 import { type Kind, native } from '../native.js'
 
 /**
- * Creates something of the sizes asked for. A device's attributes do not tell what it can do of each size (nothing tells
- * the inline size; a send queue holds fewer requests the longer they may be), and one that cannot do what was asked for
- * says EINVAL or ENOMEM only. Then the largest that works is looked for, by trying, and named.
+ * Creates an object of the sizes asked for. The attributes of a device do not state its limits for every size (none
+ * states the inline size; a send queue holds fewer requests the longer they may be), and a device that cannot create
+ * the object says only EINVAL or ENOMEM. Then this finds the largest sizes that work, by trying, and the error names
+ * them.
  *
- * @param order what is asked for, each with the least that it can be: what comes first is kept at what was asked for, if
- *   that can be had at all, and what comes later is made to fit
+ * @param order the sizes, each with its least value: the first ones keep what was asked for if that is possible at all,
+ *   the later ones shrink to fit
  * @param make creates it with the given sizes
  */
 export function orLargest<S extends Record<keyof S, number>, T extends { handle: number }>(
@@ -30,7 +31,7 @@ export function orLargest<S extends Record<keyof S, number>, T extends { handle:
       }
     }
     let sizes: S = { ...asked, ...Object.fromEntries(order) }
-    if (!works(sizes)) throw error // it is something else
+    if (!works(sizes)) throw error // the sizes are not the cause
     const wrong: string[] = []
     for (const [name, least] of order) {
       const largest = largestOf(least, asked[name], (size) => works({ ...sizes, [name]: size }))
@@ -38,12 +39,12 @@ export function orLargest<S extends Record<keyof S, number>, T extends { handle:
       if (largest < asked[name])
         wrong.push(`${name} ${asked[name]}: the largest that works here is ${largest}`)
     }
-    if (wrong.length === 0) throw error // it works now: what it wanted is there again
+    if (wrong.length === 0) throw error // it works now: what was lacking is free again
     throw new VerbsError(-error.errno, syscall, wrong.join('; '))
   }
 }
 
-/** The largest of low (which works) to high that works. */
+/** The largest size that works, from low (which works) to high. */
 function largestOf(low: number, high: number, works: (size: number) => boolean): number {
   if (low >= high || works(high)) return high
   let [good, bad] = [low, high]

@@ -10,14 +10,14 @@ import type { RemoteMemory } from './remote-memory.js'
 /** A registered memory region (ibv_reg_mr(3)). */
 export class MemoryRegion extends NativeHandle {
   readonly domain: ProtectionDomain
-  /** The memory: shared, page-aligned where it was allocated here. It stays readable after close. */
+  /** The memory: shared, and page-aligned where this package allocated it. It stays readable after close. */
   readonly bytes: Uint8Array<SharedArrayBuffer>
   readonly arena: Arena
-  /** Key for requests of our own. */
+  /** Key for local requests. */
   readonly lkey: number
   /** Key for requests of a peer. */
   readonly rkey: number
-  /** Address of the first byte, as the device knows it: a remote address is this plus an offset. */
+  /** Address of the first byte, as the device uses it: a remote address is this plus an offset. */
   readonly address: bigint
   /** ibv_access_flags in force, by name: without LOCAL_WRITE nothing can be received into the region. */
   readonly access: readonly Access[]
@@ -47,7 +47,7 @@ export class MemoryRegion extends NativeHandle {
   ): MemoryRegion {
     const names = access ?? defaultAccess
     const flags = accessFlags('options.access', names)
-    // ibv_reg_mr(3) asks for it, and the kernel says EINVAL only.
+    // ibv_reg_mr(3) requires it; the kernel says only EINVAL.
     const writers = AccessFlag.REMOTE_WRITE | AccessFlag.REMOTE_ATOMIC
     if (flags & writers && !(flags & AccessFlag.LOCAL_WRITE)) {
       throw rangeError('options.access', 'with LOCAL_WRITE where a peer may write', names)
@@ -65,7 +65,7 @@ export class MemoryRegion extends NativeHandle {
     return this.bytes.length
   }
 
-  /** What to send to a peer that is to read, write or change this region. */
+  /** What to send to a peer that reads, writes or changes this region. */
   get remote(): RemoteMemory {
     return { version: 1, address: `0x${this.address.toString(16)}`, rkey: this.rkey, length: this.length }
   }

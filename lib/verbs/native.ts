@@ -1,7 +1,7 @@
 import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
 import type { QueuePairCapabilities } from './queue-pair/capabilities.js'
 
-/** What binding/verbs/ exports. Handles are numbers; a closed or foreign one throws ERR_IBVERBS_CLOSED. */
+/** The exports of binding/verbs/. Handles are numbers; a closed or foreign one throws ERR_IBVERBS_CLOSED. */
 export interface VerbsNative {
   listDevices(): NativeDevice[]
   libraryPath(): string | null
@@ -55,7 +55,7 @@ export interface VerbsNative {
   createFlow(pair: number, rules: Uint8Array[], options: NativeFlowOptions): number
 }
 
-/** Of struct ibv_flow_attr. */
+/** Members of struct ibv_flow_attr. */
 export interface NativeFlowOptions {
   type: number
   priority: number
@@ -89,9 +89,9 @@ export interface NativeMemoryRegion {
 
 export interface NativeQueuePairOptions extends QueuePairCapabilities {
   type: number
-  /** Bytes of a request's elements together that a send may have at most: below 2^31. */
+  /** Maximum bytes that the elements of a send may have together: below 2^31. */
   longestMessage: number
-  /** Bytes that one element of a receive tells the device at most: below 2^31. */
+  /** Maximum bytes that one element of a receive states to the device: below 2^31. */
   longestReceive: number
 }
 

@@ -14,18 +14,20 @@ import { QueuePair } from './queue-pair/queue-pair.js'
 /** Options of {@link ProtectionDomain.registerMemory}. */
 export interface RegisterOptions {
   /**
-   * Exactly what may be done with the region, as in ibv_reg_mr(3), where local reading is always allowed. Default:
-   * ['LOCAL_WRITE'], what receives and the results of reads and atomics need. `[]` is read-only, for sends and writes. A
-   * peer may do nothing with it before it is told to: ['REMOTE_READ'], ['LOCAL_WRITE', 'REMOTE_WRITE'],
-   * ['LOCAL_WRITE', 'REMOTE_ATOMIC'].
+   * The access flags of the region, exactly as for ibv_reg_mr(3), which always allows local reading. Default:
+   * ['LOCAL_WRITE'], which receives and the results of reads and atomics need. `[]` is read-only, for sends and writes.
+   * A peer has no access unless these flags grant it: ['REMOTE_READ'], ['LOCAL_WRITE', 'REMOTE_WRITE'], ['LOCAL_WRITE',
+   * 'REMOTE_ATOMIC'].
    */
   access?: Access[]
-  /** With a size: lay the fresh memory on huge pages (see {@link Arena.allocate}). Default false. */
+  /** With a size: allocate the memory on huge pages (see {@link Arena.allocate}). Default false. */
   hugePages?: boolean
 }
 const registerOptionNames = { access: true, hugePages: true } as const satisfies Names<RegisterOptions>
 
-/** A protection domain (ibv_alloc_pd(3)): regions, queue pairs and address handles work together within one. */
+/**
+ * A protection domain (ibv_alloc_pd(3)): regions, queue pairs and address handles work together only within one domain.
+ */
 export class ProtectionDomain extends NativeHandle {
   readonly context: Context
   readonly #handle: number
@@ -44,9 +46,9 @@ export class ProtectionDomain extends NativeHandle {
   /**
    * Registers memory with the device (ibv_reg_mr(3)).
    *
-   * @param memory a size in bytes, for fresh page-aligned memory; an {@link Arena}; or a SharedArrayBuffer of the
+   * @param memory a size in bytes, for new page-aligned memory; an {@link Arena}; or a SharedArrayBuffer of the
    *   caller's own, or a Uint8Array over part of one
-   * @throws VerbsError ENOMEM with the limit on locked memory, when that is too small
+   * @throws VerbsError ENOMEM with the limit on locked memory, if that is too small
    */
   registerMemory(
     memory: number | Arena | SharedArrayBuffer | Uint8Array<SharedArrayBuffer>,
@@ -65,11 +67,11 @@ export class ProtectionDomain extends NativeHandle {
   }
 
   /**
-   * Creates an address handle (ibv_create_ah(3)), for UD. On RoCE the kernel looks for the neighbour meanwhile: one that
+   * Creates an address handle (ibv_create_ah(3)), for UD. On RoCE the kernel resolves the neighbour meanwhile: one that
    * does not answer blocks this thread for a second or more.
    *
-   * @param destination the endpoint of the other side, an address vector, or a datagram that came: then it leads back to
-   *   the sender, which is how a server answers (ibv_create_ah_from_wc(3))
+   * @param destination the peer's endpoint, an address vector, or a received datagram, whose sender a server answers
+   *   with this handle (ibv_create_ah_from_wc(3))
    */
   createAddressHandle(destination: Endpoint | AddressVector | ReceivedDatagram): AddressHandle {
     this.assertOpen()

@@ -1,6 +1,6 @@
 import type { CompletionOpcodeName, CompletionStatusName } from './constants.js'
 
-/** What a peer's region must allow, and its queue pair, for each kind of request. */
+/** What the peer's region and its queue pair must allow, for each kind of request. */
 const rights: Partial<Record<CompletionOpcodeName, { kind: string; region: string; pair: string }>> = {
   RDMA_WRITE: { kind: 'a write', region: 'LOCAL_WRITE and REMOTE_WRITE', pair: 'REMOTE_WRITE' },
   RDMA_READ: { kind: 'a read', region: 'REMOTE_READ', pair: 'REMOTE_READ' },
@@ -8,7 +8,7 @@ const rights: Partial<Record<CompletionOpcodeName, { kind: string; region: strin
   FETCH_ADD: { kind: 'an atomic', region: 'LOCAL_WRITE and REMOTE_ATOMIC', pair: 'REMOTE_ATOMIC' },
 }
 
-/** What usually brings a status about, and what mends it; '' where the name says it all. */
+/** The usual cause of a status and how to fix it; '' where the name says it all. */
 export function statusHint(status: CompletionStatusName, opcode: CompletionOpcodeName): string {
   const needed = rights[opcode]
   switch (status) {

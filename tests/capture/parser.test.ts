@@ -235,10 +235,10 @@ describe('what is no capture, or not one of Ethernet', () => {
 
   test('is named, with the byte', () => {
     expect(error(Buffer.alloc(0))).toBe('0 bytes are no capture in the format pcap or pcapng')
-    expect(error(Buffer.from('hello'))).toBe('at byte 0: neither pcap nor pcapng begins like that')
+    expect(error(Buffer.from('hello'))).toBe('at byte 0: this begins neither a pcap nor a pcapng capture')
     expect(error(Buffer.from([0x1f, 0x8b, 8, 0]))).toBe('at byte 0: it is compressed: use gunzip first')
     expect(error(Buffer.concat([section(true, 2)]))).toBe(
-      'at byte 0: version 2 of the pcapng format is not known here',
+      'at byte 0: version 2 of the pcapng format is not supported',
     )
     expect(error(Buffer.concat([section(true), packet(true, 0n, list[0])]))).toBe(
       'at byte 28: a frame of interface 0, which was not described',
@@ -250,12 +250,12 @@ describe('what is no capture, or not one of Ethernet', () => {
     ).toBe('frames of link type 113, not of Ethernet (1): see https://www.tcpdump.org/linktypes.html')
     const huge = Buffer.from(whole)
     huge.writeUInt32LE(0x7fffffff, 24 + 8)
-    expect(error(huge)).toBe('at byte 24: a frame of 2147483647 bytes is not believed')
+    expect(error(huge)).toBe('at byte 24: a frame of 2147483647 bytes is implausible')
     const torn = Buffer.from(wholeNg)
     torn.writeUInt32LE(torn.readUInt32LE(4) + 4, 4)
     expect(error(torn)).toMatch(/^at byte 0: the block's length is \d+ before it and \d+ behind it$/)
     torn.writeUInt32LE(13, 4)
-    expect(error(torn)).toBe('at byte 0: a block of 13 bytes cannot be')
+    expect(error(torn)).toBe('at byte 0: a block cannot have 13 bytes')
   })
 
   test.each([

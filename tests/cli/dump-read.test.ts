@@ -70,8 +70,8 @@ describe('is refused', () => {
       2,
       "filter 'inbound': inbound/outbound not supported on Ethernet when reading savefiles",
     ],
-    [['-r', kinds, '--backend', 'af_xdp'], 2, '--backend is of an interface, not of --read'],
-    [['-r', kinds, '-p'], 2, '--no-promiscuous is of an interface, not of --read'],
+    [['-r', kinds, '--backend', 'af_xdp'], 2, '--backend and --read exclude each other'],
+    [['-r', kinds, '-p'], 2, '--no-promiscuous and --read exclude each other'],
     [['-r', '/nonexistent'], 1, "ENOENT: no such file or directory, open '/nonexistent'"],
   ])('%j', async (words, code, message) => {
     const result = await ibverbs(['dump', ...(words as string[])])

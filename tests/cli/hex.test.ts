@@ -16,8 +16,8 @@ describe('parseHex', () => {
 
   test.each([
     ['0g', "'g' is not a hexadecimal digit"],
-    ['0', '1 hexadecimal digits make no whole number of bytes'],
-    ['00 1', '3 hexadecimal digits make no whole number of bytes'],
+    ['0', '1 hexadecimal digits are not a whole number of bytes'],
+    ['00 1', '3 hexadecimal digits are not a whole number of bytes'],
   ])('%j is refused: %s', (text, message) => {
     expect(() => parseHex(text)).toThrow(new SyntaxError(message))
   })

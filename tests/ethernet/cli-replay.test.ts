@@ -64,7 +64,7 @@ describe.each(backends)('%s', (backend) => {
     [
       'with garbage in it',
       (bytes: Buffer) => Buffer.concat([bytes.subarray(0, bytes.length - 76), Buffer.alloc(76, 0xff)]),
-      /: at byte 252: a frame of 4294967295 bytes is not believed$/,
+      /: at byte 252: a frame of 4294967295 bytes is implausible$/,
     ],
   ])('a capture %s: the whole frames are sent, then the error', async (_, broken, message) => {
     using queue = PacketQueue.open(veth.b)

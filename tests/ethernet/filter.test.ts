@@ -393,7 +393,7 @@ describe('every backend', () => {
   test('protochain, which loops, is for captures', () => {
     for (const backend of backends) {
       expect(() => PacketQueue.open(veth.b, { backend, filter: 'ip6 protochain 17' })).toThrow(
-        "filter 'ip6 protochain 17': 'protochain' needs a loop, which the kernel's BPF has not: it filters captures only",
+        "filter 'ip6 protochain 17': 'protochain' needs a loop, which the kernel's BPF does not have: it filters captures only",
       )
     }
   })

@@ -162,7 +162,7 @@ test('what cannot be replayed is named', async () => {
     return stderr
   }
   expect(await run('hello')).toBe(
-    `ibverbs send: ${file}: at byte 0: neither pcap nor pcapng begins like that\n`,
+    `ibverbs send: ${file}: at byte 0: this begins neither a pcap nor a pcapng capture\n`,
   )
   expect((await ibverbs(['send', veth.a, '-r', join(folder, 'nosuch')])).stderr).toMatch(
     /^ibverbs send: ENOENT: /,

@@ -17,14 +17,14 @@ const options = {
 
 export const doctor: Command = {
   name: 'doctor',
-  summary: 'what works on this machine, what does not, and what mends it',
+  summary: 'what works on this machine, what does not, and the remedy',
   synopsis: ['[--json]'],
   description: `
-Looks at the process (Node, capabilities, locked memory), the libraries, the kernel, the network
-interfaces and the RDMA devices. Each line is ok, warn (works, but not all of it) or missing, with
+Checks the process (Node, capabilities, locked memory), the libraries, the kernel, the network
+interfaces and the RDMA devices. Each line is ok, warn (works in part) or missing, with
 the remedy below. Changes nothing.
 Exit code 0 when at least one main path works: raw Ethernet frames, or RDMA verbs on an active port.
-Elsewhere than on Linux it says what is left there.`,
+On other systems than Linux it says what works there.`,
   options,
   examples: [
     ['ibverbs doctor', 'a readable report'],

@@ -27,21 +27,21 @@ const options = {
     type: 'string',
     short: 'r',
     argument: 'RATE',
-    help: `frames a second (20k), bits of frames (1Gbit), or max (${defaultRate})`,
+    help: `frames per second (20k), bits of frames (1Gbit), or max (${defaultRate})`,
   },
-  size: { type: 'string', short: 's', argument: 'BYTES', help: 'bytes of a frame (the fewest that do)' },
+  size: { type: 'string', short: 's', argument: 'BYTES', help: 'bytes of a frame (the shortest possible)' },
   count: { type: 'string', short: 'c', argument: 'N', help: 'end after N frames' },
-  duration: { type: 'string', short: 't', argument: 'SECONDS', help: 'end after so many seconds' },
+  duration: { type: 'string', short: 't', argument: 'SECONDS', help: 'end after this many seconds' },
   warmup: {
     type: 'string',
     argument: 'N',
-    help: "leave the first N frames' times out (0.2 s, at most 1000, at most a tenth)",
+    help: "exclude the first N frames' times (0.2 s, at most 1000, at most a tenth)",
   },
-  receive: { type: 'boolean', help: 'count what comes back, such as from ibverbs reflect' },
+  receive: { type: 'boolean', help: 'count the frames that come back, such as from ibverbs reflect' },
   linger: {
     type: 'string',
     argument: 'SECONDS',
-    help: 'with --receive: wait for the last ones until nothing comes for so long (1)',
+    help: 'with --receive: wait until no frame arrives for this long (1)',
   },
   json: { type: 'boolean', help: 'print one JSON object, times in µs' },
   ...queueFlags,
@@ -49,17 +49,17 @@ const options = {
 
 export const generate: Command = {
   name: 'generate',
-  summary: 'send numbered frames at a rate, and say how well it was kept',
+  summary: 'send numbered frames at a rate, and report how well it was kept',
   synopsis: ['IFACE --to DEST [OPTIONS]'],
   description: `
-Sends frames of one size, each when it is due, until Ctrl-C, N frames or so many seconds. To a MAC
-address they have EtherType 0x88b5, to an IP address they are UDP, with the MAC address that the
-kernel's tables give. Each carries a number and the time when it was due: 'ibverbs dump --check' on
-the other end, or --receive with 'ibverbs reflect' there, counts what was lost, duplicated and
-reordered, and the time from due to arrival, so that a sender that was held up hides no delay
-(between two hosts as good as their clocks agree). Ends with the rate that was reached and with the
-sender's own share: from when a frame was due to when the kernel had taken it.
-Sleeps between frames where there is time for that. Needs CAP_NET_RAW: see 'ibverbs doctor'.
+Sends frames of one size, each at its due time, until Ctrl-C, N frames or SECONDS. To a MAC address
+they have EtherType 0x88b5; to an IP address they are UDP, with the MAC address from the kernel's
+tables. Each carries a sequence number and its due time: 'ibverbs dump --check' at the other end, or
+--receive with 'ibverbs reflect' there, counts lost, duplicated and reordered frames, and measures
+the time from due to arrival, so that a delayed sender hides no latency (between two hosts as
+accurate as their clocks). Ends with the rate reached and the sender's own lateness: from due time
+until the kernel accepted the frame.
+Sleeps between frames if there is time. Needs CAP_NET_RAW: see 'ibverbs doctor'.
 ${interfaceHelp}`,
   options,
   examples: [
@@ -97,7 +97,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     linger: (numberOption('--linger', values.linger, 0, 3600) ?? 1) * 1000,
     json: values.json ?? false,
   }
-  if (values.linger !== undefined && !settings.receive) throw new UsageError('--linger is of --receive')
+  if (values.linger !== undefined && !settings.receive) throw new UsageError('--linger needs --receive')
   const opening = queueOptions(values, name)
 
   const { PacketQueue } = await import('../../ethernet/index.js')

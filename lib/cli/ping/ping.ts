@@ -44,12 +44,12 @@ const options = {
   warmup: {
     type: 'string',
     argument: 'N',
-    help: 'leave the first N of them out of the statistics (a tenth, 1000 at most)',
+    help: 'exclude the first N of them from the statistics (a tenth, 1000 at most)',
   },
   mtu: { type: 'string', short: 'm', argument: 'BYTES', help: 'path MTU of rc and uc: 256 … 4096 (1024)' },
   'rx-depth': { type: 'string', short: 'r', argument: 'N', help: 'receives kept posted (500)' },
   events: { type: 'boolean', short: 'e', help: 'sleep until a completion arrives, instead of polling' },
-  timeout: { type: 'string', argument: 'SECONDS', help: 'give up when the peer is silent for so long (5)' },
+  timeout: { type: 'string', argument: 'SECONDS', help: 'give up when the peer is silent for this long (5)' },
   json: { type: 'boolean', help: 'print one JSON object, latencies in µs' },
 } as const
 
@@ -60,8 +60,8 @@ export const ping: Command = {
   description: `
 Sends messages back and forth and prints the percentiles of the round trip, exactly, from every
 sample. One side listens, the other names it; both take the same --type, --size and -n. Polling,
-the default, wants a processor for each side and for each software NIC: where there are fewer it
-warns, and --events measures better. The first messages, which find cold caches, do not count.
+the default, needs a processor for each side and for each software NIC: with fewer it warns, and
+--events measures better. The first messages, which find cold caches, do not count.
 The two meet over TCP and speak the protocol of rdma-core's programs, so ibv_rc_pingpong,
 ibv_uc_pingpong and ibv_ud_pingpong can be either side (on Ethernet they need -g with the index of
 a GID, see 'ibverbs devices').

@@ -25,7 +25,7 @@ export function preloadable(file: string): Preload {
   const parent = [tmpdir(), '/tmp', '/var/tmp'].find((folder) => !unfit.test(folder) && existsSync(folder))
   if (parent === undefined) {
     throw new Error(
-      `${file}: LD_PRELOAD takes no path with a space, ':' or '$', and no temporary folder is without`,
+      `${file}: LD_PRELOAD takes no path with a space, ':' or '$', and no temporary folder avoids them`,
     )
   }
   sweep(parent)

@@ -22,12 +22,12 @@ export const soft: Command = {
   synopsis: ['[-w WIRE] -- PROGRAM [ARGUMENTS]'],
   description: `
 Runs a program that uses libibverbs as if the machine had ConnectX NICs, mlx5_soft0, mlx5_soft1 and
-so on, without hardware, kernel module or privilege. The program, libibverbs and libmlx5 are those
-that are installed: they write real work queue entries, and a NIC, a thread of the program, answers.
+so on, without hardware, kernel module or privilege. The program, libibverbs and libmlx5 are the
+installed ones: they write real work queue entries, and a NIC, a thread of the program, answers.
 It sets IBVERBS_SOFT and LD_PRELOAD for the program and does nothing else.
 
-WIRE is what the ports are plugged into: loop (a port hears itself), pair (two devices hear each
-other), socket:PATH (a port here and one of another program), interface:NAME (of this machine).
+WIRE connects the ports: loop (a port to itself), pair (two devices to each other), socket:PATH (a
+port here to one of another program), interface:NAME (of this machine).
 Several devices and ports: ';' begins another device, '+' another port; pair:NAME joins the two
 that name it. '@' gives a port its MAC address, '?' its options:
 loop@02:00:0a:00:00:01?loss=0.01&delay=5000&seed=3 (also bandwidth, jitter, duplicate, reorder,

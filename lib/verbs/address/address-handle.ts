@@ -12,19 +12,20 @@ import { checkEndpoint, type Endpoint, isEndpoint } from './endpoint.js'
 import { isUnspecified } from './gid.js'
 
 /**
- * A UD datagram that came, in the row of a completion queue: what the way back to its sender is made from
- * (ibv_create_ah_from_wc(3)). Where it goes there are `cq.sourceQueuePair[row]` and the queue key that both agreed on.
+ * A received UD datagram, as a row of a completion queue: {@link ProtectionDomain.createAddressHandle} makes the
+ * address handle of its sender from it (ibv_create_ah_from_wc(3)). The sender's queue pair is
+ * `cq.sourceQueuePair[row]`; its queue key is the one that both sides agreed on.
  */
 export interface ReceivedDatagram {
-  /** The completion queue that told of it. */
+  /** The completion queue that reported it. */
   cq: CompletionQueue
-  /** Row of the completion, before the next poll; 0 by default. */
+  /** Row of the completion, valid until the next poll; 0 by default. */
   row?: number
-  /** The region that it was received into: the first 40 bytes of the receive have its global route header. */
+  /** The region that it was received into: the first 40 bytes of the receive are its global route header (GRH). */
   memory: MemoryRegion
-  /** Where in the region the receive began; 0 by default. */
+  /** Offset of the receive in the region, in bytes; 0 by default. */
   offset?: number
-  /** The port that it came by, from 1; 1 by default. */
+  /** The port that received it, from 1; 1 by default. */
   port?: number
 }
 const receivedDatagramNames = {
@@ -35,13 +36,13 @@ const receivedDatagramNames = {
   port: true,
 } as const satisfies Names<ReceivedDatagram>
 
-/** Bytes of a global route header, with which a UD receive begins. */
+/** Bytes of the global route header (GRH) that begins every UD receive. */
 const routeHeaderLength = 40
 
 /** An address handle (ibv_create_ah(3)): a destination of UD sends. */
 export class AddressHandle extends NativeHandle {
   readonly domain: ProtectionDomain
-  /** The address vector in force. */
+  /** The address vector, complete with defaults. */
   readonly vector: Readonly<AddressVector>
 
   private constructor(handle: number, domain: ProtectionDomain, vector: AddressVector) {
@@ -77,7 +78,7 @@ export class AddressHandle extends NativeHandle {
   }
 }
 
-/** To where a datagram came from. */
+/** The address vector of a datagram's sender. */
 function wayBack(
   domain: ProtectionDomain,
   domainHandle: number,
@@ -105,7 +106,7 @@ function wayBack(
   return native.verbs.addressVectorOf(domainHandle, port, cq.path(row), header)
 }
 
-/** Where an endpoint is. */
+/** The address vector of an endpoint, before defaults. */
 function addressOf(device: DeviceQueries, endpoint: Endpoint): AddressVector {
   assertAddress(device, 1, 'destination', endpoint)
   const { gid, lid } = endpoint

@@ -6,21 +6,21 @@ import type { Endpoint } from './endpoint.js'
 import { checkGid, gidKind, isUnspecified } from './gid.js'
 import { gidAt, gidFor } from './gid-table.js'
 
-/** Where packets go and how (ibv_ah_attr, ibv_create_ah(3)). */
+/** The destination of packets and the path to it (ibv_ah_attr, ibv_create_ah(3)). */
 export interface AddressVector {
-  /** Destination GID, as an IPv6 address; ::ffff:10.0.0.1 for IPv4. Left out on InfiniBand only. */
+  /** Destination GID, as an IPv6 address; ::ffff:10.0.0.1 for IPv4. May be left out on InfiniBand only. */
   gid?: string
   /** Destination LID, on InfiniBand; 0 by default. */
   lid?: number
   /** Local port, from 1; 1 by default. */
   port?: number
-  /** Index of the local GID to send from; by default the best that is of the destination's kind. */
+  /** Index of the local GID to send from; by default the best one of the destination's kind. */
   gidIndex?: number
-  /** TTL of the packets, 64 by default. For RoCE v2 the kernel takes the route's instead (ib_resolve_eth_dmac). */
+  /** TTL of the packets, 64 by default. For RoCE v2 the kernel uses the route's instead (ib_resolve_eth_dmac). */
   hopLimit?: number
   /** IPv4 TOS or IPv6 traffic class (DSCP << 2 | ECN), 0 by default. */
   trafficClass?: number
-  /** 20 bits; 0 by default. */
+  /** Flow label of the GRH, 20 bits; 0 by default. */
   flowLabel?: number
   /** Service level, on Ethernet the 802.1p priority: 0 (the default) to 15. */
   serviceLevel?: number
@@ -37,9 +37,9 @@ const addressVectorNames = {
 } as const satisfies Names<AddressVector>
 
 /**
- * An endpoint without a GID is on InfiniBand.
+ * Only on InfiniBand may an endpoint have no GID.
  *
- * @throws RangeError that names the endpoint's `gid` where this port is Ethernet
+ * @throws RangeError that names the endpoint's `gid`, if this port is Ethernet
  * @internal
  */
 export function assertAddress(device: DeviceQueries, port: number, name: string, { gid }: Endpoint): void {
@@ -49,9 +49,9 @@ export function assertAddress(device: DeviceQueries, port: number, name: string,
 }
 
 /**
- * Checks an address vector and fills in what is missing.
+ * Checks an address vector and fills in the defaults.
  *
- * @param syscall the call that it is for
+ * @param syscall the call that needs it, for errors
  * @internal
  */
 export function completeVector(
@@ -89,7 +89,7 @@ export function completeVector(
   }
 }
 
-/** An index that the caller chose: from an IPv4 GID there is no way to an IPv6 one, nor back. */
+/** Checks an index that the caller chose: no route leads from an IPv4 GID to an IPv6 one, or back. */
 function checkIndex(
   device: DeviceQueries,
   port: number,

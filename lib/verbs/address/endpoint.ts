@@ -3,11 +3,11 @@ import { mtuCodes, type QueuePairType, QueuePairTypes } from '../constants.js'
 import { checkGid } from './gid.js'
 
 /**
- * One end of a connection: what the other side must know to talk to it. Plain JSON: send it over whatever is at
- * hand, and give the other side's to {@link QueuePair.connect}. What this version does not know of it is ignored.
+ * One end of a connection: what the peer must know to talk to it. It is plain JSON: exchange it over any channel, and
+ * give the peer's to {@link QueuePair.connect}. Properties that this version does not know are ignored.
  */
 export interface Endpoint {
-  /** Of this format: changes when an older reader would understand it wrongly. */
+  /** Version of this format: changes when an older reader would misread it. */
   version: 1
   type: QueuePairType
   /** Number of the queue pair. */
@@ -20,16 +20,16 @@ export interface Endpoint {
   lid: number
   /** Its port's active MTU, in bytes. */
   mtu: number
-  /** UD: the queue key that a sender must know. */
+  /** UD: the queue key that senders must use. */
   queueKey?: number
 }
 
-/** Whether it is meant to be an endpoint: an address vector has neither of these. @internal */
+/** Whether the caller means an endpoint: an address vector has neither of these properties. @internal */
 export function isEndpoint(value: object): value is Endpoint {
   return 'version' in value || 'queuePairNumber' in value
 }
 
-/** Checks what came from a peer; without `type`, of any type. @internal */
+/** Checks an endpoint that a peer sent: of the given type, or of any. @internal */
 export function checkEndpoint(name: string, value: unknown, type?: QueuePairType): Endpoint {
   if (typeof value !== 'object' || value === null) throw typeError(name, 'an endpoint', value)
   const endpoint = value as Endpoint
@@ -46,7 +46,7 @@ export function checkEndpoint(name: string, value: unknown, type?: QueuePairType
   return endpoint
 }
 
-/** Refuses what a peer sent in a format that came after this version of the package. @internal */
+/** Refuses data of a peer in a format that is newer than this version of the package. @internal */
 export function checkVersion(name: string, version: unknown): void {
   if (version === 1) return
   if (typeof version !== 'number') throw typeError(name, 'a number', version)

@@ -3,9 +3,9 @@ import type { DeviceQueries } from '../device-queries.js'
 import { bestGid, type GidEntry, gidKind, isGroup } from './gid.js'
 
 /**
- * The entry at an index that somebody chose.
+ * The entry at an index that the caller chose.
  *
- * @throws VerbsError EINVAL, with the indices there are; the kernel says EFAULT, or nothing at all
+ * @throws VerbsError EINVAL that lists the indices in use; the kernel says EFAULT, or nothing at all
  * @internal
  */
 export function gidAt(device: DeviceQueries, port: number, index: number): GidEntry {
@@ -20,11 +20,11 @@ export function gidAt(device: DeviceQueries, port: number, index: number): GidEn
   )
 }
 
-/** The local GID to talk to `gid` from: one of its own kind, for others cannot be routed to it. @internal */
+/** The local GID to reach `gid` from: one of the same kind, since no route leads from the others. @internal */
 export function gidFor(device: DeviceQueries, port: number, gid: string): GidEntry {
   const table = device.queryGidTable()
   const kind = gidKind(gid)
-  // On its own link a group hears a link-local address as well.
+  // On its own link a multicast group also hears a link-local source address.
   const near = kind === 'IPv6' && isGroup(gid) ? bestGid(table, port, 'link-local') : undefined
   const entry = bestGid(table, port, kind) ?? near
   if (entry) return entry

@@ -5,7 +5,7 @@ import type { GidType } from '../constants.js'
 
 /** An entry of a GID table (ibv_query_gid_table(3)). */
 export interface GidEntry {
-  /** The GID as an IPv6 address; one that stands for an IPv4 address is written '::ffff:10.0.0.1'. */
+  /** The GID as an IPv6 address; an IPv4-mapped one as '::ffff:10.0.0.1'. */
   gid: string
   /** Port number, from 1. */
   port: number
@@ -18,11 +18,11 @@ export interface GidEntry {
   netdev: string | null
 }
 
-/** How far a GID reaches: two can talk when they are of the same kind. */
+/** Scope of a GID: two GIDs of the same kind can reach each other. */
 export type GidKind = 'link-local' | 'IPv4' | 'IPv6'
 
 /**
- * Of a group too: '::ffff:239.1.2.3' is IPv4's, 'ff0e::ffff:239.1.2.3' one of IPv6's.
+ * The kind of a GID, also of a multicast group's: '::ffff:239.1.2.3' is IPv4, 'ff0e::ffff:239.1.2.3' is IPv6.
  *
  * @param gid in any spelling of an IPv6 address
  */
@@ -32,13 +32,13 @@ export function gidKind(gid: string): GidKind {
   return bytes[0] === 0xfe && (bytes[1] & 0xc0) === 0x80 ? 'link-local' : 'IPv6'
 }
 
-/** Whether a GID is a group's: 224.0.0.0/4 or ff00::/8. @internal */
+/** Whether a GID is a multicast group's: 224.0.0.0/4 or ff00::/8. @internal */
 export function isGroup(gid: string): boolean {
   const bytes = parse(gid)
   return isMapped(bytes) ? bytes[12] >> 4 === 0xe : bytes[0] === 0xff
 }
 
-/** Whether a GID is '::', however it is spelled: that of a port without one. @internal */
+/** Whether a GID is '::', in any spelling: that of a port without a GID. @internal */
 export function isUnspecified(gid: string): boolean {
   return parse(gid).every((byte) => byte === 0)
 }
@@ -56,7 +56,7 @@ export function checkGid(name: string, gid: unknown): string {
   return gid as string
 }
 
-/** A group's GID. @internal */
+/** The GID of a multicast group, in the spelling of inet_pton(3). @internal */
 export function checkGroup(name: string, gid: unknown): string {
   if (!isGroup(checkGid(name, gid))) {
     throw rangeError(name, 'the GID of a group, such as ff0e::1 or ::ffff:239.0.0.1', gid)
@@ -67,8 +67,8 @@ export function checkGroup(name: string, gid: unknown): string {
 const reach: Record<GidKind, number> = { 'link-local': 0, IPv6: 1, IPv4: 2 }
 
 /**
- * The entry to use where the user names none: RoCE v2 before v1, which no router forwards; then the address that
- * reaches farthest; then the lowest index.
+ * The entry to use where the user names none: RoCE v2 before v1, which no router forwards; then IPv4 before IPv6 before
+ * link-local; then the lowest index.
  *
  * @param kind only entries of this kind, where given
  */

@@ -14,16 +14,18 @@ import type { DeviceQueries } from '../device-queries.js'
 import type { NativeQueuePairAttributes, NativeQueuePairState } from '../native.js'
 
 /**
- * What {@link QueuePair.modify} sets (ibv_qp_attr, ibv_modify_qp(3)); an attribute left out is not touched. `qkey`, `sqPsn`,
- * `rqPsn` and `destQpNum` are the man page's members; everywhere else these are called `queueKey`, `packetSequenceNumber`
- * and `queuePairNumber`.
+ * What {@link QueuePair.modify} sets (ibv_qp_attr, ibv_modify_qp(3)); an attribute left out keeps its value. `qkey`,
+ * `sqPsn`, `rqPsn` and `destQpNum` have the man page's names; everywhere else these are called `queueKey`,
+ * `packetSequenceNumber` and `queuePairNumber`.
  */
 export interface QueuePairAttributes {
-  /** The state to go to; left out, it stays. */
+  /** The state to move to; left out, the state stays. */
   state?: QueuePairState
-  /** The state that the queue pair is assumed to be in. */
+  /** The state that the caller takes the queue pair to be in (cur_qp_state). */
   currentState?: QueuePairState
-  /** What peers may do: REMOTE_WRITE, REMOTE_READ, REMOTE_ATOMIC (and LOCAL_WRITE, as verbs programs write it). */
+  /**
+   * What peers may do: REMOTE_WRITE, REMOTE_READ, REMOTE_ATOMIC (and LOCAL_WRITE, which verbs programs set as well).
+   */
   access?: Access[]
   /** Index of the partition key. */
   pkeyIndex?: number
@@ -31,7 +33,7 @@ export interface QueuePairAttributes {
   port?: number
   /** UD: the queue key that senders must use. */
   qkey?: number
-  /** The way to the peer (ah_attr). */
+  /** The path to the peer (ah_attr). */
   addressVector?: AddressVector
   /** Bytes: 256, 512, 1024, 2048 or 4096. */
   pathMtu?: number
@@ -39,15 +41,15 @@ export interface QueuePairAttributes {
   timeout?: number
   /** Retries before RETRY_EXC_ERR: 0 to 7. */
   retryCount?: number
-  /** Retries of a receiver that is not ready before RNR_RETRY_EXC_ERR; 7 is for ever. */
+  /** Retries while the receiver is not ready (RNR) before RNR_RETRY_EXC_ERR: 0 to 7; 7 retries for ever. */
   rnrRetry?: number
   /** Packet sequence number of the first packet to receive: 24 bits. */
   rqPsn?: number
   /** Packet sequence number of the first packet to send: 24 bits. */
   sqPsn?: number
-  /** Reads and atomics of ours that may be under way. */
+  /** Maximum number of reads and atomics outstanding as initiator. */
   maxRdAtomic?: number
-  /** Reads and atomics of the peer's that we answer at a time. */
+  /** Maximum number of reads and atomics outstanding as responder. */
   maxDestRdAtomic?: number
   /** RNR NAK timer code, ibv_modify_qp(3): 0 (655.36 ms), 1 (0.01 ms) to 31 (491.52 ms). */
   minRnrTimer?: number
@@ -74,7 +76,7 @@ const queuePairAttributeNames = {
   destQpNum: true,
 } as const satisfies Names<QueuePairAttributes>
 
-/** What {@link QueuePair.query} tells: the attributes, and the sizes by the names of ibv_qp_cap. */
+/** What {@link QueuePair.query} returns: the attributes, and the sizes by the names of ibv_qp_cap. */
 export interface QueuePairQuery extends Required<Omit<QueuePairAttributes, 'currentState'>> {
   maxSendWr: number
   maxRecvWr: number
@@ -113,7 +115,7 @@ const checks = {
   access: (name: string, value: unknown) => accessFlags(name, value as Access[]),
   pkeyIndex(name: string, value: unknown, device: DeviceQueries) {
     const index = integer(name, value, 0, 0xffff)
-    // Every port has the first. The kernel says EINVAL of one that is not there.
+    // Every port has index 0. For an index that it does not have, the kernel says only EINVAL.
     if (index > 0) assertPartition(name, index, device)
     return index
   },
@@ -139,7 +141,7 @@ const checks = {
   destQpNum: upTo(0xffffff),
 } satisfies Record<keyof QueuePairAttributes, unknown>
 
-/** The ports of a device have as many partition keys each. */
+/** All ports of a device have equally many partition keys. */
 function assertPartition(name: string, index: number, device: DeviceQueries): void {
   const most = device.queryPort(1).pkeyTableLength - 1
   if (index <= most) return
@@ -147,7 +149,7 @@ function assertPartition(name: string, index: number, device: DeviceQueries): vo
   throw rangeError(name, `${there} of ${device.name}`, index)
 }
 
-/** The binding's numbers in words. @internal */
+/** Names for the binding's numbers. @internal */
 export function fromNative(queried: NativeQueuePairState): QueuePairQuery {
   const { state, access, pathMtu, currentState: _, ...rest } = queried
   return {

@@ -1,13 +1,13 @@
-/** What a queue pair has room for, as the device granted it (ibv_qp_cap, ibv_create_qp(3)). */
+/** The sizes of a queue pair that the device granted (ibv_qp_cap, ibv_create_qp(3)). */
 export interface QueuePairCapabilities {
-  /** Send requests that may be outstanding. */
+  /** Maximum number of outstanding send requests. */
   maxSendWr: number
-  /** Receive requests that may be outstanding. */
+  /** Maximum number of outstanding receive requests. */
   maxReceiveWr: number
   /** Scatter/gather elements of a send. */
   maxSendSge: number
   /** Scatter/gather elements of a receive. */
   maxReceiveSge: number
-  /** Bytes that can be sent inline. */
+  /** Maximum bytes of an inline send. */
   maxInline: number
 }

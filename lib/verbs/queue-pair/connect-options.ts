@@ -5,21 +5,24 @@ import { type QueuePairAttributes, toNative } from './attributes.js'
 
 /** Options of {@link QueuePair.connect}; every one has a default that works. */
 export interface ConnectOptions {
-  /** What the peer may do; by default REMOTE_WRITE, REMOTE_READ and, where the device has them, REMOTE_ATOMIC. */
+  /** What the peer may do; by default REMOTE_WRITE, REMOTE_READ and, where the device has atomics, REMOTE_ATOMIC. */
   access?: Access[]
   /** Bytes; by default the smaller of the two ports' active MTUs. */
   pathMtu?: number
   /** Local ACK timeout, 4.096 µs × 2^timeout: 14 (67 ms) by default. */
   timeout?: number
-  /** 6 by default, so that a peer that is gone is an error within seconds. (7 on rxe of Linux 6.1 may never end.) */
+  /**
+   * Retries before RETRY_EXC_ERR: 6 by default, so that a lost peer becomes an error within seconds. (With 7, rxe of
+   * Linux 6.1 may retry for ever.)
+   */
   retryCount?: number
-  /** 6 by default; 7 is for ever. */
+  /** Retries while the peer has no receive posted (RNR): 6 by default; 7 retries for ever. */
   rnrRetry?: number
   /** RNR NAK timer code: 12 (0.64 ms) by default. */
   minRnrTimer?: number
-  /** Reads and atomics of ours under way; by default what the device can, at most 16. */
+  /** Maximum number of reads and atomics outstanding as initiator; by default the device's limit, at most 16. */
   maxRdAtomic?: number
-  /** Reads and atomics of the peer's; by default what the device can, at most 16. */
+  /** Maximum number of reads and atomics outstanding as responder; by default the device's limit, at most 16. */
   maxDestRdAtomic?: number
   /** Index of the partition key: 0 by default. */
   pkeyIndex?: number
@@ -27,9 +30,9 @@ export interface ConnectOptions {
   serviceLevel?: number
   /** IPv4 TOS or IPv6 traffic class: 0 by default. */
   trafficClass?: number
-  /** 20 bits; 0 by default. */
+  /** Flow label of the GRH, 20 bits; 0 by default. */
   flowLabel?: number
-  /** TTL: 64 by default. For RoCE v2 the kernel takes the route's instead (ib_resolve_eth_dmac). */
+  /** TTL: 64 by default. For RoCE v2 the kernel uses the route's instead (ib_resolve_eth_dmac). */
   hopLimit?: number
 }
 const connectOptionNames = {
@@ -52,7 +55,7 @@ const connectOptionNames = {
 export type InitializeOptions = Pick<ConnectOptions, 'access' | 'pkeyIndex'>
 const initializeOptionNames = { access: true, pkeyIndex: true } as const satisfies Names<InitializeOptions>
 
-/** Attributes of the queue pair among the options, and the highest values of those of the address vector. */
+/** The options that are attributes of the queue pair; then those of the address vector, with their highest values. */
 const ofPair = [
   'access',
   'pathMtu',
@@ -67,8 +70,8 @@ const ofPair = [
 const ofVector = { serviceLevel: 15, trafficClass: 255, flowLabel: 0xfffff, hopLimit: 255 } as const
 
 /**
- * Checks the options before anything is changed, so that a wrong one is named as the caller wrote it and leaves the
- * queue pair in the state it was in.
+ * Checks the options before any transition, so that an error names the option as the caller wrote it and the queue pair
+ * keeps its state.
  *
  * @internal
  */

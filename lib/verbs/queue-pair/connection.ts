@@ -7,7 +7,7 @@ import type { DeviceQueries } from '../device-queries.js'
 import { type QueuePairAttributes, toNative } from './attributes.js'
 import type { ConnectOptions, InitializeOptions } from './connect-options.js'
 
-/** A queue pair, as far as the attributes of a connection come from it. @internal */
+/** What the attributes of a connection take from its queue pair. @internal */
 export interface LocalEnd {
   readonly type: QueuePairType
   readonly port: number
@@ -54,7 +54,7 @@ export function connectingAttributes(
   return steps
 }
 
-/** INIT → RTR of an RC or UC queue pair: whose packets it takes, and along which way it answers. */
+/** INIT → RTR of an RC or UC queue pair: whose packets it accepts, and the path of its answers. */
 function readyToReceive(
   { type, port, gidIndex, endpoint }: LocalEnd,
   { limits }: DeviceQueries,
@@ -105,7 +105,10 @@ function readyToSend(
   }
 }
 
-/** Two RoCE ends whose GIDs are of different kinds cannot reach each other: refused here, where a name can be given. */
+/**
+ * Refuses two RoCE ends whose GIDs are of different kinds: no route connects them, and their connection would end in a
+ * timeout.
+ */
 function assertRoute(own: Endpoint, peer: Endpoint): void {
   if (isUnspecified(peer.gid) || isUnspecified(own.gid)) return
   const [ours, theirs] = [gidKind(own.gid), gidKind(peer.gid)]

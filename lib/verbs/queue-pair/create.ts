@@ -9,7 +9,7 @@ import { RequestBlock } from '../request/block.js'
 import type { QueuePairCapabilities } from './capabilities.js'
 import { checkQueuePairOptions, type QueuePairOptions } from './options.js'
 
-/** A queue pair of the device's, and what it was created with. @internal */
+/** A new queue pair of the device, and what it was created with. @internal */
 export interface CreatedQueuePair {
   handle: number
   type: QueuePairType
@@ -26,7 +26,7 @@ export interface CreatedQueuePair {
   longestMessage: number
 }
 
-/** What one request may have first: a queue holds fewer of longer ones. */
+/** The sizes of a request first: a queue holds fewer requests the longer they may be. */
 const sizeOrder = [
   ['maxInline', 0],
   ['maxSendSge', 1],
@@ -35,7 +35,7 @@ const sizeOrder = [
   ['maxSendWr', 1],
 ] as const
 
-/** ibv_create_qp(3), with defaults for what is not given. @internal */
+/** ibv_create_qp(3), with defaults for the options left out. @internal */
 export function createQueuePair(
   device: DeviceQueries,
   domainHandle: number,

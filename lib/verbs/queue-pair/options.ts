@@ -13,27 +13,29 @@ import { type LongestMessage, longestMessage } from './longest-message.js'
 export interface QueuePairOptions {
   /** Reliable connection, unreliable connection, unreliable datagram, or Ethernet frames (RAW_PACKET). */
   type: QueuePairType
-  /** Completion queue of both halves; left out where each has its own. */
+  /** Completion queue of sends and receives; left out where each has its own. */
   cq?: CompletionQueue
   /** Completion queue of sends, instead of `cq`. */
   sendCq?: CompletionQueue
   /** Completion queue of receives, instead of `cq`. */
   receiveCq?: CompletionQueue
-  /** Send requests that may be outstanding, 64 by default: it takes as many places of the completion queue. */
+  /** Maximum number of outstanding send requests, 64 by default: reserves as many entries of the completion queue. */
   maxSendWr?: number
-  /** Receive requests that may be outstanding, 64 by default: it takes as many places of the completion queue. */
+  /**
+   * Maximum number of outstanding receive requests, 64 by default: reserves as many entries of the completion queue.
+   */
   maxReceiveWr?: number
   /** Scatter/gather elements of a send, 1 by default. */
   maxSendSge?: number
   /** Scatter/gather elements of a receive, 1 by default. */
   maxReceiveSge?: number
-  /** Bytes that can be sent inline, 0 by default. The device may grant more: see {@link QueuePair.capabilities}. */
+  /** Maximum bytes of an inline send, 0 by default. The device may grant more: see {@link QueuePair.capabilities}. */
   maxInline?: number
   /** Port, from 1; 1 by default. */
   port?: number
-  /** Index of the GID to use; by default the RoCE v2 GID that reaches farthest. */
+  /** Index of the GID to use; by default the one that {@link bestGid} returns. */
   gidIndex?: number
-  /** UD: queue key that senders must know; 0x11111111 by default, as rdma-core's examples. */
+  /** UD: queue key that senders must use; 0x11111111 by default, as in rdma-core's examples. */
   queueKey?: number
   /** First packet sequence number to send, 24 bits; random by default. */
   packetSequenceNumber?: number
@@ -56,7 +58,7 @@ const queuePairOptionNames = {
 
 const defaultQueueKey = 0x11111111
 
-/** What {@link QueuePairOptions} come to on a device: every value checked, every default filled in. @internal */
+/** {@link QueuePairOptions} for a device: every value checked, every default filled in. @internal */
 export interface CheckedQueuePairOptions {
   type: QueuePairType
   sizes: QueuePairCapabilities
@@ -99,7 +101,7 @@ export function checkQueuePairOptions(
   }
   const port = integer('options.port', options.port ?? 1, 1, device.portCount)
   const { lid, activeMtu: mtu } = device.queryPort(port)
-  // Frames have MAC addresses only.
+  // Raw frames have MAC addresses and no GID.
   const raw = type === 'RAW_PACKET'
   if (raw && options.gidIndex !== undefined) {
     throw typeError('options.gidIndex', 'left out: a raw packet queue pair has no GID', options.gidIndex)
@@ -122,7 +124,7 @@ function queueOf(options: QueuePairOptions, half: 'sendCq' | 'receiveCq'): [stri
   return own !== undefined ? [`options.${half}`, own] : ['options.cq', options.cq as CompletionQueue]
 }
 
-/** The named GID, or the best there is; undefined on InfiniBand without one. */
+/** The GID at `index`, or the best one; undefined on InfiniBand without a GID. */
 function chooseGid(device: DeviceQueries, port: number, index: number | undefined): GidEntry | undefined {
   if (index === undefined) return bestGid(device.queryGidTable(), port)
   return gidAt(device, port, integer('options.gidIndex', index, 0, 255))

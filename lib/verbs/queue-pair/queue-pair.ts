@@ -40,27 +40,27 @@ export class QueuePair extends NativeHandle {
   readonly type: QueuePairType
   /** Number of the queue pair: 24 bits. */
   readonly number: number
-  /** What the device granted (ibv_create_qp(3)); it may be more than was asked for. */
+  /** The sizes that the device granted (ibv_create_qp(3)); they may be larger than asked for. */
   readonly capabilities: Readonly<QueuePairCapabilities>
   /** Completion queue of sends. */
   readonly sendCq: CompletionQueue
   /** Completion queue of receives. */
   readonly receiveCq: CompletionQueue
-  /** What the peer must know: send it there, and give the peer's to {@link connect}. */
+  /** What the peer must know: send it to the peer, and give the peer's to {@link connect}. */
   readonly endpoint: Readonly<Endpoint>
   /** Port in use. */
   readonly port: number
   /** Index of the GID in use. */
   readonly gidIndex: number
   /**
-   * Bytes that one request may send, write or read, as the port was when this was created: the port's longest message
-   * (ibv_port_attr.max_msg_sz); of UD the port's MTU; of RAW_PACKET a frame of the interface's MTU. A receive may be
-   * longer.
+   * Maximum bytes that one request may send, write or read, by the port's attributes when this was created: the longest
+   * message of the port (max_msg_sz of ibv_port_attr); for UD its MTU; for RAW_PACKET a frame of the interface's MTU. A
+   * receive may be longer.
    */
   readonly longestMessage: number
 
   readonly #handle: number
-  // The function that each batch calls: a property of the addon's object would be looked up at each call.
+  // The native function itself: a property of the addon's object would be looked up at each call.
   readonly #submit = native.verbs.submit
   readonly #control: Uint32Array
   readonly #send: RequestRing
@@ -111,21 +111,21 @@ export class QueuePair extends NativeHandle {
     return pair
   }
 
-  /** State, as the device tells it (ibv_query_qp(3)). */
+  /** The state, queried from the device (ibv_query_qp(3)). */
   get state(): QueuePairState {
     this.assertOpen()
     return nameOf(QueuePairStates, native.verbs.queryQueuePair(this.#handle).state)
   }
 
-  /** All attributes, as the device tells them (ibv_query_qp(3)). */
+  /** All attributes, queried from the device (ibv_query_qp(3)). */
   query(): QueuePairQuery {
     this.assertOpen()
     return fromNative(native.verbs.queryQueuePair(this.#handle))
   }
 
   /**
-   * ibv_modify_qp(3). A transition that is not allowed, lacks an attribute or has one too many is refused with words
-   * that name it. RESET releases every request that is outstanding, without a completion.
+   * ibv_modify_qp(3). A transition that does not exist, a missing attribute or one that does not belong to the
+   * transition is refused by name. RESET drops every outstanding request, without a completion.
    *
    * @throws VerbsError EINVAL
    */
@@ -141,14 +141,15 @@ export class QueuePair extends NativeHandle {
   }
 
   /**
-   * Makes the queue pair ready to send and receive: INIT → RTR → RTS, from RESET or INIT. RC and UC need the other
-   * side's endpoint; UD and RAW_PACKET need none. A RAW_PACKET queue pair receives what its flow rules bring
+   * Makes the queue pair ready to send and receive: INIT → RTR → RTS, from RESET or INIT. RC and UC need the peer's
+   * endpoint; UD and RAW_PACKET need none. A RAW_PACKET queue pair receives the frames that match its flow rules
    * ({@link createFlow}).
    *
-   * On RoCE the kernel looks for the neighbour at INIT → RTR, and this thread waits: a second or more where nobody answers.
+   * On RoCE the kernel resolves the neighbour at INIT → RTR and blocks this thread: for a second or more if nobody
+   * answers.
    *
-   * @throws VerbsError EINVAL when it is connected already, or when the two GIDs cannot reach each other; ETIMEDOUT, with
-   *   the GID and the index that it was to be reached from, when nobody answers there
+   * @throws VerbsError EINVAL if it is already connected, or if the two GIDs cannot reach each other; ETIMEDOUT, with
+   *   the GID and the index of the local one, if nobody answers
    */
   connect(remote?: Endpoint, options?: ConnectOptions): void {
     const { context } = this.domain
@@ -168,7 +169,7 @@ export class QueuePair extends NativeHandle {
     for (const attributes of steps) this.modify(attributes)
   }
 
-  /** RESET → INIT: from here on receives can be posted, so that they are there before the peer sends. */
+  /** RESET → INIT: from here on receives can be posted, so that they are ready before the peer sends. */
   initialize(options?: InitializeOptions): void {
     const { context } = this.domain
     this.modify(initialAttributes(this, context, checkInitializeOptions(context, options)))
@@ -204,13 +205,14 @@ export class QueuePair extends NativeHandle {
   }
 
   /**
-   * Has the device bring this queue pair the frames that match (RAW_PACKET; ibv_create_flow(3)): they go to no other
-   * queue then, nor to the kernel. What the device's rules cannot express is refused by name, never widened.
+   * Steers the frames that match to this queue pair (RAW_PACKET; ibv_create_flow(3)): they reach no other queue, nor
+   * the kernel. What the device's rules cannot express is refused by name, never widened.
    *
-   * @param rules one rule, or several of which any may match; or one of the device's own: every frame that no other
-   *   rule wants ('allDefault'), every such group frame ('multicastDefault'), a copy of every frame ('sniffer')
-   * @throws VerbsError ENOTSUP with the rule's field that cannot be expressed; EPERM without CAP_NET_RAW; TypeError,
-   *   RangeError
+   * @param rules one rule, or several of which any may match; or a rule that the device has built in: every frame that
+   *   no other rule matches ('allDefault'), every such multicast frame ('multicastDefault'), a copy of every frame
+   *   ('sniffer')
+   * @throws VerbsError ENOTSUP that names the rule's field that the device cannot express; EPERM without CAP_NET_RAW;
+   *   TypeError, RangeError
    */
   createFlow(rules: FlowRule | readonly FlowRule[] | DefaultFlow, options?: FlowOptions): Flow {
     this.#assertType('createFlow', 'RAW_PACKET')
@@ -225,12 +227,13 @@ export class QueuePair extends NativeHandle {
   }
 
   /**
-   * Joins a multicast group (UD; ibv_attach_mcast(3)): from now on this queue pair gets a copy of each datagram that is
-   * sent to the group, to {@link multicastQueuePair} with its own queue key. Closing it leaves all groups.
+   * Joins a multicast group (UD; ibv_attach_mcast(3)): from now on this queue pair receives a copy of each datagram
+   * sent to the group, that is to {@link multicastQueuePair} with this queue pair's queue key. Closing the queue pair
+   * leaves all groups.
    *
-   * On Ethernet the packets of a group must reach the port to begin with: the network interface has to be a member too
-   * where the kernel (rxe) or a switch that snoops asks for it, and ibv_attach_mcast does not see to that. A socket does:
-   * `dgram`'s addMembership(), an IPv6 one with '%' and the interface's name behind the address.
+   * On Ethernet the packets of the group must first reach the port: where the kernel (rxe) or a snooping switch
+   * requires it, the network interface must be a member of the group as well, and ibv_attach_mcast does not make it
+   * one. A socket does: addMembership() of `dgram`, for IPv6 with '%' and the interface's name behind the address.
    *
    * @param gid 'ff0e::1', or '::ffff:239.0.0.1' for the IPv4 group 239.0.0.1
    * @param lid the group's LID, on InfiniBand
@@ -242,7 +245,7 @@ export class QueuePair extends NativeHandle {
   /**
    * Leaves a group ({@link attachMulticast}).
    *
-   * @throws VerbsError EINVAL when it is not a member
+   * @throws VerbsError EINVAL if this queue pair is not a member
    */
   detachMulticast(gid: string, lid = 0): void {
     this.#multicast(native.verbs.detachMulticast, gid, lid)
@@ -260,13 +263,12 @@ export class QueuePair extends NativeHandle {
   }
 
   /**
-   * Hands everything that was posted to the device, receives before sends, in one native call.
+   * Hands all posted requests to the device, receives before sends, in one native call.
    *
-   * A request that is refused is dropped, with {@link error} saying which and why; what comes after it waits for the
-   * next submit. A request that is refused because of the queue pair's state, or because the device is full, stays
-   * and can be tried again.
+   * A refused request is dropped: {@link error} says which and why, and the requests after it wait for the next submit.
+   * A request refused because of the queue pair's state, or because the device is full, stays for another try.
    *
-   * @returns how many the device took
+   * @returns how many requests the device accepted
    * @throws Error ERR_IBVERBS_CLOSED
    */
   submit(): number {
@@ -300,35 +302,35 @@ export class QueuePair extends NativeHandle {
     return this.#error
   }
 
-  /** Places for further send requests. */
+  /** How many more send requests the queue can take. */
   get sendFree(): number {
     return this.#send.free
   }
 
-  /** Places for further receive requests. */
+  /** How many more receive requests the queue can take. */
   get receiveFree(): number {
     return this.#receive.free
   }
 
-  /** Send requests that the device has and that no completion has retired. */
+  /** Send requests that the device has accepted and no completion has retired. */
   get sendOutstanding(): number {
     return this.#control[Control.sendOutstanding]
   }
 
-  /** Receive requests that the device has. */
+  /** Receive requests that the device has accepted and no completion has retired. */
   get receiveOutstanding(): number {
     return this.#control[Control.receiveOutstanding]
   }
 
   /**
-   * Submits what is pending and waits until every signalled send has completed. Their completions, and all others
-   * that come meanwhile, stay for the next polls. A send to a peer that is gone ends with the timers of
-   * {@link connect}. Requests that a full queue or the queue pair's state holds back are not waited for.
+   * Submits all posted requests and waits until every signalled send has completed. Their completions, and all others
+   * that arrive meanwhile, stay for the next polls. A send to a lost peer ends by the timers of {@link connect}. This
+   * does not wait for requests that a full queue or the queue pair's state holds back.
    */
   async drain(): Promise<void> {
     this.assertOpen()
     this.submit()
-    // In SQD the device holds them back, for as long as it stays there.
+    // In SQD the device holds the sends back, for as long as it stays in that state.
     while (!this.closed && !native.verbs.settled(this.#handle) && this.state !== 'SQD') {
       await new Promise((resolve) => setImmediate(resolve))
     }

@@ -11,9 +11,8 @@ interface Transition {
 
 type Transitions = Partial<Record<`${QueuePairState}>${QueuePairState}`, Transition>>
 
-// IBA specification 1.4, section 11.2.5.2, as ib_core checks it (qp_state_table in
-// drivers/infiniband/core/verbs.c). From any state, RESET and ERR need nothing and allow nothing;
-// only from RESET there is no way to ERR.
+// IBA specification 1.4, section 11.2.5.2, as ib_core checks it (qp_state_table in drivers/infiniband/core/verbs.c).
+// RESET and ERR follow any state and take no attributes, except that RESET → ERR does not exist.
 const connected: AttributeName[] = ['pkeyIndex', 'port', 'access']
 const connectedTable: Transitions = {
   'RESET>INIT': { required: connected, optional: [] },
@@ -86,13 +85,13 @@ const tables: Record<QueuePairType, Transitions> = {
 }
 
 /**
- * Says what is wrong with a transition before the kernel answers a bare EINVAL: the state that cannot be reached from
- * here, the attribute that is missing, the attribute that does not belong. Empty when nothing is.
+ * What is wrong with a transition, for which the kernel says only EINVAL: a state that cannot be reached, an attribute
+ * that is missing or does not belong. Empty if nothing is wrong.
  */
 export function diagnose(type: QueuePairType, from: QueuePairState, attributes: QueuePairAttributes): string {
   const { state: to = from, ...others } = attributes
   const { currentState = from } = others
-  // Some kernels believe currentState (rxe of Linux 6.1 goes from INIT to RTS with it, and no peer set).
+  // Some kernels trust currentState: rxe of Linux 6.1 then goes from INIT to RTS without a peer.
   if (currentState !== from) {
     return `the queue pair is in ${from}, not in ${currentState} as currentState says`
   }

@@ -16,7 +16,7 @@ import { type SendFlags, sendFlags } from './send-flags.js'
 
 /** Options of {@link QueuePair.prepareCompareAndSwap} and {@link QueuePair.prepareFetchAndAdd}. */
 export interface AtomicOptions extends RequestMemory, Omit<SendFlags, 'inline' | 'checksum'> {
-  /** The peer's region: what its {@link MemoryRegion.remote} gave. */
+  /** The peer's region: its {@link MemoryRegion.remote}. */
   remote: RemoteMemory
 }
 const atomicOptionNames = {
@@ -27,7 +27,7 @@ const atomicOptionNames = {
   remote: true,
 } as const satisfies Names<AtomicOptions>
 
-/** A prepared atomic: 8 bytes, aligned at the peer; the old value comes into the local region, in host order. */
+/** A prepared atomic on 8 aligned bytes of the peer: the old value goes into the local region, in host order. */
 export class PreparedAtomic {
   readonly #ring: RequestRing
   readonly #elements: Elements
@@ -57,15 +57,15 @@ export class PreparedAtomic {
   }
 
   /**
-   * Writes the request into the ring; nothing is sent before {@link QueuePair.submit}.
-   * 64-bit values are two u32, the low one first.
+   * Writes the request into the ring; nothing is sent before {@link QueuePair.submit}. A 64-bit value is two u32, the
+   * low one first.
    *
    * @param cookie u32 that the completion will carry
-   * @param offset bytes from the local region's first: 8 bytes there take the old value
-   * @param remoteOffset bytes from the peer's region's first; the address must be a multiple of 8
-   * @param low of the value to compare with, or to add
-   * @param high of the same
-   * @param swapLow of the value to put there (compare-and-swap)
+   * @param offset bytes from the start of the local region: the 8 bytes there receive the old value
+   * @param remoteOffset bytes from the start of the peer's region; the address must be a multiple of 8
+   * @param low low half of the value to compare with, or to add
+   * @param high high half of it
+   * @param swapLow low half of the value to store (compare-and-swap)
    * @param swapHigh of the same
    * @returns 0, or −1 when the queue is full: poll, then try again
    */

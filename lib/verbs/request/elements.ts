@@ -5,13 +5,13 @@ import type { Posting } from './posting.js'
 import { elementWords } from './records.js'
 import { checkStretch, longestWords, mostOfElement, rest, writeElement } from './ring.js'
 
-/** A stretch of a memory region: one element of a scatter/gather list. */
+/** A range of a memory region: one element of a scatter/gather list. */
 export interface ScatterElement {
   /** The region. */
   memory: MemoryRegion
-  /** Bytes from the region's first; 0 by default. */
+  /** Offset in the region, in bytes; 0 by default. */
   offset?: number
-  /** Bytes; to the region's end by default. */
+  /** Length in bytes; to the region's end by default. */
   length?: number
 }
 const scatterElementNames = {
@@ -20,31 +20,34 @@ const scatterElementNames = {
   length: true,
 } as const satisfies Names<ScatterElement>
 
-/** Where a request's bytes are: a region, whose stretch each post names, or a fixed list of stretches. */
+/** Where the bytes of a request lie: in a region, of which each post names a range, or in a fixed list of ranges. */
 export interface RequestMemory {
-  /** The region that each post takes a stretch of; left out where there are `elements`, or no bytes. */
+  /** The region of which each post names a range; left out where there are `elements`, or no bytes. */
   memory?: MemoryRegion
-  /** Instead: a scatter/gather list, posted as it stands. */
+  /** Instead of `memory`: a scatter/gather list, the same at each post. */
   elements?: ScatterElement[]
 }
 export const requestMemoryNames = { memory: true, elements: true } as const satisfies Names<RequestMemory>
 
 /** A request's scatter/gather list, ready to be copied into a record. @internal */
 export class Elements {
-  /** The region that posts take a stretch of; undefined for a fixed list, or for none. */
+  /** The region of which posts name a range; undefined for a fixed list, or for no bytes. */
   readonly memory: MemoryRegion | undefined
   /** Its handle. */
   readonly region: number
-  /** Its size in bytes; 0 without one. */
+  /** Its size in bytes; 0 without a region. */
   readonly size: number
-  /** The fixed list, as words. */
+  /** The fixed list, as words of a record. */
   readonly fixed: Uint32Array
-  /** Its bytes in all. */
+  /** Bytes of the fixed list in all. */
   readonly total: number
   /** Regions in use, so that they live as long as the prepared request. */
   readonly held: readonly MemoryRegion[]
 
-  /** @param writer whose bytes the device writes there: 'a receive'; undefined where it only reads */
+  /**
+   * @param writer the request for which the device writes to the elements, such as 'a receive'; undefined if it only
+   *   reads
+   */
   constructor(
     name: string,
     options: RequestMemory,

@@ -4,7 +4,7 @@
  */
 import type { RequestRing } from './ring.js'
 
-/** What prepared requests need of their queue pair. @internal */
+/** What prepared requests need from their queue pair. @internal */
 export interface Posting {
   ring: RequestRing
   type: string

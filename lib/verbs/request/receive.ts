@@ -29,12 +29,12 @@ export class PreparedReceive {
   }
 
   /**
-   * Writes the request into the ring; the device gets it at {@link QueuePair.submit}. A UD receive needs 40 bytes
-   * more than the message: the GRH comes first.
+   * Writes the request into the ring; {@link QueuePair.submit} hands it to the device. A UD receive needs 40 bytes more
+   * than the message, for the GRH in front of it.
    *
    * @param cookie u32 that the completion will carry
-   * @param offset bytes from the region's first
-   * @param length bytes; to the region's end by default; more than any message has is fine
+   * @param offset bytes from the start of the region
+   * @param length in bytes; to the region's end by default; it may exceed the longest message
    * @returns 0, or −1 when the queue is full
    */
   post(cookie: number, offset = 0, length: number = rest(this.#elements.size, offset)): number {

@@ -1,9 +1,8 @@
 /**
- * The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer.
- * binding/verbs/records.h says the same in C++, field by field; the version in lib/native.ts changes with any
- * change there.
+ * The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer. binding/verbs/records.h
+ * states the same in C++, field by field; any change there changes the version in lib/native.ts.
  */
-/** Control words of a queue pair: the first five are written by the binding, the others here, before a submit. */
+/** Control words of a queue pair: the binding writes the first five, submit() the others. */
 export const Control = {
   sendOutstanding: 0,
   receiveOutstanding: 1,

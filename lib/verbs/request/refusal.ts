@@ -3,21 +3,22 @@ import { nameOf, QueuePairStates } from '../constants.js'
 import { Control, Send, WorkRequestOpcode } from './records.js'
 import { longestWords, type RequestRing } from './ring.js'
 
-/** What a queue pair was created for. */
+/** Limits of the queue pair, for the words of a refusal. */
 interface Limits {
   readonly capabilities: { readonly maxInline: number }
   readonly longestMessage: number
 }
 
-/** Reasons that are not the request's own fault: it stays in the queue and can be tried again. */
+/** Reasons that do not lie in the request: it stays in the ring for another try. */
 const wrongState = 2
 const ENOMEM = 12
 
 /**
- * Takes out of a ring what the device accepted, and the request that it refused, unless that can be tried again.
+ * Removes from a ring the requests that the device accepted, and the one that it refused unless that can be tried
+ * again.
  *
- * @param syscall the call that refused it
- * @returns why, with the request's cookie; null where no request is to blame
+ * @param syscall the call that refused the request
+ * @returns the reason, with the request's cookie; null if no request was refused
  */
 export function takeRefused(
   ring: RequestRing,

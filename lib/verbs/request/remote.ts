@@ -8,7 +8,7 @@ export class Remote {
   readonly address: bigint
   readonly rkey: number
   readonly length: number
-  /** Words of the address. */
+  /** The address as two words. */
   readonly low: number
   readonly high: number
 
@@ -28,7 +28,7 @@ export class Remote {
 
   /** Writes address + offset as two words. */
   write(words: Uint32Array, at: number, offset: number): void {
-    // The low words may carry: below 2^53 the sum is exact.
+    // The low word may carry: the sum is below 2^53, and so exact.
     const low = this.low + offset
     words[at + Send.rkey] = this.rkey
     words[at + Send.remoteLow] = low >>> 0

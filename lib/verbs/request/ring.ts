@@ -2,11 +2,12 @@ import { rangeError, typeError } from '../../argument.js'
 import { Element, elementWords } from './records.js'
 
 /**
- * One of a queue pair's two rings: TypeScript writes records at `written`, the binding reads them from `consumed`.
- * What the device has and what is not submitted yet share its places, so a full ring says so at once.
+ * One of a queue pair's two rings: TypeScript writes records behind the pending ones, the binding reads them at submit.
+ * Requests that the device has and requests not yet submitted share its capacity, so that a post to a full queue fails
+ * at once.
  */
 export class RequestRing {
-  /** @param outstanding index of the control word in which the binding says how many the device has */
+  /** @param outstanding index of the control word in which the binding counts the requests that the device has */
   constructor(
     readonly words: Uint32Array,
     readonly control: Uint32Array,
@@ -20,12 +21,12 @@ export class RequestRing {
   /** Record that the next submit begins with: 0 to capacity − 1. */
   first = 0
 
-  /** Places for further requests. */
+  /** How many more requests the ring can take. */
   get free(): number {
     return this.capacity - this.pending - this.control[this.outstanding]
   }
 
-  /** Takes the next record: the index of its first word, or −1 when the queue is full. */
+  /** Claims the next record: the index of its first word, or −1 if the queue is full. */
   claim(): number {
     if (this.pending + this.control[this.outstanding] >= this.capacity) return -1
     let index = this.first + this.pending++
@@ -33,33 +34,33 @@ export class RequestRing {
     return index * this.stride
   }
 
-  /** `count` records from the first on are done with. */
+  /** Removes the first `count` pending records. */
   advance(count: number): void {
     this.pending -= count
     this.first = (this.first + count) % this.capacity
   }
 
-  /** Forgets what was not submitted. */
+  /** Drops the pending records. */
   clear(): void {
     this.advance(this.pending)
   }
 }
 
-/** Throws for a cookie that is no u32. */
+/** Throws if the cookie is not a u32. */
 export function checkCookie(cookie: number): void {
-  // The type first: a BigInt or a Symbol throws at the shift.
+  // The type first: the shift throws for a BigInt or a Symbol.
   if (typeof cookie !== 'number') throw typeError('cookie', 'a number', cookie)
   if (cookie >>> 0 !== cookie) {
     throw rangeError('cookie', 'an integer from 0 to 4294967295', cookie)
   }
 }
 
-/** What the length of one element can say: 32 bits (struct ibv_sge). */
+/** The longest element that its length can state: 32 bits (struct ibv_sge). */
 export const mostOfElement = 0xffffffff
 
 /**
- * Throws for a stretch that is not inside `size` bytes, or longer than `most`: the queue pair's longest message, or what
- * one element of a receive can say. The binding checks again.
+ * Throws if a range does not lie within `size` bytes, or is longer than `most`: the queue pair's longest message, or
+ * the longest element of a receive. The binding checks again.
  */
 export function checkStretch(offset: number, length: number, size: number, most: number, within = ''): void {
   if (Number.isSafeInteger(offset) && offset >= 0 && offset <= size) {
@@ -76,7 +77,7 @@ export function checkStretch(offset: number, length: number, size: number, most:
 /** Why a length is too long. */
 export const longestWords = ", the queue pair's longest message"
 
-/** What is left of `size` bytes after `offset`; 0 for an offset that {@link checkStretch} is going to refuse. */
+/** How many of `size` bytes follow `offset`; 0 for an offset that {@link checkStretch} refuses. */
 export function rest(size: number, offset: number): number {
   return typeof offset === 'number' ? size - offset : 0
 }

@@ -3,22 +3,21 @@ import { SendFlag } from './records.js'
 
 /** Flags of a send request (ibv_send_flags, ibv_post_send(3)). */
 export interface SendFlags {
-  /** Bring a completion: true by default. An unsignalled request completes silently unless it fails. */
+  /** Generate a completion: true by default. An unsignalled request generates one only if it fails. */
   signaled?: boolean
   /** Wait for earlier reads and atomics of this queue pair. Default false. */
   fence?: boolean
   /** Wake a receiver that waits for solicited completions only: see {@link CompletionWaitOptions}. Default false. */
   solicited?: boolean
-  /** Copy the bytes at submit: they may be changed at once, and need no region's keys. Default false. */
+  /** Copy the bytes at submit: they may change right after it, and the device needs no lkey for them. Default false. */
   inline?: boolean
   /**
-   * RAW_PACKET: the device computes the IPv4 header's, TCP's and UDP's checksums as it sends (IBV_SEND_IP_CSUM).
-   * Default false.
+   * RAW_PACKET: the device computes the checksums of the IPv4 header, TCP and UDP (IBV_SEND_IP_CSUM). Default false.
    */
   checksum?: boolean
 }
 
-/** The flags as the binding has them. */
+/** The flags as bits of ibv_send_flags. */
 export function sendFlags(options: SendFlags): number {
   const flag = (name: keyof SendFlags, bit: number, otherwise: boolean) =>
     boolean(`options.${name}`, options[name] ?? otherwise) ? bit : 0

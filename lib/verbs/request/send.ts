@@ -11,11 +11,11 @@ import { type SendFlags, sendFlags } from './send-flags.js'
 export interface SendOptions extends RequestMemory, SendFlags {
   /** Immediate data (u32) that the receiver's completion carries; can be changed later. Default: none. */
   immediate?: number
-  /** UD: where to. Left out on the others. */
+  /** UD: the destination. Left out for other types. */
   addressHandle?: AddressHandle
-  /** UD: number of the receiving queue pair. Left out on the others. */
+  /** UD: number of the receiving queue pair. Left out for other types. */
   remoteQueuePair?: number
-  /** UD: its queue key. Left out on the others. */
+  /** UD: queue key of the receiving queue pair. Left out for other types. */
   remoteQueueKey?: number
 }
 const sendOptionNames = {
@@ -95,14 +95,14 @@ export class PreparedSend {
     return this.#immediate
   }
 
-  /** UD: where the next posts go. */
+  /** UD: sets the destination of the next posts. */
   to(addressHandle: AddressHandle, remoteQueuePair: number, remoteQueueKey: number): this {
     if (!this.#datagram) throw typeError('addressHandle', 'for UD queue pairs only', addressHandle)
     this.#aim(addressHandle, remoteQueuePair, remoteQueueKey)
     return this
   }
 
-  /** @param within what the caller's names begin with */
+  /** @param within what the names of the arguments begin with, for errors */
   #aim(addressHandle: AddressHandle, remoteQueuePair: number, remoteQueueKey: number, within = ''): void {
     const handle = idOf(`${within}addressHandle`, addressHandle, AddressHandle)
     if (addressHandle.domain !== this.#domain) {
@@ -120,7 +120,7 @@ export class PreparedSend {
     this.#destination = addressHandle
   }
 
-  /** UD: where the next posts go, as given. */
+  /** UD: address handle of the next posts. */
   get destination(): AddressHandle | undefined {
     return this.#destination
   }
@@ -129,8 +129,8 @@ export class PreparedSend {
    * Writes the request into the ring; nothing is sent before {@link QueuePair.submit}.
    *
    * @param cookie u32 that the completion will carry
-   * @param offset bytes from the region's first
-   * @param length bytes; to the region's end by default; at most {@link QueuePair.longestMessage}
+   * @param offset bytes from the start of the region
+   * @param length in bytes; to the region's end by default; at most {@link QueuePair.longestMessage}
    * @returns 0, or −1 when the queue is full: poll, then try again
    */
   post(cookie: number, offset = 0, length: number = rest(this.#elements.size, offset)): number {

@@ -9,9 +9,9 @@ import { type SendFlags, sendFlags } from './send-flags.js'
 
 /** Options of {@link QueuePair.prepareWrite} and {@link QueuePair.prepareRead}. */
 export interface TransferOptions extends RequestMemory, Omit<SendFlags, 'checksum'> {
-  /** The peer's region: what its {@link MemoryRegion.remote} gave. */
+  /** The peer's region: its {@link MemoryRegion.remote}. */
   remote: RemoteMemory
-  /** RDMA write with immediate data (u32): consumes a receive of the peer's. Default: none. */
+  /** RDMA write with immediate data (u32), which consumes a receive of the peer. Default: none. */
   immediate?: number
 }
 const transferOptionNames = {
@@ -74,9 +74,9 @@ export class PreparedTransfer {
    * Writes the request into the ring; nothing is sent before {@link QueuePair.submit}.
    *
    * @param cookie u32 that the completion will carry
-   * @param offset bytes from the local region's first
-   * @param length bytes; to the local region's end by default; at most {@link QueuePair.longestMessage}
-   * @param remoteOffset bytes from the peer's region's first
+   * @param offset bytes from the start of the local region
+   * @param length in bytes; to the local region's end by default; at most {@link QueuePair.longestMessage}
+   * @param remoteOffset bytes from the start of the peer's region
    * @returns 0, or −1 when the queue is full: poll, then try again
    */
   post(
