@@ -30,8 +30,7 @@ Napi::Value close(const Napi::CallbackInfo& info) {
 Napi::Value isOpen(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
   const auto kind = static_cast<Kind>(argument::uint32(info, 1, "kind"));
-  return Napi::Boolean::New(info.Env(),
-                            environment.handles.find(argument::uint32(info, 0, "handle"), kind) != nullptr);
+  return Napi::Boolean::New(info.Env(), environment.handles.find(argument::uint32(info, 0, "handle"), kind) != nullptr);
 }
 
 // handleCount(): open handles in this environment; for tests that count leaks.

@@ -25,8 +25,9 @@ T integer(Napi::Env env, Napi::Value value, const char* name) {
   const double low = std::is_signed<T>::value ? static_cast<double>(std::numeric_limits<T>::min()) : 0;
   const double high = std::min(static_cast<double>(std::numeric_limits<T>::max()), 9007199254740991.0);
   if (!(n >= std::max(low, -9007199254740991.0) && n <= high) || n != std::floor(n)) {
-    throwArgumentRange(env, name, "an integer from " + std::to_string(static_cast<int64_t>(low)) + " to " +
-                                      std::to_string(static_cast<int64_t>(high)));
+    throwArgumentRange(env, name,
+                       "an integer from " + std::to_string(static_cast<int64_t>(low)) + " to " +
+                           std::to_string(static_cast<int64_t>(high)));
   }
   return static_cast<T>(n);
 }

@@ -4,8 +4,8 @@ void Environment::create(Napi::Env env) {
   auto* environment = new Environment(env);
   napi_set_instance_data(env, environment, nullptr, nullptr);
   napi_add_async_cleanup_hook(
-      env, [](napi_async_cleanup_hook_handle, void* data) { static_cast<Environment*>(data)->leave(); },
-      environment, &environment->hook_);
+      env, [](napi_async_cleanup_hook_handle, void* data) { static_cast<Environment*>(data)->leave(); }, environment,
+      &environment->hook_);
 }
 
 Napi::Value Environment::open(std::unique_ptr<Handle> handle) {

@@ -4,13 +4,13 @@
 //   ring=v3      TPACKET_V3: frames come in blocks, which the kernel hands over when they are full or a millisecond old
 // Sends with sendmmsg(2), from where the frames lie.
 #define _GNU_SOURCE
-#include "frames.h"
-
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+
+#include "frames.h"
 
 #ifndef PACKET_IGNORE_OUTGOING
 #define PACKET_IGNORE_OUTGOING 23

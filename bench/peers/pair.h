@@ -134,8 +134,8 @@ static void connect_end(struct end *end, const struct end *other, const struct o
       .dlid = other->port.lid,
       .port_num = 1,
   };
-  struct ibv_qp_attr init = {.qp_state = IBV_QPS_INIT, .port_num = 1, .qkey = kQkey,
-                             .qp_access_flags = IBV_ACCESS_REMOTE_WRITE};
+  struct ibv_qp_attr init = {
+      .qp_state = IBV_QPS_INIT, .port_num = 1, .qkey = kQkey, .qp_access_flags = IBV_ACCESS_REMOTE_WRITE};
   modify(end, &init,
          IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | (options->datagram ? IBV_QP_QKEY : IBV_QP_ACCESS_FLAGS),
          "INIT");

@@ -1,5 +1,6 @@
 // cc: -libverbs
-// RC and UD ping-pong over two queue pairs of one process, busy polling: what bench/harness/verbs/pingpong.ts does, in C.
+// RC and UD ping-pong over two queue pairs of one process, busy polling: what bench/harness/verbs/pingpong.ts does, in
+// C.
 //
 //   pingpong a=rxe0 b=rxe1 type=RC size=64 inline=64
 //   latency 1000 100  →  [p50, p99, mean]   ns of a round trip, over 1000 after 100 untimed
@@ -126,8 +127,7 @@ int main(int argc, char **argv) {
   for (int side = 0; side < 2; side++) {
     struct end *end = &pingpong.ends[side];
     int header = options->datagram ? kGrhSize : 0;
-    pingpong.send_sge[side] =
-        (struct ibv_sge){(uintptr_t)end->memory, (uint32_t)options->size, end->mr->lkey};
+    pingpong.send_sge[side] = (struct ibv_sge){(uintptr_t)end->memory, (uint32_t)options->size, end->mr->lkey};
     pingpong.receive_sge[side] =
         (struct ibv_sge){(uintptr_t)end->receive_memory, (uint32_t)(options->size + header), end->mr->lkey};
     pingpong.send[side] = (struct ibv_send_wr){

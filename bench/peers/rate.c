@@ -69,12 +69,9 @@ static void answer(const char *command, long count, long warmup, void *context) 
 }
 
 int main(int argc, char **argv) {
-  static struct rate rate = {.options = {.gid_index = {-1, -1},
-                                         .size = 64,
-                                         .batch = 32,
-                                         .signal = 32,
-                                         .send_depth = 128,
-                                         .receive_depth = 256}};
+  static struct rate rate = {
+      .options = {
+          .gid_index = {-1, -1}, .size = 64, .batch = 32, .signal = 32, .send_depth = 128, .receive_depth = 256}};
   struct options *options = &rate.options;
   parse(options, argc, argv);
   if (options->batch % options->signal != 0 || options->receive_depth % options->batch != 0) {

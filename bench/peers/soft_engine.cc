@@ -1,9 +1,9 @@
-// The NIC engine of the software ConnectX alone, stepped by hand on one core: frames of one size through a loop wire, in
-// batches; WQEs parsed, bytes moved, both CQEs written.
+// The NIC engine of the software ConnectX alone, stepped by hand on one core: frames of one size through a loop wire,
+// in batches; WQEs parsed, bytes moved, both CQEs written.
 //
-// soft_engine [SIZE [BATCH [ROUNDS]]] prints JSON: nanoseconds a frame inside step(), the median of the rounds, for each of
-// several variants, and for the copies of the same bytes alone.
-// It excludes the driver's share (writing WQEs, reading CQEs), and includes one reading of the clock for each batch.
+// soft_engine [SIZE [BATCH [ROUNDS]]] prints JSON: nanoseconds a frame inside step(), the median of the rounds, for
+// each of several variants, and for the copies of the same bytes alone. It excludes the driver's share (writing WQEs,
+// reading CQEs), and includes one reading of the clock for each batch.
 #include <infiniband/verbs.h>
 
 #include <algorithm>
@@ -38,9 +38,7 @@ struct Variant {
   uint32_t rules;  // flow rules that do not match, before the one that does
 };
 
-uint64_t nanoseconds() {
-  return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
-}
+uint64_t nanoseconds() { return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()); }
 
 void check(int error) {
   if (error == 0) return;
@@ -52,7 +50,12 @@ void check(int error) {
 class Bench {
  public:
   Bench(uint32_t size, const Variant& variant)
-      : size_(size), variant_(variant), nic_(attributes(), events_), memory_(1u << 20), sq_(kRing * 256), rq_(kRing * 16) {
+      : size_(size),
+        variant_(variant),
+        nic_(attributes(), events_),
+        memory_(1u << 20),
+        sq_(kRing * 256),
+        rq_(kRing * 16) {
     check(nic_.connect(1, makeLoopWire()));
     uint32_t pd;
     check(nic_.allocateProtectionDomain(&pd));

@@ -1,5 +1,6 @@
 // cc: -libverbs
-// The cost of an RDMA write among idle queue pairs of one context, each with a completion queue of its own, connected to itself.
+// The cost of an RDMA write among idle queue pairs of one context, each with a completion queue of its own, connected
+// to itself.
 //
 //   soft_idle pairs=8000
 //   write 1000 200  →  [nanoseconds a write, by one pair; by each of the pairs in turn]   one at a time, the medians
@@ -25,7 +26,8 @@ static void *wanted(void *pointer, const char *what) {
 
 static void write_once(struct pairs *pairs, int i) {
   struct ibv_sge sge = {(uintptr_t)pairs->memory, kSize, pairs->region->lkey};
-  struct ibv_send_wr request = {.sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_RDMA_WRITE, .send_flags = IBV_SEND_SIGNALED};
+  struct ibv_send_wr request = {
+      .sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_RDMA_WRITE, .send_flags = IBV_SEND_SIGNALED};
   request.wr.rdma.remote_addr = (uintptr_t)pairs->memory + kSize;
   request.wr.rdma.rkey = pairs->region->rkey;
   struct ibv_send_wr *bad;
@@ -78,19 +80,22 @@ static void modify(struct ibv_qp *pair, struct ibv_qp_attr attributes, int mask)
 }
 
 static void connect_to_itself(struct ibv_qp *pair, const union ibv_gid *gid) {
-  modify(pair, (struct ibv_qp_attr){.qp_state = IBV_QPS_INIT, .port_num = 1, .qp_access_flags = IBV_ACCESS_REMOTE_WRITE},
+  modify(pair,
+         (struct ibv_qp_attr){.qp_state = IBV_QPS_INIT, .port_num = 1, .qp_access_flags = IBV_ACCESS_REMOTE_WRITE},
          IBV_QP_PORT | IBV_QP_PKEY_INDEX | IBV_QP_ACCESS_FLAGS);
-  modify(pair,
-         (struct ibv_qp_attr){.qp_state = IBV_QPS_RTR,
-                              .path_mtu = IBV_MTU_1024,
-                              .dest_qp_num = pair->qp_num,
-                              .max_dest_rd_atomic = 1,
-                              .min_rnr_timer = 12,
-                              .ah_attr = {.is_global = 1, .port_num = 1, .grh = {.dgid = *gid, .hop_limit = 1}}},
-         IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
-  modify(pair,
-         (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS, .timeout = 14, .retry_cnt = 7, .rnr_retry = 7, .max_rd_atomic = 1},
-         IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
+  modify(
+      pair,
+      (struct ibv_qp_attr){.qp_state = IBV_QPS_RTR,
+                           .path_mtu = IBV_MTU_1024,
+                           .dest_qp_num = pair->qp_num,
+                           .max_dest_rd_atomic = 1,
+                           .min_rnr_timer = 12,
+                           .ah_attr = {.is_global = 1, .port_num = 1, .grh = {.dgid = *gid, .hop_limit = 1}}},
+      IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
+  modify(
+      pair,
+      (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS, .timeout = 14, .retry_cnt = 7, .rnr_retry = 7, .max_rd_atomic = 1},
+      IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
 }
 
 int main(int argc, char **argv) {
@@ -105,7 +110,8 @@ int main(int argc, char **argv) {
   struct ibv_context *context = wanted(devices > 0 ? ibv_open_device(list[0]) : NULL, "ibv_open_device");
   struct ibv_pd *domain = wanted(ibv_alloc_pd(context), "ibv_alloc_pd");
   pairs.memory = wanted(aligned_alloc(4096, 4096), "aligned_alloc");
-  pairs.region = wanted(ibv_reg_mr(domain, pairs.memory, 4096, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE), "ibv_reg_mr");
+  pairs.region =
+      wanted(ibv_reg_mr(domain, pairs.memory, 4096, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE), "ibv_reg_mr");
   union ibv_gid gid;
   if (ibv_query_gid(context, 1, 0, &gid) != 0) fail("ibv_query_gid");
   for (int i = 0; i < pairs.count; i++) {

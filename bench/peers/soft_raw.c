@@ -1,5 +1,6 @@
 // cc: -libverbs
-// Frames a second through a raw packet queue pair whose port receives what it sends: bench/harness/soft/raw-worker.ts in C.
+// Frames a second through a raw packet queue pair whose port receives what it sends: bench/harness/soft/raw-worker.ts
+// in C.
 //
 //   soft_raw size=64 batch=32 window=512
 //   loop 20000 1000  →  [frames a second]   sent and received, over 20000 after 1000 untimed
@@ -135,10 +136,13 @@ static void port_open(struct port *port) {
   struct ibv_context *context = wanted(count > 0 ? ibv_open_device(devices[0]) : NULL, "ibv_open_device");
   struct ibv_pd *domain = wanted(ibv_alloc_pd(context), "ibv_alloc_pd");
   port->memory = wanted(aligned_alloc(4096, (size_t)kFrames * kFrameSize), "aligned_alloc");
-  port->region = wanted(ibv_reg_mr(domain, port->memory, (size_t)kFrames * kFrameSize, IBV_ACCESS_LOCAL_WRITE), "ibv_reg_mr");
+  port->region =
+      wanted(ibv_reg_mr(domain, port->memory, (size_t)kFrames * kFrameSize, IBV_ACCESS_LOCAL_WRITE), "ibv_reg_mr");
   port->send_cq = wanted(ibv_create_cq(context, kSends, NULL, NULL, 0), "ibv_create_cq");
   port->receive_cq = wanted(ibv_create_cq(context, kReceives, NULL, NULL, 0), "ibv_create_cq");
-  struct ibv_qp_init_attr attributes = {.send_cq = port->send_cq, .recv_cq = port->receive_cq, .qp_type = IBV_QPT_RAW_PACKET,
+  struct ibv_qp_init_attr attributes = {.send_cq = port->send_cq,
+                                        .recv_cq = port->receive_cq,
+                                        .qp_type = IBV_QPT_RAW_PACKET,
                                         .cap = {kSends, kReceives, 1, 1, 0}};
   port->pair = wanted(ibv_create_qp(domain, &attributes), "ibv_create_qp");
   modify(port->pair, IBV_QPS_INIT, IBV_QP_PORT);
@@ -149,12 +153,14 @@ static void port_open(struct port *port) {
 
   for (int i = 0; i < kMaxBatch; i++) {
     port->receive_sges[i] = (struct ibv_sge){0, kFrameSize, port->region->lkey};
-    port->receives[i] = (struct ibv_recv_wr){.next = i + 1 < kMaxBatch ? &port->receives[i + 1] : NULL,
-                                             .sg_list = &port->receive_sges[i], .num_sge = 1};
+    port->receives[i] = (struct ibv_recv_wr){
+        .next = i + 1 < kMaxBatch ? &port->receives[i + 1] : NULL, .sg_list = &port->receive_sges[i], .num_sge = 1};
     port->send_sges[i].lkey = port->region->lkey;
     const int last = i + 1 == port->batch;
     port->sends[i] = (struct ibv_send_wr){.next = last ? NULL : &port->sends[(i + 1) % kMaxBatch],
-                                          .sg_list = &port->send_sges[i], .num_sge = 1, .opcode = IBV_WR_SEND,
+                                          .sg_list = &port->send_sges[i],
+                                          .num_sge = 1,
+                                          .opcode = IBV_WR_SEND,
                                           .send_flags = last ? IBV_SEND_SIGNALED : 0};
   }
   for (uint32_t frame = 0; frame < kReceives; frame += kMaxBatch) {

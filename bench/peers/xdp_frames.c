@@ -1,7 +1,5 @@
 // Raw Ethernet frames by AF_XDP, in the plainest fast way: the kernel's interface itself (linux/if_xdp.h), no libxdp.
 // frames.h defines the requests. One memory for both ports, so that nothing is copied between them.
-#include "frames.h"
-
 #include <linux/bpf.h>
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>
@@ -9,6 +7,8 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+
+#include "frames.h"
 
 enum { kFrames = 4096, kFrameSize = 2048, kRing = 2048, kReceiveFrames = 2048 };
 // Since Linux 6.17; Debian's headers lack it. Without it one call sends 32 frames.
@@ -68,13 +68,12 @@ static void attach(struct port *port, uint32_t interface) {
                          .expected_attach_type = BPF_XDP,
                          .insns = (uintptr_t)program,
                          .insn_cnt = sizeof program / sizeof program[0],
-                         .license = (uintptr_t) "GPL"};
+                         .license = (uintptr_t)"GPL"};
   int fd = bpf(BPF_PROG_LOAD, &load);
   if (fd < 0) fail("BPF_PROG_LOAD");
-  union bpf_attr link = {.link_create = {.prog_fd = (uint32_t)fd,
-                                         .target_ifindex = interface,
-                                         .attach_type = BPF_XDP,
-                                         .flags = XDP_FLAGS_DRV_MODE}};
+  union bpf_attr link = {
+      .link_create = {
+          .prog_fd = (uint32_t)fd, .target_ifindex = interface, .attach_type = BPF_XDP, .flags = XDP_FLAGS_DRV_MODE}};
   port->link = bpf(BPF_LINK_CREATE, &link);
   if (port->link < 0) fail("BPF_LINK_CREATE");
   uint32_t key = 0, value = (uint32_t)port->fd;

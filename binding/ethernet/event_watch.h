@@ -19,7 +19,8 @@ class EventWatch {
   int tellErrors();
   void stop();
 
-  // One event when the socket is readable, writable (UV_READABLE, UV_WRITABLE) or in error. Returns 0 or a positive errno.
+  // One event when the socket is readable, writable (UV_READABLE, UV_WRITABLE) or in error. Returns 0 or a positive
+  // errno.
   int arm(int events, bool referenced);
   // None. The descriptor stays watched until it reports once more: a consumer that waits again at once, as most do,
   // costs no system call.

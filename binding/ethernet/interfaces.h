@@ -5,7 +5,8 @@
 
 namespace ethernet {
 
-// interfaces(): [{ name, index, type, flags, mtu, mac }], mac a Uint8Array of 6 bytes, or of none where it is not Ethernet
+// interfaces(): [{ name, index, type, flags, mtu, mac }], mac a Uint8Array of 6 bytes, or of none where it is not
+// Ethernet
 Napi::Value interfaces(const Napi::CallbackInfo& info);
 
 }  // namespace ethernet

@@ -88,7 +88,8 @@ uint32_t LinkWatch::look() {
     }
     if (received <= 0) break;
     size_t left = static_cast<size_t>(received);
-    for (auto* header = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
+    for (auto* header = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(header, left);
+         header = NLMSG_NEXT(header, left)) {
       if (header->nlmsg_type != RTM_NEWLINK && header->nlmsg_type != RTM_DELLINK) continue;
       const auto* message = static_cast<const ifinfomsg*>(NLMSG_DATA(header));
       // A bridge port that leaves its bridge is an RTM_DELLINK too, of another family.
@@ -123,8 +124,8 @@ int32_t look(Environment& environment, const uint32_t* numbers) {
   return static_cast<int32_t>(watchOf(environment, numbers[0]).look());
 }
 
-// state(handle): 1 with a carrier at this moment, and 2 more when the kernel knows and sends, a negative errno for a link
-// that is down or gone
+// state(handle): 1 with a carrier at this moment, and 2 more when the kernel knows and sends, a negative errno for a
+// link that is down or gone
 int32_t state(Environment& environment, const uint32_t* numbers) {
   const LinkState state = watchOf(environment, numbers[0]).ask();
   if (!state.present) return -ENODEV;

@@ -39,7 +39,8 @@ int ask(int fd, int32_t index, std::vector<Link>* links) {
     if (received < 0 && errno == EINTR) continue;
     if (received < 0) return errno;
     size_t left = static_cast<size_t>(received);
-    for (auto* header = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
+    for (auto* header = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(header, left);
+         header = NLMSG_NEXT(header, left)) {
       if (header->nlmsg_flags & NLM_F_DUMP_INTR) interrupted = true;
       if (header->nlmsg_type == NLMSG_DONE) return interrupted ? EINTR : 0;
       if (header->nlmsg_type == NLMSG_ERROR) return -static_cast<const nlmsgerr*>(NLMSG_DATA(header))->error;

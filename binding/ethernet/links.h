@@ -22,7 +22,8 @@ struct Link {
 
   bool up() const;
   bool carrier() const;
-  // There is a carrier, and the kernel has taken notice: before that it accepts frames and drops them (linkwatch, noop_qdisc).
+  // There is a carrier, and the kernel has taken notice: before that it accepts frames and drops them (linkwatch,
+  // noop_qdisc).
   bool sends() const;
 };
 

@@ -1,7 +1,8 @@
 // The kernel's memory, seen by JavaScript: an external ArrayBuffer over a mapping.
 //
-// Detaching the buffer on close would not do: its user may have transferred it, and with it the memory, and a read after
-// munmap(2) would then kill the process. So close replaces the mapping by anonymous memory, and the finalizer unmaps.
+// Detaching the buffer on close would not do: its user may have transferred it, and with it the memory, and a read
+// after munmap(2) would then kill the process. So close replaces the mapping by anonymous memory, and the finalizer
+// unmaps.
 #pragma once
 
 #include <napi.h>
@@ -31,8 +32,8 @@ class Mapping {
   Napi::Value words(Napi::Env env) const;
 
  private:
-  // Owned by the mapping and by the buffer, each a share: the buffer may outlive the mapping's owner (transferred by its
-  // user, say), and may go before it (transferred into a smaller one).
+  // Owned by the mapping and by the buffer, each a share: the buffer may outlive the mapping's owner (transferred by
+  // its user, say), and may go before it (transferred into a smaller one).
   struct Region {
     void* address;
     size_t length;

@@ -25,8 +25,7 @@ NetlinkSocket& socketOf(const Napi::CallbackInfo& info) {
 // open(groups, onEvent?): handle
 Napi::Value open(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
-  return environment.open(
-      std::make_unique<NetlinkSocket>(environment, argument::uint32(info, 0, "groups"), info[1]));
+  return environment.open(std::make_unique<NetlinkSocket>(environment, argument::uint32(info, 0, "groups"), info[1]));
 }
 
 // send(handle, message)

@@ -1,4 +1,5 @@
-// A routing socket (rtnetlink(7)): messages out, messages in. What they say is read and written in lib/ethernet/interface/netlink.
+// A routing socket (rtnetlink(7)): messages out, messages in. What they say is read and written in
+// lib/ethernet/interface/netlink.
 #pragma once
 
 #include <napi.h>
@@ -17,8 +18,8 @@ class NetlinkSocket : public Handle {
  public:
   static constexpr Kind kKind = Kind::NetlinkSocket;
 
-  // `groups` are bits of RTMGRP_* (linux/rtnetlink.h) to listen to; `onEvent` is called on libuv's loop when a message is
-  // there, again and again until it is received, or undefined. Throws the VerbsError of the call that failed.
+  // `groups` are bits of RTMGRP_* (linux/rtnetlink.h) to listen to; `onEvent` is called on libuv's loop when a message
+  // is there, again and again until it is received, or undefined. Throws the VerbsError of the call that failed.
   NetlinkSocket(Environment& environment, uint32_t groups, Napi::Value onEvent);
   ~NetlinkSocket() override;
   int release(const char** syscall) override;

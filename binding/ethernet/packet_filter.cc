@@ -23,12 +23,12 @@ struct bpf_program {
   sock_filter* instructions;  // struct bpf_insn has the same layout
 };
 
-constexpr int kEthernet = 1;                 // DLT_EN10MB
-constexpr int kSnapLength = 262144;          // MAXIMUM_SNAPLEN
-constexpr int kErrorBuffer = 256;            // PCAP_ERRBUF_SIZE
-constexpr int kPermissionDenied = -8;        // PCAP_ERROR_PERM_DENIED
-constexpr int kPromiscuousDenied = -11;      // PCAP_ERROR_PROMISC_PERM_DENIED
-constexpr int kSmallestBuffer = 1 << 16;     // nothing is read from the handle
+constexpr int kEthernet = 1;              // DLT_EN10MB
+constexpr int kSnapLength = 262144;       // MAXIMUM_SNAPLEN
+constexpr int kErrorBuffer = 256;         // PCAP_ERRBUF_SIZE
+constexpr int kPermissionDenied = -8;     // PCAP_ERROR_PERM_DENIED
+constexpr int kPromiscuousDenied = -11;   // PCAP_ERROR_PROMISC_PERM_DENIED
+constexpr int kSmallestBuffer = 1 << 16;  // nothing is read from the handle
 
 struct Library {
   void* handle = nullptr;

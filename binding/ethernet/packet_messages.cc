@@ -50,7 +50,8 @@ int PacketMessages::receive(int fd) {
   const int received = recvmmsg(fd, messages_.data(), static_cast<unsigned>(count), MSG_DONTWAIT | MSG_TRUNC, nullptr);
   if (received < 0) {
     if (errno == EAGAIN || errno == EINTR) return 0;
-    // packet_rcv_vnet in the kernel: a super-frame of a kind for which there is no VIRTIO_NET_HDR_GSO_*, such as SCTP's.
+    // packet_rcv_vnet in the kernel: a super-frame of a kind for which there is no VIRTIO_NET_HDR_GSO_*, such as
+    // SCTP's.
     if (errno != EINVAL) return -errno;
     undescribed++;
     return 0;

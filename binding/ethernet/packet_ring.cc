@@ -134,8 +134,8 @@ bool PacketRing::take(int fd, const uint8_t* slot, uint32_t status, uint8_t* pla
   return true;
 }
 
-// The frame of `length` bytes out of the socket's queue, where it lies whole. What lies before it there belongs to a slot
-// whose status was overwritten. False when it is not there.
+// The frame of `length` bytes out of the socket's queue, where it lies whole. What lies before it there belongs to a
+// slot whose status was overwritten. False when it is not there.
 bool PacketRing::takeWhole(int fd, uint32_t length, uint8_t* place, FrameMetadata* metadata) const {
   virtio_net_hdr header{};
   iovec parts[] = {{&header, sizeof header}, {place, inlet_.frames.room()}};

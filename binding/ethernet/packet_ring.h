@@ -26,13 +26,13 @@ class PacketRing {
   bool isOpen() const { return mapping_.isOpen(); }
   size_t length() const { return mapping_.length(); }
 
-  // { words, layout: { slotWords, slotsPerBlock, blockWords, slots } }: a Uint32Array over the ring, and where in it the
-  // slots are. A slot begins with its status word.
+  // { words, layout: { slotWords, slotsPerBlock, blockWords, slots } }: a Uint32Array over the ring, and where in it
+  // the slots are. A slot begins with its status word.
   Napi::Value describe(Napi::Env env) const;
 
   // How many frames came: so many slots were taken in their order. Or a negative errno: PacketInlet::prepare()'s,
-  // -EBADMSG when the next slot's header cannot be true (the slot is then skipped), or the socket's own error, looked for
-  // when there is nothing.
+  // -EBADMSG when the next slot's header cannot be true (the slot is then skipped), or the socket's own error, looked
+  // for when there is nothing.
   int receive(int fd);
 
   // Whether frames are reported with the time at which they came: a TP_STATUS_TS_* bit, TP_STATUS_USER for any time.

@@ -130,8 +130,9 @@ void PacketSocket::timestamps(Napi::Env env, bool hardware) {
   }
   if (!(abilities.receiveFilters & 1u << HWTSTAMP_FILTER_ALL)) {
     throwErrno(env, EOPNOTSUPP, "ioctl",
-               device + " does not stamp every received frame (ETHTOOL_GET_TS_INFO has no HWTSTAMP_FILTER_ALL): use "
-                        "timestamps 'software'");
+               device +
+                   " does not stamp every received frame (ETHTOOL_GET_TS_INFO has no HWTSTAMP_FILTER_ALL): use "
+                   "timestamps 'software'");
   }
   error = device_.start(fd_, name);
   if (error) throwErrno(env, error, "ioctl", device + ": SIOCSHWTSTAMP");

@@ -1,5 +1,5 @@
-// An AF_PACKET socket (packet(7)) driven in batches, between the kernel and the frames of an arena. What is here are the
-// steps of setting it up, in the order in which lib/ takes them, and its two batch calls.
+// An AF_PACKET socket (packet(7)) driven in batches, between the kernel and the frames of an arena. What is here are
+// the steps of setting it up, in the order in which lib/ takes them, and its two batch calls.
 #pragma once
 
 #include <napi.h>

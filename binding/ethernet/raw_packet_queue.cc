@@ -142,7 +142,7 @@ int RawPacketQueue::postReceives() {
     for (; count < wanted && frameAt(fill_.read(count, AddressRecord::kAddress), &frame); count++) {
       receiveElements_[2 * count].addr =
           reinterpret_cast<uintptr_t>(parts_.region.memory.data()) + size_t{frame} * frameSize_ + headroom_;
-        receives_[count].wr_id = frame;
+      receives_[count].wr_id = frame;
     }
     if (count == 0) {
       if (wanted == 0) return 0;
@@ -150,7 +150,8 @@ int RawPacketQueue::postReceives() {
       return -EFAULT;
     }
     ibv_recv_wr* bad = nullptr;
-    const int error = postUpTo(receives_, count, [&] { return ibv_post_recv(parts_.pair.ibv, receives_.data(), &bad); });
+    const int error =
+        postUpTo(receives_, count, [&] { return ibv_post_recv(parts_.pair.ibv, receives_.data(), &bad); });
     const uint32_t posted = !error ? count : bad ? static_cast<uint32_t>(bad - receives_.data()) : 0;
     fill_.consume(posted);
     receiving_ += posted;
@@ -271,7 +272,8 @@ int RawPacketQueue::postSends(uint32_t available, uint32_t* posted) {
       break;
     }
     // A VLAN tag may exceed the MTU, as with every Ethernet device.
-    if (length > longest_ && !(length <= longest_ + kVlanTag && memory[address + 12] == 0x81 && memory[address + 13] == 0)) {
+    if (length > longest_ &&
+        !(length <= longest_ + kVlanTag && memory[address + 12] == 0x81 && memory[address + 13] == 0)) {
       obstacle = EMSGSIZE;
       break;
     }

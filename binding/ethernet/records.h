@@ -1,13 +1,14 @@
 // What crosses between lib/ethernet/ and the binding. The ring records have the shapes of AF_XDP's (struct xdp_desc and
-// the u64 addresses of the fill and completion rings, linux/if_xdp.h), as little u32 words: TypeScript has no cheap u64.
+// the u64 addresses of the fill and completion rings, linux/if_xdp.h), as little u32 words: TypeScript has no cheap
+// u64.
 #pragma once
 
 #include <cstdint>
 
 namespace ethernet {
 
-// Fill ring: u64 address of a frame to receive into. Completion ring: u64 address of a frame that is done with; here its
-// upper word, always 0 in arenas below 4 GiB, says how it went: 0, or the errno with which the frame was refused.
+// Fill ring: u64 address of a frame to receive into. Completion ring: u64 address of a frame that is done with; here
+// its upper word, always 0 in arenas below 4 GiB, says how it went: 0, or the errno with which the frame was refused.
 struct AddressRecord {
   enum : uint32_t { kAddress, kStatus, kWords };
 };

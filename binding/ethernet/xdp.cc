@@ -24,8 +24,7 @@ Napi::Value status(const Napi::CallbackInfo& info, int result) { return Napi::Nu
 // open(options): handle
 Napi::Value open(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
-  return environment.open(
-      std::make_unique<XdpSocket>(environment, argument::object(info.Env(), info[0], "options")));
+  return environment.open(std::make_unique<XdpSocket>(environment, argument::object(info.Env(), info[0], "options")));
 }
 
 // rings(handle)

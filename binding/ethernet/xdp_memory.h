@@ -1,6 +1,6 @@
 // The arenas that AF_XDP sockets of this process have registered with the kernel (UMEM): a socket over an arena that
-// another one has registered, in whatever thread, shares the registration (XDP_SHARED_UMEM), so that the memory is pinned,
-// counted against memlock and mapped for a device once.
+// another one has registered, in whatever thread, shares the registration (XDP_SHARED_UMEM), so that the memory is
+// pinned, counted against memlock and mapped for a device once.
 #pragma once
 
 #include <linux/if_xdp.h>
@@ -27,8 +27,8 @@ namespace xdp_memory {
 
 // Whether there is a bound socket over this memory, and how it is bound.
 XdpSharing find(const XdpMemory& memory);
-// Binds a socket that has no memory of its own to share one; nobody can close the other socket meanwhile. `sharing` tells
-// whether there was one. Returns 0 or a positive errno.
+// Binds a socket that has no memory of its own to share one; nobody can close the other socket meanwhile. `sharing`
+// tells whether there was one. Returns 0 or a positive errno.
 int bind(int fd, const XdpMemory& memory, sockaddr_xdp address, XdpSharing* sharing);
 // A socket that registered the memory itself is bound, and can be shared with.
 void add(int fd, const XdpMemory& memory, bool zeroCopy, bool fragments);

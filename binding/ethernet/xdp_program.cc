@@ -133,7 +133,7 @@ uint32_t linkOfProgram(uint32_t program, uint32_t interfaceIndex) {
 
 int XdpProgram::of(int32_t interfaceIndex, std::shared_ptr<XdpProgram>* program) {
   // Threads may live in different network namespaces, where the same index is another interface.
-  struct stat netns {};
+  struct stat netns{};
   if (stat("/proc/thread-self/ns/net", &netns)) netns.st_ino = 0;
   static std::mutex mutex;
   static std::vector<std::weak_ptr<XdpProgram>> programs;
@@ -179,9 +179,8 @@ std::vector<uint32_t> XdpProgram::compose() const {
   for (const Member* member : members_) {
     // A piece begins with the context in r1, and may use all the others.
     const auto length = static_cast<int16_t>(member->words.size() / 2);
-    append(&words,
-           {{BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, offsetof(xdp_md, rx_queue_index), 0},
-            {BPF_JMP32 | BPF_JNE | BPF_K, BPF_REG_2, 0, length, static_cast<int32_t>(member->queue)}});
+    append(&words, {{BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, offsetof(xdp_md, rx_queue_index), 0},
+                    {BPF_JMP32 | BPF_JNE | BPF_K, BPF_REG_2, 0, length, static_cast<int32_t>(member->queue)}});
     words.insert(words.end(), member->words.begin(), member->words.end());
   }
   append(&words, {{BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, XDP_PASS}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}});
@@ -276,8 +275,8 @@ void XdpProgram::remove(const Member* member) {
 void XdpProgram::forget(const Member* member) {
   members_.erase(std::remove(members_.begin(), members_.end(), member), members_.end());
   if (link_ < 0) return;
-  // The kernel takes the socket out of the map when it is closed. Should the update fail, frames of that queue find none
-  // there and pass.
+  // The kernel takes the socket out of the map when it is closed. Should the update fail, frames of that queue find
+  // none there and pass.
   if (!members_.empty()) {
     update();
     return;

@@ -1,9 +1,9 @@
-// The XDP program that hands an interface's frames to AF_XDP sockets, by the raw bpf(2) system call: its map, the program
-// itself and the link that holds it on the interface. The link goes with its descriptor, so that a process that dies
-// leaves the interface as it found it.
+// The XDP program that hands an interface's frames to AF_XDP sockets, by the raw bpf(2) system call: its map, the
+// program itself and the link that holds it on the interface. The link goes with its descriptor, so that a process that
+// dies leaves the interface as it found it.
 //
-// An interface has one program and one map, and each of its receive queues one socket: sockets of this process on several
-// queues, in whatever threads, are members of one program. What each of them accepts is a piece of it.
+// An interface has one program and one map, and each of its receive queues one socket: sockets of this process on
+// several queues, in whatever threads, are members of one program. What each of them accepts is a piece of it.
 #pragma once
 
 #include <napi.h>
@@ -28,8 +28,8 @@ class XdpProgram {
     bool fragments = false;
   };
 
-  // The interface's program in this process, new (with a map and nothing else) if there is none. Returns 0 or a positive
-  // errno, as all of these do.
+  // The interface's program in this process, new (with a map and nothing else) if there is none. Returns 0 or a
+  // positive errno, as all of these do.
   static int of(int32_t interfaceIndex, std::shared_ptr<XdpProgram>* program);
 
   XdpProgram(int32_t interfaceIndex, uint64_t netns) : interfaceIndex_(interfaceIndex), netns_(netns) {}
@@ -38,11 +38,11 @@ class XdpProgram {
   XdpProgram& operator=(const XdpProgram&) = delete;
 
   // Puts the program on the interface with this member's piece, or adds the piece to the program that is there already,
-  // whose mode `mode` then is. Where an instruction loads the map (BPF_PSEUDO_MAP_FD), the map's descriptor is filled in.
-  // A program that is not this process's is never replaced (EBUSY, EEXIST).
+  // whose mode `mode` then is. Where an instruction loads the map (BPF_PSEUDO_MAP_FD), the map's descriptor is filled
+  // in. A program that is not this process's is never replaced (EBUSY, EEXIST).
   int add(const Member* member, int socket, Mode* mode);
-  // After the member's words were changed through `change`, between two frames (BPF_LINK_UPDATE). They stay as they were
-  // when the kernel refuses.
+  // After the member's words were changed through `change`, between two frames (BPF_LINK_UPDATE). They stay as they
+  // were when the kernel refuses.
   int change(Member* member, std::vector<uint32_t> words);
   void remove(const Member* member);
 

@@ -33,7 +33,7 @@ struct RingKind {
   int option;
   const char* optionName;
   off_t pageOffset;
-  xdp_ring_offset xdp_mmap_offsets::*offsets;
+  xdp_ring_offset xdp_mmap_offsets::* offsets;
   size_t recordSize;
 };
 constexpr RingKind kRingKinds[] = {
@@ -60,9 +60,7 @@ Napi::Uint32Array programOf(Napi::Env env, Napi::Value program) {
 }  // namespace
 
 XdpSocket::XdpSocket(Environment& environment, Napi::Object options)
-    : Handle(Kind::XdpSocket, {}),
-      environment_(environment),
-      arena_(options.Env(), options.Get("arena"), "arena") {
+    : Handle(Kind::XdpSocket, {}), environment_(environment), arena_(options.Env(), options.Get("arena"), "arena") {
   Napi::Env env = options.Env();
   interfaceIndex_ = argument::field<int32_t>(options, "interfaceIndex");
   onEvent_ = Napi::Persistent(argument::function(env, options.Get("onEvent"), "onEvent"));

@@ -1,6 +1,6 @@
 // An AF_XDP socket (Documentation/networking/af_xdp.rst in the kernel): an arena as its UMEM, and its four rings mapped
-// into JavaScript, which drives them. What is here are the steps of setting it up, in the order in which lib/ takes them,
-// and its doorbells. The binding never reads or writes a ring: the kernel validates what JavaScript writes.
+// into JavaScript, which drives them. What is here are the steps of setting it up, in the order in which lib/ takes
+// them, and its doorbells. The binding never reads or writes a ring: the kernel validates what JavaScript writes.
 #pragma once
 
 #include <napi.h>
@@ -29,8 +29,8 @@ class XdpSocket : public Handle {
   ~XdpSocket() override;
   int release(const char** syscall) override;
 
-  // { fill, receive, transmit, completion }, each { words, flags, layout: { producer, consumer, records, capacity } }: a
-  // Uint32Array over the mapping, and where in it things are, in words.
+  // { fill, receive, transmit, completion }, each { words, flags, layout: { producer, consumer, records, capacity } }:
+  // a Uint32Array over the mapping, and where in it things are, in words.
   Napi::Value rings(Napi::Env env);
 
   // Registers the arena (XDP_UMEM_REG). Throws.

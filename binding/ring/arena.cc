@@ -28,9 +28,9 @@ Napi::Value alignmentGap(const Napi::CallbackInfo& info) {
 }
 
 // useHugePages(bytes): asks for transparent huge pages (madvise(2), MADV_HUGEPAGE) and faults the memory in. It is all
-// zero afterwards: pages that are there already would stay small, and what malloc(3) has used before has them, so they are
-// given back first (MADV_DONTNEED: the next touch finds zeros). A kernel without huge pages (EINVAL) gives small ones, as
-// any kernel may: hugePageBytes tells.
+// zero afterwards: pages that are there already would stay small, and what malloc(3) has used before has them, so they
+// are given back first (MADV_DONTNEED: the next touch finds zeros). A kernel without huge pages (EINVAL) gives small
+// ones, as any kernel may: hugePageBytes tells.
 void useHugePages(const Napi::CallbackInfo& info) {
   SharedMemory memory(info.Env(), info[0], "bytes");
   if (!memory.aligned(static_cast<size_t>(sysconf(_SC_PAGESIZE)))) {
@@ -66,8 +66,7 @@ Napi::Value hugePageBytes(const Napi::CallbackInfo& info) {
     }
   }
   fclose(smaps);
-  return Napi::Number::New(info.Env(),
-                           static_cast<double>(std::min<uint64_t>(total, memory.length())));
+  return Napi::Number::New(info.Env(), static_cast<double>(std::min<uint64_t>(total, memory.length())));
 }
 
 }  // namespace

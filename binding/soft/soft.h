@@ -1,5 +1,5 @@
-// What the shared library libibverbs_soft.so offers to the addon that loads it. Loaded with LD_PRELOAD into any program it
-// needs none of it: IBVERBS_SOFT says what devices there shall be (device/specification.h).
+// What the shared library libibverbs_soft.so offers to the addon that loads it. Loaded with LD_PRELOAD into any program
+// it needs none of it: IBVERBS_SOFT says what devices there shall be (device/specification.h).
 #pragma once
 
 #include <cstddef>
@@ -17,8 +17,8 @@ int ibverbs_soft_environment(char* words, size_t wordsSize);
 // Pulls them out.
 void ibverbs_soft_close(uint32_t number);
 
-// Describes the devices of an open number as lines "name=… guid=… wakeup=…" and "port=… mac=… gids=…". Returns the bytes
-// that it needs; what does not fit is left out.
+// Describes the devices of an open number as lines "name=… guid=… wakeup=…" and "port=… mac=… gids=…". Returns the
+// bytes that it needs; what does not fit is left out.
 size_t ibverbs_soft_describe(uint32_t number, char* text, size_t size);
 
 // Takes a port's link down or up. 0 or an errno.

@@ -57,8 +57,8 @@ std::string wayOf(const ibv_ah_attr& attributes, int error) {
   if (!attributes.is_global) return "to LID " + std::to_string(attributes.dlid) + " from " + port;
   char gid[INET6_ADDRSTRLEN];
   inet_ntop(AF_INET6, attributes.grh.dgid.raw, gid, sizeof gid);
-  const std::string way = std::string("to ") + gid + " from GID index " + std::to_string(attributes.grh.sgid_index) +
-                          " of " + port;
+  const std::string way =
+      std::string("to ") + gid + " from GID index " + std::to_string(attributes.grh.sgid_index) + " of " + port;
   if (error != ETIMEDOUT) return way;
   // The kernel asks for the neighbour and waits for its answer (rdma_addr_find_l2_eth_by_grh).
   return way + ": nobody there answers. The call blocks while the kernel looks for the neighbour, for a second or more";

@@ -92,9 +92,7 @@ void Context::onAsyncEvents() {
   while (ibv_get_async_event(ibv, &event) == 0) {
     double subject = 0;
     switch (event.event_type) {
-      case IBV_EVENT_CQ_ERR:
-        subject = static_cast<CompletionQueue*>(event.element.cq->cq_context)->id;
-        break;
+      case IBV_EVENT_CQ_ERR: subject = static_cast<CompletionQueue*>(event.element.cq->cq_context)->id; break;
       case IBV_EVENT_QP_FATAL:
       case IBV_EVENT_QP_REQ_ERR:
       case IBV_EVENT_QP_ACCESS_ERR:
@@ -112,11 +110,8 @@ void Context::onAsyncEvents() {
       case IBV_EVENT_PKEY_CHANGE:
       case IBV_EVENT_SM_CHANGE:
       case IBV_EVENT_CLIENT_REREGISTER:
-      case IBV_EVENT_GID_CHANGE:
-        subject = event.element.port_num;
-        break;
-      default:
-        break;
+      case IBV_EVENT_GID_CHANGE: subject = event.element.port_num; break;
+      default: break;
     }
     events.push_back({static_cast<double>(event.event_type), subject});
     ibv_ack_async_event(&event);

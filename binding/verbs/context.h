@@ -1,8 +1,7 @@
 #pragma once
 
-#include "verbs/rdma_core.h"
-
 #include "environment.h"
+#include "verbs/rdma_core.h"
 #include "watcher.h"
 
 namespace verbs {
@@ -12,8 +11,7 @@ class Context : public Handle {
  public:
   static constexpr Kind kKind = Kind::Context;
 
-  Context(Environment& environment, ibv_context* ibv)
-      : Handle(kKind, {}), environment(environment), ibv(ibv) {}
+  Context(Environment& environment, ibv_context* ibv) : Handle(kKind, {}), environment(environment), ibv(ibv) {}
 
   // Starts watching the two descriptors, of asynchronous events and of the completion channel. Returns 0 or errno.
   int watch(const char** syscall);

@@ -1,11 +1,10 @@
-#include "verbs/rdma_core.h"
-
 #include <endian.h>
 
 #include <cinttypes>
 #include <cstdio>
 
 #include "environment.h"
+#include "verbs/rdma_core.h"
 #include "verbs/verbs.h"
 
 namespace verbs {

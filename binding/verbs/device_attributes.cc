@@ -100,7 +100,8 @@ int readPort(ibv_context* context, uint8_t port, PortAttributes* attributes) {
   verbs_context* extended = verbs_get_ctx_op(context, query_port);
   // Told the size of the buffer, libibverbs clears it all and fills in as much as it knows (__lib_query_port).
   if (extended) {
-    return extended->query_port(context, port, reinterpret_cast<ibv_port_attr*>(attributes->bytes), sizeof attributes->bytes);
+    return extended->query_port(context, port, reinterpret_cast<ibv_port_attr*>(attributes->bytes),
+                                sizeof attributes->bytes);
   }
   return ibv_query_port(context, port, reinterpret_cast<ibv_port_attr*>(attributes->bytes));
 }

@@ -17,30 +17,21 @@ constexpr size_t kMaxBytes = kMaxSpecs * sizeof(ibv_flow_spec);
 size_t sizeOf(uint32_t type) {
   switch (type) {
     case IBV_FLOW_SPEC_ETH:
-    case IBV_FLOW_SPEC_ETH | IBV_FLOW_SPEC_INNER:
-      return sizeof(ibv_flow_spec_eth);
+    case IBV_FLOW_SPEC_ETH | IBV_FLOW_SPEC_INNER: return sizeof(ibv_flow_spec_eth);
     case IBV_FLOW_SPEC_IPV4:
-    case IBV_FLOW_SPEC_IPV4 | IBV_FLOW_SPEC_INNER:
-      return sizeof(ibv_flow_spec_ipv4);
+    case IBV_FLOW_SPEC_IPV4 | IBV_FLOW_SPEC_INNER: return sizeof(ibv_flow_spec_ipv4);
     case IBV_FLOW_SPEC_IPV4_EXT:
-    case IBV_FLOW_SPEC_IPV4_EXT | IBV_FLOW_SPEC_INNER:
-      return sizeof(ibv_flow_spec_ipv4_ext);
+    case IBV_FLOW_SPEC_IPV4_EXT | IBV_FLOW_SPEC_INNER: return sizeof(ibv_flow_spec_ipv4_ext);
     case IBV_FLOW_SPEC_IPV6:
-    case IBV_FLOW_SPEC_IPV6 | IBV_FLOW_SPEC_INNER:
-      return sizeof(ibv_flow_spec_ipv6);
+    case IBV_FLOW_SPEC_IPV6 | IBV_FLOW_SPEC_INNER: return sizeof(ibv_flow_spec_ipv6);
     case IBV_FLOW_SPEC_TCP:
     case IBV_FLOW_SPEC_UDP:
     case IBV_FLOW_SPEC_TCP | IBV_FLOW_SPEC_INNER:
-    case IBV_FLOW_SPEC_UDP | IBV_FLOW_SPEC_INNER:
-      return sizeof(ibv_flow_spec_tcp_udp);
-    case IBV_FLOW_SPEC_VXLAN_TUNNEL:
-      return sizeof(ibv_flow_spec_tunnel);
-    case IBV_FLOW_SPEC_ACTION_TAG:
-      return sizeof(ibv_flow_spec_action_tag);
-    case IBV_FLOW_SPEC_ACTION_DROP:
-      return sizeof(ibv_flow_spec_action_drop);
-    default:
-      return 0;
+    case IBV_FLOW_SPEC_UDP | IBV_FLOW_SPEC_INNER: return sizeof(ibv_flow_spec_tcp_udp);
+    case IBV_FLOW_SPEC_VXLAN_TUNNEL: return sizeof(ibv_flow_spec_tunnel);
+    case IBV_FLOW_SPEC_ACTION_TAG: return sizeof(ibv_flow_spec_action_tag);
+    case IBV_FLOW_SPEC_ACTION_DROP: return sizeof(ibv_flow_spec_action_drop);
+    default: return 0;
   }
 }
 

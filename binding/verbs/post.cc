@@ -31,16 +31,11 @@ void copyRecord(uint32_t* to, const uint32_t* from, uint32_t words) {
 uint8_t completionOpcode(ibv_wr_opcode opcode) {
   switch (opcode) {
     case IBV_WR_RDMA_WRITE:
-    case IBV_WR_RDMA_WRITE_WITH_IMM:
-      return IBV_WC_RDMA_WRITE;
-    case IBV_WR_RDMA_READ:
-      return IBV_WC_RDMA_READ;
-    case IBV_WR_ATOMIC_CMP_AND_SWP:
-      return IBV_WC_COMP_SWAP;
-    case IBV_WR_ATOMIC_FETCH_AND_ADD:
-      return IBV_WC_FETCH_ADD;
-    default:
-      return IBV_WC_SEND;
+    case IBV_WR_RDMA_WRITE_WITH_IMM: return IBV_WC_RDMA_WRITE;
+    case IBV_WR_RDMA_READ: return IBV_WC_RDMA_READ;
+    case IBV_WR_ATOMIC_CMP_AND_SWP: return IBV_WC_COMP_SWAP;
+    case IBV_WR_ATOMIC_FETCH_AND_ADD: return IBV_WC_FETCH_ADD;
+    default: return IBV_WC_SEND;
   }
 }
 
@@ -101,11 +96,8 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
 
   const uint64_t remote = pairOfWords(record[records::kSendRemoteLow], record[records::kSendRemoteHigh]);
   switch (opcode) {
-    case IBV_WR_SEND_WITH_IMM:
-      request->imm_data = htonl(record[records::kSendImmediate]);
-      break;
-    case IBV_WR_SEND:
-      break;
+    case IBV_WR_SEND_WITH_IMM: request->imm_data = htonl(record[records::kSendImmediate]); break;
+    case IBV_WR_SEND: break;
     case IBV_WR_RDMA_WRITE_WITH_IMM:
     case IBV_WR_RDMA_WRITE:
     case IBV_WR_RDMA_READ:
@@ -116,26 +108,25 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
     case IBV_WR_ATOMIC_CMP_AND_SWP:
     case IBV_WR_ATOMIC_FETCH_AND_ADD:
       if (total != 8) return refuse(EINVAL, records::kBadAtomic);
-      // libmlx5 says 8 for each element, whatever is asked for (providers/mlx5/qp.c, set_data_ptr_seg_atomic): the first takes
-      // all, and what lies behind it is written over. Of the others, rxe alone is known to fill elements in order.
+      // libmlx5 says 8 for each element, whatever is asked for (providers/mlx5/qp.c, set_data_ptr_seg_atomic): the
+      // first takes all, and what lies behind it is written over. Of the others, rxe alone is known to fill elements in
+      // order.
       for (uint32_t i = 0; i < count && !domain.context.isRxe; i++) {
         if (elements[i].length % 8) return refuse(EINVAL, records::kBadAtomic, 1);
       }
       request->wr.atomic.remote_addr = remote;
       request->wr.atomic.rkey = record[records::kSendRkey];
-      request->wr.atomic.compare_add =
-          pairOfWords(record[records::kSendCompareLow], record[records::kSendCompareHigh]);
+      request->wr.atomic.compare_add = pairOfWords(record[records::kSendCompareLow], record[records::kSendCompareHigh]);
       request->wr.atomic.swap = pairOfWords(record[records::kSendSwapLow], record[records::kSendSwapHigh]);
       break;
-    default:
-      return refuse(EINVAL, records::kBadOpcode, opcode);
+    default: return refuse(EINVAL, records::kBadOpcode, opcode);
   }
   // What a queue pair type cannot do must be refused here: a provider that writes the request into its ring first
   // (rxe does) would leave it there.
   const bool oneSided = opcode != IBV_WR_SEND && opcode != IBV_WR_SEND_WITH_IMM;
   const bool raw = ibv->qp_type == IBV_QPT_RAW_PACKET;
-  if ((raw && opcode != IBV_WR_SEND) || (ibv->qp_type == IBV_QPT_UD && oneSided) || (ibv->qp_type == IBV_QPT_UC && needsReply) ||
-      (needsReply && flags & IBV_SEND_INLINE)) {
+  if ((raw && opcode != IBV_WR_SEND) || (ibv->qp_type == IBV_QPT_UD && oneSided) ||
+      (ibv->qp_type == IBV_QPT_UC && needsReply) || (needsReply && flags & IBV_SEND_INLINE)) {
     return refuse(EINVAL, records::kBadOpcode, opcode);
   }
   if (ibv->qp_type == IBV_QPT_UD) {
@@ -240,8 +231,9 @@ uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
   return accepted;
 }
 
-// A receive is a record in memory that is shared with rxe, and no call: in ERR, where it is to be flushed, rxe of Linux 6.1
-// does not look there before something else wakes its responder, and who polls would wait for ever. To ERR once more does.
+// A receive is a record in memory that is shared with rxe, and no call: in ERR, where it is to be flushed, rxe of
+// Linux 6.1 does not look there before something else wakes its responder, and who polls would wait for ever. To ERR
+// once more does.
 void QueuePair::ringInError() {
   ibv_qp_attr attributes{};
   ibv_qp_init_attr initial{};

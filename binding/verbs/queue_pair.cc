@@ -242,10 +242,10 @@ Napi::Value queryQueuePair(const Napi::CallbackInfo& info) {
   QueuePair& pair = pairOf(info);
   ibv_qp_attr attr{};
   ibv_qp_init_attr initial{};
-  const int all = IBV_QP_STATE | IBV_QP_CUR_STATE | IBV_QP_ACCESS_FLAGS | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_QKEY |
-                  IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_RQ_PSN |
-                  IBV_QP_MAX_QP_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER | IBV_QP_SQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
-                  IBV_QP_CAP | IBV_QP_DEST_QPN;
+  const int all = IBV_QP_STATE | IBV_QP_CUR_STATE | IBV_QP_ACCESS_FLAGS | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
+                  IBV_QP_QKEY | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
+                  IBV_QP_RQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER | IBV_QP_SQ_PSN |
+                  IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_CAP | IBV_QP_DEST_QPN;
   const int error = ibv_query_qp(pair.ibv, &attr, all, &initial);
   if (error) throwErrno(env, error, "ibv_query_qp");
   Napi::Object result = Napi::Object::New(env);
@@ -306,9 +306,7 @@ void detachMulticast(const Napi::CallbackInfo& info) {
 }
 
 // settled(pair): whether every send that brings a completion has brought it; what came is kept for the next polls
-Napi::Value settled(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), pairOf(info).settled());
-}
+Napi::Value settled(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), pairOf(info).settled()); }
 
 }  // namespace
 

@@ -61,9 +61,9 @@ class QueuePair : public Handle {
   CompletionQueue& receiveQueue;
   ibv_qp* ibv = nullptr;
   uint32_t maxInline = 0;  // what the provider granted
-  // Bytes that a request may send, write or read, its elements together; and that an element of a receive tells the device
-  // at most, since no message is longer. Below 2^31: of a mlx5_wqe_data_seg's byte_count, bit 31 says that the data follow
-  // inline (mlx5dv.h, MLX5_INLINE_SEG), and mlx4 has the same.
+  // Bytes that a request may send, write or read, its elements together; and that an element of a receive tells the
+  // device at most, since no message is longer. Below 2^31: of a mlx5_wqe_data_seg's byte_count, bit 31 says that the
+  // data follow inline (mlx5dv.h, MLX5_INLINE_SEG), and mlx4 has the same.
   uint32_t longestMessage = 0, longestReceive = 0;
 
   static constexpr uint32_t kReceiveName = 1u << 31;  // tells a receive's wr_id from a send's

@@ -62,10 +62,10 @@ std::string libraryPath() {
 }  // namespace rdma_core
 
 // dlsym gives the default version of a symbol (IBVERBS_1.1 and later); a lazy relocation would bind to the old ABI.
-#define FORWARD(type, name, parameters, arguments, missing)                                        \
-  type name parameters {                                                                           \
-    static const auto real = reinterpret_cast<type(*) parameters>(rdma_core::symbol(#name));       \
-    return real ? real arguments : missing;                                                        \
+#define FORWARD(type, name, parameters, arguments, missing)                                  \
+  type name parameters {                                                                     \
+    static const auto real = reinterpret_cast<type(*) parameters>(rdma_core::symbol(#name)); \
+    return real ? real arguments : missing;                                                  \
   }
 
 using rdma_core::minusOne;

@@ -1,5 +1,6 @@
 // The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer.
-// lib/verbs/request/records.ts says the same in TypeScript; kRecordVersion (binding/addon.cc) changes with any change here.
+// lib/verbs/request/records.ts says the same in TypeScript; kRecordVersion (binding/addon.cc) changes with any change
+// here.
 //
 // A queue pair shares one block: control words, then the send ring, then the receive ring.
 // A completion queue shares one block: a column of `batch` words for each field of a completion, then control words.
@@ -11,65 +12,65 @@ namespace records {
 
 // Written by native code, read by JavaScript. Native code keeps its own copy: what JavaScript writes here is ignored.
 enum Control : uint32_t {
-  kSendOutstanding,     // accepted by the device and not yet retired by a completion
+  kSendOutstanding,  // accepted by the device and not yet retired by a completion
   kReceiveOutstanding,
-  kRefusedErrno,        // of the request that the last post refused: positive errno, 0 if none
-  kRefusedReason,       // a Refusal
-  kRefusedDetail,       // what Refusal says
+  kRefusedErrno,   // of the request that the last post refused: positive errno, 0 if none
+  kRefusedReason,  // a Refusal
+  kRefusedDetail,  // what Refusal says
   // Written by JavaScript before a submit: the stretches of both rings that it wrote.
   kReceiveFirst = 8,
   kReceivePending,
   kSendFirst,
   kSendPending,
-  kControlWords = 16,   // one cache line
+  kControlWords = 16,  // one cache line
 };
 
 // Why a request was refused before or by ibv_post_send / ibv_post_recv. lib/verbs/request/refusal.ts has the words.
 enum Refusal : uint32_t {
   kNotRefused,
-  kByProvider,       // the errno is the provider's
-  kWrongState,       // detail: the queue pair's state
-  kBadOpcode,        // detail: the opcode
-  kTooManySges,      // detail: how many
-  kStaleRegion,      // detail: index of the scatter/gather element
-  kForeignRegion,    // detail: index of the element: a region of another protection domain
-  kOutOfBounds,      // detail: index of the element
-  kInlineTooLong,    // detail: the bytes asked for
+  kByProvider,     // the errno is the provider's
+  kWrongState,     // detail: the queue pair's state
+  kBadOpcode,      // detail: the opcode
+  kTooManySges,    // detail: how many
+  kStaleRegion,    // detail: index of the scatter/gather element
+  kForeignRegion,  // detail: index of the element: a region of another protection domain
+  kOutOfBounds,    // detail: index of the element
+  kInlineTooLong,  // detail: the bytes asked for
   kBadAddressHandle,
-  kBadAtomic,        // detail: 0 when the length is not 8, 1 when the 8 bytes are not one element and the device needs that
-  kNoChecksum,       // IBV_SEND_IP_CSUM on a queue pair that does not send raw packets
-  kTooLong,          // detail: the bytes asked for
-  kNotWritable,      // detail: index of the element: a region without IBV_ACCESS_LOCAL_WRITE
+  kBadAtomic,    // detail: 0 when the length is not 8, 1 when the 8 bytes are not one element and the device needs that
+  kNoChecksum,   // IBV_SEND_IP_CSUM on a queue pair that does not send raw packets
+  kTooLong,      // detail: the bytes asked for
+  kNotWritable,  // detail: index of the element: a region without IBV_ACCESS_LOCAL_WRITE
 };
 
 // A send request. 64-bit values are two words, the low one first.
 enum Send : uint32_t {
-  kSendHead,             // ibv_wr_opcode | ibv_send_flags << 8 | number of elements << 16
+  kSendHead,  // ibv_wr_opcode | ibv_send_flags << 8 | number of elements << 16
   kSendCookie,
-  kSendImmediate,        // in host order
+  kSendImmediate,  // in host order
   kSendRkey,
-  kSendRemoteLow,        // remote address
+  kSendRemoteLow,  // remote address
   kSendRemoteHigh,
-  kSendAddressHandle,    // UD: a handle
-  kSendRemoteQpn,        // UD
-  kSendRemoteQkey,       // UD
-  kSendCompareLow,       // compare value, or the value to add
+  kSendAddressHandle,  // UD: a handle
+  kSendRemoteQpn,      // UD
+  kSendRemoteQkey,     // UD
+  kSendCompareLow,     // compare value, or the value to add
   kSendCompareHigh,
   kSendSwapLow,
   kSendSwapHigh,
-  kSendElements = 16,    // first element
+  kSendElements = 16,  // first element
 };
 
 enum Receive : uint32_t {
-  kReceiveHead,          // number of elements
+  kReceiveHead,  // number of elements
   kReceiveCookie,
   kReceiveElements = 4,  // first element
 };
 
 // A scatter/gather element.
 enum Element : uint32_t {
-  kElementRegion,        // a handle
-  kElementOffsetLow,     // from the region's first byte
+  kElementRegion,     // a handle
+  kElementOffsetLow,  // from the region's first byte
   kElementOffsetHigh,
   kElementLength,
   kElementWords,
@@ -81,16 +82,16 @@ constexpr uint32_t receiveWords(uint32_t maxElements) { return kReceiveElements 
 // Columns of a completion. On a status other than success only cookie, status, QP number and vendor error are valid.
 enum Completion : uint32_t {
   kCookie,
-  kStatus,          // ibv_wc_status
-  kOpcode,          // ibv_wc_opcode
+  kStatus,  // ibv_wc_status
+  kOpcode,  // ibv_wc_opcode
   kByteLength,
-  kImmediate,       // in host order
-  kFlags,           // ibv_wc_flags
+  kImmediate,  // in host order
+  kFlags,      // ibv_wc_flags
   kQpn,
   kSourceQpn,
   kVendorError,
-  kFlowTag,         // of the flow rule that brought a raw packet; 0 without one
-  kPath,            // a UD receive's source LID | service level << 16 | destination path bits << 24
+  kFlowTag,  // of the flow rule that brought a raw packet; 0 without one
+  kPath,     // a UD receive's source LID | service level << 16 | destination path bits << 24
   kCompletionColumns = 16,
 };
 

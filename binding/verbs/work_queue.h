@@ -35,8 +35,8 @@ class WorkQueue {
   }
 
   // A completion came for `name`. Returns false for one that is not outstanding (stale). `*wanted` says whether the
-  // caller asked for it, or we did so that the queue moves on; `*opcode` is what was posted: a device does not say it of
-  // what failed.
+  // caller asked for it, or we did so that the queue moves on; `*opcode` is what was posted: a device does not say it
+  // of what failed.
   bool retire(uint32_t name, uint32_t* cookie, uint32_t* opcode, bool* wanted) {
     const uint32_t slot = name & (kMaxCapacity - 1);
     if ((name >> 24 & 0x7f) != epoch_ || slot >= capacity_) return false;
@@ -65,8 +65,8 @@ class WorkQueue {
   struct Slot {
     uint32_t cookie;
     uint8_t opcode;  // ibv_wc_opcode
-    bool wanted;    // the caller asked for its completion
-    bool signaled;  // it brings one
+    bool wanted;     // the caller asked for its completion
+    bool signaled;   // it brings one
   };
 
   uint32_t slotAt(uint32_t ahead) const {

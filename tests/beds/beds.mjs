@@ -57,7 +57,7 @@ const namespace = root
 
 export const beds = {
   lint: {
-    what: 'Biome, and no module that awaits at its top level',
+    what: 'Biome, clang-format, and no module that awaits at its top level',
     needs: ['build'],
     run: (context) => check(['npm', 'run', '--silent', 'lint'], context),
   },

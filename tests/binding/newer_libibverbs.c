@@ -1,6 +1,6 @@
-// What the addon must cope with and no distribution here has: a libibverbs whose struct ibv_port_attr is longer than that of
-// the headers that it was built with (rdma-core 50 and later: active_speed_ex), over a port that runs at XDR. Only what
-// opening a device and asking for its port need. Built and used by tests/binding/newer-names.test.ts.
+// What the addon must cope with and no distribution here has: a libibverbs whose struct ibv_port_attr is longer than
+// that of the headers that it was built with (rdma-core 50 and later: active_speed_ex), over a port that runs at XDR.
+// Only what opening a device and asking for its port need. Built and used by tests/binding/newer-names.test.ts.
 #include <errno.h>
 #include <infiniband/verbs.h>
 #include <stdlib.h>

@@ -58,8 +58,7 @@ void Device::asynchronous(const AsyncEvent& event) {
       for (const auto& file : listeners_) file->asynchronous(event.number, type);
       return;
     }
-    default:
-      static_cast<uverbs::EventSource*>(event.cookie)->asynchronous(type);
+    default: static_cast<uverbs::EventSource*>(event.cookie)->asynchronous(type);
   }
 }
 

@@ -8,14 +8,12 @@ namespace soft {
 namespace {
 
 Gid linkLocal(const Mac& mac) {
-  return {0xfe, 0x80, 0,    0,    0,      0,      0,     0, static_cast<uint8_t>(mac[0] ^ 2), mac[1],
-          mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
+  return {0xfe,   0x80,   0,    0,    0,      0,      0,     0, static_cast<uint8_t>(mac[0] ^ 2),
+          mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
 }
 
 // The address that macOf() leads back from (nic/gid.h).
-Gid ipv4Mapped(const Mac& mac) {
-  return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, mac[2], mac[3], mac[4], mac[5]};
-}
+Gid ipv4Mapped(const Mac& mac) { return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, mac[2], mac[3], mac[4], mac[5]}; }
 
 }  // namespace
 

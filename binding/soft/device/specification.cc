@@ -89,7 +89,9 @@ PortSpecification parsePort(const std::string& text) {
 }
 
 // What is said of the device, not of its wire.
-bool isDeviceOption(const std::string& name) { return name == "minimumInline" || name == "mtu" || name == "maxObjects"; }
+bool isDeviceOption(const std::string& name) {
+  return name == "minimumInline" || name == "mtu" || name == "maxObjects";
+}
 
 // True when the port asks for anything but a perfect wire.
 bool linkOptions(const PortSpecification& port, LinkOptions* link) {
@@ -113,8 +115,10 @@ bool linkOptions(const PortSpecification& port, LinkOptions* link) {
       else if (name == "duplicate") direction.duplicate = number(text, name, 1);
       else if (name == "reorder") direction.reorder = number(text, name, 1);
       else if (name == "queue") direction.queueBytes = static_cast<uint64_t>(number(text, name, 1u << 30));
-      else throw Problem{EINVAL, "there is no option \"" + name + "\": there are minimumInline, mtu, maxObjects, bandwidth, delay, "
-                                 "jitter, loss, duplicate, reorder, queue, seed"};
+      else
+        throw Problem{EINVAL, "there is no option \"" + name +
+                                  "\": there are minimumInline, mtu, maxObjects, bandwidth, delay, "
+                                  "jitter, loss, duplicate, reorder, queue, seed"};
     }
   }
   link->loop = port.kind == "loop";

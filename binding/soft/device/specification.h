@@ -6,10 +6,10 @@
 //   wire     = "loop" | "pair" [ ":" NAME ] | "socket:" PATH | "interface:" NAME
 //   option   = "minimumInline=" BYTES | "mtu=" BYTES | link = VALUE [ "," VALUE ]
 //
-// "loop": a port that hears what it sends. Both ports of a pair name it; "pair" alone is short for two devices, each with
-// one end, where "pair+pair" is one device with both. A link's options
-// (bandwidth, delay, jitter, loss, duplicate, reorder, queue, seed: wire.h, LinkDirection) go with the first of them, one
-// value for both directions or one each. ibv_rc_pingpong between two processes: "socket:/tmp/wire" in both.
+// "loop": a port that hears what it sends. Both ports of a pair name it; "pair" alone is short for two devices, each
+// with one end, where "pair+pair" is one device with both. A link's options (bandwidth, delay, jitter, loss, duplicate,
+// reorder, queue, seed: wire.h, LinkDirection) go with the first of them, one value for both directions or one each.
+// ibv_rc_pingpong between two processes: "socket:/tmp/wire" in both.
 #pragma once
 
 #include <memory>

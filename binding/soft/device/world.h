@@ -27,8 +27,8 @@ class World {
   // queues flushed, and can only be closed.
   void unplug();
   bool unplugged() const;
-  // The program ends: what would outlive it goes, the directory and the sockets of wires. Its other threads may still be
-  // ringing doorbells, so the memory stays.
+  // The program ends: what would outlive it goes, the directory and the sockets of wires. Its other threads may still
+  // be ringing doorbells, so the memory stays.
   void endWithProcess();
   // Unplugged, and nothing is open any more: the world may end.
   bool over();

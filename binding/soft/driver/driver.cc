@@ -160,8 +160,8 @@ void Driver::sleep() {
       return;
     }
   }
-  // A doorbell rung just before the pages were protected is found by a look at all records: its register may have said the
-  // same before. So is what a command left that saw `asleep_` unset.
+  // A doorbell rung just before the pages were protected is found by a look at all records: its register may have said
+  // the same before. So is what a command left that saw `asleep_` unset.
   stirAll();
   bool busy;
   do {

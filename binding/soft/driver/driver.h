@@ -1,5 +1,5 @@
-// The thread that is the NICs' clockwork. It steps every NIC as long as there is work, and a little longer; then it arms
-// the doorbell pages, looks once more, and sleeps in poll(2) until a doorbell, a frame, a timer or a command.
+// The thread that is the NICs' clockwork. It steps every NIC as long as there is work, and a little longer; then it
+// arms the doorbell pages, looks once more, and sleeps in poll(2) until a doorbell, a frame, a timer or a command.
 #pragma once
 
 #include <atomic>

@@ -21,9 +21,9 @@ constexpr uint32_t kJumpSlot = R_AARCH64_JUMP_SLOT, kGlobDat = R_AARCH64_GLOB_DA
 
 // What of an object's dynamic section (elf(5), DT_*) leads to its relocations.
 struct Dynamic {
-  const ElfW(Sym) * symbols = nullptr;
+  const ElfW(Sym)* symbols = nullptr;
   const char* strings = nullptr;
-  const ElfW(Rela) * tables[2] = {nullptr, nullptr};  // DT_JMPREL, DT_RELA
+  const ElfW(Rela)* tables[2] = {nullptr, nullptr};  // DT_JMPREL, DT_RELA
   size_t sizes[2] = {0, 0};
 };
 

@@ -76,8 +76,8 @@ DIR* hookedOpenDirectory(const char* path) {
   return ours.empty() ? ::opendir(path) : openSorted(ours.c_str());
 }
 
-// libibverbs first asks the kernel for its devices, over netlink, and looks into sysfs where that is not answered: there
-// it finds ours and the kernel's own alike.
+// libibverbs first asks the kernel for its devices, over netlink, and looks into sysfs where that is not answered:
+// there it finds ours and the kernel's own alike.
 int hookedNetlinkConnect(void* socket, int protocol) {
   constexpr int kNoSuchDevice = 31;  // NLE_NODEV of netlink/errno.h
   if (protocol == NETLINK_RDMA) {
@@ -119,9 +119,7 @@ void* hookedMap(void* address, size_t length, int protection, int flags, int des
   return ::mmap(address, length, protection, flags, descriptor, offset);
 }
 
-int hookedUnmap(void* address, size_t length) {
-  return registry().unmapping(address) ? 0 : ::munmap(address, length);
-}
+int hookedUnmap(void* address, size_t length) { return registry().unmapping(address) ? 0 : ::munmap(address, length); }
 
 int hookedClose(int descriptor) {
   registry().closing(descriptor);
@@ -138,16 +136,25 @@ void* hookedLoad(const char* name, int flags) {
 const std::vector<Replacement>& replacements() {
   const auto function = [](auto* pointer) { return reinterpret_cast<void*>(pointer); };
   static const std::vector<Replacement> all{
-      {"open", function(hookedOpen)},         {"open64", function(hookedOpen)},
-      {"openat", function(hookedOpenAt)},     {"openat64", function(hookedOpenAt)},
-      {"stat", function(hookedStat)},         {"stat64", function(hookedStat)},
-      {"__xstat", function(hookedXStat)},     {"opendir", function(hookedOpenDirectory)},
-      {"write", function(hookedWrite)},       {"ioctl", function(hookedIoctl)},
-      {"mmap", function(hookedMap)},          {"mmap64", function(hookedMap)},
-      {"munmap", function(hookedUnmap)},      {"close", function(hookedClose)},
-      {"readdir", function(readDirectory)},   {"readdir64", function(readDirectory)},
+      {"open", function(hookedOpen)},
+      {"open64", function(hookedOpen)},
+      {"openat", function(hookedOpenAt)},
+      {"openat64", function(hookedOpenAt)},
+      {"stat", function(hookedStat)},
+      {"stat64", function(hookedStat)},
+      {"__xstat", function(hookedXStat)},
+      {"opendir", function(hookedOpenDirectory)},
+      {"write", function(hookedWrite)},
+      {"ioctl", function(hookedIoctl)},
+      {"mmap", function(hookedMap)},
+      {"mmap64", function(hookedMap)},
+      {"munmap", function(hookedUnmap)},
+      {"close", function(hookedClose)},
+      {"readdir", function(readDirectory)},
+      {"readdir64", function(readDirectory)},
       {"closedir", function(closeDirectory)},
-      {"dlopen", function(hookedLoad)},       {"nl_connect", function(hookedNetlinkConnect)},
+      {"dlopen", function(hookedLoad)},
+      {"nl_connect", function(hookedNetlinkConnect)},
   };
   return all;
 }

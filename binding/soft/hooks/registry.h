@@ -1,5 +1,5 @@
-// The worlds of this process: usually none or one. Of several one at most is plugged in; the others were unplugged while
-// a program had something open of them.
+// The worlds of this process: usually none or one. Of several one at most is plugged in; the others were unplugged
+// while a program had something open of them.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,6 @@
-// Who has something to do. A step costs by that, and not by how many queues there are: queue pairs that lately had work, those
-// that a packet came for, those whose time has come, those that doorbell registers hint at (doorbell_registers.h).
+// Who has something to do. A step costs by that, and not by how many queues there are: queue pairs that lately had
+// work, those that a packet came for, those whose time has come, those that doorbell registers hint at
+// (doorbell_registers.h).
 #include <algorithm>
 
 #include "nic/engine.h"
@@ -12,7 +13,7 @@ namespace {
 constexpr uint32_t kPatience = 64;
 // Doorbell records that a step looks at, beside those of active queue pairs: more where there is nothing else to do.
 constexpr size_t kWalkIdle = 32, kWalkBusy = 8;
-constexpr size_t kLate = 32;  // queues in error whose receives a step looks for
+constexpr size_t kLate = 32;                // queues in error whose receives a step looks for
 constexpr uint64_t kLateLook = 10'000'000;  // and how often it looks, asleep: nothing else would wake it
 
 }  // namespace
@@ -127,8 +128,8 @@ bool Engine::walk(bool busy) {
   return found;
 }
 
-// What came is acknowledged on the wire before the lock is released: a process that destroys its queue pair and ends with the
-// last completion must not leave its peer without an answer.
+// What came is acknowledged on the wire before the lock is released: a process that destroys its queue pair and ends
+// with the last completion must not leave its peer without an answer.
 void Engine::answer() {
   bool answered = false;
   for (QueuePair* qp : heard_) {
@@ -152,7 +153,8 @@ void Engine::raiseCompletions() {
   touched_.clear();
 }
 
-// The clock may have an earlier time for a queue pair than it needs by now (an acknowledgement came), never a later one.
+// The clock may have an earlier time for a queue pair than it needs by now (an acknowledgement came), never a later
+// one.
 void Engine::setTimer(QueuePair& qp) {
   if (qp.transport == nullptr) return;
   const uint64_t time = qp.transport->deadline();

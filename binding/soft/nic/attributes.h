@@ -32,9 +32,9 @@ struct CompletionQueueAttributes {
   void* cookie = nullptr;      // comes back with each completion event
 };
 
-enum class QueuePairType : uint8_t { rc = 2, uc = 3, ud = 4, rawPacket = 8 };                      // ibv_qp_type
-enum class QueuePairState : uint8_t { reset = 0, init, rtr, rts, sqd, sqe, err };                  // ibv_qp_state
-enum class WorkQueueState : uint8_t { reset = 0, ready = 1, err = 2 };                             // ibv_wq_state
+enum class QueuePairType : uint8_t { rc = 2, uc = 3, ud = 4, rawPacket = 8 };      // ibv_qp_type
+enum class QueuePairState : uint8_t { reset = 0, init, rtr, rts, sqd, sqe, err };  // ibv_qp_state
+enum class WorkQueueState : uint8_t { reset = 0, ready = 1, err = 2 };             // ibv_wq_state
 
 // A ring of receive WQEs (mlx5_ib_create_qp's RQ part, mlx5_ib_create_wq).
 struct ReceiveRing {
@@ -47,9 +47,9 @@ struct ReceiveRing {
 
 // A ring of send WQE basic blocks of 64 bytes.
 struct SendRing {
-  void* buffer = nullptr;    // count * 64 bytes
-  uint32_t count = 0;        // a power of two, or 0 for none
-  void* doorbell = nullptr;  // big-endian word: blocks posted so far, modulo 65536 (word MLX5_SND_DBR of the record)
+  void* buffer = nullptr;      // count * 64 bytes
+  uint32_t count = 0;          // a power of two, or 0 for none
+  void* doorbell = nullptr;    // big-endian word: blocks posted so far, modulo 65536 (word MLX5_SND_DBR of the record)
   const void* bell = nullptr;  // the blue flame register that is written after that, or null: not known
 };
 
@@ -62,16 +62,16 @@ struct QueuePairAttributes {
   uint32_t userIndex = 0;  // uidx: what the CQEs carry (CQE version 1)
   SendRing sq;
   ReceiveRing rq;
-  bool stripVlan = false;    // IBV_QP_CREATE_CVLAN_STRIPPING
-  bool scatterFcs = false;   // IBV_QP_CREATE_SCATTER_FCS: 4 bytes of frame check sequence behind each frame received
-  bool signalAll = false;    // sq_sig_all; libmlx5 sets the bit in each WQE itself, this only answers queries
-  void* cookie = nullptr;    // comes back with each asynchronous event
+  bool stripVlan = false;   // IBV_QP_CREATE_CVLAN_STRIPPING
+  bool scatterFcs = false;  // IBV_QP_CREATE_SCATTER_FCS: 4 bytes of frame check sequence behind each frame received
+  bool signalAll = false;   // sq_sig_all; libmlx5 sets the bit in each WQE itself, this only answers queries
+  void* cookie = nullptr;   // comes back with each asynchronous event
 };
 
 // The address that a connected QP talks to, resolved by the front end as ib_uverbs and the GID table do.
 struct PathAddress {
   Gid destinationGid{};
-  Gid sourceGid{};  // the port's GID at sgid_index
+  Gid sourceGid{};       // the port's GID at sgid_index
   Mac destinationMac{};  // all zero: taken from a link-local GID (EUI-64), else the all-ones address
   uint8_t trafficClass = 0;
   uint8_t hopLimit = 64;
@@ -130,13 +130,14 @@ struct WorkQueueAttributes {
 struct RssQueuePairAttributes {
   uint32_t pd = 0;
   uint32_t indirectionTable = 0;
-  uint64_t fields = 0;  // MLX5_RX_HASH_* bits
+  uint64_t fields = 0;       // MLX5_RX_HASH_* bits
   std::vector<uint8_t> key;  // Toeplitz, 40 bytes; empty with fields 0: everything to the first queue
 };
 
 enum class FlowType : uint8_t { normal = 0, allDefault = 1, multicastDefault = 2, sniffer = 3 };  // ibv_flow_attr_type
 
-// What a flow specification looks at, in host byte order unless it is a byte array. A mask of all zeroes ignores the field.
+// What a flow specification looks at, in host byte order unless it is a byte array. A mask of all zeroes ignores the
+// field.
 struct FlowFields {
   Mac destinationMac{};
   Mac sourceMac{};
@@ -167,11 +168,11 @@ struct FlowRule {
   FlowType type = FlowType::normal;
   uint16_t priority = 0;  // a lower number wins
   FlowMatch outer;
-  FlowMatch inner;  // behind a VXLAN header; all masks zero when not asked for
+  FlowMatch inner;   // behind a VXLAN header; all masks zero when not asked for
   uint32_t qpn = 0;  // where to: a raw packet or an RSS QP; 0 with drop
   bool drop = false;
   bool tagged = false;
-  uint32_t tag = 0;  // 24 bits: read by ibv_wc_read_flow_tag
+  uint32_t tag = 0;       // 24 bits: read by ibv_wc_read_flow_tag
   bool dontTrap = false;  // IBV_FLOW_ATTR_FLAGS_DONT_TRAP: the rules behind see the frame too
   bool egress = false;    // IBV_FLOW_ATTR_FLAGS_EGRESS: refused with EOPNOTSUPP
 };
@@ -183,13 +184,13 @@ struct PortAttributes {
 
 struct PortCounters {
   uint64_t transmitFrames = 0, transmitBytes = 0, receiveFrames = 0, receiveBytes = 0;
-  uint64_t receiveNoBuffer = 0;      // steered to a queue without a posted WQE ("out_of_buffer")
-  uint64_t receiveTooLong = 0;       // datagrams that their receive WQE had no room for
-  uint64_t receiveUnmatched = 0;     // no flow rule wanted it
-  uint64_t receiveRuleDropped = 0;   // a drop rule took it
-  uint64_t receiveChecksumBad = 0;   // L3 or L4 checksum wrong, delivered all the same
-  uint64_t receiveIcrcBad = 0;       // RoCE frames dropped
-  uint64_t receiveSteeredRoce = 0;   // frames taken by the RDMA engine
+  uint64_t receiveNoBuffer = 0;     // steered to a queue without a posted WQE ("out_of_buffer")
+  uint64_t receiveTooLong = 0;      // datagrams that their receive WQE had no room for
+  uint64_t receiveUnmatched = 0;    // no flow rule wanted it
+  uint64_t receiveRuleDropped = 0;  // a drop rule took it
+  uint64_t receiveChecksumBad = 0;  // L3 or L4 checksum wrong, delivered all the same
+  uint64_t receiveIcrcBad = 0;      // RoCE frames dropped
+  uint64_t receiveSteeredRoce = 0;  // frames taken by the RDMA engine
 };
 
 struct NicAttributes {

@@ -53,8 +53,8 @@ inline void store24(void* to, uint32_t value) {
   bytes[2] = static_cast<uint8_t>(value);
 }
 
-// A doorbell record: written by the driver after the WQEs that it announces, so reading it acquires them. False when its
-// memory is gone.
+// A doorbell record: written by the driver after the WQEs that it announces, so reading it acquires them. False when
+// its memory is gone.
 [[nodiscard]] inline bool loadDoorbell(const void* record, uint32_t* value) {
   const bool there = guardedLoad(record, value);
   *value = __builtin_bswap32(*value);

@@ -76,8 +76,8 @@ void writeChecksums(uint8_t* frame, const Layers& layers, bool l3, bool l4) {
   const uint32_t length = layers.end - layers.l4;
   uint8_t* field = frame + layers.l4 + (layers.protocol == kProtocolTcp ? 16 : 6);
   std::memset(field, 0, 2);
-  uint16_t sum = static_cast<uint16_t>(~checksumFold(pseudoHeader(frame, layers, length) +
-                                                     checksumAdd(frame + layers.l4, length)));
+  uint16_t sum = static_cast<uint16_t>(
+      ~checksumFold(pseudoHeader(frame, layers, length) + checksumAdd(frame + layers.l4, length)));
   if (sum == 0 && layers.protocol == kProtocolUdp) sum = 0xffff;  // 0 means "none" (RFC 768)
   std::memcpy(field, &sum, 2);
 }
@@ -92,8 +92,7 @@ ChecksumStatus checkChecksums(const uint8_t* frame, const Layers& layers) {
     status.l4Ok = true;
     return status;
   }
-  status.l4Ok =
-      checksumFold(pseudoHeader(frame, layers, length) + checksumAdd(frame + layers.l4, length)) == 0xffff;
+  status.l4Ok = checksumFold(pseudoHeader(frame, layers, length) + checksumAdd(frame + layers.l4, length)) == 0xffff;
   return status;
 }
 

@@ -6,8 +6,8 @@ namespace soft {
 
 namespace {
 
-// Never a value of the driver's (bits 31..30 and 27..25 are always 0): tells "not armed yet" from a first arm at index 0 with
-// sequence number 0, which is the word 0 (libmlx5 mlx5_arm_cq).
+// Never a value of the driver's (bits 31..30 and 27..25 are always 0): tells "not armed yet" from a first arm at index
+// 0 with sequence number 0, which is the word 0 (libmlx5 mlx5_arm_cq).
 constexpr uint32_t kNotArmed = 0xffffffff;
 
 }  // namespace
@@ -38,8 +38,9 @@ bool CompletionQueue::takeEvent() {
   if (sequence == firedSequence_) return false;
   // The index has 24 bits; it is at most one ring behind the producer.
   const uint64_t index = producer_ - ((static_cast<uint32_t>(producer_) - armed) & 0xffffff);
-  // Who has asked for any completion and then, before its event, for solicited ones hears of any (InfiniBand 11.4.2.2). Both
-  // requests are one word under one sequence number, so of two between two looks at it only the later is ever seen.
+  // Who has asked for any completion and then, before its event, for solicited ones hears of any (InfiniBand 11.4.2.2).
+  // Both requests are one word under one sequence number, so of two between two looks at it only the later is ever
+  // seen.
   if ((armed & MLX5_CQ_DB_REQ_NOT_SOL) == 0 && anySequence_ != sequence) {
     anySequence_ = sequence;
     anyFrom_ = index;
@@ -57,8 +58,8 @@ int CompletionQueue::resize(void* buffer, uint32_t entries, uint32_t cqeSize, ui
   if (((static_cast<uint32_t>(producer_) - consumer_) & 0xffffff) >= entries) return EINVAL;  // would not fit
   Cqe cqe(MLX5_CQE_RESIZE_CQ, false, now, 0, 0, 0);
   if (!write(cqe)) return EIO;
-  // mlx5_cq_resize_copy_cqes moves entry i of the old ring to i + 1 of the new one and counts the resize entry as consumed:
-  // so the producer's index goes on unchanged.
+  // mlx5_cq_resize_copy_cqes moves entry i of the old ring to i + 1 of the new one and counts the resize entry as
+  // consumed: so the producer's index goes on unchanged.
   buffer_ = static_cast<uint8_t*>(buffer);
   mask_ = entries - 1;
   cqeSize_ = cqeSize;

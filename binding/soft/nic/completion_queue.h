@@ -1,6 +1,6 @@
-// A completion queue: the ring that the NIC writes and the driver reads. Whose turn an entry is says a bit in its last byte
-// that flips with every lap, so neither side writes an index for the other's sake; only against overrun, and to be woken,
-// the driver keeps its consumer index in the doorbell record.
+// A completion queue: the ring that the NIC writes and the driver reads. Whose turn an entry is says a bit in its last
+// byte that flips with every lap, so neither side writes an index for the other's sake; only against overrun, and to be
+// woken, the driver keeps its consumer index in the doorbell record.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ class CompletionQueue {
  public:
   CompletionQueue(uint32_t number, const CompletionQueueAttributes& attributes);
 
-  // Writes one entry. False when the ring is full (overrun) or its memory is gone: then the CQ is in error and stays so.
+  // Writes one entry. False when the ring is full (overrun) or its memory is gone: then the CQ is in error and stays
+  // so.
   bool write(Cqe& cqe) {
     if (error_) return false;
     return !full() && hand(cqe) ? true : fail();

@@ -14,9 +14,9 @@ namespace soft {
 // Vendor syndromes are not documented; these are what ConnectX cards are seen to report in public bug reports.
 enum class VendorSyndrome : uint8_t {
   none = 0x00,
-  localProtection = 0x51,    // with LOCAL_PROT_ERR: an lkey that is unknown, of another PD, or too short
+  localProtection = 0x51,  // with LOCAL_PROT_ERR: an lkey that is unknown, of another PD, or too short
   localLength = 0x52,
-  badWqe = 0x68,             // with LOCAL_QP_OP_ERR: opcode or segments make no sense
+  badWqe = 0x68,  // with LOCAL_QP_OP_ERR: opcode or segments make no sense
   retryExceeded = 0x81,
   rnrRetryExceeded = 0x87,
   remoteAccess = 0x88,
@@ -43,8 +43,8 @@ class Cqe {
     return Cqe(MLX5_CQE_REQ, false, timestamp, userIndex, uint32_t{wqeOpcode} << 24 | qpn, wqeCounter);
   }
 
-  // mlx5_err_cqe, of opcode MLX5_CQE_REQ_ERR or MLX5_CQE_RESP_ERR: where the timestamp ends, the vendor's syndrome and the
-  // syndrome (MLX5_CQE_SYNDROME_*). It has no timestamp.
+  // mlx5_err_cqe, of opcode MLX5_CQE_REQ_ERR or MLX5_CQE_RESP_ERR: where the timestamp ends, the vendor's syndrome and
+  // the syndrome (MLX5_CQE_SYNDROME_*). It has no timestamp.
   static Cqe error(uint8_t opcode, uint8_t syndrome, VendorSyndrome vendor, uint8_t wqeOpcode, uint32_t userIndex,
                    uint32_t qpn, uint16_t wqeCounter) {
     const uint64_t syndromes = uint64_t{static_cast<uint8_t>(vendor)} << 8 | syndrome;
@@ -72,22 +72,23 @@ class Cqe {
     hashType_ = type;
   }
 
-  // Whether who asked to hear of solicited completions alone is to hear of this one: its sender asked for that, or it is
-  // unsuccessful (ibv_req_notify_cq(3)).
+  // Whether who asked to hear of solicited completions alone is to hear of this one: its sender asked for that, or it
+  // is unsuccessful (ibv_req_notify_cq(3)).
   bool solicited() const {
     const int opcode = opOwn_ >> 4;
     return (opOwn_ & 2) != 0 || opcode == MLX5_CQE_REQ_ERR || opcode == MLX5_CQE_RESP_ERR;
   }
 
-  // Writes the 64 bytes at `entry`, the word with op_own last: that store hands the entry over. False when its memory is gone.
+  // Writes the 64 bytes at `entry`, the word with op_own last: that store hands the entry over. False when its memory
+  // is gone.
   [[nodiscard]] bool hand(uint8_t* entry, uint8_t owner) const {
     const uint64_t words[8] = {
         0,
-        big(hash_),                       // rss_hash_result at 12
-        big(uint64_t{hashType_} << 56),   // rss_hash_type at 16
+        big(hash_),                      // rss_hash_result at 12
+        big(uint64_t{hashType_} << 56),  // rss_hash_type at 16
         big(uint64_t{source_} << 32 | uint64_t{checks_} << 24 | uint64_t{types_} << 16 | vlanTag_),
         big(uint64_t{userIndex_} << 32 | immediate_),
-        big(byteCount_),                  // byte_cnt at 44
+        big(byteCount_),  // byte_cnt at 44
         big(timestamp_),
         big(uint64_t{number_} << 32 | uint64_t{wqeCounter_} << 16 | opOwn_ | owner),
     };
@@ -97,25 +98,26 @@ class Cqe {
  private:
   static uint64_t big(uint64_t value) { return __builtin_bswap64(value); }
 
-  uint32_t userIndex_;        // srqn_uidx
+  uint32_t userIndex_;  // srqn_uidx
   uint64_t timestamp_;
-  uint32_t number_;           // sop_drop_qpn
-  uint32_t immediate_ = 0;    // imm_inval_pkey
-  uint32_t byteCount_ = 0;    // byte_cnt
-  uint32_t source_ = 0;       // flags_rqpn
+  uint32_t number_;         // sop_drop_qpn
+  uint32_t immediate_ = 0;  // imm_inval_pkey
+  uint32_t byteCount_ = 0;  // byte_cnt
+  uint32_t source_ = 0;     // flags_rqpn
   uint32_t hash_ = 0;
-  uint16_t wqeCounter_;       // wqe_counter
-  uint16_t vlanTag_ = 0;      // vlan_info
+  uint16_t wqeCounter_;   // wqe_counter
+  uint16_t vlanTag_ = 0;  // vlan_info
   uint8_t opOwn_;
   uint8_t hashType_ = 0;
-  uint8_t checks_ = 0;        // hds_ip_ext
-  uint8_t types_ = 0;         // l4_hdr_type_etc
+  uint8_t checks_ = 0;  // hds_ip_ext
+  uint8_t types_ = 0;   // l4_hdr_type_etc
 };
 
-static_assert(sizeof(mlx5_cqe64) == 64 && offsetof(mlx5_cqe64, flags_rqpn) == 24 && offsetof(mlx5_cqe64, srqn_uidx) == 32 &&
-                  offsetof(mlx5_cqe64, byte_cnt) == 44 && offsetof(mlx5_cqe64, timestamp) == 48 &&
-                  offsetof(mlx5_cqe64, sop_drop_qpn) == 56 && offsetof(mlx5_cqe64, op_own) == 63 &&
-                  offsetof(mlx5_err_cqe, vendor_err_synd) == 54 && offsetof(mlx5_err_cqe, syndrome) == 55,
+static_assert(sizeof(mlx5_cqe64) == 64 && offsetof(mlx5_cqe64, flags_rqpn) == 24 &&
+                  offsetof(mlx5_cqe64, srqn_uidx) == 32 && offsetof(mlx5_cqe64, byte_cnt) == 44 &&
+                  offsetof(mlx5_cqe64, timestamp) == 48 && offsetof(mlx5_cqe64, sop_drop_qpn) == 56 &&
+                  offsetof(mlx5_cqe64, op_own) == 63 && offsetof(mlx5_err_cqe, vendor_err_synd) == 54 &&
+                  offsetof(mlx5_err_cqe, syndrome) == 55,
               "the layout of mlx5dv.h");
 
 }  // namespace soft

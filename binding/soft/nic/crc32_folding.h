@@ -1,5 +1,5 @@
-// CRC-32 sixteen bytes at a time, by carry-less multiplication: Intel, "Fast CRC Computation for Generic Polynomials Using
-// PCLMULQDQ Instruction" (2009), its constants for the reflected polynomial of IEEE 802.3.
+// CRC-32 sixteen bytes at a time, by carry-less multiplication: Intel, "Fast CRC Computation for Generic Polynomials
+// Using PCLMULQDQ Instruction" (2009), its constants for the reflected polynomial of IEEE 802.3.
 #pragma once
 
 #include <cstddef>

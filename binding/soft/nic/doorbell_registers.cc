@@ -6,7 +6,8 @@ namespace soft {
 
 void DoorbellRegisters::add(const void* address, const void* record, Watch* watch) {
   const auto* bytes = static_cast<const uint8_t*>(address);
-  auto at = std::find_if(registers_.begin(), registers_.end(), [bytes](const auto& one) { return one->address == bytes; });
+  auto at =
+      std::find_if(registers_.begin(), registers_.end(), [bytes](const auto& one) { return one->address == bytes; });
   if (at == registers_.end()) {
     at = registers_.insert(at, std::make_unique<Register>());
     (*at)->address = bytes;
@@ -36,7 +37,8 @@ void DoorbellRegisters::remove(Watch* watch) {
   sweptHere_ = 0;
   stir();
   if (!at->entries.empty()) return;
-  registers_.erase(std::find_if(registers_.begin(), registers_.end(), [at](const auto& one) { return one.get() == at; }));
+  registers_.erase(
+      std::find_if(registers_.begin(), registers_.end(), [at](const auto& one) { return one.get() == at; }));
 }
 
 }  // namespace soft

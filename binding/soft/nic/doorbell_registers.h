@@ -1,11 +1,11 @@
-// Which of thousands of idle queues was rung. A driver rings in two places: it writes its queue's doorbell record, in memory
-// that is the queue's own, and then a register of its context's pages, which many queues share. Looking at every record in
-// every step would cost by the queues that there are; looking at the registers costs by the few registers.
+// Which of thousands of idle queues was rung. A driver rings in two places: it writes its queue's doorbell record, in
+// memory that is the queue's own, and then a register of its context's pages, which many queues share. Looking at every
+// record in every step would cost by the queues that there are; looking at the registers costs by the few registers.
 //
-// A register is a hint and never the truth: the next queue that rings there overwrites what it says. So one that changed
-// names a queue, which is looked at in the same step, and makes all queues that ring there suspects: their records are walked
-// through, some a step. What no register tells of (a word that is by chance the one that stood there) a slow sweep over all
-// records finds; the NIC does not sleep before it has gone round since its last work.
+// A register is a hint and never the truth: the next queue that rings there overwrites what it says. So one that
+// changed names a queue, which is looked at in the same step, and makes all queues that ring there suspects: their
+// records are walked through, some a step. What no register tells of (a word that is by chance the one that stood
+// there) a slow sweep over all records finds; the NIC does not sleep before it has gone round since its last work.
 #pragma once
 
 #include <algorithm>
@@ -54,7 +54,8 @@ class DoorbellRegisters {
         continue;
       }
       for (uint32_t i = 0; i < words_; ++i) {
-        const uint64_t word = __atomic_load_n(reinterpret_cast<const uint64_t*>(at.address + i * stride_), __ATOMIC_ACQUIRE);
+        const uint64_t word =
+            __atomic_load_n(reinterpret_cast<const uint64_t*>(at.address + i * stride_), __ATOMIC_ACQUIRE);
         if (word == at.seen[i]) continue;
         at.seen[i] = word;
         at.suspects = at.entries.size();
@@ -132,8 +133,8 @@ class DoorbellRegisters {
   std::vector<std::unique_ptr<Register>> registers_;
   size_t total_ = 0;
   size_t unswept_ = 0;
-  size_t turn_ = 0;        // the sweep: which register,
-  size_t sweptHere_ = 0;   // and how many of its records
+  size_t turn_ = 0;       // the sweep: which register,
+  size_t sweptHere_ = 0;  // and how many of its records
 };
 
 }  // namespace soft

@@ -42,7 +42,8 @@ bool Engine::step(uint64_t now) {
       if (const bool carrier = port->wire->up(); carrier != port->carrier) {
         port->carrier = carrier;
         if (port->linkUp) {
-          events_.asynchronous({carrier ? AsyncEventType::portActive : AsyncEventType::portError, port->number, nullptr});
+          events_.asynchronous(
+              {carrier ? AsyncEventType::portActive : AsyncEventType::portError, port->number, nullptr});
         }
       }
     }
@@ -162,8 +163,8 @@ bool Engine::flushReceives(Receiver& receiver) {
   bool busy = false;
   while (receiver.queue.take(&wqe)) {
     const uint32_t number = receiver.queuePair != nullptr ? receiver.queuePair->number : receiver.workQueue->number;
-    Cqe cqe = Cqe::error(MLX5_CQE_RESP_ERR, MLX5_CQE_SYNDROME_WR_FLUSH_ERR, VendorSyndrome::flushed, 0, receiver.userIndex,
-                         number, wqe.index);
+    Cqe cqe = Cqe::error(MLX5_CQE_RESP_ERR, MLX5_CQE_SYNDROME_WR_FLUSH_ERR, VendorSyndrome::flushed, 0,
+                         receiver.userIndex, number, wqe.index);
     complete(receiver.cq, cqe, receiver.queuePair);
     busy = true;
   }

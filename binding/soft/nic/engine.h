@@ -24,9 +24,7 @@ struct SendResult {
 
   static SendResult stalled() { return {Kind::stalled, 0, VendorSyndrome::none}; }
   static SendResult failed(uint8_t syndrome, VendorSyndrome vendor) { return {Kind::failed, syndrome, vendor}; }
-  static SendResult noAccess() {
-    return failed(MLX5_CQE_SYNDROME_LOCAL_PROT_ERR, VendorSyndrome::localProtection);
-  }
+  static SendResult noAccess() { return failed(MLX5_CQE_SYNDROME_LOCAL_PROT_ERR, VendorSyndrome::localProtection); }
   static SendResult badWqe() { return failed(MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR, VendorSyndrome::badWqe); }
 };
 
@@ -107,8 +105,8 @@ class Engine {
   void raise(AsyncEventType type, const QueuePair& qp) { events_.asynchronous({type, qp.number, qp.cookie}); }
   // To ERR: what is posted is flushed by the next step.
   void toError(QueuePair& qp);
-  // To SQE: the same for the send queue alone. InfiniBand 10.3.1: where a send queue fails, an RC queue pair is in error as
-  // a whole, one of another type in its send queue only.
+  // To SQE: the same for the send queue alone. InfiniBand 10.3.1: where a send queue fails, an RC queue pair is in
+  // error as a whole, one of another type in its send queue only.
   void toSendError(QueuePair& qp);
   // A packet for it was taken: what it has to answer leaves in this step.
   void heard(QueuePair& qp);
@@ -172,11 +170,12 @@ class Engine {
   std::vector<WorkQueue*> wqList_;
   uint32_t roceQps_ = 0;  // while there is none, RoCE frames are like any other
 
-  DoorbellRegisters queues_{2, 256, 8};  // a blue flame register: two halves by turns; each begins with a control segment
-  DoorbellRegisters arms_{1, 0, 0};      // MLX5_CQ_DOORBELL: the arm word and the CQ's number
-  std::vector<QueuePair*> active_;       // had work lately
-  std::vector<QueuePair*> heard_;        // had a packet in this step
-  std::vector<Receiver*> late_;          // in error: what is posted there is flushed
+  // A blue flame register: two halves by turns, each begins with a control segment.
+  DoorbellRegisters queues_{2, 256, 8};
+  DoorbellRegisters arms_{1, 0, 0};  // MLX5_CQ_DOORBELL: the arm word and the CQ's number
+  std::vector<QueuePair*> active_;   // had work lately
+  std::vector<QueuePair*> heard_;    // had a packet in this step
+  std::vector<Receiver*> late_;      // in error: what is posted there is flushed
   size_t lateTurn_ = 0;
   std::vector<CompletionQueue*> touched_;  // have a new entry, or were armed
   struct Timer {

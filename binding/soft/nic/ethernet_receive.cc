@@ -116,7 +116,8 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
     receiverError(receiver, wqe.index, MLX5_CQE_SYNDROME_LOCAL_PROT_ERR, VendorSyndrome::localProtection);
     return;
   }
-  // sop_drop_qpn of a raw packet carries the flow tag, not the QP (libmlx5 mlx5_cq_read_flow_tag; the kernel's default is 0).
+  // sop_drop_qpn of a raw packet carries the flow tag, not the QP (libmlx5 mlx5_cq_read_flow_tag; the kernel's default
+  // is 0).
   Cqe cqe(MLX5_CQE_RESP_SEND, false, now_, receiver.userIndex, rule.rule.tag & 0xffffff, wqe.index);
   cqe.setByteCount(static_cast<uint32_t>(written));
   const uint8_t l3 = layers.ipVersion == 4   ? MLX5_CQE_L3_HDR_TYPE_IPV4
@@ -125,7 +126,8 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
   const int ok = MLX5_CQE_L2_OK | (checks.l3Ok ? MLX5_CQE_L3_OK : 0) | (checks.l4Ok ? MLX5_CQE_L4_OK : 0);
   const CqeL4 l4 = l4Type(frame, layers);
   cqe.setChecks(static_cast<uint8_t>(ok), l3, l4);
-  if ((layers.ipVersion != 0 && !checks.l3Ok) || (l4 != CqeL4::none && !checks.l4Ok)) ++port.counters.receiveChecksumBad;
+  if ((layers.ipVersion != 0 && !checks.l3Ok) || (l4 != CqeL4::none && !checks.l4Ok))
+    ++port.counters.receiveChecksumBad;
   if (strip) cqe.setStrippedVlan(layers.vlanTag);
   if (hash.type != 0) cqe.setHash(hash.value, hash.type);
   complete(receiver.cq, cqe, receiver.queuePair);

@@ -9,9 +9,9 @@ namespace soft {
 
 namespace {
 
-constexpr uint32_t kBatch = 64;             // WQEs of one queue before the next queue has its turn
-constexpr uint64_t kMaxFrame = 9978 + 22;   // a ConnectX' largest MTU, Ethernet header and two tags
-constexpr uint64_t kMinFrame = 14;          // nothing shorter has an Ethernet header; padding is the wire's business
+constexpr uint32_t kBatch = 64;            // WQEs of one queue before the next queue has its turn
+constexpr uint64_t kMaxFrame = 9978 + 22;  // a ConnectX' largest MTU, Ethernet header and two tags
+constexpr uint64_t kMinFrame = 14;         // nothing shorter has an Ethernet header; padding is the wire's business
 
 void applyChecksums(uint8_t* frame, size_t length, uint8_t flags) {
   if (flags == 0) return;

@@ -1,6 +1,5 @@
 #include "nic/fault_handler.h"
 
-#include <csignal>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -8,6 +7,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -35,9 +35,9 @@ Chain segmentation{SIGSEGV, {}, {}}, bus{SIGBUS, {}, {}};
 std::mutex installing;
 std::atomic<bool> ending{false};  // nobody wants the fault: the process ends by it
 
-// A handler that came after ours may have kept ours as the one before it, and call it with what we passed on: that is then
-// meant for the one before that. How far a thread's fault was passed on; an entry that was left by siglongjmp is written over
-// by the thread's next fault.
+// A handler that came after ours may have kept ours as the one before it, and call it with what we passed on: that is
+// then meant for the one before that. How far a thread's fault was passed on; an entry that was left by siglongjmp is
+// written over by the thread's next fault.
 struct Passing {
   std::atomic<pid_t> thread{0};
   void* context;
@@ -52,7 +52,9 @@ bool goOnBehind(ucontext_t* context) {
   auto& counter = context->uc_mcontext.pc;
 #endif
   const auto at = static_cast<uintptr_t>(counter);
-  const auto resolve = [](const int32_t& field) { return reinterpret_cast<uintptr_t>(&field) + static_cast<intptr_t>(field); };
+  const auto resolve = [](const int32_t& field) {
+    return reinterpret_cast<uintptr_t>(&field) + static_cast<intptr_t>(field);
+  };
   for (const GuardedRange* range = __start_soft_guarded; range != __stop_soft_guarded; ++range) {
     if (at < resolve(range->begin) || at >= resolve(range->end)) continue;
     counter = static_cast<std::remove_reference_t<decltype(counter)>>(resolve(range->fixup));
@@ -79,10 +81,11 @@ Passing* claim(pid_t thread) {
 // What the kernel does where there is no handler: the instruction is run again and ends the process.
 void end(int signal, const siginfo_t* info) {
   ending = true;
-  struct sigaction standard {};
+  struct sigaction standard{};
   standard.sa_handler = SIG_DFL;
   sigaction(signal, &standard, nullptr);
-  if (info->si_code <= 0) syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signal);  // sent by somebody: nothing runs again
+  if (info->si_code <= 0)
+    syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signal);  // sent by somebody: nothing runs again
 }
 
 void call(const struct sigaction& action, int signal, siginfo_t* info, void* context) {
@@ -151,9 +154,7 @@ bool same(const struct sigaction& a, const struct sigaction& b) {
   return a.sa_flags == b.sa_flags && a.sa_sigaction == b.sa_sigaction;
 }
 
-bool isOurs(const struct sigaction& action) {
-  return (action.sa_flags & SA_SIGINFO) && action.sa_sigaction == onFault;
-}
+bool isOurs(const struct sigaction& action) { return (action.sa_flags & SA_SIGINFO) && action.sa_sigaction == onFault; }
 
 void append(Chain& chain, const struct sigaction& action) {
   size_t count = chain.count.load(std::memory_order_relaxed);
@@ -164,14 +165,14 @@ void append(Chain& chain, const struct sigaction& action) {
 }
 
 void keep(Chain& chain) {
-  struct sigaction now {};
+  struct sigaction now{};
   if (sigaction(chain.signal, nullptr, &now) != 0 || isOurs(now)) return;
   append(chain, now);  // first: from the next line on a fault is passed on to it
-  struct sigaction ours {};
+  struct sigaction ours{};
   ours.sa_sigaction = onFault;
   ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
   sigemptyset(&ours.sa_mask);
-  struct sigaction before {};
+  struct sigaction before{};
   sigaction(chain.signal, &ours, &before);
   if (!isOurs(before)) append(chain, before);
 }

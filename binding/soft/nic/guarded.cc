@@ -1,10 +1,12 @@
 #include "nic/guarded.h"
 
-// The copy of any length. No stack is used and nothing is called, so that from any instruction the way out is the same. Small
-// lengths are two moves that overlap, larger ones blocks and a last block that overlaps the one before. Blocks of 128 are stored
-// at multiples of 32: a frame is built behind 18 bytes of its own, and each second store would straddle two cache lines.
+// The copy of any length. No stack is used and nothing is called, so that from any instruction the way out is the same.
+// Small lengths are two moves that overlap, larger ones blocks and a last block that overlaps the one before. Blocks of
+// 128 are stored at multiples of 32: a frame is built behind 18 bytes of its own, and each second store would straddle
+// two cache lines.
 #if defined(__x86_64__)
-// Whether the processor moves 32 bytes at a time, and the kernel saves its registers: the blocks of a frame are twice as large.
+// Whether the processor moves 32 bytes at a time, and the kernel saves its registers: the blocks of a frame are twice
+// as large.
 extern "C" {
 __attribute__((visibility("hidden"))) uint8_t soft_wide_moves = 0;
 }

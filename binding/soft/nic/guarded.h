@@ -1,8 +1,9 @@
-// The NIC's every access to memory that is the program's: payload, WQEs, doorbell records, CQEs. A card goes on with the pages
-// that it pinned; here the program may have unmapped them, protected them or truncated the file behind them meanwhile, and the
-// processor faults. These few leaf routines are the only ones that touch such memory. Their faulting instructions are in a
-// table, as the kernel's are that touch user memory: the signal handler (fault_handler.h) finds the instruction there and
-// goes on behind it, where the routine returns that it failed. While nothing faults that costs nothing.
+// The NIC's every access to memory that is the program's: payload, WQEs, doorbell records, CQEs. A card goes on with
+// the pages that it pinned; here the program may have unmapped them, protected them or truncated the file behind them
+// meanwhile, and the processor faults. These few leaf routines are the only ones that touch such memory. Their faulting
+// instructions are in a table, as the kernel's are that touch user memory: the signal handler (fault_handler.h) finds
+// the instruction there and goes on behind it, where the routine returns that it failed. While nothing faults that
+// costs nothing.
 #pragma once
 
 #include <cstddef>
@@ -14,13 +15,14 @@
 
 namespace soft {
 
-// One entry: instructions from `begin` up to `end` may fault, and then `fixup` is where to go on. Offsets from the fields
-// themselves, so that the table needs no relocation.
+// One entry: instructions from `begin` up to `end` may fault, and then `fixup` is where to go on. Offsets from the
+// fields themselves, so that the table needs no relocation.
 struct GuardedRange {
   int32_t begin, end, fixup;
 };
 
 // Labels 1 to 2 may fault; 3 is behind them both when it did and, by the jump that precedes the fixup, when it did not.
+// clang-format off: a line of assembly is a line here.
 #define SOFT_GUARDED_RANGE(fixup)              \
   ".pushsection soft_guarded, \"a?\"\n"        \
   ".balign 4\n"                                \
@@ -40,12 +42,14 @@ struct GuardedRange {
   "b 2b\n"                                     \
   ".popsection\n" SOFT_GUARDED_RANGE("3b")
 #endif
+// clang-format on
 
 // Where a routine gives nothing back but whether it could, the fixup is a label of C++ (as in the kernel's
 // unsafe_put_user()): then there is no flag to set and to ask while nothing faults.
 #define SOFT_GUARDED_GOTO SOFT_GUARDED_RANGE("%l[fault]")
 
-// Copies `length` bytes to or from the program's memory. False when some of it is not there: then part of it may be written.
+// Copies `length` bytes to or from the program's memory. False when some of it is not there: then part of it may be
+// written.
 extern "C" __attribute__((visibility("hidden"))) uint32_t soft_guarded_copy(void* to, const void* from, size_t length);
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -70,10 +74,14 @@ inline void checkStore(const void*, size_t) {}
   uint32_t ok = 1, word = 0;
 #if defined(__x86_64__)
   asm volatile("1: movl (%[from]), %[word]\n2:\n" SOFT_GUARDED_FIXUP
-               : [word] "+r"(word), [ok] "+r"(ok) : [from] "r"(from) : "memory");
+               : [word] "+r"(word), [ok] "+r"(ok)
+               : [from] "r"(from)
+               : "memory");
 #else
   asm volatile("1: ldar %w[word], [%[from]]\n2:\n" SOFT_GUARDED_FIXUP
-               : [word] "+r"(word), [ok] "+r"(ok) : [from] "r"(from) : "memory");
+               : [word] "+r"(word), [ok] "+r"(ok)
+               : [from] "r"(from)
+               : "memory");
 #endif
   *value = word;
   return ok != 0;
@@ -82,11 +90,13 @@ inline void checkStore(const void*, size_t) {}
 [[nodiscard]] inline bool guardedStore(void* to, uint32_t value) {
   checkStore(to, sizeof value);
 #if defined(__x86_64__)
-  asm goto("1: movl %[value], (%[to])\n2:\n" SOFT_GUARDED_GOTO
-           : : [to] "r"(to), [value] "r"(value) : "memory" : fault);
+  asm goto("1: movl %[value], (%[to])\n2:\n" SOFT_GUARDED_GOTO : : [to] "r"(to), [value] "r"(value) : "memory" : fault);
 #else
   asm goto("1: stlr %w[value], [%[to]]\n2:\n" SOFT_GUARDED_GOTO
-           : : [to] "r"(to), [value] "r"(value) : "memory" : fault);
+           :
+           : [to] "r"(to), [value] "r"(value)
+           : "memory"
+           : fault);
 #endif
   return true;
 fault:
@@ -101,30 +111,39 @@ fault:
       "1: movups (%[from]), %%xmm0\nmovups 16(%[from]), %%xmm1\nmovups 32(%[from]), %%xmm2\nmovups 48(%[from]), %%xmm3\n"
       "movups %%xmm0, (%[to])\nmovups %%xmm1, 16(%[to])\nmovups %%xmm2, 32(%[to])\nmovups %%xmm3, 48(%[to])\n"
       "2:\n" SOFT_GUARDED_GOTO
-      : : [to] "r"(to), [from] "r"(from) : "memory", "xmm0", "xmm1", "xmm2", "xmm3" : fault);
+      :
+      : [to] "r"(to), [from] "r"(from)
+      : "memory", "xmm0", "xmm1", "xmm2", "xmm3"
+      : fault);
 #else
   asm goto(
       "1: ldp q0, q1, [%[from]]\nldp q2, q3, [%[from], #32]\nstp q0, q1, [%[to]]\nstp q2, q3, [%[to], #32]\n"
       "2:\n" SOFT_GUARDED_GOTO
-      : : [to] "r"(to), [from] "r"(from) : "memory", "v0", "v1", "v2", "v3" : fault);
+      :
+      : [to] "r"(to), [from] "r"(from)
+      : "memory", "v0", "v1", "v2", "v3"
+      : fault);
 #endif
   return true;
 fault:
   return false;
 }
 
-// One element of a scatter list: 16 bytes, as two words in registers. By way of memory they would have to be read back in pieces.
+// One element of a scatter list: 16 bytes, as two words in registers. By way of memory they would have to be read back
+// in pieces.
 [[nodiscard]] inline bool guardedLoad16(const void* from, uint64_t* low, uint64_t* high) {
   checkLoad(from, 16);
   uint32_t ok = 1;
   uint64_t first, second;
-  const auto& bytes = *static_cast<const uint8_t(*)[16]>(from);
+  const auto& bytes = *static_cast<const uint8_t (*)[16]>(from);
 #if defined(__x86_64__)
   asm volatile("1: movq (%[from]), %[first]\nmovq 8(%[from]), %[second]\n2:\n" SOFT_GUARDED_FIXUP
-               : [first] "=&r"(first), [second] "=&r"(second), [ok] "+r"(ok) : [from] "r"(from), "m"(bytes));
+               : [first] "=&r"(first), [second] "=&r"(second), [ok] "+r"(ok)
+               : [from] "r"(from), "m"(bytes));
 #else
   asm volatile("1: ldp %[first], %[second], [%[from]]\n2:\n" SOFT_GUARDED_FIXUP
-               : [first] "=&r"(first), [second] "=&r"(second), [ok] "+r"(ok) : [from] "r"(from), "m"(bytes));
+               : [first] "=&r"(first), [second] "=&r"(second), [ok] "+r"(ok)
+               : [from] "r"(from), "m"(bytes));
 #endif
   *low = first;
   *high = second;
@@ -140,8 +159,8 @@ fault:
       "movq %[w4], 32(%[to])\nmovq %[w5], 40(%[to])\nmovq %[w6], 48(%[to])\nmovq %[w7], 56(%[to])\n"
       "2:\n" SOFT_GUARDED_GOTO
       :
-      : [to] "r"(entry), [w0] "r"(words[0]), [w1] "r"(words[1]), [w2] "r"(words[2]), [w3] "r"(words[3]), [w4] "r"(words[4]),
-        [w5] "r"(words[5]), [w6] "r"(words[6]), [w7] "r"(words[7])
+      : [to] "r"(entry), [w0] "r"(words[0]), [w1] "r"(words[1]), [w2] "r"(words[2]), [w3] "r"(words[3]),
+        [w4] "r"(words[4]), [w5] "r"(words[5]), [w6] "r"(words[6]), [w7] "r"(words[7])
       : "memory"
       : fault);
 #else
@@ -167,14 +186,17 @@ fault:
   uint64_t found = compare;
 #if defined(__x86_64__)
   asm volatile("1: lock cmpxchgq %[swap], (%[at])\n2:\n" SOFT_GUARDED_FIXUP
-               : [found] "+a"(found), [ok] "+r"(ok) : [at] "r"(at), [swap] "r"(swap) : "memory", "cc");
+               : [found] "+a"(found), [ok] "+r"(ok)
+               : [at] "r"(at), [swap] "r"(swap)
+               : "memory", "cc");
 #else
   uint32_t failed;
   asm volatile(
       "1: ldaxr %[found], [%[at]]\ncmp %[found], %[compare]\nb.ne 4f\nstlxr %w[failed], %[swap], [%[at]]\n"
       "cbnz %w[failed], 1b\n4: dmb ish\n2:\n" SOFT_GUARDED_FIXUP
       : [found] "+&r"(found), [ok] "+&r"(ok), [failed] "=&r"(failed)
-      : [at] "r"(at), [compare] "r"(compare), [swap] "r"(swap) : "memory", "cc");
+      : [at] "r"(at), [compare] "r"(compare), [swap] "r"(swap)
+      : "memory", "cc");
 #endif
   *original = found;
   return ok != 0;
@@ -186,7 +208,9 @@ fault:
   uint64_t found = add;
 #if defined(__x86_64__)
   asm volatile("1: lock xaddq %[found], (%[at])\n2:\n" SOFT_GUARDED_FIXUP
-               : [found] "+r"(found), [ok] "+r"(ok) : [at] "r"(at) : "memory", "cc");
+               : [found] "+r"(found), [ok] "+r"(ok)
+               : [at] "r"(at)
+               : "memory", "cc");
 #else
   uint64_t sum;
   uint32_t failed;
@@ -194,7 +218,8 @@ fault:
       "1: ldaxr %[found], [%[at]]\nadd %[sum], %[found], %[add]\nstlxr %w[failed], %[sum], [%[at]]\ncbnz %w[failed], 1b\n"
       "dmb ish\n2:\n" SOFT_GUARDED_FIXUP
       : [found] "+&r"(found), [ok] "+&r"(ok), [sum] "=&r"(sum), [failed] "=&r"(failed)
-      : [at] "r"(at), [add] "r"(add) : "memory", "cc");
+      : [at] "r"(at), [add] "r"(add)
+      : "memory", "cc");
 #endif
   *original = found;
   return ok != 0;

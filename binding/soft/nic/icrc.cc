@@ -52,25 +52,26 @@ uint32_t crc32Update(uint32_t crc, const uint8_t* bytes, size_t length) {
 uint32_t crc32(const uint8_t* bytes, size_t length) { return ~crc32Update(~0u, bytes, length); }
 
 uint32_t invariantCrc(const uint8_t* frame, const Layers& layers, size_t end) {
-  // 8 bytes of ones for the link header that RoCE does not have, the IP and UDP headers masked, the BTH's resv8a masked.
+  // 8 bytes of ones for the link header that RoCE does not have, the IP and UDP headers masked, the BTH's resv8a
+  // masked.
   uint8_t head[8 + 40 + 8 + 12];
   const size_t ipLength = layers.ipVersion == 4 ? 20 : 40;
   std::memset(head, 0xff, 8);
   uint8_t* ip = head + 8;
   std::memcpy(ip, frame + layers.l3, ipLength);
   if (layers.ipVersion == 4) {
-    ip[1] = 0xff;                     // type of service
-    ip[8] = 0xff;                     // time to live
-    std::memset(ip + 10, 0xff, 2);    // header checksum
+    ip[1] = 0xff;                   // type of service
+    ip[8] = 0xff;                   // time to live
+    std::memset(ip + 10, 0xff, 2);  // header checksum
   } else {
-    ip[0] |= 0x0f;                    // traffic class and flow label
+    ip[0] |= 0x0f;  // traffic class and flow label
     std::memset(ip + 1, 0xff, 3);
-    ip[7] = 0xff;                     // hop limit
+    ip[7] = 0xff;  // hop limit
   }
   uint8_t* udp = ip + ipLength;
   std::memcpy(udp, frame + layers.l4, 8 + 12);
-  std::memset(udp + 6, 0xff, 2);      // UDP checksum
-  udp[8 + 4] = 0xff;                  // BTH: FECN, BECN, reserved
+  std::memset(udp + 6, 0xff, 2);  // UDP checksum
+  udp[8 + 4] = 0xff;              // BTH: FECN, BECN, reserved
   const uint32_t crc = crc32Update(~0u, head, 8 + ipLength + 8 + 12);
   const size_t at = layers.l4 + 8 + 12;
   return ~crc32Update(crc, frame + at, end - at);

@@ -77,7 +77,8 @@ void MemoryTable::unbind(MemoryKey& window) {
 
 bool MemoryTable::invalidate(uint32_t key, uint32_t pd, uint32_t qpn) {
   MemoryKey* window = find(key);
-  if (window == nullptr || !window->window || !window->open || window->pd != pd || window->boundQpn != qpn) return false;
+  if (window == nullptr || !window->window || !window->open || window->pd != pd || window->boundQpn != qpn)
+    return false;
   unbind(*window);
   return true;
 }

@@ -24,13 +24,13 @@ struct MemoryKey {
   uint64_t length = 0;
   uint32_t pd = 0;
   uint32_t access = 0;
-  uint32_t boundTo = 0;    // a window: the region's index
-  uint32_t boundQpn = 0;   // a type 2 window: the only QP that it serves
-  uint32_t windows = 0;    // a region: how many windows are bound to it
-  uint8_t tag = 0;         // the low byte of the key
+  uint32_t boundTo = 0;   // a window: the region's index
+  uint32_t boundQpn = 0;  // a type 2 window: the only QP that it serves
+  uint32_t windows = 0;   // a region: how many windows are bound to it
+  uint8_t tag = 0;        // the low byte of the key
   bool used = false;
   bool window = false;
-  bool open = false;       // a window that is not bound, or was invalidated, is not
+  bool open = false;  // a window that is not bound, or was invalidated, is not
   WindowType windowType = WindowType::type1;
 };
 
@@ -42,7 +42,8 @@ class MemoryTable {
   int destroy(uint32_t mkey, bool window);
   bool uses(uint32_t pd) const;
 
-  // Where `length` bytes at `address` lie, or null when the key is unknown, of another PD, too short, or without `access`.
+  // Where `length` bytes at `address` lie, or null when the key is unknown, of another PD, too short, or without
+  // `access`.
   uint8_t* translate(uint32_t key, uint64_t address, uint64_t length, uint32_t pd, uint32_t access) const {
     const uint32_t index = key >> 8;
     if (index >= keys_.size()) return nullptr;

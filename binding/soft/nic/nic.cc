@@ -102,8 +102,8 @@ int Nic::counters(uint8_t number, PortCounters* counters) {
 }
 
 // A command on a card that is gone fails, but whoever cleans up succeeds.
-#define SOFT_CREATE(...)                    \
-  const Control lock(*this);                \
+#define SOFT_CREATE(...)     \
+  const Control lock(*this); \
   return engine_->failed() ? EIO : engine_->__VA_ARGS__
 #define SOFT_CALL(...)       \
   const Control lock(*this); \

@@ -1,14 +1,16 @@
-// The software ConnectX' NIC: everything behind the PCI bus. A front end creates objects here as firmware commands do on the
-// card; the data path is memory alone: step() looks at doorbell records, reads WQEs, moves bytes and writes CQEs.
+// The software ConnectX' NIC: everything behind the PCI bus. A front end creates objects here as firmware commands do
+// on the card; the data path is memory alone: step() looks at doorbell records, reads WQEs, moves bytes and writes
+// CQEs.
 //
-// To learn how a NIC works, read: wqe.h (what is asked for), ethernet_transmit.cc (a send queue becomes frames), checksum.h
-// and segmentation.h (what the card adds), wire/wire.h, ethernet_receive.cc (a frame finds its queue), steering.h and
-// toeplitz.h (which one), receive_queue.h (into whose memory), memory_region.h (may it?), cqe.h and completion_queue.h (and
-// how its owner learns of it). engine.cc is the loop round all that, activity.cc and doorbell_registers.h say whose turn it
-// is; ../roce/ puts reliable messages on top.
+// To learn how a NIC works, read: wqe.h (what is asked for), ethernet_transmit.cc (a send queue becomes frames),
+// checksum.h and segmentation.h (what the card adds), wire/wire.h, ethernet_receive.cc (a frame finds its queue),
+// steering.h and toeplitz.h (which one), receive_queue.h (into whose memory), memory_region.h (may it?), cqe.h and
+// completion_queue.h (and how its owner learns of it). engine.cc is the loop round all that, activity.cc and
+// doorbell_registers.h say whose turn it is; ../roce/ puts reliable messages on top.
 //
 // Threads: one thread steps, any thread may call the control operations; a mutex, taken once a step, keeps them apart.
-// Nothing here makes a system call but a wire that is made of a socket, and nothing asks for the time: step() is told it.
+// Nothing here makes a system call but a wire that is made of a socket, and nothing asks for the time: step() is told
+// it.
 #pragma once
 
 #include <atomic>
@@ -38,15 +40,16 @@ class Nic {
   int connect(uint8_t port, std::shared_ptr<Wire> wire, int end = 0);
   int setLink(uint8_t port, bool up);  // portActive or portError follows; frames are dropped while it is down
   bool linkUp(uint8_t port);
-  uint32_t activeMtu(uint8_t port);  // bytes; it may change with the wire
+  uint32_t activeMtu(uint8_t port);                          // bytes; it may change with the wire
   int setGid(uint8_t port, uint32_t index, const Gid& gid);  // what arrives for another address is not ours
   int counters(uint8_t port, PortCounters* counters);
 
   int allocateProtectionDomain(uint32_t* pdn);
   int freeProtectionDomain(uint32_t pdn);
 
-  // lkey and rkey are the same number: index << 8 | tag. Memory that goes away before the region is destroyed, or a ring's before
-  // its queue, is an error of the request or of the queue (guarded.h), where keepFaultHandler() was called.
+  // lkey and rkey are the same number: index << 8 | tag. Memory that goes away before the region is destroyed, or a
+  // ring's before its queue, is an error of the request or of the queue (guarded.h), where keepFaultHandler() was
+  // called.
   int createMemoryRegion(const MemoryRegionAttributes& attributes, uint32_t* mkey);
   int changeMemoryRegion(uint32_t mkey, const MemoryRegionAttributes& attributes, uint32_t* newMkey);
   int destroyMemoryRegion(uint32_t mkey);  // EBUSY while memory windows are bound to it

@@ -116,8 +116,9 @@ void extractKey(const uint8_t* frame, const Layers& layers, FlowKey* key) {
 
 void packFields(const FlowFields& fields, FlowKey* key) {
   uint64_t* words = key->words;
-  words[0] = FlowKey::mac(uint64_t{load16(fields.destinationMac.data())} << 32 | load32(fields.destinationMac.data() + 2),
-                          fields.etherType);
+  words[0] =
+      FlowKey::mac(uint64_t{load16(fields.destinationMac.data())} << 32 | load32(fields.destinationMac.data() + 2),
+                   fields.etherType);
   words[1] = FlowKey::mac(uint64_t{load16(fields.sourceMac.data())} << 32 | load32(fields.sourceMac.data() + 2),
                           fields.vlanTag);
   words[2] = FlowKey::network(fields.ipVersion, fields.protocol, fields.trafficClass, fields.hopLimit) |

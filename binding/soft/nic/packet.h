@@ -26,8 +26,8 @@ struct Layers {
   uint16_t etherType = 0;
   uint16_t vlanTag = 0;
   bool vlan = false;
-  bool truncated = false;  // the IP header says that there is more than the frame holds
-  bool fragment = false;  // any fragment: the upper layer is not whole
+  bool truncated = false;      // the IP header says that there is more than the frame holds
+  bool fragment = false;       // any fragment: the upper layer is not whole
   bool laterFragment = false;  // not the first one: the upper layer's header is elsewhere
   uint8_t ipVersion = 0;
   uint8_t protocol = 0;
@@ -47,9 +47,9 @@ inline size_t vxlanInner(const uint8_t* frame, const Layers& outer) {
 // The fields that flow rules compare (FlowFields), packed into nine words. Host order; what a packet lacks is 0.
 struct FlowKey {
   static constexpr uint32_t kWords = 9;
-  // 0: destination MAC, EtherType · 1: source MAC, VLAN TCI · 2: IP version, protocol, traffic class, hop limit, source port,
-  // destination port · 3: tunnel id, flow label · 4, 5: source address · 6, 7: destination address · 8: VLAN present, IPv4
-  // flags, TCP flags
+  // 0: destination MAC, EtherType · 1: source MAC, VLAN TCI · 2: IP version, protocol, traffic class, hop limit, source
+  // port, destination port · 3: tunnel id, flow label · 4, 5: source address · 6, 7: destination address · 8: VLAN
+  // present, IPv4 flags, TCP flags
   uint64_t words[kWords];
 
   static uint64_t mac(uint64_t address, uint16_t beside) { return address << 16 | beside; }

@@ -30,7 +30,7 @@ struct Receiver {
   bool open = false;  // takes frames: a QP from RTR on, a ready work queue
   bool stripVlan = false;
   bool scatterFcs = false;
-  bool late = false;  // in error: what is still posted is flushed
+  bool late = false;               // in error: what is still posted is flushed
   QueuePair* queuePair = nullptr;  // one of the two
   WorkQueue* workQueue = nullptr;
 };
@@ -120,10 +120,10 @@ struct QueuePair {
   CompletionQueue* sendCq;
   SharedReceiveQueue* srq;
   SendRing sq;
-  uint16_t sendHead = 0;  // the next block to look at
+  uint16_t sendHead = 0;   // the next block to look at
   uint32_t segmented = 0;  // of a TSO WQE that the wire had no room for: payload bytes that are out
-  bool sendLost = false;  // the memory of its send ring or of its record is gone
-  bool fatal = false;     // qpFatal was raised for that
+  bool sendLost = false;   // the memory of its send ring or of its record is gone
+  bool fatal = false;      // qpFatal was raised for that
   bool lastWqeReported = false;
   bool established = false;  // communicationEstablished was raised
   Receiver receiver;
@@ -137,8 +137,8 @@ struct QueuePair {
   size_t place = 0;
   DoorbellRegisters::Watch watch;
   bool active = false;
-  bool heard = false;  // a packet came for it in this step
-  uint32_t idle = 0;   // steps in which it was looked at and had nothing to do
+  bool heard = false;       // a packet came for it in this step
+  uint32_t idle = 0;        // steps in which it was looked at and had nothing to do
   uint64_t timer = kNever;  // the time that the engine's clock has for it
 };
 

@@ -47,7 +47,8 @@ int Engine::createQueuePair(const QueuePairAttributes& attributes, uint32_t* qpn
   if (type == QueuePairType::rawPacket && attributes.srq != 0) return EINVAL;
   if (pds_.find(attributes.pd) == nullptr) return EINVAL;
   const SendRing& sq = attributes.sq;
-  if (sq.count != 0 && (!powerOfTwo(sq.count) || sq.count > kMaxWqes || sq.buffer == nullptr || sq.doorbell == nullptr)) {
+  if (sq.count != 0 &&
+      (!powerOfTwo(sq.count) || sq.count > kMaxWqes || sq.buffer == nullptr || sq.doorbell == nullptr)) {
     return EINVAL;
   }
   if (const int error = checkRing(attributes.rq, true)) return error;
@@ -148,12 +149,8 @@ int Engine::modifyQueuePair(uint32_t qpn, const QueuePairChange& change) {
 
 int Engine::modifyState(QueuePair& qp, const QueuePairChange& change) {
   switch (change.state) {
-    case QueuePairState::reset:
-      resetQueuePair(qp);
-      return 0;
-    case QueuePairState::err:
-      toError(qp);
-      return 0;
+    case QueuePairState::reset: resetQueuePair(qp); return 0;
+    case QueuePairState::err: toError(qp); return 0;
     default: break;
   }
   if (change.state >= QueuePairState::rtr && qp.port == nullptr) return EINVAL;

@@ -1,6 +1,6 @@
 // Receive queues: rings of scatter lists that say where the next message may go. A ring of its own goes round in order
-// (mlx5_post_recv); a shared one is a linked list through its WQEs (mlx5_wqe_srq_next_seg), because they come back in any
-// order. Both announce what was posted by a count in their doorbell record.
+// (mlx5_post_recv); a shared one is a linked list through its WQEs (mlx5_wqe_srq_next_seg), because they come back in
+// any order. Both announce what was posted by a count in their doorbell record.
 #pragma once
 
 #include <algorithm>

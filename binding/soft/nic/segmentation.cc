@@ -20,7 +20,8 @@ Segmenter::Segmenter(const uint8_t* header, uint32_t headerLength, uint64_t tota
   uint8_t copy[kMaxHeader];
   std::memcpy(copy, header, headerLength);
   uint32_t at = 12;
-  while (at + 6 <= headerLength && (load16(copy + at) == kEtherTypeVlan || load16(copy + at) == kEtherTypeSvlan)) at += 4;
+  while (at + 6 <= headerLength && (load16(copy + at) == kEtherTypeVlan || load16(copy + at) == kEtherTypeSvlan))
+    at += 4;
   at += 2;
   if (load16(copy + at - 2) == kEtherTypeIpv4 && at + 20 <= headerLength) {
     store16(copy + at + 2, static_cast<uint16_t>(headerLength - at));

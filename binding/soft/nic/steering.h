@@ -1,5 +1,5 @@
-// Flow steering: which queue gets a frame. A port's rules are kept in the order in which they are asked: normal rules by
-// priority, then the default for multicast, then the default for everything; sniffers stand beside and get a copy.
+// Flow steering: which queue gets a frame. A port's rules are kept in the order in which they are asked: normal rules
+// by priority, then the default for multicast, then the default for everything; sniffers stand beside and get a copy.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +40,8 @@ class Steering {
   bool inspectsInner() const { return innerRules_ != 0; }
   bool empty() const { return rules_.empty() && sniffers_.empty(); }
 
-  // Calls visit(rule) for each rule that gets the frame. Two rules that match exactly alike both do (the kernel gives one
-  // table entry two destinations); behind a DONT_TRAP rule the search goes on. Returns whether any did.
+  // Calls visit(rule) for each rule that gets the frame. Two rules that match exactly alike both do (the kernel gives
+  // one table entry two destinations); behind a DONT_TRAP rule the search goes on. Returns whether any did.
   template <typename Visit>
   bool match(const FlowKey& outer, const FlowKey* inner, Visit visit) const {
     for (const CompiledRule& sniffer : sniffers_) visit(sniffer);

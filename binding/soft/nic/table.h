@@ -1,5 +1,5 @@
-// Objects by number. A number comes back only after all the others have had their turn: a late packet or a late doorbell
-// for a dead queue should not find a live one.
+// Objects by number. A number comes back only after all the others have had their turn: a late packet or a late
+// doorbell for a dead queue should not find a live one.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Work queue elements: what the driver asks for. The layouts are infiniband/mlx5dv.h's; this reads them out of a copy, never
-// out of the ring, because the ring is memory that its owner may change while it is looked at.
+// Work queue elements: what the driver asks for. The layouts are infiniband/mlx5dv.h's; this reads them out of a copy,
+// never out of the ring, because the ring is memory that its owner may change while it is looked at.
 #pragma once
 
 #include <infiniband/mlx5dv.h>
@@ -25,8 +25,8 @@ struct SendWqe {
   static constexpr uint32_t kMaxSegments = 63;  // `ds` has six bits
   static constexpr uint32_t kSegment = 16;
 
-  // Copies the WQE whose first basic block is `index` out of a ring of `count` blocks (a power of two). False when the ring's
-  // memory is gone.
+  // Copies the WQE whose first basic block is `index` out of a ring of `count` blocks (a power of two). False when the
+  // ring's memory is gone.
   [[nodiscard]] bool fetch(const void* buffer, uint32_t count, uint16_t index) {
     const auto* ring = static_cast<const uint8_t*>(buffer);
     const uint32_t block = index & (count - 1);
@@ -43,10 +43,10 @@ struct SendWqe {
     return true;
   }
 
-  uint8_t opcode() const { return bytes[3]; }        // opmod_idx_opcode
+  uint8_t opcode() const { return bytes[3]; }  // opmod_idx_opcode
   uint8_t opcodeModifier() const { return bytes[0]; }
   uint32_t queuePair() const { return load24(bytes + 4); }
-  uint8_t flags() const { return bytes[11]; }        // fm_ce_se: fence mode, completion and event mode, solicited
+  uint8_t flags() const { return bytes[11]; }  // fm_ce_se: fence mode, completion and event mode, solicited
   const uint8_t* immediate() const { return bytes + 12; }
   bool signaled() const { return (flags() & MLX5_WQE_CTRL_CQ_UPDATE) != 0; }
   bool solicited() const { return (flags() & MLX5_WQE_CTRL_SOLICITED) != 0; }
@@ -63,8 +63,7 @@ struct SendWqe {
 
 // mlx5_wqe_data_seg.
 struct DataSegment {
-  explicit DataSegment(const uint8_t* from)
-      : length(load32(from)), lkey(load32(from + 4)), address(load64(from + 8)) {}
+  explicit DataSegment(const uint8_t* from) : length(load32(from)), lkey(load32(from + 4)), address(load64(from + 8)) {}
   // Its two words as they lie in memory.
   DataSegment(uint64_t low, uint64_t high)
       : length(__builtin_bswap32(static_cast<uint32_t>(low))),
@@ -84,8 +83,8 @@ struct DataSegment {
 
 // mlx5_wqe_eth_seg: what a raw packet WQE has behind its control segment.
 struct EthSegment {
-  static constexpr uint32_t kStart = 16;         // behind the control segment
-  static constexpr uint32_t kInlineStart = 14;   // inline_hdr_start, within the segment
+  static constexpr uint32_t kStart = 16;        // behind the control segment
+  static constexpr uint32_t kInlineStart = 14;  // inline_hdr_start, within the segment
 
   explicit EthSegment(const SendWqe& wqe) {
     const uint8_t* from = wqe.bytes + kStart;

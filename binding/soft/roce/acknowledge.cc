@@ -15,14 +15,9 @@ void Requester::receive(const Packet& packet) {
   const int32_t ahead = psnDistance(oldestPsn_, packet.psn);
   if (ahead < 0 || ahead >= psnDistance(oldestPsn_, sentEnd_)) return;
   switch (packet.operation()) {
-    case kAcknowledge:
-      acknowledgement(packet);
-      break;
-    case kAtomicAcknowledge:
-      atomicResponse(packet);
-      break;
-    default:
-      readResponse(packet);
+    case kAcknowledge: acknowledgement(packet); break;
+    case kAtomicAcknowledge: atomicResponse(packet); break;
+    default: readResponse(packet);
   }
   settle();
 }
@@ -48,20 +43,13 @@ void Requester::acknowledgement(const Packet& packet) {
   }
   if (kind != Aeth::kNak) return;  // reserved
   switch (value) {
-    case kNakSequence:
-      retry(packet.psn);
-      return;
+    case kNakSequence: retry(packet.psn); return;
     case kNakInvalidRequest:
       failOldest(MLX5_CQE_SYNDROME_REMOTE_INVAL_REQ_ERR, VendorSyndrome::remoteInvalidRequest);
       return;
-    case kNakRemoteAccess:
-      failOldest(MLX5_CQE_SYNDROME_REMOTE_ACCESS_ERR, VendorSyndrome::remoteAccess);
-      return;
-    case kNakRemoteOperation:
-      failOldest(MLX5_CQE_SYNDROME_REMOTE_OP_ERR, VendorSyndrome::remoteOperation);
-      return;
-    default:
-      return;  // reserved
+    case kNakRemoteAccess: failOldest(MLX5_CQE_SYNDROME_REMOTE_ACCESS_ERR, VendorSyndrome::remoteAccess); return;
+    case kNakRemoteOperation: failOldest(MLX5_CQE_SYNDROME_REMOTE_OP_ERR, VendorSyndrome::remoteOperation); return;
+    default: return;  // reserved
   }
 }
 

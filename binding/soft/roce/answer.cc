@@ -114,8 +114,8 @@ bool Responder::sendReadPackets(const Path& path, Answer& answer, uint32_t* budg
     const bool aeth = first || last;
     PacketWriter packet;
     if (!packet.open(engine_, *qp_.port, path, Bth::kSize + (aeth ? Aeth::kSize : 0) + bytes)) return false;
-    const uint8_t operation = first ? (last ? kReadResponseOnly : kReadResponseFirst)
-                                    : (last ? kReadResponseLast : kReadResponseMiddle);
+    const uint8_t operation =
+        first ? (last ? kReadResponseOnly : kReadResponseFirst) : (last ? kReadResponseLast : kReadResponseMiddle);
     uint8_t* to = packet.bth();
     Bth::write(to, kServiceRc | operation, false, packet.pad(), qp_.attributes.destinationQpn, false,
                psnAdd(answer.psn, answer.sent));

@@ -52,8 +52,7 @@ bool Datagram::transmit() {
   for (uint32_t i = 0; i < kBatch && backlog != 0; ++i) {
     if (!qp_.fetch(&wqe, qp_.sendHead)) break;
     const uint32_t blocks = wqe.blocks();
-    const SendResult result =
-        blocks > backlog || blocks > qp_.sq.count ? SendResult::badWqe() : send(wqe);
+    const SendResult result = blocks > backlog || blocks > qp_.sq.count ? SendResult::badWqe() : send(wqe);
     if (result.kind == SendResult::Kind::stalled) break;
     worked = true;
     const uint16_t index = qp_.sendHead;
@@ -79,7 +78,8 @@ SendResult Datagram::send(const SendWqe& wqe) {
   if ((opcode != MLX5_OPCODE_SEND && !immediate) || wqe.size() < kData) return SendResult::badWqe();
   AddressVector vector(wqe.bytes + SendWqe::kSegment);
   const auto own = qp_.port->gids.find(vector.gidIndex);
-  if (own == qp_.port->gids.end() || !sameFamily(own->second, vector.address.destinationGid)) return SendResult::badWqe();
+  if (own == qp_.port->gids.end() || !sameFamily(own->second, vector.address.destinationGid))
+    return SendResult::badWqe();
   vector.address.sourceGid = own->second;
 
   GatherList list;
@@ -113,8 +113,8 @@ void Datagram::receive(const Packet& packet) {
     ++qp_.port->counters.receiveNoBuffer;
     return;
   }
-  // What does not fit is dropped in silence, and the receive waits for one that does: else anybody who knows the queue key
-  // could stop the queue pair.
+  // What does not fit is dropped in silence, and the receive waits for one that does: else anybody who knows the queue
+  // key could stop the queue pair.
   if (kGrhSize + packet.payloadLength > wqe.capacity()) {
     ++qp_.port->counters.receiveTooLong;
     return;

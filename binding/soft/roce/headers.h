@@ -1,5 +1,5 @@
-// The headers of a RoCEv2 packet: InfiniBand's transport behind UDP (InfiniBand Architecture Specification, "IBTA" below,
-// volume 1, chapter 9; annex A17 for RoCEv2). On the wire:
+// The headers of a RoCEv2 packet: InfiniBand's transport behind UDP (InfiniBand Architecture Specification, "IBTA"
+// below, volume 1, chapter 9; annex A17 for RoCEv2). On the wire:
 //
 //   Ethernet 14 │ IPv4 20 or IPv6 40 │ UDP 8, port 4791 │ BTH 12 │ extended headers │ payload │ pad 0…3 │ ICRC 4
 //

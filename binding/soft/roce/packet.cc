@@ -27,32 +27,24 @@ uint8_t extendedHeaders(uint8_t opcode) {
     case kSendOnly:
     case kWriteMiddle:
     case kWriteLast:
-    case kReadResponseMiddle:
-      return 0;
+    case kReadResponseMiddle: return 0;
     case kSendLastImmediate:
     case kSendOnlyImmediate:
     case kWriteLastImmediate:
     case kSendLastInvalidate:
-    case kSendOnlyInvalidate:
-      return kHasImmediate;
+    case kSendOnlyInvalidate: return kHasImmediate;
     case kWriteFirst:
     case kWriteOnly:
-    case kReadRequest:
-      return kHasReth;
-    case kWriteOnlyImmediate:
-      return kHasReth | kHasImmediate;
+    case kReadRequest: return kHasReth;
+    case kWriteOnlyImmediate: return kHasReth | kHasImmediate;
     case kReadResponseFirst:
     case kReadResponseLast:
     case kReadResponseOnly:
-    case kAcknowledge:
-      return kHasAeth;
-    case kAtomicAcknowledge:
-      return kHasAeth | kHasAtomicAck;
+    case kAcknowledge: return kHasAeth;
+    case kAtomicAcknowledge: return kHasAeth | kHasAtomicAck;
     case kCompareSwap:
-    case kFetchAdd:
-      return kHasAtomicEth;
-    default:
-      return kUnknown;
+    case kFetchAdd: return kHasAtomicEth;
+    default: return kUnknown;
   }
 }
 

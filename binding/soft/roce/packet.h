@@ -45,7 +45,8 @@ struct Packet {
   uint8_t ipVersion = 0;
 };
 
-// Takes apart the UDP payload of a frame. False when it is no InfiniBand packet: too short, an opcode that does not exist.
+// Takes apart the UDP payload of a frame. False when it is no InfiniBand packet: too short, an opcode that does not
+// exist.
 bool parsePacket(const uint8_t* frame, const Layers& layers, Packet* packet);
 
 }  // namespace roce

@@ -1,5 +1,5 @@
-// A send WQE of a connected queue pair, understood: control segment, remote address segment, atomic segment, data segments
-// (rdma-core providers/mlx5/qp.c, _mlx5_post_send).
+// A send WQE of a connected queue pair, understood: control segment, remote address segment, atomic segment, data
+// segments (rdma-core providers/mlx5/qp.c, _mlx5_post_send).
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,19 @@ struct Request {
   explicit Request(const SendWqe& wqe) : opcode(wqe.opcode()) {
     uint32_t at = SendWqe::kSegment;
     switch (opcode) {
-      case MLX5_OPCODE_SEND_INVAL: invalidates = true; kind = RequestKind::send; break;
-      case MLX5_OPCODE_SEND_IMM: hasImmediate = true; kind = RequestKind::send; break;
+      case MLX5_OPCODE_SEND_INVAL:
+        invalidates = true;
+        kind = RequestKind::send;
+        break;
+      case MLX5_OPCODE_SEND_IMM:
+        hasImmediate = true;
+        kind = RequestKind::send;
+        break;
       case MLX5_OPCODE_SEND: kind = RequestKind::send; break;
-      case MLX5_OPCODE_RDMA_WRITE_IMM: hasImmediate = true; kind = RequestKind::write; break;
+      case MLX5_OPCODE_RDMA_WRITE_IMM:
+        hasImmediate = true;
+        kind = RequestKind::write;
+        break;
       case MLX5_OPCODE_RDMA_WRITE: kind = RequestKind::write; break;
       case MLX5_OPCODE_RDMA_READ: kind = RequestKind::read; break;
       case MLX5_OPCODE_ATOMIC_CS:

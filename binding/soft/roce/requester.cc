@@ -11,9 +11,9 @@ namespace roce {
 
 namespace {
 
-constexpr uint32_t kBatch = 64;       // packets that one queue pair sends before the next one's turn
-constexpr uint32_t kWindow = 512;     // packets on their way unacknowledged: what a loss can cost
-constexpr uint32_t kAckInterval = 32; // long messages ask for an acknowledgement this often, so that the window moves
+constexpr uint32_t kBatch = 64;        // packets that one queue pair sends before the next one's turn
+constexpr uint32_t kWindow = 512;      // packets on their way unacknowledged: what a loss can cost
+constexpr uint32_t kAckInterval = 32;  // long messages ask for an acknowledgement this often, so that the window moves
 constexpr uint32_t kMaxMessage = 1u << 30;  // max_msg_sz
 
 uint8_t sendOperation(const Request& request, bool first, bool last) {
@@ -240,8 +240,7 @@ bool Requester::sendDataless(const Path& path, const Request& request, const Out
   PacketWriter packet;
   if (!packet.open(engine_, *qp_.port, path, Bth::kSize + (read ? Reth::kSize : AtomicEth::kSize))) return false;
   uint8_t* to = packet.bth();
-  const uint8_t operation =
-      read ? kReadRequest : request.opcode == MLX5_OPCODE_ATOMIC_CS ? kCompareSwap : kFetchAdd;
+  const uint8_t operation = read ? kReadRequest : request.opcode == MLX5_OPCODE_ATOMIC_CS ? kCompareSwap : kFetchAdd;
   Bth::write(to, kServiceRc | operation, false, packet.pad(), qp_.attributes.destinationQpn, true,
              psnAdd(entry.firstPsn, cursorPacket_));
   to += Bth::kSize;

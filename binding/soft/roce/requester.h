@@ -1,8 +1,8 @@
 // The sending half of an RC or UC queue pair: WQEs become packets, in order; an RC requester keeps each WQE until it is
 // acknowledged, and begins again where the responder says, or where silence says, that something was lost (go-back-N).
 //
-// Nothing is buffered for that: a WQE stays in the ring, and its bytes in the application's memory, until its completion.
-// So a retransmission reads both again, and checks both again.
+// Nothing is buffered for that: a WQE stays in the ring, and its bytes in the application's memory, until its
+// completion. So a retransmission reads both again, and checks both again.
 #pragma once
 
 #include <cstdint>
@@ -40,14 +40,14 @@ class Requester {
  private:
   // A WQE that was begun and is not completed.
   struct Outstanding {
-    uint16_t index;      // its first basic block
-    uint8_t opcode;      // MLX5_OPCODE_*
+    uint16_t index;  // its first basic block
+    uint8_t opcode;  // MLX5_OPCODE_*
     bool signaled;
-    bool waitsForData;   // a read or an atomic operation: only the response completes it
+    bool waitsForData;  // a read or an atomic operation: only the response completes it
     uint32_t firstPsn;
-    uint32_t packets;    // sequence numbers that it takes; a read takes one for each packet of the response
-    uint32_t length;     // bytes of the message
-    uint8_t syndrome;    // MLX5_CQE_SYNDROME_*, when it cannot be done: reported when its turn to complete comes
+    uint32_t packets;  // sequence numbers that it takes; a read takes one for each packet of the response
+    uint32_t length;   // bytes of the message
+    uint8_t syndrome;  // MLX5_CQE_SYNDROME_*, when it cannot be done: reported when its turn to complete comes
     VendorSyndrome vendor;
   };
 

@@ -123,8 +123,8 @@ bool Responder::send(const Packet& packet, bool first, bool last) {
   uint8_t opcode = MLX5_CQE_RESP_SEND;
   const uint8_t operation = packet.operation();
   if (operation == kSendLastInvalidate || operation == kSendOnlyInvalidate) {
-    // It takes a memory window of type 2 that is bound to this queue pair (IBTA 10.6). When it cannot be done, the message
-    // gets no answer (an error of class J; kernel: RESPST_ERR_INVALIDATE_RKEY).
+    // It takes a memory window of type 2 that is bound to this queue pair (IBTA 10.6). When it cannot be done, the
+    // message gets no answer (an error of class J; kernel: RESPST_ERR_INVALIDATE_RKEY).
     if (!engine_.memory().invalidate(load32(packet.immediate), qp_.pd, qp_.number)) {
       return failReceive(MLX5_CQE_SYNDROME_LOCAL_ACCESS_ERR, VendorSyndrome::localProtection);
     }
@@ -141,8 +141,9 @@ bool Responder::scatter(const Packet& packet) {
   const uint32_t pd = qp_.srq != nullptr ? qp_.srq->pd : qp_.pd;
   // A packet that does not fit is not written in part.
   const bool fits = received_ + packet.payloadLength <= wqe_.capacity();
-  const ScatterResult result =
-      fits ? wqe_.scatter(engine_.memory(), pd, received_, packet.payload, packet.payloadLength) : ScatterResult::tooLong;
+  const ScatterResult result = fits
+                                   ? wqe_.scatter(engine_.memory(), pd, received_, packet.payload, packet.payloadLength)
+                                   : ScatterResult::tooLong;
   if (result == ScatterResult::tooLong) {
     return refuseReceive(kNakInvalidRequest, MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
   }
@@ -175,8 +176,8 @@ bool Responder::write(const Packet& packet, bool first, bool last) {
     rkey_ = packet.rkey;
     length_ = packet.length;
     received_ = 0;
-    if (length_ != 0 && engine_.memory().translateRemote(rkey_, address_, length_, qp_.pd, kAccessRemoteWrite,
-                                                         qp_.number) == nullptr) {
+    if (length_ != 0 &&
+        engine_.memory().translateRemote(rkey_, address_, length_, qp_.pd, kAccessRemoteWrite, qp_.number) == nullptr) {
       return refuseWrite(immediate);
     }
   }
@@ -228,8 +229,8 @@ bool Responder::atomic(const Packet& packet) {
       pendingReads() >= qp_.attributes.maxDestinationReadAtomic || (packet.address & 7) != 0) {
     return refuse(kNakInvalidRequest, AsyncEventType::qpRequestError);
   }
-  uint8_t* memory = engine_.memory().translateRemote(packet.rkey, packet.address, 8, qp_.pd, kAccessRemoteAtomic,
-                                                     qp_.number);
+  uint8_t* memory =
+      engine_.memory().translateRemote(packet.rkey, packet.address, 8, qp_.pd, kAccessRemoteAtomic, qp_.number);
   if (memory == nullptr) return refuse(kNakRemoteAccess, AsyncEventType::qpAccessError);
   // A region whose memory lies otherwise aligned than the addresses it is named by: no processor could be atomic there.
   if ((reinterpret_cast<uintptr_t>(memory) & 7) != 0) return refuse(kNakInvalidRequest, AsyncEventType::qpRequestError);
@@ -254,9 +255,9 @@ bool Responder::atomic(const Packet& packet) {
 void Responder::duplicate(const Packet& packet) {
   switch (packet.operation()) {
     case kReadRequest: {
-      const bool allowed = allows(kAccessRemoteRead) && packet.length <= 1u << 31 &&
-                           packetsOf(packet.length, qp_.attributes.pathMtu) <=
-                               static_cast<uint32_t>(psnDistance(packet.psn, expected_));
+      const bool allowed =
+          allows(kAccessRemoteRead) && packet.length <= 1u << 31 &&
+          packetsOf(packet.length, qp_.attributes.pathMtu) <= static_cast<uint32_t>(psnDistance(packet.psn, expected_));
       if (!allowed) return;
       Answer* answer = push(Answer::Kind::read, packet.psn);
       if (answer == nullptr) return;
@@ -277,8 +278,7 @@ void Responder::duplicate(const Packet& packet) {
         return;
       }
       return;
-    default:
-      acknowledge(psnAdd(expected_, kPsnMask));  // the one before: everything up to it has arrived
+    default: acknowledge(psnAdd(expected_, kPsnMask));  // the one before: everything up to it has arrived
   }
 }
 

@@ -25,8 +25,8 @@ class Responder {
 
   void start(uint32_t psn) { expected_ = psn & kPsnMask; }
   void reset();
-  // Gives back the receive WQE in use, as flushed. Answers that are due are still given when it was the responder itself
-  // that ended the connection: its last one says why.
+  // Gives back the receive WQE in use, as flushed. Answers that are due are still given when it was the responder
+  // itself that ended the connection: its last one says why.
   void abandon();
   uint32_t psn() const { return expected_; }
 
@@ -66,7 +66,8 @@ class Responder {
   bool read(const Packet& packet);
   bool atomic(const Packet& packet);
 
-  // What the queue pair does not allow is an invalid request; what only the key does not, an access error (IBTA table 44).
+  // What the queue pair does not allow is an invalid request; what only the key does not, an access error (IBTA table
+  // 44).
   bool allows(uint32_t access) const { return (qp_.attributes.accessFlags & access) != 0; }
   bool takeReceive();
   bool checkSize(const Packet& packet, bool last) const;
@@ -110,7 +111,8 @@ class Responder {
   uint32_t rkey_ = 0;
   uint32_t length_ = 0;
 
-  // Acknowledgements merge with one before them, so beside each read or atomic there is one at most, and the duplicates.
+  // Acknowledgements merge with one before them, so beside each read or atomic there is one at most, and the
+  // duplicates.
   static constexpr uint32_t kAnswers = 128;
   Answer answers_[kAnswers];
   uint32_t firstAnswer_ = 0, endAnswer_ = 0;

@@ -13,8 +13,8 @@ inline uint64_t ackTimeout(uint8_t timeout) { return timeout == 0 ? 0 : uint64_t
 // How long a requester that was told "receiver not ready" stays silent, by the five bits of the RNR NAK: IBTA 9.7.5,
 // table 45, in units of 10 µs. Code 0 is the longest.
 inline uint64_t rnrDelay(uint8_t code) {
-  constexpr uint32_t kTensOfMicroseconds[32] = {65536, 1,    2,    3,    4,    6,    8,     12,    16,    24,    32,
-                                                48,    64,   96,   128,  192,  256,  384,   512,   768,   1024,  1536,
+  constexpr uint32_t kTensOfMicroseconds[32] = {65536, 1,    2,    3,    4,    6,     8,     12,    16,    24,   32,
+                                                48,    64,   96,   128,  192,  256,   384,   512,   768,   1024, 1536,
                                                 2048,  3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 49152};
   return uint64_t{kTensOfMicroseconds[code & 31]} * 10000;
 }

@@ -1,5 +1,5 @@
-// The RDMA transports of the NIC: what makes messages of WQEs and packets of messages, and back. Each RC, UC or UD queue
-// pair has one; the engine (nic/engine.h) owns the queue pair itself, its rings, its state and its completions.
+// The RDMA transports of the NIC: what makes messages of WQEs and packets of messages, and back. Each RC, UC or UD
+// queue pair has one; the engine (nic/engine.h) owns the queue pair itself, its rings, its state and its completions.
 //
 //   WQE → requester → packets → wire → responder → memory, receive WQE, CQE
 //            ↑________________ acknowledgements ______↓           (RC alone)
@@ -30,7 +30,8 @@ class Transport {
   virtual ~Transport() = default;
 
   // Sends what can be sent: new WQEs from qp.sendHead on, retransmissions that are due, answers. Called once a step in
-  // every state but RESET, because the answer to a last bad packet still has to leave in ERR. Returns whether it did anything.
+  // every state but RESET, because the answer to a last bad packet still has to leave in ERR. Returns whether it did
+  // anything.
   virtual bool transmit() = 0;
 
   // A packet to this queue pair, whole and with a good ICRC. Only while the queue pair receives().

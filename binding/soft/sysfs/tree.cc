@@ -94,8 +94,7 @@ int writePort(const std::string& folder, const PortIdentity& port) {
     const std::string index = std::to_string(i);
     gids.text(index.c_str(), gidText(port.gids[i].gid).c_str());
     types.text(index.c_str(), "RoCE v2");
-    if (!port.interface.empty())
-      Writer(folder + "/gid_attrs/ndevs").text(index.c_str(), port.interface.c_str());
+    if (!port.interface.empty()) Writer(folder + "/gid_attrs/ndevs").text(index.c_str(), port.interface.c_str());
   }
   for (const Writer* writer : {&attributes, &gids, &types, &keys}) {
     if (writer->error()) return writer->error();

@@ -1,5 +1,5 @@
-// Address handles. All that the kernel does for one is to find the MAC address (mlx5_ib_create_ah_resp): the rest of the
-// address travels in each WQE.
+// Address handles. All that the kernel does for one is to find the MAC address (mlx5_ib_create_ah_resp): the rest of
+// the address travels in each WQE.
 #include <rdma/mlx5-abi.h>
 
 #include "nic/gid.h"

@@ -7,16 +7,17 @@ namespace {
 constexpr size_t kLargest = sizeof(ib_uverbs_cmd_hdr) + sizeof(ib_uverbs_ex_cmd_hdr) + 2 * 65535 * 8;
 
 const char* const kNames[] = {
-    "GET_CONTEXT", "QUERY_DEVICE", "QUERY_PORT",  "ALLOC_PD",      "DEALLOC_PD",   "CREATE_AH",           "MODIFY_AH",
-    "QUERY_AH",    "DESTROY_AH",   "REG_MR",      "REG_SMR",       "REREG_MR",     "QUERY_MR",            "DEREG_MR",
-    "ALLOC_MW",    "BIND_MW",      "DEALLOC_MW",  "CREATE_COMP_CHANNEL", "CREATE_CQ", "RESIZE_CQ",         "DESTROY_CQ",
-    "POLL_CQ",     "PEEK_CQ",      "REQ_NOTIFY_CQ", "CREATE_QP",   "QUERY_QP",     "MODIFY_QP",           "DESTROY_QP",
-    "POST_SEND",   "POST_RECV",    "ATTACH_MCAST", "DETACH_MCAST", "CREATE_SRQ",   "MODIFY_SRQ",          "QUERY_SRQ",
-    "DESTROY_SRQ", "POST_SRQ_RECV", "OPEN_XRCD",  "CLOSE_XRCD",    "CREATE_XSRQ",  "OPEN_QP"};
+    "GET_CONTEXT",   "QUERY_DEVICE", "QUERY_PORT", "ALLOC_PD",    "DEALLOC_PD", "CREATE_AH",
+    "MODIFY_AH",     "QUERY_AH",     "DESTROY_AH", "REG_MR",      "REG_SMR",    "REREG_MR",
+    "QUERY_MR",      "DEREG_MR",     "ALLOC_MW",   "BIND_MW",     "DEALLOC_MW", "CREATE_COMP_CHANNEL",
+    "CREATE_CQ",     "RESIZE_CQ",    "DESTROY_CQ", "POLL_CQ",     "PEEK_CQ",    "REQ_NOTIFY_CQ",
+    "CREATE_QP",     "QUERY_QP",     "MODIFY_QP",  "DESTROY_QP",  "POST_SEND",  "POST_RECV",
+    "ATTACH_MCAST",  "DETACH_MCAST", "CREATE_SRQ", "MODIFY_SRQ",  "QUERY_SRQ",  "DESTROY_SRQ",
+    "POST_SRQ_RECV", "OPEN_XRCD",    "CLOSE_XRCD", "CREATE_XSRQ", "OPEN_QP"};
 
-const char* const kExtendedNames[] = {"EX_CREATE_FLOW", "EX_DESTROY_FLOW", "EX_CREATE_WQ", "EX_MODIFY_WQ",
-                                      "EX_DESTROY_WQ",  "EX_CREATE_RWQ_IND_TBL", "EX_DESTROY_RWQ_IND_TBL",
-                                      "EX_MODIFY_CQ"};
+const char* const kExtendedNames[] = {"EX_CREATE_FLOW",         "EX_DESTROY_FLOW", "EX_CREATE_WQ",
+                                      "EX_MODIFY_WQ",           "EX_DESTROY_WQ",   "EX_CREATE_RWQ_IND_TBL",
+                                      "EX_DESTROY_RWQ_IND_TBL", "EX_MODIFY_CQ"};
 
 // The old commands whose request does not begin with the address of a response.
 bool hasNoResponse(uint32_t number) {
@@ -30,10 +31,8 @@ bool hasNoResponse(uint32_t number) {
     case IB_USER_VERBS_CMD_ATTACH_MCAST:
     case IB_USER_VERBS_CMD_DETACH_MCAST:
     case IB_USER_VERBS_CMD_MODIFY_SRQ:
-    case IB_USER_VERBS_CMD_CLOSE_XRCD:
-      return true;
-    default:
-      return false;
+    case IB_USER_VERBS_CMD_CLOSE_XRCD: return true;
+    default: return false;
   }
 }
 
@@ -71,8 +70,7 @@ int Command::parse(uint64_t address, size_t length) {
   at += sizeof more;
   if (more.cmd_hdr_reserved) return EINVAL;
   if ((header.in_words + more.provider_in_words) * size_t{8} != length - sizeof header - sizeof more) return EINVAL;
-  if (more.response ? !(header.out_words || more.provider_out_words)
-                    : header.out_words || more.provider_out_words) {
+  if (more.response ? !(header.out_words || more.provider_out_words) : header.out_words || more.provider_out_words) {
     return EINVAL;
   }
   core_.resize(header.in_words * size_t{8});

@@ -1,8 +1,8 @@
 // One command as it is written to a uverbs device file: the headers taken off, the lengths checked, the request copied.
 //
-// Two shapes (rdma/ib_user_verbs.h): the old one counts words of 4 bytes and the address of the response is the request's
-// own first member; the extended one (IB_USER_VERBS_CMD_FLAG_EXTENDED) counts words of 8 bytes, keeps the driver's part
-// (rdma/mlx5-abi.h) apart, and has the address in its header.
+// Two shapes (rdma/ib_user_verbs.h): the old one counts words of 4 bytes and the address of the response is the
+// request's own first member; the extended one (IB_USER_VERBS_CMD_FLAG_EXTENDED) counts words of 8 bytes, keeps the
+// driver's part (rdma/mlx5-abi.h) apart, and has the address in its header.
 #pragma once
 
 #include <rdma/ib_user_verbs.h>
@@ -61,8 +61,8 @@ class Command {
     return extended_ ? driver_.size() : core_.size() - std::min(coreSize, core_.size());
   }
 
-  // Writes the response, as much of it as the caller has room for. ENOSPC when the core part does not fit (old commands),
-  // EFAULT when the address is bad.
+  // Writes the response, as much of it as the caller has room for. ENOSPC when the core part does not fit (old
+  // commands), EFAULT when the address is bad.
   template <typename Core>
   int respond(const Core& core) const {
     return respond(core, Nothing{});

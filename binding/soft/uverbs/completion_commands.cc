@@ -107,7 +107,8 @@ int createQueueExtended(VerbsFile& file, const Command& command) {
   if (!place) return ENOMEM;
   std::shared_ptr<CompletionQueue> queue;
   uint32_t entries;
-  if (const int error = create(file, request, driver, command.driverSize(sizeof request), &queue, &entries)) return error;
+  if (const int error = create(file, request, driver, command.driverSize(sizeof request), &queue, &entries))
+    return error;
   ib_uverbs_ex_create_cq_resp response{};
   response.response_length = command.coreRoom(sizeof response);
   return finish(file, command, queue, entries, response, place);
@@ -152,10 +153,8 @@ int destroyQueue(VerbsFile& file, const Command& command) {
 }  // namespace
 
 const std::vector<CommandEntry> completionCommands{
-    {IB_USER_VERBS_CMD_CREATE_COMP_CHANNEL, false, createChannel},
-    {IB_USER_VERBS_CMD_CREATE_CQ, false, createQueue},
-    {IB_USER_VERBS_EX_CMD_CREATE_CQ, true, createQueueExtended},
-    {IB_USER_VERBS_CMD_RESIZE_CQ, false, resizeQueue},
+    {IB_USER_VERBS_CMD_CREATE_COMP_CHANNEL, false, createChannel}, {IB_USER_VERBS_CMD_CREATE_CQ, false, createQueue},
+    {IB_USER_VERBS_EX_CMD_CREATE_CQ, true, createQueueExtended},   {IB_USER_VERBS_CMD_RESIZE_CQ, false, resizeQueue},
     {IB_USER_VERBS_CMD_DESTROY_CQ, false, destroyQueue},
 };
 

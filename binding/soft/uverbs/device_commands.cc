@@ -121,8 +121,8 @@ int queryDeviceExtended(VerbsFile& file, const Command& command) {
   response.rss_caps.max_rwq_indirection_tables = file.device->quotas.indirectionTables.most;
   response.rss_caps.max_rwq_indirection_table_size = limits::kIndirectionTable;
   response.max_wq_type_rq = file.device->quotas.workQueues.most;
-  response.raw_packet_caps =
-      IB_UVERBS_RAW_PACKET_CAP_CVLAN_STRIPPING | IB_UVERBS_RAW_PACKET_CAP_IP_CSUM | IB_UVERBS_RAW_PACKET_CAP_SCATTER_FCS;
+  response.raw_packet_caps = IB_UVERBS_RAW_PACKET_CAP_CVLAN_STRIPPING | IB_UVERBS_RAW_PACKET_CAP_IP_CSUM |
+                             IB_UVERBS_RAW_PACKET_CAP_SCATTER_FCS;
   response.response_length = command.coreRoom(sizeof response);
   mlx5_ib_query_device_resp driver{};
   driver.tso_caps.max_tso = 1 << 16;
@@ -159,8 +159,8 @@ int queryPort(VerbsFile& file, const Command& command) {
   response.max_mtu = IBV_MTU_4096;
   response.active_mtu = mtuCode(file.nic().activeMtu(request.port_num));
   response.max_vl_num = 1;
-  response.active_width = 2;   // 4X
-  response.active_speed = 32;  // EDR: together 100 Gbit/s
+  response.active_width = 2;         // 4X
+  response.active_speed = 32;        // EDR: together 100 Gbit/s
   response.phys_state = up ? 5 : 3;  // LinkUp, Disabled (ib_port_phys_state)
   response.link_layer = IBV_LINK_LAYER_ETHERNET;
   return command.respond(response);

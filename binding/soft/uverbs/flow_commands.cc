@@ -1,5 +1,5 @@
-// EX_CREATE_FLOW and EX_DESTROY_FLOW: ib_uverbs_flow_attr and the specifications behind it, of which each begins with its
-// type and size (rdma/ib_user_verbs.h; drivers/infiniband/core/uverbs_cmd.c, ib_uverbs_ex_create_flow).
+// EX_CREATE_FLOW and EX_DESTROY_FLOW: ib_uverbs_flow_attr and the specifications behind it, of which each begins with
+// its type and size (rdma/ib_user_verbs.h; drivers/infiniband/core/uverbs_cmd.c, ib_uverbs_ex_create_flow).
 #include <endian.h>
 #include <infiniband/verbs.h>
 
@@ -106,8 +106,7 @@ int parse(uint32_t type, const uint8_t* bytes, size_t size, FlowRule* rule) {
       if (inner || size != sizeof(ib_uverbs_flow_spec_action_drop)) return EINVAL;
       rule->drop = true;
       return 0;
-    default:
-      return EOPNOTSUPP;  // GRE, MPLS, ESP, actions and counters
+    default: return EOPNOTSUPP;  // GRE, MPLS, ESP, actions and counters
   }
 }
 

@@ -3,8 +3,9 @@
 
 namespace soft::uverbs {
 
-// There is no method here, so always an errno. ENOTTY for what has a write() form as well: on that alone libibverbs goes on
-// to write its command (cmd_fallback.c). EOPNOTSUPP for what exists as an ioctl only, as of a device that cannot do it.
+// There is no method here, so always an errno. ENOTTY for what has a write() form as well: on that alone libibverbs
+// goes on to write its command (cmd_fallback.c). EOPNOTSUPP for what exists as an ioctl only, as of a device that
+// cannot do it.
 int ioctlError(unsigned long request, const void* argument);
 
 }  // namespace soft::uverbs

@@ -1,5 +1,5 @@
-// What one device has of each thing, as ibv_query_device(3) tells and the commands enforce. Of the order of a ConnectX's
-// own; memory is what really bounds them.
+// What one device has of each thing, as ibv_query_device(3) tells and the commands enforce. Of the order of a
+// ConnectX's own; memory is what really bounds them.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@ constexpr uint32_t kMemoryRegions = 1 << 22;
 constexpr uint32_t kProtectionDomains = 1 << 20;
 constexpr uint32_t kSharedReceiveQueues = 1 << 20;
 constexpr uint32_t kReceiveRequests = 1 << 15;
-constexpr uint32_t kSendBlocks = 1 << 15;            // WQE basic blocks of 64 bytes
-constexpr uint16_t kSendDescriptorBytes = 1008;      // the six bits of a control segment count 63 units of 16 bytes
-constexpr uint16_t kReceiveDescriptorBytes = 512;    // 32 scatter entries
+constexpr uint32_t kSendBlocks = 1 << 15;          // WQE basic blocks of 64 bytes
+constexpr uint16_t kSendDescriptorBytes = 1008;    // the six bits of a control segment count 63 units of 16 bytes
+constexpr uint16_t kReceiveDescriptorBytes = 512;  // 32 scatter entries
 constexpr uint32_t kSge = 30;
 constexpr uint32_t kSharedReceiveSge = kReceiveDescriptorBytes / 16 - 1;  // mlx5_wqe_srq_next_seg takes one
 constexpr uint32_t kAddressHandles = 1 << 24;
@@ -24,9 +24,9 @@ constexpr uint32_t kIndirectionTables = 1 << 20;
 constexpr uint32_t kFlows = 1 << 22;
 constexpr uint32_t kReadsAndAtomics = 16;
 constexpr uint32_t kIndirectionTable = 1 << 11;
-constexpr uint32_t kBlueFlameRegisters = 512;        // MLX5_MAX_BFREGS of libmlx5
+constexpr uint32_t kBlueFlameRegisters = 512;  // MLX5_MAX_BFREGS of libmlx5
 
-constexpr uint32_t kDynamicRegisters = 512;          // of thread domains
+constexpr uint32_t kDynamicRegisters = 512;  // of thread domains
 
 }  // namespace limits
 }  // namespace soft::uverbs

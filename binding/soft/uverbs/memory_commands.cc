@@ -40,16 +40,19 @@ int freeDomain(VerbsFile& file, const Command& command) {
 // ib_check_mr_access of include/rdma/ib_verbs.h, and that the memory is there (umem.c).
 int checkRegion(uint64_t start, uint64_t length, uint64_t iova, uint32_t access) {
   constexpr uint32_t kKnown = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ |
-                              IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND | IBV_ACCESS_ZERO_BASED | IBV_ACCESS_HUGETLB;
+                              IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND | IBV_ACCESS_ZERO_BASED |
+                              IBV_ACCESS_HUGETLB;
   const uint32_t demanded = access & ~static_cast<uint32_t>(IBV_ACCESS_OPTIONAL_RANGE);
   if (demanded & ~kKnown) return EINVAL;
-  if ((access & (IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC)) && !(access & IBV_ACCESS_LOCAL_WRITE)) return EINVAL;
+  if ((access & (IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC)) && !(access & IBV_ACCESS_LOCAL_WRITE))
+    return EINVAL;
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   if ((start & (page - 1)) != (iova & (page - 1)) && !(access & IBV_ACCESS_ZERO_BASED)) return EINVAL;
   // Not one page: umem.c, ib_umem_get. An empty region in the middle of a page has one.
   if (length == 0 && (start & (page - 1)) == 0) return EINVAL;
-  return populate(start, length, access & (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE |
-                                           IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND));
+  return populate(
+      start, length,
+      access & (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND));
 }
 
 int registerRegion(VerbsFile& file, const Command& command) {

@@ -1,5 +1,5 @@
-// CREATE_QP and EX_CREATE_QP (ib_uverbs_create_qp, ib_uverbs_ex_create_qp; mlx5_ib_create_qp, mlx5_ib_create_qp_rss), and
-// DESTROY_QP.
+// CREATE_QP and EX_CREATE_QP (ib_uverbs_create_qp, ib_uverbs_ex_create_qp; mlx5_ib_create_qp, mlx5_ib_create_qp_rss),
+// and DESTROY_QP.
 #include <infiniband/verbs.h>
 #include <rdma/mlx5-abi.h>
 
@@ -31,8 +31,7 @@ int setRings(const mlx5_ib_create_qp& driver, bool usesSharedReceive, QueuePairA
   auto* doorbells = reinterpret_cast<uint32_t*>(driver.db_addr);
   uint64_t receiveBytes = 0;
   if (!usesSharedReceive && driver.rq_wqe_count) {
-    const ReceiveRingRequest request{driver.buf_addr,     driver.db_addr,
-                                     driver.rq_wqe_count, driver.rq_wqe_shift,
+    const ReceiveRingRequest request{driver.buf_addr, driver.db_addr, driver.rq_wqe_count, driver.rq_wqe_shift,
                                      (driver.flags & MLX5_QP_FLAG_SIGNATURE) != 0};
     if (const int error = receiveRing(request, &attributes->rq)) return error;
     receiveBytes = uint64_t{driver.rq_wqe_count} << driver.rq_wqe_shift;
@@ -212,7 +211,8 @@ int destroyQueuePair(VerbsFile& file, const Command& command) {
   if (const int error = command.request(&request)) return error;
   const auto pair = file.queuePairs.find(request.qp_handle);
   if (!pair) return ENOENT;
-  // The kernel's own rule: a program must detach it from its groups first (uverbs_free_qp); the end of a process need not.
+  // The kernel's own rule: a program must detach it from its groups first (uverbs_free_qp); the end of a process need
+  // not.
   QueuePairStatus status;
   if (file.nic().queryQueuePair(pair->qpn, &status) == 0 && status.groups != 0) return EBUSY;
   if (const int error = file.nic().destroyQueuePair(pair->qpn)) return error;

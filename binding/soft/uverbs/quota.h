@@ -1,4 +1,5 @@
-// How many objects of a kind a device has and may have: what ibv_query_device(3) announces is kept, whoever creates them.
+// How many objects of a kind a device has and may have: what ibv_query_device(3) announces is kept, whoever creates
+// them.
 #pragma once
 
 #include <atomic>
@@ -58,8 +59,8 @@ struct Quotas {
         flows(limits::kFlows, objects),
         addressHandles(limits::kAddressHandles, objects) {}
 
-  Quota domains, regions, windows, completionQueues, queuePairs, sharedReceiveQueues, workQueues, indirectionTables, flows,
-      addressHandles;
+  Quota domains, regions, windows, completionQueues, queuePairs, sharedReceiveQueues, workQueues, indirectionTables,
+      flows, addressHandles;
 };
 
 }  // namespace soft::uverbs

@@ -16,7 +16,8 @@ uint32_t shiftOf(uint32_t value) {
 }
 
 // The ring's shape is not in mlx5_ib_create_srq: both sides compute it (drivers/infiniband/hw/mlx5/srq.c,
-// mlx5_ib_create_srq; libmlx5's mlx5_alloc_srq_buf): one WQE is mlx5_wqe_srq_next_seg and the scatter entries, rounded up.
+// mlx5_ib_create_srq; libmlx5's mlx5_alloc_srq_buf): one WQE is mlx5_wqe_srq_next_seg and the scatter entries, rounded
+// up.
 int create(VerbsFile& file, const Command& command, const ib_uverbs_create_srq& request,
            const mlx5_ib_create_srq& driver) {
   const auto domain = file.domains.find(request.pd_handle);
@@ -117,8 +118,8 @@ int destroyQueue(VerbsFile& file, const Command& command) {
 }  // namespace
 
 const std::vector<CommandEntry> sharedReceiveCommands{
-    {IB_USER_VERBS_CMD_CREATE_SRQ, false, createQueue}, {IB_USER_VERBS_CMD_CREATE_XSRQ, false, createExtendedQueue},
-    {IB_USER_VERBS_CMD_MODIFY_SRQ, false, modifyQueue}, {IB_USER_VERBS_CMD_QUERY_SRQ, false, queryQueue},
+    {IB_USER_VERBS_CMD_CREATE_SRQ, false, createQueue},   {IB_USER_VERBS_CMD_CREATE_XSRQ, false, createExtendedQueue},
+    {IB_USER_VERBS_CMD_MODIFY_SRQ, false, modifyQueue},   {IB_USER_VERBS_CMD_QUERY_SRQ, false, queryQueue},
     {IB_USER_VERBS_CMD_DESTROY_SRQ, false, destroyQueue},
 };
 

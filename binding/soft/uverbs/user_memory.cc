@@ -52,8 +52,8 @@ int populate(uint64_t address, uint64_t length, bool writable) {
   const uint64_t end = (address + length + page - 1) & ~(page - 1);
   if (address + length < address || end <= start) return EINVAL;
   if (mapped(start, end, writable) == Mapped::no) return EFAULT;
-  // As pinning would, it also makes the pages be there; a file that is shorter than its mapping has none to give. EINVAL is a
-  // kernel before 5.14, or a mapping that cannot be populated (a device's).
+  // As pinning would, it also makes the pages be there; a file that is shorter than its mapping has none to give.
+  // EINVAL is a kernel before 5.14, or a mapping that cannot be populated (a device's).
   auto* memory = reinterpret_cast<void*>(start);
   const int advice = writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
   return madvise(memory, end - start, advice) == 0 || errno == EINVAL ? 0 : EFAULT;

@@ -29,7 +29,8 @@ Handler find(uint32_t number, bool extended) {
 void tell(const Command& command, int error) {
   static const bool wanted = getenv("IBVERBS_SOFT_DEBUG") != nullptr;
   if (wanted) {
-    fprintf(stderr, "soft: %s%s: %s\n", command.extended() && command.number() < IB_USER_VERBS_CMD_THRESHOLD ? "EX_" : "",
+    fprintf(stderr, "soft: %s%s: %s\n",
+            command.extended() && command.number() < IB_USER_VERBS_CMD_THRESHOLD ? "EX_" : "",
             commandName(command.number(), command.extended()), strerror(error));
   }
 }
@@ -105,8 +106,7 @@ void* VerbsFile::map(size_t length, int protection, off_t offset) {
     case MLX5_IB_MMAP_CLOCK_INFO:
       if (protection & PROT_WRITE) break;
       return mapClock(length);
-    default:
-      break;
+    default: break;
   }
   errno = EINVAL;
   return MAP_FAILED;
@@ -126,8 +126,8 @@ void VerbsFile::discard(const std::shared_ptr<EventFile>& file) { world.discard(
 std::shared_ptr<EventFile> VerbsFile::channel(int descriptor) { return world.eventFile(descriptor); }
 
 uint32_t VerbsFile::nextRegister() {
-  // bfs[] of libmlx5 has four registers a page, of which the first two may be used; register 0 has no blue flame. Those of
-  // the first half of the pages have locks.
+  // bfs[] of libmlx5 has four registers a page, of which the first two may be used; register 0 has no blue flame. Those
+  // of the first half of the pages have locks.
   const uint32_t shared = registers / 2;
   if (shared < 2) return 0;
   const uint32_t turn = 1 + registerTurn_++ % (shared - 1);
@@ -159,7 +159,8 @@ int VerbsFile::release() {
   queuePairs.clear([&](QueuePair& pair) { destroyed(engine.destroyQueuePair(pair.qpn)); });
   indirectionTables.clear([&](IndirectionTable& table) { destroyed(engine.destroyIndirectionTable(table.number)); });
   workQueues.clear([&](WorkQueue& queue) { destroyed(engine.destroyWorkQueue(queue.wqn)); });
-  sharedReceiveQueues.clear([&](SharedReceiveQueue& queue) { destroyed(engine.destroySharedReceiveQueue(queue.srqn)); });
+  sharedReceiveQueues.clear(
+      [&](SharedReceiveQueue& queue) { destroyed(engine.destroySharedReceiveQueue(queue.srqn)); });
   completionQueues.clear([&](CompletionQueue& queue) { destroyed(engine.destroyCompletionQueue(queue.cqn)); });
   windows.clear([&](MemoryWindow& window) { destroyed(engine.destroyMemoryWindow(window.key)); });
   regions.clear([&](MemoryRegion& region) { destroyed(engine.destroyMemoryRegion(region.key)); });

@@ -29,8 +29,8 @@ class VerbsFile {
   int write(uint64_t address, size_t length);
   // mmap(2) on it (mlx5-abi.h, mlx5_ib_mmap_cmd). MAP_FAILED and errno when refused.
   void* map(size_t length, int protection, off_t offset);
-  // The last close: everything that is left is destroyed, as ib_uverbs does. The errno of the first that the NIC would not
-  // destroy, which is a mistake of ours.
+  // The last close: everything that is left is destroyed, as ib_uverbs does. The errno of the first that the NIC would
+  // not destroy, which is a mistake of ours.
   int release();
 
   // For the commands, which run one at a time.

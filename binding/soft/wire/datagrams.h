@@ -20,7 +20,8 @@ class DatagramBatch {
   explicit DatagramBatch(size_t room = FrameQueue::kMaxFrame, size_t prefix = 0)
       : room_(room), prefix_(prefix), bytes_(new uint8_t[kBatch * room]) {}
 
-  // Sends what the queue holds. Returns how many went; −1 with errno when the first was refused, which may then be popped.
+  // Sends what the queue holds. Returns how many went; −1 with errno when the first was refused, which may then be
+  // popped.
   int send(int descriptor, FrameQueue& queue);
 
   // Receives up to kBatch frames; −1 with errno. prefix(i), frame(i), length(i) and header(i) say what came.

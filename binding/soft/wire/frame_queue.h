@@ -1,5 +1,5 @@
-// Frames on their way, in order: a ring of bytes in which each frame is contiguous, so that a NIC gathers straight into it
-// and scatters straight out of it. One thread at a time: whoever steps the NICs.
+// Frames on their way, in order: a ring of bytes in which each frame is contiguous, so that a NIC gathers straight into
+// it and scatters straight out of it. One thread at a time: whoever steps the NICs.
 #pragma once
 
 #include <cstddef>

@@ -31,8 +31,8 @@ constexpr uint8_t kNeedsChecksum = 1;  // VIRTIO_NET_HDR_F_NEEDS_CSUM
 constexpr uint8_t kGsoEcn = 0x80;      // VIRTIO_NET_HDR_GSO_ECN
 
 constexpr size_t kLargest = 1 << 17;  // more than the 64 KB that the kernel gives a NIC to segment (GSO)
-constexpr uint64_t kRetry = 100000;  // a full device queue raises no event: look again after 100 µs
-constexpr uint64_t kNews = 1000000;  // under traffic the kernel is asked for news of the link every millisecond
+constexpr uint64_t kRetry = 100000;   // a full device queue raises no event: look again after 100 µs
+constexpr uint64_t kNews = 1000000;   // under traffic the kernel is asked for news of the link every millisecond
 
 // What is left of an IP packet for the payload: all of RoCE's headers that a packet may have, as rxe counts them
 // (RXE_MAX_HDR_LENGTH; eth_mtu_int_to_enum of rxe_param.h: the largest enum ibv_mtu that fits, and 256 at least).
@@ -95,13 +95,15 @@ class InterfaceWire : public Wire {
     const int count = batch_.receive(descriptor_);
     if (count <= 0) return false;
     for (int i = 0; i < count; ++i) {
-      if (!(batch_.header(i).msg_flags & MSG_TRUNC)) accept(batch_.prefix(i), batch_.frame(i), batch_.length(i), batch_.header(i));
+      if (!(batch_.header(i).msg_flags & MSG_TRUNC))
+        accept(batch_.prefix(i), batch_.frame(i), batch_.length(i), batch_.header(i));
     }
     return true;
   }
 
   // What the kernel sends here it sends to a NIC that offloads: checksums left to be completed, many segments in one
-  // (PACKET_VNET_HDR tells), the VLAN tag beside the frame (PACKET_AUXDATA). On the wire it looks as that NIC would make it.
+  // (PACKET_VNET_HDR tells), the VLAN tag beside the frame (PACKET_AUXDATA). On the wire it looks as that NIC would
+  // make it.
   void accept(const uint8_t* prefix, uint8_t* frame, size_t length, msghdr& header) {
     if (length < 14) return;
     VirtioNetHeader offloads;
@@ -184,12 +186,11 @@ int InterfaceWire::open(int index) {
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(ETH_P_ALL);
   address.sll_ifindex = index;
-  const bool good =
-      setsockopt(descriptor_, SOL_PACKET, PACKET_AUXDATA, &one, sizeof one) == 0 &&
-      setsockopt(descriptor_, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) == 0 &&
-      setsockopt(descriptor_, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one) == 0 &&
-      setsockopt(descriptor_, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous) == 0 &&
-      bind(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  const bool good = setsockopt(descriptor_, SOL_PACKET, PACKET_AUXDATA, &one, sizeof one) == 0 &&
+                    setsockopt(descriptor_, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) == 0 &&
+                    setsockopt(descriptor_, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one) == 0 &&
+                    setsockopt(descriptor_, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous) == 0 &&
+                    bind(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   if (!good) return errno;
   setsockopt(descriptor_, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);  // as much of it as the system allows
   return 0;

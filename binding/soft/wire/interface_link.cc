@@ -13,8 +13,8 @@ namespace soft {
 
 namespace {
 
-// IFF_RUNNING comes and goes with the carrier, but only when the kernel has plugged its transmit queues in or out: before it
-// comes frames are thrown away in silence (net/core/link_watch.c).
+// IFF_RUNNING comes and goes with the carrier, but only when the kernel has plugged its transmit queues in or out:
+// before it comes frames are thrown away in silence (net/core/link_watch.c).
 bool carries(unsigned flags) { return (flags & IFF_UP) != 0 && (flags & IFF_RUNNING) != 0; }
 
 }  // namespace

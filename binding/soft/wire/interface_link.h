@@ -14,8 +14,8 @@ class InterfaceLink {
   // Readable when there is news.
   int descriptor() const { return descriptor_; }
 
-  // Takes note of what was told; whether anything about the link changed. A link that went down and came up since the last
-  // look is seen to have done so: each call goes as far as the next change.
+  // Takes note of what was told; whether anything about the link changed. A link that went down and came up since the
+  // last look is seen to have done so: each call goes as far as the next change.
   bool next();
 
   // Whether frames go through: switched on, and a carrier. False once the interface is gone.

@@ -1,5 +1,5 @@
-// A link that is not perfect: bandwidth, delay, jitter, loss, duplication and reordering, each direction by itself. All of
-// it follows from the seed, the frames and the times of the steps.
+// A link that is not perfect: bandwidth, delay, jitter, loss, duplication and reordering, each direction by itself. All
+// of it follows from the seed, the frames and the times of the steps.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -11,10 +11,10 @@ namespace soft {
 
 namespace {
 
-constexpr uint64_t kHold = 1000000;       // a frame that waits to be overtaken goes after 1 ms all the same
-constexpr uint64_t kAhead = 20000;        // at line rate, frames for 20 µs are taken from the port before they have left
-constexpr size_t kMaxFlying = 1 << 16;    // frames; then the port waits
-constexpr uint64_t kFrameOverhead = 24;   // preamble, frame check sequence and gap (IEEE 802.3)
+constexpr uint64_t kHold = 1000000;      // a frame that waits to be overtaken goes after 1 ms all the same
+constexpr uint64_t kAhead = 20000;       // at line rate, frames for 20 µs are taken from the port before they have left
+constexpr size_t kMaxFlying = 1 << 16;   // frames; then the port waits
+constexpr uint64_t kFrameOverhead = 24;  // preamble, frame check sequence and gap (IEEE 802.3)
 
 // splitmix64 (Steele, Lea, Flood 2014).
 class Random {
@@ -91,8 +91,8 @@ class Direction {
     const bool lost = random_.chance(options_.loss);
     const bool twice = random_.chance(options_.duplicate);
     const bool back = random_.chance(options_.reorder);
-    const uint64_t jitter = options_.jitterNanoseconds == 0 ? random_.next() & 0
-                                                            : random_.next() % (options_.jitterNanoseconds + 1);
+    const uint64_t jitter =
+        options_.jitterNanoseconds == 0 ? random_.next() & 0 : random_.next() % (options_.jitterNanoseconds + 1);
     uint64_t sent = now;
     if (options_.bitsPerSecond != 0) {
       const uint64_t begin = std::max(now, busyUntil_);
@@ -149,8 +149,7 @@ class Direction {
 class LinkWire : public Wire {
  public:
   explicit LinkWire(const LinkOptions& options)
-      : loop_(options.loop),
-        directions_{{options.direction[0], options.seed}, {options.direction[1], ~options.seed}} {}
+      : loop_(options.loop), directions_{{options.direction[0], options.seed}, {options.direction[1], ~options.seed}} {}
 
   WireEnd end(int index) override {
     if (loop_) return index == 0 ? WireEnd{&transmit_[0], &receive_[0]} : WireEnd{};

@@ -21,7 +21,7 @@ struct Contents {
   int32_t processes[2];
 };
 constexpr char kKind[sizeof(Contents::kind)] = "ibverbs soft wire\n";
-constexpr int64_t kTurn = 2;  // byte 0 and 1 are the seats
+constexpr int64_t kTurn = 2;     // byte 0 and 1 are the seats
 constexpr int kPatience = 5000;  // ms: a turn takes microseconds
 
 void nap() {

@@ -1,5 +1,6 @@
-// A seat at a wire between two processes: there are two, and a third process gets none. They are locks on a file beside the
-// wire's socket (fcntl(2), open file description locks), which the kernel gives back when a process ends, however it ends.
+// A seat at a wire between two processes: there are two, and a third process gets none. They are locks on a file beside
+// the wire's socket (fcntl(2), open file description locks), which the kernel gives back when a process ends, however
+// it ends.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
-// A wire between two processes: a Unix socket whose packets are frames (unix(7), SOCK_SEQPACKET). Whoever finds nobody at the
-// path listens there, whoever finds somebody connects; of two that have met the one that is left does so anew. The port is
-// down meanwhile. There are two seats (seat.h), and who comes and goes does so in turn: so nobody takes away what another
-// has just put there, and nobody is accepted whom nobody waits for.
+// A wire between two processes: a Unix socket whose packets are frames (unix(7), SOCK_SEQPACKET). Whoever finds nobody
+// at the path listens there, whoever finds somebody connects; of two that have met the one that is left does so anew.
+// The port is down meanwhile. There are two seats (seat.h), and who comes and goes does so in turn: so nobody takes
+// away what another has just put there, and nobody is accepted whom nobody waits for.
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -18,9 +18,9 @@ namespace soft {
 
 namespace {
 
-constexpr uint64_t kRetry = 100000;      // 100 µs until a full socket is tried again, and whether it is our turn
-constexpr uint64_t kTrouble = 100000000; // 100 ms until the path is tried again, when it could not be used
-constexpr int kBacklog = 4096;           // peers that came and died before anybody looked
+constexpr uint64_t kRetry = 100000;       // 100 µs until a full socket is tried again, and whether it is our turn
+constexpr uint64_t kTrouble = 100000000;  // 100 ms until the path is tried again, when it could not be used
+constexpr int kBacklog = 4096;            // peers that came and died before anybody looked
 
 void drop(int descriptor) {
   LifeLines::remove(descriptor);

@@ -49,14 +49,14 @@ class Wire {
 
 // One direction of a link. All zero: a perfect wire.
 struct LinkDirection {
-  uint64_t bitsPerSecond = 0;     // 0: unlimited; a frame takes (length + 24) * 8 bits, as on Ethernet
-  uint64_t delayNanoseconds = 0;  // propagation
-  uint64_t jitterNanoseconds = 0; // 0 … this, added to each frame's delay; frames may overtake
-  double loss = 0;                // probability of each frame, 0 … 1
+  uint64_t bitsPerSecond = 0;      // 0: unlimited; a frame takes (length + 24) * 8 bits, as on Ethernet
+  uint64_t delayNanoseconds = 0;   // propagation
+  uint64_t jitterNanoseconds = 0;  // 0 … this, added to each frame's delay; frames may overtake
+  double loss = 0;                 // probability of each frame, 0 … 1
   double duplicate = 0;
   double reorder = 0;  // probability that a frame is held back until the next one has gone
-  // What waits for bandwidth. 0: the port itself waits, as a NIC does at line rate; otherwise a switch's queue of that size,
-  // and a frame that does not fit is dropped.
+  // What waits for bandwidth. 0: the port itself waits, as a NIC does at line rate; otherwise a switch's queue of that
+  // size, and a frame that does not fit is dropped.
   uint64_t queueBytes = 0;
 };
 
@@ -72,8 +72,8 @@ std::shared_ptr<Wire> makePairWire();
 std::shared_ptr<Wire> makeLinkWire(const LinkOptions& options);
 // An interface of this machine (AF_PACKET, needs CAP_NET_RAW). Null and an errno when it cannot be opened.
 std::shared_ptr<Wire> makeInterfaceWire(const std::string& name, int* error);
-// Two processes that meet at `path` (a socket, and `path`.lock beside it). Null, an errno and the words for it on failure:
-// EBUSY when there are two already.
+// Two processes that meet at `path` (a socket, and `path`.lock beside it). Null, an errno and the words for it on
+// failure: EBUSY when there are two already.
 std::shared_ptr<Wire> makeSocketWire(const std::string& path, int* error, std::string* words);
 
 }  // namespace soft

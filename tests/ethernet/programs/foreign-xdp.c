@@ -1,6 +1,7 @@
-// Somebody else's XDP program, which passes every frame: puts it on an interface by bpf(2), says so, and leaves it there
-// until its input ends. Usage: foreign-xdp NAME INTERFACE
-// Or by netlink, which leaves it there for good: foreign-xdp NAME INTERFACE xdpdrv|xdpgeneric
+// Somebody else's XDP program, which passes every frame: puts it on an interface by bpf(2), says so, and leaves it
+// there until its input ends; by netlink, which leaves it there for good, where a mode is named.
+//
+//   foreign-xdp NAME INTERFACE [xdpdrv|xdpgeneric]
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_link.h>
@@ -55,7 +56,7 @@ int main(int count, char** words) {
   load.prog_type = BPF_PROG_TYPE_XDP;
   load.insns = (uintptr_t)code;
   load.insn_cnt = 2;
-  load.license = (uintptr_t) "GPL";
+  load.license = (uintptr_t)"GPL";
   strncpy(load.prog_name, words[1], sizeof load.prog_name - 1);
   if (count == 4) {
     const uint32_t mode = strcmp(words[3], "xdpdrv") ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;

@@ -2,8 +2,8 @@
 //
 // stdin: for each program: its length in bytes, the program, the number of frames, and for each its length and bytes;
 // numbers are 32 bits in the machine's order. stdout: for each frame the program's answer, 32 bits. A program that the
-// verifier refuses ends it with code 1 and the verifier's log on stderr. With --fragments a frame longer than a page is in
-// several buffers (BPF_F_XDP_HAS_FRAGS).
+// verifier refuses ends it with code 1 and the verifier's log on stderr. With --fragments a frame longer than a page is
+// in several buffers (BPF_F_XDP_HAS_FRAGS).
 #include <errno.h>
 #include <linux/bpf.h>
 #include <stdint.h>
@@ -61,7 +61,7 @@ int main(int words, char** word) {
     load.prog_type = BPF_PROG_TYPE_XDP;
     load.insns = (uintptr_t)program;
     load.insn_cnt = length / 8;
-    load.license = (uintptr_t) "GPL";
+    load.license = (uintptr_t)"GPL";
     if (words > 1 && strcmp(word[1], "--fragments") == 0) load.prog_flags = BPF_F_XDP_HAS_FRAGS;
     int fd = syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
     if (fd < 0) {

@@ -1,9 +1,12 @@
-// Commands that no library would write, to an open device file. Whatever they say, the answer is 0 or an errno: no crash,
-// no write outside the memory that they name (AddressSanitizer looks), and nothing is left when the file is closed.
+// Commands that no library would write, to an open device file. Whatever they say, the answer is 0 or an errno: no
+// crash, no write outside the memory that they name (AddressSanitizer looks), and nothing is left when the file is
+// closed.
 //
-// An input is a row of commands. Each begins with a byte that chooses the command and one that chooses how it is spoilt;
-// then come its words, a byte each that says what the word is: a small number (handles, sizes, counts), four bytes as they
-// come, or half of an address in the arena below.
+// An input is a row of commands. Each begins with a byte that chooses the command and one that chooses how it is
+// spoilt; then come its words, a byte each that says what the word is: a small number (handles, sizes, counts), four
+// bytes as they come, or half of an address in the arena below.
+#include <rdma/ib_user_verbs.h>
+#include <rdma/mlx5-abi.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -13,9 +16,6 @@
 #include <cstring>
 #include <string>
 #include <vector>
-
-#include <rdma/ib_user_verbs.h>
-#include <rdma/mlx5-abi.h>
 
 #include "device/world.h"
 
@@ -83,12 +83,11 @@ struct Input {
   }
 };
 
-// Rings, regions and doorbell records lie here, between pages that are not there: what a command names beyond it must be
-// refused. The NIC may write nowhere else.
+// Rings, regions and doorbell records lie here, between pages that are not there: what a command names beyond it must
+// be refused. The NIC may write nowhere else.
 constexpr size_t kArena = 1 << 16;
 uint8_t* const arena = [] {
-  auto* memory = static_cast<uint8_t*>(
-      mmap(nullptr, kArena + 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* memory = static_cast<uint8_t*>(mmap(nullptr, kArena + 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   mprotect(memory + 4096, kArena, PROT_READ | PROT_WRITE);
   return memory + 4096;
 }();

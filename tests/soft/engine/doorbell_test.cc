@@ -1,5 +1,5 @@
-// Doorbells of queues that have been idle: registers that many share, hints that were overwritten, records that no register
-// tells of; and what needs no doorbell at all.
+// Doorbells of queues that have been idle: registers that many share, hints that were overwritten, records that no
+// register tells of; and what needs no doorbell at all.
 #include "frames.h"
 
 using namespace soft;
@@ -35,8 +35,7 @@ struct BlueFlame {
 
 // Raw packet queue pairs that share a register, on a wire where everything comes back and nobody wants it.
 struct Many {
-  explicit Many(size_t count)
-      : sendCq(card.nic, 1024), receiveCq(card.nic, 64), memory(card.nic, card.pd, 1 << 16) {
+  explicit Many(size_t count) : sendCq(card.nic, 1024), receiveCq(card.nic, 64), memory(card.nic, card.pd, 1 << 16) {
     EQUAL(card.nic.connect(1, makeLoopWire()), 0);
     for (size_t i = 0; i < count; ++i) {
       qps.push_back(card.rawQp(sendCq, receiveCq, false, 16, 16, 6, bell.bytes));
@@ -44,9 +43,7 @@ struct Many {
     }
     rest();
   }
-  Wqe frame() {
-    return Wqe(MLX5_OPCODE_SEND).eth().data(memory.sge(0, 64));
-  }
+  Wqe frame() { return Wqe(MLX5_OPCODE_SEND).eth().data(memory.sge(0, 64)); }
   // Until nobody has anything to do and every record was looked at: from here on only a doorbell helps.
   void rest() {
     for (int quiet = 0; quiet < 100; quiet = card.nic.step(card.now += 1000) ? 0 : quiet + 1) continue;

@@ -1,5 +1,5 @@
-// Memory that cannot be registered, and memory that goes away while the NIC's own thread works on it: the unmodified libibverbs
-// and libmlx5. Run by tests/soft/memory.test.ts with libibverbs_soft.so preloaded and IBVERBS_SOFT=loop.
+// Memory that cannot be registered, and memory that goes away while the NIC's own thread works on it: the unmodified
+// libibverbs and libmlx5. Run by tests/soft/memory.test.ts with libibverbs_soft.so preloaded and IBVERBS_SOFT=loop.
 #include <infiniband/verbs.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -68,14 +68,18 @@ struct Device {
     attributes.ah_attr.port_num = 1;
     CHECK(ibv_query_gid(context, 1, 0, &attributes.ah_attr.grh.dgid) == 0);
     attributes.ah_attr.grh.hop_limit = 1;
-    EQUAL(ibv_modify_qp(qp, &attributes, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-                                             IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER), 0);
+    EQUAL(ibv_modify_qp(qp, &attributes,
+                        IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
+                            IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER),
+          0);
     attributes.qp_state = IBV_QPS_RTS;
     attributes.timeout = 14;
     attributes.retry_cnt = 7;
     attributes.max_rd_atomic = 1;
-    EQUAL(ibv_modify_qp(qp, &attributes, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-                                             IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC), 0);
+    EQUAL(ibv_modify_qp(qp, &attributes,
+                        IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
+                            IBV_QP_MAX_QP_RD_ATOMIC),
+          0);
   }
   // The status of one write or read of a page.
   int run(ibv_qp* qp, ibv_wr_opcode opcode, const ibv_mr* local, const ibv_mr* far) const {
@@ -199,7 +203,7 @@ TEST(memory_that_goes_away_ends_a_request_and_not_the_program) {
 
 TEST(a_programs_own_handler_that_came_later_does_not_hear_of_it) {
   Device device;
-  struct sigaction own {};
+  struct sigaction own{};
   own.sa_handler = [](int) { _exit(3); };
   EQUAL(sigaction(SIGSEGV, &own, nullptr), 0);
   EQUAL(sigaction(SIGBUS, &own, nullptr), 0);
@@ -230,8 +234,8 @@ TEST(memory_that_comes_and_goes_under_traffic) {
   auto pair = std::make_unique<Pair>(device);
   for (int i = 0; i < 300; ++i) {
     const bool local = i % 2 == 0;
-    const int status = device.run(pair->asks, i % 4 < 2 ? IBV_WR_RDMA_WRITE : IBV_WR_RDMA_READ, local ? flickering : good,
-                                  local ? good : flickering);
+    const int status = device.run(pair->asks, i % 4 < 2 ? IBV_WR_RDMA_WRITE : IBV_WR_RDMA_READ,
+                                  local ? flickering : good, local ? good : flickering);
     if (status == IBV_WC_SUCCESS) continue;
     EQUAL(status, local ? IBV_WC_LOC_PROT_ERR : IBV_WC_REM_ACCESS_ERR);
     pair = std::make_unique<Pair>(device);

@@ -1,10 +1,11 @@
-// Memory that goes away under the NIC: unmapped, protected, a file cut off. What it was for fails, and nothing else does.
-#include <csignal>
-#include <csetjmp>
+// Memory that goes away under the NIC: unmapped, protected, a file cut off. What it was for fails, and nothing else
+// does.
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csetjmp>
+#include <csignal>
 #include <map>
 
 #include "frames.h"
@@ -336,7 +337,7 @@ volatile int* volatile nowhere = reinterpret_cast<volatile int*>(uintptr_t{64});
 void wild() { *nowhere = 1; }
 
 void handle(void (*simple)(int), void (*full)(int, siginfo_t*, void*) = nullptr) {
-  struct sigaction action {};
+  struct sigaction action{};
   if (full != nullptr) {
     action.sa_sigaction = full;
     action.sa_flags = SA_SIGINFO;
@@ -358,14 +359,16 @@ bool heldBack() {
 TEST(a_wild_pointer_still_ends_the_process) {
   handle(SIG_DFL);
   EQUAL(inChild([] {
-    keepFaultHandler();
-    if (heldBack()) wild();
-  }), SIGSEGV);
+          keepFaultHandler();
+          if (heldBack()) wild();
+        }),
+        SIGSEGV);
   EQUAL(inChild([] {
-    keepFaultHandler();
-    raise(SIGSEGV);
-    _exit(1);
-  }), SIGSEGV);
+          keepFaultHandler();
+          raise(SIGSEGV);
+          _exit(1);
+        }),
+        SIGSEGV);
 }
 
 TEST(the_handler_that_was_there_before_hears_of_every_other_fault) {
@@ -397,18 +400,20 @@ TEST(a_handler_that_comes_after_and_calls_ours_is_called_once) {
   seen = 0;
   handle(SIG_DFL);
   EQUAL(inChild([] {
-    keepFaultHandler();
-    handle(nullptr, chaining);
-    keepFaultHandler();
-    if (!heldBack() || seen != 0) _exit(1);
-    wild();
-  }), SIGSEGV);
+          keepFaultHandler();
+          handle(nullptr, chaining);
+          keepFaultHandler();
+          if (!heldBack() || seen != 0) _exit(1);
+          wild();
+        }),
+        SIGSEGV);
   // Behind both, one that was there first.
   EQUAL(inChild([] {
-    handle([](int) { _exit(seen == 1 ? 7 : 8); });
-    keepFaultHandler();
-    handle(nullptr, chaining);
-    keepFaultHandler();
-    wild();
-  }), 256 + 7);
+          handle([](int) { _exit(seen == 1 ? 7 : 8); });
+          keepFaultHandler();
+          handle(nullptr, chaining);
+          keepFaultHandler();
+          wild();
+        }),
+        256 + 7);
 }

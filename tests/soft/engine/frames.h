@@ -40,8 +40,8 @@ inline Bytes udp(uint16_t from, uint16_t to, const Bytes& payload, uint16_t chec
 }
 inline Bytes tcp(uint16_t from, uint16_t to, uint32_t sequence, uint8_t flags, const Bytes& payload,
                  uint16_t checksum = 0) {
-  return be16(from) + be16(to) + be32(sequence) + be32(0x01020304) + Bytes{0x50, flags} + be16(1000) +
-         be16(checksum) + be16(0) + payload;
+  return be16(from) + be16(to) + be32(sequence) + be32(0x01020304) + Bytes{0x50, flags} + be16(1000) + be16(checksum) +
+         be16(0) + payload;
 }
 inline Bytes ipv4(uint8_t protocol, const Bytes& payload, const Bytes& from = {10, 0, 0, 1},
                   const Bytes& to = {10, 0, 0, 2}, bool checksum = false) {
@@ -50,7 +50,8 @@ inline Bytes ipv4(uint8_t protocol, const Bytes& payload, const Bytes& from = {1
   if (checksum) soft::store16(&header[10], slowSum(header));
   return header + payload;
 }
-inline Bytes ipv6(uint8_t next, const Bytes& payload, const Bytes& from = Bytes(16, 0x20), const Bytes& to = Bytes(16, 0x30)) {
+inline Bytes ipv6(uint8_t next, const Bytes& payload, const Bytes& from = Bytes(16, 0x20),
+                  const Bytes& to = Bytes(16, 0x30)) {
   return Bytes{0x60, 0, 0, 0} + be16(static_cast<uint32_t>(payload.size())) + Bytes{next, 64} + from + to + payload;
 }
 // What the L4 checksum field must hold.

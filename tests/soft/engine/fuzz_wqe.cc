@@ -1,6 +1,6 @@
-// Fuzzing of everything that a program can write where the NIC reads: WQEs, receive WQEs, SRQ links, doorbell records, and
-// the frames on the wire. Whatever is written: no crash, no undefined behaviour, no byte changed outside a region that allows
-// it, no CQE that libmlx5 could not read.
+// Fuzzing of everything that a program can write where the NIC reads: WQEs, receive WQEs, SRQ links, doorbell records,
+// and the frames on the wire. Whatever is written: no crash, no undefined behaviour, no byte changed outside a region
+// that allows it, no CQE that libmlx5 could not read.
 //
 // The input is a program of small operations, so that most inputs get past the first check (see Program).
 #include "frames.h"
@@ -29,7 +29,8 @@ constexpr uint8_t kCanary = 0xa5;
 
 // Memory, the middle of which is registered.
 struct Guarded {
-  Guarded(Nic& nic, uint32_t pd, uint32_t access) : bytes(3 * kRegion, kCanary), writable((access & IBV_ACCESS_LOCAL_WRITE) != 0) {
+  Guarded(Nic& nic, uint32_t pd, uint32_t access)
+      : bytes(3 * kRegion, kCanary), writable((access & IBV_ACCESS_LOCAL_WRITE) != 0) {
     MemoryRegionAttributes attributes;
     attributes.pd = pd;
     attributes.base = middle();
@@ -56,7 +57,10 @@ constexpr int kAllAccess = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IB
 class Program {
  public:
   explicit Program(Input& input)
-      : input_(input), cq_(card_.nic, 256), free_(card_.nic, card_.pd, kAllAccess), readOnly_(card_.nic, card_.pd, IBV_ACCESS_REMOTE_READ),
+      : input_(input),
+        cq_(card_.nic, 256),
+        free_(card_.nic, card_.pd, kAllAccess),
+        readOnly_(card_.nic, card_.pd, IBV_ACCESS_REMOTE_READ),
         srqRing_(16 * 64) {
     LinkOptions link;
     link.loop = true;
@@ -76,7 +80,8 @@ class Program {
     srq.ring = {srqRing_.data(), 16, 6, &srqDoorbell_, false};
     for (uint32_t i = 0; i < 16; ++i) store16(&srqRing_[i * 64 + 2], static_cast<uint16_t>((i + 1) % 16));
     EQUAL(card_.nic.createSharedReceiveQueue(srq, &srq_), 0);
-    for (const QueuePairType type : {QueuePairType::rawPacket, QueuePairType::rc, QueuePairType::rc, QueuePairType::ud, QueuePairType::uc}) {
+    for (const QueuePairType type :
+         {QueuePairType::rawPacket, QueuePairType::rc, QueuePairType::rc, QueuePairType::ud, QueuePairType::uc}) {
       QueuePairAttributes attributes;
       attributes.type = type;
       attributes.pd = card_.pd;
@@ -131,10 +136,15 @@ class Program {
     const size_t index = code >> 4 & 7;
     Qp& qp = *qps_[index % qps_.size()];
     switch (code & 15) {
-      case 0: case 1: case 2: postTemplate(qp); break;
-      case 3: case 4: postSend(qp); break;
-      case 5: case 6: postReceive(qp); break;
-      case 7: case 8: step(); break;
+      case 0:
+      case 1:
+      case 2: postTemplate(qp); break;
+      case 3:
+      case 4: postSend(qp); break;
+      case 5:
+      case 6: postReceive(qp); break;
+      case 7:
+      case 8: step(); break;
       case 9: qp.doorbell[input_.byte() & 1] = __builtin_bswap32(input_.half()); break;
       case 10: inject(); break;
       case 11: {
@@ -151,7 +161,9 @@ class Program {
       case 12: qp.ring(); break;
       case 13: postShared(); break;
       case 14: cq_.doorbell[input_.byte() & 1] = __builtin_bswap32(input_.word()); break;
-      default: while (cq_.poll() != nullptr) continue; break;
+      default:
+        while (cq_.poll() != nullptr) continue;
+        break;
     }
   }
 
@@ -193,7 +205,8 @@ class Program {
   }
 
   void postSend(Qp& qp) {
-    static constexpr uint8_t kOpcodes[] = {0x0a, 0x0a, 0x0e, 0x08, 0x09, 0x0b, 0x10, 0x11, 0x12, 0x01, 0x25, 0x00, 0x14, 0x1b};
+    static constexpr uint8_t kOpcodes[] = {0x0a, 0x0a, 0x0e, 0x08, 0x09, 0x0b, 0x10,
+                                           0x11, 0x12, 0x01, 0x25, 0x00, 0x14, 0x1b};
     const uint8_t choice = input_.byte();
     Wqe wqe(choice & 0x80 ? choice : kOpcodes[choice % sizeof kOpcodes], input_.byte());
     std::memcpy(&wqe.bytes[12], random(4).data(), 4);
@@ -261,12 +274,29 @@ class Program {
     const uint8_t flags = input_.byte();
     const Bytes inner = ethernet(0x0800, ipv4(17, udp(5, 6, pattern(20))));
     switch (choice >> 4) {
-      case 0: return Wqe(MLX5_OPCODE_TSO).eth(flags, ethernet(0x0800, ipv4(6, tcp(1, 2, 3, 0x19, {}))), 100).data(sge(0, 777));
-      case 1: return Wqe(MLX5_OPCODE_TSO).eth(flags, tagged(5, 0x86dd, ipv6(6, tcp(1, 2, 3, 0x19, {}))), 100).data(sge(0, 300)).data(sge(500, 50));
+      case 0:
+        return Wqe(MLX5_OPCODE_TSO)
+            .eth(flags, ethernet(0x0800, ipv4(6, tcp(1, 2, 3, 0x19, {}))), 100)
+            .data(sge(0, 777));
+      case 1:
+        return Wqe(MLX5_OPCODE_TSO)
+            .eth(flags, tagged(5, 0x86dd, ipv6(6, tcp(1, 2, 3, 0x19, {}))), 100)
+            .data(sge(0, 300))
+            .data(sge(500, 50));
       case 2: return Wqe(MLX5_OPCODE_TSO).eth(flags, ethernet(0x0800, ipv4(17, udp(1, 2, {}))), 64).data(sge(9, 200));
-      case 3: return Wqe(MLX5_OPCODE_SEND).eth(flags).inlined(ethernet(0x0800, ipv4(17, udp(1, 4789, Bytes{8, 0, 0, 0, 0, 0, 1, 0} + inner))));
-      case 4: return Wqe(MLX5_OPCODE_SEND).eth(flags).inlined(tagged(5, 0x86dd, ipv6(0, Bytes{6, 0, 1, 4, 0, 0, 0, 0} + tcp(1, 2, 3, 4, pattern(9)))));
-      case 5: return Wqe(MLX5_OPCODE_SEND).eth(flags).insertVlan(7).inlined(ethernet(0x0800, ipv4(6, tcp(1, 2, 3, 4, pattern(9)))));
+      case 3:
+        return Wqe(MLX5_OPCODE_SEND)
+            .eth(flags)
+            .inlined(ethernet(0x0800, ipv4(17, udp(1, 4789, Bytes{8, 0, 0, 0, 0, 0, 1, 0} + inner))));
+      case 4:
+        return Wqe(MLX5_OPCODE_SEND)
+            .eth(flags)
+            .inlined(tagged(5, 0x86dd, ipv6(0, Bytes{6, 0, 1, 4, 0, 0, 0, 0} + tcp(1, 2, 3, 4, pattern(9)))));
+      case 5:
+        return Wqe(MLX5_OPCODE_SEND)
+            .eth(flags)
+            .insertVlan(7)
+            .inlined(ethernet(0x0800, ipv4(6, tcp(1, 2, 3, 4, pattern(9)))));
       // RoCE by hand, from a raw packet queue: a request to the RC queue pair.
       case 6: return Wqe(MLX5_OPCODE_SEND).eth(flags).inlined(ethernet(0x0800, ipv4(17, udp(49152, 4791, random(40)))));
       default: return Wqe(MLX5_OPCODE_SEND).eth(flags, pattern(18)).data(sge(0, 100));

@@ -1,5 +1,6 @@
-// Queue pairs that idle, rung by the unmodified libmlx5 while the NIC's own thread runs: what no hand-stepped test can show.
-// Run by tests/soft/idle.test.ts with libibverbs_soft.so preloaded and IBVERBS_SOFT=loop; TURNS is how many writes.
+// Queue pairs that idle, rung by the unmodified libmlx5 while the NIC's own thread runs: what no hand-stepped test can
+// show. Run by tests/soft/idle.test.ts with libibverbs_soft.so preloaded and IBVERBS_SOFT=loop; TURNS is how many
+// writes.
 #include <dirent.h>
 #include <infiniband/mlx5dv.h>
 #include <infiniband/verbs.h>
@@ -68,13 +69,17 @@ struct Device {
     attributes.ah_attr.port_num = 1;
     attributes.ah_attr.grh.dgid = gid;
     attributes.ah_attr.grh.hop_limit = 1;
-    EQUAL(ibv_modify_qp(pair, &attributes, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-                                               IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER), 0);
+    EQUAL(ibv_modify_qp(pair, &attributes,
+                        IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
+                            IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER),
+          0);
     attributes.qp_state = IBV_QPS_RTS;
     attributes.timeout = 0;  // no retransmission makes good what was not seen
     attributes.max_rd_atomic = 1;
-    EQUAL(ibv_modify_qp(pair, &attributes, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-                                               IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC), 0);
+    EQUAL(ibv_modify_qp(pair, &attributes,
+                        IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
+                            IBV_QP_MAX_QP_RD_ATOMIC),
+          0);
   }
   void write(int i) {
     ibv_sge sge{reinterpret_cast<uint64_t>(memory), 8, region->lkey};

@@ -103,7 +103,8 @@ TEST(what_the_kernel_sends_has_its_checksum_completed) {
   address.sin_port = htons(2000);
   address.sin_addr.s_addr = htonl(0x0a090002);
   const Bytes payload = pattern(100);
-  EQUAL(sendto(descriptor, payload.data(), payload.size(), 0, reinterpret_cast<sockaddr*>(&address), sizeof address), 100);
+  EQUAL(sendto(descriptor, payload.data(), payload.size(), 0, reinterpret_cast<sockaddr*>(&address), sizeof address),
+        100);
   const Bytes frame = right.wait({2, 0, 0, 0, 0, 2});
   close(descriptor);
   EQUAL(frame.size(), 142);
@@ -121,7 +122,8 @@ TEST(what_the_kernel_left_to_be_segmented_arrives_as_segments) {
   address.sin_port = htons(2000);
   address.sin_addr.s_addr = htonl(0x0a090002);
   const Bytes payload = pattern(2700);
-  EQUAL(sendto(descriptor, payload.data(), payload.size(), 0, reinterpret_cast<sockaddr*>(&address), sizeof address), 2700);
+  EQUAL(sendto(descriptor, payload.data(), payload.size(), 0, reinterpret_cast<sockaddr*>(&address), sizeof address),
+        2700);
   Bytes together;
   while (together.size() < payload.size()) {
     const Bytes frame = right.wait({2, 0, 0, 0, 0, 2});

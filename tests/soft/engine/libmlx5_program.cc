@@ -1,5 +1,5 @@
-// The unmodified libibverbs and libmlx5 on the software ConnectX: what they write into the rings, and what they make of its
-// CQEs. Run by tests/soft/libmlx5.test.ts with libibverbs_soft.so preloaded and IBVERBS_SOFT=loop.
+// The unmodified libibverbs and libmlx5 on the software ConnectX: what they write into the rings, and what they make of
+// its CQEs. Run by tests/soft/libmlx5.test.ts with libibverbs_soft.so preloaded and IBVERBS_SOFT=loop.
 #include <infiniband/mlx5dv.h>
 #include <infiniband/verbs.h>
 #include <poll.h>
@@ -26,7 +26,8 @@ struct Device {
     CHECK(pd != nullptr);
     memory = static_cast<uint8_t*>(aligned_alloc(4096, kBuffer));
     std::memset(memory, 0, kBuffer);
-    mr = ibv_reg_mr(pd, memory, kBuffer, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_MW_BIND);
+    mr = ibv_reg_mr(pd, memory, kBuffer,
+                    IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_MW_BIND);
     CHECK(mr != nullptr);
   }
   ~Device() {
@@ -51,8 +52,7 @@ struct Device {
 };
 
 struct RawQp {
-  RawQp(Device& device, uint64_t wcFlags = 0, uint32_t createFlags = 0, uint16_t tsoHeader = 0,
-        uint32_t cqes = 64)
+  RawQp(Device& device, uint64_t wcFlags = 0, uint32_t createFlags = 0, uint16_t tsoHeader = 0, uint32_t cqes = 64)
       : device(device) {
     ibv_cq_init_attr_ex cqAttributes{};
     cqAttributes.cqe = cqes;
@@ -214,7 +214,8 @@ TEST(checksums_are_computed_and_their_status_arrives) {
   qp.everything();
   const Bytes payload = pattern(77);
   const Bytes bad = ethernet(0x0800, ipv4(17, udp(1, 2, payload, 0xdead)));
-  const Bytes good = ethernet(0x0800, ipv4(17, udp(1, 2, payload, l4Sum(17, kFrom, kTo, udp(1, 2, payload))), kFrom, kTo, true));
+  const Bytes good =
+      ethernet(0x0800, ipv4(17, udp(1, 2, payload, l4Sum(17, kFrom, kTo, udp(1, 2, payload))), kFrom, kTo, true));
   qp.receive(0);
   EQUAL(qp.send({device.put(bad)}, IBV_SEND_SIGNALED | IBV_SEND_IP_CSUM), 0);
   ibv_wc wc = qp.exchange(1)[0];
@@ -377,8 +378,9 @@ TEST(receive_side_scaling_through_work_queues) {
   tableAttributes.ind_tbl = wqs;
   ibv_rwq_ind_table* table = ibv_create_rwq_ind_table(device.context, &tableAttributes);
   CHECK(table != nullptr);
-  Bytes key{0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb,
-            0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa};
+  Bytes key{0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
+            0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3,
+            0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa};
   ibv_qp_init_attr_ex attributes{};
   attributes.qp_type = IBV_QPT_RAW_PACKET;
   attributes.comp_mask = IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_IND_TABLE | IBV_QP_INIT_ATTR_RX_HASH;
@@ -467,7 +469,8 @@ struct RcPair {
       attributes.qp_state = IBV_QPS_INIT;
       attributes.port_num = 1;
       attributes.qp_access_flags = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ;
-      EQUAL(ibv_modify_qp(qps[i], &attributes, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS), 0);
+      EQUAL(ibv_modify_qp(qps[i], &attributes, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS),
+            0);
       attributes.qp_state = IBV_QPS_RTR;
       attributes.path_mtu = IBV_MTU_1024;
       attributes.dest_qp_num = qps[1 - i]->qp_num;
@@ -477,14 +480,18 @@ struct RcPair {
       attributes.ah_attr.port_num = 1;
       attributes.ah_attr.grh.dgid = gid;
       attributes.ah_attr.grh.hop_limit = 1;
-      EQUAL(ibv_modify_qp(qps[i], &attributes, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-                                                   IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER), 0);
+      EQUAL(ibv_modify_qp(qps[i], &attributes,
+                          IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
+                              IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER),
+            0);
       attributes.qp_state = IBV_QPS_RTS;
       attributes.timeout = 14;
       attributes.retry_cnt = attributes.rnr_retry = 7;
       attributes.max_rd_atomic = 1;
-      EQUAL(ibv_modify_qp(qps[i], &attributes, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
-                                                   IBV_QP_MAX_QP_RD_ATOMIC), 0);
+      EQUAL(ibv_modify_qp(qps[i], &attributes,
+                          IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
+                              IBV_QP_MAX_QP_RD_ATOMIC),
+            0);
     }
   }
   ibv_wc wait() {

@@ -30,11 +30,20 @@ void check(Mapped (*ask)(uint64_t, uint64_t, bool)) {
     return ask(start + from * page, start + to * page, writable);
   };
   if (answer(0, 1, true) == Mapped::unknown) return;  // a kernel before 6.11: the other way is asked
-  for (const Range& range : {Range{0, 1, true, true}, {0, 2, true, false}, {1, 2, true, false}, {2, 3, false, true},
-                             {0, 3, false, false}, {3, 4, false, false}, {4, 5, false, false}, {3, 6, false, false},
-                             {0, 6, false, false}, {5, 6, true, true}}) {
-    EQUAL(static_cast<int>(answer(range.from, range.to, false)), static_cast<int>(range.readable ? Mapped::yes : Mapped::no));
-    EQUAL(static_cast<int>(answer(range.from, range.to, true)), static_cast<int>(range.writable ? Mapped::yes : Mapped::no));
+  for (const Range& range : {Range{0, 1, true, true},
+                             {0, 2, true, false},
+                             {1, 2, true, false},
+                             {2, 3, false, true},
+                             {0, 3, false, false},
+                             {3, 4, false, false},
+                             {4, 5, false, false},
+                             {3, 6, false, false},
+                             {0, 6, false, false},
+                             {5, 6, true, true}}) {
+    EQUAL(static_cast<int>(answer(range.from, range.to, false)),
+          static_cast<int>(range.readable ? Mapped::yes : Mapped::no));
+    EQUAL(static_cast<int>(answer(range.from, range.to, true)),
+          static_cast<int>(range.writable ? Mapped::yes : Mapped::no));
   }
   EQUAL(static_cast<int>(ask(0, page, false)), static_cast<int>(Mapped::no));
   EQUAL(munmap(at, 6 * page), 0);

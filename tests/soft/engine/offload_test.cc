@@ -13,7 +13,8 @@ int l4Type(const uint8_t* cqe) { return cqe[29] >> 4 & 7; }
 
 Bytes goodUdp(size_t size) {
   const Bytes payload = pattern(size);
-  return ethernet(0x0800, ipv4(17, udp(1000, 2000, payload, l4Sum(17, kFrom, kTo, udp(1000, 2000, payload))), kFrom, kTo, true));
+  return ethernet(
+      0x0800, ipv4(17, udp(1000, 2000, payload, l4Sum(17, kFrom, kTo, udp(1000, 2000, payload))), kFrom, kTo, true));
 }
 
 }  // namespace
@@ -71,7 +72,8 @@ TEST(every_single_bit_error_is_seen) {
 
 TEST(udp_without_a_checksum_counts_as_good_and_other_protocols_as_unknown) {
   Loop loop;
-  loop.round(Wqe(MLX5_OPCODE_SEND).eth(0).data(loop.put(ethernet(0x0800, ipv4(17, udp(1, 2, pattern(9)), kFrom, kTo, true)))));
+  loop.round(
+      Wqe(MLX5_OPCODE_SEND).eth(0).data(loop.put(ethernet(0x0800, ipv4(17, udp(1, 2, pattern(9)), kFrom, kTo, true)))));
   EQUAL(ok(loop.last), kL2Ok | kL3Ok | kL4Ok);
   loop.round(Wqe(MLX5_OPCODE_SEND).eth(0).data(loop.put(ethernet(0x0800, ipv4(1, pattern(40), kFrom, kTo, true)))));
   EQUAL(ok(loop.last), kL2Ok | kL3Ok);
@@ -101,11 +103,16 @@ TEST(inner_checksums_of_vxlan_are_computed) {
   const Bytes payload = pattern(64);
   const Bytes vxlan = Bytes{8, 0, 0, 0, 0, 0x12, 0x34, 0};
   const auto build = [&](uint16_t inner, bool innerIp, uint16_t outer, bool outerIp) {
-    return ethernet(0x0800, ipv4(17, udp(7777, 4789, vxlan + ethernet(0x0800, ipv4(17, udp(1000, 2000, payload, inner), kFrom, kTo, innerIp)), outer),
-                                 kTo, kFrom, outerIp));
+    return ethernet(
+        0x0800,
+        ipv4(17,
+             udp(7777, 4789, vxlan + ethernet(0x0800, ipv4(17, udp(1000, 2000, payload, inner), kFrom, kTo, innerIp)),
+                 outer),
+             kTo, kFrom, outerIp));
   };
   const uint16_t sum = l4Sum(17, kFrom, kTo, udp(1000, 2000, payload));
-  Bytes got = loop.round(Wqe(MLX5_OPCODE_SEND).eth(kEthInnerL3Checksum | kEthInnerL4Checksum | kEthL3Checksum)
+  Bytes got = loop.round(Wqe(MLX5_OPCODE_SEND)
+                             .eth(kEthInnerL3Checksum | kEthInnerL4Checksum | kEthL3Checksum)
                              .data(loop.put(build(0xdead, false, 0, false))));
   CHECK(got == build(sum, true, 0, true));
 }
@@ -116,7 +123,8 @@ TEST(a_tso_wqe_becomes_segments) {
   const Bytes header = ethernet(0x0800, ipv4(6, tcp(80, 90, 1000, 0x19, {}), kFrom, kTo));  // FIN, PSH, ACK
   loop.post(4);
   const Sge sge = loop.put(payload);
-  loop.qp->send(Wqe(MLX5_OPCODE_TSO).eth(0xc0, header, 1000).data({sge.at, 1500, sge.key}).data({sge.at + 1500, 2000, sge.key}));
+  loop.qp->send(
+      Wqe(MLX5_OPCODE_TSO).eth(0xc0, header, 1000).data({sge.at, 1500, sge.key}).data({sge.at + 1500, 2000, sge.key}));
   loop.card.step();
   const uint8_t* sent = loop.sendCq.poll();
   CHECK(sent != nullptr);
@@ -125,7 +133,8 @@ TEST(a_tso_wqe_becomes_segments) {
   for (size_t i = 0; i < 4; ++i) {
     const uint8_t* cqe = loop.receiveCq.poll();
     CHECK(cqe != nullptr);
-    const Bytes part(payload.begin() + static_cast<long>(i * 1000), payload.begin() + static_cast<long>(i == 3 ? 3500 : i * 1000 + 1000));
+    const Bytes part(payload.begin() + static_cast<long>(i * 1000),
+                     payload.begin() + static_cast<long>(i == 3 ? 3500 : i * 1000 + 1000));
     const uint8_t flags = i == 3 ? 0x19 : 0x10;
     Bytes segment = tcp(80, 90, static_cast<uint32_t>(1000 + i * 1000), flags, part);
     store16(&segment[16], l4Sum(6, kFrom, kTo, segment));
@@ -159,7 +168,8 @@ TEST(tso_of_what_cannot_be_segmented_is_an_operation_error) {
   Bytes fragment = good;
   fragment[20] = 0x20;
   const Bytes other = ethernet(0x88b5, pattern(40));
-  const std::pair<Bytes, uint16_t> cases[] = {{good, 0}, {fragment, 100}, {other, 100}, {Bytes(good.begin(), good.end() - 4), 100}};
+  const std::pair<Bytes, uint16_t> cases[] = {
+      {good, 0}, {fragment, 100}, {other, 100}, {Bytes(good.begin(), good.end() - 4), 100}};
   for (const auto& [header, mss] : cases) {
     Loop loop;
     loop.qp->send(Wqe(MLX5_OPCODE_TSO).eth(0xc0, header, mss).data(loop.put(pattern(400))));

@@ -38,7 +38,8 @@ void refused(const std::string& path, int expected, const std::string& text) {
   std::string words;
   CHECK(makeSocketWire(path, &error, &words) == nullptr);
   EQUAL(error, expected);
-  if (words.find(text) == std::string::npos) failAt(__FILE__, __LINE__, "\"" + words + "\" does not say \"" + text + "\"");
+  if (words.find(text) == std::string::npos)
+    failAt(__FILE__, __LINE__, "\"" + words + "\" does not say \"" + text + "\"");
 }
 
 // What the NIC's thread does: steps, and sleeps until a descriptor or a timer when there is nothing to do.
@@ -319,7 +320,8 @@ TEST(what_else_is_at_the_path_stays_there) {
   for (const std::string& file : {path, path + ".lock"}) {
     FILE* stream = fopen(file.c_str(), "w");
     CHECK(stream != nullptr && fputs("precious", stream) >= 0 && fclose(stream) == 0);
-    refused(path, EEXIST, file == path ? "something else is at that path" : "file.lock is there and is no lock of a wire");
+    refused(path, EEXIST,
+            file == path ? "something else is at that path" : "file.lock is there and is no lock of a wire");
     char text[16] = {};
     stream = fopen(file.c_str(), "r");
     CHECK(stream != nullptr && fgets(text, sizeof text, stream) != nullptr && fclose(stream) == 0);

@@ -69,7 +69,7 @@ void setBytes(Array& value, Array& mask, const Bytes& bytes) {
 }
 
 template <typename T>
-void setField(FlowRule& rule, T FlowFields::*field, T value, T mask = static_cast<T>(~T{0})) {
+void setField(FlowRule& rule, T FlowFields::* field, T value, T mask = static_cast<T>(~T{0})) {
   rule.outer.value.*field = value;
   rule.outer.mask.*field = mask;
 }
@@ -265,10 +265,10 @@ const std::vector<Vector>& vectors() {
       {{153, 39, 163, 191}, {202, 188, 127, 2}, 44251, 1303, 0x10e828a2, 0x5d1809c5},
       {be32(0x3ffe2501) + be32(0x02001fff) + be32(0) + be32(7), be32(0x3ffe2501) + be32(0x02000003) + be32(0) + be32(1),
        2794, 1766, 0x40207d3d, 0x2cc18cd5},
-      {be32(0x3ffe0501) + be32(0x00080000) + be32(0x026097ff) + be32(0xfe40efab), be32(0xff020000) + be32(0) + be32(0) + be32(1),
-       14230, 4739, 0xdde51bbf, 0x0f0c461c},
-      {be32(0x3ffe1900) + be32(0x45450003) + be32(0x0200f8ff) + be32(0xfe2167cf), be32(0xfe800000) + be32(0) + be32(0x0200f8ff) + be32(0xfe2167cf),
-       44251, 38024, 0x02d1feef, 0x4b61e985},
+      {be32(0x3ffe0501) + be32(0x00080000) + be32(0x026097ff) + be32(0xfe40efab),
+       be32(0xff020000) + be32(0) + be32(0) + be32(1), 14230, 4739, 0xdde51bbf, 0x0f0c461c},
+      {be32(0x3ffe1900) + be32(0x45450003) + be32(0x0200f8ff) + be32(0xfe2167cf),
+       be32(0xfe800000) + be32(0) + be32(0x0200f8ff) + be32(0xfe2167cf), 44251, 38024, 0x02d1feef, 0x4b61e985},
   };
   return list;
 }
@@ -359,12 +359,14 @@ TEST(receive_side_scaling_spreads_by_the_published_hashes) {
       EQUAL(load32(cqe + 12), vector.withPorts);
       EQUAL(cqe[16], 0x55);  // IPv4 and TCP, both ends
       const Bytes datagram = udp(vector.sourcePort, vector.destinationPort, pattern(9));
-      EQUAL(v4.send(ethernet(0x0800, ipv4(17, datagram, vector.source, vector.destination)), &cqe), vector.addressesOnly & 3);
+      EQUAL(v4.send(ethernet(0x0800, ipv4(17, datagram, vector.source, vector.destination)), &cqe),
+            vector.addressesOnly & 3);
       EQUAL(load32(cqe + 12), vector.addressesOnly);
       EQUAL(cqe[16], 0x05);
     } else {
       const Bytes datagram = udp(vector.sourcePort, vector.destinationPort, pattern(9));
-      EQUAL(v6.send(ethernet(0x86dd, ipv6(17, datagram, vector.source, vector.destination)), &cqe), vector.withPorts & 3);
+      EQUAL(v6.send(ethernet(0x86dd, ipv6(17, datagram, vector.source, vector.destination)), &cqe),
+            vector.withPorts & 3);
       EQUAL(load32(cqe + 12), vector.withPorts);
       EQUAL(cqe[16], 0xaa);
     }

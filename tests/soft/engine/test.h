@@ -22,8 +22,8 @@ struct Register {
   Register(const char* name, void (*body)()) { tests().push_back({name, body}); }
 };
 
-#define TEST(name)                                 \
-  static void name();                              \
+#define TEST(name)                                    \
+  static void name();                                 \
   static const Register register_##name(#name, name); \
   static void name()
 
@@ -35,8 +35,9 @@ inline void failAt(const char* file, int line, const std::string& what) {
 template <typename A, typename B>
 void checkEqual(const char* file, int line, const char* text, const A& actual, const B& expected) {
   if (static_cast<long long>(actual) == static_cast<long long>(expected)) return;
-  failAt(file, line, std::string(text) + " is " + std::to_string(static_cast<long long>(actual)) + ", expected " +
-                         std::to_string(static_cast<long long>(expected)));
+  failAt(file, line,
+         std::string(text) + " is " + std::to_string(static_cast<long long>(actual)) + ", expected " +
+             std::to_string(static_cast<long long>(expected)));
 }
 
 inline std::string hex(const uint8_t* bytes, size_t length) {
@@ -58,6 +59,6 @@ inline void checkBytes(const char* file, int line, const uint8_t* actual, const 
   if (!(condition)) failAt(__FILE__, __LINE__, "not so: " #condition)
 #define EQUAL(actual, expected) checkEqual(__FILE__, __LINE__, #actual, actual, expected)
 #define BYTES(actual, expected, length) checkBytes(__FILE__, __LINE__, actual, expected, length)
-#define HEX(actual, length, expected)                                                                       \
-  if (hex(actual, length) != (expected))                                                                    \
+#define HEX(actual, length, expected)    \
+  if (hex(actual, length) != (expected)) \
   failAt(__FILE__, __LINE__, #actual " is " + hex(actual, length) + ", expected " + std::string(expected))

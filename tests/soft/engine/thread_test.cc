@@ -38,7 +38,8 @@ TEST(objects_come_and_go_under_traffic) {
   // The driver's side of a CQE: its last word is read first, and acquires the rest.
   const auto poll = [](Cq& cq) {
     const uint8_t* cqe = &cq.ring[(cq.index & (cq.entries - 1)) * cq.size];
-    const uint8_t own = static_cast<uint8_t>(__atomic_load_n(reinterpret_cast<const uint64_t*>(cqe + 56), __ATOMIC_ACQUIRE) >> 56);
+    const uint8_t own =
+        static_cast<uint8_t>(__atomic_load_n(reinterpret_cast<const uint64_t*>(cqe + 56), __ATOMIC_ACQUIRE) >> 56);
     if (own >> 4 == MLX5_CQE_INVALID || (own & 1) != ((cq.index & cq.entries) != 0)) return false;
     ++cq.index;
     __atomic_store_n(&cq.doorbell[0], __builtin_bswap32(cq.index & 0xffffff), __ATOMIC_RELEASE);

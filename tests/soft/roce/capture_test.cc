@@ -41,7 +41,8 @@ TEST(every_operation_on_the_wire) {
     done(atomic(MLX5_OPCODE_ATOMIC_CS, there + 64, key, 0x0102030405060708, 0).data(eight));
     done(atomic(MLX5_OPCODE_ATOMIC_FA, there + 64, key, 2).data(eight));
     peers.b.qp->receive({});
-    peers.a.qp->send(immediate(Wqe(MLX5_OPCODE_SEND_INVAL).inlined(pattern(40)), 0xabcd00));  // no window has this key: no answer
+    peers.a.qp->send(
+        immediate(Wqe(MLX5_OPCODE_SEND_INVAL).inlined(pattern(40)), 0xabcd00));  // no window has this key: no answer
     peers.settle();
     CHECK(peers.b.qp->state() == QueuePairState::err);
     record(file, *peers.wire);

@@ -45,7 +45,8 @@ TEST(uc_loses_the_message_that_lost_a_packet_and_no_other) {
       return count++ == 5 + lost ? ScriptedWire::Fate::drop : ScriptedWire::Fate::deliver;
     };
     for (int i = 0; i < 3; ++i) {
-      peers.a.qp->write(Wqe(MLX5_OPCODE_SEND).data(peers.a.put(pattern(5000, static_cast<uint8_t>(i)), static_cast<size_t>(i) * 8192)));
+      peers.a.qp->write(Wqe(MLX5_OPCODE_SEND)
+                            .data(peers.a.put(pattern(5000, static_cast<uint8_t>(i)), static_cast<size_t>(i) * 8192)));
     }
     peers.a.qp->ring();
     peers.settle();
@@ -61,7 +62,8 @@ TEST(uc_loses_the_message_that_lost_a_packet_and_no_other) {
 
 TEST(uc_drops_what_it_may_not_write_and_has_no_reads) {
   Peers peers(of(QueuePairType::uc));
-  peers.a.qp->write(remote(MLX5_OPCODE_RDMA_WRITE, peers.b.at(0), peers.b.memory.key ^ 1).data(peers.a.put(pattern(8))));
+  peers.a.qp->write(
+      remote(MLX5_OPCODE_RDMA_WRITE, peers.b.at(0), peers.b.memory.key ^ 1).data(peers.a.put(pattern(8))));
   peers.a.qp->write(remote(MLX5_OPCODE_RDMA_WRITE, peers.b.at(64), peers.b.memory.key).data(peers.a.put(pattern(8))));
   peers.a.qp->ring();
   peers.sent(peers.a, 0);
@@ -93,8 +95,8 @@ TEST(a_datagram_has_its_headers_in_front) {
   Peers peers(of(QueuePairType::ud));
   const Bytes data = pattern(100);
   peers.b.qp->receive({peers.b.memory.sge(0, 40), peers.b.memory.sge(100, 1000)});
-  peers.a.qp->send(
-      immediate(datagram(MLX5_OPCODE_SEND_IMM, mapped(2), macOf(2), peers.b.qp->number, kQkey), 0x51525354).inlined(data));
+  peers.a.qp->send(immediate(datagram(MLX5_OPCODE_SEND_IMM, mapped(2), macOf(2), peers.b.qp->number, kQkey), 0x51525354)
+                       .inlined(data));
   peers.sent(peers.a, 0);
   const uint8_t* got = peers.next(peers.b.receiveCq);
   EQUAL(cqeOpcode(got), MLX5_CQE_RESP_SEND_IMM);
@@ -132,7 +134,8 @@ TEST(datagrams_without_the_key_or_without_a_receive_are_dropped) {
   peers.a.qp->write(datagram(MLX5_OPCODE_SEND, mapped(2), macOf(2), 0x999, kQkey).inlined(pattern(8)));
   peers.a.qp->write(datagram(MLX5_OPCODE_SEND, mapped(7), macOf(2), peers.b.qp->number, kQkey).inlined(pattern(8)));
   // A controlled key: the queue pair's own is used, which is b's too.
-  peers.a.qp->write(datagram(MLX5_OPCODE_SEND, mapped(2), macOf(2), peers.b.qp->number, 0x80000000).inlined(pattern(16)));
+  peers.a.qp->write(
+      datagram(MLX5_OPCODE_SEND, mapped(2), macOf(2), peers.b.qp->number, 0x80000000).inlined(pattern(16)));
   peers.a.qp->ring();
   for (uint16_t i = 0; i < 4; ++i) peers.sent(peers.a, static_cast<uint16_t>(2 + 2 * i));
   EQUAL(byteCount(peers.next(peers.b.receiveCq)), 56);
@@ -183,12 +186,29 @@ TEST(a_group_of_either_family) {
   };
   const Row rows[] = {
       // 239.129.2.3: the low 23 bits (RFC 1112); IPv4 from 10.0.0.1.
-      {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 239, 129, 2, 3}, 0, "01005e010203" "0800" "0a000001" "ef810203"},
+      {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 239, 129, 2, 3},
+       0,
+       "01005e010203"
+       "0800"
+       "0a000001"
+       "ef810203"},
       // ff0e::ffff:239.129.2.3 is no IPv4 group: the last four bytes (RFC 2464).
-      {{0xff, 0x0e, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 239, 129, 2, 3}, 1,
-       "3333ef810203" "86dd" "fe800000000000000000" "00fffe000001" "ff0e0000000000000000" "ffffef810203"},
-      {{0xff, 0x0e, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12, 0x34}, 1,
-       "333300001234" "86dd" "fe800000000000000000" "00fffe000001" "ff0e0000000000000000" "000000001234"},
+      {{0xff, 0x0e, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 239, 129, 2, 3},
+       1,
+       "3333ef810203"
+       "86dd"
+       "fe800000000000000000"
+       "00fffe000001"
+       "ff0e0000000000000000"
+       "ffffef810203"},
+      {{0xff, 0x0e, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12, 0x34},
+       1,
+       "333300001234"
+       "86dd"
+       "fe800000000000000000"
+       "00fffe000001"
+       "ff0e0000000000000000"
+       "000000001234"},
   };
   for (const Row& row : rows) {
     Peers peers(of(QueuePairType::ud));
@@ -208,8 +228,8 @@ TEST(a_group_of_either_family) {
                  frame.begin() + static_cast<long>(addresses + (ipv4 ? 8 : 32)));
     HEX(shown.data(), shown.size(), row.frame);
     // Under the other family's header it would be another group's, or nobody's.
-    peers.a.qp->send(
-        datagram(MLX5_OPCODE_SEND, row.group, {}, 0xffffff, kQkey, static_cast<uint8_t>(1 - row.gidIndex)).inlined(pattern(20)));
+    peers.a.qp->send(datagram(MLX5_OPCODE_SEND, row.group, {}, 0xffffff, kQkey, static_cast<uint8_t>(1 - row.gidIndex))
+                         .inlined(pattern(20)));
     peers.failed(peers.a, 2, MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR);
     EQUAL(peers.wire->seen.size(), 1);
     EQUAL(peers.card.nic.detachMulticast(peers.b.qp->number, row.group), 0);
@@ -219,7 +239,10 @@ TEST(a_group_of_either_family) {
 
 TEST(what_is_no_group_cannot_be_attached) {
   Peers peers(of(QueuePairType::ud));
-  const Gid none[] = {mapped(1), linkLocal(1), {}, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 239, 1, 2, 3},
+  const Gid none[] = {mapped(1),
+                      linkLocal(1),
+                      {},
+                      {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 239, 1, 2, 3},
                       {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 223, 255, 255, 255},
                       {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 240, 0, 0, 0}};
   for (const Gid& gid : none) EQUAL(peers.card.nic.attachMulticast(peers.b.qp->number, gid), EINVAL);

@@ -69,8 +69,10 @@ TEST(a_remote_key_that_does_not_allow_it_is_refused) {
 TEST(a_write_that_begins_well_and_ends_outside_writes_nothing) {
   Peers peers;
   peers.a.put(pattern(8192));
-  refused(peers, remote(MLX5_OPCODE_RDMA_WRITE, peers.b.at((1 << 20) - 8191), peers.b.memory.key)
-                     .data(peers.a.memory.sge(0, 8192)), kAccess, AsyncEventType::qpAccessError);
+  refused(peers,
+          remote(MLX5_OPCODE_RDMA_WRITE, peers.b.at((1 << 20) - 8191), peers.b.memory.key)
+              .data(peers.a.memory.sge(0, 8192)),
+          kAccess, AsyncEventType::qpAccessError);
 }
 
 TEST(a_misaligned_atomic_operation_is_an_invalid_request) {
@@ -82,7 +84,11 @@ TEST(a_misaligned_atomic_operation_is_an_invalid_request) {
 TEST(more_reads_than_the_responder_agreed_to_are_an_invalid_request) {
   Peers peers;
   QueuePairChange change;  // the responder's limit is lowered behind the requester's back
-  Peers strict([] { PeersOptions options; options.maxReads = 0; return options; }());
+  Peers strict([] {
+    PeersOptions options;
+    options.maxReads = 0;
+    return options;
+  }());
   strict.a.qp->send(remote(MLX5_OPCODE_RDMA_READ, strict.b.at(0), strict.b.memory.key).data(strict.a.memory.sge(0, 8)));
   strict.failed(strict.a, 0, MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR);  // the requester itself may have none
   change.mask = IBV_QP_MAX_DEST_RD_ATOMIC;
@@ -151,7 +157,8 @@ TEST(local_faults_come_in_their_turn_and_the_rest_is_flushed) {
   fails(Wqe(0x3e), MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR);
   fails(Wqe(MLX5_OPCODE_RDMA_WRITE), MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR);  // no address
   fails(remote(MLX5_OPCODE_ATOMIC_CS, somewhere, 1), MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR);
-  fails(remote(MLX5_OPCODE_RDMA_READ, somewhere, 1).data({somewhere, 0, 1}), MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR);  // 2 GB
+  fails(remote(MLX5_OPCODE_RDMA_READ, somewhere, 1).data({somewhere, 0, 1}),
+        MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR);  // 2 GB
   fails(atomic(MLX5_OPCODE_ATOMIC_FA, somewhere, 1, 1).data({somewhere, 4, 1}), MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR);
 }
 

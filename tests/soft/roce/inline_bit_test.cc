@@ -1,6 +1,6 @@
-// A length of 2^31 and more, as a program writes it into its WQE when nobody looks: bit 31 says that the data follow inline,
-// so they are the WQE's own bytes. Whatever the other 31 bits say, nothing beside the WQE is read: the ring lies between two
-// pages that cannot be read.
+// A length of 2^31 and more, as a program writes it into its WQE when nobody looks: bit 31 says that the data follow
+// inline, so they are the WQE's own bytes. Whatever the other 31 bits say, nothing beside the WQE is read: the ring
+// lies between two pages that cannot be read.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -111,7 +111,8 @@ TEST(an_inline_element_at_the_end_of_the_ring_reads_nothing_behind_it) {
         Peers peers;
         FencedRing sender(peers, type);
         sender.send(segments, length | MLX5_INLINE_SEG);
-        // What comes of what is read is the other tests' business; a UD request of 4 segments has an address and no element.
+        // What comes of what is read is the other tests' business; a UD request of 4 segments has an address and no
+        // element.
         if (length != 0x7fffffff || (type == QueuePairType::ud && segments == 4)) continue;
         const uint8_t* cqe = peers.a.sendCq.poll();
         CHECK(cqe != nullptr);

@@ -1,9 +1,9 @@
-// Packets and WQEs that nobody would make. Whatever they do, it must be within the regions: run with ENGINE_SANITIZE too.
-#include "peers.h"
-
+// Packets and WQEs that nobody would make. Whatever they do, it must be within the regions: run with ENGINE_SANITIZE
+// too.
 #include <random>
 
 #include "nic/icrc.h"
+#include "peers.h"
 
 using namespace soft;
 
@@ -85,9 +85,7 @@ TEST(any_wqe_ends_in_a_completion) {
             store64(&wqe[at], reinterpret_cast<uint64_t>(peers.b.at(random() % (1 << 20))));
             store32(&wqe[at + 8], peers.b.memory.key);
             break;
-          case 2:
-            store32(&wqe[at], MLX5_INLINE_SEG | static_cast<uint32_t>(random() % 100));
-            break;
+          case 2: store32(&wqe[at], MLX5_INLINE_SEG | static_cast<uint32_t>(random() % 100)); break;
           default: break;
         }
       }

@@ -1,8 +1,8 @@
 // RC over a wire that loses, repeats and reorders: retransmission, silence, "receiver not ready".
-#include "peers.h"
-
 #include <map>
 #include <random>
+
+#include "peers.h"
 
 using namespace soft;
 
@@ -159,7 +159,8 @@ TEST(of_a_read_only_what_is_missing_is_asked_for_again) {
     const Bytes data = pattern(4000);
     std::copy(data.begin(), data.end(), peers.b.memory.bytes.begin());
     dropOne(peers, 1, lost);
-    peers.a.qp->send(remote(MLX5_OPCODE_RDMA_READ, peers.b.at(0), peers.b.memory.key).data(peers.a.memory.sge(0, 4000)));
+    peers.a.qp->send(
+        remote(MLX5_OPCODE_RDMA_READ, peers.b.at(0), peers.b.memory.key).data(peers.a.memory.sge(0, 4000)));
     peers.sent(peers.a, 0);
     CHECK(peers.a.bytes(0, 4000) == data);
     std::vector<const Bytes*> requests;
@@ -250,7 +251,11 @@ TEST(random_work_over_a_bad_wire) {
     const Bytes theirs = pattern(1 << 17, static_cast<uint8_t>(seed + 100));
     std::copy(theirs.begin(), theirs.end(), peers.b.memory.bytes.begin() + kReads);
     for (int round = 0; round < 12; ++round) {
-      struct Expected { int kind; size_t slot, offset, size; uint64_t before; };
+      struct Expected {
+        int kind;
+        size_t slot, offset, size;
+        uint64_t before;
+      };
       std::vector<Expected> expected;
       const uint16_t first = peers.a.qp->produced;
       std::vector<uint16_t> indices;
@@ -262,7 +267,8 @@ TEST(random_work_over_a_bad_wire) {
           case 0:
             peers.b.qp->receive({peers.b.memory.sge(receives++ % 32 * kSlot, kSlot)});
             peers.a.qp->write(Wqe(MLX5_OPCODE_SEND).data(peers.a.memory.sge(offset, static_cast<uint32_t>(size))));
-            sends.push_back(Bytes(source.begin() + static_cast<long>(offset), source.begin() + static_cast<long>(offset + size)));
+            sends.push_back(
+                Bytes(source.begin() + static_cast<long>(offset), source.begin() + static_cast<long>(offset + size)));
             break;
           case 1:
             peers.a.qp->write(remote(MLX5_OPCODE_RDMA_WRITE, peers.b.at((1 << 17) + slot * kSlot), peers.b.memory.key)
@@ -289,7 +295,8 @@ TEST(random_work_over_a_bad_wire) {
         if (work.kind == 2) {
           CHECK(peers.a.bytes(kReads + work.slot * kSlot, work.size) == peers.b.bytes(kReads + work.offset, work.size));
         }
-        if (work.kind == 3) BYTES(peers.a.at(kAtomics + work.slot * 8), reinterpret_cast<const uint8_t*>(&work.before), 8);
+        if (work.kind == 3)
+          BYTES(peers.a.at(kAtomics + work.slot * 8), reinterpret_cast<const uint8_t*>(&work.before), 8);
       }
       size_t slot = receives - sends.size();
       for (const Bytes& data : sends) {

@@ -73,7 +73,7 @@ struct Side {
 struct PeersOptions {
   QueuePairType type = QueuePairType::rc;
   uint32_t mtu = 1024;
-  uint32_t access = kEverything;    // of the queue pairs
+  uint32_t access = kEverything;  // of the queue pairs
   uint32_t memoryAccess = kEverything;
   uint8_t maxReads = 4;
   uint8_t timeout = 10;  // 4.194304 ms
@@ -195,7 +195,8 @@ struct Peers {
   }
   void sent(Side& side, uint16_t index) {
     const uint8_t* cqe = next(side.sendCq);
-    if (cqeOpcode(cqe) != MLX5_CQE_REQ) failAt(__FILE__, __LINE__, "failed with syndrome " + std::to_string(syndrome(cqe)));
+    if (cqeOpcode(cqe) != MLX5_CQE_REQ)
+      failAt(__FILE__, __LINE__, "failed with syndrome " + std::to_string(syndrome(cqe)));
     EQUAL(wqeCounter(cqe), index);
   }
   void failed(Side& side, uint16_t index, int expected) {

@@ -13,8 +13,8 @@ TEST(a_send_its_acknowledgement_and_both_completions_byte_by_byte) {
 
   EQUAL(peers.wire->seen.size(), 2);
   const Bytes& request = peers.wire->seen[0].frame;
-  // Ethernet, IPv4 (traffic class 0x60, hop limit 3), UDP from a port of the flow label 0x12345, BTH: SEND_ONLY, 3 bytes of
-  // padding and the migrated bit, default partition, queue pair 0x41, acknowledge, PSN; the payload, padding.
+  // Ethernet, IPv4 (traffic class 0x60, hop limit 3), UDP from a port of the flow label 0x12345, BTH: SEND_ONLY, 3
+  // bytes of padding and the migrated bit, default partition, queue pair 0x41, acknowledge, PSN; the payload, padding.
   HEX(request.data(), 14, "020000000002" "020000000001" "0800");
   HEX(&request[14], 10, "4560" "0034" "0000" "4000" "0311");
   HEX(&request[26], 8, "0a000001" "0a000002");
@@ -34,7 +34,7 @@ TEST(a_send_its_acknowledgement_and_both_completions_byte_by_byte) {
   const uint8_t* got = peers.b.receiveCq.poll();
   CHECK(got != nullptr);
   HEX(got + 24, 4, "00000040");  // flags_rqpn: whence
-  HEX(got + 32, 16, "0000abcd" "00000000" "00000000" "00000005");  // uidx, immediate, byte count
+  HEX(got + 32, 16, "0000abcd" "00000000" "00000000" "00000005");           // uidx, immediate, byte count
   HEX(got + 56, 8, "00000041" "0000" "00" "20");
   peers.silent(peers.a.sendCq);
   peers.silent(peers.b.receiveCq);
@@ -129,7 +129,8 @@ TEST(reads_of_many_packets_and_many_at_once) {
   std::copy(data.begin(), data.end(), peers.b.memory.bytes.begin());
   for (uint32_t i = 0; i < 10; ++i) {  // four may be outstanding
     peers.a.qp->write(remote(MLX5_OPCODE_RDMA_READ, peers.b.at(i * 6000), peers.b.memory.key)
-                          .data(peers.a.memory.sge(i * 6000, 1)).data(peers.a.memory.sge(i * 6000 + 1, 5999)));
+                          .data(peers.a.memory.sge(i * 6000, 1))
+                          .data(peers.a.memory.sge(i * 6000 + 1, 5999)));
   }
   peers.a.qp->ring();
   for (uint16_t i = 0; i < 10; ++i) {
@@ -177,8 +178,8 @@ TEST(compare_and_swap_and_fetch_and_add) {
   peers.sent(peers.a, 1);  // differs: stays, and says what it is
   EQUAL(value(peers.a, 16), initial + 5);
   EQUAL(value(peers.b, 8), initial + 5);
-  peers.a.qp->send(
-      atomic(MLX5_OPCODE_ATOMIC_CS, peers.b.at(8), peers.b.memory.key, 99, initial + 5).data(peers.a.memory.sge(24, 8)));
+  peers.a.qp->send(atomic(MLX5_OPCODE_ATOMIC_CS, peers.b.at(8), peers.b.memory.key, 99, initial + 5)
+                       .data(peers.a.memory.sge(24, 8)));
   peers.sent(peers.a, 2);
   EQUAL(value(peers.a, 24), initial + 5);
   EQUAL(value(peers.b, 8), 99);
@@ -204,7 +205,8 @@ TEST(a_fenced_send_waits_for_the_reads_before_it) {
   std::memcpy(peers.b.at(0), &value, 8);
   // The fenced send carries what the read brings.
   peers.a.qp->write(remote(MLX5_OPCODE_RDMA_READ, peers.b.at(0), peers.b.memory.key).data(peers.a.memory.sge(0, 8)));
-  peers.a.qp->write(Wqe(MLX5_OPCODE_SEND, MLX5_WQE_CTRL_CQ_UPDATE | MLX5_WQE_CTRL_FENCE).data(peers.a.memory.sge(0, 8)));
+  peers.a.qp->write(
+      Wqe(MLX5_OPCODE_SEND, MLX5_WQE_CTRL_CQ_UPDATE | MLX5_WQE_CTRL_FENCE).data(peers.a.memory.sge(0, 8)));
   peers.a.qp->ring();
   peers.sent(peers.a, 0);
   peers.sent(peers.a, 1);

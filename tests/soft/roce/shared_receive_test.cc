@@ -41,7 +41,9 @@ struct SharedPeers {
     first = connect(1);
     second = connect(2);
   }
-  struct Pair { std::unique_ptr<Qp> a, b; };
+  struct Pair {
+    std::unique_ptr<Qp> a, b;
+  };
   Pair connect(uint32_t) {
     Pair pair{peers.create(peers.a, 0), peers.create(peers.b, srq.number)};
     peers.bringUp(*pair.a, 1, pair.b->number);

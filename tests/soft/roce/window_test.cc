@@ -6,8 +6,8 @@ using namespace soft;
 namespace {
 
 // A bind as libmlx5 posts it (set_bind_wr): control, UMR control, key context, and unless the length is 0 one klm.
-Wqe bind(uint32_t windowKey, uint32_t newKey, uint32_t qpn, const Region& region, const uint8_t* address, uint64_t length,
-         uint8_t access) {
+Wqe bind(uint32_t windowKey, uint32_t newKey, uint32_t qpn, const Region& region, const uint8_t* address,
+         uint64_t length, uint8_t access) {
   Wqe wqe = immediate(Wqe(MLX5_OPCODE_UMR), windowKey);
   Bytes umr(48), context(64), klm(64);
   umr[0] = static_cast<uint8_t>(MLX5_WQE_UMR_CTRL_FLAG_TRNSLATION_OFFSET | MLX5_WQE_UMR_CTRL_FLAG_INLINE |

@@ -1,5 +1,5 @@
-// What is posted to a queue pair in ERR is flushed, and a program that only polls sees it: a receive is announced by a record
-// in memory alone, so a device that sleeps has to look by itself.
+// What is posted to a queue pair in ERR is flushed, and a program that only polls sees it: a receive is announced by a
+// record in memory alone, so a device that sleeps has to look by itself.
 #include <unistd.h>
 
 #include "verbs.h"

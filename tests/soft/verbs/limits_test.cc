@@ -38,8 +38,10 @@ TEST(so_many_of_each_and_no_more) {
   ibv_context* context = device.context;
   ibv_pd* pd = device.pd;
   exactly<ibv_pd>(kMost - 1, [&] { return ibv_alloc_pd(context); }, ibv_dealloc_pd);
-  exactly<ibv_mr>(kMost - 1, [&] { return ibv_reg_mr(pd, device.memory, 64, 0); }, [](ibv_mr* mr) { return ibv_dereg_mr(mr); });
-  exactly<ibv_mw>(kMost, [&] { return ibv_alloc_mw(pd, IBV_MW_TYPE_2); }, [](ibv_mw* mw) { return ibv_dealloc_mw(mw); });
+  exactly<ibv_mr>(
+      kMost - 1, [&] { return ibv_reg_mr(pd, device.memory, 64, 0); }, [](ibv_mr* mr) { return ibv_dereg_mr(mr); });
+  exactly<ibv_mw>(
+      kMost, [&] { return ibv_alloc_mw(pd, IBV_MW_TYPE_2); }, [](ibv_mw* mw) { return ibv_dealloc_mw(mw); });
   ibv_ah_attr address = device.toItself();
   exactly<ibv_ah>(kMost, [&] { return ibv_create_ah(pd, &address); }, ibv_destroy_ah);
   exactly<ibv_cq>(kMost, [&] { return ibv_create_cq(context, 4, nullptr, nullptr, 0); }, ibv_destroy_cq);
@@ -63,7 +65,8 @@ TEST(so_many_of_each_and_no_more) {
   exactly<ibv_wq>(kMost, [&] { return ibv_create_wq(context, &work); }, ibv_destroy_wq);
   ibv_wq* wq = ibv_create_wq(context, &work);
   ibv_rwq_ind_table_init_attr table{0, &wq, 0};
-  exactly<ibv_rwq_ind_table>(kMost, [&] { return ibv_create_rwq_ind_table(context, &table); }, ibv_destroy_rwq_ind_table);
+  exactly<ibv_rwq_ind_table>(
+      kMost, [&] { return ibv_create_rwq_ind_table(context, &table); }, ibv_destroy_rwq_ind_table);
   EQUAL(ibv_destroy_wq(wq), 0);
   EQUAL(ibv_destroy_cq(cq), 0);
 }
@@ -92,7 +95,9 @@ TEST(what_is_refused_takes_no_place) {
     address.grh.dgid = {{0}};
     CHECK(ibv_create_ah(device.pd, &address) == nullptr);
   }
-  exactly<ibv_mr>(kMost - 1, [&] { return ibv_reg_mr(device.pd, device.memory, 64, 0); }, [](ibv_mr* mr) { return ibv_dereg_mr(mr); });
+  exactly<ibv_mr>(
+      kMost - 1, [&] { return ibv_reg_mr(device.pd, device.memory, 64, 0); },
+      [](ibv_mr* mr) { return ibv_dereg_mr(mr); });
   ibv_ah_attr address = device.toItself();
   exactly<ibv_ah>(kMost, [&] { return ibv_create_ah(device.pd, &address); }, ibv_destroy_ah);
 }

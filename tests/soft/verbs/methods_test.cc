@@ -1,4 +1,5 @@
-// Methods that there are as ioctls only: a device that has none of them says EOPNOTSUPP, and what has a write() form works.
+// Methods that there are as ioctls only: a device that has none of them says EOPNOTSUPP, and what has a write() form
+// works.
 #include "verbs.h"
 
 TEST(what_exists_only_as_an_ioctl_is_not_supported) {

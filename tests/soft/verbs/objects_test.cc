@@ -87,7 +87,7 @@ TEST(a_queue_pair_and_an_address_handle_go_to_the_same_addresses) {
   EQUAL(answers({{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}, 0), EHOSTUNREACH);          // ::1
   EQUAL(answers({{0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5}}, 0), EHOSTUNREACH);  // no MAC in it
   EQUAL(answers({{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 9}}, 0), 0);
-  EQUAL(answers(device.gid(0), 1), EINVAL);                                                     // another family
+  EQUAL(answers(device.gid(0), 1), EINVAL);  // another family
 }
 
 TEST(the_limit_of_a_shared_receive_queue_says_nothing_when_it_is_created) {

@@ -32,7 +32,8 @@ struct AtomicPair {
     change.dest_qp_num = b.qp->qp_num;
     change.min_rnr_timer = 12;
     change.ah_attr = device.toItself();
-    modify(IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
+    modify(IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
+           IBV_QP_MIN_RNR_TIMER);
     change.qp_state = IBV_QPS_RTS;
     change.timeout = 12;
     change.retry_cnt = change.rnr_retry = 6;
@@ -80,10 +81,10 @@ TEST(the_8_bytes_of_an_atomic_fill_its_elements_in_order) {
     int status;
     std::vector<size_t> written;  // how much of the 8 bytes each element gets, of those that are 8 bytes apart
   } cases[] = {
-      {{4, 4}, IBV_WC_SUCCESS, {4, 4}},      {{8}, IBV_WC_SUCCESS, {8}},
-      {{1, 7}, IBV_WC_SUCCESS, {1, 7}},      {{3, 8}, IBV_WC_SUCCESS, {3, 5}},
+      {{4, 4}, IBV_WC_SUCCESS, {4, 4}},       {{8}, IBV_WC_SUCCESS, {8}},
+      {{1, 7}, IBV_WC_SUCCESS, {1, 7}},       {{3, 8}, IBV_WC_SUCCESS, {3, 5}},
       {{4, 2, 4}, IBV_WC_SUCCESS, {4, 2, 2}}, {{8, 8}, IBV_WC_SUCCESS, {8, 0}},  // longer is fine
-      {{4}, IBV_WC_LOC_LEN_ERR, {0}},        {{4, 3}, IBV_WC_LOC_LEN_ERR, {0, 0}},
+      {{4}, IBV_WC_LOC_LEN_ERR, {0}},         {{4, 3}, IBV_WC_LOC_LEN_ERR, {0, 0}},
   };
   for (const auto& each : cases) {
     pair.connect();

@@ -19,8 +19,8 @@ inline Bytes pattern(size_t size, uint8_t seed = 0) {
 }
 
 constexpr size_t kMemory = 1 << 17;
-constexpr int kAll = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC |
-                     IBV_ACCESS_MW_BIND;
+constexpr int kAll = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ |
+                     IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND;
 
 // The device $VERBS_DEVICE, or the first; a domain, and a region with all rights.
 struct Device {
@@ -136,7 +136,8 @@ struct Cq {
 
 // A queue pair that completes sends and receives in queues of its own.
 struct Qp {
-  Qp(Device& device, ibv_qp_type type, ibv_srq* srq = nullptr) : device(device), sends(device), receives(device), type(type) {
+  Qp(Device& device, ibv_qp_type type, ibv_srq* srq = nullptr)
+      : device(device), sends(device), receives(device), type(type) {
     ibv_qp_init_attr attributes{};
     attributes.send_cq = sends.cq;
     attributes.recv_cq = receives.cq;
@@ -155,8 +156,10 @@ struct Qp {
     attributes.port_num = 1;
     attributes.qp_access_flags = static_cast<unsigned>(access);
     attributes.qkey = kQkey;
-    EQUAL(ibv_modify_qp(qp, &attributes, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
-                                             (type == IBV_QPT_UD ? IBV_QP_QKEY : IBV_QP_ACCESS_FLAGS)), 0);
+    EQUAL(ibv_modify_qp(qp, &attributes,
+                        IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
+                            (type == IBV_QPT_UD ? IBV_QP_QKEY : IBV_QP_ACCESS_FLAGS)),
+          0);
   }
   // 0 or an errno.
   int toRtr(uint32_t peer, const ibv_ah_attr& address) {
