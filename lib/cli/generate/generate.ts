@@ -218,7 +218,7 @@ class Run {
         warmup: this.#warmup,
         until: duration,
         look: (now) => this.#look(now),
-        // With AF_PACKET the kernel records the time of arrival, so nobody needs to poll for it.
+        // With AF_PACKET the kernel records the time of arrival: no need to poll for it.
         watching: this.#check !== undefined && this.#queue.backend !== 'af_packet',
       })
       if (this.#check && !signal.aborted) await this.#rest(linger)
