@@ -552,6 +552,33 @@ describe('handles that do not belong', () => {
     )
   })
 
+  it('options that a queue pair of its type has no use for', () => {
+    const { pair, domain, cq } = rxe.side('UC')
+    const datagram = rxe.side('UD').pair
+    for (const [call, message] of [
+      [
+        () => pair.connect(pair.endpoint, { timeout: 14 }),
+        '"options.timeout" must be left out: a queue pair of type UC has none, only RC, not 14',
+      ],
+      [
+        () => datagram.connect(undefined, { pathMtu: 1024 }),
+        '"options.pathMtu" must be left out: a queue pair of type UD has none, only RC and UC, not 1024',
+      ],
+      [
+        () => datagram.initialize({ access: [] }),
+        '"options.access" must be left out: a queue pair of type UD has none, only RC and UC, not []',
+      ],
+      [
+        () => domain.createQueuePair({ type: 'RC', cq, queueKey: 5 }),
+        '"options.queueKey" must be left out: a queue pair of type RC has none, only UD, not 5',
+      ],
+    ] as const) {
+      const error = thrownBy(call)
+      expect([error.name, error.message]).toEqual(['TypeError', message])
+    }
+    expect([pair.state, datagram.state]).toEqual(['RESET', 'RESET'])
+  })
+
   it('stretches that leave the region', () => {
     const { pair, memory } = rxe.side('RC', 0, { size: 1000 })
     const send = pair.prepareSend({ memory })

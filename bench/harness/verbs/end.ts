@@ -49,7 +49,10 @@ export class End {
   connect(remote: Endpoint): void {
     const { type } = this.parameters
     if (type === 'UD') this.pair.connect()
-    else this.pair.connect(remote, { access: ['REMOTE_WRITE'], maxRdAtomic: 1, maxDestRdAtomic: 1 })
+    else {
+      const reads = type === 'RC' && { maxRdAtomic: 1, maxDestRdAtomic: 1 }
+      this.pair.connect(remote, { access: ['REMOTE_WRITE'], ...reads })
+    }
   }
 
   /** A prepared send to the other end; inline if the message fits. */

@@ -1,7 +1,8 @@
 import { integer, type Names, options as optionsOf } from '../../argument.js'
-import type { Access } from '../constants.js'
+import type { Access, QueuePairType } from '../constants.js'
 import type { DeviceQueries } from '../device-queries.js'
 import { type QueuePairAttributes, toNative } from './attributes.js'
+import { assertOptionOfType } from './option-of-type.js'
 
 /** Options of {@link QueuePair.connect}; every one has a default that works. */
 export interface ConnectOptions {
@@ -55,6 +56,23 @@ const connectOptionNames = {
 export type InitializeOptions = Pick<ConnectOptions, 'access' | 'pkeyIndex'>
 const initializeOptionNames = { access: true, pkeyIndex: true } as const satisfies Names<InitializeOptions>
 
+/** The types of queue pair that have each option (ibv_modify_qp(3)). */
+const types: Record<keyof ConnectOptions, readonly QueuePairType[]> = {
+  access: ['RC', 'UC'],
+  pathMtu: ['RC', 'UC'],
+  timeout: ['RC'],
+  retryCount: ['RC'],
+  rnrRetry: ['RC'],
+  minRnrTimer: ['RC'],
+  maxRdAtomic: ['RC'],
+  maxDestRdAtomic: ['RC'],
+  pkeyIndex: ['RC', 'UC', 'UD'],
+  serviceLevel: ['RC', 'UC'],
+  trafficClass: ['RC', 'UC'],
+  flowLabel: ['RC', 'UC'],
+  hopLimit: ['RC', 'UC'],
+}
+
 /** The options that are attributes of the queue pair; then those of the address vector, with their highest values. */
 const ofPair = [
   'access',
@@ -77,20 +95,26 @@ const ofVector = { serviceLevel: 15, trafficClass: 255, flowLabel: 0xfffff, hopL
  */
 export function checkConnectOptions(
   device: DeviceQueries,
+  type: QueuePairType,
   options: ConnectOptions | undefined,
 ): ConnectOptions {
-  return check(device, optionsOf('options', options, connectOptionNames))
+  return check(device, type, optionsOf('options', options, connectOptionNames))
 }
 
 /** @internal */
 export function checkInitializeOptions(
   device: DeviceQueries,
+  type: QueuePairType,
   options: InitializeOptions | undefined,
 ): InitializeOptions {
-  return check(device, optionsOf('options', options, initializeOptionNames))
+  return check(device, type, optionsOf('options', options, initializeOptionNames))
 }
 
-function check(device: DeviceQueries, settings: ConnectOptions): ConnectOptions {
+function check(device: DeviceQueries, type: QueuePairType, settings: ConnectOptions): ConnectOptions {
+  for (const name of Object.keys(types) as (keyof ConnectOptions)[]) {
+    const value = settings[name]
+    if (value !== undefined) assertOptionOfType(name, types[name], type, value)
+  }
   const attributes: Record<string, unknown> = {}
   for (const name of ofPair) attributes[name] = settings[name]
   toNative(device, attributes, 'options')

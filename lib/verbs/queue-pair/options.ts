@@ -8,6 +8,7 @@ import { type QueuePairType, QueuePairTypes } from '../constants.js'
 import type { DeviceQueries } from '../device-queries.js'
 import type { QueuePairCapabilities } from './capabilities.js'
 import { type LongestMessage, longestMessage } from './longest-message.js'
+import { assertOptionOfType } from './option-of-type.js'
 
 /** Options of {@link ProtectionDomain.createQueuePair}. */
 export interface QueuePairOptions {
@@ -33,11 +34,11 @@ export interface QueuePairOptions {
   maxInline?: number
   /** Port, from 1; 1 by default. */
   port?: number
-  /** Index of the GID to use; by default the one that {@link bestGid} returns. */
+  /** RC, UC, UD: index of the GID to use; by default the one that {@link bestGid} returns. */
   gidIndex?: number
   /** UD: queue key that senders must use; 0x11111111 by default, as in rdma-core's examples. */
   queueKey?: number
-  /** First packet sequence number to send, 24 bits; random by default. */
+  /** RC, UC, UD: first packet sequence number to send, 24 bits; random by default. */
   packetSequenceNumber?: number
 }
 const queuePairOptionNames = {
@@ -55,6 +56,13 @@ const queuePairOptionNames = {
   queueKey: true,
   packetSequenceNumber: true,
 } as const satisfies Names<QueuePairOptions>
+
+/** The types of queue pair that have an option which not all have. Raw frames have MAC addresses and no GID. */
+const types = {
+  gidIndex: ['RC', 'UC', 'UD'],
+  queueKey: ['UD'],
+  packetSequenceNumber: ['RC', 'UC', 'UD'],
+} as const satisfies Partial<Record<keyof QueuePairOptions, readonly QueuePairType[]>>
 
 const defaultQueueKey = 0x11111111
 
@@ -101,12 +109,11 @@ export function checkQueuePairOptions(
   }
   const port = integer('options.port', options.port ?? 1, 1, device.portCount)
   const { lid, activeMtu: mtu } = device.queryPort(port)
-  // Raw frames have MAC addresses and no GID.
-  const raw = type === 'RAW_PACKET'
-  if (raw && options.gidIndex !== undefined) {
-    throw typeError('options.gidIndex', 'left out: a raw packet queue pair has no GID', options.gidIndex)
+  for (const name of Object.keys(types) as (keyof typeof types)[]) {
+    const value = options[name]
+    if (value !== undefined) assertOptionOfType(name, types[name], type, value)
   }
-  const gid = raw ? undefined : chooseGid(device, port, options.gidIndex)
+  const gid = type === 'RAW_PACKET' ? undefined : chooseGid(device, port, options.gidIndex)
   const longest = longestMessage(device, port, type)
   const queueKey = uint32('options.queueKey', options.queueKey ?? defaultQueueKey)
   const packetSequenceNumber = integer(

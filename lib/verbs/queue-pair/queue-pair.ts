@@ -153,7 +153,7 @@ export class QueuePair extends NativeHandle {
    */
   connect(remote?: Endpoint, options?: ConnectOptions): void {
     const { context } = this.domain
-    const settings = checkConnectOptions(context, options)
+    const settings = checkConnectOptions(context, this.type, options)
     const connected = this.type === 'RC' || this.type === 'UC'
     const peer = connected ? checkEndpoint('remote', remote, this.type) : undefined
     const from = this.state
@@ -172,7 +172,7 @@ export class QueuePair extends NativeHandle {
   /** RESET → INIT: from here on receives can be posted, so that they are ready before the peer sends. */
   initialize(options?: InitializeOptions): void {
     const { context } = this.domain
-    this.modify(initialAttributes(this, context, checkInitializeOptions(context, options)))
+    this.modify(initialAttributes(this, context, checkInitializeOptions(context, this.type, options)))
   }
 
   /** Prepares a send, or a send with immediate data. */
