@@ -26,7 +26,8 @@ class PacketOutlet {
 
   // Sends what is in the transmit ring, without waiting, and reports each frame that is done with in the completion
   // ring. Returns 0 when all are done with, else the negative errno that stopped it: -ERANGE when JavaScript's indices
-  // cannot be true, -EFAULT when a record names no part of a frame, else sendmmsg(2)'s.
+  // cannot be true, -EAGAIN when the completion ring is full, -EFAULT when a record names no part of a frame, else
+  // sendmmsg(2)'s.
   int transmit();
 
  private:

@@ -192,6 +192,9 @@ function sinkMaker(
   }
 }
 
+/** Milliseconds that a signal leaves for the frames that the kernel has ready. */
+const restTime = 250
+
 async function capture(
   queue: PacketQueue,
   most: number,
@@ -212,11 +215,22 @@ async function capture(
     seconds: 0,
     nanoseconds: 0,
   }
+  const unlessAborted = (error: unknown): void => {
+    if (!signal.aborted) throw error
+  }
   let captured = 0
+  /** After a signal: how many frames the kernel had accepted for the queue when it came, and until when they are taken. */
+  let rest: { accepted: number; until: number } | undefined
+  const over = (): boolean => {
+    if (!signal.aborted) return false
+    rest ??= { accepted: queue.statistics().received, until: performance.now() + restTime }
+    return captured >= rest.accepted || performance.now() > rest.until
+  }
   session.note(`listening on ${queue.interface.name}, link-type EN10MB (Ethernet), ${queue.backend}`)
   try {
-    while (captured < most && !signal.aborted) {
+    while (captured < most && !over()) {
       const n = queue.receive()
+      if (n === 0 && signal.aborted) break
       if (n > 0) clock.read()
       for (let i = 0; i < n && captured < most; i++) {
         const slot = queue.slot(i)
@@ -240,7 +254,7 @@ async function capture(
       const now = live ? performance.now() : 0
       if (live?.due(now))
         live.show(`${grouped(captured)} captured, ${perSecondText(speed.since(captured, now))}`)
-      if (n === 0 && !signal.aborted) await queue.wait({ signal })
+      if (n === 0) await queue.wait({ signal }).catch(unlessAborted)
       else if (yielder.due()) await yielder.yield()
     }
   } catch (error) {
