@@ -1,4 +1,4 @@
-#include "ethernet/link_watch.h"
+#include "ethernet/interface/link_watch.h"
 
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
@@ -11,7 +11,7 @@
 
 #include "argument.h"
 #include "environment.h"
-#include "ethernet/links.h"
+#include "ethernet/interface/links.h"
 #include "hot_call.h"
 #include "watcher.h"
 

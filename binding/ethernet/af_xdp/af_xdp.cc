@@ -1,13 +1,13 @@
-#include "ethernet/xdp.h"
+#include "ethernet/af_xdp/af_xdp.h"
 
 #include <sys/socket.h>
 #include <uv.h>
 
 #include "argument.h"
 #include "environment.h"
-#include "ethernet/membership.h"
-#include "ethernet/xdp_program.h"
-#include "ethernet/xdp_socket.h"
+#include "ethernet/af_xdp/program.h"
+#include "ethernet/af_xdp/socket.h"
+#include "ethernet/interface/membership.h"
 #include "hot_call.h"
 
 namespace ethernet {

@@ -1,4 +1,4 @@
-#include "ethernet/raw_packet_queue.h"
+#include "ethernet/raw_packet/queue.h"
 
 #include <net/ethernet.h>
 #include <sched.h>

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "ethernet/packet_frames.h"
+#include "ethernet/af_packet/frames.h"
 #include "ring/shared_ring.h"
 
 namespace ethernet {

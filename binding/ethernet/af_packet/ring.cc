@@ -1,4 +1,4 @@
-#include "ethernet/packet_ring.h"
+#include "ethernet/af_packet/ring.h"
 
 #include <linux/if_packet.h>
 #include <net/ethernet.h>

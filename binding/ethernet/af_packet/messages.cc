@@ -1,4 +1,4 @@
-#include "ethernet/packet_messages.h"
+#include "ethernet/af_packet/messages.h"
 
 #include <linux/errqueue.h>
 #include <linux/if_packet.h>

@@ -1,4 +1,4 @@
-#include "ethernet/packet_frames.h"
+#include "ethernet/af_packet/frames.h"
 
 #include <linux/if_packet.h>
 #include <net/ethernet.h>

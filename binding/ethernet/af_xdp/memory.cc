@@ -1,4 +1,4 @@
-#include "ethernet/xdp_memory.h"
+#include "ethernet/af_xdp/memory.h"
 
 #include <sys/socket.h>
 

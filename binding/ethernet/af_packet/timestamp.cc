@@ -1,4 +1,4 @@
-#include "ethernet/packet_timestamp.h"
+#include "ethernet/af_packet/timestamp.h"
 
 #include <linux/ethtool.h>
 #include <linux/sockios.h>

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "ethernet/packet_inlet.h"
+#include "ethernet/af_packet/inlet.h"
 
 namespace ethernet {
 

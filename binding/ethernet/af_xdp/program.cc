@@ -1,4 +1,4 @@
-#include "ethernet/xdp_program.h"
+#include "ethernet/af_xdp/program.h"
 
 #include <linux/bpf.h>
 #include <linux/if_link.h>

@@ -1,4 +1,4 @@
-#include "ethernet/netlink.h"
+#include "ethernet/interface/netlink.h"
 
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>

@@ -9,10 +9,10 @@
 #include <cstdint>
 #include <memory>
 
+#include "ethernet/af_xdp/memory.h"
+#include "ethernet/af_xdp/program.h"
 #include "ethernet/event_watch.h"
 #include "ethernet/mapping.h"
-#include "ethernet/xdp_memory.h"
-#include "ethernet/xdp_program.h"
 #include "handle_table.h"
 #include "shared_memory.h"
 

@@ -1,4 +1,4 @@
-#include "ethernet/membership.h"
+#include "ethernet/interface/membership.h"
 
 #include <linux/if_packet.h>
 #include <net/ethernet.h>

@@ -1,4 +1,4 @@
-#include "ethernet/links.h"
+#include "ethernet/interface/links.h"
 
 #include <linux/if.h>
 #include <linux/rtnetlink.h>

@@ -1,4 +1,4 @@
-#include "ethernet/packet_outlet.h"
+#include "ethernet/af_packet/outlet.h"
 
 #include <linux/if_packet.h>
 #include <net/ethernet.h>

@@ -1,4 +1,4 @@
-#include "ethernet/packet_inlet.h"
+#include "ethernet/af_packet/inlet.h"
 
 #include <algorithm>
 #include <cerrno>

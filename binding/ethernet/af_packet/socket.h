@@ -7,13 +7,13 @@
 #include <cstdint>
 #include <memory>
 
+#include "ethernet/af_packet/frames.h"
+#include "ethernet/af_packet/inlet.h"
+#include "ethernet/af_packet/messages.h"
+#include "ethernet/af_packet/outlet.h"
+#include "ethernet/af_packet/ring.h"
+#include "ethernet/af_packet/timestamp.h"
 #include "ethernet/event_watch.h"
-#include "ethernet/packet_frames.h"
-#include "ethernet/packet_inlet.h"
-#include "ethernet/packet_messages.h"
-#include "ethernet/packet_outlet.h"
-#include "ethernet/packet_ring.h"
-#include "ethernet/packet_timestamp.h"
 #include "handle_table.h"
 
 class Environment;

@@ -1,4 +1,4 @@
-#include "ethernet/interfaces.h"
+#include "ethernet/interface/interfaces.h"
 
 #include <net/ethernet.h>
 #include <net/if_arp.h>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "error.h"
-#include "ethernet/links.h"
+#include "ethernet/interface/links.h"
 
 namespace ethernet {
 

@@ -1,4 +1,4 @@
-#include "ethernet/ethtool.h"
+#include "ethernet/interface/ethtool.h"
 
 #include <linux/ethtool.h>
 #include <linux/sockios.h>

@@ -1,4 +1,4 @@
-#include "ethernet/packet_socket.h"
+#include "ethernet/af_packet/socket.h"
 
 #include <arpa/inet.h>
 #include <linux/filter.h>
@@ -14,7 +14,7 @@
 
 #include "argument.h"
 #include "environment.h"
-#include "ethernet/membership.h"
+#include "ethernet/interface/membership.h"
 
 namespace ethernet {
 namespace {

@@ -1,4 +1,4 @@
-#include "ethernet/xdp_socket.h"
+#include "ethernet/af_xdp/socket.h"
 
 #include <linux/if_xdp.h>
 #include <sys/socket.h>
@@ -10,7 +10,7 @@
 
 #include "argument.h"
 #include "environment.h"
-#include "ethernet/membership.h"
+#include "ethernet/interface/membership.h"
 #include "ethernet/system_call.h"
 
 #ifndef AF_XDP

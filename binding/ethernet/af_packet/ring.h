@@ -10,8 +10,8 @@
 
 #include <cstdint>
 
+#include "ethernet/af_packet/inlet.h"
 #include "ethernet/mapping.h"
-#include "ethernet/packet_inlet.h"
 
 namespace ethernet {
 
