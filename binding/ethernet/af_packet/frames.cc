@@ -16,7 +16,7 @@ void FrameMetadata::add(uint32_t status, uint32_t tpid, uint32_t tci) {
 
 virtio_net_hdr headerOf(const uint32_t* record) {
   virtio_net_hdr header{};
-  // JavaScript may change the record meanwhile: each word is read once. The kernel checks what it is told.
+  // JavaScript may change the record meanwhile: each word is read once. The kernel checks the header.
   const uint32_t flags = __atomic_load_n(record + FrameRecord::kFlags, __ATOMIC_RELAXED);
   const uint32_t checksum = __atomic_load_n(record + FrameRecord::kChecksum, __ATOMIC_RELAXED);
   if (flags & FrameRecord::kChecksumPartial) {

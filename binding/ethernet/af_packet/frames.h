@@ -1,4 +1,4 @@
-// The frames of an arena, as the two directions of a packet socket see them, and what they write about each.
+// The frames of an arena, for both directions of a packet socket, and the record that receiving writes for each.
 #pragma once
 
 #include <napi.h>
@@ -15,17 +15,17 @@
 
 namespace ethernet {
 
-// What the kernel tells of a received frame besides its bytes.
+// What the kernel reports of a received frame besides its bytes.
 struct FrameMetadata {
-  uint32_t length = 0;    // bytes that are there
-  uint32_t original = 0;  // bytes that it had
+  uint32_t length = 0;    // bytes received
+  uint32_t original = 0;  // bytes of the whole frame
   uint32_t flags = 0;
   uint32_t checksum = 0;
   uint32_t vlan = 0;
   uint32_t seconds = 0;
   uint32_t nanoseconds = 0;
 
-  // linux/virtio_net.h: how far the checksum is, and whether it is a super-frame of several segments.
+  // linux/virtio_net.h: the state of the checksum, and GSO: whether it is a super-frame of several segments.
   void add(const virtio_net_hdr& header) {
     if (header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
       flags |= FrameRecord::kChecksumPartial;
@@ -36,11 +36,11 @@ struct FrameMetadata {
     flags |= (header.gso_type & FrameRecord::kSegmentTypeMask) << FrameRecord::kSegmentTypeShift;
     flags |= static_cast<uint32_t>(header.gso_size) << FrameRecord::kSegmentSizeShift;
   }
-  // TP_STATUS_* and the tag that the kernel took out (packet(7)).
+  // TP_STATUS_*, and the VLAN tag that the kernel stripped (packet(7)).
   void add(uint32_t status, uint32_t tpid, uint32_t tci);
 };
 
-// The header with which the kernel finishes a frame as its record says.
+// The header that has the kernel complete the checksum and segment the frame, as its record says.
 virtio_net_hdr headerOf(const uint32_t* record);
 
 struct PacketFrames {
@@ -53,7 +53,7 @@ struct PacketFrames {
   }
   uint32_t addressOf(uint32_t frame) const { return frame * frameSize + headroom; }
   uint8_t* bytes(uint32_t address) const { return arena.data() + address; }
-  // Bytes that a received frame has room for.
+  // Room for a received frame, in bytes.
   uint32_t room() const { return frameSize - headroom; }
   uint32_t* record(uint32_t frame) const { return records.words() + size_t{frame} * FrameRecord::kWords; }
   void describe(uint32_t frame, const FrameMetadata& metadata) const;

@@ -1,5 +1,5 @@
-// Between the ways in which a packet socket receives and the queue's fill and receive rings: free frames to write to,
-// and the frames that came.
+// The receiving end of a packet queue's rings: free frames from the fill ring for recvmmsg(2) or PACKET_MMAP to write
+// to, and received frames for the receive ring.
 #pragma once
 
 #include <napi.h>
@@ -24,11 +24,11 @@ class PacketInlet {
   // How many frames can be received now, at most a batch. Or a negative errno: -ERANGE when JavaScript's indices cannot
   // be true, -EFAULT when the next record of the fill ring names no frame of the arena (it is then skipped).
   int prepare();
-  // Where the frame `i` of those is to lie: frames.room() bytes.
+  // The address for frame `i` of those: frames.room() bytes.
   uint8_t* place(uint32_t i) const { return frames.bytes(frames.addressOf(prepared_[i])); }
-  // It has come.
+  // Frame `i` was received.
   void deliver(uint32_t i, const FrameMetadata& metadata);
-  // The first `count` have come, all at once.
+  // Publishes the first `count`, which were received, at once.
   void publish(uint32_t count);
 
   const PacketFrames& frames;
@@ -38,8 +38,8 @@ class PacketInlet {
  private:
   SharedRing fill_;
   SharedRing receive_;
-  // Frames that were copied out of the fill ring and not received into yet, and how many: what stood ready when nothing
-  // came still does.
+  // Frames that were taken from the fill ring and not received into yet, and how many: they stay ready for the next
+  // call.
   std::vector<uint32_t> prepared_;
   uint32_t preparedCount_ = 0;
 };

@@ -10,12 +10,12 @@
 namespace ethernet {
 namespace {
 
-// What a message may carry: PACKET_AUXDATA, and SCM_TIMESTAMPNS or SCM_TIMESTAMPING (the kernel's number of it: 37).
+// The control messages: PACKET_AUXDATA, and SCM_TIMESTAMPNS or SCM_TIMESTAMPING (37 in the kernel).
 constexpr int kScmTimestamping = SO_TIMESTAMPING;
 constexpr size_t kControlBytes = CMSG_SPACE(sizeof(tpacket_auxdata)) + CMSG_SPACE(sizeof(scm_timestamping));
 constexpr size_t kControlWords = (kControlBytes + 7) / 8;
 
-// recvmmsg(2) has overwritten them with what it used.
+// recvmmsg(2) overwrites these lengths with those that it used.
 void resetLengths(msghdr* message) {
   message->msg_namelen = sizeof(sockaddr_ll);
   message->msg_controllen = kControlWords * sizeof(uint64_t);
@@ -46,7 +46,7 @@ int PacketMessages::receive(int fd) {
   for (; placed_ < static_cast<uint32_t>(count); placed_++) {
     parts_[placed_ * 2 + 1] = {inlet_.place(placed_), inlet_.frames.room()};
   }
-  // MSG_TRUNC makes the kernel tell the frame's whole length (packet(7)).
+  // MSG_TRUNC: the kernel returns the frame's whole length (packet(7)).
   const int received = recvmmsg(fd, messages_.data(), static_cast<unsigned>(count), MSG_DONTWAIT | MSG_TRUNC, nullptr);
   if (received < 0) {
     if (errno == EAGAIN || errno == EINTR) return 0;

@@ -15,10 +15,10 @@ class PacketMessages {
  public:
   PacketMessages(PacketInlet& inlet);
 
-  // How many frames came, or a negative errno: PacketInlet::prepare()'s, or recvmmsg(2)'s.
+  // How many frames were received, or a negative errno: PacketInlet::prepare()'s, or recvmmsg(2)'s.
   int receive(int fd);
 
-  // Super-frames that the kernel threw away because a virtio-net header cannot describe them.
+  // Super-frames that the kernel dropped because a virtio-net header cannot describe them.
   uint64_t undescribed = 0;
 
  private:
@@ -31,7 +31,7 @@ class PacketMessages {
   std::vector<virtio_net_hdr> headers_;
   std::vector<uint8_t> names_;
   std::vector<uint64_t> controls_;
-  // How many frames' places are in parts_.
+  // How many frames have their address in parts_.
   uint32_t placed_ = 0;
 };
 

@@ -24,9 +24,9 @@ class PacketOutlet {
     withHeaders_ = headers;
   }
 
-  // Sends what is in the transmit ring, without waiting, and reports each frame that is done with in the completion
-  // ring. Returns 0 when all are done with, else the negative errno that stopped it: -ERANGE when JavaScript's indices
-  // cannot be true, -EFAULT when a record names no part of a frame, else sendmmsg(2)'s.
+  // Sends what is in the transmit ring, without waiting, and reports each frame sent or refused in the completion ring.
+  // Returns 0 when none is left, else the negative errno that stopped it: -ERANGE when JavaScript's indices cannot be
+  // true, -EFAULT when a record names no part of a frame, else sendmmsg(2)'s.
   int transmit();
 
  private:
@@ -41,7 +41,7 @@ class PacketOutlet {
   const uint32_t batch_;
   int fd_ = -1;
   bool withHeaders_ = false;
-  // A frame of the batch cannot go without a header.
+  // A frame of the batch needs a virtio-net header.
   bool needHeaders_ = false;
   SharedRing transmit_;
   SharedRing completion_;

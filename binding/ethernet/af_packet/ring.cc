@@ -52,7 +52,7 @@ void PacketRing::open(Napi::Env env, int fd, uint32_t bytes, uint32_t payload) {
   if (setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request)) {
     throwErrno(env, errno, "setsockopt", "PACKET_RX_RING");
   }
-  // Frames that are longer than a slot, and not than their place in the arena, come by the socket's queue as well.
+  // A frame that is longer than a slot but fits its frame of the arena comes by the socket's queue as well.
   const int whole = inlet_.frames.room() > slotSize_ - kBeforeFrame;
   if (setsockopt(fd, SOL_PACKET, PACKET_COPY_THRESH, &whole, sizeof whole)) {
     throwErrno(env, errno, "setsockopt", "PACKET_COPY_THRESH");
@@ -90,7 +90,7 @@ int PacketRing::receive(int fd) {
     if (!(status & TP_STATUS_USER)) break;
     FrameMetadata metadata;
     bad = !take(fd, from, status, inlet_.place(taken), &metadata);
-    // It is told on its own: of what was taken before, all came.
+    // The bad header is reported by the next call: the frames taken before it are good.
     if (bad && taken > 0) break;
     if (!bad) inlet_.deliver(taken++, metadata);
     __atomic_store_n(statusWord, uint32_t{TP_STATUS_KERNEL}, __ATOMIC_RELEASE);
@@ -134,8 +134,8 @@ bool PacketRing::take(int fd, const uint8_t* slot, uint32_t status, uint8_t* pla
   return true;
 }
 
-// The frame of `length` bytes out of the socket's queue, where it lies whole. What lies before it there belongs to a
-// slot whose status was overwritten. False when it is not there.
+// Takes the frame of `length` bytes from the socket's queue, where it lies whole. Frames before it there belong to
+// slots whose status was overwritten. False when it is not there.
 bool PacketRing::takeWhole(int fd, uint32_t length, uint8_t* place, FrameMetadata* metadata) const {
   virtio_net_hdr header{};
   iovec parts[] = {{&header, sizeof header}, {place, inlet_.frames.room()}};

@@ -1,7 +1,7 @@
 // Receiving from a ring that the kernel writes frames to (PACKET_MMAP, TPACKET_V2;
 // Documentation/networking/packet_mmap.rst in the kernel), mapped into JavaScript: its slots' status words tell without
-// a system call whether a frame is there. Frames are copied out of it, so that a slot is the kernel's again at once and
-// who keeps a frame holds up nobody.
+// a system call whether a frame is there. Frames are copied out, so that a slot goes back to the kernel at once and a
+// frame that is kept blocks no slot.
 //
 // JavaScript can write anything into the mapping: each word of a slot's header is read once and checked.
 #pragma once
@@ -30,12 +30,12 @@ class PacketRing {
   // the slots are. A slot begins with its status word.
   Napi::Value describe(Napi::Env env) const;
 
-  // How many frames came: so many slots were taken in their order. Or a negative errno: PacketInlet::prepare()'s,
-  // -EBADMSG when the next slot's header cannot be true (the slot is then skipped), or the socket's own error, looked
-  // for when there is nothing.
+  // How many frames were received; as many slots were taken, in order. Or a negative errno: PacketInlet::prepare()'s,
+  // -EBADMSG when the next slot's header cannot be true (the slot is then skipped), or the socket's SO_ERROR, read when
+  // no frame is there.
   int receive(int fd);
 
-  // Whether frames are reported with the time at which they came: a TP_STATUS_TS_* bit, TP_STATUS_USER for any time.
+  // Which timestamps frames are reported with: a TP_STATUS_TS_* bit, TP_STATUS_USER for any time.
   uint32_t stamped = 0;
 
  private:

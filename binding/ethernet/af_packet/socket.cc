@@ -21,7 +21,7 @@ namespace {
 
 // sendmmsg(2) and recvmmsg(2) take at most UIO_MAXIOV messages.
 constexpr uint32_t kMaxBatch = 1024;
-// Long before 2^32 frames: those that were dropped meanwhile, which nobody sees come, are counted in the same word.
+// Long before 2^32 frames: the kernel's 32-bit counter includes the frames dropped meanwhile, which are not seen here.
 constexpr uint32_t kCountEvery = 1u << 24;
 
 uint32_t batchOf(Napi::Object options) {
@@ -88,7 +88,7 @@ void PacketSocket::configure(Napi::Env env, Napi::Object options) {
   }
   growBuffer(fd_, SO_RCVBUF, SO_RCVBUFFORCE, argument::field<uint32_t>(options, "receiveBuffer"));
   filter(env, options.Get("filter"));
-  // Who sees what goes out sees also what it sent itself, if by another socket.
+  // A socket that receives outgoing frames would receive its own, too, if another socket sent them.
   out_ = outgoing || transmitOnly ? fd_ : open(env);
   growBuffer(out_, SO_SNDBUF, SO_SNDBUFFORCE, argument::field<uint32_t>(options, "sendBuffer"));
   outlet_.use(out_, out_ == fd_ && !transmitOnly);
@@ -112,7 +112,7 @@ Napi::Value PacketSocket::ring(Napi::Env env, uint32_t bytes, uint32_t payload) 
 
 void PacketSocket::timestamps(Napi::Env env, bool hardware) {
   if (!hardware) {
-    // It makes the kernel stamp frames when they come in, and recvmmsg(2) tell.
+    // The kernel timestamps frames when they arrive, and recvmmsg(2) returns it.
     enable(SOL_SOCKET, SO_TIMESTAMPNS, 1, "setsockopt", "SO_TIMESTAMPNS");
     enable(SOL_PACKET, PACKET_TIMESTAMP, SOF_TIMESTAMPING_SOFTWARE, "setsockopt", "PACKET_TIMESTAMP");
     ring_.stamped = TP_STATUS_USER;
@@ -166,7 +166,7 @@ void PacketSocket::bind(Napi::Env env, int fd, uint16_t protocol) {
 int PacketSocket::fanout(uint16_t group, uint16_t type) {
   uint32_t word = group | uint32_t{type} << 16;
   if (setsockopt(fd_, SOL_PACKET, PACKET_FANOUT, &word, sizeof word)) return -errno;
-  // The kernel has chosen a number where it was asked to.
+  // The group's number, which the kernel chooses where it is asked to (PACKET_FANOUT_FLAG_UNIQUEID).
   socklen_t length = sizeof word;
   if (getsockopt(fd_, SOL_PACKET, PACKET_FANOUT, &word, &length)) return -errno;
   return static_cast<int>(word & 0xffff);

@@ -1,5 +1,5 @@
-// An AF_PACKET socket (packet(7)) driven in batches, between the kernel and the frames of an arena. What is here are
-// the steps of setting it up, in the order in which lib/ takes them, and its two batch calls.
+// An AF_PACKET socket (packet(7)) driven in batches, between the kernel and the frames of an arena. Here are the steps
+// that set it up, in the order in which lib/ takes them, and its two batch calls.
 #pragma once
 
 #include <napi.h>
@@ -24,30 +24,31 @@ class PacketSocket : public Handle {
  public:
   static constexpr Kind kKind = Kind::PacketSocket;
 
-  // The socket, which receives nothing yet. Throws what is wrong with the options, or the VerbsError of a failed call.
+  // Opens the socket, which receives nothing yet. Throws what is wrong with the options, or the VerbsError of a failed
+  // call.
   PacketSocket(Environment& environment, Napi::Object options);
   ~PacketSocket() override;
   int release(const char** syscall) override;
 
-  // Receives by a ring from now on: PacketRing::open() and describe().
+  // Receives through a ring from now on: PacketRing::open() and describe().
   Napi::Value ring(Napi::Env env, uint32_t bytes, uint32_t payload);
-  // Reports with each frame when it came: by the kernel's clock, or by the device's. Throws.
+  // Timestamps received frames, by the kernel's clock or by the device's. Throws.
   void timestamps(Napi::Env env, bool hardware);
-  // From here on frames of `protocol` come; 0: none.
+  // From here on the socket receives frames of `protocol`; 0: none.
   void bind(Napi::Env env, uint16_t protocol);
 
-  // Shares what it receives from now on with the sockets of a group (PACKET_FANOUT), after bind(). Returns the group's
-  // number, or a negative errno.
+  // Joins a fanout group, whose sockets share what arrives (PACKET_FANOUT), after bind(). Returns the group's number,
+  // or a negative errno.
   int fanout(uint16_t group, uint16_t type);
 
-  // Takes records from the fill ring, receives into their frames without waiting, and puts what came into the receive
-  // ring. Returns how many, or a negative errno.
+  // Takes records from the fill ring, receives into their frames without waiting, and puts the received ones into the
+  // receive ring. Returns how many, or a negative errno.
   int receive();
   // PacketOutlet::transmit().
   int transmit() { return outlet_.transmit(); }
 
   // Calls onEvent once, on libuv's loop, when there is something to receive, room to send, or an error. With a ring,
-  // which does not tell of errors, it is called for each of these, armed or not.
+  // whose status words show no error, it is called at each error, armed or not.
   void arm(bool readable, bool writable, bool referenced);
   void disarm();
 
@@ -57,7 +58,7 @@ class PacketSocket : public Handle {
   void filter(Napi::Env env, Napi::Value program);
   // { received, truncated, dropped, undescribed } since open.
   Napi::Value statistics(Napi::Env env);
-  // Bytes, as the kernel accounts them.
+  // In bytes, as the kernel accounts them.
   double receiveBuffer() const;
   double sendBuffer() const { return bufferSize(out_, SO_SNDBUF); }
 
@@ -73,8 +74,8 @@ class PacketSocket : public Handle {
 
   Environment& environment_;
   int fd_ = -1;
-  // What sends. A socket of its own where that is possible: a virtio-net header before each frame, which the kernel
-  // takes from who is given one with each received frame, costs 45 ns.
+  // The socket that sends: one of its own where that is possible. PACKET_VNET_HDR, set to receive these headers, also
+  // demands one before each frame sent, which costs 45 ns.
   int out_ = -1;
   int32_t interfaceIndex_ = 0;
 

@@ -32,7 +32,7 @@ int timestampAbilities(int fd, const char* interface, TimestampAbilities* abilit
 
 int DeviceTimestamps::start(int fd, const char* interface) {
   ifreq request = requestOf(interface, &before_);
-  // Drivers that cannot tell how they are set were not set by anybody who would miss it.
+  // A driver without SIOCGHWTSTAMP cannot report its setting: it is taken for off.
   if (ioctl(fd, SIOCGHWTSTAMP, &request)) before_ = {};
   if (before_.rx_filter == HWTSTAMP_FILTER_ALL) return 0;
   hwtstamp_config wanted = before_;
@@ -41,7 +41,7 @@ int DeviceTimestamps::start(int fd, const char* interface) {
   if (ioctl(fd, SIOCSHWTSTAMP, &request)) return errno;
   snprintf(interface_, IFNAMSIZ, "%s", interface);
   changed_ = true;
-  // The driver says what it really does.
+  // The driver writes back what it really does.
   if (wanted.rx_filter == HWTSTAMP_FILTER_ALL) return 0;
   stop();
   return EOPNOTSUPP;

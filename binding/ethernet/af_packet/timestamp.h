@@ -1,4 +1,4 @@
-// Time stamps that a device puts on the frames it receives (Documentation/networking/timestamping.rst in the kernel).
+// Timestamps that a device puts on the frames it receives (Documentation/networking/timestamping.rst in the kernel).
 #pragma once
 
 #include <linux/net_tstamp.h>
@@ -17,7 +17,7 @@ struct TimestampAbilities {
 // ETHTOOL_GET_TS_INFO. Returns 0 or a positive errno.
 int timestampAbilities(int fd, const char* interface, TimestampAbilities* abilities);
 
-// A device that stamps every frame it receives for as long as this lives, and then again what it stamped before.
+// Has a device timestamp every frame that it receives, for as long as this lives; its end restores the setting before.
 class DeviceTimestamps {
  public:
   ~DeviceTimestamps() { stop(); }

@@ -16,7 +16,7 @@ struct XdpMemory {
   uint32_t headroom = 0;
 };
 
-// How the sockets over a memory are bound: what shares it cannot be bound otherwise.
+// How the sockets over a UMEM are bound: one that shares it must be bound alike.
 struct XdpSharing {
   bool shared = false;
   bool zeroCopy = false;
@@ -25,12 +25,12 @@ struct XdpSharing {
 
 namespace xdp_memory {
 
-// Whether there is a bound socket over this memory, and how it is bound.
+// Whether a bound socket has registered this memory, and how it is bound.
 XdpSharing find(const XdpMemory& memory);
 // Binds a socket that has no memory of its own to share one; nobody can close the other socket meanwhile. `sharing`
 // tells whether there was one. Returns 0 or a positive errno.
 int bind(int fd, const XdpMemory& memory, sockaddr_xdp address, XdpSharing* sharing);
-// A socket that registered the memory itself is bound, and can be shared with.
+// Notes that a socket that registered the memory itself is bound, so that others can share it.
 void add(int fd, const XdpMemory& memory, bool zeroCopy, bool fragments);
 // Before the socket is closed. The registration lives on as long as others share it.
 void remove(int fd);

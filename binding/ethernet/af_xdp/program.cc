@@ -172,7 +172,8 @@ std::vector<uint32_t> XdpProgram::compose() const {
       words->insert(words->end(), pair, pair + 2);
     }
   };
-  // What is redirected on a queue that has no socket passes: a piece that all members share needs no look at the queue.
+  // bpf_redirect_map() passes the frames of a queue that has no socket: a piece that all members share need not compare
+  // the queue.
   const auto same = [this](const Member* member) { return member->words == members_.front()->words; };
   if (std::all_of(members_.begin(), members_.end(), same)) return members_.front()->words;
   std::vector<uint32_t> words;

@@ -1,6 +1,6 @@
 // The XDP program that hands an interface's frames to AF_XDP sockets, by the raw bpf(2) system call: its map, the
-// program itself and the link that holds it on the interface. The link goes with its descriptor, so that a process that
-// dies leaves the interface as it found it.
+// program itself and the link that holds it on the interface. The kernel detaches the link when its descriptor is
+// closed, so that a process that dies leaves the interface as it found it.
 //
 // An interface has one program and one map, and each of its receive queues one socket: sockets of this process on
 // several queues, in whatever threads, are members of one program. What each of them accepts is a piece of it.
@@ -17,7 +17,7 @@ namespace ethernet {
 
 class XdpProgram {
  public:
-  // One socket's share.
+  // One socket's piece.
   struct Member {
     uint32_t queue;
     std::vector<uint32_t> words;  // two an instruction (struct bpf_insn); ends in BPF_EXIT on every path
@@ -41,8 +41,8 @@ class XdpProgram {
   // whose mode `mode` then is. Where an instruction loads the map (BPF_PSEUDO_MAP_FD), the map's descriptor is filled
   // in. A program that is not this process's is never replaced (EBUSY, EEXIST).
   int add(const Member* member, int socket, Mode* mode);
-  // After the member's words were changed through `change`, between two frames (BPF_LINK_UPDATE). They stay as they
-  // were when the kernel refuses.
+  // Replaces the program between two frames, after `change` has changed the member's words (BPF_LINK_UPDATE). They stay
+  // as they were when the kernel refuses.
   int change(Member* member, std::vector<uint32_t> words);
   void remove(const Member* member);
 
@@ -52,7 +52,7 @@ class XdpProgram {
   int load(const std::vector<uint32_t>& words, bool fragments, int* program) const;
   // remove(), with the lock held.
   void forget(const Member* member);
-  // Loads what the members are now and puts it in the place of what runs.
+  // Loads a program of the present members and puts it in place of the running one.
   int update();
 
   const int32_t interfaceIndex_;

@@ -1,6 +1,6 @@
 // An AF_XDP socket (Documentation/networking/af_xdp.rst in the kernel): an arena as its UMEM, and its four rings mapped
-// into JavaScript, which drives them. What is here are the steps of setting it up, in the order in which lib/ takes
-// them, and its doorbells. The binding never reads or writes a ring: the kernel validates what JavaScript writes.
+// into JavaScript, which drives them. Here are the steps that set it up, in the order in which lib/ takes them, and its
+// doorbells. The binding never reads or writes a ring: the kernel validates what JavaScript writes.
 #pragma once
 
 #include <napi.h>
@@ -37,7 +37,7 @@ class XdpSocket : public Handle {
   void registerMemory(Napi::Env env);
   // How another socket's registration of the same arena could be shared.
   XdpSharing sharing() const { return xdp_memory::find(memory_); }
-  // Shares it; nothing happens, and the second is false, when there is none to share any more.
+  // Shares it (XDP_SHARED_UMEM); does nothing, and the second is false, when there is none to share any more.
   int bindShared(uint32_t queue, XdpSharing* sharing);
 
   // These return 0 or a negative errno.
@@ -45,7 +45,7 @@ class XdpSocket : public Handle {
   int option(int level, int name, int value);
   // The interface's program and map, of this process.
   int joinProgram() { return -XdpProgram::of(interfaceIndex_, &program_); }
-  // This socket's piece of the program: from here on it gets its queue's frames. `mode` becomes the one in force.
+  // Adds this socket's piece to the program: from here on it gets its queue's frames. `mode` becomes the one in force.
   int attach(Napi::Env env, Napi::Value program, uint32_t queue, XdpProgram::Mode* mode);
   int replace(Napi::Env env, Napi::Value program);
   // Adds or drops PACKET_MR_MULTICAST, PACKET_MR_PROMISC or PACKET_MR_ALLMULTI. Throws.

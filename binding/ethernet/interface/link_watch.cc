@@ -81,7 +81,7 @@ uint32_t LinkWatch::look() {
     const ssize_t received = recv(fd_, buffer, sizeof buffer, MSG_DONTWAIT);
     if (received < 0 && errno == EINTR) continue;
     if (received < 0 && errno == ENOBUFS) {
-      // Messages were lost, there is no telling of what.
+      // Messages were lost, and nothing says which.
       state = ask();
       changed = true;
       continue;
@@ -97,7 +97,7 @@ uint32_t LinkWatch::look() {
       changed = true;
       const Link link = linkOf(header);
       if (header->nlmsg_type == RTM_DELLINK) state.present = false;
-      // A short fall between two looks is one all the same: packet sockets report it too.
+      // A link that was down for a moment between two looks was down: packet sockets report it, too.
       if (!link.up()) state.up = false;
       state.sends = link.sends();
       if (link.mtu > 0) state.mtu = link.mtu;

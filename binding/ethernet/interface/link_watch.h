@@ -1,6 +1,6 @@
 // Tells when an interface goes down, up or away, loses or finds its carrier, or changes its MTU (rtnetlink(7),
-// RTMGRP_LINK). A packet socket has the first from the kernel as an error on its descriptor, but not the carrier; an
-// AF_XDP socket reports nothing at all.
+// RTMGRP_LINK). A packet socket reports the first as an error (ENETDOWN), but not the carrier; an AF_XDP socket reports
+// nothing at all.
 #pragma once
 
 #include <napi.h>
@@ -31,8 +31,8 @@ class LinkWatch : public Handle {
   ~LinkWatch() override;
   int release(const char** syscall) override;
 
-  // What was told since the last look, 0 when nothing was: kChanged and the other bits that are true, and the MTU
-  // above them, 0 when it was not told.
+  // What changed since the last look, 0 when nothing did: kChanged and the other bits that are true, and the MTU above
+  // them, 0 when it was not told.
   static constexpr uint32_t kChanged = 1, kPresent = 2, kUp = 4, kSends = 8, kMtuShift = 4;
   uint32_t look();
   // As the link is at this moment.

@@ -1,4 +1,4 @@
-// The links of a network namespace, as rtnetlink(7) tells of them (RTM_GETLINK, RTM_NEWLINK).
+// The links of a network namespace, as rtnetlink(7) reports them (RTM_GETLINK, RTM_NEWLINK).
 #pragma once
 
 #include <linux/netlink.h>
@@ -30,7 +30,7 @@ struct Link {
 // What a message of type RTM_NEWLINK or RTM_DELLINK says.
 Link linkOf(const nlmsghdr* message);
 
-// All links, or the one with an index. Returns 0 or a positive errno, ENODEV for an index that there is not.
+// All links, or the one with an index. Returns 0 or a positive errno, ENODEV for an unknown index.
 int queryLinks(int32_t index, std::vector<Link>* links);
 
 }  // namespace ethernet

@@ -113,7 +113,8 @@ Napi::Value NetlinkSocket::receive(Napi::Env env) {
       throwErrno(env, errno, "recvmsg", "AF_NETLINK");
     }
     if (message.msg_flags & MSG_TRUNC) throwErrno(env, EMSGSIZE, "recvmsg", "AF_NETLINK");
-    // A process with CAP_NET_ADMIN may send to anybody's socket: only the kernel is believed (netlink(7)).
+    // A process with CAP_NET_ADMIN may send to any socket: only the kernel's messages (nl_pid 0) are taken
+    // (netlink(7)).
     if (message.msg_namelen != sizeof sender || sender.nl_pid != 0) continue;
     Napi::Uint8Array result = Napi::Uint8Array::New(env, static_cast<size_t>(length));
     memcpy(result.Data(), buffer_.data(), static_cast<size_t>(length));

@@ -1,5 +1,4 @@
-// A routing socket (rtnetlink(7)): messages out, messages in. What they say is read and written in
-// lib/ethernet/interface/netlink.
+// A routing socket (rtnetlink(7)): sends and receives messages, which lib/ethernet/interface/netlink writes and parses.
 #pragma once
 
 #include <napi.h>

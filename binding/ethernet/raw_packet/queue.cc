@@ -17,17 +17,17 @@ namespace ethernet {
 namespace {
 
 constexpr uint32_t kChunk = 64;
-// A completion at least every so many sends: the last of each call brings one anyway.
+// At least every so many sends one is signalled; the last of each call always is.
 constexpr uint32_t kSignalEvery = 32;
 constexpr uint32_t kVlanTag = 4;
 // `brief` of lib/ethernet/frames.ts: of the record, offset, length and the flags' lowest byte were written.
 constexpr uint32_t kBrief = 1u << 15;
-// Nanoseconds for which a close waits for sends.
+// Nanoseconds that a close waits for sends at most.
 constexpr uint64_t kPatience = 200000000;
 // sll_pkttype, packet(7)
 enum PacketType : uint32_t { kHost, kBroadcast, kMulticast, kOtherHost };
 
-// Posts the first `count` of requests that are chained for good.
+// Posts the first `count` requests of a list whose `next` pointers are set once: cuts it there for the call.
 template <typename Request, typename Post>
 int postUpTo(std::vector<Request>& requests, uint32_t count, Post post) {
   Request* const behind = requests[count - 1].next;
@@ -110,8 +110,8 @@ RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
 }
 
 int RawPacketQueue::release(const char**) {
-  // The queue pair goes next, and with it what was posted. What the device has accepted it shall have sent by then: a
-  // device that does not get on is not waited for.
+  // Destroying the queue pair, the next step, drops what is posted. So this first waits for the sends that the device
+  // has accepted, kPatience at most.
   const uint64_t deadline = monotonicNanoseconds() + kPatience;
   while (sendTail_ != sendHead_ && !failure_ && monotonicNanoseconds() < deadline) {
     ibv_wc completions[kChunk];
@@ -211,7 +211,7 @@ void RawPacketQueue::describe(uint32_t frame, uint32_t original, unsigned flags)
   record[FrameRecord::kOffset] = offset;
   record[FrameRecord::kLength] = length;
   if (original == length) {
-    // The packet type is read off the frame when somebody asks: here its bytes are in another processor's cache.
+    // The packet type is read from the frame when it is asked for: here its bytes are in another processor's cache.
     record[FrameRecord::kFlags] = told | kBrief;
     return;
   }
@@ -231,7 +231,7 @@ void RawPacketQueue::complete(uint32_t address, uint32_t status) {
   completion_.produce(1);
 }
 
-// A completion is also that of all unsignalled sends before it: the device completes in order.
+// A completion also completes all unsignalled sends before it: the device completes in order.
 int RawPacketQueue::reap() {
   for (;;) {
     uint32_t room;
@@ -310,13 +310,13 @@ int RawPacketQueue::transmit() {
     uint32_t posted;
     error = postSends(std::min(available, room), &posted);
     if (error == EAGAIN || error == ENOMEM) {
-      // Full: perhaps the device is done with some by now.
+      // Full: some sends may have completed by now.
       const uint32_t before = sendTail_;
       error = reap();
       if (error) return error;
       if (sendTail_ == before) return -EAGAIN;
     } else if (error && posted == 0) {
-      // The frame's own fault: it is reported, and what comes after it waits for the next call.
+      // The frame itself is at fault: it is reported, and the frames behind it wait for the next call.
       if (error == EFAULT || error == EMSGSIZE || error == EINVAL) {
         complete(transmit_.read(0, DescriptorRecord::kAddress), static_cast<uint32_t>(error));
         transmit_.consume(1);
@@ -332,7 +332,7 @@ int RawPacketQueue::arm(bool readable, bool writable) {
   int error = readable ? receiveQueue.arm(false) : 0;
   if (!error && writable) error = sendQueue.arm(false);
   if (error) return -error;
-  // What came before the arming raises no event.
+  // What completed before the arming raises no event.
   if (readable) {
     const int count = take();
     if (count != 0) return count < 0 ? count : 1;

@@ -20,7 +20,7 @@ class RawPacketQueue : public Handle {
  public:
   static constexpr Kind kKind = Kind::RawPacketQueue;
 
-  // What it works with: `region` is the arena, `overflow` takes what is longer than its place.
+  // `region` is the arena; `overflow` takes the rest of a frame that is longer than its place.
   struct Parts {
     verbs::QueuePair& pair;
     verbs::MemoryRegion& region;
@@ -31,19 +31,20 @@ class RawPacketQueue : public Handle {
   RawPacketQueue(Parts parts, Napi::Object options);
   int release(const char** syscall) override;
 
-  // Posts what is in the fill ring, and puts what came into the receive ring. Returns how many, or a negative errno:
-  // -ERANGE when JavaScript's indices cannot be true, -EFAULT when the next record names no frame of the arena (it is
-  // then skipped), -EIO once the device has given up the queue (`failure()` says why), else that of ibv_post_recv(3).
+  // Posts the frames of the fill ring, and puts those received into the receive ring. Returns how many, or a negative
+  // errno: -ERANGE when JavaScript's indices cannot be true, -EFAULT when the next record names no frame of the arena
+  // (it is then skipped), -EIO once the device has given up the queue (`failure()` says why), else that of
+  // ibv_post_recv(3).
   int receive();
-  // The first half of that: 0, or the negative errno.
+  // The first half of receive(): 0, or the negative errno.
   int replenish() { return failure_ ? 0 : postReceives(); }
-  // Posts what is in the transmit ring, and reports what the device is done with in the completion ring. Returns 0 when
-  // all was posted, -EAGAIN when the device's queue is full, -EMSGSIZE when the next frame is too long (it is then
+  // Posts the frames of the transmit ring, and reports those that have completed in the completion ring. Returns 0 when
+  // all were posted, -EAGAIN when the device's queue is full, -EMSGSIZE when the next frame is too long (it is then
   // reported), else the negative errno that stopped it, as receive() does.
   int transmit();
 
-  // Asks for an event when something was received, or sent. Returns 1 if that has happened already (it is then in the
-  // ring), 0, or a negative errno.
+  // Asks for an event at the next receive, or send, that completes (ibv_req_notify_cq(3)). Returns 1 if one has
+  // completed already (it is then in the ring), 0, or a negative errno.
   int arm(bool readable, bool writable);
 
   // ibv_wc_status of the first completion that failed; 0 while none has.
@@ -84,12 +85,12 @@ class RawPacketQueue : public Handle {
   std::vector<ibv_sge> receiveElements_;  // two a request: the frame's place, then the overflow
   std::vector<ibv_send_wr> sends_;
   std::vector<ibv_sge> sendElements_;
-  std::vector<uint32_t> sent_;  // addresses with the device, a ring of a power of two
+  std::vector<uint32_t> sent_;  // addresses of the posted sends, a ring of a power of two
   uint32_t sentMask_ = 0;
 
-  uint32_t receiving_ = 0;  // requests with the device
+  uint32_t receiving_ = 0;  // receives posted and not completed
   uint32_t sendHead_ = 0;   // counts sends that were posted
-  uint32_t sendTail_ = 0;   // counts sends that are done with
+  uint32_t sendTail_ = 0;   // counts sends that have completed
   uint32_t failure_ = 0;
   uint64_t received_ = 0;
   uint64_t truncated_ = 0;
