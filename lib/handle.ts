@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import { aNamed, type ClassOf, typeError } from './argument.js'
 import { closedError } from './errors.js'
 import { type Kind, native } from './native.js'
-import { rejectClosed } from './pending.js'
+import { rejectClosed } from './waiter.js'
 
 let read: (handle: NativeHandle) => number
 let isReal: (handle: object) => boolean

@@ -1,19 +1,15 @@
 /** Service time of a batch at a steady 100,000 forwarded frames/s, up to p99.9: AF_PACKET and AF_XDP, against C */
 import type { Bench } from '../harness/bench.js'
-import { type Backend, cPeer, type FrameParameters, frameSide, ours } from '../harness/ethernet/sides.js'
+import { peerOf, title, usableBackends } from '../harness/ethernet/backends.js'
+import { cPeer, type FrameParameters, frameSide, ours } from '../harness/ethernet/sides.js'
 
 const rate = 100_000
-const title = { af_packet: 'AF_PACKET', af_xdp: 'AF_XDP' }
 
 const bench: Bench = {
   bed: 'veth',
-  peers: ['xdp_frames', 'packet_frames'],
+  peers: Object.values(peerOf),
   async run(session) {
-    for (const backend of ['af_packet', 'af_xdp'] satisfies Backend[]) {
-      if (backend === 'af_xdp' && process.getuid!() !== 0) {
-        session.note('skipped: AF_XDP needs root')
-        continue
-      }
+    for (const backend of usableBackends(session)) {
       const parameters: FrameParameters = { backend, size: 64, batch: 32, ring: 'v2' }
       const request = { operation: 'service', count: 40_000, warmup: 4000, rate } as const
       await session.compare({

@@ -1,9 +1,9 @@
 /** Raw frames/s: TX, RX, forward; 64 and 1500 B; batches of 1, 32, 64; AF_PACKET, AF_XDP, against C and testpmd */
 import type { Bench, Session } from '../harness/bench.js'
-import { type Backend, cPeer, type FrameParameters, frameSide, ours } from '../harness/ethernet/sides.js'
+import { peerOf, title, usableBackends } from '../harness/ethernet/backends.js'
+import { cPeer, type FrameParameters, frameSide, ours } from '../harness/ethernet/sides.js'
 import { installedTestpmd, testpmdSide } from '../harness/ethernet/testpmd.js'
 
-const title = { af_packet: 'AF_PACKET', af_xdp: 'AF_XDP' }
 const operations = ['tx', 'rx', 'forward'] as const
 type Operation = (typeof operations)[number]
 
@@ -21,16 +21,11 @@ function frames(operation: Operation, batch: number): { count: number; warmup: n
 
 const bench: Bench = {
   bed: 'veth',
-  peers: ['xdp_frames', 'packet_frames'],
+  peers: Object.values(peerOf),
   async run(session) {
-    const backends: Backend[] = ['af_packet', 'af_xdp']
     const testpmd = installedTestpmd()
     if (!testpmd) session.note('skipped: testpmd is not installed (Debian: dpdk-dev)')
-    for (const backend of backends) {
-      if (backend === 'af_xdp' && process.getuid!() !== 0) {
-        session.note('skipped: AF_XDP needs root')
-        continue
-      }
+    for (const backend of usableBackends(session)) {
       for (const operation of operations) {
         for (const size of [64, 1500]) {
           for (const batch of [1, 32, 64]) {

@@ -183,7 +183,7 @@ static void round_trips(struct port *port, const struct options *options, long t
   for (timed = 0; timed < total; timed++) {
     uint64_t begin = now();
     port_claim(port, &frame, 1);
-    memcpy(frame.data, template, kSequence);  // what was received last may have lain here
+    memcpy(frame.data, template, kSequence);  // the slot may hold a frame received last
     stamp(&frame, options, ++sequence);
     port_send(port, &frame, 1);
     await_frames(port, &frame, 1);

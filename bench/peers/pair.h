@@ -1,6 +1,6 @@
 // Shared by every verbs peer: two queue pairs in one process, one on each of two devices, connected to each other.
 //
-// Header only, so that a peer is one `cc` away from its source; static inline, so that a peer may use half of it.
+// Header only, so that one `cc` builds a peer; static inline, so that a peer may use a part of it.
 #pragma once
 
 #include <infiniband/verbs.h>

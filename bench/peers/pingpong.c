@@ -1,6 +1,5 @@
 // cc: -libverbs
-// RC and UD ping-pong over two queue pairs of one process, busy polling: what bench/harness/verbs/pingpong.ts does, in
-// C.
+// RC and UD ping-pong over two queue pairs of one process, busy polling: bench/harness/verbs/pingpong.ts in C.
 //
 //   pingpong a=rxe0 b=rxe1 type=RC size=64 inline=64
 //   latency 1000 100  →  [p50, p99, mean]   ns of a round trip, over 1000 after 100 untimed

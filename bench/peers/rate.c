@@ -1,5 +1,5 @@
 // cc: -libverbs
-// Messages a second, RC, over two queue pairs of one process: what bench/harness/verbs/rate.ts does, in C.
+// RC messages per second over two queue pairs of one process: bench/harness/verbs/rate.ts in C.
 //
 //   rate a=rxe0 b=rxe1 operation=send|write size=64 inline=64 batch=32 signal=32 send-depth=128 receive-depth=256
 //   rate 20000 1000  →  [messages a second]   over 20000 after 1000 untimed; multiples of the batch

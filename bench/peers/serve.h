@@ -1,6 +1,6 @@
-// What every C peer needs: a loop that answers one line of JSON to each line of standard input, and a clock.
+// Shared by every C peer: a loop that answers one line of JSON to each line of standard input, and a clock.
 //
-// Header only, so that a peer is one `cc` away from its source; static inline, so that a peer may use half of it.
+// Header only, so that one `cc` builds a peer; static inline, so that a peer may use a part of it.
 #pragma once
 
 #include <errno.h>

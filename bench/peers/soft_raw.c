@@ -1,5 +1,5 @@
 // cc: -libverbs
-// Frames a second through a raw packet queue pair whose port receives what it sends: bench/harness/soft/raw-worker.ts
+// Frames per second through a raw packet queue pair whose port receives what it sends: bench/harness/soft/raw-worker.ts
 // in C.
 //
 //   soft_raw size=64 batch=32 window=512

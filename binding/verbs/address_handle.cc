@@ -60,7 +60,7 @@ std::string wayOf(const ibv_ah_attr& attributes, int error) {
   const std::string way =
       std::string("to ") + gid + " from GID index " + std::to_string(attributes.grh.sgid_index) + " of " + port;
   if (error != ETIMEDOUT) return way;
-  // The kernel asks for the neighbour and waits for its answer (rdma_addr_find_l2_eth_by_grh).
+  // The kernel resolves the neighbour and waits for its answer (rdma_addr_find_l2_eth_by_grh).
   return way + ": nobody there answers. The call blocks while the kernel looks for the neighbour, for a second or more";
 }
 

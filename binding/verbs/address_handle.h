@@ -22,10 +22,10 @@ class AddressHandle : public Handle {
 // Reads an address vector: { port, serviceLevel, lid, sourcePathBits, staticRate } and, where `gid` is a string,
 // { gid, gidIndex, hopLimit, trafficClass, flowLabel } of a global route.
 ibv_ah_attr addressVector(Napi::Env env, Napi::Value value, const char* name);
-
-// The way that was asked for, for an error in words.
-std::string wayOf(const ibv_ah_attr& attributes, int error);
-// The same the other way.
+// Writes one as such an object.
 Napi::Object addressVector(Napi::Env env, const ibv_ah_attr& attributes);
+
+// The path of an address vector in words, for the message of `error`.
+std::string wayOf(const ibv_ah_attr& attributes, int error);
 
 }  // namespace verbs

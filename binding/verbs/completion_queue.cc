@@ -22,10 +22,10 @@ constexpr uint32_t kAcknowledge = 64;
 }  // namespace
 
 int CompletionQueue::release(const char** syscall) {
-  // ibv_destroy_cq waits for every event that was read to be acknowledged.
+  // ibv_destroy_cq waits until every event that was read is acknowledged.
   if (unacknowledged_) ibv_ack_cq_events(ibv, unacknowledged_);
   unacknowledged_ = 0;
-  // From here on JavaScript asks native code, which knows that the queue is closed.
+  // From here on JavaScript polls through native code, which knows that the queue is closed.
   uint32_t* control = columns_.words() + static_cast<size_t>(batch_) * records::kCompletionColumns;
   control[records::kRingWatched] = 0;
   if (!ring_.IsEmpty()) {
@@ -76,7 +76,7 @@ int CompletionQueue::next(ibv_wc* completions, int most) {
 }
 
 bool CompletionQueue::deliver(const ibv_wc& completion, uint32_t row) {
-  // wr_id is ours: the queue pair's handle and the slot. Handles are never pointers, so one that is stale is nothing.
+  // wr_id is the queue pair's handle and the request's name. Handles are never pointers: a stale one finds nothing.
   Handle* found = context.environment.handles.find(static_cast<uint32_t>(completion.wr_id >> 32), Kind::QueuePair);
   if (!found) return false;
   uint32_t cookie = 0, opcode = 0;
@@ -123,7 +123,7 @@ int32_t CompletionQueue::pollFor(uint64_t nanoseconds) {
   if (count) return count;
   const uint64_t deadline = monotonicNanoseconds() + nanoseconds;
   do {
-    // The clock costs about as much as a poll: look at it every few.
+    // The clock costs about as much as a poll: read it every 16 polls.
     for (int i = 0; i < 16; i++) {
       count = poll();
       if (count) return count;

@@ -21,29 +21,30 @@ class CompletionQueue : public Handle {
   static size_t blockWords(uint32_t batch) {
     return static_cast<size_t>(batch) * records::kCompletionColumns + records::kQueueControlWords;
   }
-  // JavaScript may look at the device's own ring, through this, from now on until release().
+  // From now on until release(), JavaScript may read the device's own ring through `head`.
   void watchRing(Napi::ArrayBuffer head);
 
   int release(const char** syscall) override;
 
   // Fills the columns with up to a batch of completions and returns how many; negative errno on failure.
   int32_t poll();
-  // The same, again and again, until there is one or `nanoseconds` have passed.
+  // Polls until there is a completion or `nanoseconds` have passed.
   int32_t pollFor(uint64_t nanoseconds);
   // Asks for an event at the next completion, or at the next that is solicited or failed; returns 0 or errno.
   int arm(bool solicitedOnly);
   // An event of this queue was read from the channel.
   void eventRead();
 
-  // Takes every completion out of the device's queue, so that the places that a queue pair gives back are really
-  // free. Those of `pair`, which is being reset or destroyed, are dropped, the others kept for the next polls.
+  // Polls the device's queue empty, so that the entries that a queue pair gives back are really free. Drops the
+  // completions of `pair`, which is being reset or destroyed, and keeps the others for the next polls.
   void purge(const QueuePair& pair);
-  // Keeps every completion that is there for the next polls; returns how many of them are of sends of `pair`.
+  // Polls the device's queue empty and keeps all completions for the next polls; returns how many are of sends of
+  // `pair`.
   uint32_t hold(const QueuePair& pair);
-  // As purge, but tells `pair` of its completions: it waits for the last of them.
+  // Like purge, but retires the requests of `pair`, which waits for its last completion.
   void drainInto(QueuePair& pair);
 
-  // A completion queue cannot overrun: each queue pair takes as many places as it can ever fill.
+  // A completion queue cannot overrun: each queue pair reserves as many entries as it can ever fill.
   bool takeCredits(uint32_t count) {
     if (count > entries() - credits_) return false;
     credits_ += count;
@@ -57,7 +58,7 @@ class CompletionQueue : public Handle {
   ibv_cq* ibv = nullptr;
 
  private:
-  // Tells JavaScript how many completions are kept here, which the device's ring does not show.
+  // Publishes how many completions are kept here, which the device's ring does not show.
   void publish();
   template <typename OfPair>
   void sift(uint32_t pair, OfPair ofPair);

@@ -65,7 +65,7 @@ void Context::referenceEvents(bool on) {
 }
 
 void Context::onCompletionEvents() {
-  // Read to EAGAIN, then acknowledge, then call JavaScript, which may close anything: from there on handles only.
+  // Read to EAGAIN and acknowledge before calling JavaScript, which may close anything: from then on, handles only.
   std::vector<uint32_t> ready;
   ibv_cq* cq;
   void* cookie;

@@ -13,11 +13,12 @@ class Context : public Handle {
 
   Context(Environment& environment, ibv_context* ibv) : Handle(kKind, {}), environment(environment), ibv(ibv) {}
 
-  // Starts watching the two descriptors, of asynchronous events and of the completion channel. Returns 0 or errno.
+  // Starts to watch two descriptors: that of asynchronous events and that of the completion channel. Returns 0 or
+  // errno.
   int watch(const char** syscall);
   int release(const char** syscall) override;
 
-  // What keeps the process alive: somebody waiting for a completion, or for an event.
+  // Whether waits for completions, or for events, keep the process alive.
   void referenceCompletions(bool on);
   void referenceEvents(bool on);
 

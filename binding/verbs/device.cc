@@ -27,7 +27,7 @@ Napi::Value listDevices(const Napi::CallbackInfo& info) {
   ibv_device** devices = ibv_get_device_list(&count);
   Napi::Array list = Napi::Array::New(env);
   if (!devices) {
-    // A kernel without RDMA: no devices, and that is an answer.
+    // A kernel without RDMA has no devices, which is no error.
     if (errno == ENOSYS) return list;
     throwErrno(env, errno, "ibv_get_device_list");
   }

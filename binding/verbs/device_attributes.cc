@@ -98,7 +98,8 @@ Napi::Object deviceAttributes(Napi::Env env, const ibv_device_attr_ex& extended)
 int readPort(ibv_context* context, uint8_t port, PortAttributes* attributes) {
   *attributes = {};
   verbs_context* extended = verbs_get_ctx_op(context, query_port);
-  // Told the size of the buffer, libibverbs clears it all and fills in as much as it knows (__lib_query_port).
+  // Given the size of the buffer, libibverbs clears all of it and fills in the members that it knows
+  // (__lib_query_port).
   if (extended) {
     return extended->query_port(context, port, reinterpret_cast<ibv_port_attr*>(attributes->bytes),
                                 sizeof attributes->bytes);
@@ -107,7 +108,8 @@ int readPort(ibv_context* context, uint8_t port, PortAttributes* attributes) {
 }
 
 Napi::Object portAttributes(Napi::Env env, const PortAttributes& attributes) {
-  // What all versions of the structure have, and the one member that came later: the same place in each.
+  // The members that all versions of the structure have, and the one that came later: at the same offset in each
+  // version.
   ibv_port_attr a;
   memcpy(&a, attributes.bytes, sizeof a);
   constexpr size_t kActiveSpeedEx = 52;

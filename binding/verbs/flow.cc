@@ -8,12 +8,12 @@
 namespace verbs {
 namespace {
 
-// IB_FLOW_SPEC_SUPPORT_LAYERS of the kernel's ib_verbs.h: it takes no more specifications in a rule.
+// IB_FLOW_SPEC_SUPPORT_LAYERS of the kernel's ib_verbs.h: the most specifications that it takes in a rule.
 constexpr size_t kMaxSpecs = 10;
 constexpr size_t kMaxBytes = kMaxSpecs * sizeof(ibv_flow_spec);
 
-// How long a specification of this type must be: libibverbs copies by the type and steps by the size. 0: refused, for
-// we have no such (or it holds a pointer).
+// The size that a specification of this type must have: libibverbs copies by the type and steps by the size. 0 refuses
+// it: this package does not use the type, or it holds a pointer.
 size_t sizeOf(uint32_t type) {
   switch (type) {
     case IBV_FLOW_SPEC_ETH:
@@ -35,7 +35,7 @@ size_t sizeOf(uint32_t type) {
   }
 }
 
-// An ibv_flow_attr with its specifications behind it, as ibv_create_flow(3) wants them.
+// An ibv_flow_attr with its specifications behind it, as ibv_create_flow(3) takes them.
 struct Rule {
   alignas(8) uint8_t bytes[sizeof(ibv_flow_attr) + kMaxBytes] = {};
 

@@ -6,7 +6,7 @@
 
 namespace verbs {
 
-// Flow rules of one queue pair that were made together (ibv_create_flow(3)) and go together.
+// Flow rules of one queue pair (ibv_create_flow(3)), created together and destroyed together.
 class Flow : public Handle {
  public:
   static constexpr Kind kKind = Kind::Flow;

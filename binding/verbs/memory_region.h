@@ -5,7 +5,7 @@
 
 namespace verbs {
 
-// A registered stretch of a SharedArrayBuffer. It holds the buffer, so that the memory outlives what JavaScript drops.
+// A registered range of a SharedArrayBuffer. It holds the buffer, so that the memory stays when JavaScript drops it.
 class MemoryRegion : public Handle {
  public:
   static constexpr Kind kKind = Kind::MemoryRegion;
@@ -20,7 +20,7 @@ class MemoryRegion : public Handle {
     return error;
   }
 
-  // Whether [offset, offset + length) lies inside; made so that no sum can wrap.
+  // Whether [offset, offset + length) lies inside; no sum here can wrap.
   bool contains(uint64_t offset, uint64_t length) const {
     return offset <= memory.length() && length <= memory.length() - offset;
   }

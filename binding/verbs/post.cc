@@ -1,7 +1,7 @@
-// The data path out: records become work requests.
+// Posting: records become work requests.
 //
-// JavaScript can write anything into the rings, at any time, from any thread: so each record is copied once, and the
-// copy is checked and used. A handle in it is a number that is looked up; an offset is compared with its region.
+// JavaScript can write anything into the rings, at any time, from any thread. So each record is copied once, and only
+// the copy is checked and used: its handles are looked up, its offsets compared with their regions.
 #include <arpa/inet.h>
 
 #include <algorithm>
@@ -27,7 +27,7 @@ void copyRecord(uint32_t* to, const uint32_t* from, uint32_t words) {
   for (uint32_t i = 0; i < words; i++) to[i] = shared[i];
 }
 
-// What a request that buildSend() let through is called when it has completed.
+// The ibv_wc_opcode of a request that buildSend() accepts.
 uint8_t completionOpcode(ibv_wr_opcode opcode) {
   switch (opcode) {
     case IBV_WR_RDMA_WRITE:
@@ -108,9 +108,9 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
     case IBV_WR_ATOMIC_CMP_AND_SWP:
     case IBV_WR_ATOMIC_FETCH_AND_ADD:
       if (total != 8) return refuse(EINVAL, records::kBadAtomic);
-      // libmlx5 says 8 for each element, whatever is asked for (providers/mlx5/qp.c, set_data_ptr_seg_atomic): the
-      // first takes all, and what lies behind it is written over. Of the others, rxe alone is known to fill elements in
-      // order.
+      // libmlx5 sets the length of each element to 8, whatever the request says (providers/mlx5/qp.c,
+      // set_data_ptr_seg_atomic): the first takes all 8 bytes, and overwrites what follows it. Of the other providers,
+      // only rxe is known to fill elements in order.
       for (uint32_t i = 0; i < count && !domain.context.isRxe; i++) {
         if (elements[i].length % 8) return refuse(EINVAL, records::kBadAtomic, 1);
       }
@@ -121,8 +121,8 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
       break;
     default: return refuse(EINVAL, records::kBadOpcode, opcode);
   }
-  // What a queue pair type cannot do must be refused here: a provider that writes the request into its ring first
-  // (rxe does) would leave it there.
+  // An operation that the queue pair's type does not have must be refused here: a provider that writes the request into
+  // its ring before it checks (rxe does) would leave it there.
   const bool oneSided = opcode != IBV_WR_SEND && opcode != IBV_WR_SEND_WITH_IMM;
   const bool raw = ibv->qp_type == IBV_QPT_RAW_PACKET;
   if ((raw && opcode != IBV_WR_SEND) || (ibv->qp_type == IBV_QPT_UD && oneSided) ||
@@ -159,7 +159,7 @@ uint32_t QueuePair::postSend(uint32_t first, uint32_t count) {
     ibv_send_wr& request = sendRequests_[built];
     if (!buildSend(record, &request, &sendElements_[static_cast<size_t>(built) * sizes_.maxSendSge])) break;
     const bool wanted = request.send_flags & IBV_SEND_SIGNALED;
-    // An unsignalled request is retired by the next signalled completion, so one must come every half queue.
+    // The next signalled completion retires the unsignalled requests before it, so one must come every half queue.
     if (wanted || unsignaled + 1 >= stretch) {
       request.send_flags |= IBV_SEND_SIGNALED;
       unsignaled = 0;
@@ -231,9 +231,9 @@ uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
   return accepted;
 }
 
-// A receive is a record in memory that is shared with rxe, and no call: in ERR, where it is to be flushed, rxe of
-// Linux 6.1 does not look there before something else wakes its responder, and who polls would wait for ever. To ERR
-// once more does.
+// Posting a receive to rxe only writes to memory that it shares, without a system call. In ERR it must be flushed, but
+// rxe of Linux 6.1 does not look there until something wakes its responder, and a poller would wait for ever. Another
+// transition to ERR wakes it.
 void QueuePair::ringInError() {
   ibv_qp_attr attributes{};
   ibv_qp_init_attr initial{};
@@ -243,7 +243,7 @@ void QueuePair::ringInError() {
 }
 
 uint32_t QueuePair::submit() {
-  // Read once: JavaScript may change them meanwhile. postReceive and postSend check what they are given.
+  // Read once: JavaScript may change them meanwhile. postReceive and postSend check their arguments.
   const volatile uint32_t* control = block_.words();
   const uint32_t receiveFirst = control[records::kReceiveFirst] % WorkQueue::kMaxCapacity;
   const uint32_t receives = control[records::kReceivePending];
@@ -259,7 +259,7 @@ uint32_t QueuePair::submit() {
 
 namespace {
 
-// postSend(pair, first, count), postReceive(pair, first, count): how many the device took
+// postSend(pair, first, count), postReceive(pair, first, count): how many requests the device accepted
 int32_t postSend(Environment& environment, const uint32_t* numbers) {
   QueuePair& pair = environment.handle<QueuePair>(numbers[0], "queue pair");
   return static_cast<int32_t>(pair.postSend(numbers[1] % WorkQueue::kMaxCapacity, numbers[2]));
@@ -270,7 +270,7 @@ int32_t postReceive(Environment& environment, const uint32_t* numbers) {
   return static_cast<int32_t>(pair.postReceive(numbers[1] % WorkQueue::kMaxCapacity, numbers[2]));
 }
 
-// submit(pair): how many the device took
+// submit(pair): how many requests the device accepted
 int32_t submit(Environment& environment, const uint32_t* numbers) {
   return static_cast<int32_t>(environment.handle<QueuePair>(numbers[0], "queue pair").submit());
 }

@@ -29,7 +29,7 @@ QueuePair::QueuePair(ProtectionDomain& domain, CompletionQueue& sendQueue, Compl
 
 int QueuePair::release(const char** syscall) {
   drain();
-  // The kernel does not destroy a member (EBUSY). Of one that cannot be detached it is ibv_destroy_qp that tells.
+  // The kernel does not destroy a member of a group (EBUSY): where a detach fails, ibv_destroy_qp reports it.
   for (const Group& group : groups_) ibv_detach_mcast(ibv, &group.gid, group.lid);
   groups_.clear();
   *syscall = "ibv_destroy_qp";
@@ -44,7 +44,7 @@ int QueuePair::release(const char** syscall) {
 
 int QueuePair::attachMulticast(const ibv_gid& gid, uint16_t lid) {
   for (const Group& group : groups_) {
-    if (group.is(gid, lid)) return 0;  // as the kernel has it: once a member, always a member
+    if (group.is(gid, lid)) return 0;  // as in the kernel: attaching a member again does nothing
   }
   const int error = ibv_attach_mcast(ibv, &gid, lid);
   if (error == 0) groups_.push_back({gid, lid});
@@ -60,13 +60,14 @@ int QueuePair::detachMulticast(const ibv_gid& gid, uint16_t lid) {
 }
 
 void QueuePair::drain() {
-  // SoftRoCE before Linux 6.2 can hang in ibv_destroy_qp while requests are in flight: move to ERROR, which flushes
-  // them, and wait for the flushes a moment. Other completions that come up meanwhile are kept for their poller.
+  // SoftRoCE before Linux 6.2 can hang in ibv_destroy_qp while requests are in flight: move to ERR, which flushes them,
+  // and wait briefly for the flushes. Completions of other queue pairs that arrive meanwhile are kept for their poller.
   if (send_.outstanding() + receive_.outstanding() == 0 || ibv->state == IBV_QPS_RESET) return;
   ibv_qp_attr attributes{};
   attributes.qp_state = IBV_QPS_ERR;
   if (ibv_modify_qp(ibv, &attributes, IBV_QP_STATE)) return;
-  // An unsignalled request that succeeded never completes, so the end is either nothing outstanding or silence.
+  // An unsignalled request that succeeded generates no completion: stop when nothing is outstanding, or when nothing
+  // has changed for 20 ms.
   uint32_t before = 0;
   uint64_t quiet = monotonicNanoseconds();
   const uint64_t deadline = quiet + 2000000000u;
@@ -99,7 +100,7 @@ bool QueuePair::retire(uint32_t name, bool success, uint32_t* cookie, uint32_t* 
   if (!(isReceive ? receive_ : send_).retire(name & ~kReceiveName, cookie, opcode, &wanted)) return false;
   if (!success) suspect_ = true;
   publish();
-  // One that we signalled on our own account is the caller's business only when it failed.
+  // A request that only postSend() signalled is reported to the caller only if it failed.
   return wanted || !success;
 }
 
@@ -122,7 +123,7 @@ QueuePair& pairOf(const Napi::CallbackInfo& info) {
 Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Environment& environment = environmentOf(info);
-  // Options first: a getter may run JavaScript, and that may close what a handle stands for.
+  // Options first: a getter may run JavaScript that closes what a handle stands for.
   Napi::Object options = argument::object(env, info[3], "options");
   QueuePair::Sizes sizes;
   sizes.maxSendWr = argument::field<uint32_t>(options, "maxSendWr");
@@ -199,7 +200,7 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// modifyQueuePair(pair, attributes): ibv_modify_qp(3). An attribute that is there is set, and its mask bit with it.
+// modifyQueuePair(pair, attributes): ibv_modify_qp(3). Sets each attribute that is present, and its bit in the mask.
 void modifyQueuePair(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Napi::Object attributes = argument::object(env, info[1], "attributes");
@@ -305,7 +306,7 @@ void detachMulticast(const Napi::CallbackInfo& info) {
   multicast<&QueuePair::detachMulticast>(info, "ibv_detach_mcast");
 }
 
-// settled(pair): whether every send that brings a completion has brought it; what came is kept for the next polls
+// settled(pair): whether every send that generates a completion has completed; the completions stay for the next polls
 Napi::Value settled(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), pairOf(info).settled()); }
 
 }  // namespace

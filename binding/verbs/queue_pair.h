@@ -25,27 +25,28 @@ class QueuePair : public Handle {
   int release(const char** syscall) override;
 
   // Posts `count` records of the send (receive) ring, beginning with record `first`, in one call of the provider.
-  // Returns how many it took; when fewer, the control words say why the next one was refused.
+  // Returns how many the provider accepted; if fewer, the control words say why it refused the next one.
   uint32_t postSend(uint32_t first, uint32_t count);
   uint32_t postReceive(uint32_t first, uint32_t count);
-  // Both, receives first, for the stretches that the control words name. Stops at the first refusal: a result that is
-  // less than the two counts together says that there was one.
+  // Posts both, receives first, in the ranges that the control words name. Stops at the first refusal: a result below
+  // the sum of the two counts says that there was one.
   uint32_t submit();
 
-  // A completion came: releases its request and the older unsignalled ones. False when the caller is not to see it.
+  // Retires the request of a completion and the older unsignalled ones. False if the caller must not see the
+  // completion.
   bool retire(uint32_t name, bool success, uint32_t* cookie, uint32_t* opcode);
 
-  // Whether every send that brings a completion has brought it, polled or not.
+  // Whether every send that generates a completion has completed, polled or not.
   bool settled() { return send_.signaled() <= sendQueue.hold(*this); }
 
-  // ibv_attach_mcast(3), ibv_detach_mcast(3): an errno or 0. Those that are left are detached by release().
+  // ibv_attach_mcast(3), ibv_detach_mcast(3): an errno or 0. release() leaves the groups that remain.
   int attachMulticast(const ibv_gid& gid, uint16_t lid);
   int detachMulticast(const ibv_gid& gid, uint16_t lid);
 
-  // Something went wrong with it: perhaps it is in ERR, where its device moved it.
+  // Something failed: the device may have moved the queue pair to ERR.
   void suspect() { suspect_ = true; }
 
-  // After a transition to RESET: releases everything, drops completions that were not polled.
+  // After a transition to RESET: releases all requests and drops the completions that were not polled.
   void afterReset();
 
   const Sizes& sizes() const { return sizes_; }
@@ -61,16 +62,16 @@ class QueuePair : public Handle {
   CompletionQueue& receiveQueue;
   ibv_qp* ibv = nullptr;
   uint32_t maxInline = 0;  // what the provider granted
-  // Bytes that a request may send, write or read, its elements together; and that an element of a receive tells the
-  // device at most, since no message is longer. Below 2^31: of a mlx5_wqe_data_seg's byte_count, bit 31 says that the
-  // data follow inline (mlx5dv.h, MLX5_INLINE_SEG), and mlx4 has the same.
+  // Maximum bytes that the elements of a request may send, write or read together; and that one element of a receive
+  // states to the device, since no message is longer. Below 2^31: bit 31 of byte_count in struct mlx5_wqe_data_seg says
+  // that the data follow inline (MLX5_INLINE_SEG, mlx5dv.h); mlx4 has the same.
   uint32_t longestMessage = 0, longestReceive = 0;
 
   static constexpr uint32_t kReceiveName = 1u << 31;  // tells a receive's wr_id from a send's
 
  private:
   bool buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge* elements);
-  // No element says more than `most`.
+  // Limits the length of each element to `most`.
   bool buildElements(const uint32_t* record, uint32_t count, bool written, uint32_t most, ibv_sge* elements,
                      uint64_t* total);
   bool refuse(int error, records::Refusal reason, uint32_t detail = 0);
@@ -91,7 +92,7 @@ class QueuePair : public Handle {
   WorkQueue send_, receive_;
   uint32_t unsignaled_ = 0;  // accepted since the last signalled one
   bool suspect_ = false;
-  // Allocated once: a batch is chained here.
+  // Allocated once: each batch is chained here.
   std::vector<ibv_send_wr> sendRequests_;
   std::vector<ibv_recv_wr> receiveRequests_;
   std::vector<ibv_sge> sendElements_, receiveElements_;

@@ -24,8 +24,8 @@ struct Library {
       error = words ? words : "libibverbs.so.1";
       return;
     }
-    // ibv_fork_init(3): must come before the first registration. Kernels that copy pinned pages on fork (5.12)
-    // answer that it is not needed and pay nothing for it.
+    // ibv_fork_init(3) must precede the first registration. On kernels that copy pinned pages at fork (5.12) it finds
+    // that it is not needed, and costs nothing.
     using ForkInit = int (*)();
     if (auto forkInit = reinterpret_cast<ForkInit>(dlsym(handle, "ibv_fork_init"))) forkInit();
   }
@@ -61,7 +61,7 @@ std::string libraryPath() {
 
 }  // namespace rdma_core
 
-// dlsym gives the default version of a symbol (IBVERBS_1.1 and later); a lazy relocation would bind to the old ABI.
+// dlsym returns the default version of a symbol (IBVERBS_1.1 and later); a lazy relocation would bind to the old ABI.
 #define FORWARD(type, name, parameters, arguments, missing)                                  \
   type name parameters {                                                                     \
     static const auto real = reinterpret_cast<type(*) parameters>(rdma_core::symbol(#name)); \

@@ -11,7 +11,7 @@
 
 namespace rdma_core {
 
-// Opens libibverbs on the first call. Empty when it is there, else dlopen's own words.
+// Opens libibverbs on the first call. Empty if it is loaded, else the message of dlerror(3).
 const std::string& unavailable();
 
 // The file that libibverbs was loaded from; empty when it could not be loaded.

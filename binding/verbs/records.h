@@ -1,9 +1,8 @@
-// The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer.
-// lib/verbs/request/records.ts says the same in TypeScript; kRecordVersion (binding/addon.cc) changes with any change
-// here.
+// The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer. lib/verbs/request/records.ts
+// states the same in TypeScript; kRecordVersion (binding/addon.cc) changes with any change here.
 //
-// A queue pair shares one block: control words, then the send ring, then the receive ring.
-// A completion queue shares one block: a column of `batch` words for each field of a completion, then control words.
+// A queue pair shares one block: control words, then the send ring, then the receive ring. A completion queue shares
+// one block: a column of `batch` words for each field of a completion, then control words.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +16,7 @@ enum Control : uint32_t {
   kRefusedErrno,   // of the request that the last post refused: positive errno, 0 if none
   kRefusedReason,  // a Refusal
   kRefusedDetail,  // what Refusal says
-  // Written by JavaScript before a submit: the stretches of both rings that it wrote.
+  // Written by JavaScript before a submit: the ranges of both rings that it filled.
   kReceiveFirst = 8,
   kReceivePending,
   kSendFirst,
@@ -90,14 +89,14 @@ enum Completion : uint32_t {
   kQpn,
   kSourceQpn,
   kVendorError,
-  kFlowTag,  // of the flow rule that brought a raw packet; 0 without one
+  kFlowTag,  // of the flow rule that a raw packet matched; 0 without one
   kPath,     // a UD receive's source LID | service level << 16 | destination path bits << 24
   kCompletionColumns = 16,
 };
 
 // Control words of a completion queue, behind its columns: written by native code, read by JavaScript.
 enum QueueControl : uint32_t {
-  kRingWatched,  // 1 while JavaScript may look at the device's own ring
+  kRingWatched,  // 1 while JavaScript may read the device's own ring
   kKept,         // completions kept in native code, which the device's ring does not show
   kQueueControlWords = 16,
 };

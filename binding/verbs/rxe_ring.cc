@@ -33,7 +33,7 @@ const void* newRxeRing(const std::vector<UverbsMapping>& before, const ibv_cq* q
   uintptr_t found = 0;
   for (const UverbsMapping& mapping : uverbsMappings()) {
     if (std::find(before.begin(), before.end(), mapping) != before.end()) continue;
-    if (found) return nullptr;  // another thread's came up meanwhile
+    if (found) return nullptr;  // another thread created one meanwhile
     found = mapping.start;
   }
   if (!found) return nullptr;
@@ -46,7 +46,7 @@ const void* newRxeRing(const std::vector<UverbsMapping>& before, const ibv_cq* q
 
 Napi::ArrayBuffer rxeRingHead(Napi::Env env, const void* ring) {
   napi_value buffer;
-  // The kernel's memory is not ours to free: nothing is left for a finalizer to do.
+  // ibv_destroy_cq unmaps the kernel's memory: a finalizer has nothing to free.
   const napi_status status = napi_create_external_arraybuffer(
       env, const_cast<void*>(ring), offsetof(rxe_queue_buf, data), [](napi_env, void*, void*) {}, nullptr, &buffer);
   return status == napi_ok ? Napi::ArrayBuffer(env, buffer) : Napi::ArrayBuffer();

@@ -1,9 +1,9 @@
 // SoftRoCE's completion ring, seen from JavaScript: an empty poll is then two loads and no native call.
 //
 // The ring is memory that the kernel and librxe share, and its layout is kernel ABI (struct rxe_queue_buf,
-// rdma/rdma_user_rxe.h): the kernel writes producer_index, ibv_poll_cq writes consumer_index, equal means empty.
-// Only those two words are looked at, and only by lib/verbs/completion-queue.ts; completions still come through
-// ibv_poll_cq. libibverbs does not tell where the ring is, but ibv_create_cq maps exactly one part of the device file.
+// rdma/rdma_user_rxe.h): the kernel writes producer_index, ibv_poll_cq writes consumer_index, equal means empty. Only
+// lib/verbs/completion-queue.ts reads the ring, and only these two words; completions still come through ibv_poll_cq.
+// libibverbs does not expose the ring's address, but ibv_create_cq maps exactly one part of the device file.
 #pragma once
 
 #include <napi.h>
@@ -16,7 +16,7 @@
 
 namespace verbs {
 
-// A part of a device file that is mapped. Another thread may unmap one and map the next at the same address, but rxe
+// A mapping of a part of a device file. Another thread may unmap one and map the next at the same address, but rxe
 // gives each part of a device an offset of its own (rxe_create_mmap_info in drivers/infiniband/sw/rxe/rxe_mmap.c).
 struct UverbsMapping {
   uintptr_t start;
@@ -28,10 +28,10 @@ struct UverbsMapping {
   }
 };
 
-// Where the process has mapped /dev/infiniband/uverbs*, from /proc/self/maps.
+// The process's mappings of /dev/infiniband/uverbs*, from /proc/self/maps.
 std::vector<UverbsMapping> uverbsMappings();
 
-// The head of the ring that appeared since `before`; null when that is not exactly one ring of rxe's shape.
+// The head of the ring that appeared since `before`; null unless exactly one appeared, of rxe's shape.
 const void* newRxeRing(const std::vector<UverbsMapping>& before, const ibv_cq* queue);
 
 // The head's bytes as an ArrayBuffer; empty where the runtime has no external ones (Electron). Detach it before

@@ -1,4 +1,4 @@
-// One half of a queue pair: which requests are with the device, and their cookies.
+// One work queue of a queue pair: the requests that the device has, and their cookies.
 #pragma once
 
 #include <cstdint>
@@ -6,8 +6,8 @@
 
 namespace verbs {
 
-// Slots are handed out and retired in order, as the device completes in order: a completion retires its own slot and
-// every older one, which were unsignalled.
+// Slots are claimed and retired in order, as the device completes in order: a completion retires its own slot and all
+// older ones, which were unsignalled.
 class WorkQueue {
  public:
   explicit WorkQueue(uint32_t capacity) : capacity_(capacity), slots_(capacity) {}
@@ -21,22 +21,22 @@ class WorkQueue {
   // The low half of the wr_id of the request that is `ahead` of the next free slot: epoch and slot.
   uint32_t name(uint32_t ahead) const { return epoch_ << 24 | slotAt(ahead); }
 
-  // Requests with the device that will bring a completion even if all goes well.
+  // Requests in the device that generate a completion even if they succeed.
   uint32_t signaled() const { return signaled_; }
 
-  // Writes down a request that is about to be posted `ahead` of the next free slot.
+  // Records a request that is about to be posted `ahead` of the next free slot.
   void write(uint32_t ahead, uint32_t cookie, uint8_t opcode, bool wanted, bool signaled) {
     slots_[slotAt(ahead)] = {cookie, opcode, wanted, signaled};
   }
-  // The device took `count` requests.
+  // The device has accepted `count` requests.
   void accept(uint32_t count) {
     for (uint32_t i = 0; i < count; i++) signaled_ += slots_[slotAt(i)].signaled;
     outstanding_ += count;
   }
 
-  // A completion came for `name`. Returns false for one that is not outstanding (stale). `*wanted` says whether the
-  // caller asked for it, or we did so that the queue moves on; `*opcode` is what was posted: a device does not say it
-  // of what failed.
+  // Retires the request `name`, which has completed. Returns false if it is not outstanding (stale). `*wanted` says
+  // whether the caller asked for the completion, or only postSend() did so that the queue moves on; `*opcode` is that
+  // of the request, which a device does not report for a failed one.
   bool retire(uint32_t name, uint32_t* cookie, uint32_t* opcode, bool* wanted) {
     const uint32_t slot = name & (kMaxCapacity - 1);
     if ((name >> 24 & 0x7f) != epoch_ || slot >= capacity_) return false;
@@ -53,7 +53,7 @@ class WorkQueue {
     return true;
   }
 
-  // Reset: nothing is with the device any more, and what still completes is stale.
+  // RESET: the device has no request any more, and a completion that still arrives is stale.
   void reset() {
     outstanding_ = 0;
     signaled_ = 0;
@@ -66,7 +66,7 @@ class WorkQueue {
     uint32_t cookie;
     uint8_t opcode;  // ibv_wc_opcode
     bool wanted;     // the caller asked for its completion
-    bool signaled;   // it brings one
+    bool signaled;   // it generates one
   };
 
   uint32_t slotAt(uint32_t ahead) const {

@@ -54,6 +54,6 @@ export function setLengths(
 /** LINKTYPE_ETHERNET of https://www.tcpdump.org/linktypes.html, the only link type this library reads and writes. */
 export const ethernetLinkType = 1
 /** A longer frame means a corrupt capture; tcpdump captures at most 262144 bytes of a frame. */
-export const mostBytes = 1 << 20
+export const maxFrameBytes = 1 << 20
 /** tcpdump(1)'s default snapshot length: no frame is longer. */
 export const defaultSnapLength = 262144

@@ -1,6 +1,6 @@
 /** What the encoders of both formats share. */
 import { integer, type Names, rangeError } from '../argument.js'
-import { defaultSnapLength, mostBytes } from './captured-frame.js'
+import { defaultSnapLength, maxFrameBytes } from './captured-frame.js'
 
 /** Options of both encoders. */
 export interface EncoderOptions {
@@ -31,7 +31,7 @@ export abstract class FrameEncoder {
 
   constructor(options: EncoderOptions, overhead: number) {
     const { snapLength = defaultSnapLength, capacity = 1 << 18 } = options
-    this.snapLength = integer('options.snapLength', snapLength, 1, mostBytes)
+    this.snapLength = integer('options.snapLength', snapLength, 1, maxFrameBytes)
     integer('options.capacity', capacity, 0, 2 ** 30)
     this.bytes = Buffer.allocUnsafe(Math.max(capacity, overhead + snapLength))
   }

@@ -1,4 +1,4 @@
-import { mostBytes, setLengths, setTime } from './captured-frame.js'
+import { maxFrameBytes, setLengths, setTime } from './captured-frame.js'
 import type { Dialect, FoundFrame } from './dialect.js'
 import { pcapHeaderLength, pcapMagic, pcapRecordLength } from './pcap-encoder.js'
 
@@ -6,7 +6,7 @@ import { pcapHeaderLength, pcapMagic, pcapRecordLength } from './pcap-encoder.js
 const modifiedLength = 8
 const packetTypeOffset = 6
 /** PACKET_OUTGOING, the last sll_pkttype of packet(7) that a capture has. */
-const mostPacketType = 4
+const maxPacketType = 4
 
 /** Which of a record's two lengths comes first: before version 2.3 the original one did; writers of 2.3 differ. */
 type LengthOrder = 'captured first' | 'original first' | 'the shorter is what was captured'
@@ -56,7 +56,7 @@ export class PcapDialect implements Dialect {
     ) {
       ;[captured, original] = [original, captured]
     }
-    if (captured > mostBytes) throw new Error(`a frame of ${captured} bytes is implausible`)
+    if (captured > maxFrameBytes) throw new Error(`a frame of ${captured} bytes is implausible`)
     const total = header + captured
     if (at + total > end) return 0
     found.found = true
@@ -66,7 +66,7 @@ export class PcapDialect implements Dialect {
     found.linkType = this.#linkType
     if (this.#modified) {
       const type = view.getUint8(at + pcapRecordLength + packetTypeOffset)
-      found.packetType = type <= mostPacketType ? type : -1
+      found.packetType = type <= maxPacketType ? type : -1
     }
     return total
   }

@@ -1,4 +1,4 @@
-import { mostBytes, setLengths } from './captured-frame.js'
+import { maxFrameBytes, setLengths } from './captured-frame.js'
 import type { Dialect, FoundFrame } from './dialect.js'
 import {
   Block,
@@ -14,7 +14,7 @@ import { Ticks } from './timestamp.js'
 /** Type and length before the body, length again behind it. */
 const envelope = 12
 /** As in libpcap: a longer block means a corrupt capture. */
-const mostBlock = 1 << 24
+const maxBlockBytes = 1 << 24
 
 interface Interface {
   linkType: number
@@ -36,7 +36,7 @@ export class PcapngDialect implements Dialect {
     const little = this.#littleEndian
     const type = view.getUint32(at, little)
     const total = view.getUint32(at + 4, little)
-    if (total < envelope || total % 4 !== 0 || total > mostBlock) {
+    if (total < envelope || total % 4 !== 0 || total > maxBlockBytes) {
       throw new Error(`a block cannot have ${total} bytes`)
     }
     if (at + total > end) return 0
@@ -138,7 +138,7 @@ export class PcapngDialect implements Dialect {
     original: number,
   ): Interface {
     const where = this.#known(id)
-    if (captured > mostBytes) throw new Error(`a frame of ${captured} bytes is implausible`)
+    if (captured > maxFrameBytes) throw new Error(`a frame of ${captured} bytes is implausible`)
     need(offset + captured, behind, 'a packet')
     found.found = true
     found.offset = offset

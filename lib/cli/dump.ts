@@ -1,6 +1,6 @@
 /** `ibverbs dump`: prints an interface's frames, one line each, or writes a capture. */
+import { defaultSnapLength } from '../capture/captured-frame.js'
 import type { CaptureStatistics, PacketQueue, PacketQueueOptions } from '../ethernet/index.js'
-import { Breath } from './breath.js'
 import type { Command } from './command.js'
 import { ExitCode } from './exit-code.js'
 import { filterHelp, filterOf } from './filter.js'
@@ -16,9 +16,7 @@ import { dropsText, framesText } from './totals.js'
 import { grouped, perSecondText } from './traffic/rate.js'
 import { WallClock } from './traffic/wall-clock.js'
 import { integerOption, parse, UsageError, wordOption } from './usage.js'
-
-/** tcpdump(1)'s default snapshot length: no frame is longer. */
-const defaultSnapLength = 262144
+import { Yielder } from './yielder.js'
 
 const options = {
   read: { type: 'string', short: 'r', argument: 'FILE', help: "a capture's frames instead; '-': stdin" },
@@ -202,7 +200,7 @@ async function capture(
   live: LiveLine | undefined,
 ): Promise<void> {
   const { signal } = session
-  const breath = new Breath()
+  const yielder = new Yielder()
   const clock = new WallClock()
   const speed = new Speed()
   const frame: SeenFrame = {
@@ -243,7 +241,7 @@ async function capture(
       if (live?.due(now))
         live.show(`${grouped(captured)} captured, ${perSecondText(speed.since(captured, now))}`)
       if (n === 0 && !signal.aborted) await queue.wait({ signal })
-      else if (breath.due()) await breath.take()
+      else if (yielder.due()) await yielder.yield()
     }
   } catch (error) {
     // Ctrl-C is the usual end of a capture without a count.

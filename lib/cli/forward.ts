@@ -5,11 +5,11 @@ import { ExitCode } from './exit-code.js'
 import { filterHelp, filterOf } from './filter.js'
 import { jsonText } from './json.js'
 import { LiveLine, Speed } from './live-line.js'
-import { interfaceHelp, queueFlags, queueOptions, superFrames } from './queue-flags.js'
+import { interfaceHelp, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
 import { cutText, dropsText, framesText, refusalsText } from './totals.js'
 import { grouped, perSecondText } from './traffic/rate.js'
-import { Relay, relay } from './traffic/relay.js'
+import { Relay, relay, relayFlags } from './traffic/relay.js'
 import { noMoreOperands, parse, UsageError } from './usage.js'
 
 /** Except with AF_PACKET, both queues need frames to receive into while others are in flight. */
@@ -19,13 +19,7 @@ const receiveFrames = 2048
 const options = {
   transparent: { type: 'boolean', help: 'leave the frames as they are' },
   filter: { type: 'string', short: 'f', argument: 'FILTER', help: 'forward only these frames' },
-  busy: {
-    type: 'boolean',
-    short: 'b',
-    help: 'poll for frames all the time instead of sleeping between them',
-  },
-  json: { type: 'boolean', help: 'print one JSON object at the end' },
-  ...queueFlags,
+  ...relayFlags,
 } as const
 
 export const forward: Command = {

@@ -1,6 +1,6 @@
 /** A progress line at the bottom of a terminal; nothing where there is no terminal. */
 import type { Writable } from 'node:stream'
-import { patient } from './terminal.js'
+import { nonBlocking } from './terminal.js'
 
 /** Milliseconds between updates. */
 const period = 500
@@ -13,7 +13,7 @@ export class LiveLine {
   #there = false
 
   constructor(stream: NodeJS.WriteStream & { fd: number } = process.stderr) {
-    this.#stream = patient(stream)
+    this.#stream = nonBlocking(stream)
     this.#columns = () => stream.columns || 80
     this.#shown = stream.isTTY === true && process.env.TERM !== 'dumb'
   }

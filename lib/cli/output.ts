@@ -5,7 +5,7 @@ import { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** Milliseconds between attempts to open a FIFO: the kernel sends no event when a reader opens it. */
-const patience = 50
+const retryInterval = 50
 
 /** Milliseconds that a reader has for the remaining output after a signal. */
 export const grace = 300
@@ -45,7 +45,7 @@ export class Output {
         // open(2) of a socket fails with ENXIO too.
         if ((error as NodeJS.ErrnoException).code !== 'ENXIO' || !statSync(path).isFIFO()) throw error
       }
-      await delay(patience, undefined, { signal })
+      await delay(retryInterval, undefined, { signal })
     }
   }
 
@@ -63,7 +63,7 @@ export class Output {
           at += writeSync(this.#file, bytes, at)
         } catch (error) {
           if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw this.#named(error as Error)
-          await delay(patience, undefined, { signal: this.#signal })
+          await delay(retryInterval, undefined, { signal: this.#signal })
         }
       }
       return

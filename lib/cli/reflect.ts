@@ -4,23 +4,13 @@ import { ExitCode } from './exit-code.js'
 import { filterHelp, filterOf } from './filter.js'
 import { jsonText } from './json.js'
 import { LiveLine, Speed } from './live-line.js'
-import { interfaceHelp, queueFlags, queueOptions, superFrames } from './queue-flags.js'
+import { interfaceHelp, queueOptions, superFrames } from './queue-flags.js'
 import type { Session } from './session.js'
 import { cutText, dropsText, framesText, refusalsText } from './totals.js'
 import { grouped, perSecondText } from './traffic/rate.js'
-import { Relay, relay } from './traffic/relay.js'
+import { Relay, relay, relayFlags } from './traffic/relay.js'
 import { swap } from './traffic/swap.js'
 import { parse, UsageError } from './usage.js'
-
-const options = {
-  busy: {
-    type: 'boolean',
-    short: 'b',
-    help: 'poll for frames all the time instead of sleeping between them',
-  },
-  json: { type: 'boolean', help: 'print one JSON object at the end' },
-  ...queueFlags,
-} as const
 
 export const reflect: Command = {
   name: 'reflect',
@@ -33,7 +23,7 @@ af_packet the kernel answers as well: name a FILTER, or take the frames away wit
 CAP_NET_RAW: see 'ibverbs doctor'.
 ${interfaceHelp}
 ${filterHelp}`,
-  options,
+  options: relayFlags,
   examples: [
     ['ibverbs reflect v1 ether proto 0x88b5', "for 'ibverbs generate --to MAC --receive'"],
     ['ibverbs reflect v1 --backend af_xdp --busy', 'everything, at the lowest latency'],
@@ -42,7 +32,7 @@ ${filterHelp}`,
 }
 
 async function run(args: readonly string[], session: Session): Promise<ExitCode> {
-  const { values, positionals } = parse(args, options)
+  const { values, positionals } = parse(args, relayFlags)
   const [name, ...words] = positionals
   if (name === undefined) throw new UsageError('IFACE is missing')
   const common = queueOptions(values, name)

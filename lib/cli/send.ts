@@ -4,7 +4,6 @@ import { buffer } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { debuglog } from 'node:util'
 import type { PacketQueue } from '../ethernet/index.js'
-import { Breath } from './breath.js'
 import type { Command } from './command.js'
 import { ExitCode } from './exit-code.js'
 import { ethernetHeaderLength } from './frame/frame-text.js'
@@ -18,6 +17,7 @@ import type { Session } from './session.js'
 import { refusalsText } from './totals.js'
 import { rateOption } from './traffic/rate.js'
 import { integerOption, numberOption, parse, UsageError, wordOption } from './usage.js'
+import { Yielder } from './yielder.js'
 
 const debug = debuglog('ibverbs')
 
@@ -188,7 +188,7 @@ async function sendAll(
   { count, interval }: { count: number; interval: number },
   signal: AbortSignal,
 ): Promise<void> {
-  const breath = new Breath()
+  const yielder = new Yielder()
   for (let time = 0; time < count; time++) {
     if (time > 0 && interval > 0) {
       await queue.drain({ signal })
@@ -202,8 +202,8 @@ async function sendAll(
       }
       queue.memory.set(frame, queue.offset(slot))
       queue.send(slot, frame.length)
-      if (breath.due()) {
-        await breath.take()
+      if (yielder.due()) {
+        await yielder.yield()
         signal.throwIfAborted()
       }
     }

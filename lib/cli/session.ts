@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { ExitCode } from './exit-code.js'
 import { untilOrAbort } from './output.js'
 import { makeStyle, type Style, wantsColour } from './style.js'
-import { patient } from './terminal.js'
+import { nonBlocking } from './terminal.js'
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
@@ -39,8 +39,8 @@ export class Session {
 
   constructor(around: Surroundings = process) {
     this.#around = around
-    this.#out = patient(around.stdout)
-    this.#errors = patient(around.stderr)
+    this.#out = nonBlocking(around.stdout)
+    this.#errors = nonBlocking(around.stderr)
     this.style = makeStyle(wantsColour(around.stdout, around.env))
     for (const signal of signals) around.once(signal, this.#interrupt)
     this.#out.on('error', this.#lost)

@@ -3,7 +3,7 @@ import { constants, openSync, writeSync } from 'node:fs'
 import { Writable } from 'node:stream'
 
 /** Milliseconds between attempts to write to a terminal that accepts nothing. */
-const patience = 10
+const retryInterval = 10
 
 class Terminal extends Writable {
   readonly #file: number
@@ -20,7 +20,7 @@ class Terminal extends Writable {
       done()
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EAGAIN')
-        setTimeout(() => this._write(chunk.subarray(at), encoding, done), patience)
+        setTimeout(() => this._write(chunk.subarray(at), encoding, done), retryInterval)
       else done(error as Error)
     }
   }
@@ -29,7 +29,7 @@ class Terminal extends Writable {
 const terminals = new Map<number, Writable>()
 
 /** The stream itself, or another on the same terminal: Node's own blocks the process while the terminal accepts nothing. */
-export function patient(stream: NodeJS.WriteStream & { fd: number }): Writable {
+export function nonBlocking(stream: NodeJS.WriteStream & { fd: number }): Writable {
   if (!stream.isTTY) return stream
   let terminal = terminals.get(stream.fd)
   if (terminal === undefined) {

@@ -18,7 +18,7 @@ import { maxGroups } from './af-packet/accept.js'
 import { type FanoutOptions, fanoutArgument } from './af-packet/fanout.js'
 import { FramePool, type FramePoolOptions, framePoolOptionNames } from './frames.js'
 import type { NetworkInterface } from './interface/interfaces.js'
-import { type StrangeOption, strangeOption } from './port-options.js'
+import { type PortOption, type StrangeOption, strangeOption } from './port-options.js'
 import type { RdmaPort } from './raw-packet/rdma-port.js'
 import type { PacketBackend, ReceivePath } from './report.js'
 
@@ -344,8 +344,9 @@ function strangeTo(
   backend: PacketBackend | undefined,
   xdp: boolean,
 ): StrangeOption | undefined {
-  const strange = strangeOption(options, backend ?? 'af_packet')
-  return strange && backend === undefined && xdp ? strangeOption(options, 'af_xdp') : strange
+  const ofPorts: Pick<PacketQueueOptions, PortOption> = options
+  const strange = strangeOption(ofPorts, backend ?? 'af_packet')
+  return strange && backend === undefined && xdp ? strangeOption(ofPorts, 'af_xdp') : strange
 }
 
 const packetBackends = ['af_packet', 'af_xdp', 'raw_packet_qp'] as const satisfies PacketBackend[]

@@ -1,4 +1,3 @@
-import type { PacketQueueOptions } from './options.js'
 import type { PacketBackend } from './report.js'
 
 /** The options of PacketQueue.open() that not every port has, and the ports that have them. All others have all. */
@@ -17,9 +16,10 @@ const having = {
   port: ['raw_packet_qp'],
   mtu: ['raw_packet_qp'],
   transmitChecksum: ['raw_packet_qp'],
-} as const satisfies Partial<Record<keyof PacketQueueOptions, readonly PacketBackend[]>>
+} as const satisfies Record<string, readonly PacketBackend[]>
 
-type PortOption = keyof typeof having
+/** An option that not every port has. */
+export type PortOption = keyof typeof having
 
 const spelling: Record<PacketBackend, string> = {
   af_packet: "backend: 'af_packet'",

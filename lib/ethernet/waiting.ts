@@ -1,7 +1,7 @@
 import { rangeError, typeError } from '../argument.js'
 import { busyError, closedError } from '../errors.js'
-import { Waiter } from '../ring/waiter.js'
 import { type WaitOptions, waitSignal } from '../wait-options.js'
+import { Waiter } from '../waiter.js'
 import type { Port, ReceivingEnd, TransmittingEnd } from './port.js'
 
 /** Milliseconds that a consumer may go on without a turn of the event loop: timers and signals come through. */
@@ -25,16 +25,22 @@ export class Waiting {
   #slice: (() => void) | undefined
   /** When the event loop is known to have turned last. */
   #turn = performance.now()
-  readonly #waiter = new Waiter(() => {
-    this.#slice = undefined
-    this.#arm()
+  readonly #waiter = new Waiter<number>(this, 'packet queue', {
+    stopped: () => {
+      this.#slice = undefined
+      this.#arm()
+    },
   })
-  readonly #drainer = new Waiter(() => this.#arm())
+  readonly #drainer = new Waiter<void>(this, 'packet queue', { stopped: () => this.#arm() })
 
   constructor(port: Port, receiver: ReceivingEnd, transmitter: TransmittingEnd) {
     this.#port = port
     this.#receiver = receiver
     this.#transmitter = transmitter
+  }
+
+  get closed(): boolean {
+    return this.#closed
   }
 
   async wait(options: WaitOptions | undefined): Promise<number> {
@@ -91,11 +97,15 @@ export class Waiting {
 
   close(): void {
     this.#closed = true
-    this.#waiter.reject(closedError('packet queue'))
-    this.#drainer.reject(closedError('packet queue'))
+    this.#waiter.close()
+    this.#drainer.close()
   }
 
-  #begin(options: WaitOptions | undefined, waiter: Waiter, busy: string): AbortSignal | undefined {
+  #begin(
+    options: WaitOptions | undefined,
+    waiter: { pending: boolean },
+    busy: string,
+  ): AbortSignal | undefined {
     const signal = waitSignal(options)
     if (this.#closed) throw closedError('packet queue')
     if (waiter.pending) throw busyError(busy)
@@ -140,7 +150,7 @@ export class Waiting {
     if (error) {
       this.#drainer.reject(error)
     } else if (pending === 0) {
-      this.#drainer.resolve(0)
+      this.#drainer.resolve()
     } else if (congested) {
       // The device's own queue is full, not the socket's buffer: poll(2) would say writable at once.
       const timer = setTimeout(this.#flush, 1)

@@ -34,7 +34,7 @@ export interface Alternative {
 export const ethernetHeader = 14
 export const vlanTag = 4
 /** The most tags that a program skips. */
-export const mostTags = 2
+export const maxTags = 2
 /** EtherTypes of VLAN tags: those of headers/vlan.ts. */
 export const tagTypes = [0x8100, 0x88a8, 0x9100] as const
 /** No VLAN tag, in place of a VLAN id. */

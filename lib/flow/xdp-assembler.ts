@@ -11,7 +11,7 @@ export interface XdpInstruction {
 
 const little = endianness() === 'LE'
 /** Jumps have signed 16-bit offsets. */
-const mostInstructions = 32767
+const maxInstructions = 32767
 const jumpAlways = 0x05
 
 function instruction(code: number, destination = 0, source = 0, offset = 0, immediate = 0): XdpInstruction {
@@ -114,7 +114,7 @@ export class XdpAssembler {
   /** The program; undefined when it is too long for the jumps. */
   instructions(): XdpInstruction[] | undefined {
     if (this.#awaited.size > 0) throw new Error(`labels never set: ${[...this.#awaited.keys()].join(', ')}`)
-    return this.#instructions.length > mostInstructions ? undefined : this.#instructions
+    return this.#instructions.length > maxInstructions ? undefined : this.#instructions
   }
 
   /** {@link instructions}, encoded for the kernel. */

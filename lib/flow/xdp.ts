@@ -11,7 +11,7 @@ import {
   extent,
   fullMask,
   isEverything,
-  mostTags,
+  maxTags,
   noVlan,
   tagTypes,
   vlanTag,
@@ -54,7 +54,7 @@ const redirectMap = 51
 /** Offsets in struct xdp_md */
 const Context = { data: 0, dataEnd: 4, queueIndex: 16 } as const
 /** The longest IPv4 header, in bytes. */
-const mostIpHeader = 60
+const maxIpHeader = 60
 
 /** The action of an AF_XDP queue for a matching frame: redirect it to the XSKMAP's socket for its receive queue. */
 export function redirectToSocket(mapDescriptor: number): XdpInstruction[] {
@@ -115,8 +115,8 @@ function refuse(
   }
   const before = {
     frame: 0,
-    network: ethernetHeader + mostTags * vlanTag,
-    transport: ethernetHeader + mostTags * vlanTag + mostIpHeader,
+    network: ethernetHeader + maxTags * vlanTag,
+    transport: ethernetHeader + maxTags * vlanTag + maxIpHeader,
   }
   for (const { layer, offset, size, field } of comparisons) {
     if (before[layer] + offset + size > firstBuffer) {
@@ -141,7 +141,7 @@ function parse(assembler: XdpAssembler): void {
   assembler.point(network, packet, ethernetHeader)
   assembler.jump(Jump.beyond, network, { register: end }, 'none')
   assembler.number(2, etherType, packet, ethernetHeader - 2)
-  for (let tags = 0; tags < mostTags; tags++) {
+  for (let tags = 0; tags < maxTags; tags++) {
     const at = ethernetHeader + tags * vlanTag
     for (const type of tagTypes) assembler.jump(Jump.equal, etherType, type, 'tag')
     assembler.go('parsed')

@@ -1,9 +1,9 @@
 import { abortSignal, boolean, integer, type Names, options as optionsOf } from '../argument.js'
-import { busyError, closedError } from '../errors.js'
+import { busyError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
-import { addPending, type Pending, removePending } from '../pending.js'
 import { type WaitOptions, waitOptionNames, waitSignal } from '../wait-options.js'
+import { Waiter } from '../waiter.js'
 import {
   CompletionOpcode,
   type CompletionOpcodeName,
@@ -48,12 +48,6 @@ const sleeping = new Map<number, CompletionQueue>()
 /** Other listeners for the events of a queue, by its handle. */
 const watchers = new Map<number, () => void>()
 
-interface Sleeper extends Pending {
-  solicitedOnly: boolean
-  resolve(count: number): void
-  reject(reason: unknown): void
-}
-
 /**
  * A completion queue (ibv_create_cq(3)).
  *
@@ -94,7 +88,17 @@ export class CompletionQueue extends NativeHandle {
   readonly #poll = native.verbs.poll
   readonly #control: Uint32Array
   readonly #ring: Uint32Array
-  #sleeper: Sleeper | undefined
+  readonly #waiter = new Waiter<number>(this, 'completion queue', {
+    started: () => {
+      sleeping.set(this.#handle, this)
+      if (this.#keepAlive) this.context.countWaiter(1)
+    },
+    stopped: () => {
+      sleeping.delete(this.#handle)
+      if (this.#keepAlive) this.context.countWaiter(-1)
+    },
+  })
+  #solicitedOnly = false
   #spinning = false
   #keepAlive = true
 
@@ -196,43 +200,8 @@ export class CompletionQueue extends NativeHandle {
     this.#assertAlone()
     const count = this.#armAndPoll(solicitedOnly)
     if (count > 0) return count
-    return new Promise<number>((resolve, reject) => {
-      const queue = this
-      const leave = () => {
-        signal?.removeEventListener('abort', abort)
-        removePending(sleeper)
-        sleeping.delete(queue.#handle)
-        queue.#sleeper = undefined
-        if (queue.#keepAlive) queue.context.countWaiter(-1)
-      }
-      const abort = () => {
-        leave()
-        reject(signal?.reason)
-      }
-      const sleeper: Sleeper = {
-        solicitedOnly,
-        get closed() {
-          return queue.closed
-        },
-        rejectClosed() {
-          leave()
-          reject(closedError('completion queue'))
-        },
-        resolve(rows) {
-          leave()
-          resolve(rows)
-        },
-        reject(reason) {
-          leave()
-          reject(reason)
-        },
-      }
-      this.#sleeper = sleeper
-      addPending(sleeper)
-      sleeping.set(this.#handle, this)
-      signal?.addEventListener('abort', abort)
-      if (this.#keepAlive) this.context.countWaiter(1)
-    })
+    this.#solicitedOnly = solicitedOnly
+    return this.#waiter.start(signal)
   }
 
   /**
@@ -263,14 +232,14 @@ export class CompletionQueue extends NativeHandle {
 
   /** Lets a pending {@link wait} keep the process alive (the default). */
   ref(): this {
-    if (!this.#keepAlive && this.#sleeper) this.context.countWaiter(1)
+    if (!this.#keepAlive && this.#waiter.pending) this.context.countWaiter(1)
     this.#keepAlive = true
     return this
   }
 
   /** Lets the process end while a {@link wait} is pending. */
   unref(): this {
-    if (this.#keepAlive && this.#sleeper) this.context.countWaiter(-1)
+    if (this.#keepAlive && this.#waiter.pending) this.context.countWaiter(-1)
     this.#keepAlive = false
     return this
   }
@@ -304,7 +273,8 @@ export class CompletionQueue extends NativeHandle {
 
   #assertAlone(): void {
     this.assertOpen()
-    if (this.#sleeper || this.#spinning) throw busyError('somebody waits on this completion queue already')
+    if (this.#waiter.pending || this.#spinning)
+      throw busyError('somebody waits on this completion queue already')
   }
 
   // Arm, then poll once more: a completion from before the arming raises no event.
@@ -316,13 +286,12 @@ export class CompletionQueue extends NativeHandle {
   }
 
   #wake(): void {
-    const sleeper = this.#sleeper
-    if (!sleeper) return
+    if (!this.#waiter.pending) return
     try {
-      const count = this.#armAndPoll(sleeper.solicitedOnly)
-      if (count > 0) sleeper.resolve(count)
+      const count = this.#armAndPoll(this.#solicitedOnly)
+      if (count > 0) this.#waiter.resolve(count)
     } catch (error) {
-      sleeper.reject(error)
+      this.#waiter.reject(error)
     }
   }
 

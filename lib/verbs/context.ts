@@ -1,9 +1,9 @@
 import { integer, options as optionsOf, uint32 } from '../argument.js'
-import { busyError, closedError } from '../errors.js'
+import { busyError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
-import { addPending, removePending } from '../pending.js'
 import { type WaitOptions, waitSignal } from '../wait-options.js'
+import { Waiter } from '../waiter.js'
 import type { GidEntry } from './address/gid.js'
 import { type AsyncEvent, asyncEvent } from './async-event.js'
 import {
@@ -60,7 +60,10 @@ export class Context extends NativeHandle {
   readonly name: string
   readonly #handle: number
   readonly #events: AsyncEvent[] = []
-  #eventWaiter: EventWaiter | undefined
+  readonly #eventWaiter = new Waiter<AsyncEvent>(this, 'context', {
+    started: () => this.#referenceEvents(),
+    stopped: () => this.#referenceEvents(),
+  })
   #completionWaiters = 0
   #attributes: DeviceAttributes | undefined
   #keepAlive = true
@@ -177,39 +180,8 @@ export class Context extends NativeHandle {
     const signal = waitSignal(options)
     signal?.throwIfAborted()
     this.assertOpen()
-    if (this.#eventWaiter) throw busyError('somebody waits for an event of this context already')
-    const kept = this.#events.shift()
-    if (kept) return kept
-    return new Promise<AsyncEvent>((resolve, reject) => {
-      const context = this
-      const leave = () => {
-        signal?.removeEventListener('abort', abort)
-        removePending(waiter)
-        context.#eventWaiter = undefined
-        if (!context.closed) native.verbs.referenceEvents(context.#handle, false)
-      }
-      const abort = () => {
-        leave()
-        reject(signal?.reason)
-      }
-      const waiter: EventWaiter = {
-        get closed() {
-          return context.closed
-        },
-        rejectClosed() {
-          leave()
-          reject(closedError('context'))
-        },
-        deliver(event) {
-          leave()
-          resolve(event)
-        },
-      }
-      this.#eventWaiter = waiter
-      addPending(waiter)
-      signal?.addEventListener('abort', abort)
-      native.verbs.referenceEvents(this.#handle, this.#keepAlive)
-    })
+    if (this.#eventWaiter.pending) throw busyError('somebody waits for an event of this context already')
+    return this.#events.shift() ?? this.#eventWaiter.start(signal)
   }
 
   /** All asynchronous events, one after the other; ends when the context is closed. */
@@ -239,7 +211,8 @@ export class Context extends NativeHandle {
   }
 
   #referenceEvents(): void {
-    if (this.#eventWaiter && !this.closed) native.verbs.referenceEvents(this.#handle, this.#keepAlive)
+    if (this.closed) return
+    native.verbs.referenceEvents(this.#handle, this.#keepAlive && this.#eventWaiter.pending)
   }
 
   /** Device attributes, queried once: limits do not change. @internal */
@@ -286,8 +259,8 @@ export class Context extends NativeHandle {
   deliverEvent(type: number, subject: number): void {
     const event = asyncEvent(uint32('type', type), subject, (handle) => this.#children.get(handle)?.deref())
     this.onEvent?.(event)
-    if (this.#eventWaiter) {
-      this.#eventWaiter.deliver(event)
+    if (this.#eventWaiter.pending) {
+      this.#eventWaiter.resolve(event)
     } else {
       if (this.#events.length === eventBacklog) this.#events.shift()
       this.#events.push(event)
@@ -298,10 +271,4 @@ export class Context extends NativeHandle {
   protected override describe(): Record<string, unknown> {
     return { name: this.name, closed: false }
   }
-}
-
-interface EventWaiter {
-  readonly closed: boolean
-  rejectClosed(): void
-  deliver(event: AsyncEvent): void
 }

@@ -1,4 +1,4 @@
-// vitest, once or again and again with one start-up: what every bed runs its test files with.
+// Runs a bed's test files with vitest, once or in repeated rounds with one start-up.
 //
 //   node tests/beds/rounds.mjs --out FILE [--repeat N] [--exclude GLOB] [--max-workers N] [--no-isolate] FILTER …
 //

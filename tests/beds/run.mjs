@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The whole test suite, bed by bed, with one total: `npm test`; parts of it, again and again, beside a load (words.mjs),
-// and with --long, --asan or --nodes what takes longer.
+// Runs the whole test suite, bed by bed, with one total: `npm test`; or parts of it, repeatedly, beside a load (words.mjs),
+// and with --long, --asan or --nodes the longer runs.
 //
 // The last line is `N passed, N failed`. A bed that cannot run says why; in CI that is a failure.
 // Plain JavaScript: it runs before anything is installed or built.

@@ -60,7 +60,7 @@ describe('pcap', () => {
     expect(found.map(({ bytes }) => bytes)).toEqual(tcpdump(bytes))
   })
 
-  test('the modified format tells to whom a frame was sent', () => {
+  test("the modified format has each frame's packet type", () => {
     const type = (value: number) => record([7, 0x0800 | (value << 16)])
     const bytes = pcap(
       { magic: 0xa1b2cd34 },
@@ -83,7 +83,7 @@ describe('pcap', () => {
     [0xa1b2c3d4, 2_500_001, '9.500001000'],
     [0xa1b23c4d, 1_000_000_001, '8.000000001'],
     [0xa1b2c3d4, 999_999, '7.999999000'],
-  ])('a rest of a second that is one and more is carried: magic %i, %i', (magic, rest, time) => {
+  ])('a fraction of a second or more carries into the seconds: magic %i, %i', (magic, rest, time) => {
     expect(parse(pcap({ magic }, record([7, rest, 60, 60], frame)))[0].time).toBe(time)
   })
 })
@@ -109,7 +109,7 @@ const packet = (data: Buffer, original: number, options: Buffer[] = [], id = 0) 
 const flags = (value: number) => option(2, record([value]))
 
 describe('pcapng', () => {
-  test('the flags of a packet are found wherever they stand', () => {
+  test('the flags of a packet are found anywhere among its options', () => {
     const comment = option(1, Buffer.from('seen by nobody'))
     const drops = option(4, Buffer.alloc(8))
     const hash = option(3, Buffer.alloc(5))
@@ -142,7 +142,7 @@ describe('pcapng', () => {
     expect(parse(bytes)[0].frame.packetType).toBe(packetType)
   })
 
-  test('the check sequence is left away, whoever says that it is there', () => {
+  test('the check sequence is cut off, whether if_fcslen or epb_flags announces it', () => {
     const whole = Buffer.concat([frame, checkSequence])
     const bytes = Buffer.concat([
       section,
@@ -168,20 +168,23 @@ describe('pcapng', () => {
   })
 })
 
-test.each([20, 0, 59])('an original length of %i below the 60 bytes captured is not believed', (original) => {
-  const ng = Buffer.concat([section, description(), packet(frame, original)])
-  for (const bytes of [pcap({}, record([1, 2, 60, original], frame)), ng]) {
-    expect(parse(bytes).map(({ bytes, original }) => [bytes, original])).toEqual([
-      [frame.toString('hex'), 60],
-    ])
-    using made = folder()
-    const file = made.path('capture')
-    writeFileSync(file, bytes)
-    expect(tshark(file).map(({ bytes }) => bytes)).toEqual([frame.toString('hex')])
-  }
-})
+test.each([20, 0, 59])(
+  'an original length of %i below the 60 bytes captured is raised to them',
+  (original) => {
+    const ng = Buffer.concat([section, description(), packet(frame, original)])
+    for (const bytes of [pcap({}, record([1, 2, 60, original], frame)), ng]) {
+      expect(parse(bytes).map(({ bytes, original }) => [bytes, original])).toEqual([
+        [frame.toString('hex'), 60],
+      ])
+      using made = folder()
+      const file = made.path('capture')
+      writeFileSync(file, bytes)
+      expect(tshark(file).map(({ bytes }) => bytes)).toEqual([frame.toString('hex')])
+    }
+  },
+)
 
-describe('what a format cannot hold is refused', () => {
+describe('values that a format cannot hold are refused', () => {
   const [pcapLast, pcapngLast] = [2 ** 32 - 1, 18_446_744_072]
 
   test.each([
@@ -206,7 +209,7 @@ describe('what a format cannot hold is refused', () => {
     ])
   })
 
-  test('by the stream as well, behind the frames before', async () => {
+  test('by the stream as well, after the frames before', async () => {
     const good: CapturedFrame = { data: frame, originalLength: 60, seconds: 1, nanoseconds: 0 }
     const written: Buffer[] = []
     const slow = new Writable({

@@ -17,7 +17,7 @@ function ours(expression: string, list = frames): number[] | string {
 }
 
 describe('selects what tcpdump -r selects', () => {
-  test('116 expressions that people use, and more, on frames of many kinds', async () => {
+  test('116 common expressions, and more, on frames of many kinds', async () => {
     const all = [...expressions, ...more, 'ip6 protochain 17', 'ip protochain 6']
     const input = capture(frames)
     const theirs = await inBatches(all, 8, (expression) => tcpdump(input, expression))
@@ -33,7 +33,7 @@ describe('selects what tcpdump -r selects', () => {
     )
   })
 
-  test('frames of which a part was captured: a load beyond it matches nothing, len is of the wire', async () => {
+  test('frames captured in part: a load beyond that part matches nothing, len is the length on the wire', async () => {
     const cut = frames.map(({ bytes, original }) => ({ bytes: bytes.subarray(0, 36), original }))
     const input = capture(cut)
     for (const expression of [
@@ -59,7 +59,7 @@ describe('arguments', () => {
     for (const expression of ['', ' ']) expect(ours(expression)).toEqual([...frames.keys()])
   })
 
-  test('what is no text, or no frame', () => {
+  test('an argument that is no string, or no frame', () => {
     expect(() => new PacketFilter(5 as never)).toThrow('"expression" must be a string, not 5')
     expect(() => new PacketFilter('ip\0or')).toThrow("filter 'ip\0or': a NUL character")
     const filter = new PacketFilter('ip')
@@ -71,7 +71,7 @@ describe('arguments', () => {
     expect(filter.expression).toBe('ip')
   })
 
-  test('the program is a copy: four numbers an instruction, that accept whole frames', () => {
+  test('the program is a copy: four numbers for each instruction, and it accepts whole frames', () => {
     const filter = new PacketFilter('ip')
     expect([...filter.program]).toEqual([40, 0, 0, 12, 21, 0, 1, 0x0800, 6, 0, 0, 0xffffffff, 6, 0, 0, 0])
     filter.program.fill(0)

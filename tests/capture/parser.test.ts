@@ -189,7 +189,7 @@ describe('older blocks and check sequences', () => {
     ])
   })
 
-  test('the check sequence at the end of a frame is left away', () => {
+  test('the check sequence at the end of a frame is cut off', () => {
     const frame = Buffer.concat([Buffer.alloc(60, 1), Buffer.alloc(4, 0xee)])
     const encoder = new PcapEncoder()
     encoder.add(1, 0, frame)
@@ -212,7 +212,7 @@ describe('older blocks and check sequences', () => {
   })
 })
 
-describe('what is no capture, or not one of Ethernet', () => {
+describe('bytes that are no capture, or none of Ethernet', () => {
   const whole = (() => {
     const encoder = new PcapEncoder()
     for (const frame of list) encoder.add(1, 0, frame)
@@ -233,7 +233,7 @@ describe('what is no capture, or not one of Ethernet', () => {
     return 'nothing was thrown'
   }
 
-  test('is named, with the byte', () => {
+  test('the error names the fault and its byte', () => {
     expect(error(Buffer.alloc(0))).toBe('0 bytes are no capture in the format pcap or pcapng')
     expect(error(Buffer.from('hello'))).toBe('at byte 0: this begins neither a pcap nor a pcapng capture')
     expect(error(Buffer.from([0x1f, 0x8b, 8, 0]))).toBe('at byte 0: it is compressed: use gunzip first')
@@ -261,7 +261,7 @@ describe('what is no capture, or not one of Ethernet', () => {
   test.each([
     ['pcap', whole],
     ['pcapng', wholeNg],
-  ])('a %s capture that was cut gives the whole frames first, wherever it was cut', (_, bytes) => {
+  ])('a truncated %s capture gives its whole frames first, wherever it was cut', (_, bytes) => {
     const ends = new Set<number>()
     for (let length = 4; length < bytes.length; length++) {
       const parser = new CaptureParser()
@@ -282,7 +282,7 @@ describe('what is no capture, or not one of Ethernet', () => {
     expect([...ends]).toEqual(Array.from({ length: list.length }, (_, i) => i))
   })
 
-  test('bytes at random give an error or frames within the bytes, never anything else', () => {
+  test('random bytes give an error, or frames within the bytes', () => {
     let state = 12345
     const random = () => {
       state = (Math.imul(state, 1103515245) + 12345) >>> 0

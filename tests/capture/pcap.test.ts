@@ -46,7 +46,7 @@ describe('a capture, read back by tcpdump', () => {
     expect(read.map(({ time }) => time)).toEqual(['1700000000.123456', '1700000001.123456'])
   })
 
-  test('has times in nanoseconds where asked', () => {
+  test('has times in nanoseconds on request', () => {
     const input = capture({ snapLength: 65535, nanoseconds: true }, list.slice(0, 1))
     const output = execFileSync('tcpdump', ['-n', '-tt', '--nano', '-r', '-'], {
       input,
@@ -55,7 +55,7 @@ describe('a capture, read back by tcpdump', () => {
     expect(output.toString().split(' ')[0]).toBe('1700000000.123456789')
   })
 
-  test('keeps the snap length, and says how long the frame was', () => {
+  test("keeps the snapshot length, and the frame's length on the wire", () => {
     const read = tcpdump(capture({ snapLength: 20 }, list))
     expect(read.map(({ bytes }) => bytes.toString('hex'))).toEqual(
       list.map((frame) => frame.toString('hex', 0, 20)),
@@ -72,7 +72,7 @@ describe('the header', () => {
 })
 
 describe('a buffer that is full', () => {
-  test('takes nothing of a frame that does not fit, and all of it once emptied', () => {
+  test('takes nothing of a frame that does not fit, and all of it after take()', () => {
     const buffer = new PcapEncoder({ snapLength: 100, capacity: 200 })
     const frame = Buffer.alloc(100, 7)
     expect(buffer.add(1, 0, frame)).toBe(true)

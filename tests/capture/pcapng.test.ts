@@ -61,7 +61,7 @@ describe('a capture', () => {
     expect(about).toMatch(/Number of interfaces in file: +2/)
   })
 
-  test('says of each frame where it went, and to whom', () => {
+  test("has each frame's direction and packet type", () => {
     using made = folder()
     const file = made.path('a.pcapng')
     const bytes = capture(new PcapngEncoder())
@@ -106,7 +106,7 @@ describe('a capture', () => {
     expect(view.readBigUInt64LE(options + 40)).toBe(7n)
   })
 
-  test('keeps the snap length', () => {
+  test('keeps the snapshot length', () => {
     const bytes = capture(new PcapngEncoder({ snapLength: 21 }))
     using made = folder()
     const file = made.path('a.pcapng')
@@ -121,7 +121,7 @@ describe('a capture', () => {
   })
 })
 
-test('refuses what makes no capture', () => {
+test('refuses invalid options and frames', () => {
   expect(() => new PcapngEncoder({ interfaces: [] })).toThrow(
     '"options.interfaces" must be an array of at least one { name, description }, not []',
   )

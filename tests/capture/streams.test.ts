@@ -23,7 +23,7 @@ async function decode(bytes: Uint8Array, piece: number): Promise<CapturedFrame[]
 }
 
 describe('CaptureEncoder and CaptureDecoder', () => {
-  test('pcapng gives back what it was given', async () => {
+  test('pcapng gives back what was written', async () => {
     const bytes = await buffer(Readable.from(captured).pipe(new CaptureEncoder()))
     expect(await decode(bytes, 100)).toEqual(captured)
   })
@@ -31,7 +31,7 @@ describe('CaptureEncoder and CaptureDecoder', () => {
   test.each([
     [true, 1],
     [false, 1000],
-  ])('pcap (nanoseconds: %s) gives back all but the direction', async (nanoseconds, unit) => {
+  ])('pcap (nanoseconds: %s) gives back everything but the direction', async (nanoseconds, unit) => {
     const encoder = new CaptureEncoder({ format: 'pcap', nanoseconds })
     const bytes = await buffer(Readable.from(captured).pipe(encoder))
     expect(await decode(bytes, 4096)).toEqual(
@@ -42,7 +42,7 @@ describe('CaptureEncoder and CaptureDecoder', () => {
     )
   })
 
-  test('a capture of no frame is one, statistics included', async () => {
+  test('a capture without frames is valid, statistics included', async () => {
     const statistics = () => [{ received: 3, dropped: 1 }]
     const bytes = await buffer(Readable.from([]).pipe(new CaptureEncoder({ statistics })))
     expect(parse(bytes)).toEqual([])
@@ -51,7 +51,7 @@ describe('CaptureEncoder and CaptureDecoder', () => {
     expect(await decode(bytes, 10)).toEqual([])
   })
 
-  test('a slow reader is waited for', async () => {
+  test('waits for a slow reader', async () => {
     let given = 0
     const many = Readable.from(
       (function* () {
@@ -69,7 +69,7 @@ describe('CaptureEncoder and CaptureDecoder', () => {
     await expect(piping).rejects.toThrow('enough')
   })
 
-  test('refuses what is no frame', async () => {
+  test('refuses invalid frames', async () => {
     const run = (frame: unknown, options = {}) =>
       buffer(Readable.from([frame]).pipe(new CaptureEncoder(options)))
     await expect(fail(captured[0], { data: 'text' })).rejects.toThrow(

@@ -42,7 +42,7 @@ describe('on this machine', async () => {
     expect(new Set(checks.map(({ name }) => name)).size).toBe(checks.length)
   })
 
-  test('what is missing has a remedy', () => {
+  test('each missing check has a remedy', () => {
     for (const check of checks) if (check.status === 'missing') expect(check).toHaveProperty('remedy')
   })
 
@@ -60,7 +60,7 @@ describe('on this machine', async () => {
     expect(find(checks, 'addon')?.status).toBe('ok')
   })
 
-  test('the libraries are those that the package opens', () => {
+  test('the libraries are the ones that the package opens', () => {
     const path = libibverbsPath()
     const check = find(checks, 'libibverbs')
     expect(check?.status).toBe(path === null ? 'missing' : 'ok')
@@ -154,7 +154,7 @@ function machine(files: Readonly<Record<string, string | Buffer>>): Machine {
   return new Machine(root, '6.1.0-test')
 }
 
-describe('a machine that tells nothing', () => {
+describe('a machine without any of the files', () => {
   test('gives checks and no exception', () => {
     const checks = [...processChecks(machine({})), ...kernelChecks(machine({}))]
     expect(find(checks, 'AF_PACKET')?.status).toBe('missing')
@@ -227,14 +227,14 @@ describe('kernel checks', () => {
     })
   })
 
-  test('RDMA that is only not loaded is mended by modprobe', () => {
+  test('modprobe is the remedy for RDMA modules that are not loaded', () => {
     expect(check({ [dep]: 'kernel/drivers/infiniband/core/ib_uverbs.ko: x.ko\n' }, 'RDMA')).toMatchObject({
       status: 'missing',
       remedy: 'modprobe ib_uverbs',
     })
   })
 
-  test('RDMA without a device is mended by making one, if there is a module for it', () => {
+  test('creating a device is the remedy for RDMA without one, if there is a module for it', () => {
     const loaded = { 'sys/module/ib_uverbs/version': '' }
     expect(check(loaded, 'RDMA')?.remedy).toMatch(
       /^a software ConnectX works at once: IBVERBS_SOFT=loop, softConnectX\(\) of 'ibverbs\/soft', or 'ibverbs soft -- PROGRAM'; or an RDMA NIC/,

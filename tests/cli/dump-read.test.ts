@@ -27,7 +27,7 @@ describe('selects what tcpdump -r selects', () => {
   )
 })
 
-test('prints lines, ends after -c of them, and says how many there were', async () => {
+test('prints lines, ends after -c frames, and reports their number', async () => {
   using place = folder()
   writeFileSync(place.path('x.pcap'), input)
   const { code, stdout, stderr } = await ibverbs(['dump', '-r', place.path('x.pcap'), '-t', '-c', '3', 'udp'])
@@ -53,7 +53,7 @@ test('from pcapng to pcapng: bytes, times, directions', async () => {
   )
 })
 
-test('what was good before the capture breaks is shown, then the error', async () => {
+test('prints the frames before a broken record, then the error', async () => {
   const whole = capture(frames.slice(0, 3))
   const { code, stdout, stderr } = await ibverbs(['dump', '-r', '-', '-t'], {
     input: whole.subarray(0, whole.length - 5),

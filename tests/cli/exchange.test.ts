@@ -85,7 +85,7 @@ describe('a GID', () => {
 })
 
 describe('the exchange', () => {
-  test('tells each side where the other is, and the client learns it when the server is ready', async () => {
+  test("gives each side the other's address, the client's when the server is ready", async () => {
     const listening = await ExchangeServer.listen(0, never)
     const order: string[] = []
     const served = listening.exchange((remote) => {

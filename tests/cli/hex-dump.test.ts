@@ -23,7 +23,7 @@ const frames = [
 const read = (text: string) => framesOfDump(text).map(({ frame }) => Buffer.from(frame).toString('hex'))
 const hex = (list: readonly Buffer[]) => list.map((frame) => frame.toString('hex'))
 
-describe('what is read back', () => {
+describe('dumps that are read back', () => {
   test.each([
     ['hexdump -C, which leaves out rows that repeat', 'hexdump', ['-C']],
     ['xxd', 'xxd', []],
@@ -74,7 +74,7 @@ describe('what is read back', () => {
   })
 })
 
-describe('what is none is told', () => {
+describe('text that is no dump', () => {
   test.each([
     ['ffffffffffff 020000000001 88b5 68656c6c6f'],
     ['ff:ff:ff:ff:ff:ff 02:00:00:00:00:01 88b5'],

@@ -14,7 +14,7 @@ describe('help', () => {
     },
   )
 
-  test('no command at all: the same on standard error, and exit code 2', async () => {
+  test('no command: the same on standard error, and exit code 2', async () => {
     const { code, stdout, stderr } = await ibverbs([])
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain('Usage: ibverbs COMMAND [OPTIONS]')
@@ -42,7 +42,7 @@ describe('help', () => {
     for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(100)
   })
 
-  test('is asked for even where operands are missing or wrong', async () => {
+  test('is printed even if operands are missing or wrong', async () => {
     expect(await ibverbs(['dump', 'a', 'b', '--help'])).toMatchObject({ code: 0 })
   })
 
@@ -73,7 +73,7 @@ describe('--version', () => {
   })
 })
 
-describe('wrong usage: exit code 2, nothing on standard output, and what is wrong', () => {
+describe('wrong usage: exit code 2, nothing on standard output, and the reason', () => {
   const usage = (name: string, message: string) =>
     `ibverbs ${name}: ${message}\nTry 'ibverbs ${name} --help'.\n`
   const file = new URL(import.meta.url).pathname
@@ -175,13 +175,13 @@ describe('Ctrl-C', () => {
 })
 
 describe('output', () => {
-  test('a reader that goes early is no error', async () => {
+  test('a reader that ends early is no error', async () => {
     const script = `"${process.execPath}" "${main}" doctor --json | head -c 1; echo "\${PIPESTATUS[0]}"`
     const { stdout, stderr } = await new Running('bash', ['-c', script]).finished
     expect({ stdout, stderr }).toEqual({ stdout: '{0\n', stderr: '' })
   })
 
-  test('standard output that is closed is no crash', async () => {
+  test('a closed standard output is no crash', async () => {
     const script = `"${process.execPath}" "${main}" --version >&-; echo "$?"`
     const { stdout } = await new Running('bash', ['-c', script]).finished
     expect(stdout).toBe('0\n')

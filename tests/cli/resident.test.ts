@@ -18,7 +18,7 @@ test.each([
   [['nothing']],
   [['devices', 'mlx5_0']],
   [['ping', '--help']],
-])('%j says what a process of its own says, each time', async (args) => {
+])('%j prints the same as a process of its own, each time', async (args) => {
   const alone = await ibverbs(args)
   expect(await begin(args).finished).toEqual(alone)
   expect(await begin(args).finished).toEqual(alone)
@@ -26,7 +26,7 @@ test.each([
 
 const listen = ['ping', '--listen', '-p', '0', '-d', 'mlx5_soft0']
 
-test('a signal is told to the run alone; SIGKILL ends its process, and the next has another', async () => {
+test('only the run receives a signal; SIGKILL ends its process, and the next run has another', async () => {
   for (let i = 0; i < 2; i++) {
     const run = begin(listen)
     await run.until(/on TCP port \d+/)

@@ -1,8 +1,8 @@
 /** The parts of generate, forward and reflect that work without a network. */
 import { checksum, ethernet, ipv4, ipv6, udp } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
-import { crowdingText, isSoftware } from '../../dist/cli/crowding.js'
 import { usualWarmup } from '../../dist/cli/generate/generate.js'
+import { isSoftware, oversubscriptionWarning } from '../../dist/cli/oversubscription.js'
 import { GeneratedFrame, payloadOf, shortestFrame } from '../../dist/cli/traffic/generated-frame.js'
 import { bitsText, gapOf, grouped, rateOption } from '../../dist/cli/traffic/rate.js'
 import { SequenceCheck, SequenceWindow } from '../../dist/cli/traffic/sequence-check.js'
@@ -68,12 +68,12 @@ describe('SequenceWindow', () => {
       { distinct: 200_000, lost: 0, duplicated: 65_536, reordered: 0, stale: 134_464 },
     ],
     [
-      'from below all that came, and again',
+      'lower than all before, and again',
       [500_000, 5, 5, 6],
       { distinct: 2, lost: 499_994, duplicated: 0, reordered: 1, stale: 2 },
     ],
     [
-      'the window going round',
+      'the window wraps around',
       [...range(0, 200_000), 199_999, 150_000],
       { distinct: 200_000, lost: 0, duplicated: 2, reordered: 0 },
     ],
@@ -81,7 +81,7 @@ describe('SequenceWindow', () => {
     expect(counts(numbers)).toEqual(expected)
   })
 
-  test('whatever comes, nothing is counted twice', () => {
+  test('counts no frame twice, in any order', () => {
     const random = new Random(10)
     for (let round = 0; round < 50; round++) {
       const window = new SequenceWindow()
@@ -95,7 +95,7 @@ describe('SequenceWindow', () => {
     }
   })
 
-  test('agrees with a plain count, for frames lost, doubled and mixed up at random', () => {
+  test('agrees with a plain count, for frames lost, duplicated and reordered at random', () => {
     const random = new Random(9)
     const numbers = range(0, 5000).flatMap((n) =>
       random.chance(0.05) ? [] : random.chance(0.05) ? [n, n] : [n],
@@ -130,7 +130,7 @@ describe.each(Object.entries(targets))('a test frame over %s', (kind, target) =>
   const network = 14
   const transport = kind === 'ipv4' ? 34 : 54
 
-  test('has right lengths and checksums, whatever it carries', () => {
+  test('has correct lengths and checksums for any payload', () => {
     for (const length of [shortestFrame(target), shortestFrame(target) + 1, 777, 1514]) {
       const frame = new GeneratedFrame(target, length, 0xfedc)
       const memory = new Uint8Array(2048).fill(0xff)
@@ -153,7 +153,7 @@ describe.each(Object.entries(targets))('a test frame over %s', (kind, target) =>
     }
   })
 
-  test('is recognized, counted and timed; nothing else is', () => {
+  test('is recognized, counted and timed, and no other frame is', () => {
     const frame = new GeneratedFrame(target, shortestFrame(target), 77)
     const bytes = new Uint8Array(frame.length)
     const check = new SequenceCheck(77)
@@ -169,7 +169,7 @@ describe.each(Object.entries(targets))('a test frame over %s', (kind, target) =>
     expect(check.totals(10).lost).toBe(7)
   })
 
-  test('of the warm-up is counted, and not timed', () => {
+  test('is counted but not timed during the warm-up', () => {
     const frame = new GeneratedFrame(target, shortestFrame(target), 77)
     const bytes = new Uint8Array(frame.length)
     const check = new SequenceCheck(77, 2)
@@ -181,7 +181,7 @@ describe.each(Object.entries(targets))('a test frame over %s', (kind, target) =>
     expect([check.latency.count, check.latency.summary()?.max]).toEqual([2, 0.7])
   })
 
-  test('turned round it is still right', () => {
+  test('is still correct after a swap', () => {
     const frame = new GeneratedFrame(target, 200, 1)
     const bytes = new Uint8Array(frame.length)
     frame.write(bytes, 0, 9, 1, 2)
@@ -199,7 +199,7 @@ describe.each(Object.entries(targets))('a test frame over %s', (kind, target) =>
   })
 })
 
-test('swap: every kind of frame goes back, its checksums as right as before; one to a group stays', () => {
+test('swap: every kind of frame keeps its checksums; a frame to a group is refused', () => {
   for (const [name, frame] of Object.entries(frames)) {
     const bytes = Uint8Array.from(frame)
     expect(swap(bytes, 0, bytes.length), name).toBe(true)
@@ -247,7 +247,7 @@ describe('clocks', () => {
     }
   })
 
-  test('Pacer.hold never returns before the moment, and refuses one that is far', () => {
+  test('Pacer.hold never returns before the moment, and refuses a distant one', () => {
     for (const ahead of [-1, 0, 0.01, 0.15, 0.5, 1.5]) {
       const moment = performance.now() + ahead
       expect(Pacer.hold(moment)).toBe(true)
@@ -267,7 +267,7 @@ describe('clocks', () => {
   })
 })
 
-describe('the warm-up that nobody asked for', () => {
+describe('the default warm-up', () => {
   test.each([
     ['of the first 0.2 s', { count: Number.POSITIVE_INFINITY, duration: Number.POSITIVE_INFINITY }, 1, 200],
     [
@@ -285,7 +285,7 @@ describe('the warm-up that nobody asked for', () => {
   })
 })
 
-describe('a warning of too few processors', () => {
+describe('the warning about too few processors', () => {
   test.each([
     [{ processes: 2, nicThreads: 0 }, 2, null],
     [{ processes: 1, nicThreads: 1 }, 2, null],
@@ -305,7 +305,7 @@ describe('a warning of too few processors', () => {
       "warning: 1 busy process and 1 software NIC's thread share 1 processor: the times are those of the scheduler, too",
     ],
   ])('%j on %i: %s', (busy, processors, text) => {
-    expect(crowdingText(busy, processors)).toBe(text)
+    expect(oversubscriptionWarning(busy, processors)).toBe(text)
   })
 
   test('knows a software device by its name', () => {

@@ -53,7 +53,7 @@ describe('the kernel', () => {
   })
 
   test.skipIf(!permitted)(
-    'verifies the way to a socket; where there is none, the kernel keeps the frame',
+    'verifies the redirection to a socket; without a socket, the kernel keeps the frame',
     () => {
       const [{ rules, frames }] = cases(6, 1, 20, 14)
       const options = { ...seesAll, matched: redirectToSocket(0) }

@@ -1,18 +1,18 @@
 /** Interpreters of the two kinds of BPF, from their specifications, to run many programs on many frames. */
 
-/** What the kernel knows of a frame beside its bytes. */
+/** Metadata that the kernel keeps beside a frame. */
 export interface Metadata {
-  /** control information of the VLAN tag that was taken out */
+  /** control information of the stripped VLAN tag */
   tag?: number
-  /** and its type; 0x8100 where it is not given */
+  /** its type; 0x8100 by default */
   tagType?: number
   /** sll_pkttype */
   packetType?: number
 }
 
 /**
- * Classic BPF as in Documentation/networking/filter.rst: what the program returns. Throws for what the kernel would
- * refuse: an instruction that it does not know, a jump out of the program, an uninitialized cell.
+ * Classic BPF as in Documentation/networking/filter.rst: returns the program's result. Throws where the kernel would
+ * refuse the program: an unknown instruction, a jump out of the program, an uninitialized cell.
  */
 export function runClassic(program: Uint32Array, frame: Uint8Array, metadata: Metadata = {}): number {
   const memory = new Array<number | undefined>(16).fill(undefined)

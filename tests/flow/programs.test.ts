@@ -143,7 +143,7 @@ describe('programs match what the rules say', () => {
     }
   })
 
-  test('a rule that a frame is too short for does not stand before another', () => {
+  test('a rule for longer frames does not hide the next rule', () => {
     const rules: FlowRule[] = [
       { bytes: [{ offset: 1000, value: Uint8Array.of(1) }] },
       { source: '10.0.0.1' },
@@ -156,7 +156,7 @@ describe('programs match what the rules say', () => {
     expect(runXdp(xdp(rules), frame.subarray(0, 13))).toBe(pass)
   })
 
-  test('a later fragment has no ports, whatever stands there', () => {
+  test('a later fragment has no ports, whatever bytes it has there', () => {
     const udp = (fragment: number): Uint8Array =>
       Uint8Array.of(
         ...new Array(12).fill(0),
@@ -216,8 +216,8 @@ describe('programs match what the rules say', () => {
   })
 })
 
-describe('what XDP cannot express is refused by name', () => {
-  test('VLAN where the device takes tags out', () => {
+describe('rules that XDP cannot express are refused by name', () => {
+  test('VLAN on a device that strips tags', () => {
     const options = { vlanInFrame: false }
     for (const vlan of [5, 'none'] as const) {
       expect(() => xdp([{}, { vlan }], options)).toThrow(
@@ -252,7 +252,7 @@ describe('what XDP cannot express is refused by name', () => {
     }
   })
 
-  test('what to do with a match is the caller’s: to the socket of the receive queue', () => {
+  test('the caller decides about a match: redirect to the socket of the receive queue', () => {
     const program = xdpFlowProgram(flowsArgument('flows', [{}]), {
       ...seesAll,
       matched: redirectToSocket(77),

@@ -10,7 +10,7 @@ const number = (bytes: Uint8Array, at: number, size: number): number =>
   bytes.subarray(at, at + size).reduce((sum, byte) => sum * 256 + byte, 0)
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-/** Whether the rule matches a frame whose outer tag, if `tag` is given, was taken out: one of 802.1Q unless `outer` says. */
+/** Whether the rule matches a frame; with `tag`, one whose outer tag of type `outer` (802.1Q by default) was stripped. */
 export function matches(rule: FlowRule, frame: Uint8Array, tag?: number, outer = 0x8100): boolean {
   if (frame.length < 14) return false
   const ids = tag === undefined ? [] : [tag & 0xfff]

@@ -62,7 +62,7 @@ describe('IPv6', () => {
     expect(ipv6.format(bytes, 4)).toBe('fe80::1')
   })
 
-  test('random ones come back, and Node reads the same', () => {
+  test('random addresses come back, and Node reads the same', () => {
     const random = new Random(5952)
     for (let i = 0; i < 300; i++) {
       const bytes = random.bytes(16)
@@ -85,7 +85,7 @@ describe('IPv6', () => {
     },
   )
 
-  test('no sixteen bytes to format', () => {
+  test('fewer than sixteen bytes to format', () => {
     expect(() => ipv6.format(new Uint8Array(15))).toThrow(
       expect.objectContaining({ name: 'RangeError', code: 'ERR_OUT_OF_RANGE' }),
     )
@@ -94,7 +94,7 @@ describe('IPv6', () => {
     )
   })
 
-  test('copied, compared, told apart', () => {
+  test('copied, compared, classified', () => {
     const bytes = new Uint8Array(60)
     const [a, b] = [ipv6.parse('2001:db8::1'), ipv6.parse('ff02::1')]
     ipv6.write(bytes, 2, 0, 59, a, b)

@@ -22,7 +22,7 @@ describe('RFC 1071', () => {
     expect(checksum.finish(0xddf2)).toBe(0x220d)
   })
 
-  test('in parts, and with the checksum put behind', () => {
+  test('in parts, and with the checksum appended', () => {
     expect(checksum.sum(example, 4, 8, checksum.sum(example, 0, 4))).toBe(0xddf2)
     const whole = Uint8Array.of(...example, 0x22, 0x0d)
     expect(checksum.verify(whole, 0, 10)).toBe(true)
@@ -44,7 +44,7 @@ describe('RFC 1071', () => {
     expect(checksum.sum(new Uint8Array(1500), 0, 1500)).toBe(0)
   })
 
-  test('nothing outside of the array counts, and nothing throws', () => {
+  test('bytes beyond the array count as zero, and nothing throws', () => {
     const bytes = new Random(2).bytes(200)
     const all = plainSum(bytes)
     expect(checksum.sum(bytes, -10, 100_000)).toBe(all)
@@ -73,7 +73,7 @@ describe('RFC 1624', () => {
     expect(checksum.update(0xdd2f, 0x5555, 0x3285)).toBe(0x0000)
   })
 
-  test('16 and 32 bits that change: the same as reckoned anew', () => {
+  test('a change of 16 or 32 bits: the same as a new computation', () => {
     const random = new Random(1624)
     for (let i = 0; i < 2000; i++) {
       const bytes = random.bytes(40)
@@ -92,7 +92,7 @@ describe('RFC 1624', () => {
     }
   })
 
-  test('an IPv6 address that changes', () => {
+  test('a change of an IPv6 address', () => {
     const random = new Random(8200)
     const bytes = random.bytes(300)
     const [source, destination, next] = [random.bytes(16), random.bytes(16), random.bytes(16)]
@@ -150,7 +150,7 @@ describe('headers', () => {
     }
   })
 
-  test('a time to live or hop limit of 1 or 0 is not taken down', () => {
+  test('a time to live or hop limit of 1 or 0 is not decremented', () => {
     const bytes = new Uint8Array(40)
     for (const left of [0, 1]) {
       ipv4.write(bytes, 0, 0, 17, 1, 2, left)
@@ -191,7 +191,7 @@ describe("UDP's zero", () => {
     expect(udp.verifyChecksum(bytes, at, 0)).toBe(true)
   })
 
-  test.each([false, true])('an update that comes to zero gives all ones (IPv6: %s)', (six) => {
+  test.each([false, true])('an update whose result is zero gives all ones (IPv6: %s)', (six) => {
     const { bytes, at } = zero(six)
     udp.setSourcePort(bytes, at, 999)
     udp.writeChecksum(bytes, at, 0)
@@ -202,7 +202,7 @@ describe("UDP's zero", () => {
     expect(udp.verifyChecksum(bytes, at, 0)).toBe(true)
   })
 
-  test('none at all is right over IPv4 (RFC 768), wrong over IPv6 (RFC 8200, 8.1), and stays none', () => {
+  test('a missing checksum is right over IPv4 (RFC 768), wrong over IPv6 (RFC 8200, 8.1), and stays missing', () => {
     for (const six of [false, true]) {
       const { bytes, at } = zero(six)
       udp.setChecksum(bytes, at, 0)

@@ -112,7 +112,7 @@ test.each([0, 1, 2, 3, 4, 5, 6, 7])('GRE with the options of case %i', (options)
   expect(bytes.slice(0, 5).every((byte) => byte === 0xaa)).toBe(true)
 })
 
-test('addresses of Ethernet: copied, compared, exchanged, told apart', () => {
+test('Ethernet addresses: copied, compared, swapped, classified', () => {
   const [a, b] = [ethernet.parse('02:11:22:33:44:55'), ethernet.parse('fe:dc:ba:98:76:54')]
   const bytes = new Uint8Array(30)
   expect(ethernet.write(bytes, 3, a, b, 0x88b5)).toBe(17)

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { execFileSync } from '../beds/child.js'
 
-test('a million frames translated, tagged and tunnelled: not one garbage collection', () => {
+test('a million frames through NAT, tags and tunnels: no garbage collection', () => {
   const program = fileURLToPath(new URL('programs/garbage.mjs', import.meta.url))
   const flags = ['--no-warnings', '--expose-gc', '--max-semi-space-size=1']
   const output = execFileSync(process.execPath, [...flags, program], { encoding: 'utf8' })

@@ -155,7 +155,7 @@ function watched(bytes: Uint8Array): { proxy: Uint8Array; range: { low: number; 
   return { proxy, range }
 }
 
-test('whole frames are found as they are', () => {
+test('whole frames are read correctly', () => {
   const random = new Random(1)
   const seen = new Set<string>()
   for (let i = 0; i < 200; i++) {
@@ -179,7 +179,7 @@ test('cut off at every length: nothing outside is read', () => {
   }
 })
 
-test('bytes changed at random: nothing outside is read, nothing throws', () => {
+test('random changes: nothing outside is read, nothing throws', () => {
   const random = new Random(3)
   for (let i = 0; i < 4000; i++) {
     const { bytes, at, end } = sample(random)
@@ -194,7 +194,7 @@ test('bytes changed at random: nothing outside is read, nothing throws', () => {
   }
 })
 
-test('an end beyond the array, a beginning before it, and no numbers at all', () => {
+test('an end beyond the array, a beginning before it, and arguments that are no numbers', () => {
   const bytes = new Random(4).bytes(100)
   for (const [from, to] of [
     [0, 101],
@@ -228,7 +228,7 @@ test.each([
   expect(ipv4.isValid(bytes, 0, 40)).toBe(false)
 })
 
-test('TCP options whose lengths lie', () => {
+test('TCP options with false lengths', () => {
   const bytes = new Uint8Array(80)
   const options = tcp.write(bytes, 0, 1, 2, 3, 4, 0)
   tcp.setHeaderLength(bytes, 0, 28)
@@ -245,7 +245,7 @@ test('TCP options whose lengths lie', () => {
   expect(find(0, 2, 4, 5, 180, 3, 3, 7)).toEqual([-1, -1])
 })
 
-test('memory that went away is empty: nothing throws', () => {
+test('detached memory is empty: nothing throws', () => {
   const bytes = new Random(6).bytes(200)
   const end = ipv4.write(bytes, 0, 180, IpProtocol.udp, 1, 2)
   udp.write(bytes, end, 1, 2, 172)

@@ -99,7 +99,7 @@ describe('VXLAN', () => {
     expect(vxlan.pop(bytes, to, end, 8472)).toBe(at)
   })
 
-  test('frames of one flow have one port, others mostly another, all of the dynamic range', () => {
+  test('frames of one flow have the same port, other flows mostly another, all in the dynamic range', () => {
     const random = new Random(6335)
     const ports = new Set<number>()
     for (let i = 0; i < 500; i++) {
@@ -190,7 +190,7 @@ describe('GRE', () => {
     expect(dissect(frames, Object.keys(expected[0]))).toEqual(expected)
   })
 
-  test('what a receiver must drop is no GRE: routing, reserved bits, another version (RFC 2784, 2.3)', () => {
+  test('a packet that a receiver must drop is not valid GRE: routing, reserved bits, another version (RFC 2784, 2.3)', () => {
     const bytes = new Uint8Array(1700)
     const end = inner(new Random(1), bytes)
     const to = gre.push(bytes, at, end, 0, gre.outer(four))
@@ -238,7 +238,7 @@ test.each([
   expect(push(bytes, 200, 200 + 65535 - room + 14, 200 - room, outer)).toBe(200 - room)
 })
 
-test('an IPv6 fragment is told apart from an atomic one', () => {
+test('an IPv6 fragment is distinguished from an atomic one', () => {
   const bytes = new Uint8Array(200)
   const extension = ipv6.write(bytes, 0, 100, IpProtocol.fragment, new Uint8Array(16), new Uint8Array(16))
   bytes[extension] = IpProtocol.udp

@@ -69,7 +69,7 @@ test('a queue of tags, changed on the way, as tshark reads it', () => {
   expect(rows).toEqual(expected)
 })
 
-test('no room for a tag, no tag to take: −1, and not a byte changed', () => {
+test('no room for a tag, or no tag to remove: −1, and no byte changes', () => {
   const bytes = new Random(12).bytes(64)
   ethernet.setEtherType(bytes, 3, EtherType.vlan)
   const before = bytes.slice()

@@ -19,7 +19,7 @@ describe('LogHistogram', () => {
     }
   })
 
-  test('every whole number up to 127, and the edges, are in a bin of their own', () => {
+  test('every integer up to 127 has a bin of its own', () => {
     for (let value = 0; value < 128; value++) {
       const histogram = new LogHistogram()
       histogram.record(value)
@@ -28,7 +28,7 @@ describe('LogHistogram', () => {
     }
   })
 
-  test('negative counts as 0; hours are told apart; what is beyond three days is named', () => {
+  test('negative values count as 0; hours have bins; values beyond three days are reported', () => {
     const histogram = new LogHistogram()
     for (const value of [-5, 5e9, 3600e9, 4e14]) histogram.record(value)
     expect(histogram.summary()).toEqual({

@@ -32,7 +32,7 @@ describe('percentile, by nearest rank', () => {
 })
 
 describe('Samples', () => {
-  test('come back sorted, and only those recorded', () => {
+  test('are returned sorted, and only the recorded ones', () => {
     const samples = new Samples(5)
     for (const value of [3, 1, 2]) samples.record(value)
     expect([...samples.sorted()]).toEqual([1, 2, 3])
@@ -68,7 +68,7 @@ describe('histogram', () => {
     }
   })
 
-  test('has bins of one width, 1, 2 or 5 times a power of ten, where the samples lie close together', () => {
+  test('has bins of equal width, 1, 2 or 5 times a power of ten, if the samples lie close together', () => {
     const all = bins(upTo(100).map((value) => value + 100))
     expect(all.map(({ from, to }) => [from, to])).toEqual(
       Array.from({ length: 11 }, (_, i) => [100 + 10 * i, 110 + 10 * i])
@@ -77,7 +77,7 @@ describe('histogram', () => {
     )
   })
 
-  test('has bins that grow by 2, 2.5 and 2 in turn where they do not', () => {
+  test('has bins that grow by 2, 2.5 and 2 in turn if they do not', () => {
     const all = bins(Float64Array.from({ length: 100 }, (_, i) => 3 * 1.1 ** i))
     expect(all.map(({ from }) => from)).toEqual([
       2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000,

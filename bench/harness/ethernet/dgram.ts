@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline'
 import { percentile } from '../statistics.js'
 
 /** Milliseconds for a whole round: a longer one has lost a datagram. */
-const patience = 30_000
+const timeout = 30_000
 const payload = new Uint8Array(64).fill(0x5a)
 const socket = createSocket('udp4').bind(0, '127.0.0.1')
 await once(socket, 'listening')
@@ -28,7 +28,7 @@ function messages(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     let count = 0
-    const overdue = setTimeout(() => reject(new Error(`${count} of ${total} datagrams came`)), patience)
+    const overdue = setTimeout(() => reject(new Error(`${count} of ${total} datagrams came`)), timeout)
     take = (message, port) => {
       count++
       onMessage(message, port, count)

@@ -5,9 +5,9 @@ import type { PacketQueueOptions } from 'ibverbs/ethernet'
 import type { Session } from '../bench.js'
 import { LineChild } from '../child.js'
 import type { Side } from '../compare.js'
+import { type Backend, peerOf } from './backends.js'
 import { giveWire, receivedBy, takeWire, type Wire } from './wires.js'
 
-export type Backend = 'af_packet' | 'af_xdp'
 export type Operation = 'tx' | 'rx' | 'forward' | 'service'
 
 /** How a side moves frames. */
@@ -70,7 +70,7 @@ export const ours: Contender = (parameters, interfaces, processor) => {
 /** The C program with the same kind of socket. */
 export function cPeer(session: Session): Contender {
   return ({ backend, size, batch, ring }, interfaces, processor) => {
-    const program = session.peer(backend === 'af_xdp' ? 'xdp_frames' : 'packet_frames')
+    const program = session.peer(peerOf[backend])
     const words = Object.entries({ ...interfaces, size, batch, ring: ring ?? 'none' })
     return started(
       new LineChild(

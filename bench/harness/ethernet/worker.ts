@@ -24,7 +24,7 @@ export interface WorkerOptions {
 
 const etherType = 0x88b5
 const sequenceAt = 14
-const patience = 10_000
+const timeout = 10_000
 
 const options: WorkerOptions = JSON.parse(process.argv[2])
 const { backend, size, batch, to } = options
@@ -93,7 +93,7 @@ function awaitFrames(queue: PacketQueue): number {
 /** Throws after a silence so long that frames must be lost. */
 function waitLonger(since: number): number {
   const now = performance.now()
-  if (since > 0 && now - since > patience) throw new Error('no frame came')
+  if (since > 0 && now - since > timeout) throw new Error('no frame came')
   return since > 0 ? since : now
 }
 

@@ -1,4 +1,4 @@
-// Our side of soft/raw, a process of its own with IBVERBS_SOFT=loop: what bench/peers/soft_raw.c does, line for line.
+// Our side of soft/raw, a process of its own with IBVERBS_SOFT=loop: bench/peers/soft_raw.c in TypeScript, line for line.
 //
 //   raw-worker.js '{"size":64,"batch":32,"window":512}'
 //   loop 20000 1000  →  [frames a second]   sent and received, over 20000 after 1000 untimed

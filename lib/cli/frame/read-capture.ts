@@ -1,9 +1,9 @@
 /** `ibverbs dump -r`: passes the frames of a capture to a sink. */
 import type { PacketFilter } from '../../ethernet/index.js'
-import { Breath } from '../breath.js'
 import type { Input } from '../input.js'
 import type { Session } from '../session.js'
 import { framesText } from '../totals.js'
+import { Yielder } from '../yielder.js'
 import type { FrameSink, SeenFrame } from './frame-sink.js'
 
 /**
@@ -21,7 +21,7 @@ export async function readCapture(
   const { CaptureParser } = await import('../../ethernet/index.js')
   const { signal } = session
   const parser = new CaptureParser()
-  const breath = new Breath()
+  const yielder = new Yielder()
   let [found, read] = [0, 0]
   session.note(`reading from ${input.path}, link-type EN10MB (Ethernet)`)
   try {
@@ -41,7 +41,7 @@ export async function readCapture(
         continue
       }
       read++
-      if (breath.due()) await breath.take()
+      if (yielder.due()) await yielder.yield()
       const { offset, length, originalLength } = parser.frame
       if (filter && !filter.matches(parser.bytes.subarray(offset, offset + length), originalLength)) continue
       const { packetType } = parser.frame

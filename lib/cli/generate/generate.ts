@@ -3,10 +3,10 @@ import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import type { PacketQueue } from '../../ethernet/index.js'
 import type { Command } from '../command.js'
-import { type Busy, crowdingText, isSoftware } from '../crowding.js'
 import { ExitCode } from '../exit-code.js'
 import { jsonText } from '../json.js'
 import { LiveLine, Speed } from '../live-line.js'
+import { type Busy, isSoftware, oversubscriptionWarning } from '../oversubscription.js'
 import { interfaceHelp, queueFlags, queueOptions } from '../queue-flags.js'
 import type { Session } from '../session.js'
 import { dropsText, refusalsText } from '../totals.js'
@@ -210,15 +210,15 @@ class Run {
     const session = this.#session
     const { signal } = session
     const source = new Numbered(this.#frame, this.#clock, count, gapOf(rate, this.#frame.length))
-    const crowded = crowdingText(this.#busy())
-    if (crowded !== null) session.note(crowded)
+    const warning = oversubscriptionWarning(this.#busy())
+    if (warning !== null) session.note(warning)
     try {
       await transmit(this.#queue, source, this.#sent, {
         signal,
         warmup: this.#warmup,
         until: duration,
         look: (now) => this.#look(now),
-        // With AF_PACKET the kernel records the time of arrival, so nobody needs to poll for it.
+        // With AF_PACKET the kernel records the time of arrival: no need to poll for it.
         watching: this.#check !== undefined && this.#queue.backend !== 'af_packet',
       })
       if (this.#check && !signal.aborted) await this.#rest(linger)

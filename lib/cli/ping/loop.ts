@@ -3,14 +3,14 @@
  */
 import type { CompletionQueue, QueuePair } from '../../index.js'
 import { Samples } from '../../lab/percentiles.js'
-import { Breath } from '../breath.js'
+import { Yielder } from '../yielder.js'
 
 /** Cookies of the two kinds of request. */
 const RECEIVE = 1
 const SEND = 2
 
 /** Empty polls between two clock readings. */
-const pollsPerLook = 64
+const pollsPerClockReading = 64
 
 /** A request that can be posted: the library's prepared request. */
 export interface Postable {
@@ -97,7 +97,7 @@ export class PingPong {
     const begin = performance.now()
     let now = begin
     let idle = 0
-    const breath = new Breath()
+    const yielder = new Yielder()
     // One timer and one signal for the whole run: a wait for each message must not cost an AbortSignal each.
     const silence = new Silence(timeout, signal)
     try {
@@ -115,7 +115,8 @@ export class PingPong {
         if (n === 0) {
           if (events) n = await sleep(cq, silence.signal)
           // Reading the clock costs more than an empty poll.
-          else if (++idle % pollsPerLook === 0 && breath.due(performance.now())) await breath.take()
+          else if (++idle % pollsPerClockReading === 0 && yielder.due(performance.now()))
+            await yielder.yield()
           if (n === 0) continue
         }
         now = performance.now()

@@ -1,9 +1,9 @@
 /** `ibverbs ping`: latency of RC, UC or UD between two processes or hosts; rdma-core's programs may be the peer. */
 import type { Context } from '../../index.js'
 import type { Command } from '../command.js'
-import { crowdingText, isSoftware } from '../crowding.js'
 import { ExitCode } from '../exit-code.js'
 import { jsonText } from '../json.js'
+import { isSoftware, oversubscriptionWarning } from '../oversubscription.js'
 import type { Session } from '../session.js'
 import {
   integerOption,
@@ -152,10 +152,10 @@ async function exchangeAndRun(context: Context, chosen: PingSettings, session: S
   describe('local', end.destination)
   describe('remote', remote)
   const ends = sameHost ? 2 : 1
-  const crowded = chosen.events
+  const warning = chosen.events
     ? null
-    : crowdingText({ processes: ends, nicThreads: isSoftware(context.name) ? ends : 0 })
-  if (crowded !== null) session.note(crowded)
+    : oversubscriptionWarning({ processes: ends, nicThreads: isSoftware(context.name) ? ends : 0 })
+  if (warning !== null) session.note(warning)
   const result = await end.run()
   const { type, size, iterations, warmup, events } = chosen
   const common = { type, device: context.name, client, size, iterations, warmup, mtu: end.mtu, events }

@@ -4,16 +4,28 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { PacketQueue } from '../../ethernet/index.js'
-import { Breath } from '../breath.js'
+import { queueFlags } from '../queue-flags.js'
+import { Yielder } from '../yielder.js'
 
 /** Milliseconds without a frame before the program sleeps. */
-const patience = 0.2
+const idleBeforeSleep = 0.2
 /** Empty polls between two clock readings. */
-const looksPerClock = 16
+const pollsPerClockReading = 16
 
 /** FrameFlag and a VLAN tag as numbers, so that this module loads without the addon. */
 const truncated = 1
 const tagLength = 4
+
+/** Options of the commands that relay frames. */
+export const relayFlags = {
+  busy: {
+    type: 'boolean',
+    short: 'b',
+    help: 'poll for frames all the time instead of sleeping between them',
+  },
+  json: { type: 'boolean', help: 'print one JSON object at the end' },
+  ...queueFlags,
+} as const
 
 /** One direction. */
 export class Relay {
@@ -87,26 +99,26 @@ export interface RelayOptions {
 /** Moves frames until the signal aborts. */
 export async function relay(relays: readonly Relay[], options: RelayOptions): Promise<void> {
   const { signal, busy, look } = options
-  const breath = new Breath()
+  const yielder = new Yielder()
   const queues = [...new Set(relays.map(({ from }) => from))]
   const sleepers = queues.map((queue) => new Sleeper(queue, signal))
   let last = performance.now()
   for (let empty = 0; !signal.aborted; ) {
     let moved = 0
     for (const each of relays) moved += each.move()
-    if (moved === 0 && ++empty % looksPerClock !== 0) continue
+    if (moved === 0 && ++empty % pollsPerClockReading !== 0) continue
     const now = performance.now()
     if (moved > 0) {
       last = now
       empty = 0
     }
     look(now)
-    if (!busy && now - last > patience) {
+    if (!busy && now - last > idleBeforeSleep) {
       if (relays.some(({ to }) => to.error !== null)) await delay(1)
-      else if (relays.some(({ to }) => to.pending > 0)) await breath.take()
+      else if (relays.some(({ to }) => to.pending > 0)) await yielder.yield()
       else await sleep(sleepers, look)
       last = performance.now()
-    } else if (breath.due(now)) await breath.take()
+    } else if (yielder.due(now)) await yielder.yield()
   }
 }
 

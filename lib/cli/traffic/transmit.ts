@@ -2,7 +2,7 @@
 import type { PacketQueue } from '../../ethernet/index.js'
 import { Pacer } from '../../ethernet/pacer.js'
 import { LogHistogram } from '../../lab/log-histogram.js'
-import { Breath } from '../breath.js'
+import { Yielder } from '../yielder.js'
 
 /** A source of frames to send. */
 export interface FrameSource {
@@ -56,7 +56,7 @@ export async function transmit(
   options: TransmitOptions,
 ): Promise<void> {
   const { signal, until, look, warmup = 0 } = options
-  const breath = new Breath()
+  const yielder = new Yielder()
   const dues = new Float64Array(queue.batch)
   const lengths = new Float64Array(queue.batch)
   const begin = performance.now()
@@ -72,8 +72,8 @@ export async function transmit(
     }
     if (due >= until) break
     let now = performance.now()
-    if (breath.due(now)) {
-      await breath.take()
+    if (yielder.due(now)) {
+      await yielder.yield()
       now = performance.now()
     }
     look(now)
@@ -109,7 +109,7 @@ export async function transmit(
       for (let i = 0; i < taken; i++) result.bytes += lengths[i]
     }
     // All slots are in flight in the device.
-    if (n === 0) await breath.take()
+    if (n === 0) await yielder.yield()
     const after = performance.now()
     result.elapsed = after - begin
     for (let i = Math.max(0, warmup - first); i < n; i++)
@@ -118,7 +118,7 @@ export async function transmit(
 }
 
 /** The longest delay of setTimeout(), in milliseconds. */
-const longestTimer = 2 ** 31 - 1
+const maxTimer = 2 ** 31 - 1
 
 /** Waits until a moment, or for a part of the time to it. */
 async function pause(
@@ -134,7 +134,7 @@ async function pause(
   // Far from the moment, an arrival wakes the wait too; near it, the caller polls.
   if (moment - now < 2 || signal.aborted) return
   const timer = new AbortController()
-  const timeout = setTimeout(() => timer.abort(), Math.min(moment - now - 1, longestTimer))
+  const timeout = setTimeout(() => timer.abort(), Math.min(moment - now - 1, maxTimer))
   const stop = () => timer.abort()
   signal.addEventListener('abort', stop)
   try {

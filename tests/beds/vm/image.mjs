@@ -5,7 +5,7 @@
 //   cache/initramfs-HASH.cpio         busybox, those modules, init.sh
 //
 // Everything is built in a directory of its own and renamed into place, so two
-// builders at once cost time but break nothing; what is there is complete.
+// builders at once cost time but break nothing; a file that exists is complete.
 // The kernel package is downloaded and unpacked here, never installed.
 
 import { execFile } from 'node:child_process'

@@ -2,7 +2,7 @@
 
 /**
  * What comes through one virtio-serial port: token, a line, the command's bytes, token,
- * and `extra` bytes more. Passes the command's bytes on at once, holding back only what
+ * and `extra` bytes more. Passes the command's bytes on at once, holding back only bytes that
  * may be the beginning of the token.
  *
  * @param {import('node:net').Socket} socket

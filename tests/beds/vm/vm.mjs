@@ -52,8 +52,8 @@ export class VmError extends Error {
  * @param {string} [options.results] a directory for what the guest writes to $IBVERBS_RESULTS; made if need be
  * @param {number} [options.memory] megabytes
  * @param {number} [options.cpus]
- * @param {(line: string) => void} [options.log] told what is being prepared
- * @param {(cpuSeconds: number) => void} [options.onEnd] told of each VM that ends how much of a processor it took
+ * @param {(line: string) => void} [options.log] receives a line for each preparation
+ * @param {(cpuSeconds: number) => void} [options.onEnd] receives the processor seconds of each VM that ends
  * @typedef {import('node:stream').Writable | ((chunk: Buffer) => void) | 'ignore'} Sink
  * @returns {Promise<number>}
  */

@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 /** Milliseconds for which a loop may block the event loop: the longest delay of Ctrl-C and timers. */
 const limit = 10
 
-export class Breath {
+export class Yielder {
   #last = performance.now()
 
   /** Whether the loop has blocked the event loop long enough. */
@@ -12,7 +12,7 @@ export class Breath {
     return now - this.#last > limit
   }
 
-  async take(): Promise<void> {
+  async yield(): Promise<void> {
     await turn()
     this.#last = performance.now()
   }

@@ -10,7 +10,7 @@ export interface Busy {
 }
 
 /** A warning in one line; null where every busy thread has a processor. */
-export function crowdingText(
+export function oversubscriptionWarning(
   { processes, nicThreads }: Busy,
   processors = availableParallelism(),
 ): string | null {

@@ -1,0 +1,82 @@
+import { closedError } from './errors.js'
+
+/** The pending waiters of all objects: closing an object closes what hangs from it. */
+const waiting = new Set<{ close(): void }>()
+
+/**
+ * The one consumer that sleeps on an object: a promise with an AbortSignal, one at a time. It rejects with
+ * ERR_IBVERBS_CLOSED when the object is closed, or a parent of it ({@link rejectClosed}).
+ */
+export class Waiter<T> {
+  readonly #owner: { readonly closed: boolean }
+  readonly #name: string
+  readonly #started: (() => void) | undefined
+  readonly #stopped: (() => void) | undefined
+  #resolve: ((value: T) => void) | undefined
+  #reject: ((reason: unknown) => void) | undefined
+  #signal: AbortSignal | undefined
+
+  /**
+   * @param name of the owner, in the error when it is closed
+   * @param turns called when a wait begins, and when it ends for whatever reason, before its promise settles
+   */
+  constructor(
+    owner: { readonly closed: boolean },
+    name: string,
+    turns: { started?: () => void; stopped?: () => void },
+  ) {
+    this.#owner = owner
+    this.#name = name
+    this.#started = turns.started
+    this.#stopped = turns.stopped
+  }
+
+  /** Whether a consumer waits. */
+  get pending(): boolean {
+    return this.#resolve !== undefined
+  }
+
+  /** The promise of a new wait, where none is pending. It rejects with the signal's reason on abort. */
+  start(signal: AbortSignal | undefined): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+      this.#signal = signal
+      signal?.addEventListener('abort', this.#aborted)
+      waiting.add(this)
+      this.#started?.()
+    })
+  }
+
+  resolve(value: T): void {
+    const resolve = this.#resolve
+    this.#settle()
+    resolve?.(value)
+  }
+
+  reject(reason: unknown): void {
+    const reject = this.#reject
+    this.#settle()
+    reject?.(reason)
+  }
+
+  /** Rejects a pending wait whose owner is closed. */
+  close(): void {
+    if (this.pending && this.#owner.closed) this.reject(closedError(this.#name))
+  }
+
+  readonly #aborted = (): void => this.reject(this.#signal?.reason)
+
+  #settle(): void {
+    if (!this.pending) return
+    this.#signal?.removeEventListener('abort', this.#aborted)
+    this.#resolve = this.#reject = this.#signal = undefined
+    waiting.delete(this)
+    this.#stopped?.()
+  }
+}
+
+/** Rejects all who wait on an object that is closed by now. */
+export function rejectClosed(): void {
+  for (const waiter of waiting) waiter.close()
+}
