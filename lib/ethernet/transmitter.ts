@@ -172,8 +172,7 @@ export class Transmitter implements TransmittingEnd {
       status = this.descriptors() === 0 ? 0 : this.#kick(true)
     } while (status === 0 && refused < 0 && this.stagedCount > 0 && this.descriptors() === 0)
     this.#reap(status)
-    this.#open()
-    if (this.port.dropped > this.dropped) this.accepted -= this.#refused()
+    if (this.port.dropped > this.dropped) this.#refused()
     if (status < 0) this.#stopped(status)
     else if (refused >= 0) this.error = this.device.failed(EMSGSIZE, this.port.syscalls.transmit, refused)
     return this.#told()
@@ -191,7 +190,6 @@ export class Transmitter implements TransmittingEnd {
   #told(): number {
     const { accepted } = this
     this.accepted = 0
-    this.transmitted += accepted
     return accepted
   }
 
@@ -205,6 +203,7 @@ export class Transmitter implements TransmittingEnd {
     const taken = this.#accept(published && status === 0)
     if (taken < 0) return -ERANGE
     this.accepted += taken
+    this.transmitted += taken
     return status
   }
 
@@ -231,13 +230,15 @@ export class Transmitter implements TransmittingEnd {
   }
 
   /** Counts what the device dropped since the last look. */
-  #refused(): number {
+  #refused(): void {
     const count = this.port.dropped - this.dropped
     this.dropped = this.port.dropped
     this.refusals.EBUSY = (this.refusals.EBUSY ?? 0) + count
-    return count
+    this.accepted -= count
+    this.transmitted -= count
   }
 
+  /** A port that offloads has room for the whole pool: what is staged has no options. */
   #open(): void {
     this.room = this.whole && this.stagedCount === 0 ? (this.capacity - this.descriptors()) | 0 : 0
   }
@@ -324,14 +325,15 @@ export class Transmitter implements TransmittingEnd {
   }
 
   /**
-   * Frees what the device is done with.
+   * Frees what the device is done with; opens the ring for what it took.
    *
    * @param status of the kick before: only with an error, or once the device has failed, are there statuses to look at
    */
   #reap(status: number): void {
+    this.#open()
     const { completion } = this
-    // Somebody wrote the consumer's index, and the binding wants to see ours.
-    if (status === -ERANGE) completion.consume(0)
+    // Perhaps somebody wrote the consumer's index, and the binding wants to see ours (ERANGE) or finds no room (EAGAIN).
+    if (status < 0) completion.consume(0)
     const count = completion.available()
     if (count === 0) return
     const { slots, shift } = this.table
@@ -355,9 +357,9 @@ export class Transmitter implements TransmittingEnd {
       const at = completion.at(i)
       const errno = completion.status(at)
       if (errno === 0) continue
+      this.transmitted--
       // EIO is of a frame that was accepted, by a device that then failed.
-      if (errno === EIO) this.transmitted--
-      else this.accepted--
+      if (errno !== EIO) this.accepted--
       const index = completion.address(at) >>> shift
       if (index >= slots.count) continue
       const name = getSystemErrorName(-errno)

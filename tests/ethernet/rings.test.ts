@@ -125,6 +125,21 @@ describe('an index that cannot be true', () => {
     expect(await collect(b, 1)).toEqual([frame(b, a, 60, 1)])
   })
 
+  test('a completion ring that looks full: what is sent stays pending, and goes', async () => {
+    using wire = openWire()
+    const { a, b } = wire
+    a.rings.completion[consumer] = -a.ringLayouts.completion.capacity
+    queueFrame(a, frame(b, a, 60, 1))
+    const free = a.frames.free
+    expect(a.submit()).toBe(0)
+    expect(a.pending).toBe(1)
+    expect(a.submit()).toBe(1)
+    expect(a.statistics().transmitted).toBe(1)
+    expect(await collect(b, 1)).toEqual([frame(b, a, 60, 1)])
+    a.submit()
+    expect(a.frames.free).toBe(free + 1)
+  })
+
   test.each([producer, consumer])('word %i of the fill and receive rings', async (word) => {
     using wire = openWire()
     const { a, b } = wire

@@ -184,6 +184,34 @@ function transmitNothing(queue: PacketQueue, expected: number): void {
   expect(queue.error).toBeNull()
 }
 
+test('a claim that takes frames back gives the transmit ring their room, and a frame that is offloaded stays so', async () => {
+  using soft = softConnectX({ wire: 'pair' })
+  using a = PacketQueue.open('mlx5_soft0', { frameCount: 64, transmitOnly: true })
+  using b = PacketQueue.open('mlx5_soft1')
+  const right = datagram(b, a, true)
+  const partial = Uint8Array.from(right)
+  partial.set(word(0x0a00 + 0x0001 + 0x0a00 + 0x0002 + 17 + 30), 40)
+  // The device takes what comes after a frame that it refuses at the next call, which here is a claim's.
+  queueFrame(a, frame(b, a, 1600))
+  const sent = Array.from({ length: 62 }, (_, i) => frame(b, a, 60, i))
+  for (const bytes of sent) queueFrame(a, bytes)
+  expect(a.submit()).toBe(0)
+  expect(a.error).toMatchObject({ code: 'EMSGSIZE' })
+  expect(a.pending).toBe(62)
+  for (let i = 0; i < 5; i++) {
+    let slot = a.claim()
+    while (slot < 0) slot = a.claim()
+    a.memory.set(partial, a.offset(slot))
+    a.sendOffloaded(slot, partial.length, 34, 6)
+  }
+  expect(a.pending).toBe(5)
+  expect(a.statistics()).toMatchObject({ transmitted: 62, refusals: { EMSGSIZE: 1 } })
+  expect(a.submit()).toBe(67)
+  expect(await collect(b, 67)).toEqual([...sent, right, right, right, right, right])
+  expect(a.statistics()).toMatchObject({ transmitted: 67, refusals: { EMSGSIZE: 1 }, invalid: 0 })
+  expect(soft.closed).toBe(false)
+})
+
 describe('steering', () => {
   test('two queues of one port: each gets what its rules say, by the device', async () => {
     using soft = softConnectX({ wire: 'pair' })

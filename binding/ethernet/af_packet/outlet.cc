@@ -84,6 +84,7 @@ int PacketOutlet::send(uint32_t count) {
 int PacketOutlet::transmit() {
   uint32_t available, room;
   if (!transmit_.available(&available) || !completion_.room(&room)) return -ERANGE;
+  const int rest = available > room ? -EAGAIN : 0;
   available = std::min(available, room);
   while (available > 0) {
     const uint32_t wanted = std::min(available, batch_);
@@ -109,7 +110,7 @@ int PacketOutlet::transmit() {
     complete(static_cast<uint32_t>(sent), 0);
     available -= static_cast<uint32_t>(sent);
   }
-  return 0;
+  return rest;
 }
 
 }  // namespace ethernet

@@ -26,7 +26,7 @@ class PacketOutlet {
 
   // Sends what is in the transmit ring, without waiting, and reports each frame sent or refused in the completion ring.
   // Returns 0 when none is left, else the negative errno that stopped it: -ERANGE when JavaScript's indices cannot be
-  // true, -EFAULT when a record names no part of a frame, else sendmmsg(2)'s.
+  // true, -EAGAIN when the completion ring is full, -EFAULT when a record names no part of a frame, else sendmmsg(2)'s.
   int transmit();
 
  private:
