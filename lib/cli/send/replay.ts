@@ -1,14 +1,14 @@
 /** `ibverbs send --read`: a capture, sent again. */
-import type { PacketQueueOptions } from '../ethernet/index.js'
-import { ExitCode } from './exit-code.js'
-import { jsonText } from './json.js'
-import { LiveLine, Speed } from './live-line.js'
-import type { Session } from './session.js'
-import { refusalsText } from './totals.js'
-import { grouped, perSecondText } from './traffic/rate.js'
-import { Replay, type ReplayOptions } from './traffic/replay.js'
-import { percentilesText } from './traffic/text.js'
-import { Transmission, transmit } from './traffic/transmit.js'
+import type { PacketQueueOptions } from '../../ethernet/index.js'
+import { ExitCode } from '../exit-code.js'
+import { jsonText } from '../json.js'
+import { LiveLine, Speed } from '../live-line.js'
+import type { Session } from '../session.js'
+import { refusalsText } from '../totals.js'
+import { grouped, perSecondText } from '../traffic/rate.js'
+import { Replay, type ReplayOptions } from '../traffic/replay.js'
+import { percentilesText } from '../traffic/text.js'
+import { Transmission, transmit } from '../traffic/transmit.js'
 
 export interface ReplaySettings extends Omit<ReplayOptions, 'mtu' | 'frameSize' | 'interfaceName'> {
   opening: PacketQueueOptions
@@ -21,7 +21,7 @@ export async function replay(
   { opening, json, ...options }: ReplaySettings,
   session: Session,
 ): Promise<ExitCode> {
-  const { PacketQueue } = await import('../ethernet/index.js')
+  const { PacketQueue } = await import('../../ethernet/index.js')
   const queue = PacketQueue.open(name, { ...opening, transmitOnly: true })
   try {
     const { frameSize } = queue.frames

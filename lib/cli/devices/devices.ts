@@ -1,10 +1,10 @@
 /** `ibverbs devices`: RDMA devices with their attributes, ports and GIDs, like `ibv_devinfo -v`. */
-import type { Context, DeviceInfo } from '../index.js'
-import type { Command } from './command.js'
-import { type DeviceReport, deviceJson, deviceReport, printDetails, printSummary } from './device-report.js'
-import { ExitCode } from './exit-code.js'
-import type { Session } from './session.js'
-import { noMoreOperands, parse } from './usage.js'
+import type { Context, DeviceInfo } from '../../index.js'
+import type { Command } from '../command.js'
+import { ExitCode } from '../exit-code.js'
+import type { Session } from '../session.js'
+import { noMoreOperands, parse } from '../usage.js'
+import { type DeviceReport, deviceJson, deviceReport, printDetails, printSummary } from './report.js'
 
 const options = {
   verbose: { type: 'boolean', short: 'v', help: 'all attributes of devices and ports' },
@@ -33,7 +33,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const { values, positionals } = parse(args, options)
   noMoreOperands(positionals, 1)
   const [name] = positionals
-  const { listDevices, open } = await import('../index.js')
+  const { listDevices, open } = await import('../../index.js')
   const all = listDevices()
   const chosen = name === undefined ? all : all.filter((device) => device.name === name)
   // open() throws the library's error, which lists the devices and the remedy.

@@ -1,7 +1,8 @@
 /** Sinks for the frames that dump receives: lines of text here, a capture in capture-sink.ts. */
+
+import { frameText, payloadOffset } from '../frame/frame-text.js'
 import { hexDump, toHex } from '../hex.js'
 import type { Session } from '../session.js'
-import { frameText, payloadOffset } from './frame-text.js'
 
 /** A received frame: one object, reused for all frames. */
 export interface SeenFrame {

@@ -1,28 +1,19 @@
 /** `ibverbs send`: raw Ethernet frames from hexadecimal text. */
-import { addAbortSignal } from 'node:stream'
-import { buffer } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
-import { debuglog } from 'node:util'
-import type { PacketQueue } from '../ethernet/index.js'
-import type { Command } from './command.js'
-import { ExitCode } from './exit-code.js'
-import { ethernetHeaderLength } from './frame/frame-text.js'
-import { parseHex } from './hex.js'
-import { framesOfDump, isDump } from './hex-dump.js'
-import { readAll } from './input.js'
-import { jsonText } from './json.js'
-import { interfaceHelp, queueFlags, queueOptions } from './queue-flags.js'
-import { replay } from './replay.js'
-import type { Session } from './session.js'
-import { refusalsText } from './totals.js'
-import { rateOption } from './traffic/rate.js'
-import { integerOption, numberOption, parse, UsageError, wordOption } from './usage.js'
-import { Yielder } from './yielder.js'
+import type { PacketQueue } from '../../ethernet/index.js'
+import { headerLength, minimumFrameLength } from '../../headers/ethernet.js'
+import type { Command } from '../command.js'
+import { ExitCode } from '../exit-code.js'
+import { jsonText } from '../json.js'
+import { interfaceHelp, queueFlags, queueOptions } from '../queue-flags.js'
+import type { Session } from '../session.js'
+import { refusalsText } from '../totals.js'
+import { rateOption } from '../traffic/rate.js'
+import { integerOption, numberOption, parse, UsageError, wordOption } from '../usage.js'
+import { Yielder } from '../yielder.js'
+import { type ReplaySettings, replay } from './replay.js'
+import { framesOf, framesOfArguments, pad, readText } from './text-frames.js'
 
-const debug = debuglog('ibverbs')
-
-/** The shortest frame on the wire, without its check sequence (IEEE 802.3, 3.2.8). */
-const shortestFrame = 60
 const vlanTagLength = 4
 
 const options = {
@@ -60,7 +51,7 @@ const options = {
     argument: 'WHAT',
     help: 'with -r: skip or cut frames too long for the interface (refuse)',
   },
-  pad: { type: 'boolean', help: `fill frames shorter than ${shortestFrame} bytes with zeros` },
+  pad: { type: 'boolean', help: `fill frames shorter than ${minimumFrameLength} bytes with zeros` },
   json: { type: 'boolean', help: 'print one JSON object: { interface, sent, bytes, wanted, … }' },
   ...queueFlags,
 } as const
@@ -79,7 +70,7 @@ Sends frames as they are: destination MAC, source MAC, EtherType, payload; the i
 check sequence. All HEX arguments together are one frame; ':', '-', '.' and white space between
 bytes do not matter. A file has one frame on each line, and '#' begins a comment; or it is a hex
 dump with offsets, and perhaps characters: tcpdump -XX, Wireshark, hexdump -C, xxd. Nothing is
-padded unless --pad says so: an interface may refuse a frame of less than ${shortestFrame} bytes, or
+padded unless --pad says so: an interface may refuse a frame of less than ${minimumFrameLength} bytes, or
 pad it by itself.
 A capture (-r) is replayed with its own timing, at a multiple of it (--speed), or at a --rate; the
 report then has the frames' lateness: from due time until the kernel accepted the frame. An error in
@@ -98,6 +89,8 @@ ${interfaceHelp}`,
   run,
 }
 
+type Values = ReturnType<typeof parse<typeof options>>['values']
+
 async function run(args: readonly string[], session: Session): Promise<ExitCode> {
   const { values, positionals } = parse(args, options)
   const [name, ...hex] = positionals
@@ -108,23 +101,8 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const count = integerOption('--count', values.count, 1, Number.MAX_SAFE_INTEGER) ?? 1
   const interval = numberOption('--interval', values.interval, 0, 86_400_000) ?? 0
   if (values.read !== undefined) {
-    for (const [given, option] of [
-      [hex.length > 0, 'HEX'],
-      [values.file !== undefined, '--file'],
-      [values.interval !== undefined, '--interval'],
-      [values.pad, '--pad'],
-    ] as const)
-      if (given) throw new UsageError(`--read and ${option} exclude each other`)
-    if (values.read === '-') throw new UsageError('--read needs a file: a pipe has a timing of its own')
-    const rate = values.rate === undefined ? undefined : rateOption('--rate', values.rate)
-    if (rate && values.speed !== undefined) throw new UsageError('--rate and --speed exclude each other')
-    if (rate && values['max-sleep'] !== undefined)
-      throw new UsageError('--rate and --max-sleep exclude each other')
-    const speed = numberOption('--speed', values.speed, 1e-6, 1e6) ?? 1
-    const maxSleep = numberOption('--max-sleep', values['max-sleep'], 0, 1e12) ?? Number.POSITIVE_INFINITY
-    const unfit = wordOption('--unfit', values.unfit, ['refuse', 'skip', 'cut']) ?? 'refuse'
-    const settings = { opening, count, rate, speed, maxSleep, unfit, json: values.json ?? false }
-    return replay(name, values.read, settings, session)
+    const settings = replaySettings(values, hex.length > 0)
+    return replay(name, values.read, { opening, count, json: values.json ?? false, ...settings }, session)
   }
   for (const option of ['speed', 'rate', 'max-sleep', 'unfit'] as const)
     if (values[option] !== undefined) throw new UsageError(`--${option} needs --read`)
@@ -137,7 +115,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
         )
   const padded = values.pad ? frames.map(pad) : frames
 
-  const { PacketQueue } = await import('../ethernet/index.js')
+  const { PacketQueue } = await import('../../ethernet/index.js')
   const queue = PacketQueue.open(name, { ...opening, transmitOnly: true })
   const wanted = padded.length * count
   let sent = 0
@@ -157,6 +135,31 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   return sent === wanted ? ExitCode.ok : ExitCode.failed
 }
 
+/** The options of a replay, given that there is --read. */
+function replaySettings(
+  values: Values,
+  hex: boolean,
+): Pick<ReplaySettings, 'rate' | 'speed' | 'maxSleep' | 'unfit'> {
+  for (const [given, option] of [
+    [hex, 'HEX'],
+    [values.file !== undefined, '--file'],
+    [values.interval !== undefined, '--interval'],
+    [values.pad, '--pad'],
+  ] as const)
+    if (given) throw new UsageError(`--read and ${option} exclude each other`)
+  if (values.read === '-') throw new UsageError('--read needs a file: a pipe has a timing of its own')
+  const rate = values.rate === undefined ? undefined : rateOption('--rate', values.rate)
+  for (const option of ['speed', 'max-sleep'] as const)
+    if (rate && values[option] !== undefined)
+      throw new UsageError(`--rate and --${option} exclude each other`)
+  return {
+    rate,
+    speed: numberOption('--speed', values.speed, 1e-6, 1e6) ?? 1,
+    maxSleep: numberOption('--max-sleep', values['max-sleep'], 0, 1e12) ?? Number.POSITIVE_INFINITY,
+    unfit: wordOption('--unfit', values.unfit, ['refuse', 'skip', 'cut']) ?? 'refuse',
+  }
+}
+
 interface Result {
   interface: string
   sent: number
@@ -173,11 +176,11 @@ function report(result: Result, json: boolean, session: Session): void {
 /** Checks before sending: no frame may be longer than the interface allows, one VLAN tag included. */
 function checkLengths(queue: PacketQueue, frames: readonly Uint8Array[]): void {
   const { name, mtu } = queue.interface
-  const longest = Math.min(mtu + ethernetHeaderLength + vlanTagLength, queue.frames.frameSize)
+  const longest = Math.min(mtu + headerLength + vlanTagLength, queue.frames.frameSize)
   const long = frames.find((frame) => frame.length > longest)
   if (long)
     throw new Error(
-      `a frame of ${long.length} bytes is too long for ${name}: its MTU is ${mtu}, the headers take ${ethernetHeaderLength}`,
+      `a frame of ${long.length} bytes is too long for ${name}: its MTU is ${mtu}, the headers take ${headerLength}`,
     )
 }
 
@@ -215,82 +218,4 @@ async function sendAll(
 function bytesOf(frames: readonly Uint8Array[], sent: number): number {
   const sum = (part: readonly Uint8Array[]) => part.reduce((bytes, frame) => bytes + frame.length, 0)
   return Math.floor(sent / frames.length) * sum(frames) + sum(frames.slice(0, sent % frames.length))
-}
-
-/**
- * Reads files and standard input without blocking the process: Ctrl-C must end it, whatever the other end of a pipe does.
- */
-async function readText(file: string | undefined, signal: AbortSignal): Promise<string> {
-  if (file !== undefined && file !== '-') return decode(await readAll(file, signal))
-  if (file === undefined && process.stdin.isTTY) {
-    throw new UsageError('no frame: give HEX, --file, or text on standard input')
-  }
-  debug('reading standard input')
-  return decode(await buffer(addAbortSignal(signal, process.stdin)))
-}
-
-/** Decodes text by its byte order mark; without one, only ASCII matters here. */
-function decode(bytes: Buffer): string {
-  const mark = bytes.toString('hex', 0, 3)
-  if (mark.startsWith('fffe')) return bytes.toString('utf16le', 2)
-  if (mark.startsWith('feff'))
-    return bytes
-      .subarray(2, bytes.length & ~1)
-      .swap16()
-      .toString('utf16le')
-  return bytes.toString('latin1', mark === 'efbbbf' ? 3 : 0)
-}
-
-/** Parses the operands as one frame. */
-function framesOfArguments(hex: string): Uint8Array[] {
-  if (!isDump(hex)) return [frameOf(hex, 'HEX')]
-  const frames = framesOfDumpText(hex, 'HEX')
-  if (frames.length > 1) throw new UsageError(`HEX: ${frames.length} frames, and one is sent: use --file`)
-  return frames
-}
-
-function framesOf(content: string, source: string): Uint8Array[] {
-  const frames: Uint8Array[] = []
-  if (isDump(content)) return framesOfDumpText(content, source)
-  content.split('\n').forEach((line, i) => {
-    const hex = line.replace(/#.*/, '').trim()
-    if (hex !== '') frames.push(frameOf(hex, `${source}:${i + 1}`))
-  })
-  if (frames.length === 0) throw new UsageError(`${source}: no frame there`)
-  return frames
-}
-
-function framesOfDumpText(content: string, source: string): Uint8Array[] {
-  try {
-    return framesOfDump(content).map(({ line, frame }) => checked(frame, `${source}:${line}`))
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error
-    throw new UsageError(`${source}:${error.message}`)
-  }
-}
-
-function frameOf(hex: string, where: string): Uint8Array {
-  let frame: Uint8Array
-  try {
-    frame = parseHex(hex)
-  } catch (error) {
-    throw new UsageError(`${where}: ${(error as Error).message}`)
-  }
-  return checked(frame, where)
-}
-
-function checked(frame: Uint8Array, where: string): Uint8Array {
-  if (frame.length < ethernetHeaderLength) {
-    throw new UsageError(
-      `${where}: ${frame.length} bytes are no frame: the header alone has ${ethernetHeaderLength}`,
-    )
-  }
-  return frame
-}
-
-function pad(frame: Uint8Array): Uint8Array {
-  if (frame.length >= shortestFrame) return frame
-  const padded = new Uint8Array(shortestFrame)
-  padded.set(frame)
-  return padded
 }

@@ -1,9 +1,9 @@
 /** A device's attributes, as tables and as JSON. */
 import { readFileSync } from 'node:fs'
-import type { Context, DeviceAttributes, DeviceInfo, GidEntry, PortAttributes } from '../index.js'
-import { table } from '../lab/table.js'
-import { flagNames } from './device-flags.js'
-import type { Session } from './session.js'
+import type { Context, DeviceAttributes, DeviceInfo, GidEntry, PortAttributes } from '../../index.js'
+import { table } from '../../lab/table.js'
+import type { Session } from '../session.js'
+import { flagNames } from './flags.js'
 
 export interface PortReport extends PortAttributes {
   port: number

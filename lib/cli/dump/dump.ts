@@ -1,22 +1,22 @@
 /** `ibverbs dump`: prints an interface's frames, one line each, or writes a capture. */
-import { defaultSnapLength } from '../capture/captured-frame.js'
-import type { CaptureStatistics, PacketQueue, PacketQueueOptions } from '../ethernet/index.js'
-import type { Command } from './command.js'
-import { ExitCode } from './exit-code.js'
-import { filterHelp, filterOf } from './filter.js'
-import { CaptureSink, formatOf } from './frame/capture-sink.js'
-import { CheckSink } from './frame/check-sink.js'
-import { type FrameSink, LineSink, type SeenFrame } from './frame/frame-sink.js'
-import { readCapture } from './frame/read-capture.js'
-import { Input } from './input.js'
-import { LiveLine, Speed } from './live-line.js'
-import { interfaceHelp, queueFlags, queueOptions, superFrames } from './queue-flags.js'
-import type { Session } from './session.js'
-import { dropsText, framesText } from './totals.js'
-import { grouped, perSecondText } from './traffic/rate.js'
-import { WallClock } from './traffic/wall-clock.js'
-import { integerOption, parse, UsageError, wordOption } from './usage.js'
-import { Yielder } from './yielder.js'
+import { defaultSnapLength } from '../../capture/captured-frame.js'
+import type { CaptureStatistics, PacketQueue, PacketQueueOptions } from '../../ethernet/index.js'
+import type { Command } from '../command.js'
+import { ExitCode } from '../exit-code.js'
+import { filterHelp, filterOf } from '../filter.js'
+import { Input } from '../input.js'
+import { LiveLine, Speed } from '../live-line.js'
+import { interfaceHelp, queueFlags, queueOptions, superFrames } from '../queue-flags.js'
+import type { Session } from '../session.js'
+import { dropsText, framesText } from '../totals.js'
+import { grouped, perSecondText } from '../traffic/rate.js'
+import { WallClock } from '../traffic/wall-clock.js'
+import { integerOption, parse, UsageError, wordOption } from '../usage.js'
+import { Yielder } from '../yielder.js'
+import { CaptureSink, formatOf } from './capture-sink.js'
+import { CheckSink } from './check-sink.js'
+import { type FrameSink, LineSink, type SeenFrame } from './frame-sink.js'
+import { readCapture } from './read-capture.js'
 
 const options = {
   read: { type: 'string', short: 'r', argument: 'FILE', help: "a capture's frames instead; '-': stdin" },
@@ -108,7 +108,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   if (packet) opening.timestamps = true
   opening.outgoing = direction === 'inout'
 
-  const { listInterfaces, PacketQueue } = await import('../ethernet/index.js')
+  const { listInterfaces, PacketQueue } = await import('../../ethernet/index.js')
   if (name === 'any' && !listInterfaces().some((each) => each.name === name)) {
     throw new UsageError(
       "'any' is tcpdump's word for all interfaces at once: dump takes one by its name (ip link)",
@@ -136,7 +136,7 @@ async function runFile(
     if (values[option] !== undefined) throw new UsageError(`--${option} and --read exclude each other`)
   const make = sinkMaker(values, words, session)
   const expression = filterOf(words)
-  const { PacketFilter } = await import('../ethernet/index.js')
+  const { PacketFilter } = await import('../../ethernet/index.js')
   const filter =
     expression === undefined ? undefined : session.opening(expression, () => new PacketFilter(expression))
   const input = path === '-' ? Input.standard() : new Input(path)
@@ -192,6 +192,9 @@ function sinkMaker(
   }
 }
 
+/** Milliseconds that a signal leaves for the frames that the kernel has ready. */
+const restTime = 250
+
 async function capture(
   queue: PacketQueue,
   most: number,
@@ -212,11 +215,22 @@ async function capture(
     seconds: 0,
     nanoseconds: 0,
   }
+  const unlessAborted = (error: unknown): void => {
+    if (!signal.aborted) throw error
+  }
   let captured = 0
+  /** After a signal: how many frames the kernel had accepted for the queue when it came, and until when they are taken. */
+  let rest: { accepted: number; until: number } | undefined
+  const over = (): boolean => {
+    if (!signal.aborted) return false
+    rest ??= { accepted: queue.statistics().received, until: performance.now() + restTime }
+    return captured >= rest.accepted || performance.now() > rest.until
+  }
   session.note(`listening on ${queue.interface.name}, link-type EN10MB (Ethernet), ${queue.backend}`)
   try {
-    while (captured < most && !signal.aborted) {
+    while (captured < most && !over()) {
       const n = queue.receive()
+      if (n === 0 && signal.aborted) break
       if (n > 0) clock.read()
       for (let i = 0; i < n && captured < most; i++) {
         const slot = queue.slot(i)
@@ -240,7 +254,7 @@ async function capture(
       const now = live ? performance.now() : 0
       if (live?.due(now))
         live.show(`${grouped(captured)} captured, ${perSecondText(speed.since(captured, now))}`)
-      if (n === 0 && !signal.aborted) await queue.wait({ signal })
+      if (n === 0) await queue.wait({ signal }).catch(unlessAborted)
       else if (yielder.due()) await yielder.yield()
     }
   } catch (error) {
