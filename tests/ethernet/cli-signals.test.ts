@@ -166,6 +166,26 @@ test('send -c 3 -r of a file sends it three times', async () => {
   ])
 })
 
+test.each(['dump', 'dump --backend af_xdp'])(
+  '%s takes what the kernel has ready when a signal comes',
+  async (line) => {
+    const file = join(folder, 'capture.pcap')
+    const dumping = start([...line.split(' '), veth.b, '-w', file])
+    await dumping.until(/^listening on /m)
+    // It reads nothing now, and hears of the signal together with its next turn.
+    dumping.child.kill('SIGSTOP')
+    await until(() => / T /.test(readFileSync(`/proc/${dumping.child.pid}/stat`, 'latin1')))
+    for (let i = 0; i < 20; i++) transmit(queue, ...list)
+    dumping.child.kill('SIGINT')
+    dumping.child.kill('SIGCONT')
+    const { code, stderr } = await dumping.finished
+    expect(code).toBe(130)
+    expect(stderr).toMatch(/, 0 dropped by kernel$/m)
+    const expected = Array.from({ length: 20 }, () => list.map((frame) => frame.toString('hex'))).flat()
+    expect(parse(readFileSync(file)).map(({ bytes }) => bytes)).toEqual(expected)
+  },
+)
+
 describe('dump -w FIFO', () => {
   test('ends when nobody reads from it', async () => {
     const dumping = start(['dump', veth.b, '-w', fifo])
