@@ -1,4 +1,4 @@
-/** What rdma-core has learned since the oldest that is run here (44): names, and a port faster than its old field can say. */
+/** Names that rdma-core has added since the oldest version tested here (44), and a port too fast for its old speed field. */
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
