@@ -305,8 +305,8 @@ int RawPacketQueue::transmit() {
   for (;;) {
     uint32_t available, room;
     if (!transmit_.available(&available) || !completion_.room(&room)) return -ERANGE;
-    if (available == 0) return 0;
     if (failure_) return -EIO;
+    if (available == 0) return 0;
     uint32_t posted;
     error = postSends(std::min(available, room), &posted);
     if (error == EAGAIN || error == ENOMEM) {
