@@ -27,16 +27,6 @@ constexpr uint64_t kPatience = 200000000;
 // sll_pkttype, packet(7)
 enum PacketType : uint32_t { kHost, kBroadcast, kMulticast, kOtherHost };
 
-// Posts the first `count` requests of a list whose `next` pointers are set once: cuts it there for the call.
-template <typename Request, typename Post>
-int postUpTo(std::vector<Request>& requests, uint32_t count, Post post) {
-  Request* const behind = requests[count - 1].next;
-  requests[count - 1].next = nullptr;
-  const int error = post();
-  requests[count - 1].next = behind;
-  return error;
-}
-
 }  // namespace
 
 RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
@@ -46,7 +36,9 @@ RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
       fill_(options.Env(), options.Get("fill"), "fill", AddressRecord::kWords),
       receive_(options.Env(), options.Get("receive"), "receive", DescriptorRecord::kWords),
       transmit_(options.Env(), options.Get("transmit"), "transmit", DescriptorRecord::kWords),
-      completion_(options.Env(), options.Get("completion"), "completion", AddressRecord::kWords) {
+      completion_(options.Env(), options.Get("completion"), "completion", AddressRecord::kWords),
+      receives_(kChunk, 2),
+      sends_(kChunk, 1) {
   Napi::Env env = options.Env();
   batch_ = argument::field<uint32_t>(options, "batch");
   frameSize_ = argument::field<uint32_t>(options, "frameSize");
@@ -82,30 +74,21 @@ RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
   if (own.ByteLength() != own_.size()) throwArgumentRange(env, "own", "six bytes");
   memcpy(own_.data(), own.Data(), own_.size());
 
-  receives_.resize(kChunk);
-  receiveElements_.resize(kChunk * 2);
-  sends_.resize(kChunk);
-  sendElements_.resize(kChunk);
   size_t sent = 1;
   while (sent < sendDepth_) sent *= 2;
   sent_.resize(sent);
   sentMask_ = static_cast<uint32_t>(sent - 1);
   const ibv_mr* overflow = parts_.overflow.ibv;
   for (uint32_t i = 0; i < kChunk; i++) {
-    receiveElements_[2 * i].lkey = parts_.region.ibv->lkey;
-    receiveElements_[2 * i].length = frameSize_ - headroom_;
-    receiveElements_[2 * i + 1] = {reinterpret_cast<uintptr_t>(overflow->addr),
-                                   static_cast<uint32_t>(std::min<size_t>(overflow->length, UINT32_MAX / 2)),
-                                   overflow->lkey};
-    receives_[i].sg_list = &receiveElements_[2 * i];
+    ibv_sge* place = receives_.elements(i);
+    place[0].lkey = parts_.region.ibv->lkey;
+    place[0].length = frameSize_ - headroom_;
+    place[1] = {reinterpret_cast<uintptr_t>(overflow->addr),
+                static_cast<uint32_t>(std::min<size_t>(overflow->length, UINT32_MAX / 2)), overflow->lkey};
     receives_[i].num_sge = 2;
-    receives_[i].next = i + 1 < kChunk ? &receives_[i + 1] : nullptr;
-    sendElements_[i].lkey = parts_.region.ibv->lkey;
-    sends_[i] = {};
-    sends_[i].sg_list = &sendElements_[i];
+    sends_.elements(i)->lkey = parts_.region.ibv->lkey;
     sends_[i].num_sge = 1;
     sends_[i].opcode = IBV_WR_SEND;
-    sends_[i].next = i + 1 < kChunk ? &sends_[i + 1] : nullptr;
   }
 }
 
@@ -140,7 +123,7 @@ int RawPacketQueue::postReceives() {
     uint32_t count = 0;
     uint32_t frame;
     for (; count < wanted && frameAt(fill_.read(count, AddressRecord::kAddress), &frame); count++) {
-      receiveElements_[2 * count].addr =
+      receives_.elements(count)->addr =
           reinterpret_cast<uintptr_t>(parts_.region.memory.data()) + size_t{frame} * frameSize_ + headroom_;
       receives_[count].wr_id = frame;
     }
@@ -149,10 +132,8 @@ int RawPacketQueue::postReceives() {
       fill_.consume(1);
       return -EFAULT;
     }
-    ibv_recv_wr* bad = nullptr;
-    const int error =
-        postUpTo(receives_, count, [&] { return ibv_post_recv(parts_.pair.ibv, receives_.data(), &bad); });
-    const uint32_t posted = !error ? count : bad ? static_cast<uint32_t>(bad - receives_.data()) : 0;
+    int error;
+    const uint32_t posted = receives_.post(parts_.pair.ibv, count, &error);
     fill_.consume(posted);
     receiving_ += posted;
     if (error) return -error;
@@ -277,8 +258,8 @@ int RawPacketQueue::postSends(uint32_t available, uint32_t* posted) {
       obstacle = EMSGSIZE;
       break;
     }
-    sendElements_[count].addr = reinterpret_cast<uintptr_t>(memory) + address;
-    sendElements_[count].length = length;
+    sends_.elements(count)->addr = reinterpret_cast<uintptr_t>(memory) + address;
+    sends_.elements(count)->length = length;
     ibv_send_wr& request = sends_[count];
     request.wr_id = sendHead_ + count;
     request.send_flags = sendFlags_;
@@ -291,9 +272,8 @@ int RawPacketQueue::postSends(uint32_t available, uint32_t* posted) {
   *posted = 0;
   if (count == 0) return obstacle;
   sends_[count - 1].send_flags |= IBV_SEND_SIGNALED;
-  ibv_send_wr* bad = nullptr;
-  const int error = postUpTo(sends_, count, [&] { return ibv_post_send(parts_.pair.ibv, sends_.data(), &bad); });
-  *posted = !error ? count : bad ? static_cast<uint32_t>(bad - sends_.data()) : 0;
+  int error;
+  *posted = sends_.post(parts_.pair.ibv, count, &error);
   sendHead_ += *posted;
   transmit_.consume(*posted);
   return error ? error : obstacle;

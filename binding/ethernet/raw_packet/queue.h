@@ -81,10 +81,8 @@ class RawPacketQueue : public Handle {
   SharedRing completion_;
 
   // Made once at open, so that a batch allocates nothing.
-  std::vector<ibv_recv_wr> receives_;
-  std::vector<ibv_sge> receiveElements_;  // two a request: the frame's place, then the overflow
-  std::vector<ibv_send_wr> sends_;
-  std::vector<ibv_sge> sendElements_;
+  verbs::RequestList<ibv_recv_wr> receives_;  // two elements each: the frame's place, then the overflow
+  verbs::RequestList<ibv_send_wr> sends_;
   std::vector<uint32_t> sent_;  // addresses of the posted sends, a ring of a power of two
   uint32_t sentMask_ = 0;
 
