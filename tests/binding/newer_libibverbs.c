@@ -1,6 +1,6 @@
-// A libibverbs that the addon must cope with and that no distribution here has: its struct ibv_port_attr is longer than in
-// the headers that the addon was built with (rdma-core 50 and later: active_speed_ex), and its port runs at XDR. It has only
-// the functions that open a device and query its port. tests/binding/newer-names.test.ts builds and uses it.
+// A libibverbs that the addon must cope with and that no distribution here has: its struct ibv_port_attr is longer than
+// in the headers that the addon was built with (rdma-core 50 and later: active_speed_ex), and its port runs at XDR. It
+// has only the functions that open a device and query its port. tests/binding/newer-names.test.ts builds and uses it.
 #include <errno.h>
 #include <infiniband/verbs.h>
 #include <stdlib.h>
