@@ -301,8 +301,8 @@ describe('faults', () => {
       const connected = vi.spyOn(QueuePair.prototype, 'connect')
       using soft = softConnectX({ wire: 'pair' })
       using a = PacketQueue.open('mlx5_soft0', { frameCount: 4, batch: 1, transmitOnly: true })
-      const pair = connected.mock.contexts[0] as QueuePair
-      pair.modify({ state: 'ERR' })
+      const [queuePair] = connected.mock.contexts as QueuePair[]
+      queuePair.modify({ state: 'ERR' })
       connected.mockRestore()
       for (let i = 0; i < 4; i++) queueFrame(a, frame(a, a, 60, i))
       expect(a.submit()).toBe(4)
