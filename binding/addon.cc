@@ -14,7 +14,7 @@ namespace {
 // there, and lib/native.ts refuses an addon of another version.
 constexpr uint32_t kRecordVersion = 6;
 
-// close(handle, kind): closes a handle of any kind and all that hangs from it; false when it was closed already.
+// close(handle, kind): closes a handle of any kind and its descendants; false when it was closed already.
 Napi::Value close(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
   const auto kind = static_cast<Kind>(argument::uint32(info, 1, "kind"));

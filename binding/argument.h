@@ -1,5 +1,5 @@
-// Reading arguments. lib/ has checked them already and says what is wrong in the user's words; these checks are
-// the second line, so that nothing that reaches the binding, from wherever, can crash the process.
+// Reads arguments. lib/ has checked them already, with errors in the user's words; these checks are the second line:
+// whatever reaches the binding, from wherever, cannot crash the process.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,4 @@
-// What the binding knows of one JavaScript environment: the main thread, or a worker. Environments share nothing.
+// The binding's state for one JavaScript environment: the main thread or a worker. Environments share nothing.
 #pragma once
 
 #include <napi.h>
@@ -21,7 +21,7 @@ class Environment {
 
   HandleTable handles;
   Napi::FunctionReference errorConstructor;
-  // Where events of verbs go: (completion queue) and (context, ibv_event_type, handle or port number). They get
+  // The callbacks for verbs events: (completion queue) and (context, ibv_event_type, handle or port number). They get
   // handles, not closures, so that nothing here keeps a JavaScript object alive.
   Napi::FunctionReference onCompletion;
   Napi::FunctionReference onEvent;

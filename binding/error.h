@@ -1,5 +1,5 @@
-// Every failure that leaves the binding is a VerbsError (lib/errors.ts), or a TypeError or RangeError that names
-// the argument. Nothing here decides what mends it: that is policy, and lib/errors.ts has it.
+// Every failure that leaves the binding is a VerbsError (lib/errors.ts), or a TypeError or RangeError that names the
+// argument. What mends a failure is policy, and stands in lib/errors.ts.
 #pragma once
 
 #include <napi.h>

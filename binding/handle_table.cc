@@ -78,9 +78,9 @@ void HandleTable::closeAll() {
   }
   std::sort(all.begin(), all.end(), [](Handle* a, Handle* b) { return a->sequence > b->sequence; });
   for (Handle* handle : all) {
-    if (handle->children > 0) continue;  // a child refused, and points at it
+    if (handle->children > 0) continue;  // a child could not be closed, and points at it
     const char* syscall;
-    // The environment is going: what refuses is left to the kernel, which frees it with the process.
+    // The environment is torn down: what cannot be closed is left to the kernel, which frees it with the process.
     closeOne(handle, &syscall);
   }
 }

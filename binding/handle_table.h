@@ -1,8 +1,8 @@
 // Handles are numbers, as file descriptors are: a slot and a generation. JavaScript can pass any number at all,
 // and gets an error for one that is stale, foreign or of another kind.
 //
-// A child names its parents when it is opened. Closing a handle closes what hangs from it first, newest first;
-// the end of the environment closes everything the same way.
+// A child names its parents when it is opened. Closing a handle closes its descendants first, newest first; the end of
+// the environment closes everything the same way.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,8 @@ class Handle {
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
 
-  // Gives back what the handle stands for. Returns 0, or the positive errno of the call that refused (the handle
-  // then stays open), with that call's name in `*syscall`.
+  // Releases what the handle stands for. Returns 0, or the positive errno of the call that refused (the handle then
+  // stays open), with that call's name in `*syscall`.
   virtual int release(const char** syscall) = 0;
 
   const Kind kind;
@@ -55,11 +55,11 @@ class HandleTable {
     return handle && handle->id == id && handle->kind == kind ? handle : nullptr;
   }
 
-  // Closes a handle and, before it, all that hangs from it. Returns 0 or the first errno.
+  // Closes a handle and, before it, its descendants. Returns 0 or the first errno.
   int close(Handle* handle, const char** syscall);
   void closeAll();
 
-  // How many handles are open: tests count leaks with it.
+  // How many handles are open, for tests that count leaks.
   uint32_t count() const { return count_; }
 
  private:

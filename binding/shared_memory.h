@@ -1,6 +1,6 @@
 // Memory that JavaScript and the binding both see: always a SharedArrayBuffer, because it can be neither detached,
-// transferred nor shrunk, so a pointer into it stays good for as long as it is referenced
-// (on Node 20 the pointer is to be had only through a typed array over it).
+// transferred nor shrunk, so a pointer into it stays good for as long as it is referenced (Node 20 hands out the
+// pointer only through a typed array over it).
 #pragma once
 
 #include <napi.h>
@@ -14,7 +14,7 @@ class SharedMemory {
  public:
   SharedMemory() = default;
 
-  // `value` must be a typed array over a SharedArrayBuffer; `name` is the argument to blame when it is not.
+  // `value` must be a typed array over a SharedArrayBuffer; `name` names the argument in the error.
   SharedMemory(Napi::Env env, Napi::Value value, const char* name) {
     if (!value.IsTypedArray()) throwArgumentType(env, name, "a typed array over a SharedArrayBuffer");
     napi_value buffer;

@@ -14,12 +14,12 @@ class Watcher {
   // Null, with a positive errno in `*error`, when libuv refuses the descriptor.
   static Watcher* start(Environment& environment, int fd, std::function<void()> onReadable, int* error);
 
-  // Which events wake it from now on (UV_READABLE, UV_WRITABLE); 0 pauses it, so that what nobody reads yet does
-  // not turn the loop. Returns 0 or a positive errno.
+  // Polls for these events from now on (UV_READABLE, UV_WRITABLE); 0 pauses it, so that data that nobody reads yet does
+  // not wake the loop again and again. Returns 0 or a positive errno.
   int listen(int events);
   // Libuv stops it when the descriptor reports an error, until the next listen().
   bool stopped() const { return events_ == 0; }
-  // What keeps the process alive: a watcher that is referenced.
+  // A referenced watcher keeps the process alive (uv_ref).
   void reference(bool on);
   void stop();
 

@@ -2,15 +2,15 @@
 
 #include "argument.h"
 #include "environment.h"
-#include "ethernet/ethtool.h"
-#include "ethernet/interfaces.h"
-#include "ethernet/link_watch.h"
-#include "ethernet/membership.h"
-#include "ethernet/netlink.h"
+#include "ethernet/af_packet/socket.h"
+#include "ethernet/af_xdp/af_xdp.h"
+#include "ethernet/interface/ethtool.h"
+#include "ethernet/interface/interfaces.h"
+#include "ethernet/interface/link_watch.h"
+#include "ethernet/interface/membership.h"
+#include "ethernet/interface/netlink.h"
 #include "ethernet/packet_filter.h"
-#include "ethernet/packet_socket.h"
-#include "ethernet/raw_packet_queue.h"
-#include "ethernet/xdp.h"
+#include "ethernet/raw_packet/queue.h"
 #include "hot_call.h"
 
 namespace ethernet {

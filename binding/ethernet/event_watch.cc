@@ -25,7 +25,7 @@ int EventWatch::listen(int events) {
   return watcher_ ? watcher_->listen(events) : error;
 }
 
-// UV_DISCONNECT never comes, but errors are always told (epoll_ctl(2)).
+// UV_DISCONNECT never comes, but epoll_ctl(2) always reports errors.
 int EventWatch::tellErrors() {
   errors_ = true;
   return listen(UV_DISCONNECT);

@@ -1,4 +1,4 @@
-// Waiting for a socket on libuv's loop: one event each time that it is armed.
+// Waits for a socket on libuv's loop: one event each time that it is armed.
 #pragma once
 
 #include <functional>
@@ -14,18 +14,17 @@ class EventWatch {
 
   // Nothing is watched yet. `onEvent` may destroy this.
   void start(Environment& environment, int fd, std::function<void()> onEvent);
-  // From now on an error of the descriptor's is an event also when nobody has armed this.
-  // Returns 0 or a positive errno.
+  // From now on an error of the descriptor is an event, armed or not. Returns 0 or a positive errno.
   int tellErrors();
   void stop();
 
   // One event when the socket is readable, writable (UV_READABLE, UV_WRITABLE) or in error. Returns 0 or a positive
   // errno.
   int arm(int events, bool referenced);
-  // None. The descriptor stays watched until it reports once more: a consumer that waits again at once, as most do,
-  // costs no system call.
+  // Takes that back. The descriptor stays watched until it reports once more: a consumer that waits again at once, as
+  // most do, costs no system call.
   void disarm();
-  // An error stops the watch; what it was has been read, and it goes on.
+  // libuv stops a poll at an error. The error has been read: starts the poll again.
   void errorWasRead();
 
  private:

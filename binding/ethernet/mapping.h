@@ -1,4 +1,4 @@
-// The kernel's memory, seen by JavaScript: an external ArrayBuffer over a mapping.
+// The kernel's memory as JavaScript sees it: an external ArrayBuffer over an mmap(2).
 //
 // Detaching the buffer on close would not do: its user may have transferred it, and with it the memory, and a read
 // after munmap(2) would then kill the process. So close replaces the mapping by anonymous memory, and the finalizer
@@ -21,8 +21,7 @@ class Mapping {
 
   // Maps `length` bytes of `fd` from `offset` on. Throws the VerbsError of what failed, which names `detail`.
   void open(Napi::Env env, int fd, size_t length, off_t offset, const char* detail);
-  // Takes the kernel's memory away and leaves zeros in its place, so that whoever still looks there finds memory; then
-  // detaches the buffer.
+  // Replaces the kernel's memory by zeros, so that a view that is still in use reads memory; then detaches the buffer.
   void close(Napi::Env env);
 
   bool isOpen() const { return region_ != nullptr; }
@@ -32,8 +31,8 @@ class Mapping {
   Napi::Value words(Napi::Env env) const;
 
  private:
-  // Owned by the mapping and by the buffer, each a share: the buffer may outlive the mapping's owner (transferred by
-  // its user, say), and may go before it (transferred into a smaller one).
+  // Shared by the mapping and the buffer: the buffer may outlive the mapping's owner (transferred by its user, say),
+  // and may go before it (transferred into a smaller one).
   struct Region {
     void* address;
     size_t length;

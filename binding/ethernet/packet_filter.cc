@@ -90,7 +90,7 @@ struct Close {
 };
 using Handle = std::unique_ptr<pcap_t, Close>;
 
-// A capture without frames: only for a handle on a file does libpcap refuse what a file does not tell (inbound).
+// A capture file without frames: only for a handle on a file does libpcap refuse what a file does not tell (inbound).
 Handle openFile(char* error) {
   static struct {
     uint32_t magic = 0xa1b2c3d4;
@@ -107,7 +107,8 @@ Handle openFile(char* error) {
   return handle;
 }
 
-// Only for a handle that was activated on an interface does libpcap make use of what the kernel knows beside the frame.
+// Only for a handle that was activated on an interface does libpcap use what the kernel knows besides the frame's bytes
+// (SKF_AD_* of linux/filter.h).
 Handle openInterface(Napi::Env env, const std::string& name, char* error) {
   const Library& pcap = library();
   Handle handle(pcap.create(name.c_str(), error));

@@ -1,5 +1,5 @@
-// Filters in the words of pcap-filter(7), compiled to classic BPF by libpcap, which is opened at run time: where it is
-// missing, filters say so and everything else works.
+// Filter expressions of pcap-filter(7), which libpcap compiles to classic BPF. It is opened at run time (dlopen(3)):
+// where it is missing, filters throw and everything else works.
 #pragma once
 
 #include <napi.h>

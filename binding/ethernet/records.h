@@ -7,8 +7,8 @@
 
 namespace ethernet {
 
-// Fill ring: u64 address of a frame to receive into. Completion ring: u64 address of a frame that is done with; here
-// its upper word, always 0 in arenas below 4 GiB, says how it went: 0, or the errno with which the frame was refused.
+// Fill ring: u64 address of a frame to receive into. Completion ring: u64 address of a frame that was sent or refused;
+// its upper word, always 0 in arenas below 4 GiB, is a status here: 0, or the errno with which the frame was refused.
 struct AddressRecord {
   enum : uint32_t { kAddress, kStatus, kWords };
 };
@@ -16,7 +16,7 @@ struct AddressRecord {
 // Receive and transmit rings: u64 address, u32 length, u32 options.
 struct DescriptorRecord {
   enum : uint32_t { kAddress, kAddressHigh, kLength, kOptions, kWords };
-  // Options of the transmit ring of a packet socket: what of the frame's record the kernel is to put right. Of a raw
+  // Options of the transmit ring of a packet socket: what the kernel is to do to the frame, by its record. Of a raw
   // packet queue pair's: kFinish, the device computes the checksums.
   enum Options : uint32_t {
     kFinish = 1 << 0,     // complete the checksum, cut a super-frame into its segments

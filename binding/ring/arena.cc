@@ -27,10 +27,10 @@ Napi::Value alignmentGap(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>((alignment - address % alignment) % alignment));
 }
 
-// useHugePages(bytes): asks for transparent huge pages (madvise(2), MADV_HUGEPAGE) and faults the memory in. It is all
-// zero afterwards: pages that are there already would stay small, and what malloc(3) has used before has them, so they
-// are given back first (MADV_DONTNEED: the next touch finds zeros). A kernel without huge pages (EINVAL) gives small
-// ones, as any kernel may: hugePageBytes tells.
+// useHugePages(bytes): asks for transparent huge pages (madvise(2), MADV_HUGEPAGE) and faults the memory in. Afterwards
+// it is zero: pages that are present already would stay small, as in memory that malloc(3) used before, so
+// MADV_DONTNEED drops them first and the next access finds zeros. A kernel without huge pages (EINVAL) uses small ones,
+// as any kernel may: hugePageBytes tells.
 void useHugePages(const Napi::CallbackInfo& info) {
   SharedMemory memory(info.Env(), info[0], "bytes");
   if (!memory.aligned(static_cast<size_t>(sysconf(_SC_PAGESIZE)))) {

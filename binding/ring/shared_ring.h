@@ -3,7 +3,7 @@
 // Indices count up and wrap at 2^32; a record's place is its index modulo the capacity, a power of two.
 //
 // JavaScript can write anything into this memory at any moment, from other threads too. So the binding keeps its own
-// index to itself, believes the other side's only as far as it is possible, and reads each word of a record once.
+// index private, accepts the other side's only where it is possible, and reads each word of a record once.
 #pragma once
 
 #include <napi.h>

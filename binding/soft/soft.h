@@ -14,7 +14,7 @@ int ibverbs_soft_open(const char* specification, uint32_t* number, char* words, 
 // they are made when libibverbs first looks for devices, and what is wrong is written to standard error.
 int ibverbs_soft_environment(char* words, size_t wordsSize);
 
-// Pulls them out.
+// Unplugs them.
 void ibverbs_soft_close(uint32_t number);
 
 // Describes the devices of an open number as lines "name=… guid=… wakeup=…" and "port=… mac=… gids=…". Returns the

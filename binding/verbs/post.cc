@@ -76,7 +76,9 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
   const uint32_t count = head >> 16;
   if (count > sizes_.maxSendSge) return refuse(EINVAL, records::kTooManySges, count);
 
+  ibv_send_wr* const next = request->next;
   std::memset(request, 0, sizeof *request);
+  request->next = next;
   uint64_t total = 0;
   const bool needsReply =
       opcode == IBV_WR_RDMA_READ || opcode == IBV_WR_ATOMIC_CMP_AND_SWP || opcode == IBV_WR_ATOMIC_FETCH_AND_ADD;
@@ -156,8 +158,8 @@ uint32_t QueuePair::postSend(uint32_t first, uint32_t count) {
   for (; built < room; built++) {
     uint32_t record[kMaxRecord];
     copyRecord(record, ring + static_cast<size_t>((first + built) % sizes_.maxSendWr) * words, words);
-    ibv_send_wr& request = sendRequests_[built];
-    if (!buildSend(record, &request, &sendElements_[static_cast<size_t>(built) * sizes_.maxSendSge])) break;
+    ibv_send_wr& request = sends_[built];
+    if (!buildSend(record, &request, sends_.elements(built))) break;
     const bool wanted = request.send_flags & IBV_SEND_SIGNALED;
     // The next signalled completion retires the unsignalled requests before it, so one must come every half queue.
     if (wanted || unsignaled + 1 >= stretch) {
@@ -169,18 +171,14 @@ uint32_t QueuePair::postSend(uint32_t first, uint32_t count) {
     send_.write(built, record[records::kSendCookie], completionOpcode(request.opcode), wanted,
                 request.send_flags & IBV_SEND_SIGNALED);
     request.wr_id = owner | send_.name(built);
-    request.next = nullptr;
-    if (built) sendRequests_[built - 1].next = &request;
   }
   if (built == 0) return 0;
-  ibv_send_wr* bad = nullptr;
-  const int error = ibv_post_send(ibv, sendRequests_.data(), &bad);
-  uint32_t accepted = built;
+  int error;
+  const uint32_t accepted = sends_.post(ibv, built, &error);
   if (error) {
-    accepted = bad ? static_cast<uint32_t>(bad - sendRequests_.data()) : 0;
     refuse(error, records::kByProvider);
     for (unsignaled = unsignaled_, built = 0; built < accepted; built++) {
-      unsignaled = sendRequests_[built].send_flags & IBV_SEND_SIGNALED ? 0 : unsignaled + 1;
+      unsignaled = sends_[built].send_flags & IBV_SEND_SIGNALED ? 0 : unsignaled + 1;
     }
   }
   unsignaled_ = unsignaled;
@@ -209,22 +207,19 @@ uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
       refuse(EINVAL, records::kTooManySges, elements);
       break;
     }
-    ibv_recv_wr& request = receiveRequests_[built];
-    ibv_sge* list = &receiveElements_[static_cast<size_t>(built) * sizes_.maxReceiveSge];
     uint64_t total = 0;
-    if (!buildElements(record + records::kReceiveElements, elements, true, longestReceive, list, &total)) break;
+    if (!buildElements(record + records::kReceiveElements, elements, true, longestReceive, receives_.elements(built),
+                       &total)) {
+      break;
+    }
     receive_.write(built, record[records::kReceiveCookie], IBV_WC_RECV, true, true);
-    request = {owner | receive_.name(built), nullptr, list, static_cast<int>(elements)};
-    if (built) receiveRequests_[built - 1].next = &request;
+    receives_[built].wr_id = owner | receive_.name(built);
+    receives_[built].num_sge = static_cast<int>(elements);
   }
   if (built == 0) return 0;
-  ibv_recv_wr* bad = nullptr;
-  const int error = ibv_post_recv(ibv, receiveRequests_.data(), &bad);
-  uint32_t accepted = built;
-  if (error) {
-    accepted = bad ? static_cast<uint32_t>(bad - receiveRequests_.data()) : 0;
-    refuse(error, records::kByProvider);
-  }
+  int error;
+  const uint32_t accepted = receives_.post(ibv, built, &error);
+  if (error) refuse(error, records::kByProvider);
   receive_.accept(accepted);
   publish();
   if (accepted && domain.context.isRxe && (suspect_ || ibv->state == IBV_QPS_ERR)) ringInError();

@@ -22,10 +22,8 @@ QueuePair::QueuePair(ProtectionDomain& domain, CompletionQueue& sendQueue, Compl
       block_(std::move(block)),
       send_(sizes.maxSendWr),
       receive_(sizes.maxReceiveWr),
-      sendRequests_(sizes.maxSendWr),
-      receiveRequests_(sizes.maxReceiveWr),
-      sendElements_(static_cast<size_t>(sizes.maxSendWr) * sizes.maxSendSge),
-      receiveElements_(static_cast<size_t>(sizes.maxReceiveWr) * sizes.maxReceiveSge) {}
+      sends_(sizes.maxSendWr, sizes.maxSendSge),
+      receives_(sizes.maxReceiveWr, sizes.maxReceiveSge) {}
 
 int QueuePair::release(const char** syscall) {
   drain();

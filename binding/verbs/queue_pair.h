@@ -7,6 +7,7 @@
 #include "verbs/completion_queue.h"
 #include "verbs/protection_domain.h"
 #include "verbs/records.h"
+#include "verbs/request_list.h"
 #include "verbs/work_queue.h"
 
 namespace verbs {
@@ -92,10 +93,8 @@ class QueuePair : public Handle {
   WorkQueue send_, receive_;
   uint32_t unsignaled_ = 0;  // accepted since the last signalled one
   bool suspect_ = false;
-  // Allocated once: each batch is chained here.
-  std::vector<ibv_send_wr> sendRequests_;
-  std::vector<ibv_recv_wr> receiveRequests_;
-  std::vector<ibv_sge> sendElements_, receiveElements_;
+  RequestList<ibv_send_wr> sends_;
+  RequestList<ibv_recv_wr> receives_;
   std::vector<Group> groups_;
 };
 

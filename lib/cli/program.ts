@@ -9,10 +9,10 @@ import { asksForHelp, commandHelp, programHelp, UsageError } from './usage.js'
 const debug = debuglog('ibverbs')
 
 const loaders: Readonly<Record<string, () => Promise<Command>>> = {
-  devices: async () => (await import('./devices.js')).devices,
+  devices: async () => (await import('./devices/devices.js')).devices,
   ping: async () => (await import('./ping/ping.js')).ping,
-  send: async () => (await import('./send.js')).send,
-  dump: async () => (await import('./dump.js')).dump,
+  send: async () => (await import('./send/send.js')).send,
+  dump: async () => (await import('./dump/dump.js')).dump,
   generate: async () => (await import('./generate/generate.js')).generate,
   forward: async () => (await import('./forward.js')).forward,
   reflect: async () => (await import('./reflect.js')).reflect,

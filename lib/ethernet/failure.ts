@@ -11,7 +11,7 @@ const headerBytes = 14
 /**
  * What a failed recvmmsg(2) or sendmmsg(2) means for the queue on `device`.
  *
- * @param errno positive; ERANGE, EFAULT and EBADMSG are the binding's own (binding/ethernet/packet_inlet.h, packet_ring.h)
+ * @param errno positive; ERANGE, EFAULT and EBADMSG are the binding's own (binding/ethernet/af_packet/inlet.h, ring.h)
  * @param refused length of the frame that was refused for its own sake
  */
 export function transferError(

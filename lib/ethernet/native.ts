@@ -1,7 +1,7 @@
 import type { RingLayout, RingWords } from '../ring/ring.js'
 import type { XdpStatistics } from './statistics.js'
 
-/** A network interface as binding/ethernet/interfaces.cc reports it. */
+/** A network interface as binding/ethernet/interface/interfaces.cc reports it. */
 export interface NativeInterface {
   name: string
   index: number
@@ -13,7 +13,7 @@ export interface NativeInterface {
   mac: Uint8Array
 }
 
-/** What binding/ethernet/packet_socket.cc needs to open. */
+/** What binding/ethernet/af_packet/socket.cc needs to open. */
 export interface PacketSocketOptions {
   interfaceIndex: number
   batch: number
@@ -33,7 +33,7 @@ export interface PacketSocketOptions {
   onEvent(): void
 }
 
-/** Where in a packet socket's receive ring its slots are (binding/ethernet/packet_ring.h), in words. */
+/** Where in a packet socket's receive ring its slots are (binding/ethernet/af_packet/ring.h), in words. */
 export interface PacketRingLayout {
   slotWords: number
   slotsPerBlock: number
@@ -47,7 +47,7 @@ export interface PacketRingNative {
   layout: PacketRingLayout
 }
 
-/** What binding/ethernet/xdp_socket.cc needs to open. */
+/** What binding/ethernet/af_xdp/socket.cc needs to open. */
 export interface XdpSocketOptions {
   interfaceIndex: number
   arena: Uint8Array
@@ -78,7 +78,7 @@ export interface XdpSharing {
   fragments: boolean
 }
 
-/** What binding/ethernet/xdp.cc exports. What returns a number returns a negative errno when it failed. */
+/** What binding/ethernet/af_xdp/af_xdp.cc exports. What returns a number returns a negative errno when it failed. */
 export interface XdpNative {
   open(options: XdpSocketOptions): number
   rings(handle: number): { fill: XdpRing; receive?: XdpRing; transmit: XdpRing; completion: XdpRing }
@@ -119,7 +119,7 @@ export interface NativeChannels {
   combined: number
 }
 
-/** What binding/ethernet/ethtool.cc exports. What returns a number, or a `status`, has a negative errno when it failed. */
+/** What binding/ethernet/interface/ethtool.cc exports. What returns a number, or a `status`, has a negative errno when it failed. */
 export interface EthtoolNative {
   driver(name: string): string
   /** ETH_FLAG_* */
@@ -132,7 +132,7 @@ export interface EthtoolNative {
   ruleTable(name: string): { status: number; special: boolean; size: number; used: number[] }
 }
 
-/** What binding/ethernet/link_watch.cc exports. */
+/** What binding/ethernet/interface/link_watch.cc exports. */
 export interface LinkNative {
   /** @param onNews called on libuv's loop with what {@link look} returns */
   watch(interfaceIndex: number, onNews: (news: number) => void): number
@@ -142,7 +142,7 @@ export interface LinkNative {
   state(handle: number): number
 }
 
-/** What binding/ethernet/raw_packet_queue.cc needs to open; `pair`, `region` and `overflow` are handles. */
+/** What binding/ethernet/raw_packet/queue.cc needs to open; `pair`, `region` and `overflow` are handles. */
 export interface RawPacketOptions {
   pair: number
   /** the arena */
@@ -165,7 +165,7 @@ export interface RawPacketOptions {
   completion: RingWords
 }
 
-/** What binding/ethernet/raw_packet_queue.cc exports. What returns a number returns a negative errno when it failed. */
+/** What binding/ethernet/raw_packet/queue.cc exports. What returns a number returns a negative errno when it failed. */
 export interface RawPacketNative {
   open(options: RawPacketOptions): number
   receive(handle: number): number
@@ -212,7 +212,7 @@ export interface EthernetNative {
   raw: RawPacketNative
 }
 
-/** What binding/ethernet/netlink.cc exports. */
+/** What binding/ethernet/interface/netlink.cc exports. */
 export interface NetlinkNative {
   /** @param groups RTMGRP_* bits; `onEvent` is called until what is there was received */
   open(groups: number, onEvent?: () => void): number

@@ -6,7 +6,7 @@ interface Log {
   closed: string[]
 }
 
-/** Sides that answer canned numbers and write down who ran when. */
+/** Sides that answer prepared numbers and log the order of their runs. */
 function scripted(log: Log, numbers: Record<string, (run: number) => number[]>): Comparison {
   let peers = 0
   const side = (name: string): Side => {

@@ -1,4 +1,4 @@
-/** What `npm start` takes from perftest: its samples, of which both sides' figures are made alike. */
+/** `npm start` takes perftest's samples, and computes both sides' figures from them in the same way. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,7 +26,7 @@ async function sendLat(): Promise<string> {
 
 test('ib_send_lat -U prints every sample; its own t_max and t_avg leave the largest out', async () => {
   let text = await sendLat()
-  // On a busy machine it cannot calibrate its clock, and says inf of everything.
+  // On a busy machine ib_send_lat cannot calibrate its clock, and prints inf for everything.
   for (let again = 0; again < 9 && /, inf$/m.test(text); again++) text = await sendLat()
   const sorted = perftestSamples(text, iterations).sort()
   expect(sorted.length).toBe(iterations - 1)
@@ -35,7 +35,7 @@ test('ib_send_lat -U prints every sample; its own t_max and t_avg leave the larg
   const [, , min, max, , mean] = line.trim().split(/\s+/).map(Number)
   const twoLargestOut = sorted.subarray(0, -2)
   const meanOf = (values: Float64Array) => values.reduce((sum, value) => sum + value, 0) / values.length
-  // Printed with six digits, and with two behind the point.
+  // Printed with six digits, and with two decimals.
   for (const [theirs, ours] of [
     [min, sorted[0]],
     [max, sorted[sorted.length - 2]],

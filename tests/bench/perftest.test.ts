@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { parseSendLat } from '../../bench/harness/verbs/perftest.js'
 
-// Printed by ib_send_lat of perftest 4.5 in the VM.
+// Output of ib_send_lat of perftest 4.5 in the VM.
 const output = `---------------------------------------------------------------------------------------
                     Send Latency Test
  Dual-port       : OFF		Device         : rxe0

@@ -86,7 +86,7 @@ describe('ratioInterval', () => {
   const normals = (random: () => number) => () =>
     Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
 
-  /** How often the interval holds the true ratio, over simulated comparisons of 20 rounds. */
+  /** How often the interval contains the true ratio, over simulated comparisons of 20 rounds. */
   function coverage(opening: number, block: number): number {
     const normal = normals(generator(5))
     const trials = 300
@@ -111,7 +111,7 @@ describe('ratioInterval', () => {
       expect(coverage(opening, opening)).toBeGreaterThan(0.9)
       expect(coverage(opening, opening)).toBeLessThan(0.995)
     }
-    // What the blocks are for.
+    // This is why blocks are drawn together.
     expect(coverage(4, 1)).toBeLessThan(0.85)
   })
 

@@ -20,7 +20,7 @@ describe('Arena.allocate', () => {
       expect(bytes.buffer).toBeInstanceOf(SharedArrayBuffer)
       expect(gap(bytes, pageSize)).toBe(0)
       expect(bytes.every((byte) => byte === 0)).toBe(true)
-      // Whole pages: nobody else's bytes lie on the last one.
+      // Whole pages: the last one holds no other bytes.
       expect(bytes.buffer.byteLength - bytes.byteOffset).toBeGreaterThanOrEqual(
         Math.ceil(size / pageSize) * pageSize,
       )
@@ -43,7 +43,7 @@ describe('Arena.allocate', () => {
     expect(arena.byteLength).toBe(5 << 20)
     expect(gap(arena.bytes, 2 << 20)).toBe(0)
     expect(arena.bytes.every((byte) => byte === 0)).toBe(true)
-    // madvise(2) is a wish: the kernel may have no huge page free. What it did is what hugePageBytes tells.
+    // madvise(2) is a hint: the kernel may have no huge page free. hugePageBytes says what it did.
     expect(arena.hugePageBytes).toBeGreaterThanOrEqual(0)
     expect(arena.hugePageBytes).toBeLessThanOrEqual(5 << 20)
     expect(arena.hugePageBytes % (2 << 20) === 0 || arena.hugePageBytes === 5 << 20).toBe(true)
@@ -83,7 +83,7 @@ describe('Arena.allocate', () => {
   })
 
   it('gives back the small pages that were there before it lays memory on huge ones', () => {
-    // Kept, they would stay small. What malloc(3) had used before has them, and its own contents.
+    // If these were kept, they would stay small. Memory that malloc(3) used before has small pages, and its own contents.
     const buffer = new SharedArrayBuffer(6 << 20)
     const gap = native.ring.alignmentGap(new Uint8Array(buffer), 2 << 20)
     const bytes = new Uint8Array(buffer, gap, 4 << 20).fill(7)
@@ -95,12 +95,12 @@ describe('Arena.allocate', () => {
   it('gives memory back when nothing sees it any more', async () => {
     await collectGarbage()
     const before = process.memoryUsage().rss
-    // Were it kept, this would be 1 GiB. (AddressSanitizer keeps 256 MiB of what was freed.)
+    // If these were kept, this would be 1 GiB. (AddressSanitizer keeps 256 MiB of freed memory.)
     for (let i = 0; i < 32; i++) {
       Arena.allocate(32 << 20).bytes.fill(i + 1)
       if (i % 4 === 3) await collectGarbage()
     }
-    // When the collector and malloc have done with it is their affair; what is kept never goes.
+    // The collector and malloc(3) release memory in their own time; kept memory never goes.
     while (process.memoryUsage().rss - before > 400 << 20) await collectGarbage()
   })
 })

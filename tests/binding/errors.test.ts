@@ -29,7 +29,7 @@ describe('VerbsError', () => {
     for (const number of Object.values(constants.errno)) {
       const { code, errno } = new VerbsError(number, 'x')
       expect(errno).toBe(-number)
-      // libuv has a name of its own for one: ENOTSUP, where it is EOPNOTSUPP.
+      // libuv names one differently: ENOTSUP for EOPNOTSUPP.
       expect([constants.errno[code as keyof typeof constants.errno], code]).toEqual([number, code])
     }
     expect(new VerbsError(9999, 'x').code).toBe('errno 9999')

@@ -1,9 +1,9 @@
-/** The addon's functions given garbage straight: lib/ checks first, but nothing that gets past it may crash. */
+/** Calls the addon's functions with garbage: lib/ checks arguments first, but no argument may crash the addon. */
 import { describe, expect, it } from 'vitest'
 import { Kind, load } from '../../dist/native.js'
 import { thrownBy } from '../beds/process.js'
 
-/** A getter that throws, a cycle, and everything that a number could be mistaken for. */
+/** A getter that throws, a cycle, and everything that could be mistaken for a number. */
 const cyclic: Record<string, unknown> = {}
 cyclic.self = cyclic
 const garbage: unknown[] = [
@@ -63,7 +63,7 @@ const native = load()
 
 type AnyFunction = (...args: unknown[]) => unknown
 
-/** These keep what they are given: a function would take the place of lib/'s own. */
+/** These store their argument: a function would replace lib/'s own. */
 const keeps = new Set(['setDispatch', 'setErrorConstructor'])
 
 const all = [
@@ -77,7 +77,7 @@ const all = [
     .map(([name, value]) => [`${where}.${name}`, value as AnyFunction] as const),
 )
 
-/** A small generator with a seed (xorshift32). */
+/** A small seeded generator (xorshift32). */
 function random(seed: number) {
   let x = seed
   return (below: number) => {
@@ -105,7 +105,7 @@ describe('every function of the addon', () => {
     const next = random(0x5eed)
     const handles = native.handleCount()
     for (let i = 0; i < 1500; i++) {
-      // Each value once in each of the first places, then at random.
+      // Each value once in each of the first positions, then random ones.
       const count = i < garbage.length * 3 ? 1 + (i % 3) : next(7)
       const args = Array.from({ length: count }, () => garbage[next(garbage.length)])
       if (i < garbage.length * 3) args[i % 3] = garbage[Math.floor(i / 3)]

@@ -1,4 +1,4 @@
-/** The package as its users load it. Nothing here needs a device. */
+/** The package as its users load it. Needs no device. */
 import * as ibverbs from 'ibverbs'
 import { describe, expect, it } from 'vitest'
 import { native } from '../../dist/native.js'
@@ -59,7 +59,7 @@ describe('the package', () => {
 })
 
 describe('without libibverbs', () => {
-  // A file of its name that is no library comes first in dlopen's search.
+  // dlopen's search finds first a file of the library's name that is no library.
   const script = `
     import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
     import { spawnSync } from 'node:child_process'

@@ -1,11 +1,11 @@
-/** What rdma-core has learned since the oldest that is run here (44): names, and a port faster than its old field can say. */
+/** Names that rdma-core has added since the oldest version tested here (44), and a port too fast for its old speed field. */
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CompletionOpcode } from 'ibverbs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { linkRate } from '../../dist/cli/device-report.js'
+import { linkRate } from '../../dist/cli/devices/report.js'
 import { asyncEvent } from '../../dist/verbs/async-event.js'
 import { AccessFlag, nameOf } from '../../dist/verbs/constants.js'
 import { execFileSync } from '../beds/child.js'

@@ -1,6 +1,6 @@
-// What the addon must cope with and no distribution here has: a libibverbs whose struct ibv_port_attr is longer than
-// that of the headers that it was built with (rdma-core 50 and later: active_speed_ex), over a port that runs at XDR.
-// Only what opening a device and asking for its port need. Built and used by tests/binding/newer-names.test.ts.
+// A libibverbs that the addon must cope with and that no distribution here has: its struct ibv_port_attr is longer than
+// in the headers that the addon was built with (rdma-core 50 and later: active_speed_ex), and its port runs at XDR. It
+// has only the functions that open a device and query its port. tests/binding/newer-names.test.ts builds and uses it.
 #include <errno.h>
 #include <infiniband/verbs.h>
 #include <stdlib.h>
@@ -35,10 +35,10 @@ static int query_port(struct ibv_context *context, uint8_t port, struct ibv_port
   struct ibv_port_attr *known = (struct ibv_port_attr *)&all;
   known->state = IBV_PORT_ACTIVE;
   known->active_mtu = known->max_mtu = IBV_MTU_4096;
-  known->active_speed = 128;  // as the kernel tells old programs: NDR
+  known->active_speed = 128;  // the kernel's value for old programs: NDR
   known->active_width = 2;
   known->gid_tbl_len = port;
-  // libibverbs/verbs.c, __lib_query_port: as much as the caller has room for, and the rest of it cleared.
+  // libibverbs/verbs.c, __lib_query_port: fills the caller's struct as far as it reaches, and clears the rest.
   memset(attributes, 0, length);
   memcpy(attributes, &all, length < sizeof all ? length : sizeof all);
   return 0;
@@ -59,7 +59,7 @@ struct ibv_context *ibv_open_device(struct ibv_device *which) {
   all->query_port = query_port;
   all->context.device = which;
   all->context.abi_compat = __VERBS_ABI_IS_EXTENDED;
-  all->context.async_fd = ends[0];  // nothing ever comes
+  all->context.async_fd = ends[0];  // no event ever arrives
   return &all->context;
 }
 int ibv_close_device(struct ibv_context *context) {

@@ -1,4 +1,4 @@
-/** Where the addon cannot be loaded: what works all the same, and what the first call that needs it says. */
+/** Where the addon cannot be loaded: the features that still work, and the error of the first call that needs it. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,7 +20,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true }))
 
-/** Imports everything, uses what needs no addon, and collects what each call says that does need it. */
+/** Imports everything, uses the features that need no addon, and collects the errors of the calls that need it. */
 const survey = `
 import * as ibverbs from 'ibverbs'
 import * as ethernet from 'ibverbs/ethernet'
@@ -60,7 +60,7 @@ async function main() {
   }
   const errors = {}
   for (const [name, call] of Object.entries(calls)) {
-    // Twice: the second must not find half of the first.
+    // Twice: the second load must not find half of the first.
     for (const round of [1, 2]) {
       try {
         await call()
@@ -98,7 +98,7 @@ async function told(
   return JSON.parse(stdout)
 }
 
-/** @param works the calls that need the addon's file and not what is in it */
+/** @param works the calls that need the path of the addon's file, but not its exports */
 function expectEach({ errors, calls, free }: Told, message: RegExp | string, works: string[] = []): void {
   expect(free).toEqual(worksAllTheSame)
   expect(calls.length).toBeGreaterThan(15)
@@ -107,7 +107,7 @@ function expectEach({ errors, calls, free }: Told, message: RegExp | string, wor
   expect(errors).toEqual(Object.fromEntries(calls.map((name) => [name, fits(name)])))
 }
 
-/** The program in the project's own folder, so that it finds the package by its name. */
+/** The program runs in the project's own folder, so that it finds the package by its name. */
 const inProject = () => ['--input-type=module', '--eval', survey]
 
 test('importing every entry point loads no addon', async () => {

@@ -1,7 +1,7 @@
 /** Reads hex dumps of common tools back. */
 import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { framesOfDump, isDump } from '../../dist/cli/hex-dump.js'
+import { framesOfDump, isDump } from '../../dist/cli/send/hex-dump.js'
 import { execFileSync } from '../beds/child.js'
 import { capture, frames as kinds } from '../capture/filters.js'
 import { folder } from '../capture/tools.js'

@@ -1,7 +1,7 @@
 /** The parts of generate, forward and reflect that work without a network. */
 import { checksum, ethernet, ipv4, ipv6, udp } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
-import { usualWarmup } from '../../dist/cli/generate/generate.js'
+import { usualWarmup } from '../../dist/cli/generate/generator.js'
 import { isSoftware, oversubscriptionWarning } from '../../dist/cli/oversubscription.js'
 import { GeneratedFrame, payloadOf, shortestFrame } from '../../dist/cli/traffic/generated-frame.js'
 import { bitsText, gapOf, grouped, rateOption } from '../../dist/cli/traffic/rate.js'

@@ -1,6 +1,7 @@
 import { FrameFlag, FramePool, PacketQueue, PacketType } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { limit } from '../beds/limit.js'
+import { Random } from '../beds/random.js'
 import { collect, copy, etherType, frame, on, queueFrame, receiveOne, transmit, ways } from './traffic.js'
 
 describe.each(ways)('%s', (way) => {
@@ -254,6 +255,68 @@ describe.each(ways)('%s', (way) => {
         expect(watcher.receive()).toBe(0)
       })
     }
+  })
+
+  test('a small pool at random: each frame is transmitted, refused or pending at every moment, and comes once', async () => {
+    const random = new Random(11)
+    using veth = pair()
+    using a = open(veth.a, { frameCount: 64, batch: 8, transmitOnly: true })
+    using b = open(veth.b)
+    const { memory } = a
+    const held: number[] = []
+    const good: Uint8Array[] = []
+    const came: Uint8Array[] = []
+    let sent = 0
+    let accepted = 0
+    const take = (): void => {
+      for (let n = b.receive(); n > 0; n = b.receive()) {
+        for (let i = 0; i < n; i++) {
+          came.push(copy(b, b.slot(i)).subarray(0, 60))
+          b.release(b.slot(i))
+        }
+      }
+    }
+    const send = (slot: number): void => {
+      const tooLong = random.chance(0.05)
+      const bytes = frame(b, a, 60, sent++)
+      bytes.set([sent >> 8, sent & 0xff], 14)
+      memory.set(bytes, a.offset(slot))
+      if (tooLong) a.send(slot, random.integer(1519, 2000))
+      else if (random.chance(0.2)) a.sendOffloaded(slot, random.integer(60, 1514), 56, 2)
+      else a.send(slot, random.integer(60, 1514))
+      if (!tooLong) good.push(bytes)
+    }
+    for (let step = 0; step < 3000; step++) {
+      const kind = random.below(10)
+      if (kind < 6) {
+        const slot = a.claim()
+        if (slot >= 0) held.push(slot)
+      }
+      if (kind < 5 && held.length > 0) send(held.splice(random.below(held.length), 1)[0])
+      else if (kind === 6 && held.length > 0) a.release(held.pop() as number)
+      else if (kind === 7 && random.chance(0.4)) accepted += a.submit()
+      else if (kind === 8) take()
+      const { transmitted, refused, invalid } = a.statistics()
+      expect([transmitted + refused + a.pending, invalid]).toEqual([sent, 0])
+      // The device has a turn.
+      if (step % 200 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    for (const slot of held) a.release(slot)
+    const deadline = performance.now() + limit
+    while ((came.length < good.length || a.frames.free < 64) && performance.now() < deadline) {
+      await new Promise((resolve) => setImmediate(resolve))
+      accepted += a.submit()
+      take()
+    }
+    expect(a.frames.free).toBe(64)
+    expect(a.statistics()).toMatchObject({
+      transmitted: accepted,
+      refused: sent - accepted,
+      refusals: { EMSGSIZE: sent - accepted },
+    })
+    // What sendOffloaded() sums up it writes to bytes 58 and 59.
+    const text = (bytes: Uint8Array): string => Buffer.from(bytes.subarray(0, 58)).toString('hex')
+    expect(came.map(text)).toEqual(good.map(text))
   })
 
   test('a queue that only transmits holds no frames and receives none', async () => {

@@ -1,11 +1,11 @@
-/** One table for every entry point of package.json: a new one is a new row, and fails until its witness is named here. */
+/** A table of all entry points of package.json: a new one is a new row, and fails until it has an expression here. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import { describe, expect, test } from 'vitest'
 import { type Finished, manifest, project, run } from './tarball.js'
 
-/** Of each entry point an expression that needs the addon, and what it comes to; of `entry`, the module. */
+/** For each entry point, an expression that needs the addon, and its value; `entry` is the module. */
 const witnesses: Readonly<Record<string, [expression: string, value: unknown]>> = {
   '.': ['entry.Arena.allocate(8192).byteLength', 8192],
   './ethernet': ["entry.queryInterface('lo').name", 'lo'],
@@ -17,7 +17,7 @@ const permission =
   Number(process.versions.node.split('.')[0]) < 22 ? '--experimental-permission' : '--permission'
 
 const { exports, name, version } = await manifest()
-/** The modules, and what they export. */
+/** The modules and their exports. */
 const modules = Object.fromEntries(
   await Promise.all(
     Object.entries(exports).flatMap(([key, entry]) =>
@@ -36,10 +36,10 @@ interface Row {
   error?: string
 }
 
-/** A program that prints a row for each entry point, however `load` gets the module `key`. */
+/** A program that prints a row for each entry point, whichever way `load` gets the module `key`. */
 const program = (load: (key: string) => string) => `
 const rows = {}
-// What esbuild adds when CommonJS imports.
+// The names that esbuild adds when CommonJS imports.
 const interop = ['__esModule', 'default']
 async function main() {
 ${Object.keys(modules)
@@ -108,7 +108,7 @@ const ways: Readonly<Record<string, Way>> = {
     const empty = join(place.consumer, 'empty')
     await mkdir(empty, { recursive: true })
     const env = { ...place.env, IBVERBS_PREBUILD: empty }
-    // node-gyp-build goes on to the package itself; --no-addons is what leaves no way.
+    // node-gyp-build falls back to the package itself; --no-addons forbids that, too.
     return node({ ...place, env }, '--no-addons', '--input-type=module', '--eval', imported + print)
   },
 }
@@ -129,7 +129,7 @@ export function describeEntryPoints(place: () => Promise<Place>): void {
       const { names, value, error } = (await rows())[key]
       expect(names).toEqual(modules[key])
       if (title !== 'without the addon') expect({ value, error }).toEqual({ value: witnesses[key][1] })
-      // Where the file is is known without loading it.
+      // The file's path is known without loading it.
       else if (key !== './soft') expect({ value, error }).toEqual({ error: 'ERR_IBVERBS_ADDON' })
     })
   })

@@ -1,4 +1,4 @@
-/** npm run prebuild, npm pack, npm install with scripts off and no compiler, and then it loads. */
+/** npm run prebuild, npm pack, and npm install without scripts and compiler: the package then loads. */
 import { cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -222,7 +222,7 @@ describe('installed without scripts and without a compiler', () => {
 })
 
 describe('an addon that does not fit', () => {
-  /** A second copy of what was installed, to be damaged. */
+  /** A second copy of the installed package, to be damaged. */
   async function damaged(name: string): Promise<{ cwd: string; inside: (path: string) => string }> {
     const cwd = sandbox.path(name)
     await cp(consumer, cwd, { recursive: true })

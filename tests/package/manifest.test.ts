@@ -1,4 +1,4 @@
-/** package.json and what stands beside it. */
+/** package.json and the files beside it. */
 import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -32,7 +32,7 @@ describe('package.json', async () => {
   test('nothing runs when it is installed', () => {
     const hooks = ['preinstall', 'install', 'postinstall', 'prepare', 'preprepare', 'postprepare']
     expect(hooks.filter((name) => name in scripts)).toEqual([])
-    // npm runs node-gyp by itself where it sees this file.
+    // npm runs node-gyp on its own if this file exists.
     expect(existsSync(join(project, 'binding.gyp'))).toBe(false)
   })
 

@@ -1,6 +1,6 @@
 /**
- * No options object of the public API takes a name that it does not know. The compiler says which objects the API takes
- * and which names each of them has, so that a new one without a check, or with other names, is found here.
+ * No options object of the public API accepts an unknown name. The compiler lists the objects that the API takes and their
+ * names, so this test finds a new one without a check, or with other names.
  */
 import { Arena, type Context, type MemoryRegion, open, type QueuePair } from 'ibverbs'
 import {
@@ -49,7 +49,7 @@ afterAll(() => {
   soft?.close()
 })
 
-/** Data: from a peer, another thread, a capture, or a query of the library's own. What is not known of it is ignored. */
+/** Data: from a peer, another thread, a capture, or one of the library's own queries. Unknown names in it are ignored. */
 const data = 'data'
 
 type Call = (value: never) => unknown

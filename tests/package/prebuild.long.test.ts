@@ -1,4 +1,4 @@
-/** `npm run prebuild` with a build of its own; of what is built already install.test.ts makes the package. */
+/** `npm run prebuild` with a build of its own; install.test.ts packs the existing build. */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'

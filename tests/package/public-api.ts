@@ -1,10 +1,13 @@
-/** The public API as the compiler sees it: what the declarations of every entry point take, and which types they name. */
+/**
+ * The public API as the compiler sees it: the objects that the declarations of every entry point take, and the types they
+ * name.
+ */
 import { readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import ts from 'typescript-oldest'
 import { project } from './tarball.js'
 
-/** A parameter, or what lies within one, that is an object of names and neither a class nor a function. */
+/** A parameter, or a part of one, that is an object of names and neither a class nor a function. */
 export interface TakenObject {
   /** 'ProtectionDomain.registerMemory(options)', 'PacketQueue.open(options).flows[]' */
   place: string
@@ -12,13 +15,13 @@ export interface TakenObject {
   names: string[]
 }
 
-/** Everything that can be imported from one of the entry points. */
+/** Everything that the entry points export. */
 export class PublicApi {
-  /** Objects that functions take, by where they take them. */
+  /** Objects that functions take, by their place. */
   readonly taken = new Map<string, TakenObject>()
-  /** Names of types that the declarations of an entry point name and that none exports: 'QueuePairSizes (QueuePair)'. */
+  /** Types that the declarations of an entry point name but none exports: 'QueuePairSizes (QueuePair)'. */
   readonly hidden = new Set<string>()
-  /** What has no comment that an editor would show, or is an option that does not say what it is by default. */
+  /** Names without a comment that an editor would show, and options whose comment does not state the default. */
   readonly undocumented = new Set<string>()
   readonly #checker: ts.TypeChecker
   readonly #exported = new Set<ts.Symbol>()
@@ -86,7 +89,7 @@ export class PublicApi {
     return ts.displayPartsToString(symbol.getDocumentationComment(this.#checker))
   }
 
-  /** A member that this package declares: not what a stream brings along. */
+  /** A member that this package declares, not one inherited from a stream. */
   #visitMember(member: ts.Symbol, owner: string): void {
     if (!isOurs(member) || member.name.startsWith('__')) return
     this.#visitSignatures(this.#checker.getTypeOfSymbol(member), `${owner}.${member.name}`)
@@ -127,7 +130,7 @@ export class PublicApi {
     this.taken.set(place, { place, names })
     for (const property of properties) {
       const comment = this.#comment(property)
-      // An attribute that is left out is not touched.
+      // An omitted attribute is not modified.
       const optional =
         (property.flags & ts.SymbolFlags.Optional) !== 0 && place !== 'QueuePair.modify(attributes)'
       if (comment === '' || (optional && !/default|left out|instead/i.test(comment))) {
@@ -137,11 +140,11 @@ export class PublicApi {
     }
   }
 
-  /** Types that a declaration names: what is ours must be exported, or a user cannot name it either. */
+  /** The types that a declaration names: the library's own must be exported, or users cannot name them. */
   #namedTypes(node: ts.Node, owner: string): void {
     const flags = ts.canHaveModifiers(node) ? ts.getCombinedModifierFlags(node as ts.Declaration) : 0
     if (flags & ts.ModifierFlags.Private || !isOurFile(node)) return
-    // `keyof typeof X` is the names themselves: X need not be known.
+    // `keyof typeof X` stands for the names themselves: X need not be exported.
     if (ts.isTypeReferenceNode(node) || ts.isExpressionWithTypeArguments(node)) {
       const name = ts.isTypeReferenceNode(node) ? node.typeName : node.expression
       let symbol = this.#checker.getSymbolAtLocation(name)
@@ -157,7 +160,7 @@ function isOurs(symbol: ts.Symbol): boolean {
   return symbol.declarations?.some(isOurFile) ?? false
 }
 
-/** Whether nobody outside can call it: a private method or constructor, or the constructor of an abstract class. */
+/** Whether users cannot call it: a private method or constructor, or the constructor of an abstract class. */
 function isHidden(declaration: ts.Declaration): boolean {
   const hiding = ts.ModifierFlags.Private | ts.ModifierFlags.Protected
   const abstract = ts.isConstructorDeclaration(declaration)

@@ -1,4 +1,4 @@
-/** Where there is no prebuild, the error names a command, and that command works. It fetches cmake-js with npx. */
+/** Without a prebuild, the error names a command, and that command works. It fetches cmake-js with npx. */
 import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'

@@ -1,4 +1,4 @@
-/** The package as a user gets it: packed from a copy of the project, installed into an empty one. */
+/** The package as users get it: packed from a copy of the project, installed into an empty one. */
 
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -20,14 +20,14 @@ export interface Entry {
   size: number
 }
 
-/** Of this process's environment only what says who and where: nothing of npm's, vitest's or a sanitizer's. */
+/** The parts of this process's environment that identify user and place, without npm's, vitest's or a sanitizer's. */
 const inherited = Object.fromEntries(
   Object.entries(process.env).filter(([name]) =>
     /^(PATH|HOME|USER|TMPDIR|LANG|LC_|HTTPS?_PROXY|NO_PROXY|SSL_|NODE_EXTRA_CA)/i.test(name),
   ),
 )
 
-/** Runs a program to its end, in an environment without what the tests themselves run in. */
+/** Runs a program to its end, without the environment of the tests. */
 export function run(
   [program, ...args]: readonly string[],
   { cwd, env = {} }: { cwd: string; env?: Record<string, string> },
@@ -48,14 +48,14 @@ export function run(
   })
 }
 
-/** As {@link run}, for steps that must succeed: the error carries what was printed. */
+/** Like {@link run}, for steps that must succeed: the error carries the output. */
 export async function must(command: readonly string[], options: Parameters<typeof run>[1]): Promise<string> {
   const { code, stdout, stderr } = await run(command, options)
   if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}:\n${stdout}${stderr}`)
   return stdout
 }
 
-/** A folder under the system's temporary one (with a space in its name, which every step has to bear). */
+/** A temporary folder with a space in its name, which every step must handle. */
 export class Sandbox {
   readonly folder: string
 
@@ -75,7 +75,7 @@ export class Sandbox {
     return rm(this.folder, { recursive: true, force: true })
   }
 
-  /** A copy of the project without anything that was built. */
+  /** A copy of the project without build results. */
   async copy(): Promise<string> {
     const copy = this.path('project')
     const built = ['node_modules', 'build', 'dist', 'prebuilds', '.git', 'tests/beds/vm/cache']
@@ -121,7 +121,7 @@ export class Sandbox {
     return consumer
   }
 
-  /** An environment whose PATH has node, npm, npx and a shell, and nothing else. */
+  /** An environment whose PATH has node, npm, npx and a shell only. */
   async bare(): Promise<Record<string, string>> {
     const folder = this.path('bin')
     if ((await mkdir(folder, { recursive: true })) !== undefined) {
@@ -139,7 +139,7 @@ async function findInPath(name: string): Promise<string> {
   throw new Error(`no ${name} in PATH`)
 }
 
-/** What tar lists, without the folder `package/` that npm puts around everything. */
+/** The entries that tar lists, without npm's folder `package/` around them. */
 export async function contents(tarball: string): Promise<Entry[]> {
   const listing = await must(['tar', '--list', '--verbose', '--gzip', '--file', tarball], { cwd: tmpdir() })
   return listing

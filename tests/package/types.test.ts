@@ -1,6 +1,6 @@
 /**
- * The declarations compile for those who use the package, whatever module resolution they have, with the oldest TypeScript
- * that the README names and with the newest.
+ * The declarations compile for users of the package with any module resolution, with the oldest TypeScript that the README
+ * names and with the newest.
  */
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -23,7 +23,7 @@ beforeAll(async () => {
 
 afterAll(() => sandbox?.remove())
 
-/** A program whose wrong lines are marked: it compiles only if these are refused, so nothing has become `any`. */
+/** A program with marked errors: it compiles only if the compiler reports each of them, so nothing has become `any`. */
 const program = `
 import { Arena, type AsyncEvent, Context, type Endpoint, listDevices, open, type QueuePair, VerbsError } from 'ibverbs'
 import { formatMac, PacketQueue } from 'ibverbs/ethernet'
@@ -95,7 +95,7 @@ export const names: string[] = listDevices().map((device) => device.name)
 
 type Compiler = 'typescript' | 'typescript-oldest'
 
-/** A program for each entry point that package.json has: its types are found, and are not `any`. */
+/** A program for each entry point of package.json: its types are found, and are not `any`. */
 async function imports(): Promise<Record<string, string>> {
   const { exports } = await manifest()
   const modules = Object.keys(exports).filter((key) => typeof exports[key] !== 'string')
@@ -128,7 +128,7 @@ const clean = { code: 0, stdout: '', stderr: '' }
 
 describe('declarations, with skipLibCheck off', () => {
   test.each<[Compiler, string, object]>([
-    // The old compiler takes ten times as long: once is enough.
+    // The old compiler takes ten times as long: one case is enough.
     ['typescript-oldest', 'nodenext', { module: 'nodenext', moduleResolution: 'nodenext', target: 'es2022' }],
     ['typescript', 'nodenext', { module: 'nodenext', moduleResolution: 'nodenext', target: 'es2022' }],
     ['typescript', 'node16', { module: 'node16', moduleResolution: 'node16', target: 'es2022' }],

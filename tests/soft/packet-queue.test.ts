@@ -1,7 +1,8 @@
 /** PacketQueue on a raw packet queue pair: what is its own, beside the suite that runs over every backend. */
+import { QueuePair } from 'ibverbs'
 import { FrameFlag, FramePool, PacketQueue, PacketType } from 'ibverbs/ethernet'
 import { softConnectX } from 'ibverbs/soft'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { native } from '../../dist/native.js'
 import { loopRests } from '../beds/process.js'
 import { collect, copy, frame, queueFrame, receiveOne, transmit } from '../ethernet/traffic.js'
@@ -293,6 +294,31 @@ describe('faults', () => {
     a.close()
     b.close()
   })
+
+  test.each(['submit', 'claim'] as const)(
+    'frames that a failed device gives back at a %s with nothing to send count as refused',
+    (way) => {
+      const connected = vi.spyOn(QueuePair.prototype, 'connect')
+      using soft = softConnectX({ wire: 'pair' })
+      using a = PacketQueue.open('mlx5_soft0', { frameCount: 4, batch: 1, transmitOnly: true })
+      const [queuePair] = connected.mock.contexts as QueuePair[]
+      queuePair.modify({ state: 'ERR' })
+      connected.mockRestore()
+      for (let i = 0; i < 4; i++) queueFrame(a, frame(a, a, 60, i))
+      expect(a.submit()).toBe(4)
+      expect(a.statistics()).toMatchObject({ transmitted: 4, refused: 0 })
+      // The device flushes in a thread of its own.
+      let slot = -1
+      while (way === 'claim' && slot < 0) slot = a.claim()
+      if (slot >= 0) a.release(slot)
+      do expect(a.submit()).toBe(0)
+      while (a.frames.free < 4)
+      expect(a.error).toMatchObject({ code: 'EIO', message: expect.stringContaining('WR_FLUSH_ERR') })
+      expect(a.statistics()).toMatchObject({ transmitted: 0, refused: 4, refusals: { EIO: 4 }, invalid: 0 })
+      expect(a.frames.free).toBe(4)
+      expect(soft.closed).toBe(false)
+    },
+  )
 
   test('what comes while nobody reads is lost, and what the device has frames for is not', async () => {
     using wire = openWire({ frameCount: 64, batch: 8, receiveFrames: 16 })

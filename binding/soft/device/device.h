@@ -1,4 +1,4 @@
-// One software ConnectX as the machine sees it: an identity, a NIC, and the open files that hear of its events.
+// One software ConnectX as the machine sees it: an identity, a NIC, and the open files that its events go to.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@ class Device : public Events {
  public:
   Device(DeviceIdentity identity, const NicAttributes& attributes);
 
-  // `file` hears from now on of what concerns the whole device or a port.
+  // From now on `file` gets the events of the whole device and of its ports.
   void listen(const std::shared_ptr<uverbs::EventFile>& file);
   void stopListening(const std::shared_ptr<uverbs::EventFile>& file);
 

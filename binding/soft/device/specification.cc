@@ -88,7 +88,7 @@ PortSpecification parsePort(const std::string& text) {
   return port;
 }
 
-// What is said of the device, not of its wire.
+// Options of the device, not of its wire.
 bool isDeviceOption(const std::string& name) {
   return name == "minimumInline" || name == "mtu" || name == "maxObjects";
 }

@@ -23,14 +23,14 @@ class World {
 
   // Makes the devices that `specification` asks for (specification.h). An errno and the words for it, or 0.
   int open(const std::string& specification, std::string* words);
-  // The devices are pulled out: they are not listed any more, and what is open hears IBV_EVENT_DEVICE_FATAL, has its
-  // queues flushed, and can only be closed.
+  // Unplugs the devices: they are no longer listed; an open context gets IBV_EVENT_DEVICE_FATAL, has its queues
+  // flushed, and can only be closed.
   void unplug();
   bool unplugged() const;
-  // The program ends: what would outlive it goes, the directory and the sockets of wires. Its other threads may still
-  // be ringing doorbells, so the memory stays.
+  // The program ends: removes what would outlive it, the directory and the sockets of wires. Its other threads may
+  // still be ringing doorbells, so the memory stays.
   void endWithProcess();
-  // Unplugged, and nothing is open any more: the world may end.
+  // Whether it is unplugged and nothing is open any more: then it may be destroyed.
   bool over();
 
   const std::vector<std::shared_ptr<Device>>& devices() const { return devices_; }
@@ -46,15 +46,15 @@ class World {
   std::shared_ptr<uverbs::VerbsFile> file(int descriptor);
   void watch(const std::shared_ptr<uverbs::EventFile>& file);
   std::shared_ptr<uverbs::EventFile> eventFile(int descriptor);
-  // Closes one that the program was never told of.
+  // Closes one that the program never received.
   void discard(const std::shared_ptr<uverbs::EventFile>& file);
   // close(2) of any descriptor, before it is closed.
   void closing(int descriptor);
 
-  // Around fork(2): nobody is in the middle of anything when the memory is copied.
+  // Around fork(2): no thread is in a critical section when the memory is copied.
   void lock() { mutex_.lock(); }
   void unlock() { mutex_.unlock(); }
-  // The descriptors of open device files. In the child, where the thread is not, they are good for nothing.
+  // The descriptors of open device files. In a child of fork(2), which lacks the thread, they are useless.
   std::vector<int> descriptors() const;
 
  private:

@@ -1,7 +1,6 @@
-// The pages of user access registers (UAR) that contexts map, as ordinary memory. To a NIC that is awake what is
-// written there is a hint at who rang (nic/doorbell_registers.h): doorbell records say the truth. And with
-// userfaultfd(2) write protection the first doorbell rung at a sleeping NIC faults, and that wakes it; while it is
-// awake a doorbell is a plain store.
+// The pages of user access registers (UAR) that contexts map, as ordinary memory. To a NIC that is awake a write there
+// is a hint at who rang (nic/doorbell_registers.h); the doorbell records decide. With userfaultfd(2) write protection
+// the first doorbell to a sleeping NIC faults, which wakes it; while it is awake a doorbell is a plain store.
 #pragma once
 
 #include <cstddef>

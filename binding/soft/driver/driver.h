@@ -1,5 +1,5 @@
-// The thread that is the NICs' clockwork. It steps every NIC as long as there is work, and a little longer; then it
-// arms the doorbell pages, looks once more, and sleeps in poll(2) until a doorbell, a frame, a timer or a command.
+// The thread that drives the NICs. It steps every NIC as long as there is work, and a little longer; then it arms the
+// doorbell pages, looks once more, and sleeps in poll(2) until a doorbell, a frame, a timer or a command.
 #pragma once
 
 #include <atomic>
@@ -30,11 +30,11 @@ class Driver {
   // Starts the thread. An errno or 0.
   int start(std::vector<std::shared_ptr<Device>> devices);
   void stop();
-  // The thread only: doorbells may still be rung, and nobody answers.
+  // Ends the thread only: doorbells may still be rung, without effect.
   void halt();
   bool running() const { return thread_.joinable(); }
 
-  // Something happened that doorbells do not tell of: a command, a change of the devices.
+  // Wakes the thread for what no doorbell announces: a command, a change of the devices.
   void wake();
 
   void* takePage();

@@ -19,7 +19,7 @@ constexpr uint32_t kJumpSlot = R_AARCH64_JUMP_SLOT, kGlobDat = R_AARCH64_GLOB_DA
 #error "the software ConnectX is for x86-64 and AArch64"
 #endif
 
-// What of an object's dynamic section (elf(5), DT_*) leads to its relocations.
+// The entries of an object's dynamic section (elf(5), DT_*) that lead to its relocations.
 struct Dynamic {
   const ElfW(Sym)* symbols = nullptr;
   const char* strings = nullptr;

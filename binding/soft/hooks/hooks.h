@@ -1,4 +1,4 @@
-// The calls of libibverbs and libmlx5 that reach for a kernel's RDMA support are answered here.
+// Answers the calls of libibverbs and libmlx5 that go to the kernel's RDMA support.
 #pragma once
 
 namespace soft {

@@ -1,6 +1,6 @@
-// What a program calls of libibverbs itself, in front of it where this library is preloaded: two answers that no file
-// of the kernel's can stand for, because libmlx5 reads the one from a register of the card and libibverbs takes the
-// other from the machine's routes and neighbours, of which a software wire has none.
+// Two functions of libibverbs that this library interposes where it is preloaded. No file of the kernel's can supply
+// their answers: libmlx5 reads the one from a register of the card, and libibverbs takes the other from the machine's
+// routes and neighbours, of which a software wire has none.
 #include <dlfcn.h>
 #include <infiniband/verbs.h>
 

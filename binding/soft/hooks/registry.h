@@ -26,7 +26,7 @@ class Registry {
   // fork(2) that looks for its own. Harmless once it is there; an errno and the words for it when it cannot be made, as
   // often as it is asked for.
   int fromEnvironment(std::string* words);
-  // The same for who has nobody to tell but the program's user: once, on standard error.
+  // The same where nobody takes the error: written to standard error, once.
   void fromEnvironmentOrComplain();
   bool any();
 

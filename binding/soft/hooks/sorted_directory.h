@@ -1,8 +1,8 @@
 // A directory that is read in the order of its names.
 //
-// libibverbs lists devices as readdir(3) brings them (init.c, find_sysfs_devs): as the file system likes, for files;
-// the kernel's own sysfs and its netlink answer go by age. Ours are made in the order of their numbers, and are to be
-// listed so.
+// libibverbs lists devices in readdir(3)'s order (init.c, find_sysfs_devs): that of creation in the kernel's own sysfs
+// and its netlink answer, any order in a directory of files. Ours are made in the order of their numbers, and must be
+// listed in it.
 #pragma once
 
 #include <dirent.h>

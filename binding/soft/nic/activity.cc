@@ -1,5 +1,5 @@
-// Who has something to do. A step costs by that, and not by how many queues there are: queue pairs that lately had
-// work, those that a packet came for, those whose time has come, those that doorbell registers hint at
+// Which queues have something to do. A step costs as much as these, however many idle ones there are: queue pairs that
+// lately had work, those that a packet arrived for, those whose timer expired, those that doorbell registers hint at
 // (doorbell_registers.h).
 #include <algorithm>
 
@@ -75,7 +75,7 @@ bool Engine::stepActive() {
   bool busy = false;
   for (size_t i = 0; i < active_.size();) {
     QueuePair& qp = *active_[i];
-    // Heeded before the last look: what is rung after it is news again.
+    // Marked as read before the last look: what is rung after it is news again.
     if (qp.idle >= kPatience && qp.watch.at != nullptr) queues_.heed(qp.watch);
     blocked_ = false;
     bool worked = stepQueuePair(qp);

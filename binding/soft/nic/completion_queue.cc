@@ -38,9 +38,9 @@ bool CompletionQueue::takeEvent() {
   if (sequence == firedSequence_) return false;
   // The index has 24 bits; it is at most one ring behind the producer.
   const uint64_t index = producer_ - ((static_cast<uint32_t>(producer_) - armed) & 0xffffff);
-  // Who has asked for any completion and then, before its event, for solicited ones hears of any (InfiniBand 11.4.2.2).
-  // Both requests are one word under one sequence number, so of two between two looks at it only the later is ever
-  // seen.
+  // A consumer that requests notification of any completion and then, before its event, of solicited ones is notified
+  // of any (InfiniBand 11.4.2.2). Both requests are one word under one sequence number, so of two between two looks at
+  // it only the later is ever seen.
   if ((armed & MLX5_CQ_DB_REQ_NOT_SOL) == 0 && anySequence_ != sequence) {
     anySequence_ = sequence;
     anyFrom_ = index;

@@ -1,6 +1,6 @@
-// A completion queue: the ring that the NIC writes and the driver reads. Whose turn an entry is says a bit in its last
-// byte that flips with every lap, so neither side writes an index for the other's sake; only against overrun, and to be
-// woken, the driver keeps its consumer index in the doorbell record.
+// A completion queue: the ring that the NIC writes and the driver reads. A bit in an entry's last byte
+// (MLX5_CQE_OWNER_MASK), which flips with every lap, says whether it is new, so neither side needs the other's index;
+// only against overrun, and to be woken, the driver keeps its consumer index in the doorbell record.
 #pragma once
 
 #include <cstdint>

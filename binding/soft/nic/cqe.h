@@ -72,8 +72,8 @@ class Cqe {
     hashType_ = type;
   }
 
-  // Whether who asked to hear of solicited completions alone is to hear of this one: its sender asked for that, or it
-  // is unsuccessful (ibv_req_notify_cq(3)).
+  // Whether a request for solicited completions alone is notified of this one: its sender asked for that, or it is
+  // unsuccessful (ibv_req_notify_cq(3)).
   bool solicited() const {
     const int opcode = opOwn_ >> 4;
     return (opOwn_ & 2) != 0 || opcode == MLX5_CQE_REQ_ERR || opcode == MLX5_CQE_RESP_ERR;

@@ -1,11 +1,12 @@
-// Which of thousands of idle queues was rung. A driver rings in two places: it writes its queue's doorbell record, in
-// memory that is the queue's own, and then a register of its context's pages, which many queues share. Looking at every
-// record in every step would cost by the queues that there are; looking at the registers costs by the few registers.
+// Finds which of thousands of idle queues was rung. A driver rings in two places: it writes its queue's doorbell
+// record, in memory that is the queue's own, and then a register of its context's pages, which many queues share.
+// Looking at every record in every step would cost as much as there are queues; looking at the registers costs as much
+// as there are registers, which are few.
 //
-// A register is a hint and never the truth: the next queue that rings there overwrites what it says. So one that
-// changed names a queue, which is looked at in the same step, and makes all queues that ring there suspects: their
-// records are walked through, some a step. What no register tells of (a word that is by chance the one that stood
-// there) a slow sweep over all records finds; the NIC does not sleep before it has gone round since its last work.
+// A register is only a hint: the next queue that rings there overwrites it. So one that changed names a queue, which is
+// looked at in the same step, and makes all queues that ring there suspects: their records are walked through, some a
+// step. A slow sweep over all records finds what no register shows (a word equal to the one that stood there); the NIC
+// does not sleep before it has gone round since its last work.
 #pragma once
 
 #include <algorithm>
@@ -38,7 +39,7 @@ class DoorbellRegisters {
   void add(const void* at, const void* record, Watch* watch);
   void remove(Watch* watch);
 
-  // Up to here the queue's record has been heeded: what is written from now on is news.
+  // The queue's record has been read up to here: what is written from now on is news.
   void heed(const Watch& watch) {
     Entry& entry = watch.at->entries[watch.index];
     entry.gone = !loadDoorbell(entry.record, &entry.heeded);

@@ -118,7 +118,7 @@ class Engine {
   SendResult configureKey(QueuePair& qp, const SendWqe& wqe);
 
  private:
-  // Who has something to do, in activity.cc.
+  // Which queues have something to do, in activity.cc.
   void activate(QueuePair& qp);
   void forget(QueuePair& qp);
   void lose(QueuePair& qp);

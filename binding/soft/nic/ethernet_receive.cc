@@ -1,4 +1,4 @@
-// A frame off the wire: what it is, whose it is, and into which memory it goes.
+// A frame from the wire: parsing, steering, and scattering into the memory of a receive WQE.
 #include "nic/checksum.h"
 #include "nic/engine.h"
 #include "nic/icrc.h"

@@ -33,7 +33,7 @@ struct Chain {
 };
 Chain segmentation{SIGSEGV, {}, {}}, bus{SIGBUS, {}, {}};
 std::mutex installing;
-std::atomic<bool> ending{false};  // nobody wants the fault: the process ends by it
+std::atomic<bool> ending{false};  // no handler takes the fault: it ends the process
 
 // A handler that came after ours may have kept ours as the one before it, and call it with what we passed on: that is
 // then meant for the one before that. How far a thread's fault was passed on; an entry that was left by siglongjmp is

@@ -6,9 +6,9 @@
 // two cache lines.
 #if defined(__x86_64__)
 // Whether the processor moves 32 bytes at a time, and the kernel saves its registers: the blocks of a frame are twice
-// as large.
+// as large. `used`: link-time optimization does not see that assembly reads it, and would drop it.
 extern "C" {
-__attribute__((visibility("hidden"))) uint8_t soft_wide_moves = 0;
+__attribute__((visibility("hidden"), used)) uint8_t soft_wide_moves = 0;
 }
 namespace {
 [[maybe_unused]] const bool kAsked = [] {

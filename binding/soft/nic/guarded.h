@@ -1,6 +1,6 @@
-// The NIC's every access to memory that is the program's: payload, WQEs, doorbell records, CQEs. A card goes on with
-// the pages that it pinned; here the program may have unmapped them, protected them or truncated the file behind them
-// meanwhile, and the processor faults. These few leaf routines are the only ones that touch such memory. Their faulting
+// Every access of the NIC to the program's memory: payload, WQEs, doorbell records, CQEs. A card goes on with the pages
+// that it pinned; here the program may have unmapped them, protected them or truncated the file behind them meanwhile,
+// and the processor faults. These few leaf routines are the only ones that touch such memory. Their faulting
 // instructions are in a table, as the kernel's are that touch user memory: the signal handler (fault_handler.h) finds
 // the instruction there and goes on behind it, where the routine returns that it failed. While nothing faults that
 // costs nothing.

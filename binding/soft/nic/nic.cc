@@ -101,7 +101,7 @@ int Nic::counters(uint8_t number, PortCounters* counters) {
   return 0;
 }
 
-// A command on a card that is gone fails, but whoever cleans up succeeds.
+// A command on a card that is gone fails, but a destroy succeeds.
 #define SOFT_CREATE(...)     \
   const Control lock(*this); \
   return engine_->failed() ? EIO : engine_->__VA_ARGS__

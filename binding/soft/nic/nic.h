@@ -4,8 +4,8 @@
 //
 // To learn how a NIC works, read: wqe.h (what is asked for), ethernet_transmit.cc (a send queue becomes frames),
 // checksum.h and segmentation.h (what the card adds), wire/wire.h, ethernet_receive.cc (a frame finds its queue),
-// steering.h and toeplitz.h (which one), receive_queue.h (into whose memory), memory_region.h (may it?), cqe.h and
-// completion_queue.h (and how its owner learns of it). engine.cc is the loop round all that, activity.cc and
+// steering.h and toeplitz.h (which one), receive_queue.h (into whose memory), memory_region.h (and whether it may),
+// cqe.h and completion_queue.h (and how its owner learns of it). engine.cc is the loop round all that, activity.cc and
 // doorbell_registers.h say whose turn it is; ../roce/ puts reliable messages on top.
 //
 // Threads: one thread steps, any thread may call the control operations; a mutex, taken once a step, keeps them apart.

@@ -1,4 +1,4 @@
-// Queue pairs and the other things that messages end in.
+// Queue pairs and the other objects that receive messages.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// The life of queue pairs: created, led from state to state, asked, destroyed.
+// The control operations of queue pairs: create, modify, query, destroy.
 #include <infiniband/verbs.h>
 #include <rdma/mlx5-abi.h>
 

@@ -44,7 +44,7 @@ struct ReceiveWqe {
     return ScatterResult::ok;
   }
 
-  // Whether an element has MLX5_INLINE_SEG: nothing can be written there that anybody would find.
+  // Whether an element has MLX5_INLINE_SEG: a receive WQE with inline data names no memory to write to.
   bool isInline() const {
     const uint8_t* at = list;
     for (uint32_t left = maxSegments; left != 0; at += SendWqe::kSegment, --left) {

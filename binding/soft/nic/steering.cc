@@ -28,8 +28,8 @@ int rank(FlowType type) {
   }
 }
 
-// Who is asked first. Among rules of one priority that a frame may match both of, the more specific one; ConnectX
-// leaves that order open, this makes it certain.
+// The order of the rules. Of two rules of one priority that match the same frame, the more specific one comes first;
+// ConnectX leaves that order open, here it is defined.
 bool before(const CompiledRule& left, const CompiledRule& right) {
   const int leftRank = rank(left.rule.type), rightRank = rank(right.rule.type);
   if (leftRank != rightRank) return leftRank < rightRank;

@@ -1,4 +1,4 @@
-// What comes back to an RC requester: acknowledgements, refusals, responses, and silence (IBTA 9.7.5, 9.7.6).
+// What an RC requester gets back: acknowledgements, NAKs, responses, and timeouts (IBTA 9.7.5, 9.7.6).
 #include <algorithm>
 #include <cstring>
 
@@ -11,7 +11,7 @@ namespace roce {
 
 void Requester::receive(const Packet& packet) {
   if (qp_.state != QueuePairState::rts && qp_.state != QueuePairState::sqd) return;
-  // Neither before the oldest nor behind the newest: a ghost of something settled, or nonsense.
+  // A PSN before the oldest outstanding one or behind the newest is a ghost of something settled, or invalid.
   const int32_t ahead = psnDistance(oldestPsn_, packet.psn);
   if (ahead < 0 || ahead >= psnDistance(oldestPsn_, sentEnd_)) return;
   switch (packet.operation()) {
@@ -29,7 +29,7 @@ void Requester::acknowledgement(const Packet& packet) {
     acknowledgeBefore(psnAdd(packet.psn, 1));
     return;
   }
-  // A refusal of one packet says that those before it arrived.
+  // A NAK of one packet says that those before it arrived.
   if (!acknowledgeBefore(packet.psn) || empty()) return;
   if (kind == Aeth::kRnrNak) {
     if (qp_.attributes.rnrRetry != kRnrRetryForever && rnrRetries_++ >= qp_.attributes.rnrRetry) {
@@ -159,7 +159,7 @@ void Requester::progress() {
 }
 
 void Requester::responseLost() {
-  if (repeated_) return;  // one repetition; when that is lost too, silence will tell
+  if (repeated_) return;  // one repetition; when that is lost too, the timeout follows
   goBack(oldestPsn_);
   repeated_ = true;
 }

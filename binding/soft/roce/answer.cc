@@ -1,4 +1,4 @@
-// What an RC responder sends back: acknowledgements, refusals, responses to reads and atomic operations.
+// What an RC responder sends back: acknowledgements, NAKs, responses to reads and atomic operations.
 #include <algorithm>
 #include <cstring>
 
@@ -39,7 +39,7 @@ void Responder::acknowledge(uint32_t psn) {
 }
 
 void Responder::negative(uint8_t syndrome, uint32_t psn) {
-  // When full, a refusal takes the last answer's place: that is then lost, and asked for again.
+  // When full, a NAK takes the last answer's place: that is then lost, and asked for again.
   Answer* answer = push(Answer::Kind::acknowledge, psn);
   if (answer == nullptr) {
     --endAnswer_;

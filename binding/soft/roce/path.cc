@@ -16,7 +16,7 @@ void Path::set(const PathAddress& address, const Mac& own, uint16_t udpSource) {
   layers_ = Layers{};
   std::memset(headers_, 0, sizeof headers_);
   Mac destination = address.destinationMac;
-  // Nobody resolved it, and it does not say itself: to everybody.
+  // Neither resolved nor in the GID itself: the broadcast address.
   if (destination == Mac{} && !macOf(address.destinationGid, &destination)) destination.fill(0xff);
   std::memcpy(headers_, destination.data(), 6);
   std::memcpy(headers_ + 6, own.data(), 6);

@@ -1,5 +1,5 @@
 // The sending half of an RC or UC queue pair: WQEs become packets, in order; an RC requester keeps each WQE until it is
-// acknowledged, and begins again where the responder says, or where silence says, that something was lost (go-back-N).
+// acknowledged, and sends again from where a NAK or a timeout says that something was lost (go-back-N).
 //
 // Nothing is buffered for that: a WQE stays in the ring, and its bytes in the application's memory, until its
 // completion. So a retransmission reads both again, and checks both again.
@@ -25,7 +25,7 @@ class Requester {
   // An acknowledgement, or the response to a read or an atomic operation.
   void receive(const Packet& packet);
 
-  // From which number on; once something is outstanding, that is settled.
+  // Sets the first PSN; once something is outstanding, it stays.
   void start(uint32_t psn) {
     if (empty()) nextPsn_ = oldestPsn_ = sentEnd_ = psn & kPsnMask;
   }
@@ -75,7 +75,7 @@ class Requester {
   // The response at oldestPsn_ does not come any more: asks again, once.
   void responseLost();
   void goBack(uint32_t psn);
-  // One more attempt, or the end of them.
+  // Tries once more, or fails when the retries are used up.
   void retry(uint32_t psn);
   void responseDone(Outstanding& entry, uint32_t packets);
   void progress();

@@ -55,7 +55,7 @@ void Responder::receiveReliable(const Packet& packet) {
   }
 }
 
-// IBTA 9.8: nobody sends anything again, so a gap ends the message, and the next first packet begins anew.
+// IBTA 9.8: UC sends nothing again, so a gap ends the message, and the next first packet begins a new one.
 void Responder::receiveUnreliable(const Packet& packet) {
   const uint8_t operation = packet.operation();
   const bool begins = operation == kSendFirst || operation == kSendOnly || operation == kSendOnlyImmediate ||

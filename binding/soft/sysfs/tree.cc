@@ -31,7 +31,7 @@ int makeFolders(const std::string& path) {
   return mkdir(path.c_str(), 0755) && errno != EEXIST ? errno : 0;
 }
 
-// Another process may be sweeping the same: what is gone already is no reason to stop.
+// Another process may be removing the same tree: a file that is gone already is no error.
 int removeEntry(const char* path, const struct stat*, int, FTW*) {
   ::remove(path);
   return 0;

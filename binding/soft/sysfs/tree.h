@@ -31,7 +31,7 @@ class SysfsTree {
   int lock_ = -1;
 };
 
-// Removes the directories that processes which are gone have left behind (killed, they could not).
+// Removes the directories that killed processes left behind.
 void sweepSysfsTrees();
 
 }  // namespace soft

@@ -1,4 +1,4 @@
-// What an ioctl on a uverbs device file is answered with (rdma/rdma_user_ioctl_cmds.h).
+// The answer to an ioctl on a uverbs device file (rdma/rdma_user_ioctl_cmds.h).
 #pragma once
 
 namespace soft::uverbs {

@@ -1,5 +1,5 @@
-// What one device has of each thing, as ibv_query_device(3) tells and the commands enforce. Of the order of a
-// ConnectX's own; memory is what really bounds them.
+// The limits of one device, as ibv_query_device(3) reports and the commands enforce them. They are of the order of a
+// ConnectX's own; memory is the real bound.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What the process's memory map says of a range: whether a kernel could pin it. Nothing is touched to find that out.
+// Whether a kernel could pin a range, by the process's memory map. No page is touched to find out.
 #pragma once
 
 #include <cstdint>

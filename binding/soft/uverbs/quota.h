@@ -1,5 +1,5 @@
-// How many objects of a kind a device has and may have: what ibv_query_device(3) announces is kept, whoever creates
-// them.
+// How many objects of a kind a device has and may have: the limit that ibv_query_device(3) reports holds for all
+// contexts together.
 #pragma once
 
 #include <atomic>
@@ -30,7 +30,7 @@ class Quota {
   std::atomic<uint32_t> used_{0};
 };
 
-// A place that is taken, and given back unless something comes to stand in it.
+// One object taken from the quota, and given back unless it is kept.
 class Place {
  public:
   explicit Place(Quota& quota) : quota_(quota.take() ? &quota : nullptr) {}

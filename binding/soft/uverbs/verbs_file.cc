@@ -152,7 +152,7 @@ const void* VerbsFile::armRegister() const {
 int VerbsFile::release() {
   const std::lock_guard<std::mutex> guard(mutex_);
   Nic& engine = device->nic;
-  // From what leads elsewhere to what is led to; the first refusal is told, for there must be none.
+  // Objects before those that they refer to; the first refusal is returned, for there must be none.
   int refusal = 0;
   const auto destroyed = [&refusal](int error) { refusal = refusal ? refusal : error; };
   flows.clear([&](Flow& flow) { destroyed(engine.destroyFlow(flow.number)); });

@@ -79,7 +79,7 @@ class InterfaceWire : public Wire {
     const int sent = batch_.send(descriptor_, transmit_);
     if (sent < 0) {
       const bool full = errno == EAGAIN || errno == ENOBUFS;
-      // Just now down, or a frame longer than the MTU: gone, as a NIC loses it.
+      // The interface is down, or the frame exceeds the MTU: dropped, as a NIC drops it.
       if (!full && errno != EINTR) transmit_.pop();
       if (full) {
         retryAt_ = now + kRetry;
@@ -101,9 +101,9 @@ class InterfaceWire : public Wire {
     return true;
   }
 
-  // What the kernel sends here it sends to a NIC that offloads: checksums left to be completed, many segments in one
-  // (PACKET_VNET_HDR tells), the VLAN tag beside the frame (PACKET_AUXDATA). On the wire it looks as that NIC would
-  // make it.
+  // The kernel hands these frames over as to a NIC that offloads: checksums to complete, many segments in one
+  // (PACKET_VNET_HDR tells), the VLAN tag beside the frame (PACKET_AUXDATA). They go on as that NIC would put them on
+  // the wire.
   void accept(const uint8_t* prefix, uint8_t* frame, size_t length, msghdr& header) {
     if (length < 14) return;
     VirtioNetHeader offloads;

@@ -13,8 +13,8 @@ namespace soft {
 
 namespace {
 
-// IFF_RUNNING comes and goes with the carrier, but only when the kernel has plugged its transmit queues in or out:
-// before it comes frames are thrown away in silence (net/core/link_watch.c).
+// IFF_RUNNING follows the carrier, but only once the kernel has activated or deactivated the transmit queues: until it
+// is set the kernel drops frames silently (net/core/link_watch.c).
 bool carries(unsigned flags) { return (flags & IFF_UP) != 0 && (flags & IFF_RUNNING) != 0; }
 
 }  // namespace
@@ -56,7 +56,7 @@ bool InterfaceLink::next() {
   for (;;) {
     const ssize_t length = recv(descriptor_, messages, sizeof messages, MSG_DONTWAIT | MSG_TRUNC);
     if (length < 0 && errno == EINTR) continue;
-    // Messages were lost, or part of one: there is no telling of what.
+    // Messages were lost, or part of one, and nothing says which.
     const bool lost = length < 0 ? errno == ENOBUFS : static_cast<size_t>(length) > sizeof messages;
     if (length < 0 && !lost) return false;
     if (lost ? ask() : read(messages, static_cast<uint32_t>(length))) return true;

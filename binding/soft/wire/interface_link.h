@@ -1,4 +1,4 @@
-// The link of an interface, as the kernel tells of it while it changes (rtnetlink(7)).
+// The link of an interface, by the kernel's messages about its changes (rtnetlink(7)).
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ class InterfaceLink {
   // Readable when there is news.
   int descriptor() const { return descriptor_; }
 
-  // Takes note of what was told; whether anything about the link changed. A link that went down and came up since the
-  // last look is seen to have done so: each call goes as far as the next change.
+  // Reads the messages up to the next change; whether there was one. So a link that went down and came up between two
+  // calls is seen to do both.
   bool next();
 
   // Whether frames go through: switched on, and a carrier. False once the interface is gone.

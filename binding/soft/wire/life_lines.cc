@@ -8,7 +8,7 @@ namespace soft {
 
 namespace {
 
-// Three a wire. One that finds no place is a child's to keep: then a peer notices the end of both only.
+// Three a wire. A child keeps one that finds no place here: then the peer notices only the end of both processes.
 constexpr int kPlaces = 256;
 std::atomic<int> places[kPlaces];  // 0: free; descriptor + 1
 

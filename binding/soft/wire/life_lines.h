@@ -1,5 +1,5 @@
-// Descriptors by which the process at the other end of a wire knows that this one lives. A child of fork(2) has them
-// too, and with it this process would seem to live on: it closes them.
+// Descriptors by which the process at the other end of a wire knows that this one lives. A child of fork(2) inherits
+// them and would make this process seem alive: it closes them.
 #pragma once
 
 namespace soft {

@@ -25,7 +25,7 @@ class PairWire : public Wire {
   void detach(int index) override { plugs_.pull(index); }
   bool up() const override { return plugs_.both(); }
 
-  // What is sent to nobody is gone, and does not hold up the sender.
+  // Frames to an unplugged end are dropped, and do not block the sender.
   bool step(uint64_t) override {
     for (int i = 0; i < 2; ++i) {
       if (!plugs_.in(1 - i)) queue_[i].clear();

@@ -15,14 +15,14 @@ class Seat {
   // Takes a seat and the turn. An errno, and in `words` more than it says; or 0. EBUSY: both seats are taken.
   int take(const std::string& file, std::string* words);
 
-  // Who meets the other side, or goes, does it while nobody else does. False when it is another's turn just now.
+  // The turn: only one process at a time connects or leaves. False while another has it.
   bool turn(bool wait);
   void endTurn();
 
   // Whether the other seat is free; in one's turn.
   bool alone();
 
-  // Gives the seat back; the last one takes the file away. Ends the turn.
+  // Gives the seat back; the last process removes the file. Ends the turn.
   void leave();
 
  private:

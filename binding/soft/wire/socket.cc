@@ -1,7 +1,7 @@
-// A wire between two processes: a Unix socket whose packets are frames (unix(7), SOCK_SEQPACKET). Whoever finds nobody
-// at the path listens there, whoever finds somebody connects; of two that have met the one that is left does so anew.
-// The port is down meanwhile. There are two seats (seat.h), and who comes and goes does so in turn: so nobody takes
-// away what another has just put there, and nobody is accepted whom nobody waits for.
+// A wire between two processes: a Unix socket whose packets are frames (unix(7), SOCK_SEQPACKET). A process that finds
+// no listener at the path listens there, otherwise it connects; when its peer goes, it starts again. The port is down
+// meanwhile. There are two seats (seat.h), and processes come and go in turn, so that none removes a socket that
+// another has just bound, and none connects to a listener that does not wait for it.
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -60,7 +60,8 @@ class SocketWire : public Wire {
       if (!transmit_.empty()) retryAt_ = now + kRetry;
     }
     const int count = batch_.receive(peer_);
-    if (count < 0 && errno == ECONNRESET) return true;  // it went and had not read all: told once, before what it sent
+    if (count < 0 && errno == ECONNRESET)
+      return true;  // the peer closed without reading all: reported once, before the frames that it sent
     if (count < 0) return errno == EAGAIN || errno == EINTR ? moved : hangUp();
     for (int i = 0; i < count; ++i) {
       const size_t length = batch_.length(i);

@@ -2,6 +2,7 @@
  * One line for an Ethernet frame, in the words of tcpdump(1) 4.99 with -n and absolute sequence numbers (-S): down to the
  * transport header, and through tunnels. Protocols above ports (DNS, HTTP …) are not decoded: UDP and a length.
  */
+import { headerLength } from '../../headers/ethernet.js'
 import { arpText } from './arp-text.js'
 import {
   controlText,
@@ -21,9 +22,6 @@ import { pppoeDiscoveryText, pppoeSessionText } from './pppoe-text.js'
 
 /** Values up to this one are the length of an IEEE 802.3 frame, not a type. */
 const lastLength = 1500
-
-/** Two MAC addresses of 6 bytes, and the EtherType. */
-export const ethernetHeaderLength = 14
 
 export interface FrameTextOptions {
   /** Print the link-level header too: MAC addresses, EtherType, length (tcpdump -e). */
@@ -51,7 +49,7 @@ export function frameText(frame: Uint8Array, options: FrameTextOptions = {}): st
 
 /** Where the payload of a frame with a whole header begins: behind its VLAN tags, if it has any. */
 export function payloadOffset(frame: Uint8Array): number {
-  let at = ethernetHeaderLength
+  let at = headerLength
   while (isTag((frame[at - 2] << 8) | frame[at - 1]) && at + 4 <= frame.length) at += 4
   return at
 }
@@ -63,13 +61,13 @@ function isTag(type: number): boolean {
 
 /** @param end where the frame ended on the wire */
 function ethernetText(frame: Dissection, at: number, end: number): void {
-  if (!frame.has(at, ethernetHeaderLength)) {
+  if (!frame.has(at, headerLength)) {
     frame.print(`[|ether] length ${end - at}`)
     return
   }
   const before = frame.text
   let header = headerText(frame, at, end)
-  let payload = at + ethernetHeaderLength
+  let payload = at + headerLength
   let type = frame.u16(payload - 2)
   for (; isTag(type); payload += 4) {
     if (!frame.has(payload, 4)) {
@@ -94,7 +92,7 @@ function headerText(frame: Dissection, at: number, end: number): string {
   const type = frame.u16(at + 12)
   const kind =
     type <= lastLength
-      ? `802.3, length ${Math.min(type, end - at - ethernetHeaderLength)}`
+      ? `802.3, length ${Math.min(type, end - at - headerLength)}`
       : `ethertype ${etherTypeText(type)}, length ${end - at}`
   return `${frame.mac(at + 6)} > ${frame.mac(at)}, ${kind}: `
 }

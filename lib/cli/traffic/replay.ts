@@ -1,6 +1,6 @@
 /** The frames of a capture, each with its due time. */
 import { CaptureParser } from '../../capture/parser.js'
-import { ethernetHeaderLength } from '../frame/frame-text.js'
+import { headerLength } from '../../headers/ethernet.js'
 import { Input } from '../input.js'
 import { UsageError } from '../usage.js'
 import { gapOf, type Rate } from './rate.js'
@@ -143,9 +143,9 @@ export class Replay implements FrameSource {
     const { mtu, frameSize, unfit, interfaceName } = this.#options
     // Linux allows four bytes more for a frame with an 802.1Q tag (af_packet.c), and for no other.
     const tagged = length > 14 && bytes[offset + 12] === 0x81 && bytes[offset + 13] === 0
-    const longest = Math.min(mtu + ethernetHeaderLength + (tagged ? 4 : 0), frameSize)
+    const longest = Math.min(mtu + headerLength + (tagged ? 4 : 0), frameSize)
     this.#length = Math.min(length, longest)
-    if (length >= ethernetHeaderLength && length <= longest) {
+    if (length >= headerLength && length <= longest) {
       if (length < originalLength) this.cut++
       return true
     }

@@ -4,7 +4,7 @@ import { Kind, native } from '../../native.js'
 import { carrierError, downError, goneError, transferError } from '../failure.js'
 import type { NetworkInterface } from './interfaces.js'
 
-/** LinkWatch::News, binding/ethernet/link_watch.h */
+/** LinkWatch::News, binding/ethernet/interface/link_watch.h */
 const News = { present: 2, up: 4, sends: 8, mtuShift: 4 } as const
 /** Of `state()`. */
 const State = { carrier: 1, sends: 2 } as const

@@ -1,0 +1,56 @@
+// Sending by sendmmsg(2), one system call a batch: from the queue's transmit ring, reported in its completion ring.
+#pragma once
+
+#include <napi.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "ethernet/af_packet/frames.h"
+#include "ring/shared_ring.h"
+
+namespace ethernet {
+
+class PacketOutlet {
+ public:
+  PacketOutlet(Napi::Object options, const PacketFrames& frames, uint32_t batch);
+
+  // Sends by this socket, whose frames have a virtio-net header before them or get one when the first frame needs it.
+  void use(int fd, bool headers) {
+    fd_ = fd;
+    withHeaders_ = headers;
+  }
+
+  // Sends what is in the transmit ring, without waiting, and reports each frame sent or refused in the completion ring.
+  // Returns 0 when none is left, else the negative errno that stopped it: -ERANGE when JavaScript's indices cannot be
+  // true, -EAGAIN when the completion ring is full, -EFAULT when a record names no part of a frame, else sendmmsg(2)'s.
+  int transmit();
+
+ private:
+  static constexpr uint32_t kParts = 4;
+
+  bool prepare(uint32_t i);
+  void finish(uint32_t i, uint32_t frame, uint32_t options);
+  int send(uint32_t count);
+  void complete(uint32_t count, uint32_t status);
+
+  const PacketFrames& frames_;
+  const uint32_t batch_;
+  int fd_ = -1;
+  bool withHeaders_ = false;
+  // A frame of the batch needs a virtio-net header.
+  bool needHeaders_ = false;
+  SharedRing transmit_;
+  SharedRing completion_;
+  // Made once, so that a batch allocates nothing.
+  std::vector<mmsghdr> messages_;
+  std::vector<iovec> parts_;  // of each message: the virtio-net header, the frame (its addresses, a VLAN tag, the rest)
+  std::vector<virtio_net_hdr> headers_;
+  std::vector<std::array<uint8_t, 4>> tags_;
+  std::vector<uint32_t> addresses_;
+};
+
+}  // namespace ethernet
