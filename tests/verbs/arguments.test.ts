@@ -10,7 +10,7 @@ import {
   type QueuePair,
 } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
-import { type Side, useRxe } from '../beds/rxe.js'
+import { type Side, thrownBy, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()
 
