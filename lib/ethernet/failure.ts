@@ -17,24 +17,25 @@ const headerBytes = 14
 export function transferError(
   errno: number,
   syscall: string,
-  device: NetworkInterface,
+  networkInterface: NetworkInterface,
   refused = 0,
 ): VerbsError {
   // The kernel tells a packet socket ENETDOWN once for both a device that went down and one that was removed
   // (packet_notifier in net/packet/af_packet.c), and sends nothing through the latter: ENXIO.
-  const now = listInterfaces().find((entry) => entry.index === device.index)
-  if (now === undefined && (errno === ENETDOWN || errno === ENXIO)) return goneError(syscall, device)
+  const now = listInterfaces().find((entry) => entry.index === networkInterface.index)
+  if (now === undefined && (errno === ENETDOWN || errno === ENXIO))
+    return goneError(syscall, networkInterface)
   if (errno === ENETDOWN || errno === ENOBUFS || errno === EBUSY) {
     // An AF_XDP socket and a packet socket hear of a missing carrier in this way.
     if (now?.up && !now.carrier) return carrierError(syscall, now)
   }
-  if (errno === ENETDOWN) return downError(syscall, now ?? device)
+  if (errno === ENETDOWN) return downError(syscall, now ?? networkInterface)
   if (errno === EMSGSIZE) {
-    const mtu = (now ?? device).mtu
+    const mtu = (now ?? networkInterface).mtu
     return new VerbsError(
       errno,
       syscall,
-      `a frame of ${refused} bytes was refused: "${device.name}" carries at most ${mtu + headerBytes} ` +
+      `a frame of ${refused} bytes was refused: "${networkInterface.name}" carries at most ${mtu + headerBytes} ` +
         `(its MTU of ${mtu} and the Ethernet header)`,
     )
   }
@@ -42,7 +43,7 @@ export function transferError(
     return new VerbsError(
       errno,
       syscall,
-      `the transmit queue of "${device.name}" is full; what was not accepted stays pending: submit() again`,
+      `the transmit queue of "${networkInterface.name}" is full; what was not accepted stays pending: submit() again`,
     )
   }
   if (errno === ERANGE)
@@ -51,21 +52,29 @@ export function transferError(
     return new VerbsError(errno, syscall, 'a ring record names no part of a frame in the arena')
   if (errno === EBADMSG)
     return new VerbsError(errno, syscall, 'the header of a slot of the packet ring was overwritten')
-  return new VerbsError(errno, syscall, `"${device.name}"`)
+  return new VerbsError(errno, syscall, `"${networkInterface.name}"`)
 }
 
-export function goneError(syscall: string, device: NetworkInterface): VerbsError {
-  return verbsError('ENODEV', syscall, `interface "${device.name}" (index ${device.index}) was removed`)
-}
-
-export function carrierError(syscall: string, device: NetworkInterface): VerbsError {
+export function goneError(syscall: string, networkInterface: NetworkInterface): VerbsError {
   return verbsError(
-    'ENETDOWN',
+    'ENODEV',
     syscall,
-    `interface "${device.name}" has no carrier: nothing is at the other end of its link, or that end is down`,
+    `interface "${networkInterface.name}" (index ${networkInterface.index}) was removed`,
   )
 }
 
-export function downError(syscall: string, device: NetworkInterface): VerbsError {
-  return verbsError('ENETDOWN', syscall, `interface "${device.name}" is down: ip link set ${device.name} up`)
+export function carrierError(syscall: string, networkInterface: NetworkInterface): VerbsError {
+  return verbsError(
+    'ENETDOWN',
+    syscall,
+    `interface "${networkInterface.name}" has no carrier: nothing is at the other end of its link, or that end is down`,
+  )
+}
+
+export function downError(syscall: string, networkInterface: NetworkInterface): VerbsError {
+  return verbsError(
+    'ENETDOWN',
+    syscall,
+    `interface "${networkInterface.name}" is down: ip link set ${networkInterface.name} up`,
+  )
 }

@@ -7,12 +7,13 @@ import { xdpObstacle } from './af-xdp/setup.js'
 import { FilteredReceiver } from './filtered-receiver.js'
 import { type FramePool, tableOf } from './frames.js'
 import { queueCount } from './interface/channels.js'
-import type { Device } from './interface/device.js'
+import type { Link } from './interface/link.js'
 import { setUpNic } from './interface/nic-setup.js'
 import type { Settings } from './options.js'
 import type { Port, Way } from './port.js'
 import { strangeOption } from './port-options.js'
-import { RawDevice, RawPacket } from './raw-packet/port.js'
+import { RdmaLink } from './raw-packet/link.js'
+import { RawPacket } from './raw-packet/port.js'
 import { portBehind } from './raw-packet/rdma-port.js'
 import { Receiver } from './receiver.js'
 import type { WayReport } from './report.js'
@@ -27,30 +28,30 @@ import { Transmitter } from './transmitter.js'
  *
  * @param holder holds the queue's frames (lib/ring/slots.ts)
  */
-export function openWay(device: Device, settings: Settings, holder: number, onEvent: () => void): Way {
-  if (settings.backend === 'af_xdp') return openXdp(device, settings, holder, onEvent)
+export function openWay(link: Link, settings: Settings, holder: number, onEvent: () => void): Way {
+  if (settings.backend === 'af_xdp') return openXdp(link, settings, holder, onEvent)
   const notUsed: WayReport['notUsed'][number][] = []
-  if (settings.backend === 'raw_packet_qp') return openRaw(device, settings, holder, onEvent, notUsed)
+  if (settings.backend === 'raw_packet_qp') return openRaw(link, settings, holder, onEvent, notUsed)
   if (settings.backend === undefined) {
     const why = settings.exclusive
-      ? tryXdp(device, settings, holder, onEvent)
+      ? tryXdp(link, settings, holder, onEvent)
       : "it takes frames away from the kernel: ask for it with backend: 'af_xdp' or exclusive: true"
     if (typeof why !== 'string') return why
     if (settings.exclusive) {
-      const what = `"${device.interface.name}": exclusive: true is AF_PACKET here, and the kernel sees the frames too: ${why}`
+      const what = `"${link.interface.name}": exclusive: true is AF_PACKET here, and the kernel sees the frames too: ${why}`
       process.emitWarning(what, { type: 'IbverbsWarning', code: 'IBVERBS_NOT_EXCLUSIVE' })
     }
     notUsed.push({ what: 'af_xdp', why })
   }
-  return openPacket(device, settings, holder, onEvent, notUsed)
+  return openPacket(link, settings, holder, onEvent, notUsed)
 }
 
 /** AF_XDP, or the reason why not. */
-function tryXdp(device: Device, settings: Settings, holder: number, onEvent: () => void): Way | string {
+function tryXdp(link: Link, settings: Settings, holder: number, onEvent: () => void): Way | string {
   const strange = strangeOption(settings, 'af_xdp')
   if (strange) return `options.${strange.option} must be ${strange.expected}`
   try {
-    return openXdp(device, settings, holder, onEvent, settings.queueId === undefined)
+    return openXdp(link, settings, holder, onEvent, settings.queueId === undefined)
   } catch (error) {
     // AF_PACKET has no receive queue to name and steers nothing. And a number that can be another is no reason to leave the
     // frames to the kernel, which `exclusive` is to prevent.
@@ -60,18 +61,12 @@ function tryXdp(device: Device, settings: Settings, holder: number, onEvent: () 
 }
 
 /** @param whole on all receive queues of the device, unless one is named */
-function openXdp(
-  device: Device,
-  settings: Settings,
-  holder: number,
-  onEvent: () => void,
-  whole = false,
-): Way {
+function openXdp(link: Link, settings: Settings, holder: number, onEvent: () => void, whole = false): Way {
   const obstacle = xdpObstacle(settings)
   if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
-  const restore = setUpNic(device.interface, settings)
+  const restore = setUpNic(link.interface, settings)
   try {
-    return { ...openXdpSockets(device, settings, holder, onEvent, whole), restore }
+    return { ...openXdpSockets(link, settings, holder, onEvent, whole), restore }
   } catch (error) {
     restore?.()
     throw error
@@ -79,20 +74,20 @@ function openXdp(
 }
 
 function openXdpSockets(
-  device: Device,
+  link: Link,
   settings: Settings,
   holder: number,
   onEvent: () => void,
   whole: boolean,
 ): Way {
-  device.watch()
+  link.watch()
   const { frames, batch, transmitOnly } = settings
-  const several = whole && queueCount(device.interface.name) > 1
+  const several = whole && queueCount(link.interface.name) > 1
   const { queueId = several ? 'all' : 0 } = settings
-  if (queueId === 'all' && !transmitOnly) return openXdpQueues(device, settings, holder, onEvent)
+  if (queueId === 'all' && !transmitOnly) return openXdpQueues(link, settings, holder, onEvent)
   const { af_xdp: receiveFrames } = settings.receiveFrames
-  const port = new AfXdp(device, settings, queueId === 'all' ? 0 : queueId, receiveFrames, onEvent)
-  const way = wayOver(port, device, frames, holder, batch, transmitOnly ? 0 : receiveFrames)
+  const port = new AfXdp(link, settings, queueId === 'all' ? 0 : queueId, receiveFrames, onEvent)
+  const way = wayOver(port, link, frames, holder, batch, transmitOnly ? 0 : receiveFrames)
   try {
     port.start()
   } catch (error) {
@@ -111,7 +106,7 @@ function openXdpSockets(
  */
 export function wayOver(
   port: Port,
-  device: Device,
+  link: Link,
   frames: FramePool,
   holder: number,
   batch: number,
@@ -121,13 +116,13 @@ export function wayOver(
   const { bytes } = frames.arena
   return {
     port,
-    receiver: new Receiver(port, device, table, bytes, holder, new Int32Array(batch), target),
-    transmitter: new Transmitter(port, device, table, bytes, holder + 1),
+    receiver: new Receiver(port, link, table, bytes, holder, new Int32Array(batch), target),
+    transmitter: new Transmitter(port, link, table, bytes, holder + 1),
   }
 }
 
 function openRaw(
-  device: Device,
+  link: Link,
   settings: Settings,
   holder: number,
   onEvent: () => void,
@@ -136,10 +131,10 @@ function openRaw(
   const { frames, batch, filter } = settings
   const program = filter === undefined ? undefined : compileFilter(filter, 'wire')
   if (program) refuseMetadata(program, filter as string, 'a raw packet queue pair')
-  const rdma = settings.rdma ?? portBehind(device.interface.name, settings.device)
-  const port = new RawPacket(device.interface, rdma, settings, onEvent, notUsed)
-  const state = new RawDevice(device.interface, port)
-  const way = { ...wayOver(port, state, frames, holder, batch, port.receiveDepth), device: state }
+  const rdma = settings.rdma ?? portBehind(link.interface.name, settings.device)
+  const port = new RawPacket(link.interface, rdma, settings, onEvent, notUsed)
+  const rdmaLink = new RdmaLink(link.interface, port)
+  const way: Way = { ...wayOver(port, rdmaLink, frames, holder, batch, port.receiveDepth), link: rdmaLink }
   const table = tableOf(frames)
   try {
     port.start()
@@ -154,14 +149,14 @@ function openRaw(
 }
 
 function openPacket(
-  device: Device,
+  link: Link,
   settings: Settings,
   holder: number,
   onEvent: () => void,
   notUsed: WayReport['notUsed'],
 ): Way {
-  device.watch()
+  link.watch()
   const { frames, batch, transmitOnly, receiveFrames } = settings
-  const port = new AfPacket(device.interface, settings, onEvent, notUsed)
-  return wayOver(port, device, frames, holder, batch, transmitOnly ? 0 : receiveFrames.af_packet)
+  const port = new AfPacket(link.interface, settings, onEvent, notUsed)
+  return wayOver(port, link, frames, holder, batch, transmitOnly ? 0 : receiveFrames.af_packet)
 }

@@ -226,7 +226,7 @@ const overhead = 14 + 4
 
 /** @param rdma the port that stood in the interface's place */
 export function settingsOf(
-  device: NetworkInterface,
+  networkInterface: NetworkInterface,
   given: PacketQueueOptions | undefined,
   rdma?: RdmaPort,
 ): Settings {
@@ -296,7 +296,7 @@ export function settingsOf(
   const xdp = backend === 'af_xdp' || (backend === undefined && exclusive)
   const strange = strangeTo(options, backend, xdp)
   if (strange) throw typeError(`options.${strange.option}`, strange.expected, strange.value)
-  const frames = framesOf(device, options, xdp)
+  const frames = framesOf(networkInterface, options, xdp)
   const half = Math.floor(frames.frameCount / 2)
   if (options.batch !== undefined && options.batch > half) {
     throw rangeError('options.batch', `at most half of the ${frames.frameCount} frames`, options.batch)
@@ -325,7 +325,7 @@ export function settingsOf(
     promiscuous,
     allMulticast: multicast === 'all',
     groups,
-    outgoing: outgoing && !device.loopback,
+    outgoing: outgoing && !networkInterface.loopback,
     fanout,
     timestamps: timestamps === true ? 'software' : timestamps || undefined,
     transmitOnly,
@@ -372,7 +372,11 @@ function rawOptions(
   if (port !== undefined && device === undefined && !rdma && backend === 'raw_packet_qp') {
     throw typeError('options.port', 'left out where "options.device" is', port)
   }
-  return { rdma: rdma ?? (device && port ? { device, port } : undefined), device, transmitChecksum }
+  return {
+    rdma: rdma ?? (device && port ? { rdmaDevice: device, port } : undefined),
+    device,
+    transmitChecksum,
+  }
 }
 
 function queueIdArgument(queueId: unknown): void {
@@ -380,11 +384,11 @@ function queueIdArgument(queueId: unknown): void {
   integer('options.queueId', queueId, 0, 4095)
 }
 
-function framesOf(device: NetworkInterface, options: PacketQueueOptions, xdp: boolean): FramePool {
+function framesOf(networkInterface: NetworkInterface, options: PacketQueueOptions, xdp: boolean): FramePool {
   const { frames, arena, frameCount, headroom } = options
   if (frames === undefined) {
     const room = typeof headroom === 'number' ? headroom : 0
-    const needed = device.mtu + overhead + (xdp ? Math.max(room, packetHeadroom) : room)
+    const needed = networkInterface.mtu + overhead + (xdp ? Math.max(room, packetHeadroom) : room)
     const roomy = Math.min(131072, Math.max(2048, 2 ** Math.ceil(Math.log2(needed))))
     return new FramePool({
       arena,

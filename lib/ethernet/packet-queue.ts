@@ -6,8 +6,8 @@ import type { RingLayout, RingWords } from '../ring/ring.js'
 import { type WaitOptions, waitSignal } from '../wait-options.js'
 import { downError } from './failure.js'
 import { type FramePool, FrameRecord } from './frames.js'
-import { Device } from './interface/device.js'
 import type { NetworkInterface } from './interface/interfaces.js'
+import { Link } from './interface/link.js'
 import { offloadsOf, request as requestOffload, SegmentType } from './offload.js'
 import { openWay, wayOver } from './open.js'
 import { type PacketQueueOptions, packetQueueOptionNames, type Settings, settingsOf } from './options.js'
@@ -38,7 +38,7 @@ export class PacketQueue extends QueueFrames {
   /** Most frames that one {@link receive} brings. */
   declare readonly batch: number
   declare private readonly port: Port
-  declare private readonly device: Device
+  declare private readonly link: Link
   declare private readonly holder: number
   declare private readonly receiver: ReceivingEnd
   declare private readonly transmitter: TransmittingEnd
@@ -58,38 +58,38 @@ export class PacketQueue extends QueueFrames {
    */
   static open(interfaceName: string, options?: PacketQueueOptions): PacketQueue {
     const { port, mtu } = optionsOf('options', options, packetQueueOptionNames)
-    const { interface: device, rdma } = targetOf(interfaceName, port, mtu)
-    const settings = settingsOf(device, options, rdma)
-    if (!ethernetTypes.includes(device.type)) {
+    const { interface: networkInterface, rdma } = targetOf(interfaceName, port, mtu)
+    const settings = settingsOf(networkInterface, options, rdma)
+    if (!ethernetTypes.includes(networkInterface.type)) {
       throw verbsError(
         'EOPNOTSUPP',
         'bind',
-        `"${device.name}" is not Ethernet (hardware type ${device.type})`,
+        `"${networkInterface.name}" is not Ethernet (hardware type ${networkInterface.type})`,
       )
     }
-    if (!device.up) throw downError('bind', device)
-    return new PacketQueue(device, settings, openWay)
+    if (!networkInterface.up) throw downError('bind', networkInterface)
+    return new PacketQueue(networkInterface, settings, openWay)
   }
 
   private constructor(
-    device: NetworkInterface,
+    networkInterface: NetworkInterface,
     settings: Pick<Settings, 'frames' | 'batch'>,
     open: typeof openWay,
   ) {
     const { frames, batch } = settings
-    super(device, frames)
+    super(networkInterface, frames)
     this.batch = batch
-    const state = new Device(device)
+    const link = new Link(networkInterface)
     const holder = this.table.slots.attach()
     let opened: Way
     try {
-      opened = open(state, settings as Settings, holder, () => this.waiting.wake())
+      opened = open(link, settings as Settings, holder, () => this.waiting.wake())
     } catch (error) {
-      state.close()
+      link.close()
       this.table.slots.detach(holder)
       throw error
     }
-    this.device = opened.device ?? state
+    this.link = opened.link ?? link
     this.holder = holder
     this.port = opened.port
     this.restore = opened.restore
@@ -110,7 +110,7 @@ export class PacketQueue extends QueueFrames {
 
   /** Which backend was chosen, how it works here, and why not another. */
   get report(): BackendReport {
-    return Object.freeze({ ...this.port.report, carrier: this.device.carries() })
+    return Object.freeze({ ...this.port.report, carrier: this.link.carries() })
   }
 
   /** Whether the queue was closed. */
@@ -388,7 +388,7 @@ export class PacketQueue extends QueueFrames {
     if (this.ended) return
     this.ended = true
     this.port.close()
-    this.device.close()
+    this.link.close()
     this.table.slots.detach(this.holder)
     this.transmitter.close()
     this.waiting.close()

@@ -1,7 +1,7 @@
 import type { VerbsError } from '../errors.js'
 import type { Consumer, Producer } from '../ring/ring.js'
 import type { FrameTable } from './frames.js'
-import type { Device } from './interface/device.js'
+import type { Link } from './interface/link.js'
 import type { PacketBackend, WayReport } from './report.js'
 import type { PortStatistics } from './statistics.js'
 
@@ -126,7 +126,7 @@ export interface Way {
   receiver: ReceivingEnd
   transmitter: TransmittingEnd
   /** What stands for the interface, where that is more than its link. */
-  device?: Device
+  link?: Link
   /** Puts the device back as it was found, after the port was closed. */
   restore?: () => void
 }

@@ -14,8 +14,8 @@ export abstract class QueueFrames {
   /** @internal */
   declare protected readonly table: FrameTable
 
-  protected constructor(device: NetworkInterface, frames: FramePool) {
-    this.interface = device
+  protected constructor(networkInterface: NetworkInterface, frames: FramePool) {
+    this.interface = networkInterface
     this.frames = frames
     this.memory = frames.arena.bytes
     this.table = tableOf(frames)

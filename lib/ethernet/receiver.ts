@@ -3,7 +3,7 @@ import { rangeError, typeError } from '../argument.js'
 import { verbsError } from '../errors.js'
 import type { Consumer, Producer } from '../ring/ring.js'
 import { FrameFlag, type FrameTable, typeOf } from './frames.js'
-import type { Device } from './interface/device.js'
+import type { Link } from './interface/link.js'
 import type { Port, ReceivingEnd } from './port.js'
 
 const { EFAULT, ERANGE } = constants.errno
@@ -27,7 +27,7 @@ export class Receiver implements ReceivingEnd {
   truncated = 0
   // Fields as ring/ring.ts says.
   declare private readonly port: Port
-  declare private readonly device: Device
+  declare private readonly link: Link
   declare private readonly table: FrameTable
   declare private readonly memory: Uint8Array
   declare private readonly holder: number
@@ -48,7 +48,7 @@ export class Receiver implements ReceivingEnd {
    */
   constructor(
     port: Port,
-    device: Device,
+    link: Link,
     table: FrameTable,
     memory: Uint8Array,
     holder: number,
@@ -56,7 +56,7 @@ export class Receiver implements ReceivingEnd {
     target: number,
   ) {
     this.port = port
-    this.device = device
+    this.link = link
     this.table = table
     this.memory = memory
     this.holder = holder | 0
@@ -85,7 +85,7 @@ export class Receiver implements ReceivingEnd {
     const waiting = this.ring.available()
     if (waiting > 0) return waiting
     const { receive } = this.port.syscalls
-    this.device.check(receive)
+    this.link.check(receive)
     if (this.filled < this.target) this.#refill()
     const status = this.port.poll()
     if (status >= 0) return status
@@ -95,7 +95,7 @@ export class Receiver implements ReceivingEnd {
       this.ring.consume(0)
       this.fill.publish()
     }
-    throw this.device.failed(-status, receive)
+    throw this.link.failed(-status, receive)
   }
 
   awaitable(): number {
@@ -190,7 +190,7 @@ export class Receiver implements ReceivingEnd {
     }
     const truncated = original > length
     if (truncated) this.truncated++
-    const type = typeOf(this.memory, from, this.device.interface.macBytes)
+    const type = typeOf(this.memory, from, this.link.interface.macBytes)
     this.table.complete(index, length, original, (type << 8) | (truncated ? FrameFlag.truncated : 0))
     return used
   }

@@ -3,7 +3,7 @@ import { getSystemErrorName } from 'node:util'
 import type { VerbsError } from '../errors.js'
 import { type Consumer, DescriptorOption, DescriptorRecord, type Producer } from '../ring/ring.js'
 import { FrameRecord, type FrameTable } from './frames.js'
-import type { Device } from './interface/device.js'
+import type { Link } from './interface/link.js'
 import { finishFrame } from './offload.js'
 import type { Port, TransmittingEnd } from './port.js'
 
@@ -42,7 +42,7 @@ export class Transmitter implements TransmittingEnd {
   declare private readonly port: Port
   declare private readonly ring: Producer
   declare private readonly completion: Consumer
-  declare private readonly device: Device
+  declare private readonly link: Link
   declare private readonly table: FrameTable
   declare private readonly memory: Uint8Array
   declare private readonly holder: number
@@ -77,11 +77,11 @@ export class Transmitter implements TransmittingEnd {
    * @param memory the arena
    * @param holder holds the frames that are pending or under way (lib/ring/slots.ts)
    */
-  constructor(port: Port, device: Device, table: FrameTable, memory: Uint8Array, holder: number) {
+  constructor(port: Port, link: Link, table: FrameTable, memory: Uint8Array, holder: number) {
     this.port = port
     this.ring = port.transmit
     this.completion = port.completion
-    this.device = device
+    this.link = link
     this.table = table
     this.memory = memory
     this.holder = holder | 0
@@ -161,8 +161,8 @@ export class Transmitter implements TransmittingEnd {
     this.congested = false
     if (this.descriptors() === 0 && this.stagedCount === 0) return this.#idle()
     this.submits = (this.submits + 1) & submitMask
-    if (this.submits === 0) this.device.look()
-    if (this.device.stuck && !this.#ready()) return 0
+    if (this.submits === 0) this.link.look()
+    if (this.link.stuck && !this.#ready()) return 0
     let status: number
     let refused: number
     // Again as long as the ring was what had no room.
@@ -174,7 +174,7 @@ export class Transmitter implements TransmittingEnd {
     this.#reap(status)
     if (this.port.dropped > this.dropped) this.#refused()
     if (status < 0) this.#stopped(status)
-    else if (refused >= 0) this.error = this.device.failed(EMSGSIZE, this.port.syscalls.transmit, refused)
+    else if (refused >= 0) this.error = this.link.failed(EMSGSIZE, this.port.syscalls.transmit, refused)
     return this.#told()
   }
 
@@ -215,17 +215,17 @@ export class Transmitter implements TransmittingEnd {
 
   /** Whether frames go out; else why not. */
   #ready(): boolean {
-    if (this.device.ready(this.port.syscalls.transmit)) return true
-    this.error = this.device.obstacle
+    if (this.link.ready(this.port.syscalls.transmit)) return true
+    this.error = this.link.obstacle
     this.congested = this.error === null
     return false
   }
 
   #stopped(status: number): void {
     if (status === -EAGAIN) return
-    this.congested = status === -ENOBUFS && this.device.carries()
+    this.congested = status === -ENOBUFS && this.link.carries()
     if (!this.congested) {
-      this.error = this.device.failed(-status, this.port.syscalls.transmit, this.refusedLength)
+      this.error = this.link.failed(-status, this.port.syscalls.transmit, this.refusedLength)
     }
   }
 

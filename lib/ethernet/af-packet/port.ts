@@ -86,7 +86,7 @@ export class AfPacket implements Port {
    * @throws VerbsError EPERM without CAP_NET_RAW, and whatever else socket(2), bind(2) or setsockopt(2) say
    */
   constructor(
-    device: NetworkInterface,
+    networkInterface: NetworkInterface,
     settings: Settings,
     onEvent: () => void,
     notUsed: WayReport['notUsed'],
@@ -103,10 +103,10 @@ export class AfPacket implements Port {
     this.#allMulticast = settings.allMulticast
     this.#flows = settings.flows && classicProgram(settings.flows, 'options.flows')
     if (settings.filter !== undefined) {
-      this.#filterProgram = compileFilter(settings.filter, 'socket', device.name)
+      this.#filterProgram = compileFilter(settings.filter, 'socket', networkInterface.name)
     }
     this.#handle = native.ethernet.open({
-      interfaceIndex: device.index,
+      interfaceIndex: networkInterface.index,
       batch,
       frameSize: frames.frameSize,
       headroom: frames.headroom,
@@ -130,7 +130,7 @@ export class AfPacket implements Port {
     const obstacles = [...notUsed]
     let fanout: Fanout | null = null
     try {
-      this.#ring = this.#openRing(device, settings, obstacles)
+      this.#ring = this.#openRing(networkInterface, settings, obstacles)
       if (settings.timestamps) native.ethernet.timestamps(this.#handle, settings.timestamps === 'hardware')
       // Of one protocol the kernel shows no outgoing frames, and those with a VLAN tag without it and as another host's:
       // the filter chooses by EtherType too.
@@ -157,7 +157,7 @@ export class AfPacket implements Port {
       multiBuffer: false,
       sharedMemory: false,
       queueId: null,
-      queues: queueCount(device.name),
+      queues: queueCount(networkInterface.name),
       fanout,
       untold: [],
       notUsed: obstacles,
@@ -238,13 +238,13 @@ export class AfPacket implements Port {
   }
 
   #openRing(
-    device: NetworkInterface,
+    networkInterface: NetworkInterface,
     settings: Settings,
     notUsed: { what: string; why: string }[],
   ): PacketRing | undefined {
     if (settings.transmitOnly || settings.receivePath === 'recvmmsg') return undefined
     const { frameSize, headroom } = settings.frames
-    const longest = device.mtu > jumbo.mtu ? jumbo.slot : device.mtu + overhead
+    const longest = networkInterface.mtu > jumbo.mtu ? jumbo.slot : networkInterface.mtu + overhead
     const payload = Math.min(frameSize - headroom, longest)
     try {
       return new PacketRing(

@@ -9,8 +9,8 @@ import { formatMac } from '../../headers/mac.js'
 import { Kind, native } from '../../native.js'
 import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../../ring/ring.js'
 import { Membership, maxGroups } from '../af-packet/accept.js'
-import type { Device, LinkNews } from '../interface/device.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
+import type { Link, LinkNews } from '../interface/link.js'
 import { takesTagsOut } from '../interface/offload-settings.js'
 import type { Settings } from '../options.js'
 import { type Port, type ReceiveCounts, unlimited } from '../port.js'
@@ -56,8 +56,8 @@ export class AfXdp implements Port {
   readonly #receiveBatch = native.ethernet.xdp.receive
   readonly #transmitBatch = native.ethernet.xdp.transmit
   readonly #setup: XdpSetup
-  readonly #link: Device
-  readonly #device: NetworkInterface
+  readonly #link: Link
+  readonly #networkInterface: NetworkInterface
   readonly #settings: Settings
   readonly #fillFlags: number
   readonly #transmitFlags: number
@@ -81,7 +81,7 @@ export class AfXdp implements Port {
    *   queue or an XDP program on the interface, and whatever else socket(2), setsockopt(2), bind(2) or bpf(2) say
    */
   constructor(
-    link: Device,
+    link: Link,
     settings: Settings,
     queueId: number,
     receiveFrames: number,
@@ -93,7 +93,7 @@ export class AfXdp implements Port {
     this.#fault = first ? first.#fault : { errno: 0 }
     const device = link.interface
     this.#link = link
-    this.#device = device
+    this.#networkInterface = device
     this.#settings = settings
     this.#onEvent = onEvent
     this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
@@ -141,7 +141,7 @@ export class AfXdp implements Port {
     // The kernel takes the options on any device, and tells with the first frame that there is nothing to poll.
     if (this.#settings.busyPoll === 0 || this.receive.index === 0 || this.#closed) return this.#report
     if (native.ethernet.xdp.napi(this.#handle) !== 0) return this.#report
-    const why = `"${this.#device.name}" has no NAPI here (SO_INCOMING_NAPI_ID): there is nothing to poll`
+    const why = `"${this.#networkInterface.name}" has no NAPI here (SO_INCOMING_NAPI_ID): there is nothing to poll`
     return Object.freeze({ ...this.#report, notUsed: [...this.#report.notUsed, { what: 'busyPoll', why }] })
   }
 
@@ -149,7 +149,7 @@ export class AfXdp implements Port {
   start(): void {
     if (this.#settings.transmitOnly) return
     try {
-      this.#report = attachProgram(this.#setup, this.#device, this.#queueId, this.#program())
+      this.#report = attachProgram(this.#setup, this.#networkInterface, this.#queueId, this.#program())
     } catch (error) {
       this.close()
       throw error
@@ -274,7 +274,7 @@ export class AfXdp implements Port {
 
   #program(): Uint32Array {
     return xdpProgram({
-      own: this.#device.macBytes,
+      own: this.#networkInterface.macBytes,
       promiscuous: this.#promiscuous,
       allMulticast: this.#settings.allMulticast,
       groups: [...this.#groups.values()],

@@ -2,7 +2,7 @@
 
 import { tableOf } from '../frames.js'
 import { queueCount } from '../interface/channels.js'
-import type { Device } from '../interface/device.js'
+import type { Link } from '../interface/link.js'
 import type { Settings } from '../options.js'
 import { type Port, type ReceiveCounts, type ReceivingEnd, unlimited, type Way } from '../port.js'
 import { batchIndexError, Receiver } from '../receiver.js'
@@ -12,10 +12,10 @@ import { Transmitter } from '../transmitter.js'
 import { AfXdp } from './port.js'
 
 /** @param holder who has the frames of the first queue; those of the others have holders of their own */
-export function openXdpQueues(device: Device, settings: Settings, holder: number, onEvent: () => void): Way {
+export function openXdpQueues(link: Link, settings: Settings, holder: number, onEvent: () => void): Way {
   const { frames, batch } = settings
   const { slots } = tableOf(frames)
-  const count = Math.max(1, queueCount(device.interface.name))
+  const count = Math.max(1, queueCount(link.interface.name))
   const target = Math.max(1, Math.floor(settings.receiveFrames.af_xdp / count))
   const sockets: AfXdp[] = []
   const holders: number[] = []
@@ -26,13 +26,11 @@ export function openXdpQueues(device: Device, settings: Settings, holder: number
   const receivers: Receiver[] = []
   try {
     for (let queueId = 0; queueId < count; queueId++) {
-      const socket = new AfXdp(device, settings, queueId, target, onEvent, sockets[0])
+      const socket = new AfXdp(link, settings, queueId, target, onEvent, sockets[0])
       sockets.push(socket)
       holders.push(queueId === 0 ? holder : slots.attach())
       const { bytes } = frames.arena
-      receivers.push(
-        new Receiver(socket, device, tableOf(frames), bytes, holders[queueId], batchSlots, target),
-      )
+      receivers.push(new Receiver(socket, link, tableOf(frames), bytes, holders[queueId], batchSlots, target))
     }
     for (const socket of sockets) socket.start()
   } catch (error) {
@@ -43,7 +41,7 @@ export function openXdpQueues(device: Device, settings: Settings, holder: number
   return {
     port,
     receiver: new Receivers(receivers, batchSlots),
-    transmitter: new Transmitter(sockets[0], device, tableOf(frames), frames.arena.bytes, holder + 1),
+    transmitter: new Transmitter(sockets[0], link, tableOf(frames), frames.arena.bytes, holder + 1),
   }
 }
 

@@ -59,7 +59,7 @@ function powerOfTwo(count: number): number {
  * are put into the fill ring before {@link attachProgram} lets the first frame come.
  */
 export function openSocket(
-  device: NetworkInterface,
+  networkInterface: NetworkInterface,
   settings: Settings,
   queueId: number,
   receiveFrames: number,
@@ -67,12 +67,12 @@ export function openSocket(
 ): XdpSetup {
   const { frames, transmitOnly } = settings
   const xdp = native.ethernet.xdp
-  const queues = queueCount(device.name)
+  const queues = queueCount(networkInterface.name)
   if (queues > 0 && queueId >= queues) {
     throw verbsError(
       'EINVAL',
       'bind',
-      `"${device.name}" has no receive queue ${queueId}: ${queueNames(queues)}`,
+      `"${networkInterface.name}" has no receive queue ${queueId}: ${queueNames(queues)}`,
     )
   }
   const chunkSize = chunkSizeOf(settings)
@@ -81,7 +81,7 @@ export function openSocket(
   // waits for a place in the ring.
   const transmitEntries = Math.min(powerOfTwo(frames.frameCount * chunks), 2 ** 20)
   const options = {
-    interfaceIndex: device.index,
+    interfaceIndex: networkInterface.index,
     arena: frames.arena.bytes,
     bytes: frames.frameCount * frames.frameSize,
     chunkSize,
@@ -105,7 +105,7 @@ export function openSocket(
     }
   }
   const notUsed: { what: string; why: string }[] = []
-  const bound = bind(open, device, queueId, notUsed)
+  const bound = bind(open, networkInterface, queueId, notUsed)
   const { handle } = bound
   try {
     tune(handle, settings, transmitEntries, notUsed)
@@ -137,7 +137,7 @@ export function openSocket(
  */
 export function attachProgram(
   { handle, report }: XdpSetup,
-  device: NetworkInterface,
+  networkInterface: NetworkInterface,
   queueId: number,
   program: Uint32Array,
 ): WayReport {
@@ -149,7 +149,7 @@ export function attachProgram(
       const { status, ...now } = xdp.attach(handle, program, queueId, multiBuffer, ProgramMode[mode])
       if (status === 0) {
         const running = now.mode === ProgramMode.native ? 'native' : 'generic'
-        const untold = untoldOf(device.name, running)
+        const untold = untoldOf(networkInterface.name, running)
         return Object.freeze({
           ...report,
           mode: running,
@@ -158,14 +158,15 @@ export function attachProgram(
           untold,
         })
       }
-      if (status === -EBUSY || status === -EEXIST) throw occupiedError(-status, device)
+      if (status === -EBUSY || status === -EEXIST) throw occupiedError(-status, networkInterface)
       if (status === -EPERM || status === -ENOMEM) check(status, 'bpf', 'BPF_LINK_CREATE')
       last = -status
       notUsed.push({ what: `${mode}${multiBuffer ? ', multi-buffer' : ''}`, why: nameOf(last) })
     }
   }
-  const mtu = last === ERANGE ? `: its MTU of ${device.mtu} is too large for XDP without multi-buffer` : ''
-  throw new VerbsError(last, 'bpf', `no XDP program can be put on "${device.name}"${mtu}`)
+  const mtu =
+    last === ERANGE ? `: its MTU of ${networkInterface.mtu} is too large for XDP without multi-buffer` : ''
+  throw new VerbsError(last, 'bpf', `no XDP program can be put on "${networkInterface.name}"${mtu}`)
 }
 
 interface Bound {
@@ -182,7 +183,7 @@ interface Bound {
  */
 function bind(
   open: () => number,
-  device: NetworkInterface,
+  networkInterface: NetworkInterface,
   queueId: number,
   notUsed: { what: string; why: string }[],
 ): Bound {
@@ -204,7 +205,7 @@ function bind(
         sharedMemory: true,
       }
     }
-    throwFatal(-status, device, queueId)
+    throwFatal(-status, networkInterface, queueId)
     notUsed.push({ what: 'shared memory', why: nameOf(-status) })
     return undefined
   }
@@ -239,7 +240,7 @@ function bind(
         const status = patiently(() => xdp.bind(handle, queueId, flags))
         if (status === 0) return { handle, zeroCopy: xdp.zeroCopy(handle), multiBuffer, sharedMemory: false }
         last = -status
-        throwFatal(last, device, queueId)
+        throwFatal(last, networkInterface, queueId)
         notUsed.push({
           what: `${zeroCopy ? 'zero-copy' : 'copy'}${multiBuffer ? ', multi-buffer' : ''}`,
           why: nameOf(last),
@@ -247,18 +248,22 @@ function bind(
       }
     }
     const why = last === EINVAL && queueId > 0 ? ` (is there a receive queue ${queueId}?)` : ''
-    throw new VerbsError(last, 'bind', `AF_XDP on queue ${queueId} of "${device.name}"${why}`)
+    throw new VerbsError(last, 'bind', `AF_XDP on queue ${queueId} of "${networkInterface.name}"${why}`)
   } catch (error) {
     native.close(handle, Kind.XdpSocket)
     throw error
   }
 }
 
-function throwFatal(errno: number, device: NetworkInterface, queueId: number): void {
+function throwFatal(errno: number, networkInterface: NetworkInterface, queueId: number): void {
   if (errno === EBUSY) {
-    throw verbsError('EBUSY', 'bind', `queue ${queueId} of "${device.name}" has another AF_XDP socket`)
+    throw verbsError(
+      'EBUSY',
+      'bind',
+      `queue ${queueId} of "${networkInterface.name}" has another AF_XDP socket`,
+    )
   }
-  if (errno === EPERM) throw new VerbsError(errno, 'bind', `AF_XDP on "${device.name}"`)
+  if (errno === EPERM) throw new VerbsError(errno, 'bind', `AF_XDP on "${networkInterface.name}"`)
 }
 
 /**
@@ -298,10 +303,11 @@ function check(status: number, syscall: string, detail: string): void {
   if (status < 0) throw new VerbsError(-status, syscall, detail)
 }
 
-function occupiedError(errno: number, device: NetworkInterface): VerbsError {
-  const found = native.ethernet.xdp.attached(device.index)
+function occupiedError(errno: number, networkInterface: NetworkInterface): VerbsError {
+  const found = native.ethernet.xdp.attached(networkInterface.index)
   // Gone since, or of a kind that RTM_GETLINK does not show.
-  if (found === null) return new VerbsError(errno, 'bpf', `"${device.name}" has an XDP program already`)
+  if (found === null)
+    return new VerbsError(errno, 'bpf', `"${networkInterface.name}" has an XDP program already`)
   const mode = ['', 'native', 'generic', 'offloaded', 'several'][found.mode]
   const owner = found.link === 0 ? '' : ownerOf(found.link)
   const whose: Record<string, string> = {
@@ -311,21 +317,21 @@ function occupiedError(errno: number, device: NetworkInterface): VerbsError {
   return new VerbsError(
     errno,
     'bpf',
-    `"${device.name}" has an XDP program already, "${found.name}" (id ${found.id}, ${mode}), which is not replaced` +
-      (whose[found.name] ?? `; to remove it: ${removal(found, device, owner)}`),
+    `"${networkInterface.name}" has an XDP program already, "${found.name}" (id ${found.id}, ${mode}), which is not replaced` +
+      (whose[found.name] ?? `; to remove it: ${removal(found, networkInterface, owner)}`),
   )
 }
 
 /** What removes a program: who put it there by netlink left it there, who did by a link has it as long as he lives. */
 function removal(
   { mode, link }: { mode: number; link: number },
-  device: NetworkInterface,
+  networkInterface: NetworkInterface,
   owner: string,
 ): string {
   if (link > 0) return `end what holds it by a link${owner}, or bpftool link detach id ${link}`
   // Without a mode the kernel takes the driver's for meant, and the program of another one stays.
   const word = ['xdp', 'xdpdrv', 'xdpgeneric', 'xdpoffload', 'xdp'][mode]
-  return `ip link set ${device.name} ${word} off`
+  return `ip link set ${networkInterface.name} ${word} off`
 }
 
 /** ' (process 17, suricata)' of who has a BPF link open, as far as /proc shows. */

@@ -9,7 +9,7 @@ import { Steering } from './steering.js'
  * @throws VerbsError of what the driver does not have or refuses; then nothing is changed
  */
 export function setUpNic(
-  device: NetworkInterface,
+  networkInterface: NetworkInterface,
   { channels, steer, queueId }: Pick<Settings, 'channels' | 'steer' | 'queueId'>,
 ): (() => void) | undefined {
   const undo: (() => void)[] = []
@@ -19,19 +19,19 @@ export function setUpNic(
   try {
     if (channels !== undefined) {
       // A device has channels that do both, or some for each.
-      const { most } = queryChannels(device.name)
+      const { most } = queryChannels(networkInterface.name)
       const wanted = most.combined > 0 ? { combined: channels } : { receive: channels, transmit: channels }
-      const before = setChannels(device.name, wanted)
+      const before = setChannels(networkInterface.name, wanted)
       undo.push(() => {
         // Renamed, or gone.
-        const now = listInterfaces().find(({ index }) => index === device.index)
+        const now = listInterfaces().find(({ index }) => index === networkInterface.index)
         if (now) setChannels(now.name, before)
       })
     }
     if (steer) {
       const steering = Steering.install(
-        device.name,
-        device.index,
+        networkInterface.name,
+        networkInterface.index,
         steer,
         typeof queueId === 'number' ? queueId : 0,
       )

@@ -17,7 +17,6 @@ import { MemoryRegion } from '../../verbs/memory-region.js'
 import { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
 import { FrameRecord, type FrameTable, tableOf } from '../frames.js'
 import { queueCount } from '../interface/channels.js'
-import { Device } from '../interface/device.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
 import { offloadsOf, SegmentType, segmentTypeOf } from '../offload.js'
 import type { Settings } from '../options.js'
@@ -68,7 +67,7 @@ export class RawPacket implements Port {
   readonly #transmitBatch = native.ethernet.raw.transmit
   readonly #steering: RawSteering
   readonly #settings: Settings
-  readonly #device: NetworkInterface
+  readonly #networkInterface: NetworkInterface
   readonly #port: number
   readonly #sendDepth: number
   readonly #onEvent: () => void
@@ -92,14 +91,14 @@ export class RawPacket implements Port {
    *   too little memory may be locked
    */
   constructor(
-    device: NetworkInterface,
-    { device: name, port }: RdmaPort,
+    networkInterface: NetworkInterface,
+    { rdmaDevice: name, port }: RdmaPort,
     settings: Settings,
     onEvent: () => void,
     notUsed: WayReport['notUsed'],
   ) {
     const { frames, batch, transmitOnly } = settings
-    this.#device = device
+    this.#networkInterface = networkInterface
     this.#port = port
     this.#settings = settings
     this.#onEvent = onEvent
@@ -125,7 +124,7 @@ export class RawPacket implements Port {
         multiBuffer: false,
         sharedMemory: false,
         queueId: null,
-        queues: device.index === 0 ? 0 : queueCount(device.name),
+        queues: networkInterface.index === 0 ? 0 : queueCount(networkInterface.name),
         fanout: null,
         untold: [],
 
@@ -163,11 +162,11 @@ export class RawPacket implements Port {
         batch,
         frameSize: frames.frameSize,
         headroom: frames.headroom,
-        longest: device.mtu + headerBytes,
+        longest: networkInterface.mtu + headerBytes,
         sendDepth: this.#sendDepth,
         receiveDepth: maxReceiveWr,
         checksum: settings.transmitChecksum,
-        own: device.macBytes,
+        own: networkInterface.macBytes,
         frames: tableOf(frames).records,
         fill: this.fill.words,
         receive: this.receive.words,
@@ -200,8 +199,8 @@ export class RawPacket implements Port {
       if (this.receiveDepth === 0) return
       // Frames that find no request are dropped: the requests first.
       const status = this.poll()
-      if (status < 0) throw new VerbsError(-status, 'ibv_post_recv', `"${this.#device.name}"`)
-      this.#steering.start(this.#device.macBytes, this.#settings)
+      if (status < 0) throw new VerbsError(-status, 'ibv_post_recv', `"${this.#networkInterface.name}"`)
+      this.#steering.start(this.#networkInterface.macBytes, this.#settings)
     } catch (error) {
       this.close()
       throw error
@@ -319,42 +318,6 @@ export class RawPacket implements Port {
     if (on === this.#counted) return
     this.#counted = on
     this.#context.countWaiter(on ? 1 : -1)
-  }
-}
-
-/** The device under a queue: its errors in the words of verbs. */
-export class RawDevice extends Device {
-  readonly #port: RawPacket
-
-  constructor(device: NetworkInterface, port: RawPacket) {
-    super(device)
-    this.#port = port
-    this.stuck = !port.active
-    port.onPort = (active) => {
-      this.stuck = !active
-    }
-  }
-
-  override carries(): boolean {
-    return this.#port.active
-  }
-
-  override ready(syscall: string): boolean {
-    this.stuck = this.stuck && !this.carries()
-    if (this.stuck) this.obstacle = this.failed(ENETDOWN, syscall)
-    return !this.stuck
-  }
-
-  override failed(errno: number, syscall: string, refusedLength = 0): VerbsError {
-    const { name } = this.interface
-    if (errno === ENODEV) return new VerbsError(errno, syscall, `the RDMA device of "${name}" is gone`)
-    if (errno === EIO) {
-      // WR_FLUSH_ERR may also be a device that is gone: its event tells, on libuv's loop.
-      const why = `"${name}": the device gave up the queue pair (${this.#port.failure}): close the queue and open another`
-      return new VerbsError(errno, syscall, why)
-    }
-    if (errno === ENETDOWN) return new VerbsError(errno, syscall, `the port of "${name}" is down`)
-    return super.failed(errno, syscall, refusedLength)
   }
 }
 

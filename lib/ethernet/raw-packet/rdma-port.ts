@@ -10,7 +10,7 @@ import { listInterfaces, type NetworkInterface, queryInterface } from '../interf
 /** A port of an RDMA device, which is what a raw packet queue pair is made on. */
 export interface RdmaPort {
   /** Name of the device, such as 'mlx5_0'. */
-  readonly device: string
+  readonly rdmaDevice: string
   /** From 1. */
   readonly port: number
 }
@@ -33,9 +33,9 @@ export function targetOf(
   const interfaces = listInterfaces()
   const known = interfaces.find((each) => each.name === name)
   if (known) return { interface: known, rdma: undefined }
-  const [, device, number] = /^([^/]+)(?:\/([1-9]\d{0,2}))?$/.exec(name) ?? []
+  const [, rdmaDevice, number] = /^([^/]+)(?:\/([1-9]\d{0,2}))?$/.exec(name) ?? []
   const devices = rdmaDevices()
-  if (device === undefined || !devices.includes(device)) {
+  if (rdmaDevice === undefined || !devices.includes(rdmaDevice)) {
     const words = (names: string[]) => names.join(', ') || 'none'
     throw verbsError(
       'ENODEV',
@@ -44,7 +44,7 @@ export function targetOf(
         `nor a port of an RDMA device, DEVICE/PORT (there are: ${words(devices)})`,
     )
   }
-  const rdma = { device, port: number === undefined ? (port ?? 1) : Number(number) }
+  const rdma = { rdmaDevice, port: number === undefined ? (port ?? 1) : Number(number) }
   return { interface: interfaceOf(rdma, mtu), rdma }
 }
 
@@ -70,7 +70,7 @@ export function portBehind(name: string, device?: string): RdmaPort {
     const context = openContext(each)
     try {
       const entry = context.queryGidTable().find(({ netdev }) => netdev === name)
-      if (entry) return { device: each, port: entry.port }
+      if (entry) return { rdmaDevice: each, port: entry.port }
     } finally {
       context.close()
     }
@@ -91,8 +91,8 @@ function candidates(name: string): string[] {
 }
 
 /** The interface of the kernel's on a port; for a port without one, what can be known of it. */
-function interfaceOf({ device, port }: RdmaPort, mtu: number | undefined): NetworkInterface {
-  const context = openContext(device)
+function interfaceOf({ rdmaDevice, port }: RdmaPort, mtu: number | undefined): NetworkInterface {
+  const context = openContext(rdmaDevice)
   try {
     integer('options.port', port, 1, context.portCount)
     const table = context.queryGidTable().filter((entry) => entry.port === port)
@@ -101,7 +101,7 @@ function interfaceOf({ device, port }: RdmaPort, mtu: number | undefined): Netwo
     const macBytes = macOf(context, port)
     const up = context.queryPort(port).state === 'ACTIVE'
     return Object.freeze({
-      name: `${device}/${port}`,
+      name: `${rdmaDevice}/${port}`,
       index: 0,
       mac: formatMac(macBytes),
       macBytes,

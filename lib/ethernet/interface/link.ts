@@ -24,7 +24,7 @@ export interface LinkNews {
  * Without a carrier the kernel refuses frames at first (ENOBUFS, EBUSY of AF_XDP), and from when it has taken notice, up
  * to a second later, accepts them all and throws them away. So that is asked for here, for all of its backends.
  */
-export class Device {
+export class Link {
   readonly interface: NetworkInterface
   /** As far as is known frames do not go out: {@link ready} must be asked before any is handed over. */
   stuck = false
@@ -34,8 +34,8 @@ export class Device {
   #watch: number | undefined
   #listener: ((news: LinkNews) => void) | undefined
 
-  constructor(device: NetworkInterface) {
-    this.interface = device
+  constructor(networkInterface: NetworkInterface) {
+    this.interface = networkInterface
   }
 
   /**

@@ -1,0 +1,43 @@
+import { constants } from 'node:os'
+import { VerbsError } from '../../errors.js'
+import type { NetworkInterface } from '../interface/interfaces.js'
+import { Link } from '../interface/link.js'
+import type { RawPacket } from './port.js'
+
+const { ENETDOWN, ENODEV, EIO } = constants.errno
+
+/** The port of an RDMA device as a queue's link: its state is the port's, its errors are in the words of verbs. */
+export class RdmaLink extends Link {
+  readonly #port: RawPacket
+
+  constructor(networkInterface: NetworkInterface, port: RawPacket) {
+    super(networkInterface)
+    this.#port = port
+    this.stuck = !port.active
+    port.onPort = (active) => {
+      this.stuck = !active
+    }
+  }
+
+  override carries(): boolean {
+    return this.#port.active
+  }
+
+  override ready(syscall: string): boolean {
+    this.stuck = this.stuck && !this.carries()
+    if (this.stuck) this.obstacle = this.failed(ENETDOWN, syscall)
+    return !this.stuck
+  }
+
+  override failed(errno: number, syscall: string, refusedLength = 0): VerbsError {
+    const { name } = this.interface
+    if (errno === ENODEV) return new VerbsError(errno, syscall, `the RDMA device of "${name}" is gone`)
+    if (errno === EIO) {
+      // WR_FLUSH_ERR may also be a device that is gone: its event tells, on libuv's loop.
+      const why = `"${name}": the device gave up the queue pair (${this.#port.failure}): close the queue and open another`
+      return new VerbsError(errno, syscall, why)
+    }
+    if (errno === ENETDOWN) return new VerbsError(errno, syscall, `the port of "${name}" is down`)
+    return super.failed(errno, syscall, refusedLength)
+  }
+}
