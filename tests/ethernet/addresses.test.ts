@@ -1,4 +1,7 @@
-/** Which frames a queue accepts by destination. The last frame of each test is to its own address: a full stop. */
+/**
+ * The frames that a queue accepts by destination. The last frame of each test goes to the queue's own address and ends
+ * it.
+ */
 import { readFileSync } from 'node:fs'
 import { formatMac, listInterfaces, PacketQueue, parseMac, queryInterface } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
@@ -10,7 +13,7 @@ const group = parseMac('01:00:5e:00:00:fb')
 const otherGroup = parseMac('33:33:00:00:00:01')
 const broadcast = parseMac('ff:ff:ff:ff:ff:ff')
 
-/** Sends a frame to each address, then one to b itself; which of them arrive? */
+/** Sends a frame to each address, then one to b itself; returns those that arrive. */
 async function arriving(wire: Wire, ...targets: Uint8Array[]): Promise<string[]> {
   const own = wire.b.interface.macBytes
   transmit(wire.a, ...[...targets, own].map((to) => frame(to, wire.a, 60)))
@@ -23,7 +26,7 @@ async function arriving(wire: Wire, ...targets: Uint8Array[]): Promise<string[]>
 describe.each(addressing)('%s', (backend) => {
   const { openWire, open, raw } = on(backend)
 
-  test('own address and broadcast by default', async () => {
+  test('accepts its own address and broadcast by default', async () => {
     using wire = openWire()
     expect(await arriving(wire, stranger, group, broadcast)).toEqual([formatMac(broadcast)])
   })
@@ -77,7 +80,7 @@ describe.each(addressing)('%s', (backend) => {
       expect(await arriving(all, stranger, group)).toEqual([formatMac(group)])
     })
 
-    test('as many groups as a program holds, each of them told apart', async () => {
+    test('distinguishes as many groups as a program holds', async () => {
       const groups = Array.from({ length: 256 }, (_, i) => Uint8Array.of(0x33, 0x33, i, 7, i, i))
       using wire = openWire({ multicast: groups })
       const near = Uint8Array.of(0x33, 0x33, 255, 7, 255, 254)
@@ -118,7 +121,7 @@ describe('interfaces', () => {
     expect(queryInterface('lo')).toMatchObject({ index: 1, loopback: true, mtu: 65536, type: 772 })
   })
 
-  test('one that there is not: ENODEV names those there are', () => {
+  test('a missing one: ENODEV lists the existing ones', () => {
     expect(() => queryInterface('nosuch')).toThrow(
       expect.objectContaining({
         code: 'ENODEV',
@@ -164,7 +167,7 @@ describe('addresses', () => {
     expect(() => parseMac(text)).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' })),
   )
 
-  test('refuse what is none', () => {
+  test('refuse invalid ones', () => {
     expect(() => parseMac(new Uint8Array(5))).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }))
     for (const value of [undefined, null, 5, {}, [1, 2, 3, 4, 5, 6]]) {
       expect(() => parseMac(value as never)).toThrow(

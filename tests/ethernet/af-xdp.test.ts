@@ -1,4 +1,4 @@
-/** What AF_XDP has and packet sockets have not. What both have is in the other files, over both. */
+/** Features of AF_XDP that packet sockets lack. The tests of their common features are in the other files, over both. */
 
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -82,7 +82,7 @@ describe('which backend', () => {
     expect(await collect(queue, 1)).toEqual([sent])
   })
 
-  test('exclusive, with what AF_XDP has not: a packet socket, and the reason', async () => {
+  test('exclusive with an option that AF_XDP lacks: a packet socket, and the reason', async () => {
     using veth = vethPair()
     const warned = once(process, 'warning')
     using queue = PacketQueue.open(veth.a, { exclusive: true, timestamps: true })
@@ -99,7 +99,7 @@ describe('which backend', () => {
     })
   })
 
-  test('headroom: as much as the kernel takes, and no byte more, in words; never a packet socket instead', () => {
+  test('headroom: up to the kernel’s limit, an error in words beyond it, and never a packet socket instead', () => {
     using veth = vethPair()
     const room = { frameSize: 2048, frameCount: 64 }
     using queue = open(veth.a, { ...room, headroom: 1600 })
@@ -116,7 +116,7 @@ describe('which backend', () => {
     }
   })
 
-  test('busyPoll on a device without NAPI: told once the kernel tells', async () => {
+  test('busyPoll on a device without NAPI: reported once the kernel reports it', async () => {
     ip('link', 'set', 'lo', 'up')
     using queue = open('lo', { promiscuous: true, etherType, busyPoll: 20, frameCount: 64 })
     const busy = () => queue.report.notUsed.find(({ what }) => what === 'busyPoll')
@@ -164,7 +164,7 @@ describe('which backend', () => {
     expect(native.handleCount()).toBe(before)
   })
 
-  test('exclusive refuses what only AF_XDP has beside what only AF_PACKET has', () => {
+  test('exclusive refuses an AF_XDP option together with an AF_PACKET option', () => {
     using veth = vethPair()
     for (const options of [{ queueId: 0 }, { busyPoll: 20 }, { channels: 1 }]) {
       expect(() => PacketQueue.open(veth.a, { exclusive: true, timestamps: true, ...options })).toThrow(
@@ -178,7 +178,7 @@ describe('which backend', () => {
     expect(off.backend).toBe('af_xdp')
   })
 
-  test('what only it has is refused without it', () => {
+  test('other backends refuse its options', () => {
     using veth = vethPair()
     for (const options of [{ queueId: 0 }, { busyPoll: 20 }, { backend: 'af_packet', queueId: 0 }] as const) {
       expect(() => PacketQueue.open(veth.a, options)).toThrow(
@@ -202,7 +202,7 @@ describe('memory', () => {
     },
   )
 
-  test('a closed queue’s rings are empty, and reading on is harmless', () => {
+  test('a closed queue’s rings are empty, and still safe to read', () => {
     using wire = openWire()
     const { rings } = wire.a
     wire.a.close()
@@ -228,7 +228,7 @@ describe('memory', () => {
     expect(a.rings.transmit[a.ringLayouts.transmit.consumer]).toBe(1)
   })
 
-  test('locked memory that does not suffice: ENOBUFS, and the limit in force', async () => {
+  test('too little locked memory: ENOBUFS, and the limit in force', async () => {
     using veth = vethPair()
     const { output } = await command(
       'prlimit',
@@ -247,7 +247,7 @@ describe('memory', () => {
   })
 })
 
-test('in a user namespace: EPERM, exactly what is missing, and transmitting alone works', async () => {
+test('in a user namespace: EPERM names the missing capabilities, and transmitOnly works', async () => {
   const { code, output } = await command(
     'unshare',
     '-Urn',
@@ -272,7 +272,7 @@ test('in a user namespace: EPERM, exactly what is missing, and transmitting alon
 })
 
 describe('frames', () => {
-  test('what is not accepted goes on to the kernel', async () => {
+  test('frames that the queue does not accept go on to the kernel', async () => {
     using wire = openWire()
     const { a, b } = wire
     using beside = PacketQueue.open(wire.veth.b, { promiscuous: true })
@@ -302,7 +302,7 @@ describe('frames', () => {
     }
   })
 
-  test('jumbo frames over several of the kernel’s buffers, forwarded from where they lie', async () => {
+  test('forwards jumbo frames in several of the kernel’s buffers, in place', async () => {
     using wire = openWire({ mtu: 9000, promiscuous: true })
     const { a, b } = wire
     const lengths = [9014, 60, 4096, 3840, 3841, 7936, 7937, 9013, 14]
@@ -334,7 +334,7 @@ describe('frames', () => {
     })
   })
 
-  test('what comes when no frame stands ready is dropped, and counted', async () => {
+  test('drops and counts frames that find no free frame', async () => {
     using wire = openWire({ frameCount: 64 })
     const { a, b } = wire
     const sent = Array.from({ length: 30 }, (_, i) => frame(b, a, 60, i))
@@ -350,7 +350,7 @@ describe('frames', () => {
     })
   })
 
-  test('the kernel counts what it cannot send', async () => {
+  test('the kernel counts frames that it cannot send', async () => {
     using wire = openWire({ frameCount: 64 })
     const { a, b } = wire
     queueFrame(a, frame(b, a, 60, 1))
@@ -364,7 +364,7 @@ describe('frames', () => {
     expect(b.statistics()).toMatchObject({ received: 2, dropped: 0 })
   })
 
-  test('more than the kernel sends in one call', async () => {
+  test('sends more than the kernel sends in one call', async () => {
     using wire = openWire({ receiveFrames: 3000 })
     const { a, b } = wire
     for (let round = 0; round < 3; round++) {
@@ -376,7 +376,7 @@ describe('frames', () => {
   })
 })
 
-describe('words that somebody writes into the kernel’s rings', () => {
+describe('foreign writes to the kernel’s rings', () => {
   test('lose frames at most; the process and the interface live on', async () => {
     using veth = vethPair()
     let state = 20260101
@@ -427,7 +427,7 @@ describe('words that somebody writes into the kernel’s rings', () => {
     expect(await collect(b, 1)).toEqual([frame(b, a, 60, 5)])
   })
 
-  test('a frame that is the caller’s is not handed out again', async () => {
+  test('never hand out a frame that the caller holds', async () => {
     using wire = openWire()
     const { a, b } = wire
     const mine = b.claim()
@@ -439,7 +439,7 @@ describe('words that somebody writes into the kernel’s rings', () => {
     b.release(mine)
   })
 
-  test('a completion cannot free a frame that was not sent', () => {
+  test('never free a frame that was not sent', () => {
     using wire = openWire()
     const { a } = wire
     const mine = a.claim()
@@ -452,9 +452,9 @@ describe('words that somebody writes into the kernel’s rings', () => {
 })
 
 describe('looking', () => {
-  test('makes no system call when nothing is there', async () => {
+  test('makes no system call while the queue is empty', async () => {
     using veth = vethPair()
-    // Counted by the kernel: what strace would show of 100 000 looks.
+    // The kernel counts them, as strace would show for 100 000 looks.
     const { code, output } = await run('looks.mjs', veth.a)
     expect(code, output).toBe(0)
     const { looks, systemCalls } = JSON.parse(output)
@@ -472,7 +472,7 @@ describe('looking', () => {
   })
 })
 
-test('a process that is killed leaves no program behind', async () => {
+test('a killed process leaves no program behind', async () => {
   using veth = vethPair()
   const { output } = await run('killed.mjs', veth.a)
   expect(output).toBe('xdp\n')

@@ -85,7 +85,7 @@ describe('open', () => {
     }
   })
 
-  test('options that do not go together', () => {
+  test('options that exclude each other', () => {
     using veth = vethPair()
     const frames = new FramePool({ frameCount: 8 })
     for (const [name, value] of Object.entries({ frameSize: 2048, frameCount: 8, headroom: 0 })) {
@@ -153,7 +153,7 @@ describe('methods', () => {
     for (const time of [-1, Number.NaN]) {
       await expect(wire.a.spin(time)).rejects.toEqual(outOfRange('microseconds'))
     }
-    // None of them left a wait behind.
+    // No refused call left a wait behind.
     expect(await wire.a.spin(0)).toBe(0)
   })
 
@@ -187,7 +187,7 @@ describe('methods', () => {
 
 describe('the binding itself', () => {
   const { interfaces, xdp, raw, ethtool, pcap, link, ...packet } = native.ethernet
-  // An interface may have any number.
+  // Any number is a valid interface index.
   const { watch, ...watched } = link
   const { attached, ...socket } = xdp
   const calls = [

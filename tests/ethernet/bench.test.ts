@@ -1,14 +1,14 @@
-/** The benchmarks of raw Ethernet run: what they measure is not looked at here, but all must arrive that they send. */
+/** The benchmarks of raw Ethernet run. Their figures are not checked, but every frame that they send must arrive. */
 import { fileURLToPath } from 'node:url'
 import { listInterfaces } from 'ibverbs/ethernet'
 import { expect, it } from 'vitest'
 import { command } from './program.js'
 
 const script = fileURLToPath(new URL('../../bench/run.mjs', import.meta.url))
-/** Interfaces of a benchmark's that are here, and not in its own namespace. */
+/** A benchmark's interfaces that exist here, outside its own namespace. */
 const left = () => listInterfaces().filter(({ name }) => name.startsWith('bench'))
 
-// Two ends that are busy, each on a processor of its own, take their time beside other tests.
+// Two busy ends, each on its own processor, are slow beside other tests.
 const busy = [
   ['ethernet/throughput', 'AF_PACKET forward 64 B, batches of 64'],
   ['ethernet/round-trip', 'AF_PACKET round trip 64 B, busy, p50'],

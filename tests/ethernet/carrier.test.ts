@@ -1,4 +1,4 @@
-/** A link that is cut: what is told, what is counted, and what goes on when it is whole again. */
+/** A link without a carrier: the errors, the counters, and the recovery. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ const cut = (name: string) => ({
   message: expect.stringContaining(`interface "${name}" has no carrier: nothing is at the other end`),
 })
 
-/** The kernel takes notice of a lost carrier in the background: from then on it takes frames and throws them away. */
+/** The kernel processes a lost carrier in the background: from then on it accepts frames and drops them. */
 function awaitNotice(name: string): void {
   const deadline = Date.now() + 10_000
   while (!/ LOWERLAYERDOWN /.test(ip('-br', 'link', 'show', 'dev', name))) {
@@ -22,7 +22,7 @@ function awaitNotice(name: string): void {
   }
 }
 
-/** Whatever happened before is told. */
+/** Two turns of the event loop: all earlier events are delivered. */
 async function turns(): Promise<void> {
   for (let i = 0; i < 2; i++) await new Promise((resolve) => setImmediate(resolve))
 }
@@ -30,21 +30,21 @@ async function turns(): Promise<void> {
 describe.each(backends)('%s', (backend) => {
   const { openWire, open, xdp } = on(backend)
 
-  test('is an error at once, when the kernel has noticed too, and over when it is mended', async () => {
+  test('is an error before and after the kernel has processed it, and none once the link is back', async () => {
     using wire = openWire()
     const { a, b, veth } = wire
     const bytes = (number: number): Uint8Array => frame(b, a, 60, number)
     expect(a.report.carrier).toBe(true)
     expect(queryInterface(veth.a).carrier).toBe(true)
     ip('link', 'set', veth.b, 'down')
-    // The event loop tells, and AF_XDP of each frame.
+    // The event loop reports the change; AF_XDP also reports it for each frame.
     if (!xdp) await turns()
     queueFrame(a, bytes(1))
     expect(a.submit()).toBe(0)
     expect(a.error).toMatchObject(cut(veth.a))
     expect(a.report.carrier).toBe(false)
     expect(queryInterface(veth.a)).toMatchObject({ carrier: false, up: true })
-    // AF_XDP's frame is gone, and counted so; a packet socket's waits.
+    // AF_XDP's frame is lost, and counted as refused; a packet socket's stays pending.
     const refused = xdp ? 1 : 0
     expect(a.statistics()).toMatchObject({ transmitted: 0, refused, refusals: xdp ? { EBUSY: 1 } : {} })
     expect(a.pending).toBe(1 - refused)
@@ -64,7 +64,7 @@ describe.each(backends)('%s', (backend) => {
     expect(a.statistics()).toMatchObject({ transmitted: 5 - refused, refused })
   })
 
-  test('is seen by who never lets the event loop turn', () => {
+  test('is seen by a caller that never lets the event loop turn', () => {
     using wire = openWire()
     const { a, b, veth } = wire
     ip('link', 'set', veth.b, 'down')
@@ -91,7 +91,7 @@ describe.each(backends)('%s', (backend) => {
     expect(a.statistics()).toMatchObject({ transmitted: 0, refused: 0 })
   })
 
-  test('own end down: that is the reason, for the report too', () => {
+  test('its own end is down: the error and the report name that', () => {
     using wire = openWire()
     const { a, b, veth } = wire
     ip('link', 'set', veth.a, 'down')
@@ -180,7 +180,7 @@ describe('behind a token bucket', () => {
       code: 0,
       stdout: expect.stringContaining(`${count} of ${count} frames`),
     })
-    // Compared as one: a diff of so many would take minutes.
+    // Compared as one value: a diff of that many would take minutes.
     const received = await collect(b, count)
     expect(Buffer.concat(received).equals(Buffer.concat(sent))).toBe(true)
   })

@@ -1,10 +1,11 @@
-/** What a program of the tests' held before and after. */
+/** The resources that a test program held before and after. */
 import { expect } from 'vitest'
 import { command, programPath } from './program.js'
 
 /**
- * Each in a process of its own, where nothing else opens descriptors. glibc's malloc is told to map what is large: once
- * it has seen a freed arena it would take the next from its heap, which does not shrink (mallopt(3)).
+ * Each in a process of its own, where no other code opens descriptors. glibc's malloc gets a fixed mmap threshold:
+ * otherwise it raises the threshold after the first freed arena and takes the next one from its heap, which does not
+ * shrink (mallopt(3)).
  */
 export async function census(
   name: string,

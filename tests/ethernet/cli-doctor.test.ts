@@ -18,7 +18,7 @@ interface Check {
 const find = (checks: Check[], name: string) => checks.find((check) => check.name === name)
 
 describe('without capabilities', () => {
-  test('doctor says what is missing and what mends it, and that nothing works', async () => {
+  test('doctor names the missing capabilities and the remedy, and reports that nothing works', async () => {
     const command = ['--bounding-set=-all', process.execPath, main, 'doctor', '--json']
     const { code, stdout, stderr } = await new Running('setpriv', command).finished
     expect({ code, stderr }).toEqual({ code: 1, stderr: '' })
@@ -39,7 +39,10 @@ describe('without capabilities', () => {
 })
 
 describe('without libibverbs', () => {
-  /** In a mount namespace of its own, where the library is an empty file: dlopen(3) fails as if it were not there. */
+  /**
+   * In a mount namespace of its own, where the library is an empty file: dlopen(3) fails as if the library were
+   * missing.
+   */
   const without = (...args: string[]) => {
     const library = realpathSync(libibverbsPath() as string)
     const script = `mount --bind /dev/null ${library} && exec "$@"`

@@ -41,7 +41,7 @@ async function dump(args: readonly string[], sent: readonly Uint8Array[] = list)
   return { ...(await dumping.finished), bytes: Buffer.concat(dumping.bytes) }
 }
 
-/** What the real tcpdump prints of a capture. */
+/** The real tcpdump's output for a capture. */
 function tcpdump(capture: Buffer, ...flags: string[]): string {
   return execFileSync('tcpdump', ['-n', '-S', ...flags, '-r', '-'], {
     input: capture,
@@ -49,7 +49,7 @@ function tcpdump(capture: Buffer, ...flags: string[]): string {
   }).toString()
 }
 
-test('the loopback: each frame once, as tcpdump shows it', async () => {
+test('dumps each frame of the loopback once, as tcpdump does', async () => {
   ip('link', 'set', 'lo', 'up')
   const sink = createSocket('udp4')
   sink.bind(0, '127.0.0.1')
@@ -63,7 +63,7 @@ test('the loopback: each frame once, as tcpdump shows it', async () => {
   expect(stdout.match(/length \d/g)).toEqual([1, 2, 3, 4].map((length) => `length ${length}`))
 })
 
-test("'any' is a word of tcpdump's", async () => {
+test("refuses 'any', an interface of tcpdump's", async () => {
   const { code, stderr } = await ibverbs(['dump', 'any'])
   expect({ code, stderr }).toEqual({
     code: 2,
@@ -92,7 +92,7 @@ describe('ibverbs dump', () => {
     "prints the bytes with %s, line by line as tcpdump's",
     async (flag) => {
       const file = join(folder, 'frames.pcap')
-      // tcpdump dumps an unknown EtherType by itself, with another offset: leave that one out.
+      // tcpdump dumps a frame of an unknown EtherType itself, with another offset: skip that frame.
       const sent = Object.entries(frames).flatMap(([name, frame]) =>
         name === 'unknown EtherType' ? [] : [frame],
       )
@@ -108,7 +108,7 @@ describe('ibverbs dump', () => {
     const [, seconds, nanoseconds] = /^(\d+)\.(\d{9}) ARP, Reply/.exec(stdout) as RegExpExecArray
     const milliseconds = Number(seconds) * 1000 + Number(nanoseconds) / 1e6
     expect(milliseconds).toBeGreaterThanOrEqual(before)
-    // Date.now() cuts the rest of its millisecond.
+    // Date.now() truncates to the millisecond.
     expect(milliseconds).toBeLessThanOrEqual(Date.now() + 1)
   })
 
@@ -151,7 +151,7 @@ describe('ibverbs dump', () => {
     expect(found).toEqual(list.map((frame) => frame.toString('hex')))
   })
 
-  test('-s keeps so many bytes of each frame, and the length of all', async () => {
+  test('-s keeps that many bytes of each frame, and the original length', async () => {
     const file = join(folder, 'frames.pcap')
     await dump(['-w', file, '-s', '20', '-c', '1'], [frames['TCP data']])
     const capture = readFileSync(file)
@@ -192,7 +192,7 @@ describe('ibverbs dump', () => {
     await dumping.until(listening)
     transmit(queue, frames['ARP reply'])
     await dumping.until(/Reply/)
-    // The next frame finds nobody there. How many it takes for head to be gone is up to the scheduler.
+    // The next frame finds the pipe's reader gone. How many frames head takes to end depends on the scheduler.
     let ended = false
     dumping.finished.then(() => {
       ended = true
@@ -206,7 +206,7 @@ describe('ibverbs dump', () => {
     expect(stderr).toMatch(/^listening.*\n\d+ frames? captured, \d+ dropped by kernel\n$/)
   })
 
-  test('shows what leaves too, but not with -Q in', async () => {
+  test('shows outgoing frames too, but not with -Q in', async () => {
     const other = PacketQueue.open(veth.b)
     try {
       for (const [flag, expected] of [
@@ -225,7 +225,7 @@ describe('ibverbs dump', () => {
     }
   })
 
-  test('says that the interface went away, after what was captured', async () => {
+  test('reports after the captured frames that the interface disappeared', async () => {
     const dumping = start(['dump', veth.b, '-t'])
     await dumping.until(listening)
     transmit(queue, frames['ARP reply'])
@@ -236,7 +236,7 @@ describe('ibverbs dump', () => {
     expect(stderr).toMatch(/\n1 frame captured, 0 dropped by kernel\nibverbs dump: (ENODEV|ENETDOWN): /)
   })
 
-  test('says that a file cannot be written', async () => {
+  test('reports a file that cannot be written', async () => {
     const dumping = start(['dump', veth.b, '-w', join(folder, 'nosuch', 'file')])
     const { code, stderr } = await dumping.finished
     expect(code).toBe(1)
@@ -333,7 +333,7 @@ describe('ibverbs dump', () => {
     ],
     [['greater 70 or arp[7] = 2'], ['ARP reply', 'TCP SYN with options']],
     [['vlan'], ['VLAN-tagged UDP']],
-    // The kernel has taken the tag out; as it was on the wire, it is shown.
+    // The kernel has stripped the tag; dump shows the frame as it was on the wire.
     [['udp port 50001 and not ip6'], ['UDP over IPv4', 'VLAN-tagged UDP']],
   ])("a filter in all of tcpdump's words: %j", async (filter, names) => {
     const some = [
@@ -352,7 +352,7 @@ describe('ibverbs dump', () => {
     })
   })
 
-  test("a filter that is none is refused in libpcap's words", async () => {
+  test("refuses an invalid filter with libpcap's message", async () => {
     const { code, stdout, stderr } = await ibverbs(['dump', veth.b, 'port', '99999'])
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toBe(

@@ -1,4 +1,4 @@
-/** ibverbs forward and ibverbs reflect, between wires of the test's own. */
+/** ibverbs forward and ibverbs reflect, between the test's own wires. */
 import { ethernet, PacketQueue, PacketType, queryInterface } from 'ibverbs/ethernet'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { limit } from '../beds/limit.js'
@@ -27,7 +27,7 @@ afterEach(async () => {
 
 const hex = (frames: readonly Uint8Array[]) => frames.map((frame) => Buffer.from(frame).toString('hex'))
 const random = new Random(7)
-/** Of every kind, and of every length. */
+/** Frames of every kind and every length. */
 const list: Uint8Array[] = [
   ...Object.values(kinds),
   ...Array.from({ length: 300 }, (_, i) => {
@@ -44,7 +44,7 @@ const touched = (frames: readonly Uint8Array[]) =>
     return copy
   })
 
-/** Frames as they are on the wire: the tag that the kernel took out is put back. */
+/** Frames as they were on the wire: with the tag that the kernel stripped put back. */
 async function onWire(queue: PacketQueue, count: number): Promise<Uint8Array[]> {
   const got: Uint8Array[] = []
   const signal = AbortSignal.timeout(limit)
@@ -115,7 +115,7 @@ describe.each(backends)('forward, %s', (backend) => {
     })
   })
 
-  test('a flood from both sides: every frame arrives or is counted', async () => {
+  test('under a flood from both sides every frame arrives or is counted', async () => {
     await begin('--json')
     using a = PacketQueue.open(left.a, { promiscuous: true, transmitOnly: true })
     using b = PacketQueue.open(right.b, { promiscuous: true, transmitOnly: true })
@@ -133,7 +133,7 @@ describe.each(backends)('forward, %s', (backend) => {
     }
     const totals = [a, b].map((queue) => queue.statistics().transmitted)
     expect(totals).toEqual([10_000, 10_000])
-    // What the forwarder has not read yet, it reads before anything that comes after.
+    // The forwarder reads the frames that wait before any that come later.
     const { stdout, markers } = await settled()
     for (const [i, { frames, received }] of JSON.parse(stdout).directions.entries()) {
       expect(frames).toBe(received.received)
@@ -141,7 +141,7 @@ describe.each(backends)('forward, %s', (backend) => {
     }
   })
 
-  test('says that an interface went away, after what was forwarded', async () => {
+  test('reports after the forwarded frames that an interface disappeared', async () => {
     await begin()
     using a = PacketQueue.open(left.a)
     using b = PacketQueue.open(right.b, { promiscuous: true })
@@ -156,7 +156,7 @@ describe.each(backends)('forward, %s', (backend) => {
     expect(stderr).toMatch(/\nibverbs forward: (ENODEV|ENETDOWN): /)
   })
 
-  /** Ends it when the last of some markers has come through each way: then nothing is left before it. */
+  /** Ends the forwarder when the last marker has come through each way: all earlier frames are through then. */
   async function settled(): Promise<Finished & { markers: number[] }> {
     using a = PacketQueue.open(left.a, { promiscuous: true, etherType: 0x88b6 })
     using b = PacketQueue.open(right.b, { promiscuous: true, etherType: 0x88b6 })
@@ -174,7 +174,7 @@ describe.each(backends)('forward, %s', (backend) => {
       [a, b],
       [b, a],
     ].entries()) {
-      // A marker too may be dropped: then another one is sent.
+      // A marker can be dropped too: then the test sends another one.
       do {
         marker.writeUInt32BE(++markers[i], 14)
         transmit(from, marker)
@@ -184,7 +184,7 @@ describe.each(backends)('forward, %s', (backend) => {
   }
 })
 
-test('forward with a filter leaves the others alone', async () => {
+test('forward with a filter forwards only the matching frames', async () => {
   running = start(['forward', left.b, right.a, '--transparent', '-f', 'udp port 50001'])
   await running.until(/^forwarding between/m)
   using a = PacketQueue.open(left.a)
@@ -195,7 +195,7 @@ test('forward with a filter leaves the others alone', async () => {
   expect(stdout).toMatch(`${left.b} → ${right.a}: 2 frames, `)
 })
 
-test('forward counts by name what the other interface refuses', async () => {
+test('forward counts the frames that the other interface refuses, by error', async () => {
   left.remove()
   left = vethPair({ mtu: 3000 })
   running = start(['forward', left.b, right.a, '--transparent'])
@@ -234,7 +234,7 @@ describe.each(backends)('reflect, %s', (backend) => {
     for (const [i, frame] of got.entries()) {
       expect(ethernet.format(frame)).toBe(a.interface.mac)
       expect(ethernet.format(frame, 6)).toBe(queryInterface(left.b).mac)
-      // Beyond the addresses: the same bytes where nothing is exchanged, and the same length everywhere.
+      // After the addresses: the same bytes where the command exchanges nothing, and the same length everywhere.
       expect(frame.length).toBe(sent[i].length)
       if (i >= Object.keys(kinds).length)
         expect(hex([frame.subarray(12)])).toEqual(hex([sent[i].subarray(12)]))
@@ -247,7 +247,7 @@ describe.each(backends)('reflect, %s', (backend) => {
   })
 })
 
-test('reflect says what it did, in words', async () => {
+test('reflect reports its counts in words', async () => {
   running = start(['reflect', left.b, 'arp'])
   await running.until(/^reflecting on/m)
   using a = PacketQueue.open(left.a, { promiscuous: true })
@@ -266,7 +266,7 @@ test('reflect says what it did, in words', async () => {
   expect(stderr).toBe(`reflecting on ${left.b} (${queryInterface(left.b).mac}), af_packet\n`)
 })
 
-test('an interface that there is not is named', async () => {
+test('the error names a missing interface', async () => {
   for (const words of [
     ['forward', left.b, 'nosuch'],
     ['reflect', 'nosuch'],

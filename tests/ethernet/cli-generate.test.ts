@@ -63,7 +63,7 @@ describe.each(backends)('%s', (backend) => {
     else {
       expect(report.lateness.p50).toBeGreaterThanOrEqual(0)
       expect(report.lateness.max).toBeGreaterThanOrEqual(report.lateness['p99.9'] * (1 - 1 / 64))
-      // The last frame is never sent before it is due.
+      // The last frame is never sent before its due time.
       expect(report.seconds).toBeGreaterThanOrEqual(2999 / report.wantedPerSecond)
     }
   })
@@ -90,7 +90,7 @@ describe.each(backends)('%s', (backend) => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const { received, dueToArrival, lateness, warmup } = JSON.parse(stdout)
     expect(received).toMatchObject({ frames: 2000, lost: 0, duplicated: 0, reordered: 0, foreign: 0 })
-    // A tenth of a second's worth at most: its own lateness is part of what it tells of the way.
+    // At most a tenth of a second's frames: the generator's own delays count as time on the way.
     expect(warmup).toBe(200)
     expect(received.latency).toEqual(dueToArrival)
     expect(dueToArrival.p50).toBeGreaterThan(0)
@@ -107,7 +107,7 @@ describe.each(backends)('%s', (backend) => {
     const frames = await collect(queue, 100)
     const back: Uint8Array[] = []
     for (const [i, frame] of frames.entries()) {
-      // To the queue that sent them, which does not listen to other stations.
+      // To the queue that sent them, which does not receive frames to other stations.
       frame.set(frame.subarray(6, 12), 0)
       if (i % 10 === 3) continue
       back.push(frame)
@@ -149,7 +149,7 @@ describe.each(backends)('%s', (backend) => {
   ] as const)('ends on %s with its report and exit code %i', async (signal, expected) => {
     using queue = open(veth.b)
     const generating = start(['generate', veth.a, '--to', to, '-r', '50', '--backend', backend])
-    // More than the ten that warm up.
+    // More than the ten warm-up frames.
     await collect(queue, 12)
     generating.child.kill(signal)
     const { code, stdout, stderr } = await generating.finished
@@ -173,14 +173,14 @@ describe.each(backends)('%s', (backend) => {
     expect(sent).toBeLessThanOrEqual(most)
   })
 
-  test('that is over before the warm-up is has no times, and says so', async () => {
+  test('a run that ends within the warm-up reports that it has no times', async () => {
     const { code, stdout } = await generate('-r', '1k', '-c', '3', '--warmup', '3')
     expect(code).toBe(0)
     expect(stdout).toMatch(/^3 frames of 60 bytes .*\nno times: there was none behind the warm-up\n$/)
   })
 })
 
-test('what the generator was held up counts as time on the way: its frames say when they were due', async () => {
+test('a delay of the generator counts as time on the way: its frames carry their due times', async () => {
   using queue = open(veth.b)
   const reflecting = start(['reflect', veth.b])
   await reflecting.until(/^reflecting on/m)
@@ -199,13 +199,13 @@ test('what the generator was held up counts as time on the way: its frames say w
   frames.push(...(await collect(queue, 500 - frames.length)))
   const { code, stdout } = await generating.finished
   expect(code).toBe(0)
-  // The first that was due meanwhile was due 2 ms after the beginning at the latest.
+  // The first frame that was delayed was due at most 2 ms after the beginning.
   const least = (held - 2) * 1000
   const { dueToArrival, lateness, warmup } = JSON.parse(stdout)
   expect(warmup).toBe(50)
   expect(dueToArrival.max).toBeGreaterThanOrEqual(least)
   expect(lateness.max).toBeGreaterThanOrEqual(least)
-  // One every 2 ms, to the millisecond that the clock of the day may be corrected by.
+  // One every 2 ms, to the millisecond by which the system clock may be adjusted.
   const due = frames.map(
     (frame) => payload(frame).readUInt32BE(10) * 1000 + payload(frame).readUInt32BE(14) / 1e6,
   )
@@ -214,7 +214,7 @@ test('what the generator was held up counts as time on the way: its frames say w
   await reflecting.finished
 })
 
-test('on one processor it says that it shares it with who reflects, before it measures', async () => {
+test('on one processor it warns before it measures that it shares it with the reflector', async () => {
   const flags = ['--to', to, '-c', '20', '--receive', '--linger', '0']
   const allowed = /^Cpus_allowed_list:\s*(\d+)/m.exec(
     readFileSync('/proc/self/status', 'latin1'),
@@ -291,7 +291,7 @@ describe('over UDP', () => {
     await reflecting.finished
   })
 
-  test('an address that nobody has is an error', async () => {
+  test('an address that no station has is an error', async () => {
     await using peer = await Peer.create({ near: '10.79.0.1/24', far: '10.79.0.2/24' })
     const { code, stdout, stderr } = await ibverbs(['generate', peer.near, '--to', '10.79.0.77'])
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
@@ -299,7 +299,7 @@ describe('over UDP', () => {
   })
 })
 
-test('a size that does not do is named', async () => {
+test('the error names an invalid size', async () => {
   const { code, stderr } = await ibverbs(['generate', veth.a, '--to', to, '-s', '1515'])
   expect(code).toBe(2)
   expect(stderr).toMatch(`ibverbs generate: --size must be from 60 to 1514 for ${to}, not '1515'\n`)
@@ -312,7 +312,7 @@ describe('on a terminal', () => {
       env: { TERM: 'xterm' },
     })
 
-  test('a line says how it goes, and is gone at the end', async () => {
+  test('a line shows the progress, and is erased at the end', async () => {
     const { code, stdout } = await onTerminal('generate', veth.a, '--to', to, '-r', '1k', '-t', '0.6')
       .finished
     expect(code).toBe(0)
@@ -328,13 +328,13 @@ describe('on a terminal', () => {
   })
 })
 
-test('a reader that has gone is no error', async () => {
+test('a reader that has ended is no error', async () => {
   const command = `"${process.execPath}" "${main}" generate ${veth.a} --to ${to} -c 10 -r max | true; echo "\${PIPESTATUS[0]}"`
   const { stdout, stderr } = await new Running('bash', ['-c', command]).finished
   expect({ stdout, stderr }).toEqual({ stdout: '0\n', stderr: '' })
 })
 
-test('frames of two generators are told apart', async () => {
+test('distinguishes the frames of two generators', async () => {
   const checking = start(['dump', veth.b, '--check', '-c', '6'])
   await checking.until(/^listening on/m)
   using queue = open(veth.a)

@@ -31,7 +31,7 @@ test('generate sends, dump receives', async () => {
   expect(JSON.parse(stdout)).toMatchObject({ frames: 500, lost: 0, duplicated: 0, reordered: 0 })
 })
 
-test('reflect sends back what generate counts', async () => {
+test('reflect returns the frames that generate counts', async () => {
   const reflecting = onWire(there, 'reflect', port)
   await reflecting.until(/^reflecting on .*, raw_packet_qp$/m)
   const flags = ['--to', there, '-r', '5k', '-c', '500', '--receive', '--json', '--linger', '5']
@@ -69,7 +69,7 @@ test('forward joins two devices', async () => {
   ])
 })
 
-test('what it cannot do is named', async () => {
+test('the error names an unsupported option', async () => {
   const { code, stderr } = await onWire(here, 'dump', port, '-Q', 'inout').finished
   expect(code).toBe(2)
   expect(stderr).toContain("ibverbs dump: '-Q inout' needs af_packet: raw_packet_qp sees what arrives\n")

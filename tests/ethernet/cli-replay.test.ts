@@ -1,4 +1,4 @@
-/** ibverbs send -r of captures that are not what they should be: what is good is sent, and the rest is named. */
+/** ibverbs send -r of faulty captures: it sends the good frames and names the rest. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -35,7 +35,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true })
 })
 
-/** A capture of these frames, a millisecond apart, and these bytes behind it. */
+/** A capture of these frames, a millisecond apart, followed by these bytes. */
 function write(frames: readonly Uint8Array[], behind = Buffer.alloc(0)): Buffer {
   const encoder = new PcapEncoder({ nanoseconds: true })
   frames.forEach((each, i) => {
@@ -110,11 +110,11 @@ describe.each(backends)('%s', (backend) => {
     expect(JSON.parse(stdout)).toMatchObject({ ...rest, sent: wanted, wanted })
     const expected = ten(sixth).toSpliced(5, 1, ...sent)
     const got = await collect(queue, wanted)
-    // The tag of the one that is tagged was taken out by the kernel (collect gives the frame as it lies in memory).
+    // The kernel stripped the tag of the tagged frame (collect returns the frame as it lies in memory).
     expect(got.map((each) => each[each.length - 1])).toEqual(expected.map((each) => each[each.length - 1]))
   })
 
-  test('a capture without a frame that can be sent ends, however often it is to be sent', async () => {
+  test('ends at once for a capture without a frame that can be sent, whatever the count', async () => {
     write([frame(0, 6), frame(0, 3000)])
     const { code, stdout, stderr } = await send('--unfit', 'skip', '-c', '1000000', '--json')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -122,7 +122,7 @@ describe.each(backends)('%s', (backend) => {
   })
 })
 
-test('--max-sleep shortens a silence, and what comes behind it keeps its distances', async () => {
+test('--max-sleep shortens a gap, and the frames after it keep their distances', async () => {
   const encoder = new PcapEncoder()
   for (const [i, seconds] of [0, 1_000_000, 1_000_000, 2_000_000].entries()) {
     encoder.add(seconds, i === 2 ? 50e6 : 0, frame(i))
@@ -132,7 +132,7 @@ test('--max-sleep shortens a silence, and what comes behind it keeps its distanc
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   const { sent, seconds } = JSON.parse(stdout)
   expect(sent).toBe(4)
-  // Three silences of 20 ms: of eleven days, 50 ms, and eleven days.
+  // Three gaps of 20 ms each: from eleven days, 50 ms, and eleven days.
   expect(seconds).toBeGreaterThanOrEqual(0.06)
 })
 
@@ -147,14 +147,14 @@ test.each([
   expect(stderr).toMatch(`ibverbs send: ${message}\n`)
 })
 
-test('FrameReadable delivers what came before the interface went away, then the error', async () => {
+test('FrameReadable delivers the frames received before the interface disappeared, then the error', async () => {
   using queue = PacketQueue.open(veth.b)
   using out = PacketQueue.open(veth.a, { transmitOnly: true })
   const frames = new FrameReadable(queue)
   const reader = frames[Symbol.asyncIterator]()
   await transmit(out, ...Array.from({ length: 20 }, (_, i) => frame(i)))
   const got = [(await reader.next()).value.data.at(-1)]
-  // All twenty lie in the stream or in the queue when the interface goes.
+  // All twenty frames are in the stream or in the queue when the interface disappears.
   while (frames.readableLength < 19) await new Promise((resolve) => setImmediate(resolve))
   ip('link', 'del', veth.a)
   let failure: unknown

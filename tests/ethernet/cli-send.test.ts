@@ -87,8 +87,8 @@ describe('ibverbs send', () => {
     expect(queue.receive()).toBe(0)
   })
 
-  test('tells what was sent before the kernel refused a frame', async () => {
-    // Longer than the MTU, and no VLAN tag that would excuse it: only the kernel can tell.
+  test('reports the frames sent before the kernel refused one', async () => {
+    // Longer than the MTU, and without a VLAN tag that would allow it: only the kernel can detect it.
     const { code, stdout, stderr } = await ibverbs(['send', veth.a], {
       input: `${hex}01\n${hex}${'00'.repeat(1501)}\n${hex}02`,
     })
@@ -121,21 +121,21 @@ describe('ibverbs send', () => {
     expect(stdout).toMatch(/^\d+ of 1000000000 frames accepted/)
   })
 
-  test('says which interfaces there are, when there is none of that name', async () => {
+  test('lists the interfaces when there is none of that name', async () => {
     const { code, stderr } = await ibverbs(['send', 'nosuch0', hex])
     expect(code).toBe(1)
     expect(stderr).toMatch(/^ibverbs send: ENODEV: /)
     expect(stderr).toContain(veth.a)
   })
 
-  test('says that the interface is down', async () => {
+  test('reports that the interface is down', async () => {
     ip('link', 'set', veth.a, 'down')
     const { code, stderr } = await ibverbs(['send', veth.a, hex])
     expect(code).toBe(1)
     expect(stderr).toMatch(/^ibverbs send: ENETDOWN: /)
   })
 
-  test('says what mends a missing capability', async () => {
+  test('names the remedy for a missing capability', async () => {
     const command = ['--bounding-set=-all', process.execPath, main, 'send', veth.a, hex]
     const { code, stderr } = await new Running('setpriv', command).finished
     expect(code).toBe(1)

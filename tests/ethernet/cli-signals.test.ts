@@ -1,4 +1,4 @@
-/** A signal ends every command, whoever does not write to it or read from it; what cannot be written is told once. */
+/** A signal ends every command, even while its input or output blocks; a command reports a write error once. */
 import { once } from 'node:events'
 import {
   closeSync,
@@ -52,16 +52,16 @@ const opened = (path: string, flags: number): number => {
   open.push(file)
   return file
 }
-/** Without a tag, which the kernel would take out. */
+/** Untagged frames: the kernel would strip a tag. */
 const list = Object.values(frames).filter((frame) => frame.readUInt16BE(12) !== 0x8100)
 const input = capture(list.map((bytes) => ({ bytes, original: bytes.length })))
 
-/** Until a condition of another process's holds. */
+/** Waits until a condition of another process holds. */
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await delay(10)
 }
 
-/** Whether the process has a packet socket: it has come as far as to open its queue. */
+/** Whether the process has a packet socket, and so has opened its queue. */
 function hasQueue(child: ChildProcess): boolean {
   const inodes = readFileSync('/proc/net/packet', 'latin1')
     .trim()
@@ -77,12 +77,12 @@ function files(child: ChildProcess): string[] {
     try {
       return [readlinkSync(join(place, name))]
     } catch {
-      return [] // closed since
+      return [] // closed in the meantime
     }
   })
 }
 
-describe('a FIFO that nobody writes to', () => {
+describe('a FIFO without a writer', () => {
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('send -r ends on %s', async (signal) => {
     const sending = start(['send', veth.b, '-r', fifo])
     await until(() => hasQueue(sending.child) && files(sending.child).includes(fifo))
@@ -102,8 +102,8 @@ describe('a FIFO that nobody writes to', () => {
   })
 })
 
-describe('a FIFO that somebody writes to', () => {
-  test('send -r sends what comes, when it comes, and ends with its writer', async () => {
+describe('a FIFO with a writer', () => {
+  test('send -r sends each frame as it comes, and ends with its writer', async () => {
     const sending = start(['send', veth.b, '-r', fifo, '--rate', 'max'])
     const writer = opened(fifo, constants.O_RDWR)
     writeSync(writer, input.subarray(0, 24 + 16 + list[0].length + 5))
@@ -117,7 +117,7 @@ describe('a FIFO that somebody writes to', () => {
     })
   })
 
-  test('send -r that is interrupted tells what it has sent', async () => {
+  test('an interrupted send -r reports the frames that it has sent', async () => {
     const sending = start(['send', veth.b, '-r', fifo, '--rate', 'max'])
     writeSync(opened(fifo, constants.O_RDWR), input.subarray(0, 24 + 16 + list[0].length))
     await collect(queue, 1)
@@ -172,7 +172,7 @@ test.each(['dump', 'dump --backend af_xdp'])(
     const file = join(folder, 'capture.pcap')
     const dumping = start([...line.split(' '), veth.b, '-w', file])
     await dumping.until(/^listening on /m)
-    // It reads nothing now, and hears of the signal together with its next turn.
+    // The command is stopped, and sees the signal at its next turn.
     dumping.child.kill('SIGSTOP')
     await until(() => / T /.test(readFileSync(`/proc/${dumping.child.pid}/stat`, 'latin1')))
     for (let i = 0; i < 20; i++) transmit(queue, ...list)
@@ -187,16 +187,16 @@ test.each(['dump', 'dump --backend af_xdp'])(
 )
 
 describe('dump -w FIFO', () => {
-  test('ends when nobody reads from it', async () => {
+  test('ends when it has no reader', async () => {
     const dumping = start(['dump', veth.b, '-w', fifo])
     await until(() => hasQueue(dumping.child))
     dumping.child.kill('SIGINT')
     expect(await dumping.finished).toMatchObject({ code: 130, signal: null, stdout: '' })
   })
 
-  test('ends when its reader reads no longer', async () => {
+  test('ends when its reader stops reading', async () => {
     const dumping = start(['dump', veth.b, '-w', fifo])
-    // As a reader that is stopped: the pipe fills, and stays full.
+    // Like a stopped reader: the pipe fills, and stays full.
     opened(fifo, constants.O_RDWR)
     await dumping.until(/^listening on /m)
     await flood()
@@ -211,7 +211,7 @@ describe('dump -w FIFO', () => {
     reader.stdout?.on('data', (part: Buffer) => parts.push(part))
     await dumping.until(/^listening on /m)
     transmit(queue, ...list)
-    // The last of them has come through.
+    // The last frame has come through.
     await until(() => Buffer.concat(parts).includes(list.at(-1) as Buffer))
     dumping.child.kill('SIGINT')
     await once(reader, 'close')
@@ -255,8 +255,8 @@ describe('dump to a reader that does not read', () => {
     expect(said).toMatch(/^\d+ frames captured, /m)
   })
 
-  test('a terminal that is stopped: the same', async () => {
-    // script(1) has a terminal of its own for the command, and reads from it no more when nobody reads from script.
+  test('dump to a stopped terminal', async () => {
+    // script(1) gives the command a terminal of its own, and stops reading from it when its own output is not read.
     const place = join(folder, 'pid')
     const command = `echo $$ > ${place}; exec ${process.execPath} ${main} dump ${veth.b} -xx`
     const script = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['ignore', 'pipe', 'ignore'] })
@@ -273,7 +273,7 @@ describe('dump to a reader that does not read', () => {
   })
 })
 
-/** Of a process; undefined when there is none. */
+/** The state of a process; undefined when there is none. */
 function stateOf(pid: string): string | undefined {
   try {
     return /\) (\w)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.[1]
@@ -282,11 +282,11 @@ function stateOf(pid: string): string | undefined {
   }
 }
 
-/** Whoever is to answer is there and does not. */
+/** A name server that exists and does not answer. */
 describe.runIf(process.getuid?.() === 0)('a name that is being looked up', () => {
   const options = { env: { IBVERBS_SOFT: 'loop' } }
 
-  /** In a mount namespace of its own, with a name server that is silent. */
+  /** Starts a command in a mount namespace of its own, with a name server that does not answer. */
   function startThere(...words: string[]): Running {
     const conf = join(folder, 'resolv.conf')
     writeFileSync(conf, 'nameserver 192.0.2.1\noptions timeout:30 attempts:5\n')
@@ -417,7 +417,7 @@ describe('send -f', () => {
       expect(got.filter((each) => each.equals(frame)).length).toBeGreaterThanOrEqual(2)
   })
 
-  test('one that is wrong is refused by its line, and nothing is sent', async () => {
+  test('refuses a wrong one by its line, and sends nothing', async () => {
     const { code, stdout, stderr } = await send('0000: ffff ffff ffff 0200\n0009: 0000 0001 88b5 0000\n')
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toMatch(/^ibverbs send: \S+:2: offset 0x9 where 0x8 should be/)

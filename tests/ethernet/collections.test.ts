@@ -1,4 +1,4 @@
-/** Forwarding frames is not to make garbage, and what V8 has compiled for it is not to be thrown away. */
+/** Forwarding makes no garbage, and V8 does not throw its compiled code away. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type VethPair, vethPair } from '../beds/veth.js'
 import { command, programPath } from './program.js'
@@ -8,15 +8,15 @@ const long = process.env.IBVERBS_LONG === '1'
 /** Frames of a batch, as programs/forward.mjs has them. */
 const batch = 64
 /**
- * Bytes by which the heap may grow in so many frames: half of what the smallest object a batch would take (V8's are 16
- * bytes). Some tens of thousands come and go with V8's own doing, such as asking how large the heap is.
+ * Bytes by which the heap may grow in that many frames: half of the smallest object a batch (V8's are 16 bytes). V8's
+ * own work, such as measuring the heap, makes and frees some tens of thousands.
  */
 const allowance = (frames: number) => (frames / batch) * 8
 
-/** What V8 said from `warm` to `done`, how many frames went through, and bytes by which the heap grew. */
+/** V8's events from `warm` to `done`, the number of frames, and bytes by which the heap grew. */
 async function watched(...words: string[]): Promise<{ events: string[]; frames: number; grown: number }> {
   const flags = ['--no-warnings', '--expose-gc', '--trace-gc', '--trace-deopt']
-  // V8 writes by way of C's stdout, which would keep it back until the end.
+  // V8 writes through C's stdout, which would buffer until the end.
   const argv = ['-oL', process.execPath, ...flags, programPath('forward.mjs'), ...words]
   const { code, output } = await command('stdbuf', ...argv)
   expect(code, output.slice(-2000)).toBe(0)
@@ -39,14 +39,14 @@ describe('forwarding', () => {
     second.remove()
   })
 
-  it('ten million frames on rings without a kernel: not one garbage collection, no deoptimisation', async () => {
+  it('ten million frames on rings without a kernel cause no garbage collection and no deoptimisation', async () => {
     const { events, frames, grown } = await watched('none', '10000000')
     expect(events).toEqual([])
     expect(frames).toBeGreaterThanOrEqual(10_000_000)
     expect(grown).toBeLessThan(allowance(frames))
   })
 
-  it('is seen to collect garbage when it makes some', async () => {
+  it('the test sees collections when there is garbage', async () => {
     const { events } = await watched('none', '2000000', 'garbage')
     expect(events.some((line) => /Scavenge/.test(line))).toBe(true)
   })

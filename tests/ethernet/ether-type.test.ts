@@ -1,4 +1,7 @@
-/** What `etherType` and `flows` let in: one table for all backends, options, and frames with and without tags. */
+/**
+ * The frames that `etherType` and `flows` let through: one table for all backends, options, and frames with and without
+ * tags.
+ */
 
 import type { PacketQueue, PacketQueueOptions } from 'ibverbs/ethernet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -6,7 +9,9 @@ import { execFileSync } from '../beds/child.js'
 import { limit } from '../beds/limit.js'
 import { copy, frame, on, queueFrame, type Wire, ways } from './traffic.js'
 
-/** The tags of each frame (type and control information), its type behind them, and whether it is to another station. */
+/**
+ * The tags of each frame (type and control information), the type behind them, and whether it goes to another station.
+ */
 const sent: Record<string, { tags?: [number, number][]; type: number; stranger?: boolean }> = {
   plain: { type: 0x88b5 },
   other: { type: 0x88b6 },
@@ -24,7 +29,7 @@ const sent: Record<string, { tags?: [number, number][]; type: number; stranger?:
   "a stranger's": { type: 0x88b5, stranger: true },
   "a stranger's, tagged": { tags: [[0x8100, 0x0005]], type: 0x88b5, stranger: true },
 }
-/** Of the frame that ends each round. */
+/** The EtherType of the frame that ends each round. */
 const last = 0x88b7
 
 const of88b5 = ['plain', 'tagged', 'priority', 'service', 'stacked']
@@ -46,7 +51,7 @@ const table: [string, PacketQueueOptions, string[]][] = [
     ['other', 'other, tagged'],
   ],
 ]
-/** Of those that see a tag's type. */
+/** For the backends that see a tag's type. */
 const tagTable: typeof table = [
   ['0x8100', { etherType: 0x8100 }, tagged],
   ['0x8100, promiscuous', { etherType: 0x8100, promiscuous: true }, [...tagged, strangers[1]]],
@@ -83,7 +88,7 @@ describe.each(ways)('%s', (way) => {
   afterAll(() => wire[Symbol.dispose]())
 
   if (!packet) {
-    test("a tag's type that cannot be seen is refused by name", () => {
+    test("refuses a tag's type that the backend cannot see, by name", () => {
       for (const [field, options] of [
         ['options.etherType', { etherType: 0x8100 }],
         ['options.flows[0].etherType', { flows: [{ etherType: 0x88a8 }] }],
@@ -103,7 +108,8 @@ describe.each(ways)('%s', (way) => {
   test.each(rows)('%s', async (_, options, expected) => {
     if (xdp) execFileSync('ethtool', ['-K', wire.veth.b, 'rxvlan', 'off'], { stdio: 'pipe' })
     using queue = open(wire.veth.b, { ...room, ...options })
-    // Sending over a veth is receiving. The software port's thread takes a moment: a second queue is told when all passed.
+    // A frame sent over a veth is received at once. The software port's thread takes a moment: a second queue shows
+    // when all frames have passed.
     using end = raw ? open(wire.veth.b, { ...room, etherType: last }) : undefined
     await send(wire)
     if (end) await end.wait({ signal: AbortSignal.timeout(limit) })
@@ -114,13 +120,13 @@ describe.each(ways)('%s', (way) => {
     test.each(rows)('outgoing: %s', async (_, options, expected) => {
       using watcher = open(wire.veth.a, { ...room, ...options, outgoing: true })
       await send(wire)
-      // What goes out is nobody's here: it is seen whatever its destination.
+      // No station here owns an outgoing frame: it is seen whatever its destination.
       const all = rows.find(([, each]) => each.promiscuous && same(each, options))
       expect(received(wire, watcher)).toEqual([...(all?.[2] ?? expected)].sort())
     })
   }
 
-  test('a type that no rule lets in is refused', () => {
+  test('refuses a type that no rule lets through', () => {
     expect(() => open(wire.veth.b, { etherType: 0x88b5, flows: [{ etherType: 0x88b6 }] })).toThrow(
       expect.objectContaining({
         code: 'ERR_OUT_OF_RANGE',
@@ -130,7 +136,7 @@ describe.each(ways)('%s', (way) => {
   })
 })
 
-/** Whether both choose the same frames but for their destination. */
+/** Whether both options choose the same frames apart from their destination. */
 function same(one: PacketQueueOptions, other: PacketQueueOptions): boolean {
   const key = ({ etherType, flows }: PacketQueueOptions): string => JSON.stringify({ etherType, flows })
   return key(one) === key(other)
@@ -142,13 +148,13 @@ function built({ a, b }: Wire, { tags = [], type, stranger }: (typeof sent)[stri
   return Uint8Array.of(...whole.subarray(0, 12), ...words, ...whole.subarray(14))
 }
 
-/** All of the frames, and the last one. */
+/** Sends all frames, then the last one. */
 async function send(wire: Wire): Promise<void> {
   for (const each of [...Object.values(sent), { type: last }]) queueFrame(wire.a, built(wire, each))
   await wire.a.drain()
 }
 
-/** The names of the frames that a queue got, as they were on the wire. */
+/** The names of the frames that a queue received, as they were on the wire. */
 function received(wire: Wire, queue: PacketQueue): string[] {
   const key = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
   const names = new Map(Object.entries(sent).map(([name, each]) => [key(built(wire, each)), name]))

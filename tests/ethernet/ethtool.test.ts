@@ -1,4 +1,4 @@
-/** Channels and n-tuple rules. What `ethtool` (Debian's package) says and does of the same is the measure. */
+/** Channels and n-tuple rules, compared with `ethtool` (Debian's package). */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -30,7 +30,7 @@ const refused = (code: string, message: RegExp) =>
   })
 
 describe('channels', () => {
-  test('are what ethtool says, and are set', () => {
+  test('reads and sets the counts that ethtool shows', () => {
     using veth = vethPair({ queues: 4 })
     const most = { receive: 4, transmit: 4, other: 0, combined: 0 }
     expect(queryChannels(veth.a)).toEqual({ ...most, most })
@@ -41,7 +41,7 @@ describe('channels', () => {
     expect(queryChannels(veth.a)).toEqual({ ...most, receive: 2, most })
   })
 
-  test('refused by name: of the driver, and of what it has', () => {
+  test('an error names the driver, and its limits', () => {
     using veth = vethPair({ queues: 2 })
     expect(() => queryChannels('lo')).toThrow(
       refused('ENOTSUP', /ETHTOOL_GCHANNELS: the driver of "lo" \(unknown\) has no channels/),
@@ -95,7 +95,7 @@ describe('channels', () => {
 })
 
 describe('n-tuple rules', () => {
-  test('a driver that has none is named, and nothing is left', () => {
+  test('the error names a driver without rules, and nothing is left', () => {
     using veth = vethPair({ queues: 2 })
     const rule: FlowRule = { protocol: 'udp', destinationPort: 4791, destination: '10.0.0.1' }
     const before = native.handleCount()
@@ -121,7 +121,7 @@ describe('n-tuple rules', () => {
     expect(() => steer(veth.a, rule, 0)).toThrow(refused('ENOTSUP', new RegExp(`"rules\\[0\\]\\.${field}`)))
   })
 
-  test('what only AF_XDP on one queue has is refused without it', () => {
+  test('steer needs AF_XDP on one queue', () => {
     using veth = vethPair({ queues: 2 })
     for (const options of [
       { steer: [{}] },
@@ -158,7 +158,7 @@ describe('n-tuple rules', () => {
       )
     const lines = (): string[] => readFileSync(log, 'latin1').split('\n').slice(0, -1)
 
-    test('they are what ethtool makes of the same words', () => {
+    test('makes the same rules as ethtool from the same words', () => {
       using veth = vethPair({ queues: 4 })
       const cases: [FlowRule, string][] = [
         [
@@ -196,7 +196,7 @@ describe('n-tuple rules', () => {
       }
     })
 
-    test('one for each version of IP, where the rule names none; each is taken out', () => {
+    test('installs one for each version of IP where the rule names none, and removes each', () => {
       using veth = vethPair({ queues: 2 })
       expect(
         opened(veth.a, { steer: [{ protocol: 'udp', destinationPort: 7 }, { etherType: 0x88b5 }] }),
@@ -211,7 +211,7 @@ describe('n-tuple rules', () => {
       ])
     })
 
-    test('in a table whose places the caller chooses: the last that are free', () => {
+    test('uses the last free places of a table whose places the caller chooses', () => {
       using veth = vethPair({ queues: 2 })
       const steer = [{ etherType: 0x88b5 }, { etherType: 0x88b6 }, { etherType: 0x88b7 }]
       expect(opened(veth.a, { steer: steer.slice(1) }, { NTUPLE_SIZE: '8' })).toBe('closed\n')
@@ -223,7 +223,7 @@ describe('n-tuple rules', () => {
       expect(lines().map((line) => line.split(' ')[1])).toEqual(['1', '0', '0', '1'])
     })
 
-    test('what went in before one that is refused is taken out', () => {
+    test('removes the rules installed before a refused one', () => {
       using veth = vethPair({ queues: 2 })
       const steer = [{ etherType: 0x88b5 }, { etherType: 0x88b6 }]
       expect(opened(veth.a, { channels: 1, steer }, { NTUPLE_FULL: '1' })).toMatch(

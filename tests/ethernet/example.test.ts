@@ -24,7 +24,7 @@ test('sends a frame and prints it', async () => {
   })
 })
 
-test('says which interfaces there are', async () => {
+test('lists the interfaces', async () => {
   using veth = vethPair()
   const { code, output } = await command(process.execPath, example, 'nosuch', veth.b)
   expect(code).toBe(1)
@@ -32,14 +32,14 @@ test('says which interfaces there are', async () => {
   expect(output).toContain(veth.a)
 })
 
-test('capture.mjs writes what passes, for Wireshark', async () => {
+test('capture.mjs writes the frames that pass, for Wireshark', async () => {
   using veth = vethPair()
   using queue = PacketQueue.open(veth.a)
   const folder = mkdtempSync(join(tmpdir(), 'ibverbs-example-'))
   try {
     const file = join(folder, 'frames.pcapng')
     const capturing = new Running(process.execPath, [examplePath('capture.mjs'), veth.b, file, '1'])
-    // Somebody listens to everything: from now on nothing is missed.
+    // A promiscuous listener exists: no later frame is missed.
     while (!/promiscuity [1-9]/.test(ip('-d', 'link', 'show', veth.b))) {
       await new Promise((resolve) => setTimeout(resolve, 5))
     }

@@ -1,4 +1,4 @@
-/** Queues that share an interface's frames: each frame once, and a flow's all in one place. */
+/** Queues that share an interface's frames: each frame goes to one queue, and all of a flow to the same. */
 import { on as eventsOf, once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { Worker } from 'node:worker_threads'
@@ -25,7 +25,7 @@ afterAll(() => {
 type Fanout = NonNullable<PacketQueueOptions['fanout']>
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-/** So many queues of one group. */
+/** This many queues of one group. */
 function members(count: number, fanout: Fanout, options: PacketQueueOptions = {}) {
   const first = PacketQueue.open(veth.b, { fanout, ...options })
   const group = first.report.fanout?.group as number
@@ -39,7 +39,7 @@ function members(count: number, fanout: Fanout, options: PacketQueueOptions = {}
   return { queues, group, [Symbol.dispose]: close }
 }
 
-/** What has come to a queue, in hex. */
+/** The frames that came to a queue, in hex. */
 function came(queue: PacketQueue): string[] {
   const frames: string[] = []
   for (let n = queue.receive(); n > 0; n = queue.receive()) {
@@ -51,7 +51,7 @@ function came(queue: PacketQueue): string[] {
   return frames
 }
 
-/** Sends frames; they have all arrived afterwards, for sending over a veth is receiving. */
+/** Sends frames; all have arrived on return, because a veth receives during the send. */
 async function send(frames: readonly Uint8Array[]): Promise<void> {
   for (const bytes of frames) {
     queueFrame(sender, bytes)
@@ -82,13 +82,14 @@ describe('each frame comes to one queue', () => {
     const each = group.queues.map(came)
     expect(each.flat().sort()).toEqual(sent.map(hex).sort())
     if (mode === 'lb') expect(each.map(({ length }) => length)).toEqual([100, 100, 100])
-    // One with room suffices, one processor and one queue of the device bring all, and what is not IP is one flow.
+    // One queue has room for all frames, one processor and one queue of the device receive all, and all other protocols
+    // are one flow.
     if (mode !== 'lb' && mode !== 'rnd' && mode !== 'cpu') {
       expect(each.map(({ length }) => length).sort()).toEqual([0, 0, 300])
     }
   })
 
-  test('and not what goes out, unless asked for', async () => {
+  test('receives no outgoing frames, unless asked to', async () => {
     using quiet = members(2, { group: 'new', mode: 'lb' })
     using loud = members(2, { group: 'new', mode: 'lb' }, { outgoing: true })
     using other = PacketQueue.open(veth.b, { transmitOnly: true })
@@ -100,7 +101,7 @@ describe('each frame comes to one queue', () => {
     came(sender)
   })
 
-  test('by recvmmsg and with flow rules, too', async () => {
+  test('works by recvmmsg and with flow rules, too', async () => {
     using group = members(2, { group: 'new', mode: 'lb' }, { receivePath: 'recvmmsg', etherType: 0x88b5 })
     const sent = Array.from({ length: 40 }, (_, i) => frame(group.queues[0], sender, 60, i))
     await send(sent)
@@ -111,14 +112,14 @@ describe('each frame comes to one queue', () => {
 })
 
 describe('flows', () => {
-  test('stay on one queue, both directions of them, and spread over all', async () => {
+  test('stay on one queue in both directions, and spread over all queues', async () => {
     using group = members(4, { group: 'new', mode: 'hash' })
     const flows = Array.from({ length: 64 }, (_, f) => {
       const one: [string, number] = [`10.0.0.${f}`, 1000 + f]
       const other: [string, number] = ['10.0.1.1', 53]
       return Array.from({ length: 6 }, (_, i) => (i % 2 ? datagram(one, other, i) : datagram(other, one, i)))
     })
-    // One packet of each, then the next of each.
+    // One packet of each flow, then the next of each.
     await send(Array.from({ length: 6 }, (_, i) => flows.map((flow) => flow[i])).flat())
     const each = group.queues.map((queue) => new Set(came(queue)))
     expect(each.reduce((sum, { size }) => sum + size, 0)).toBe(64 * 6)
@@ -127,11 +128,11 @@ describe('flows', () => {
       expect(new Set(where).size).toBe(1)
       expect(where[0]).toBeGreaterThanOrEqual(0)
     }
-    // 64 flows all in one of 4 places would be chance of 4^-63.
+    // 64 flows in one of 4 places by chance: 4^-63.
     expect(each.filter(({ size }) => size > 0).length).toBeGreaterThan(1)
   })
 
-  test('fragments come together where they are put together first', async () => {
+  test('fragments come to one queue when the kernel reassembles them first', async () => {
     const whole = datagram(['10.9.0.1', 1000], ['10.9.0.2', 53], 7)
     const fragments = [0, 1].map((i) => {
       // 8 bytes of UDP header and 8 of payload, then the other 10.
@@ -155,13 +156,13 @@ describe('flows', () => {
     await send(fragments)
     const packets = together.queues.flatMap(came)
     expect(packets.length).toBe(1)
-    // The addresses, and all of the datagram behind a header that says so.
+    // The addresses, and the whole datagram behind a header of its length.
     expect(packets[0].slice(0, 24)).toBe(hex(whole).slice(0, 24))
     expect(packets[0].slice(68, 120)).toBe(hex(whole).slice(68, 120))
     expect(apart.queues.flatMap(came).sort()).toEqual(fragments.map(hex).sort())
   })
 
-  test('rollover: what one has no room for comes to the other', async () => {
+  test('rollover gives frames without room in one queue to the other', async () => {
     const options = { receiveBuffer: 65536, frameCount: 256 }
     using alone = members(2, { group: 'new', mode: 'hash' }, options)
     using shared = members(2, { group: 'new', mode: 'hash', rollover: true }, options)
@@ -169,7 +170,7 @@ describe('flows', () => {
     await send(sent)
     const dropped = (queues: PacketQueue[]): number =>
       queues.reduce((sum, queue) => sum + queue.statistics().dropped, 0)
-    // One flow is more than one ring holds.
+    // One flow exceeds one ring.
     expect(dropped(alone.queues)).toBeGreaterThan(0)
     expect(dropped(shared.queues)).toBe(0)
     const each = shared.queues.map(came)
@@ -207,7 +208,7 @@ describe('groups', () => {
     }
   })
 
-  test("'new' is a number of its own each time; a number that is given is taken", () => {
+  test("'new' is an unused number each time; a given number is used", () => {
     using one = members(1, { group: 'new' })
     using other = members(2, { group: 'new' })
     expect(one.group).not.toBe(other.group)
@@ -217,7 +218,7 @@ describe('groups', () => {
     expect(plain.report.fanout).toBe(null)
   })
 
-  test('a group of another kind is refused in words', () => {
+  test('refuses a group of another kind, in words', () => {
     using group = members(1, { group: 4712, mode: 'lb' })
     for (const options of [
       { fanout: { group: 4712, mode: 'hash' } },
@@ -236,7 +237,7 @@ describe('groups', () => {
     expect(group.queues[0].report.fanout).toEqual({ group: 4712, mode: 'lb' })
   })
 
-  test('what cannot be', () => {
+  test('invalid options', () => {
     const open =
       (options: object): (() => PacketQueue) =>
       () =>

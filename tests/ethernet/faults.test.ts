@@ -43,7 +43,7 @@ function traffic(a: PacketQueue, bytes: Uint8Array): { stop(): Promise<void> } {
 
 describe.each(ways)('%s', (way) => {
   const { openWire, open, xdp, raw, packet, backend, receivePath, filled, syscalls } = on(way)
-  // A software port has no interface that could go: tests/soft/raw-packet.test.ts has its faults.
+  // A software port has no interface that could be removed: tests/soft/raw-packet.test.ts tests its faults.
   const onInterface = raw ? describe.skip : describe
 
   onInterface('opening', () => {
@@ -53,7 +53,7 @@ describe.each(ways)('%s', (way) => {
       expect(() => open(veth.a)).toThrow(expect.objectContaining({ ...down(veth.a), syscall: 'bind' }))
     })
 
-    test('without CAP_NET_RAW: EPERM and what mends it', async () => {
+    test('without CAP_NET_RAW: EPERM and the remedy', async () => {
       using veth = vethPair()
       const { code, output } = await command(
         'setpriv',
@@ -72,7 +72,7 @@ describe.each(ways)('%s', (way) => {
   })
 
   onInterface('an interface that goes down in traffic', () => {
-    test('ends a wait, is seen by everything, and works again when it is up', async () => {
+    test('ends a wait, fails every call, and works again when it is up', async () => {
       using wire = openWire()
       const { a, b } = wire
       const stream = traffic(a, frame(b, a, 60))
@@ -82,7 +82,7 @@ describe.each(ways)('%s', (way) => {
       const waiting = b.wait()
       ip('link', 'set', wire.veth.b, 'down')
       await expect(waiting).rejects.toMatchObject({ ...down(wire.veth.b), syscall: syscalls.receive })
-      // Told once: then it is quiet, as the wire is.
+      // Reported once; then the queue is silent, like the wire.
       expect(b.receive()).toBe(0)
       expect(await b.spin(1000)).toBe(0)
       queueFrame(b, frame(a, b, 60, 9))
@@ -96,7 +96,7 @@ describe.each(ways)('%s', (way) => {
       expect(b.submit()).toBe(1)
       expect(b.error).toBe(null)
       expect(await collect(a, 1)).toEqual([frame(a, b, 60, 9)])
-      // Asleep before the frame comes: the watch on the descriptor, which the error ended, was begun anew.
+      // Asleep before the frame comes: the error ended the watch on the descriptor, and this wait started a new one.
       const again = b.wait({ signal: AbortSignal.timeout(limit) })
       await new Promise((resolve) => setTimeout(resolve, 1))
       transmit(a, frame(b, a, 60, 10))
@@ -113,12 +113,12 @@ describe.each(ways)('%s', (way) => {
   })
 
   onInterface('an interface that is removed in traffic', () => {
-    test('ends a wait, and every call says so from then on', async () => {
+    test('ends a wait, and fails every later call', async () => {
       using wire = openWire()
       const { a, b } = wire
       const stream = traffic(a, frame(b, a, 60))
       await collect(b, 100)
-      // Asleep among the frames that still come: received and released until the error is there.
+      // Asleep while frames still come: it receives and releases until the error comes.
       const ended = (async () => {
         for await (const n of b.batches()) for (let i = 0; i < n; i++) b.release(b.slot(i))
       })()
@@ -138,7 +138,7 @@ describe.each(ways)('%s', (way) => {
       expect(a.closed).toBe(true)
     })
 
-    test('does not turn the event loop while nobody looks', async () => {
+    test('does not turn the event loop without a wait', async () => {
       using wire = openWire()
       const waiting = wire.b.wait()
       ip('link', 'del', wire.veth.b)
@@ -173,8 +173,8 @@ describe.each(ways)('%s', (way) => {
     }
   })
 
-  describe('a frame that the interface does not take', () => {
-    test('too long: refused with EMSGSIZE, what comes after it goes out on the next submit', async () => {
+  describe('a frame that the interface refuses', () => {
+    test('too long: EMSGSIZE, and the frames after it go out on the next submit', async () => {
       using wire = openWire({ frameSize: 4096 })
       const { a, b } = wire
       const good = [frame(b, a, 1514, 1), frame(b, a, 60, 2), frame(b, a, 1514, 3)]
@@ -199,15 +199,15 @@ describe.each(ways)('%s', (way) => {
     test.skipIf(raw)('too long since the MTU was changed', async () => {
       using wire = openWire()
       ip('link', 'set', wire.veth.a, 'mtu', '1000')
-      // AF_XDP's queue hears of it on the event loop. The kernel has told already: of two immediates the second comes after
-      // a look at all descriptors (libuv's poll phase).
+      // AF_XDP's queue learns of it on the event loop. The kernel has reported it already: the second of two immediates
+      // runs after a poll of all descriptors (libuv's poll phase).
       for (let i = 0; i < 2; i++) await new Promise((resolve) => setImmediate(resolve))
       queueFrame(wire.a, frame(wire.b, wire.a, 1514))
       expect(wire.a.submit()).toBe(0)
       expect(wire.a.error?.message).toContain('carries at most 1014')
     })
 
-    test('drain stops at it, disposal goes on behind it', async () => {
+    test('drain stops at it, disposal goes on after it', async () => {
       using wire = openWire({ frameSize: 4096 })
       const { a, b } = wire
       const good = [1, 2, 3].map((i) => frame(b, a, 60, i))
@@ -259,7 +259,7 @@ describe.each(ways)('%s', (way) => {
   })
 
   if (packet) {
-    test('what comes while nobody reads is dropped, and counted', async () => {
+    test('frames that no receive() takes in time are dropped and counted', async () => {
       using wire = openWire()
       using small = open(wire.veth.b, { receiveBuffer: 2304 })
       let sent = 0
@@ -280,7 +280,7 @@ describe.each(ways)('%s', (way) => {
           ? { receiveRingFull: sent - received }
           : { receiveBufferFull: sent - received, undescribed: 0 },
       )
-      // The kernel's counters begin again with each look; the queue's do not.
+      // Each read resets the kernel's counters, but not the queue's.
       expect(small.statistics()).toEqual(statistics)
     })
   }

@@ -1,4 +1,7 @@
-/** The option `filter`: what tcpdump takes live, on each backend; what XDP makes of a filter; what is refused. */
+/**
+ * The option `filter`: on each backend the frames that tcpdump takes live; the XDP programs of filters; refused
+ * filters.
+ */
 
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -43,17 +46,18 @@ afterEach(() => {
   veth.remove()
 })
 
-/** A tcpdump on the interface until the sentinel comes. */
+/** A tcpdump on the interface until the sentinel frame comes. */
 class Tcpdump {
   readonly #child: ChildProcess
   readonly listening: Promise<void>
-  /** What it took before the sentinel. */
+  /** The frames that it took before the sentinel. */
   readonly taken: Promise<string[]>
 
   constructor(name: string, expression: string) {
     const flags = ['-i', name, '-U', '--immediate-mode', '-s', '2000', '-w', '-']
-    // First, because what stands behind 'vlan' is of the frame behind the tag. It is not for 'vlan and …': libpcap then
-    // looks for the tag that the kernel took out in the frame as well (findings/libpcap-or-before-vlan.sh).
+    // The sentinel's term comes first, because any term after 'vlan' reads the frame behind the tag. Do not pass a
+    // 'vlan and …' expression: behind 'or', libpcap looks for the stripped tag in the frame as well
+    // (findings/libpcap-or-before-vlan.sh).
     this.#child = spawn('tcpdump', [...flags, `ether proto 0x9999 or (${expression})`])
     const { stdout, stderr } = this.#child as ChildProcess & { stdout: Readable; stderr: Readable }
     let out = Buffer.alloc(0)
@@ -74,7 +78,7 @@ class Tcpdump {
   }
 }
 
-/** All frames that came, each with its tag put back, as tcpdump shows it. */
+/** All received frames, each with its tag put back, as tcpdump shows it. */
 function take(queue: PacketQueue): string[] {
   const found: string[] = []
   for (let n = queue.receive(); n > 0; n = queue.receive()) {
@@ -89,8 +93,8 @@ function take(queue: PacketQueue): string[] {
   return found
 }
 
-describe('af_packet takes what tcpdump takes live', () => {
-  test('all expressions: the very program that tcpdump has there, or its words', async () => {
+describe('af_packet takes the frames that tcpdump takes live', () => {
+  test('all expressions: the same program as tcpdump, or its message', async () => {
     const all = [...expressions, 'inbound', 'outbound', 'vlan 5 and port 53', 'port 53 and greater 64']
     const theirs = await inBatches(all, 8, async (expression) => {
       const { code, output } = await command('tcpdump', '-i', veth.b, '-ddd', expression)
@@ -103,11 +107,11 @@ describe('af_packet takes what tcpdump takes live', () => {
       expect([expression, programOf(expression)]).toEqual([expression, theirs[i]])
     }
     expect(theirs.filter((each) => typeof each === 'string').length).toBe(9)
-    // A tag that the kernel took out is looked for: these are not the programs of a file.
+    // The live programs look for the stripped tag: they are not the programs of a file.
     expect(JSON.stringify(programOf('vlan 5'))).not.toBe(JSON.stringify([...compileFilter('vlan 5', 'file')]))
   })
 
-  /** As tcpdump writes it: what it accepts it keeps to its snapshot length. */
+  /** As tcpdump writes it: an accepting program returns its snapshot length. */
   function programOf(expression: string): number[][] | string {
     try {
       const numbers = compileFilter(expression, 'socket', veth.b)
@@ -120,7 +124,7 @@ describe('af_packet takes what tcpdump takes live', () => {
     }
   }
 
-  test('frames with and without a tag that the kernel takes out', async () => {
+  test('frames with and without a tag that the kernel strips', async () => {
     const some = ['port 53', 'greater 64', 'vlan', 'vlan 5', 'ip broadcast']
     some.push('ether proto 0x8100', 'ether[12:2] = 0x0800 and len < 60')
     const sent = [
@@ -131,7 +135,7 @@ describe('af_packet takes what tcpdump takes live', () => {
       tagged(query, '9100 0005'),
     ]
     const theirs = some.map((expression) => new Tcpdump(veth.b, expression))
-    // The first to be opened is the last to see a frame: then all others have.
+    // The first queue to open is the last to see a frame: all others have seen it then.
     using control = PacketQueue.open(veth.b, { promiscuous: true, frameCount: 512 })
     const ours = some.map((filter) =>
       PacketQueue.open(veth.b, { filter, promiscuous: true, frameCount: 512 }),
@@ -174,7 +178,7 @@ describe.runIf(backends.includes('af_xdp'))('af_xdp takes what tcpdump takes of 
     ]
   }
 
-  /** What the kernel's verifier and the kernel make of them. */
+  /** Runs them past the kernel's verifier and in the kernel. */
   function run(parts: Uint8Array[], ...flags: string[]): number[] {
     const { status, stdout, stderr } = spawnSync(runner, flags, {
       input: Buffer.concat(parts),
@@ -191,7 +195,7 @@ describe.runIf(backends.includes('af_xdp'))('af_xdp takes what tcpdump takes of 
     try {
       return [{ expression, program: compileFilter(expression, 'wire') }]
     } catch {
-      return [] // that they are refused alike is a test of PacketFilter's
+      return [] // PacketFilter's tests check that they are refused alike
     }
   })
 
@@ -210,7 +214,7 @@ describe.runIf(backends.includes('af_xdp'))('af_xdp takes what tcpdump takes of 
     },
   )
 
-  test('every cell, every operation, jumps on X, loads far beyond the end: programs that libpcap does not make', () => {
+  test('programs that libpcap does not make: every cell, every operation, jumps on X, loads far beyond the end', () => {
     const random = new Random(9)
     const randomFrame = () => Uint8Array.from({ length: 14 + random.below(100) }, () => random.below(256))
     const programs = Array.from({ length: 400 }, () => randomProgram(random))
@@ -243,7 +247,7 @@ describe.runIf(backends.includes('af_xdp'))('af_xdp takes what tcpdump takes of 
     expect(found.includes(take) && found.includes(pass)).toBe(true)
   })
 
-  test('what matches comes to the socket, the rest to the kernel', async () => {
+  test('matching frames go to the socket, the rest to the kernel', async () => {
     for (const [expression, options] of [
       ['udp port 53 or arp', {}],
       ['vlan and port 53', {}],
@@ -270,7 +274,7 @@ describe.runIf(backends.includes('af_xdp'))('af_xdp takes what tcpdump takes of 
     }
   })
 
-  test('what only the kernel knows is refused by name, before anything is opened', () => {
+  test('refuses the kernel’s metadata by name, before it opens anything', () => {
     for (const [filter, what] of [
       ['inbound', "the frame's direction ('inbound', 'outbound')"],
       ['udp and outbound', "the frame's direction ('inbound', 'outbound')"],
@@ -285,7 +289,7 @@ describe.runIf(backends.includes('af_xdp'))('af_xdp takes what tcpdump takes of 
   })
 })
 
-/** Straight on, with jumps ahead, over all of what classic BPF has. */
+/** Forward only, with jumps ahead, over all instructions of classic BPF. */
 function randomProgram(random: Random): Uint32Array {
   const size = 5 + random.below(40)
   const program: number[] = []
@@ -371,7 +375,7 @@ describe('every backend', () => {
     },
   )
 
-  test('a raw packet queue pair gives back what nobody asked for', async () => {
+  test('a raw packet queue pair frees the frames that do not match', async () => {
     const pair = softPair()
     try {
       using from = PacketQueue.open(pair.a, { backend: 'raw_packet_qp' })
@@ -400,7 +404,7 @@ describe('every backend', () => {
 })
 
 describe('af_packet', () => {
-  test('flows, groups and promiscuous mode go on beside a filter, also when they change', async () => {
+  test('flows, groups and promiscuous mode work beside a filter, also when they change', async () => {
     using queue = PacketQueue.open(veth.b, { filter: 'ip', flows: [{ protocol: 'udp' }] })
     const own = Buffer.from(query)
     Buffer.from(queue.interface.macBytes).copy(own)
@@ -418,7 +422,7 @@ describe('af_packet', () => {
     expect((await collect(queue, 3)).map(hex)).toEqual([hex(query), hex(group), hex(own)])
   })
 
-  test('a program that is too long beside the flow rules is refused by name', () => {
+  test('refuses a program that is too long beside the flow rules, by name', () => {
     const flows = Array.from(
       { length: 300 },
       (_, i) => ({ protocol: 'udp', source: `10.0.${i & 127}.0/24`, destinationPort: i }) as const,
@@ -441,7 +445,7 @@ describe('af_packet', () => {
   })
 })
 
-/** libpcap hidden, in a mount namespace of the process's own. */
+/** Hides libpcap in a mount namespace of the process's own. */
 test.runIf(process.getuid?.() === 0)('without libpcap a filter names the package, and all else works', () => {
   const found = execFileSync(
     'sh',

@@ -1,4 +1,4 @@
-/** Flow rules on a real socket: what the kernel lets through to a queue. */
+/** Flow rules on a real socket: the frames that the kernel lets through to a queue. */
 
 import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { vethPair } from '../beds/veth.js'
 import { matches, randomFrame, randomRule } from '../flow/rules.js'
 import { addressing, collect, copy, etherType, frame, openWire, transmit } from './traffic.js'
 
-/** Ends a series of frames: everything that was sent before has come or was filtered. */
+/** Ends a series of frames: every frame sent before has arrived or was filtered. */
 const last = 0x88b7
 
 function lastFrame(): Uint8Array {
@@ -21,7 +21,7 @@ function lastFrame(): Uint8Array {
   return bytes
 }
 
-/** Receives until the last frame: what came before it. */
+/** Receives until the last frame, and returns the frames before it. */
 async function received(queue: PacketQueue): Promise<Uint8Array[]> {
   const frames: Uint8Array[] = []
   for (;;) {
@@ -30,7 +30,7 @@ async function received(queue: PacketQueue): Promise<Uint8Array[]> {
     for (let i = 0; i < n; i++) {
       const slot = queue.slot(i)
       const bytes = copy(queue, slot)
-      // As it was on the wire: the kernel takes the outer tag out.
+      // As it was on the wire: the kernel strips the outer tag.
       const tag = queue.vlan(slot)
       const wire =
         tag === 0
@@ -52,7 +52,7 @@ async function received(queue: PacketQueue): Promise<Uint8Array[]> {
 
 const hex = (frames: Uint8Array[]): string[] => frames.map((bytes) => Buffer.from(bytes).toString('hex'))
 
-/** What the socket's filter sees of a frame: the kernel takes out an outer tag of these two types, not of 0x9100. */
+/** A frame as the socket's filter sees it: the kernel strips an outer tag of these two types, not of 0x9100. */
 function stripped(bytes: Uint8Array): { bytes: Uint8Array; tag?: number } {
   const type = (bytes[12] << 8) | bytes[13]
   if (type !== 0x8100 && type !== 0x88a8) return { bytes }
@@ -63,7 +63,7 @@ function stripped(bytes: Uint8Array): { bytes: Uint8Array; tag?: number } {
 }
 
 describe('the kernel lets through', () => {
-  test('what the rules say: 60 lists of rules at random, 40 frames each', async () => {
+  test('frames that match: 60 random lists of rules, 40 frames each', async () => {
     using wire = openWire({ transmitOnly: true })
     const random = new Random(11)
     let [yes, no] = [0, 0]
@@ -111,7 +111,7 @@ describe('the kernel lets through', () => {
     expect(await received(wire.b)).toEqual([own, toGroup, toStranger])
   })
 
-  test('af_xdp: what the rules say, and refuses a tag that it may not see', async () => {
+  test('af_xdp: frames that match; a tag that it may not see is refused', async () => {
     using veth = vethPair()
     using sender = PacketQueue.open(veth.a, { transmitOnly: true })
     using queue = PacketQueue.open(veth.b, {
@@ -131,7 +131,7 @@ describe('the kernel lets through', () => {
     expect(() => PacketQueue.open(veth.b, { backend: 'af_xdp', flows: [{ vlan: 5 }] })).toThrow(
       expect.objectContaining({ code: 'ENOTSUP', message: expect.stringContaining('options.flows[0].vlan') }),
     )
-    // Asked for only if it works, AF_XDP makes way for what can see the tag.
+    // AF_XDP was only preferred here, so a backend that sees the tag takes its place.
     using either = PacketQueue.open(veth.b, { exclusive: true, flows: [{ vlan: 5 }] })
     expect(either.backend).toBe('af_packet')
     expect(either.report.notUsed).toEqual([
@@ -204,7 +204,8 @@ describe('refusals', () => {
     )
   })
 
-  // A program takes bytes of net.core.optmem_max, and while one replaces another both do (sk_attach_filter in the kernel).
+  // A program takes bytes of net.core.optmem_max, and while one replaces another both count (sk_attach_filter in the
+  // kernel).
   const room = Number(readFileSync('/proc/sys/net/core/optmem_max', 'latin1'))
   test.skipIf(room < 131072)('a group that does not fit beside the rules is not joined', async () => {
     const flows = Array.from(
@@ -225,7 +226,7 @@ describe('refusals', () => {
     const good = frame(group(1), wire.a, 60, 1)
     transmit(wire.a, frame(group(2), wire.a, 60, 2), good)
     expect(await collect(wire.b, 1)).toEqual([good])
-    // Neither can it leave, nor become promiscuous: it stays as it is.
+    // It can neither leave a group nor become promiscuous: it keeps its state.
     const refusal = expect.objectContaining({ code: 'ENOMEM' })
     expect(() => wire.b.leaveMulticast(group(1))).toThrow(refusal)
     for (let i = 0; i < 2; i++) expect(() => wire.b.setPromiscuous(true)).toThrow(refusal)

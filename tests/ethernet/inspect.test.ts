@@ -1,4 +1,4 @@
-/** What AF_XDP does not tell of a frame, found in its own headers. */
+/** Frame state that AF_XDP does not report, found in the frame's own headers. */
 import { ethernet, FrameDoubt, ipv4, ipv6, PacketQueue, udp } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { inspectFrame } from '../../dist/ethernet/inspect.js'
@@ -8,7 +8,7 @@ import { backends, receiveOne } from './traffic.js'
 
 const mac = (last: number): Uint8Array => Uint8Array.of(2, 0, 0, 0, 0, last)
 
-/** A datagram of so many bytes of payload, with its checksum; where the UDP header begins. */
+/** A datagram with that many bytes of payload and its checksum, and the offset of its UDP header. */
 function datagram(version: 4 | 6, payload: number): { bytes: Uint8Array; at: number } {
   const header = version === 4 ? 20 : 40
   const bytes = new Uint8Array(14 + header + 8 + payload).map((_, i) => i * 7)
@@ -26,14 +26,14 @@ function datagram(version: 4 | 6, payload: number): { bytes: Uint8Array; at: num
 const doubts = (bytes: Uint8Array, mtu = 1500): number => inspectFrame(bytes, 0, bytes.length, mtu)
 
 describe.each([4, 6] as const)('IPv%i', (version) => {
-  test('nothing wrong, tagged or padded or not', () => {
+  test('no fault, tagged or padded or not', () => {
     const { bytes } = datagram(version, 20)
     expect(doubts(bytes)).toBe(0)
     expect(doubts(Uint8Array.of(...bytes, 0, 0, 0))).toBe(0)
     expect(doubts(Uint8Array.of(...bytes.subarray(0, 12), 0x81, 0, 0, 5, ...bytes.subarray(12)))).toBe(0)
   })
 
-  test('longer than the MTU, and cut', () => {
+  test('longer than the MTU, and truncated', () => {
     const { bytes } = datagram(version, 3000)
     expect(doubts(bytes)).toBe(FrameDoubt.superFrame)
     expect(doubts(bytes.subarray(0, 2048))).toBe(FrameDoubt.superFrame | FrameDoubt.cut)
@@ -51,7 +51,7 @@ describe.each([4, 6] as const)('IPv%i', (version) => {
   })
 })
 
-test('UDP over IPv4 without a checksum, fragments, other protocols and cut headers say nothing', () => {
+test('UDP over IPv4 without a checksum, fragments, other protocols and truncated headers give 0', () => {
   const { bytes, at } = datagram(4, 20)
   const without = bytes.slice()
   without.set([0, 0], at + 6)

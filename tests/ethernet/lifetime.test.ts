@@ -1,4 +1,4 @@
-/** Queues that come and go leave nothing. */
+/** Opened and closed queues leave no resources behind. */
 import { describe, expect, test } from 'vitest'
 import { census } from './census.js'
 import { addressing, on } from './traffic.js'

@@ -1,4 +1,6 @@
-/** An interface, or a queue of it, that somebody else has: nothing of theirs is replaced, and the error says whose it is. */
+/**
+ * An interface, or a queue of it, that another program uses: nothing of it is replaced, and the error names the owner.
+ */
 
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -19,7 +21,7 @@ function programOn(name: string): { name: string; id: number } | undefined {
   return id ? { id: Number(id[1]), name: id[2] } : undefined
 }
 
-test('a queue of the device that has a socket', async () => {
+test('a queue of the device that already has a socket', async () => {
   using veth = vethPair({ queues: 2 })
   using first = open(veth.a)
   const frames = new FramePool({ frameCount: 64 })
@@ -33,7 +35,7 @@ test('a queue of the device that has a socket', async () => {
       }),
     )
   }
-  // 'all' has the others first.
+  // 'all' takes the other queues first.
   using second = open(veth.a, { queueId: 1, frames })
   expect(second.frames.free).toBe(32)
   first.close()
@@ -41,7 +43,7 @@ test('a queue of the device that has a socket', async () => {
     expect.objectContaining({ code: 'EBUSY', message: expect.stringContaining('queue 1') }),
   )
   second.close()
-  // The first queue's: its socket, and what watches its link.
+  // The first queue's socket, and the watch on its link.
   expect(native.handleCount()).toBe(before - 2)
   expect(frames.free).toBe(64)
   using again = open(veth.a, { queueId: 'all' })
@@ -68,7 +70,7 @@ test("another process's queue", async () => {
   expect(queue.report.mode).toBe('native')
 })
 
-describe("somebody else's program", () => {
+describe("another program's XDP program", () => {
   const folder = mkdtempSync(join(tmpdir(), 'ibverbs-foreign-'))
   const foreign = join(folder, 'foreign-xdp')
   beforeAll(() => {
@@ -97,7 +99,7 @@ describe("somebody else's program", () => {
     using beside = PacketQueue.open(veth.a, { exclusive: true })
     expect(beside.backend).toBe('af_packet')
     expect(beside.report.notUsed[0]).toEqual({ what: 'af_xdp', why: expect.stringContaining(name) })
-    // To transmit takes no program.
+    // A queue that only transmits needs no program.
     using sender = open(veth.a, { transmitOnly: true })
     const sent = frame(peer, sender, 60, 7)
     transmit(sender, sent)
@@ -110,7 +112,7 @@ describe("somebody else's program", () => {
   })
 })
 
-describe('what the error says removes a program that netlink put there', () => {
+describe('the remedy in the error removes a program attached by netlink', () => {
   const folder = mkdtempSync(join(tmpdir(), 'ibverbs-foreign-'))
   const foreign = join(folder, 'foreign-xdp')
   beforeAll(() => {
@@ -140,7 +142,7 @@ function refusal(call: () => unknown): VerbsError {
   throw new Error('it was not refused')
 }
 
-/** A process that has said a word and runs until its input ends. */
+/** A process that has printed a line and runs until its input ends. */
 async function holder(file: string, ...words: string[]): Promise<{ end(): Promise<void> }> {
   const child = spawn(file, words, { stdio: ['pipe', 'pipe', 'inherit'] })
   const exit = once(child, 'exit')

@@ -1,6 +1,7 @@
 /**
- * What the kernel leaves to the device: partial checksums, stripped VLAN tags, super-frames; reported, undone, and put
- * right on the way out. The traffic is the kernel's own; a TAP device shows the bytes, and tshark judges them.
+ * Work that the kernel leaves to the device: partial checksums, stripped VLAN tags, super-frames. The tests check that
+ * it is reported, undone, and completed on the way out. The traffic is the kernel's own; a TAP device shows the bytes,
+ * and tshark judges them.
  */
 
 import { createSocket } from 'node:dgram'
@@ -101,7 +102,7 @@ test.each(paths)(
     expect(partial.subarray(42)).toEqual(payload)
     expect(dissect([partial], 'udp.checksum.status')[0][0]).not.toBe(good)
 
-    // The same frame three ways out: as it lies, by the kernel, and completed here.
+    // Sends the same frame in three ways: as it lies in memory, completed by the kernel, and completed by the library.
     queueFrame(out, partial)
     out.forward(slot)
     expect(out.submit()).toBe(2)
@@ -123,7 +124,7 @@ test.each(paths)(
     expect(queue.completeChecksum(second)).toBe(false)
     const completed = copy(queue, second)
     expect(dissect([completed], 'udp.checksum.status')).toEqual([[good]])
-    // Another IP identification, another source port: otherwise as the kernel did it.
+    // Another IP identification and source port; the rest is as the kernel completed it.
     expect(completed.subarray(42)).toEqual(byKernel.subarray(42))
   },
 )
@@ -132,7 +133,7 @@ test('a checksum whose sum is 0 is sent as 0xffff', async () => {
   await using tap = await openTap()
   using out = PacketQueue.open(tap.name, { transmitOnly: true })
   const frame = datagram(new Uint8Array(6).fill(2), new Uint8Array(6).fill(4), 4)
-  // With its own complement in it, the sum over all is 0xffff.
+  // With the checksum as payload, the sum over all is 0xffff.
   frame.fill(0, 42)
   const slot = out.claim()
   out.memory.set(frame, out.offset(slot))
@@ -163,7 +164,7 @@ test.each(paths.flatMap((path) => [0, 64].map((headroom) => [path, headroom] as 
     const plain = datagram(b.interface.macBytes, a.interface.macBytes, 100)
     const tagged = datagram(b.interface.macBytes, a.interface.macBytes, 100, tag)
 
-    // With a partial checksum besides: its place moves with the tag.
+    // Also with a partial checksum: its place moves with the tag.
     for (const finished of [false, true]) {
       const slot = a.claim()
       a.memory.set(tagged, a.offset(slot))
@@ -196,7 +197,7 @@ test.each(paths.flatMap((path) => [0, 64].map((headroom) => [path, headroom] as 
       [good, '42', '3'],
     ])
 
-    // And to another packet socket, which sees the tag taken out again.
+    // And to another packet socket, which sees the tag stripped again.
     queueFrame(a, tagged)
     a.submit()
     const back = await receiveOne(b)
@@ -275,7 +276,7 @@ test.each(paths)(
     expect(b.length(received)).toBe(whole.length)
     expect([b.segmentType(received), b.segmentSize(received)]).toEqual([SegmentType.udp, 1000])
     expect(b.flags(received)).toBe(FrameFlag.checksumPartial)
-    // Longer than a slot of the ring: it came whole nevertheless, and in its place among the others.
+    // Longer than a slot of the ring: the frame still comes whole, and in its order among the others.
     expect(copy(b, received)).toEqual(whole)
     out.forward(received)
     expect(out.submit()).toBe(1)
@@ -349,7 +350,7 @@ test('frames longer than a slot of the ring keep their place among the others', 
   expect(b.statistics()).toMatchObject({ received: 30, dropped: 0, truncated: 0 })
 })
 
-test('what does not fit its place is cut; its checksum is left alone', async () => {
+test('truncates a frame that exceeds its place, and leaves its checksum alone', async () => {
   using veth = vethPair()
   const frames = new FramePool({ frameCount: 64, frameSize: 16384 })
   using a = PacketQueue.open(veth.a, { frames, batch: 8 })
@@ -372,7 +373,7 @@ test('what does not fit its place is cut; its checksum is left alone', async () 
   expect(b.statistics()).toMatchObject({ truncated: 1, refusals: { EMSGSIZE: 1 } })
 })
 
-/** A network namespace with one end of a veth pair in it, and the kernel's stack behind it. */
+/** A network namespace with one end of a veth pair and the kernel's stack behind it. */
 async function host(device: string, address: string) {
   const holder = spawn('unshare', ['--net', 'sh', '-c', 'echo ready; exec cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -385,7 +386,7 @@ async function host(device: string, address: string) {
   run('ip', 'addr', 'add', address, 'dev', device)
   run('ip', 'link', 'set', device, 'up')
   return {
-    /** Runs tcp.mjs there: its lines. */
+    /** Runs tcp.mjs in it: its lines. */
     tcp(...words: string[]) {
       const child = spawn('nsenter', inside(process.execPath, programPath('tcp.mjs'), ...words), {
         stdio: ['ignore', 'pipe', 'inherit'],
@@ -475,7 +476,7 @@ test.each(paths)(
     expect(west.statistics()).toMatchObject({ refused: 0, invalid: 0, truncated: 0 })
     expect(east.statistics()).toMatchObject({ refused: 0, invalid: 0, truncated: 0 })
 
-    // One of them as a wire gets it: in segments of the size that was told, each with a good checksum.
+    // One of them as a wire gets it: in segments of the reported size, each with a good checksum.
     const { whole, size } = sample!
     const headers = 14 + 20 + (whole[46] >> 4) * 4
     const segments = Math.ceil((whole.length - headers) / size)
@@ -492,7 +493,7 @@ test.each(paths)(
     expect(Buffer.concat(cut.map((frame) => frame.subarray(headers)))).toEqual(
       Buffer.from(whole.subarray(headers)),
     )
-    // And completed here, as one packet.
+    // And completed by the library, as one packet.
     expect(dissect([whole], 'tcp.checksum.status')[0][0]).not.toBe(good)
   },
   60_000,

@@ -1,4 +1,4 @@
-/** The ring that the kernel writes received frames to (PACKET_MMAP): what is JavaScript's to see, and to spoil. */
+/** The ring to which the kernel writes received frames (PACKET_MMAP), as JavaScript reads and corrupts it. */
 import { constants } from 'node:os'
 import { PacketQueue, queryInterface } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
@@ -12,7 +12,7 @@ const { EBADMSG } = constants.errno
 const slots = 16
 const frameSize = 2048
 
-/** A packet socket of the binding's own, with a ring of `bytes` bytes on `name`. */
+/** A packet socket that the binding opens, with a ring of `bytes` bytes on `name`. */
 function socketOn(name: string, bytes: number, payload = 1522) {
   const fill = new Producer(allocateRing(slots, 2), 2)
   const receive = new Consumer(allocateRing(slots, 4), 4)
@@ -50,7 +50,7 @@ function socketOn(name: string, bytes: number, payload = 1522) {
     layout,
     ring: new PacketRing({ words, layout }),
     receive: () => native.ethernet.receive(handle),
-    /** Takes what came and gives as many frames to receive into. */
+    /** Takes the received frames and supplies as many to receive into. */
     take(): number {
       const count = receive.available()
       receive.consume(count)
@@ -62,7 +62,7 @@ function socketOn(name: string, bytes: number, payload = 1522) {
   }
 }
 
-/** Where slot `index` begins. */
+/** The first word of slot `index`. */
 function slotAt(
   layout: { slotWords: number; slotsPerBlock: number; blockWords: number },
   index: number,
@@ -71,14 +71,14 @@ function slotAt(
   return block * layout.blockWords + (index % layout.slotsPerBlock) * layout.slotWords
 }
 
-test('a slot tells with its first word that a frame is there, at its place in the order, past every end', async () => {
+test('the first word of a slot shows a frame, in order, across the end of the ring', async () => {
   using wire = openWire()
   using socket = socketOn(wire.veth.b, 3 * 131072)
   const { layout, ring, words } = socket
   expect(layout.slotWords % 2).toBe(0)
   expect(layout.slots).toBe(3 * layout.slotsPerBlock)
   expect(words.length).toBe((3 * 131072) / 4)
-  // More than once around, by steps that do not divide it.
+  // More than one lap, in steps that do not divide it.
   for (let sent = 0; sent < layout.slots * 2 + 5; ) {
     expect(ring.ready()).toBe(false)
     for (let i = 0; i < 7; i++, sent++) {
@@ -93,7 +93,7 @@ test('a slot tells with its first word that a frame is there, at its place in th
   }
 })
 
-describe('a slot’s header that cannot be true', () => {
+describe('an impossible slot header', () => {
   test.each([
     ['a frame that ends behind the slot', 2, 4000],
     ['a frame as long as can be', 2, 2 ** 32 - 1],
@@ -133,7 +133,7 @@ describe('a slot’s header that cannot be true', () => {
       socket.take()
     }
     expect([...seen].sort()).toEqual([-EBADMSG, 0, 1].sort())
-    // Put in order again, it goes on.
+    // With its words restored, it works again.
     socket.words.fill(0)
     for (let i = 0; i < 2 * socket.layout.slots; i++) {
       transmit(wire.a, frame(wire.b, wire.a, 60))
@@ -144,14 +144,14 @@ describe('a slot’s header that cannot be true', () => {
   })
 })
 
-test('the mapping is empty after close, and harmless where its user took it away', () => {
+test('the mapping is empty after close, and safe after its user transferred it', () => {
   using veth = vethPair()
   const socket = socketOn(veth.b, 65536)
   socket[Symbol.dispose]()
   expect(socket.words.length).toBe(0)
   expect(() => socket.ring.ready()).toThrow(TypeError)
 
-  // Node 22 and later let anybody take an ArrayBuffer's memory along.
+  // Node 22 and later let any code transfer an ArrayBuffer's memory.
   const second = socketOn(veth.b, 65536)
   const buffer = second.words.buffer as ArrayBuffer & { transfer?(): ArrayBuffer }
   const taken = buffer.transfer?.() ?? buffer
@@ -160,7 +160,7 @@ test('the mapping is empty after close, and harmless where its user took it away
   expect(taken.byteLength === 0 || new Uint32Array(taken).every((word) => word === 0)).toBe(true)
 })
 
-test('a socket has one ring, of a size that can be', () => {
+test('a socket has one ring, of a valid size', () => {
   using veth = vethPair()
   using socket = socketOn(veth.b, 65536)
   expect(() => native.ethernet.ring(socket.handle, 65536, 1522)).toThrow(
@@ -189,7 +189,7 @@ test('a ring of two slots, fewer than a batch', async () => {
   expect(await collect(wire.b, 1)).toEqual([sent[2]])
 })
 
-test('on lo, whose frames may have 64 KiB, the ring holds as many short ones', async () => {
+test('on lo, with frames of up to 64 KiB, the ring holds as many short ones', async () => {
   ip('link', 'set', 'lo', 'up')
   using a = PacketQueue.open('lo', { transmitOnly: true, frameCount: 256 })
   using b = PacketQueue.open('lo', { promiscuous: true, etherType: 0x88b5, frameCount: 256 })
@@ -222,7 +222,7 @@ test('without a ring, recvmmsg and the reason; unless the ring was asked for', a
   }
 })
 
-test('who only looks, and never lets the event loop turn, learns that the interface is down', () => {
+test('a caller that never lets the event loop turn learns that the interface is down', () => {
   using wire = openWire()
   expect(wire.b.receive()).toBe(0)
   ip('link', 'set', wire.veth.b, 'down')

@@ -1,4 +1,4 @@
-/** tcpdump, dumpcap and tshark at the other end: they see what we send, and what they captured we send again. */
+/** tcpdump, dumpcap and tshark at the other end: they see the frames that we send, and we replay their captures. */
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -25,7 +25,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
-/** One frame of each kind, and many of any length with bytes at random: at least the 14 of a header. */
+/** One frame of each kind, and many of random length and bytes: at least the 14 of a header. */
 const random = new Random(20)
 const sent: Uint8Array[] = [
   ...Object.values(kinds),
@@ -39,7 +39,7 @@ const sent: Uint8Array[] = [
 ]
 const hex = (list: readonly Uint8Array[]) => list.map((frame) => Buffer.from(frame).toString('hex'))
 
-/** Frames of a file that is being written. */
+/** Frames in a file that is still being written. */
 function whole(file: string): number {
   const parser = new CaptureParser()
   let count = 0
@@ -47,16 +47,16 @@ function whole(file: string): number {
     parser.push(readFileSync(file))
     while (parser.next()) count++
   } catch {
-    // not even a header yet
+    // not even a complete header
   }
   return count
 }
 
-/** As root it would become another user, who may not write here. */
+/** As root, tcpdump would become another user, who may not write here. */
 const asRoot = process.getuid?.() === 0 ? ['-Z', 'root'] : []
 const turn = () => new Promise((resolve) => setTimeout(resolve, 5))
 
-/** Captures at the other end while something is sent; gives the file. */
+/** Captures at the other end while frames are sent; returns the file. */
 async function capture(program: 'tcpdump' | 'dumpcap', name: string, send: () => unknown): Promise<string> {
   const file = join(folder, name)
   rmSync(file, { force: true })
@@ -66,11 +66,11 @@ async function capture(program: 'tcpdump' | 'dumpcap', name: string, send: () =>
       ? ['-i', veth.b, '-w', file, '-U', '--immediate-mode', '-c', String(count), '-B', '16384', ...asRoot]
       : ['-q', '-i', veth.b, '-w', file, '-c', String(count)]
   const capturing = new Running(program, flags)
-  // tcpdump says that it listens when it does; dumpcap begins its file then.
+  // tcpdump prints a line when it listens; dumpcap then begins its file.
   if (program === 'tcpdump') await capturing.until(/listening on/)
   else while ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0) await turn()
   await send()
-  // By its own count it ends; should a frame be missing, the test ends by its time.
+  // It ends by its own count; should a frame be missing, the test times out.
   await capturing.finished
   expect(whole(file)).toBe(count)
   return file
@@ -153,7 +153,7 @@ test('Ctrl-C ends a replay with what was sent so far', async () => {
   expect(stdout).toMatch(new RegExp(`^1 frames accepted by ${veth.a}, ${sent[0].length} bytes in `))
 })
 
-test('what cannot be replayed is named', async () => {
+test('an error names a capture that cannot be replayed', async () => {
   const file = join(folder, 'wrong')
   const run = async (content: string | Uint8Array) => {
     writeFileSync(file, content)

@@ -1,4 +1,4 @@
-/** The kernel's own stack as the peer: it answers a ping made by hand, takes our datagrams, and sends us its own. */
+/** The kernel's own stack as the peer: it answers a ping built by hand, receives our datagrams, and sends its own. */
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -43,7 +43,7 @@ beforeAll(async () => {
     far6: `${far.v6}/64`,
   })
   farMac = ethernet.parse(peer.farMac)
-  // Both know each other: with AF_XDP nobody answers ARP at our end.
+  // Both ends have permanent neighbour entries: with AF_XDP nothing answers ARP at our end.
   const { mac } = queryInterface(peer.near)
   for (const address of [near.v4, near.v6]) {
     peer.run('ip', 'neigh', 'replace', address, 'lladdr', mac, 'nud', 'permanent', 'dev', peer.far)
@@ -52,7 +52,7 @@ beforeAll(async () => {
 
 afterAll(() => peer[Symbol.asyncDispose]())
 
-/** Ethernet and IP headers from us to the kernel; gives where the payload begins. */
+/** Writes Ethernet and IP headers from us to the kernel; returns the payload's offset. */
 function headers(
   frame: Uint8Array,
   macs: [to: Uint8Array, from: Uint8Array],
@@ -105,7 +105,7 @@ describe.each(backends)('%s', (backend) => {
     test.each([0, 1, 56, 1452])(
       'the kernel answers a ping of %i bytes that was written by hand',
       async (size) => {
-        // The kernel of our end answers too, if it still gets the frame: only what comes back counts.
+        // Our end's kernel answers too, if it still gets the frame: only frames from the peer count.
         const back: PacketQueueOptions['flows'] = [
           {
             protocol: echo.protocol,
@@ -121,7 +121,7 @@ describe.each(backends)('%s', (backend) => {
         icmp.writeChecksum(frame, at, 14)
         send(queue, frame)
         const [{ bytes }] = await receive(queue, 1)
-        // What the answer must be: the addresses exchanged, the type that of a reply, both checksums right.
+        // The expected answer: the addresses exchanged, a reply's type, both checksums right.
         const expected = Uint8Array.from(frame)
         ethernet.swapAddresses(expected, 0)
         if (version === 'v4') {
@@ -210,8 +210,8 @@ describe.each(backends)('%s', (backend) => {
         }
         expected.set(pattern(size, 9), udp.write(expected, at, 5302, 5303, size))
         udp.writeChecksum(expected, at, 14)
-        // veth has no device that would finish the checksum: it stays the pseudo-header's sum (raw.md), and AF_PACKET
-        // says so of the frame. AF_XDP has no word for it.
+        // A veth has no device that would complete the checksum: it stays the pseudo-header's sum (raw.md). AF_PACKET
+        // flags such a frame; AF_XDP has no flag for it.
         const sum = checksum.pseudoHeader(expected, 14, 17, 8 + size)
         if (partial || (backend === 'af_xdp' && udp.checksum(bytes, at) === sum)) {
           expect(udp.checksum(bytes, at)).toBe(sum)
@@ -267,9 +267,9 @@ describe('a TCP connection of the kernel’s, in super-frames', () => {
       expect(stderr).toContain(', 0 dropped by kernel\n')
       const frames = parse(readFileSync(file)).map(({ frame }) => frame)
       expect(frames.every(({ data, originalLength }) => data.length === originalLength)).toBe(true)
-      // Far longer than the MTU: what the kernel had not cut yet.
+      // Far longer than the MTU: frames that the kernel has not segmented yet.
       expect(Math.max(...frames.map(({ originalLength }) => originalLength))).toBeGreaterThan(20_000)
-      // The data of one direction, put together by their sequence numbers, are what was sent.
+      // The data of one direction, reassembled by sequence number, equal the data sent.
       const stream = Buffer.alloc(bytes)
       let first = -1
       for (const { data } of frames) {

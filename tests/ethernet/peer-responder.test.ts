@@ -18,11 +18,11 @@ const root = process.getuid?.() === 0
 describe.each(backends)('%s', (backend) => {
   let peer: Peer
   let running: Running
-  /** How many requests there were. */
+  /** The number of requests. */
   let asked = 0
 
   beforeAll(async () => {
-    // Our end has no address: nobody but the responder can answer.
+    // Our end has no address: only the responder can answer.
     peer = await Peer.create({ far: '10.77.0.1/24' })
     running = new Running(process.execPath, [responder, peer.near, ours, backend])
     await running.until(/is at/)
@@ -35,8 +35,8 @@ describe.each(backends)('%s', (backend) => {
   })
 
   /**
-   * The totals at the end of what ping prints. It ends when so many are answered: until then it goes on, for without a
-   * deadline it gives the last answer no more time than the slowest took. What it sent is what is to be answered.
+   * The totals at the end of ping's output. With a deadline ping runs until `count` requests are answered; without one
+   * it gives the last answer no more time than the slowest took. All requests that it sent must be answered.
    */
   async function ping(count: number, ...flags: string[]) {
     const [command, ...args] = peer.inside('ping', '-n', '-c', String(count), '-w', '100', ...flags, ours)
@@ -47,7 +47,7 @@ describe.each(backends)('%s', (backend) => {
     return { received: Number(received), errors, stdout }
   }
 
-  test('says who it is', () => {
+  test('prints its address', () => {
     expect(running.stdout).toBe(
       `${ours} is at ${queryInterface(peer.near).mac} on ${peer.near}; Ctrl-C ends\n`,
     )
@@ -60,7 +60,7 @@ describe.each(backends)('%s', (backend) => {
   })
 
   describe('answers every ping', () => {
-    // ping lets nobody but root do the last two.
+    // ping reserves the last two for root.
     test.each([
       ['a hundred, every 5 ms', 100, ['-i', '0.005']],
       ['without data', 20, ['-i', '0.01', '-s', '0']],
@@ -68,19 +68,19 @@ describe.each(backends)('%s', (backend) => {
       ['of the whole MTU, with a pattern', 50, ['-i', '0.01', '-s', '1472', '-p', 'a5c3']],
       ...(root ? asRoot : []),
     ])('%s', async (_, count, flags) => {
-      // ping compares the data of the answer with what it sent, and says so where they differ.
+      // ping compares the data of the answer with its own, and reports a difference.
       const { stdout, ...totals } = await ping(count, ...flags)
       expect(totals).toEqual({ received: count, errors: '' })
       expect(stdout).not.toMatch(/wrong data byte|DUP!|checksum|truncated/)
     })
   })
 
-  test('leaves alone what is not for it', async () => {
+  test('ignores frames to others', async () => {
     const [command, ...args] = peer.inside('ping', '-n', '-c', '1', '-W', '1', '10.77.0.3')
     await expect(execute(command, args)).rejects.toMatchObject({ code: 1 })
   })
 
-  test('has answered every single request, and says so at the end', async () => {
+  test('reports at the end that it answered every request', async () => {
     running.child.kill('SIGTERM')
     const { code, stdout, stderr } = await running.finished
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })

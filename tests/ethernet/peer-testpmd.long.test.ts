@@ -1,4 +1,7 @@
-/** DPDK's testpmd as the peer, both ways, over both of its drivers: in `npm run test:long` only, it takes a processor. */
+/**
+ * DPDK's testpmd as the peer, both ways, over both of its drivers: only in `npm run test:long`, because it takes a
+ * processor.
+ */
 import { PacketQueue, queryInterface } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { limit } from '../beds/limit.js'
@@ -11,7 +14,7 @@ import { backends, collect, transmit } from './traffic.js'
 const minutes = 60_000
 const drivers: Driver[] = ['net_af_packet', 'net_af_xdp']
 const random = new Random(11)
-/** Bytes at random, up to the MTU. */
+/** Random bytes, up to the MTU. */
 const list = Array.from({ length: 1000 }, () => {
   const frame = random.bytes(60 + random.below(1455))
   frame[0] &= 0xfe
@@ -35,7 +38,7 @@ describe.each(drivers)('testpmd with %s', (driver) => {
         [a, b],
         [b, a],
       ]) {
-        // Fewer at once than its rings have room for.
+        // Fewer at a time than its rings hold.
         for (let at = 0; at < list.length; at += 100) {
           const some = list.slice(at, at + 100)
           const arriving = collect(to, some.length)
@@ -82,7 +85,7 @@ describe.each(drivers)('testpmd with %s', (driver) => {
         const n = queue.receive()
         for (let i = 0; i < n; i++) {
           const slot = queue.slot(i)
-          // UDP from its port 9 to its port 9, of 64 bytes: its defaults.
+          // Its defaults: 64 bytes of UDP from port 9 to port 9.
           expect(queue.length(slot)).toBe(64)
           queue.release(slot)
         }

@@ -1,4 +1,4 @@
-/** Programs of the tests', run as processes of their own in this network namespace. */
+/** Test programs, run as processes of their own in this network namespace. */
 
 import { fileURLToPath } from 'node:url'
 import { spawn } from '../beds/child.js'
@@ -7,7 +7,7 @@ export function programPath(name: string): string {
   return fileURLToPath(new URL(`programs/${name}`, import.meta.url))
 }
 
-/** Runs a command to its end: its exit code, and what it printed on both streams. */
+/** Runs a command to its end: its exit code, and its output on both streams. */
 export async function command(
   file: string,
   ...words: string[]

@@ -16,7 +16,7 @@ function senders(name: string, count: number): PacketQueue[] {
 }
 
 describe('several queues of one device', () => {
-  test("'all': what comes on any of them, each frame once", async () => {
+  test("'all' receives the frames of every queue, each once", async () => {
     using veth = vethPair({ queues: 4 })
     using all = open(veth.a, { queueId: 'all' })
     expect(all.report).toMatchObject({ queueId: 'all', queues: 4, mode: 'native', sharedMemory: false })
@@ -36,7 +36,7 @@ describe('several queues of one device', () => {
     for (const queue of from) queue.close()
   })
 
-  test("'all': a flood on one queue does not keep the others waiting", async () => {
+  test("'all' serves the other queues during a flood on one", async () => {
     using veth = vethPair({ queues: 2 })
     using all = open(veth.a, { queueId: 'all', batch: 16, frameCount: 2048 })
     const [loud, quiet] = senders(veth.b, 2)
@@ -50,7 +50,7 @@ describe('several queues of one device', () => {
     }
     const word = frame(all, quiet, 90, 2)
     transmit(quiet, word)
-    // In the kernel's ring when the sender has its frame back.
+    // A frame is in the peer's ring when its sender has it back.
     while (quiet.frames.free < 128) quiet.submit()
     let batches = 0
     let found = false
@@ -68,7 +68,7 @@ describe('several queues of one device', () => {
     quiet.close()
   })
 
-  test("'all' sleeps until something comes on any of them, and ends with the interface once", async () => {
+  test("'all' sleeps until a frame comes on any of them, and reports a removed interface once", async () => {
     using veth = vethPair({ queues: 2 })
     using all = open(veth.a, { queueId: 'all' })
     const [first, second] = senders(veth.b, 2)
@@ -88,12 +88,12 @@ describe('several queues of one device', () => {
     expect(all.receive()).toBe(0)
   })
 
-  test("'all': what comes while nobody reads is dropped and counted, on each", async () => {
+  test("'all' counts the drops of every queue", async () => {
     using veth = vethPair({ queues: 2 })
     using all = open(veth.a, { queueId: 'all', frameCount: 128, batch: 16 })
     const from = senders(veth.b, 2)
     for (const [i, queue] of from.entries()) {
-      // 32 of the 64 frames to receive into are this queue's.
+      // 32 of the 64 frames to receive into belong to this queue.
       for (let k = 0; k < 40 + i; k++) transmit(queue, frame(all, queue, 60, i))
     }
     expect((await collect(all, 64)).length).toBe(64)
@@ -112,7 +112,7 @@ describe('several queues of one device', () => {
     }
   })
 
-  test('renamed, and then removed, in mid-traffic', async () => {
+  test('survive a rename, then the removal of the interface, in mid-traffic', async () => {
     using veth = vethPair({ queues: 2 })
     const frames = new FramePool({ frameCount: 256 })
     const queues = [0, 1].map((queueId) => open(veth.a, { queueId, frames, receiveFrames: 64 }))
@@ -137,14 +137,14 @@ describe('several queues of one device', () => {
       expect(() => queue.receive()).toThrow(expect.objectContaining({ code: 'ENODEV' }))
       queue.close()
     }
-    // What is the caller's stays so.
+    // The caller keeps its frames.
     expect(frames.free).toBe(255)
     expect(frames.length(kept)).toBe(60)
     frames.release(kept)
     peer.close()
   })
 
-  test('one each, with filters of their own, in one program', async () => {
+  test('a queue for each, with its own filter, in one program', async () => {
     using veth = vethPair({ queues: 2 })
     using any = open(veth.a, { queueId: 0 })
     const before = programId(veth.a)
@@ -165,7 +165,7 @@ describe('several queues of one device', () => {
     transmit(second, plain(second, 1), plain(second, 9, 0x88b6), plain(second, 9))
     expect(await collect(any, 2)).toEqual([plain(first, 1), plain(first, 9, 0x88b6)])
     expect(await collect(some, 1)).toEqual([plain(second, 9)])
-    // Who leaves takes only its own piece along.
+    // A closed queue takes only its own part of the program along.
     some.close()
     transmit(second, plain(second, 9))
     transmit(first, plain(first, 3))
@@ -181,7 +181,7 @@ describe('several queues of one device', () => {
     second.close()
   })
 
-  test('what one of them cannot have leaves the others as they are', async () => {
+  test('a refused option of one leaves the others unchanged', async () => {
     using veth = vethPair({ queues: 2 })
     using first = open(veth.a)
     const before = native.handleCount()
@@ -217,13 +217,13 @@ describe('one arena for several queues', () => {
       b.forward(slot)
       expect(b.submit()).toBe(1)
       expect(await collect(sink, 1)).toEqual([sent])
-      // The bytes lie where they came.
+      // The bytes stay where they arrived.
       expect(Buffer.compare(frames.arena.bytes.subarray(at, at + sent.length), sent)).toBe(0)
     }
     a.submit()
     b.submit()
     expect(frames.free).toBe(512)
-    // Who registered it may go first.
+    // The queue that registered the arena may close first.
     a.close()
     transmit(source, frame(b, source, 60))
     transmit(b, frame(sink, b, 200, 9))

@@ -42,7 +42,7 @@ describe.each(backends)('%s', (backend) => {
     await new Promise((resolve) => stream.once('close', resolve))
     expect(wire.b.closed).toBe(false)
     expect(wire.b.frames.free).toBeGreaterThanOrEqual(free - bed.filled(wire.b))
-    // The queue is the caller's again.
+    // The queue belongs to the caller again.
     const waiting = wire.b.wait()
     send(wire, 0, 1)
     expect(await waiting).toBe(1)
@@ -72,7 +72,7 @@ describe.each(backends)('%s', (backend) => {
     expect(wire.b.closed).toBe(true)
   })
 
-  test('stop() ends it after what came; closing the queue ends it too', async () => {
+  test('stop() ends it after the received frames; closing the queue ends it too', async () => {
     using wire = bed.openWire()
     const stream = new FrameReadable(wire.b)
     send(wire, 0, 3)
@@ -85,7 +85,7 @@ describe.each(backends)('%s', (backend) => {
     expect(await rest).toEqual([])
   })
 
-  test('fails when the interface goes away', async () => {
+  test('fails when the interface disappears', async () => {
     using wire = bed.openWire()
     const rest = new FrameReadable(wire.b).toArray()
     setImmediate(() => wire.veth.remove())
@@ -103,7 +103,7 @@ test('into a capture: bytes, times, directions, VLAN tags and counters', async (
     const stream = new FrameReadable(b)
     const encoder = new CaptureEncoder({ interfaces: [{ name: veth.b }], statistics: () => [b.statistics()] })
     const piping = pipeline(stream, encoder, createWriteStream(file))
-    // The kernel takes the tag out of a frame that comes in.
+    // The kernel strips the tag of a received frame.
     const tagged = Buffer.concat([
       frame(b, a, 12),
       Buffer.from('810060058100000a88b5', 'hex'),
@@ -131,7 +131,7 @@ test('into a capture: bytes, times, directions, VLAN tags and counters', async (
   }
 })
 
-/** What is whole of a file that is being written. */
+/** The complete blocks of a file that is still being written. */
 async function parseFile(file: string): Promise<unknown[]> {
   try {
     return parse(readFileSync(file))

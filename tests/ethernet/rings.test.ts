@@ -1,9 +1,9 @@
-/** JavaScript can write anything into the rings. It may lose its own frames by that; nothing else may happen. */
+/** JavaScript can write anything into the rings. It may lose its own frames by that, and do no other damage. */
 import { FramePool, PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { collect, frame, openWire, queueFrame, transmit } from './traffic.js'
 
-/** Where things are in a ring: lib/ring/ring.ts. */
+/** The places in a ring: lib/ring/ring.ts. */
 const producer = 0
 const consumer = 16
 const records = 32
@@ -19,7 +19,7 @@ function random(seed: number): () => number {
   }
 }
 
-/** A number that looks like an index, an offset, a length, or nothing at all. */
+/** A number that resembles an index, an offset, a length, or nothing at all. */
 function plausible(next: () => number): number {
   const kinds = [
     next() % 8,
@@ -101,7 +101,7 @@ describe('a record that names no part of a frame', () => {
     expect(b.statistics().invalid).toBe(1)
   })
 
-  test('in the receive ring: a frame that is the caller’s is not handed out again', async () => {
+  test('in the receive ring: a frame that the caller holds is not handed out again', async () => {
     using wire = openWire()
     const { a, b } = wire
     const mine = b.claim()
@@ -113,7 +113,7 @@ describe('a record that names no part of a frame', () => {
   })
 })
 
-describe('an index that cannot be true', () => {
+describe('an impossible index', () => {
   test.each([producer, consumer])('word %i of the transmit and completion rings', async (word) => {
     using wire = openWire()
     const { a, b } = wire
@@ -125,7 +125,7 @@ describe('an index that cannot be true', () => {
     expect(await collect(b, 1)).toEqual([frame(b, a, 60, 1)])
   })
 
-  test('a completion ring that looks full: what is sent stays pending, and goes', async () => {
+  test('a completion ring that looks full: sent frames stay pending, and go out later', async () => {
     using wire = openWire()
     const { a, b } = wire
     a.rings.completion[consumer] = -a.ringLayouts.completion.capacity
@@ -158,7 +158,7 @@ describe('an index that cannot be true', () => {
   })
 })
 
-test('thousands of random words in the rings and frame records: errors, and nothing else', () => {
+test('thousands of random words in the rings and frame records cause errors, and no other harm', () => {
   using wire = openWire()
   const next = random(20260101)
   const errors = new Set<string>()
@@ -198,7 +198,7 @@ test('thousands of random words in the rings and frame records: errors, and noth
   ).toEqual([])
   expect(errors).toContain('EFAULT')
   expect(errors).toContain('ERANGE')
-  // And the interface is as good as before.
+  // The interface still works.
   transmit(wire.a, frame(wire.b, wire.a, 60))
   expect(wire.b.statistics().dropped).toBe(0)
 })

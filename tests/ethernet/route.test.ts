@@ -1,4 +1,4 @@
-/** resolve(): routes and neighbours of the kernel's, against a peer whose end of the wire is in a namespace of its own. */
+/** resolve(): the kernel's routes and neighbours, against a peer whose end of the wire is in a namespace of its own. */
 
 import { once } from 'node:events'
 import { readlinkSync } from 'node:fs'
@@ -23,7 +23,7 @@ function inPeer(...words: string[]): string {
 
 beforeAll(async () => {
   requireOwnNamespace()
-  // It lives for as long as this process holds its standard input: the namespace goes with it.
+  // The process ends with its standard input, which this one holds, and the namespace with the process.
   peer = spawn('unshare', ['--net', 'sh', '-c', 'echo ready; exec cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
@@ -46,7 +46,7 @@ beforeAll(async () => {
     '1400',
   )
   ip('link', 'set', far, 'netns', String(peer.pid))
-  // No duplicate address detection: a link-local address is good at once.
+  // Without duplicate address detection a link-local address is valid at once.
   const atOnce = (name: string): string[] => [
     'sh',
     '-c',
@@ -86,14 +86,14 @@ function forget(): void {
   ip('neigh', 'flush', 'dev', near, 'nud', 'all')
 }
 
-/** Milliseconds until the kernel asks a neighbour again, which it does twice: on this interface only. */
+/** Sets the milliseconds between the kernel's two further requests to a neighbour, on this interface only. */
 function patience(milliseconds: number): void {
   for (const table of ['arp_cache', 'ndisc_cache']) {
     ip('ntable', 'change', 'name', table, 'dev', near, 'retrans', String(milliseconds))
   }
 }
 
-/** What every way through the wire has. */
+/** The common part of every route through the wire. */
 function expected(more: object): object {
   const { index, mac } = queryInterface(near)
   return {
@@ -169,7 +169,7 @@ describe('a neighbour', () => {
     )
   })
 
-  test('is found although the news of it are lost (ENOBUFS)', async () => {
+  test('is found although its notification is lost (ENOBUFS)', async () => {
     forget()
     patience(30_000)
     const waiting = resolve('10.66.0.78', { timeout: 20_000 })
@@ -206,7 +206,7 @@ describe('a neighbour', () => {
 })
 
 describe('a router', () => {
-  test('its address is the frame’s, the path’s MTU counts', async () => {
+  test('gives the frame’s address; the path’s MTU counts', async () => {
     forget()
     expect(await resolve('10.67.1.2')).toEqual(
       expected({ source: '10.66.0.1', destinationMac: routerMac, gateway: '10.66.0.2', mtu: 1300 }),
@@ -224,7 +224,7 @@ describe('a router', () => {
   })
 })
 
-describe('addresses of many, and of this machine', () => {
+describe('group, broadcast and local addresses', () => {
   test.each([
     ['224.0.0.251', { interface: near }, 'multicast', '01:00:5e:00:00:fb'],
     ['239.255.129.2', { interface: near }, 'multicast', '01:00:5e:7f:81:02'],
@@ -251,7 +251,7 @@ describe('addresses of many, and of this machine', () => {
   })
 })
 
-describe('no way', () => {
+describe('no route', () => {
   test.each([
     ['192.0.2.1', 'ENETUNREACH', 'no route to 192.0.2.1 (ip route get 192.0.2.1 says the same)'],
     ['2001:db8::1', 'ENETUNREACH', 'no route to 2001:db8::1 (ip route get 2001:db8::1 says the same)'],
@@ -275,7 +275,7 @@ describe('no way', () => {
     const handles = native.handleCount()
     patience(100)
     for (let i = 0; i < 2; i++) {
-      // The second time there is an entry that failed.
+      // The second time the table has a failed entry.
       await expect(resolve(destination)).rejects.toMatchObject({
         code: 'ETIMEDOUT',
         syscall: 'RTM_GETNEIGH',
@@ -285,7 +285,7 @@ describe('no way', () => {
     expect(native.handleCount()).toBe(handles)
   })
 
-  test('the time is over before the kernel gives up; the signal ends it', async () => {
+  test('the timeout ends before the kernel gives up; the signal ends the wait', async () => {
     forget()
     patience(5000)
     await expect(resolve('10.66.0.10', { timeout: 20 })).rejects.toMatchObject({
@@ -300,7 +300,7 @@ describe('no way', () => {
     await expect(waiting).rejects.toBe(reason)
   })
 
-  test('the neighbour is removed, the interface goes down while somebody waits', async () => {
+  test('the neighbour is removed, or the interface goes down, during a wait', async () => {
     forget()
     const waiting = resolve('10.66.0.12')
     setImmediate(() => ip('link', 'set', near, 'down'))
@@ -315,7 +315,7 @@ describe('no way', () => {
     }
   })
 
-  test('workers terminated while they wait leave nothing', async () => {
+  test('workers terminated while they wait leave nothing behind', async () => {
     patience(30_000)
     const { code, output } = await run('resolving.mjs', '10.66.0.13')
     expect(code, output).toBe(0)
@@ -347,7 +347,7 @@ describe('messages', () => {
     [0x4001, new Uint8Array()],
   ] as const
 
-  test('are read as they are written', () => {
+  test('decode as encoded', () => {
     const bytes = encode(24, 1, 77, fixedPart([1, 2], [1, 3], [2, 4], [4, 5], [4, 6]), list)
     const [message, ...more] = decode(Uint8Array.of(...bytes, ...bytes))
     expect(more).toHaveLength(1)
@@ -358,7 +358,7 @@ describe('messages', () => {
     ])
   })
 
-  test('cut anywhere or damaged anyhow they are EBADMSG, or something, never a crash nor an endless loop', () => {
+  test('truncated or damaged in any way they give EBADMSG or a result, never a crash or an endless loop', () => {
     const random = new Random(5)
     const whole = encode(24, 1, 77, fixedPart([4, 2], [4, 3], [4, 5]), [
       [8, encode(0, 0, 0, new Uint8Array(), []).subarray(0, 4)],
@@ -387,7 +387,7 @@ describe('messages', () => {
     expect([...outcomes].sort()).toEqual(['EBADMSG', 'read'])
   })
 
-  test('the binding refuses what is no handle and no message', () => {
+  test('the binding refuses invalid handles and messages', () => {
     const { netlink } = native
     const handle = netlink.open(0)
     expect(netlink.receive(handle)).toBe(null)

@@ -9,7 +9,7 @@ describe.each(backends)('%s', (backend) => {
   const stale = (message: RegExp) =>
     expect.objectContaining({ code: 'ERR_IBVERBS_STALE_SLOT', message: expect.stringMatching(message) })
 
-  describe('a slot that is not the caller’s is refused', () => {
+  describe('a slot that the caller does not hold is refused', () => {
     test('after it was released', async () => {
       using wire = openWire()
       transmit(wire.a, frame(wire.b, wire.a, 60))
@@ -31,7 +31,7 @@ describe.each(backends)('%s', (backend) => {
       ]) {
         expect(() => wire.b[read as 'offset'](slot)).toThrow(refusal)
       }
-      // AF_XDP's fill ring is topped up at once, AF_PACKET's before the next look.
+      // AF_XDP refills its fill ring at once, AF_PACKET before the next look.
       expect(wire.b.frames.free).toBe(4096 - filled(wire.b) + (xdp ? 0 : 1))
     })
 
@@ -46,7 +46,7 @@ describe.each(backends)('%s', (backend) => {
       expect(() => wire.a.release(slot)).toThrow(stale(/the kernel's/))
       expect(wire.a.pending).toBe(1)
       expect(wire.a.submit()).toBe(1)
-      // AF_XDP's device may still be at it.
+      // AF_XDP's device may still use it.
       expect(() => wire.a.release(slot)).toThrow(stale(xdp ? /is stale|the kernel's/ : /is stale/))
       wire.a.submit()
       expect(() => wire.a.release(slot)).toThrow(stale(/is stale/))
@@ -106,7 +106,7 @@ describe.each(backends)('%s', (backend) => {
   })
 
   describe('claim', () => {
-    test('gives −1 when no frame is free, and goes on when one is', () => {
+    test('gives −1 when no frame is free, and works again when one is', () => {
       using wire = openWire({ frameCount: 16, batch: 4, receiveFrames: 4 })
       const slots: number[] = []
       for (let slot = wire.a.claim(); slot !== -1; slot = wire.a.claim()) slots.push(slot)
@@ -119,7 +119,7 @@ describe.each(backends)('%s', (backend) => {
       expect(wire.a.claim()).toBe(-1)
     })
 
-    test('receive brings nothing and wait says why when all frames are the caller’s', async () => {
+    test('receive returns 0 and wait fails with the reason when the caller holds all frames', async () => {
       using wire = openWire({ frameCount: 4, batch: 2 })
       const kept: number[] = []
       for (const i of [1, 2, 3, 4]) {
@@ -173,7 +173,7 @@ describe.each(backends)('%s', (backend) => {
       expect(arena.bytes.subarray(queue.offset(slot), queue.offset(slot) + 60)).toEqual(sent)
     })
 
-    test('give back what a closed queue held, and keep what is the caller’s', async () => {
+    test('free the frames of a closed queue, and keep those of the caller', async () => {
       using wire = openWire({ promiscuous: true })
       const frames = new FramePool({ frameCount: 32 })
       wire.b.close()
@@ -192,7 +192,7 @@ describe.each(backends)('%s', (backend) => {
     })
 
     test('many queues on one pool', () => {
-      // An interface's queue takes one AF_XDP socket.
+      // Each queue of an interface takes one AF_XDP socket.
       const pairs = Array.from({ length: xdp ? 4 : 1 }, () => vethPair())
       const names = pairs.flatMap(({ a, b }) => (xdp ? [a, b] : Array(16).fill(a)))
       const frames = new FramePool({ frameCount: 64 })

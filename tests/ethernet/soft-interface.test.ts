@@ -1,4 +1,4 @@
-/** The software ConnectX on an interface of this machine: its port is what the interface's link is. */
+/** The software ConnectX on an interface of this machine: its port follows the interface's link. */
 import { open } from 'ibverbs'
 import { softConnectX } from 'ibverbs/soft'
 import { afterEach, expect, test } from 'vitest'
@@ -41,7 +41,7 @@ test('the link goes down, up, and for good: events and states', async () => {
   context.close()
 })
 
-test('what happened while nothing was open is no news, and the port tells of it all the same', async () => {
+test('a change while no context is open raises no event, but the port shows it', async () => {
   wire = vethPair()
   onInterface(wire.a)
   ip('link', 'set', wire.a, 'down')

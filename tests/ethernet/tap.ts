@@ -1,4 +1,4 @@
-/** A TAP device: what a device without offloads puts on the wire; and what tshark says of such frames. */
+/** A TAP device: the frames that a device without offloads puts on the wire; and tshark's verdict on them. */
 
 import { EventEmitter, once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -17,7 +17,7 @@ let count = 0
 
 export interface Tap extends AsyncDisposable {
   readonly name: string
-  /** So many frames that were sent through it, in their order. */
+  /** Takes `count` frames that were sent through it, in order. */
   take(count: number): Promise<Uint8Array[]>
 }
 

@@ -1,4 +1,4 @@
-/** Threads and processes that end while their queues wait leave nothing, and crash nothing. */
+/** Threads and processes that end while their queues wait leave nothing behind and crash nothing. */
 import { describe, expect, test } from 'vitest'
 import { census } from './census.js'
 import { run } from './program.js'

@@ -1,4 +1,4 @@
-/** When a frame came: by the kernel's clock; by the device's where it has one. */
+/** A frame's arrival time: by the kernel's clock, or by the device's where it has one. */
 import { PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { vethPair } from '../beds/veth.js'
@@ -13,7 +13,7 @@ describe.each(['ring', 'recvmmsg'] as const)('%s', (receivePath) => {
       transmit(wire.a, frame(wire.b, wire.a, 60, i))
       const slot = await receiveOne(wire.b)
       const time = wire.b.seconds(slot) * 1000 + wire.b.nanoseconds(slot) / 1e6
-      // The clock that Date.now() cuts to milliseconds.
+      // The clock that Date.now() truncates to milliseconds.
       expect(time).toBeGreaterThanOrEqual(Math.max(before, last))
       expect(time).toBeLessThanOrEqual(Date.now() + 1)
       expect(wire.b.nanoseconds(slot)).toBeLessThan(1e9)
@@ -29,7 +29,7 @@ describe.each(['ring', 'recvmmsg'] as const)('%s', (receivePath) => {
     expect([wire.b.seconds(slot), wire.b.nanoseconds(slot)]).toEqual([0, 0])
   })
 
-  test('of a device that has no clock: refused, in its driver’s words', () => {
+  test('refuses a device without a clock, with its driver’s error', () => {
     using veth = vethPair()
     expect(() => PacketQueue.open(veth.a, { receivePath, timestamps: 'hardware' })).toThrow(
       expect.objectContaining({

@@ -55,7 +55,7 @@ describe.each(ways)('%s', (way) => {
       expect(await collect(wire.b, sent.length)).toEqual(sent)
     })
 
-    test('a frame that does not fit its place is cut, and says so', async () => {
+    test('a frame that exceeds its place is truncated, and flagged so', async () => {
       using wire = openWire({ mtu: 9000, frameSize: 2048 })
       wire.a.close()
       using long = open(wire.veth.a, raw ? { mtu: 9000 } : {})
@@ -78,7 +78,7 @@ describe.each(ways)('%s', (way) => {
       }
     })
 
-    test('a batch brings at most `batch` frames, and the rest later', async () => {
+    test('receive takes at most `batch` frames, and the rest later', async () => {
       using wire = openWire({ batch: 4 })
       transmit(wire.a, ...Array.from({ length: 6 }, (_, i) => frame(wire.b, wire.a, 60, i)))
       expect(await wire.b.wait()).toBe(4)
@@ -99,14 +99,14 @@ describe.each(ways)('%s', (way) => {
       }
       expect(wire.a.statistics().transmitted).toBe(30_000)
       expect(wire.b.statistics()).toMatchObject({ received: 30_000, dropped: 0, invalid: 0 })
-      // Takes back what the device is done with.
+      // Takes back the frames that the device is done with.
       expect(wire.a.submit()).toBe(0)
       expect(wire.a.frames.free).toBe(64 - filled(wire.a))
       expect(wire.b.receive()).toBe(0)
       expect(wire.b.frames.free).toBe(64 - filled(wire.b))
     })
 
-    test('a kept frame stays as it was while others come and go', async () => {
+    test('a held frame stays unchanged while others come and go', async () => {
       using wire = openWire({ frameCount: 16, batch: 4 })
       const kept = frame(wire.b, wire.a, 200, 77)
       transmit(wire.a, kept)
@@ -175,8 +175,8 @@ describe.each(ways)('%s', (way) => {
     })
   })
 
-  describe('what a receiver is told', () => {
-    test('to whom a frame was addressed', async () => {
+  describe('a received frame’s metadata', () => {
+    test('its packet type', async () => {
       using wire = openWire({ promiscuous: true, multicast: 'all' })
       const targets: [Uint8Array, number][] = [
         [wire.b.interface.macBytes, PacketType.host],
@@ -192,13 +192,13 @@ describe.each(ways)('%s', (way) => {
       }
     })
 
-    test('the VLAN tag that the kernel took out', async () => {
+    test('the VLAN tag that the kernel stripped', async () => {
       using wire = openWire()
       const plain = frame(wire.b, wire.a, 100, 1)
       const tag = Uint8Array.of(0x81, 0x00, 0xa0, 0x7b)
       transmit(wire.a, Uint8Array.of(...plain.subarray(0, 12), ...tag, ...plain.subarray(12)))
       const slot = await receiveOne(wire.b)
-      // XDP sees the frame before the kernel takes the tag out, and a raw packet queue pair leaves it in.
+      // XDP sees the frame before the kernel strips the tag, and a raw packet queue pair leaves it in.
       expect(wire.b.vlan(slot)).toBe(packet ? 0x8100a07b : 0)
       expect(copy(wire.b, slot)).toEqual(
         !packet ? Uint8Array.of(...plain.subarray(0, 12), ...tag, ...plain.subarray(12)) : plain,
@@ -209,7 +209,7 @@ describe.each(ways)('%s', (way) => {
     })
 
     if (packet) {
-      test('when it came, if asked for', async () => {
+      test('its arrival time, if asked for', async () => {
         using wire = openWire({ timestamps: true })
         const before = Date.now()
         transmit(wire.a, frame(wire.b, wire.a, 60))
@@ -227,7 +227,7 @@ describe.each(ways)('%s', (way) => {
       using wire = openWire()
       wire.b.close()
       using picky = open(wire.veth.b, { etherType })
-      // Beside AF_XDP a packet socket gets what that leaves to the kernel.
+      // Beside AF_XDP a packet socket gets the frames that AF_XDP leaves to the kernel.
       using beside = raw ? undefined : PacketQueue.open(wire.veth.b)
       const other = frame(wire.b, wire.a, 60, 1)
       other[13] ^= 1
@@ -239,7 +239,7 @@ describe.each(ways)('%s', (way) => {
     })
 
     if (packet) {
-      test('not what goes out, unless asked for; and never what it sent itself', async () => {
+      test('no outgoing frames, unless asked for; and never its own', async () => {
         using wire = openWire()
         using watcher = PacketQueue.open(wire.veth.a, { outgoing: true })
         const sent = frame(wire.b, wire.a, 60)
@@ -257,7 +257,7 @@ describe.each(ways)('%s', (way) => {
     }
   })
 
-  test('a small pool at random: each frame is transmitted, refused or pending at every moment, and comes once', async () => {
+  test('random work on a small pool: each frame is transmitted, refused or pending at every moment, and arrives once', async () => {
     const random = new Random(11)
     using veth = pair()
     using a = open(veth.a, { frameCount: 64, batch: 8, transmitOnly: true })
@@ -298,7 +298,7 @@ describe.each(ways)('%s', (way) => {
       else if (kind === 8) take()
       const { transmitted, refused, invalid } = a.statistics()
       expect([transmitted + refused + a.pending, invalid]).toEqual([sent, 0])
-      // The device has a turn.
+      // Gives the device a turn.
       if (step % 200 === 0) await new Promise((resolve) => setImmediate(resolve))
     }
     for (const slot of held) a.release(slot)
@@ -314,7 +314,7 @@ describe.each(ways)('%s', (way) => {
       refused: sent - accepted,
       refusals: { EMSGSIZE: sent - accepted },
     })
-    // What sendOffloaded() sums up it writes to bytes 58 and 59.
+    // sendOffloaded() writes its checksum to bytes 58 and 59.
     const text = (bytes: Uint8Array): string => Buffer.from(bytes.subarray(0, 58)).toString('hex')
     expect(came.map(text)).toEqual(good.map(text))
   })

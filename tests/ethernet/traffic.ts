@@ -1,10 +1,10 @@
-/** Frames that say what they are: each byte follows from the frame's number, so that every one can be checked. */
+/** Frames with verifiable contents: each byte follows from the frame's number. */
 import { PacketQueue, type PacketQueueOptions } from 'ibverbs/ethernet'
 import { limit } from '../beds/limit.js'
 import { softPair } from '../beds/soft-pair.js'
 import { type VethPair, vethPair } from '../beds/veth.js'
 
-/** For local experiments (IEEE 802). */
+/** Local experimental EtherType (IEEE 802). */
 export const etherType = 0x88b5
 
 export interface Wire extends Disposable {
@@ -29,7 +29,7 @@ export function openWire(options: PacketQueueOptions & { mtu?: number } = {}): W
   return { veth, a, b, [Symbol.dispose]: close }
 }
 
-/** Every test of what a queue does runs over each of these: one that does not work here fails. */
+/** Every test of a queue's behaviour runs over each of these: a backend that does not work here fails. */
 export const backends: readonly ('af_packet' | 'af_xdp')[] = process.env.IBVERBS_TEST_UNPRIVILEGED
   ? ['af_packet'] // AF_XDP needs privileges in the machine's own user namespace: tests/beds/beds.mjs says so
   : ['af_packet', 'af_xdp']
@@ -40,14 +40,14 @@ export const addressing: readonly ('af_packet' | 'af_xdp' | 'raw_packet_qp')[] =
   'raw_packet_qp',
 ]
 
-/** The backends, AF_PACKET once by each way in which frames come to it, raw packet queue pairs on software devices. */
+/** The backends: AF_PACKET once for each receive path, and raw packet queue pairs on software devices. */
 export const ways: readonly ('af_packet' | 'af_xdp' | 'recvmmsg' | 'raw_packet_qp')[] = [
   ...backends,
   'recvmmsg',
   'raw_packet_qp',
 ]
 
-/** What the tests need to know of a backend, and queues on it. */
+/** A backend's properties that the tests need, and queues on it. */
 export function on(way: (typeof ways)[number]) {
   const xdp = way === 'af_xdp'
   const raw = way === 'raw_packet_qp'
@@ -59,16 +59,16 @@ export function on(way: (typeof ways)[number]) {
     raw,
     packet,
     backend,
-    /** by which way frames come out of the kernel */
+    /** how frames leave the kernel */
     receivePath: raw ? null : (receivePath ?? 'ring'),
-    /** who is named in the errors of receiving and of sending */
+    /** the system calls in the errors of receiving and of sending */
     syscalls: {
       receive: raw ? 'ibv_poll_cq' : way === 'recvmmsg' ? 'recvmmsg' : 'poll',
       transmit: raw ? 'ibv_post_send' : xdp ? 'sendto' : 'sendmmsg',
     },
-    /** bytes before a received frame that are the kernel's (XDP_PACKET_HEADROOM) */
+    /** bytes before a received frame that the kernel reserves (XDP_PACKET_HEADROOM) */
     reserve: xdp ? 256 : 0,
-    /** how many frames a queue keeps ready to receive into */
+    /** how many frames a queue holds ready to receive into */
     filled: (queue: PacketQueue): number => (packet ? queue.batch : queue.frames.frameCount / 2),
     /** two ends of a wire, without queues */
     pair: (): VethPair => (raw ? softPair() : vethPair()),
@@ -111,7 +111,7 @@ export function transmit(queue: PacketQueue, ...frames: Uint8Array[]): void {
     throw queue.error ?? new Error(`${accepted} of ${frames.length} were accepted`)
 }
 
-/** Receives so many frames, copied, and releases their slots. */
+/** Receives `count` frames, copies them, and releases their slots. */
 export async function collect(queue: PacketQueue, count: number): Promise<Uint8Array[]> {
   const signal = AbortSignal.timeout(limit)
   const frames: Uint8Array[] = []
@@ -133,7 +133,7 @@ export function copy(queue: PacketQueue, slot: number): Uint8Array {
   return Uint8Array.from(queue.memory.subarray(offset, offset + queue.length(slot)))
 }
 
-/** Receives one frame, whose slot stays the caller's. */
+/** Receives one frame; the caller keeps its slot. */
 export async function receiveOne(queue: PacketQueue): Promise<number> {
   const count = await queue.wait({ signal: AbortSignal.timeout(limit) })
   const n = queue.receive()

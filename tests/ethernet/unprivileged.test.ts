@@ -1,9 +1,9 @@
-/** The same without any privilege: a user and network namespace of one's own. */
+/** Packet queues without any privilege: in the process's own user and network namespace. */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { command, programPath } from './program.js'
 
-/** Runs Node as a nobody in namespaces of its own; who has privileges drops them first. */
+/** Runs Node as an unprivileged user in its own namespaces; a privileged process drops its privileges first. */
 function unprivileged(...words: string[]): Promise<{ code: number | null; output: string }> {
   const privileged = readFileSync('/proc/self/uid_map', 'latin1').trim().split(/\s+/)[2] !== '1'
   const drop = [

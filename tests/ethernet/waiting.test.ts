@@ -9,7 +9,7 @@ import { collect, frame, on, openWire, queueFrame, transmit, type Wire, ways } f
 const busy = { code: 'ERR_IBVERBS_BUSY', message: expect.stringContaining('one consumer') }
 const closed = { code: 'ERR_IBVERBS_CLOSED', message: 'the packet queue is closed' }
 
-/** Resolves after so many turns of the event loop. */
+/** Resolves after `count` turns of the event loop. */
 async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve))
 }
@@ -18,7 +18,7 @@ describe.each(ways)('%s', (way) => {
   const { openWire, backend, raw } = on(way)
 
   describe('wait', () => {
-    test('sleeps until a frame comes, and receive brings what it announced', async () => {
+    test('sleeps until a frame comes, and receive takes as many as it announced', async () => {
       using wire = openWire()
       const waiting = wire.b.wait()
       const settled = vi.fn()
@@ -26,14 +26,14 @@ describe.each(ways)('%s', (way) => {
       await turns(20)
       expect(settled).not.toHaveBeenCalled()
       transmit(wire.a, frame(wire.b, wire.a, 60, 1), frame(wire.b, wire.a, 60, 2))
-      // Both came with one system call; whether the first is seen before the second is the kernel's affair.
+      // One system call sent both; the kernel decides whether the first is visible before the second.
       const announced = await waiting
       expect(announced).toBeGreaterThanOrEqual(1)
       expect(await collect(wire.b, 2)).toEqual([1, 2].map((seed) => frame(wire.b, wire.a, 60, seed)))
       expect(wire.b.receive()).toBe(0)
     })
 
-    test('announces what is there already, again and again until it is received', async () => {
+    test('announces waiting frames again and again until they are received', async () => {
       using wire = openWire()
       transmit(wire.a, frame(wire.b, wire.a, 60))
       expect(await wire.b.wait()).toBe(1)
@@ -78,7 +78,7 @@ describe.each(ways)('%s', (way) => {
       expect(await wire.b.wait({ signal: new AbortController().signal })).toBe(1)
     })
 
-    test('keeps no listener on a signal that lives on', async () => {
+    test('leaves no listener on a signal that outlives it', async () => {
       using wire = openWire()
       const { signal } = new AbortController()
       const add = vi.spyOn(signal, 'addEventListener')
@@ -120,12 +120,12 @@ describe.each(ways)('%s', (way) => {
       expect(await waiting).toBe(1)
     })
 
-    test('frames that nobody waits for do not turn the event loop', async () => {
+    test('frames without a pending wait do not turn the event loop', async () => {
       using wire = openWire()
       const waiting = wire.b.wait()
       transmit(wire.a, frame(wire.b, wire.a, 60))
       await waiting
-      // The frame that wakes the paused queue once, and more that must not.
+      // One frame that wakes the paused queue, and more that must not.
       transmit(wire.a, frame(wire.b, wire.a, 60))
       await turns(3)
       await loopRests()
@@ -133,7 +133,7 @@ describe.each(ways)('%s', (way) => {
   })
 
   describe('under a flood that never lets up', () => {
-    /** Two frames bounce for ever, so that a wait always finds one. Until the timer fires: it must. */
+    /** Bounces two frames for ever, so that a wait always finds one, until the timer fires: it must. */
     async function bounceUntilTimer(wire: Wire, wait: () => Promise<number>): Promise<number> {
       let fired = false
       const timer = setTimeout(() => {
@@ -164,12 +164,12 @@ describe.each(ways)('%s', (way) => {
   })
 
   describe('spin', () => {
-    test('looks for as long as it was told, and lets timers and signals in meanwhile', async () => {
+    test('looks for the given time, and lets timers and signals run meanwhile', async () => {
       using wire = openWire()
       const before = performance.now()
       expect(await wire.b.spin(50_000)).toBe(0)
       expect(performance.now() - before).toBeGreaterThanOrEqual(50)
-      // A spin that only what it lets in can end.
+      // A spin that only a timer or a signal can end.
       const controller = new AbortController()
       let ticks = 0
       const timer = setInterval(() => {
@@ -286,8 +286,8 @@ describe.each(ways)('%s', (way) => {
     })
   })
 
-  describe('what keeps a process alive', () => {
-    test('a queue that nobody waits for does not', async () => {
+  describe('keeping the process alive', () => {
+    test('a queue without a pending wait does not', async () => {
       using wire = openWire()
       wire.b.close()
       expect(await run('idle.mjs', wire.veth.b, 'open', backend)).toEqual({ code: 0, output: 'open\n' })
@@ -298,11 +298,11 @@ describe.each(ways)('%s', (way) => {
       using wire = openWire()
       wire.b.close()
       expect(await run('idle.mjs', wire.veth.b, 'unref', backend)).toEqual({ code: 13, output: 'unref\n' })
-      // A child has software ports of its own: tests/soft/raw-packet.test.ts has one that waits.
+      // A child process has its own software ports: tests/soft/raw-packet.test.ts has one that waits.
       if (raw) return
       const waiting = run('idle.mjs', wire.veth.b, 'wait', backend)
       wire.a.setPromiscuous(true)
-      // The child says that it waits with a frame to a stranger; ours then ends its wait.
+      // The child announces its wait by a frame to a stranger; our frame then ends the wait.
       await wire.a.wait({ signal: AbortSignal.timeout(limit) })
       transmit(wire.a, frame(wire.b, wire.a, 60))
       expect(await waiting).toEqual({ code: 0, output: 'wait\n1\n' })
@@ -310,7 +310,7 @@ describe.each(ways)('%s', (way) => {
   })
 })
 
-/** Of packet sockets only: AF_XDP sends past the queueing disciplines. */
+/** Packet sockets only: AF_XDP bypasses the queueing disciplines. */
 describe('a kernel that has no room', () => {
   /** 8 Mbit/s out of `a`, and room for about four frames of 1000 bytes in its socket. */
   function narrow(): Wire {
@@ -338,7 +338,7 @@ describe('a kernel that has no room', () => {
     return { ...wire, a, [Symbol.dispose]: close }
   }
 
-  test('keeps what it does not accept pending; drain sleeps until it did', async () => {
+  test('keeps refused frames pending; drain sleeps until they are accepted', async () => {
     using wire = narrow()
     const sent = Array.from({ length: 50 }, (_, i) => frame(wire.b, wire.a, 1000, i))
     for (const bytes of sent) queueFrame(wire.a, bytes)

@@ -71,7 +71,7 @@ describe('a pool that threads share', () => {
     for (let round = 0; round < 20; round++) {
       const slots: number[] = []
       for (let slot = first.claim(); slot >= 0; slot = first.claim()) slots.push(slot)
-      // The other one keeps at most as many to itself.
+      // The other member keeps at most that many to itself.
       expect(slots.length).toBeGreaterThanOrEqual(512 - 64)
       expect(new Set(slots.map((slot) => first.offset(slot))).size).toBe(slots.length)
       for (const slot of slots) {
@@ -89,7 +89,7 @@ describe('a pool that threads share', () => {
     remove()
   })
 
-  test('what is no shared pool is refused', () => {
+  test('refuses anything but a shared pool', () => {
     const { arena, frameSize, headroom, slots, records } = new FramePool({ frameCount: 64 }).share()
     const broken: [Partial<Record<keyof SharedFrames, unknown>>, string][] = [
       [{ slots: new SharedArrayBuffer(64) }, 'ERR_OUT_OF_RANGE'],
@@ -123,8 +123,8 @@ describe('a pool that threads share', () => {
     }
   })
 
-  test('threads at once: no frame is ever two threads’', async () => {
-    // Little more than each has at most in its hands, on its stack and ready: they take them from one another.
+  test('concurrent threads never own the same frame', async () => {
+    // Little more than each thread holds at most, in use, on its stack and ready: they take frames from one another.
     const frameCount = 3 * (40 + 64 + 32) + 32
     const frames = new FramePool({ frameCount, frameSize: 128 })
     const shared = frames.share()
@@ -153,7 +153,7 @@ describe('a pool that threads share', () => {
     expect(frames.free).toBe(frameCount)
   })
 
-  test('what a terminated thread had is taken back', async () => {
+  test('takes back the frames of a terminated thread', async () => {
     using veth = vethPair()
     const frames = new FramePool({ frameCount: 512 })
     const worker = new Worker(programPath('keeper.mjs'), {
@@ -163,7 +163,7 @@ describe('a pool that threads share', () => {
     expect(() => frames.release(kept[0])).toThrow(stale(/is another thread's/))
     await worker.terminate()
     frames.reclaim(member)
-    // What it gave away is on its way, not its own.
+    // A frame given away is on its way and no longer its own.
     expect(frames.free).toBe(511)
     expect(() => frames.take(kept[0])).toThrow(stale(/is stale/))
     frames.take(kept[1])

@@ -1,4 +1,7 @@
-/** The kernel's verifier accepts the XDP programs of flow rules, and the kernel runs them as a plain reference says. */
+/**
+ * The kernel's verifier accepts the XDP programs of flow rules, and the kernel runs them with the results of a plain
+ * reference.
+ */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -31,14 +34,14 @@ describe('the kernel', () => {
     const { status, stdout, stderr } = spawnSync(runner, { input: Buffer.concat(parts), maxBuffer: 2 ** 26 })
     return { status, answers: [...new Uint32Array(Uint8Array.from(stdout).buffer)], log: stderr.toString() }
   }
-  // Without CAP_BPF in the machine's own user namespace no program is loaded: there the interpreter must do.
+  // Without CAP_BPF in the machine's own user namespace no program loads: the interpreter then has to do.
   const permitted = run(input(xdp([{}]), [])).status !== 3
 
-  // No hook runs where every test is skipped.
+  // Vitest runs no hook where every test is skipped.
   if (!permitted) rmSync(folder, { recursive: true })
 
   test.skipIf(!permitted)('verifies the XDP programs and answers as the rules say', () => {
-    // BPF_PROG_TEST_RUN wants an Ethernet header at least.
+    // BPF_PROG_TEST_RUN requires at least an Ethernet header.
     const near = ({ bytes = [] }: FlowRule): boolean => bytes.every(({ offset }) => offset < 1000)
     const all = cases(5, 300, 20, 14).map(({ rules, frames }) => ({
       rules: [...rules.filter(near), nothing],

@@ -1,5 +1,5 @@
 /**
- * No module of the library imports itself by way of others. Type-only imports close circles in one place alone: an object
+ * No module of the library imports itself through others. Type-only imports close circles in one place alone: an object
  * of verbs names its parent in the public API (`queuePair.domain`), and the parent makes it.
  */
 import { readdirSync, readFileSync } from 'node:fs'
@@ -18,7 +18,7 @@ const parents = [
   'lib/verbs/flow.ts -> lib/verbs/queue-pair/queue-pair.ts',
 ]
 
-/** The imports of the library's files, in words. */
+/** The imports of the library's files, as text. */
 function imports(): string[] {
   const lib = join(project, 'lib')
   const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((name) => /\.c?ts$/.test(name))

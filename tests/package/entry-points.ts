@@ -12,7 +12,7 @@ const witnesses: Readonly<Record<string, [expression: string, value: unknown]>> 
   './soft': ["entry.softLibraryPath().split('/').at(-1)", expect.stringMatching(/^libibverbs_soft\..*so$/)],
 }
 
-/** Before Node 22.13 the permission model was an experiment. */
+/** Before Node 22.13 the permission model was experimental. */
 const permission =
   Number(process.versions.node.split('.')[0]) < 22 ? '--experimental-permission' : '--permission'
 
@@ -36,7 +36,7 @@ interface Row {
   error?: string
 }
 
-/** A program that prints a row for each entry point, whichever way `load` gets the module `key`. */
+/** A program that prints a row for each entry point; `load` is the expression that gets the module `key`. */
 const program = (load: (key: string) => string) => `
 const rows = {}
 // The names that esbuild adds when CommonJS imports.
@@ -108,7 +108,7 @@ const ways: Readonly<Record<string, Way>> = {
     const empty = join(place.consumer, 'empty')
     await mkdir(empty, { recursive: true })
     const env = { ...place.env, IBVERBS_PREBUILD: empty }
-    // node-gyp-build falls back to the package itself; --no-addons forbids that, too.
+    // node-gyp-build falls back to the package itself, which --no-addons forbids, too.
     return node({ ...place, env }, '--no-addons', '--input-type=module', '--eval', imported + print)
   },
 }

@@ -40,7 +40,7 @@ describe('the prebuild', () => {
     }
   })
 
-  test('links nothing of rdma-core: that is opened at run time', async () => {
+  test('links nothing of rdma-core, which it opens at run time', async () => {
     const dynamic = await must(['readelf', '--wide', '--dynamic', addon()], { cwd: project })
     const needed = [...dynamic.matchAll(/\(NEEDED\).*\[(.+?)\]/g)].map(([, name]) => name)
     expect(needed).toContain('libc.so.6')
@@ -49,7 +49,7 @@ describe('the prebuild', () => {
     ).toEqual([])
   })
 
-  test('does not tell where it was built', async () => {
+  test('does not contain the path of its build', async () => {
     expect((await readFile(addon())).includes(project)).toBe(false)
   })
 
@@ -59,7 +59,7 @@ describe('the prebuild', () => {
 })
 
 describe('the tarball', () => {
-  test('has what is used, what builds it, what explains it, and nothing else', async () => {
+  test('has the code, its sources and its documentation, and nothing else', async () => {
     const paths = entries.map(({ path }) => path)
     const folders = new Set(paths.map((path) => path.split('/')[0]))
     expect([...folders].sort()).toEqual([
@@ -128,7 +128,7 @@ describe('the tarball', () => {
 describe('entry points', () => describeEntryPoints(async () => ({ consumer, env: await sandbox.bare() })))
 
 describe('installed without scripts and without a compiler', () => {
-  test('brings one package beside itself', async () => {
+  test('installs one package beside itself', async () => {
     expect(
       (await readdir(join(consumer, 'node_modules'))).filter((name) => !name.startsWith('.')).sort(),
     ).toEqual(['ibverbs', 'node-gyp-build'])
@@ -213,7 +213,7 @@ describe('installed without scripts and without a compiler', () => {
     }
   })
 
-  test('what is not an entry point cannot be imported', async () => {
+  test('only entry points can be imported', async () => {
     for (const inner of ['ibverbs/dist/native.js', 'ibverbs/native', 'ibverbs/lib/index.ts']) {
       const { stdout } = await node(`await import('${inner}').catch((error) => console.log(error.code))`)
       expect(stdout, inner).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED\n')
@@ -231,7 +231,7 @@ describe('an addon that does not fit', () => {
   const message = `import { listDevices } from 'ibverbs'
     try { console.log(listDevices()) } catch (error) { console.log(error.message) }`
 
-  test('of another record version is refused, with its file, both versions and what mends it', async () => {
+  test('of another record version is refused, with its file, both versions and the remedy', async () => {
     const { cwd, inside } = await damaged('other records')
     const records = inside('dist/native.js')
     const source = await readFile(records, 'utf8')
@@ -245,7 +245,7 @@ describe('an addon that does not fit', () => {
     )
   })
 
-  test('that the package has lost: what needs none goes on, and the first call that needs it says how to build it', async () => {
+  test('that is missing: calls without it work, and the first call that needs it says how to build it', async () => {
     const { cwd, inside } = await damaged('lost')
     await rm(inside('prebuilds'), { recursive: true })
     const { stdout } = await node(

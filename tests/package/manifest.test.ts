@@ -8,7 +8,7 @@ import { manifest, project, run, Sandbox } from './tarball.js'
 describe('package.json', async () => {
   const { files, exports, scripts, dependencies, bin, os, cpu, repository } = await manifest()
 
-  test('names files that are there, but for what is built', () => {
+  test('names files that exist, except built ones', () => {
     const written = files.filter((name) => !name.startsWith('!') && name !== 'dist' && name !== 'prebuilds')
     expect(written).toContain('README.md')
     for (const name of written) expect(existsSync(join(project, name)), name).toBe(true)
@@ -36,11 +36,11 @@ describe('package.json', async () => {
     expect(existsSync(join(project, 'binding.gyp'))).toBe(false)
   })
 
-  test('installs everywhere: what is not of Linux works there, and types are needed where a project is edited', () => {
+  test('installs everywhere: the portable parts work there, and editors need the types', () => {
     expect({ os, cpu }).toEqual({})
   })
 
-  test('has no address: the workflow that publishes writes that of where it runs', async () => {
+  test('has no repository address: the publishing workflow writes its own', async () => {
     expect(repository).toBeUndefined()
     const workflow = await readFile(join(project, '.github/workflows/prebuild.yml'), 'utf8')
     expect(workflow).toContain('npm pkg set repository.type=git repository.url="git+$GITHUB_SERVER_URL/')
@@ -68,7 +68,7 @@ test('every folder of the native sources is of the same name in lib/', async () 
   for (const name of await folders('binding')) if (name !== 'tools') expect(library).toContain(name)
 })
 
-describe('nothing is packed', async () => {
+describe('packs nothing', async () => {
   const sandbox = await Sandbox.create()
   const copy = await sandbox.copy()
   afterAll(() => sandbox.remove())

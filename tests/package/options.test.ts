@@ -1,6 +1,6 @@
 /**
- * No options object of the public API accepts an unknown name. The compiler lists the objects that the API takes and their
- * names, so this test finds a new one without a check, or with other names.
+ * No options object of the public API accepts an unknown name. The compiler lists the objects that the API takes and
+ * their names, so this test finds a new object without a check, or with other names.
  */
 import { Arena, type Context, type MemoryRegion, open, type QueuePair } from 'ibverbs'
 import {
@@ -140,7 +140,7 @@ const places: Record<string, Call | typeof data> = {
   'softConnectX(options).link': (link) => softConnectX({ link }),
 }
 
-test('every object that the API takes is known here', () => {
+test('this test knows every object that the API takes', () => {
   expect([...api.taken.keys()].sort()).toEqual(Object.keys(places).sort())
 })
 
@@ -148,7 +148,7 @@ test('every type that a declaration names can be imported', () => {
   expect([...api.hidden]).toEqual([])
 })
 
-test('everything has a comment that an editor shows, and options say what they are by default', () => {
+test('every public symbol has a doc comment, and every option states its default', () => {
   const isData = (name: string) =>
     Object.keys(places).some((place) => places[place] === data && name.startsWith(`${place}.`))
   expect([...api.undocumented].filter((name) => !isData(name)).sort()).toEqual([])
@@ -156,7 +156,7 @@ test('everything has a comment that an editor shows, and options say what they a
 
 const taking = Object.entries(places).filter((entry): entry is [string, Call] => entry[1] !== data)
 
-describe('a name that is not known', () => {
+describe('an unknown name', () => {
   test.each(taking)('%s', async (place, call) => {
     const names = api.taken.get(place)?.names as string[]
     for (const name of names) {
@@ -172,14 +172,14 @@ describe('a name that is not known', () => {
     }
   })
 
-  test('whose value is undefined is absent, and one of the prototype is not its own', () => {
+  test('counts as absent when its value is undefined or it comes from the prototype', () => {
     for (const options of [{ nosuch: undefined }, Object.create({ nosuch: 1 })]) {
       expect(Arena.allocate(1, options).byteLength).toBe(1)
       expect(pair.prepareSend({ elements: [{ memory, ...options }] })).toBeDefined()
     }
   })
 
-  test('in what a peer sent is ignored', () => {
+  test('is ignored in data from a peer', () => {
     const more = { nosuch: 1 }
     datagram.connect()
     const handle = pair.domain.createAddressHandle({ ...datagram.endpoint, ...more } as never)
@@ -190,7 +190,7 @@ describe('a name that is not known', () => {
   })
 })
 
-describe('the version of what a peer sent', () => {
+describe('the version of data from a peer', () => {
   const newer = '.version" must be 1 (a peer with a newer ibverbs sent it: update the package here), not 2'
   test.each<[string, (version: unknown) => unknown]>([
     ['remote', (version) => pair.connect({ ...pair.endpoint, version } as never)],

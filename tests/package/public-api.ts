@@ -7,7 +7,7 @@ import { basename, join } from 'node:path'
 import ts from 'typescript-oldest'
 import { project } from './tarball.js'
 
-/** A parameter, or a part of one, that is an object of names and neither a class nor a function. */
+/** A parameter, or a part of one, that is an object with named properties and neither a class nor a function. */
 export interface TakenObject {
   /** 'ProtectionDomain.registerMemory(options)', 'PacketQueue.open(options).flows[]' */
   place: string

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 
 const readme = readFileSync('README.md', 'utf8')
 
-test('the snippets are the examples that tests run, to the letter', () => {
+test('the snippets are exactly the examples that tests run', () => {
   const snippets = [...readme.matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code)
   expect(snippets).toEqual(
     ['raw-frame', 'rc-ping'].map((name) => readFileSync(`docs/examples/${name}.mjs`, 'utf8')),

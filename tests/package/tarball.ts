@@ -20,7 +20,7 @@ export interface Entry {
   size: number
 }
 
-/** The parts of this process's environment that identify user and place, without npm's, vitest's or a sanitizer's. */
+/** This process's environment variables that identify user and place, without those of npm, vitest or a sanitizer. */
 const inherited = Object.fromEntries(
   Object.entries(process.env).filter(([name]) =>
     /^(PATH|HOME|USER|TMPDIR|LANG|LC_|HTTPS?_PROXY|NO_PROXY|SSL_|NODE_EXTRA_CA)/i.test(name),
@@ -88,8 +88,8 @@ export class Sandbox {
   /**
    * `npm pack` of a {@link copy}; returns the tarball's path.
    *
-   * @param prebuild with the addon of this platform, or the sources alone. What is built already is stripped and tagged:
-   *   a build of its own is in prebuild.long.test.ts
+   * @param prebuild pack the addon of this platform, or the sources alone. The existing build is stripped and tagged;
+   *   prebuild.long.test.ts makes a build of its own
    */
   async pack({ prebuild }: { prebuild: boolean }): Promise<string> {
     const copy = await this.copy()
@@ -121,7 +121,7 @@ export class Sandbox {
     return consumer
   }
 
-  /** An environment whose PATH has node, npm, npx and a shell only. */
+  /** An environment whose PATH has only node, npm, npx and a shell. */
   async bare(): Promise<Record<string, string>> {
     const folder = this.path('bin')
     if ((await mkdir(folder, { recursive: true })) !== undefined) {

@@ -1,6 +1,6 @@
 /**
- * The declarations compile for users of the package with any module resolution, with the oldest TypeScript that the README
- * names and with the newest.
+ * The declarations compile for users of the package with any module resolution, with the oldest TypeScript that the
+ * README names and with the newest.
  */
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -139,7 +139,7 @@ describe('declarations, with skipLibCheck off', () => {
     )
   })
 
-  test('using, where the library of types knows it', async () => {
+  test('using, where the type library has it', async () => {
     const text = `import { open } from 'ibverbs'
 export function count() { using context = open(); return context.portCount }
 export async function later() { await using context = open(); return context.name }\n`
@@ -161,7 +161,7 @@ ibverbs.open(5)\n`
   })
 })
 
-test('publint has nothing to say', async () => {
+test('publint finds no fault', async () => {
   const installed = join(consumer, 'node_modules/ibverbs')
   const { code, stdout, stderr } = await run(
     [...tool('publint/src/cli.js'), '--strict', '--pack', 'false', installed],
@@ -174,7 +174,7 @@ test('publint has nothing to say', async () => {
 })
 
 test('arethetypeswrong finds every entry point right, for ES modules and bundlers', async () => {
-  // esm-only: require() of an ES module is what Node 20.19 and later do; the tool still calls it a problem.
+  // Ignores esm-only: Node 20.19 and later require() an ES module; the tool still reports it as a problem.
   const { code, stdout } = await run(
     [...tool('@arethetypeswrong/cli/dist/index.js'), tarball, '--profile', 'esm-only', '--format', 'json'],
     { cwd: consumer },

@@ -1,11 +1,11 @@
-// What a process holds: descriptors, threads, shared memory and open handles.
+// The resources of a process: descriptors, threads, shared memory and open handles.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { native } from '../../../dist/native.js'
 
 /**
- * The event loop closes handles asynchronously, and V8 frees what it collected: a few turns of both. With what there was
- * `before`, as many more as it takes, within reason: when they are done is their affair, what is kept stays.
+ * The event loop closes handles asynchronously, and V8 frees memory after a collection: take a few turns of both, and
+ * more, within reason, until the counts are down to `before`. The time that they take does not matter; a leak stays.
  */
 export async function census(before) {
   for (let more = 0; ; more++) {
@@ -35,7 +35,7 @@ function count() {
   }
 }
 
-/** How many mappings there are, and how large they are altogether in MiB. */
+/** The number of mappings, and their total size in MiB. */
 export function mappings() {
   const lines = readFileSync('/proc/self/maps', 'latin1').trim().split('\n')
   const bytes = lines.reduce((sum, line) => {

@@ -14,7 +14,7 @@ async function cycle(i) {
   sender.submit()
   await waiting
   if (receiver.receive() !== 1) throw new Error('the frame did not come')
-  // Every other one is closed while somebody waits.
+  // Every other queue is closed during a wait.
   const last = i % 2 ? receiver.wait().catch((error) => error.code) : undefined
   sender.close()
   receiver.close()
@@ -27,12 +27,12 @@ const mapped = mappings()
 const cycles = process.env.IBVERBS_LONG ? 5000 : 200
 for (let i = 0; i < cycles; i++) {
   await cycle(i)
-  // V8 in no hurry keeps so many arenas' little companions that the heap grows, once.
+  // Without a collection V8 keeps so many small objects of the arenas that the heap grows, once.
   if (i % 10 === 9) globalThis.gc?.()
 }
 const after = await census(before)
 const grown = mappings()
-// A pair of arenas is 16 MiB. V8's own heap comes and goes as it likes: by much less than one mapping or a MiB in each cycle.
+// A pair of arenas is 16 MiB. V8's own heap varies by much less than one mapping or a MiB in each cycle.
 before.mappings = after.mappings = 'steady'
 if (grown.count > mapped.count + cycles / 2 || grown.mebibytes > mapped.mebibytes + 4 * cycles) {
   after.mappings = `${mapped.count} (${mapped.mebibytes} MiB), then ${grown.count} (${grown.mebibytes} MiB)`

@@ -1,4 +1,4 @@
-// Exits in traffic, while a worker and itself wait. Usage: exit.mjs INTERFACE_A INTERFACE_B exit|throw BACKEND
+// Exits in traffic, while a worker and the main thread wait. Usage: exit.mjs INTERFACE_A INTERFACE_B exit|throw BACKEND
 
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'

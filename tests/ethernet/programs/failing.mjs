@@ -1,4 +1,4 @@
-// Terminates workers whose native calls fail all the time: an error that cannot be thrown any more must not abort.
+// Terminates workers whose native calls fail all the time: an error that can no longer be thrown must not abort.
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { native } from '../../../dist/native.js'
@@ -22,7 +22,7 @@ if (isMainThread) {
     try {
       calls[workerData]()
     } catch {
-      // as it should
+      // as expected
     }
   }
 }

@@ -76,8 +76,8 @@ function forward(total) {
 const total = Number(count)
 const heap = () => getHeapStatistics().used_heap_size
 
-// Until V8 has compiled what there is to compile, in the background too: it writes that into the heap. What makes the
-// heap grow each time all the same is what is looked for below.
+// Until V8 has compiled the code, also in the background: the compiler allocates on the heap. Growth that goes on after
+// that is the leak that this program looks for.
 const warming = Math.min(total, backend === 'none' ? 1_000_000 : 100_000)
 for (let i = 0, quiet = 0; i < 10 && quiet < 2; i++) {
   const before = heap()
@@ -85,7 +85,7 @@ for (let i = 0, quiet = 0; i < 10 && quiet < 2; i++) {
   quiet = heap() - before < 4096 ? quiet + 1 : 0
   await new Promise((resolve) => setImmediate(resolve))
 }
-// What loading and compiling has left over is not to be what is collected below.
+// The collection below must not count garbage from loading and compiling.
 globalThis.gc()
 forward(1000)
 

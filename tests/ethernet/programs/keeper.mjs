@@ -1,4 +1,4 @@
-// A worker that has frames in every way there is, and is terminated.
+// A worker that holds frames in every possible state, and is terminated.
 import { parentPort, workerData } from 'node:worker_threads'
 import { FramePool, PacketQueue } from 'ibverbs/ethernet'
 

@@ -1,4 +1,4 @@
-// Opens an AF_XDP queue, says what program is on the interface, and is killed. Usage: killed.mjs INTERFACE
+// Opens an AF_XDP queue, prints the program on the interface, and is killed. Usage: killed.mjs INTERFACE
 import { execFileSync } from 'node:child_process'
 import { writeSync } from 'node:fs'
 import { PacketQueue } from 'ibverbs/ethernet'

@@ -1,10 +1,10 @@
-// Looks 100 000 times for frames that do not come, and counts this thread's system calls in it. Usage: looks.mjs INTERFACE
+// Looks 100 000 times at an empty queue, and counts this thread's system calls during that. Usage: looks.mjs INTERFACE
 import { PacketQueue } from 'ibverbs/ethernet'
 import { native } from '../../../dist/native.js'
 
 const { xdp } = native.ethernet
 let systemCalls = 0
-// The binding makes system calls of a queue's only where these are called.
+// The binding makes a queue's system calls only in these functions.
 for (const name of ['receive', 'transmit']) {
   const call = xdp[name]
   xdp[name] = (...words) => {

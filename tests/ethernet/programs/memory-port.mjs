@@ -1,4 +1,4 @@
-// The rings of a packet queue in plain memory, with a kernel that moves addresses from one to the other.
+// The rings of a packet queue in plain memory, with a stand-in kernel that moves addresses from one to the other.
 import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../../../dist/ring/ring.js'
 
 export class MemoryPort {
@@ -30,7 +30,7 @@ export class MemoryPort {
     }
   }
 
-  /** Frames come in, at most so many. */
+  /** Delivers received frames, at most `most`. */
   deliver(most) {
     const { fill, receive } = this.kernel
     const count = Math.min(most, fill.available())

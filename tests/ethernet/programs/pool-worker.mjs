@@ -14,7 +14,7 @@ let wrong = 0
 let claimed = 0
 const mine = []
 
-/** From now on it is mine. */
+/** The frame is this thread's from now on. */
 function own(slot) {
   words[at(slot)] = me
   mine.push(slot)
@@ -23,8 +23,8 @@ function check(slot) {
   if (words[at(slot)] !== me) wrong++
 }
 
-// One step is short, so that the threads get in one another's way whatever the machine does.
-// Not before everybody has had its part: on a busy machine one thread may run alone for long.
+// A step is short, so that the threads contend on any machine. The test does not end before every thread has run its
+// share: on a busy machine one thread may run alone for long.
 const going = (round) => round < rounds || counts.subarray(1).some((taken) => taken < 10)
 for (let round = 0; going(round); round++) {
   const slot = table.claim()
@@ -42,7 +42,7 @@ for (let round = 0; going(round); round++) {
   while (mine.length > 40 || (mine.length > 0 && slot < 0)) {
     const next = mine.shift()
     const to = 1 + ((me + round) % members)
-    // Its mark goes before it does: whoever has it writes its own.
+    // Clears its mark before it gives the frame: the next owner writes its own.
     if (to !== me && Atomics.load(mailbox, to) === 0) {
       frames.give(next)
       if (Atomics.compareExchange(mailbox, to, 0, next + 1) !== 0) {

@@ -1,4 +1,4 @@
-// Prints what this process may do, and how frames get to an address.
+// Prints this process's capabilities, and the route to an address.
 import { readFileSync } from 'node:fs'
 import { resolve } from 'ibverbs/ethernet'
 

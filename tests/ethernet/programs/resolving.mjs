@@ -1,4 +1,4 @@
-// Terminates workers that wait for a neighbour that does not answer. Usage: resolving.mjs ADDRESS
+// Terminates workers that wait for a silent neighbour. Usage: resolving.mjs ADDRESS
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { resolve } from 'ibverbs/ethernet'

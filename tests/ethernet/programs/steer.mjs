@@ -1,4 +1,4 @@
-// What a queue does with rules on a NIC that has them (ntuple-driver.c). Usage: steer.mjs INTERFACE OPTIONS, as JSON
+// A queue with rules on a NIC that supports them (ntuple-driver.c). Usage: steer.mjs INTERFACE OPTIONS, as JSON
 import { PacketQueue } from 'ibverbs/ethernet'
 
 const [name, options] = process.argv.slice(2)

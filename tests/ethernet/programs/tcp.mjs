@@ -1,5 +1,5 @@
-// One end of a TCP connection: `tcp.mjs receive PORT` says "ready" and then the SHA-256 of what came;
-// `tcp.mjs send ADDRESS PORT BYTES` sends that many and says theirs.
+// One end of a TCP connection: `tcp.mjs receive PORT` prints "ready" and then the SHA-256 of the received bytes;
+// `tcp.mjs send ADDRESS PORT BYTES` sends that many and prints theirs.
 import { createHash } from 'node:crypto'
 import { connect, createServer } from 'node:net'
 

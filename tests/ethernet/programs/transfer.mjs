@@ -1,5 +1,5 @@
-// Takes one of the kernel's rings away from its queue, as far as this Node lets it, uses the queue, closes it, and reads
-// and writes on. Usage: transfer.mjs RING INTERFACE_A INTERFACE_B
+// Transfers one of the kernel's rings away from its queue, as far as this Node allows, uses the queue, closes it, and
+// reads and writes on. Usage: transfer.mjs RING INTERFACE_A INTERFACE_B
 import assert from 'node:assert'
 import { PacketQueue } from 'ibverbs/ethernet'
 
@@ -14,7 +14,7 @@ for (const how of ['transfer', 'shrink', 'clone']) {
   let moved
   if (how === 'clone') {
     try {
-      // Node 20 copies what it must not transfer; later ones throw DataCloneError.
+      // Node 20 copies a buffer that it must not transfer; later versions throw DataCloneError.
       moved = structuredClone(buffer, { transfer: [buffer] })
     } catch (error) {
       assert.equal(error.name, 'DataCloneError')
@@ -51,7 +51,7 @@ for (const how of ['transfer', 'shrink', 'clone']) {
   assert.equal(words.length, 0)
   if (moved) {
     const view = new Uint32Array(moved)
-    // Zeros where the kernel's ring was; a copy is the user's own.
+    // Zeros in the kernel's ring's place; a copy belongs to its user.
     if (gone && how === 'transfer') assert(view.every((word) => word === 0))
     view.fill(7)
   }

@@ -1,4 +1,4 @@
-// Run in a user and network namespace of its own: what AF_XDP says there, and what of it works.
+// Run in a user and network namespace of its own: AF_XDP's errors there, and the parts of it that work.
 import { execFileSync } from 'node:child_process'
 import { PacketQueue, queryInterface } from 'ibverbs/ethernet'
 

@@ -1,4 +1,4 @@
-// Run in a user and network namespace of its own: makes a wire, carries frames both ways, and says what happened.
+// Run in a user and network namespace of its own: makes a wire, carries frames both ways, and prints the result.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { PacketQueue, queryInterface } from 'ibverbs/ethernet'

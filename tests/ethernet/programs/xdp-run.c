@@ -25,7 +25,7 @@ static void bytes(void* to, uint32_t length, size_t room) {
   }
 }
 
-// Puts an empty XSKMAP where a program names a map (BPF_PSEUDO_MAP_FD), whatever number it gives. -1: there is none.
+// Puts an empty XSKMAP in place of every map reference (BPF_PSEUDO_MAP_FD), whatever its number. -1: it cannot be made.
 static int putMap(uint32_t length) {
   struct bpf_insn* instructions = (struct bpf_insn*)program;
   int map = -1;

@@ -1,4 +1,4 @@
-/** Headers that we push are the kernel's to pop, and the other way round: VLAN, QinQ, VXLAN and GRE, every byte. */
+/** The kernel decapsulates the headers that we push, and we pop the kernel's: VLAN, QinQ, VXLAN and GRE, every byte. */
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import {
@@ -49,15 +49,15 @@ const outerBack = {
 }
 let greSequence = 0
 
-/** What is put before an inner frame (or, for `gre`, an inner packet), each way. */
+/** The headers before an inner frame (or, for `gre`, an inner packet), each way. */
 interface Encapsulation {
-  /** Whether there is an Ethernet header inside, and the addresses in it. */
+  /** Whether there is an inner Ethernet header, and its addresses. */
   inner: { to: string; from: string } | null
-  /** Puts it before [at, end); where the frame begins then. */
+  /** Pushes the headers before [at, end); returns the new start of the frame. */
   push(bytes: Uint8Array, at: number, end: number, start: number): number
-  /** The same as the kernel does, with what it chose itself taken from `frame`, what it sent. */
+  /** Pushes them as the kernel does, with the kernel's own choices taken from `frame`, which it sent. */
   pushAsKernel(bytes: Uint8Array, at: number, end: number, start: number, frame: Uint8Array): number
-  /** Where in [at, end) begins what is inside; −1 when nothing of the kind is there. */
+  /** The start of the inner frame in [at, end); −1 when there is none of this kind. */
   pop(bytes: Uint8Array, at: number, end: number): number
 }
 
@@ -153,7 +153,7 @@ const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
 
 const pattern = (length: number, seed: number) => Buffer.from(Array.from({ length }, (_, i) => i * 7 + seed))
 
-/** Writes Ethernet, if there is any, and an IPv4 header; where its payload begins. */
+/** Writes Ethernet, if there is any, and an IPv4 header; returns the payload's offset. */
 function writeIp(
   bytes: Uint8Array,
   at: number,
@@ -169,7 +169,7 @@ function writeIp(
   )
 }
 
-/** A datagram in an IPv4 packet; where it ends. */
+/** Writes a datagram in an IPv4 packet; returns its end. */
 function writeDatagram(
   bytes: Uint8Array,
   at: number,
@@ -207,7 +207,7 @@ describe('the kernel’s own devices', () => {
     removeDevices()
   })
 
-  /** Sends what `write` puts behind the headroom, in its encapsulation. */
+  /** Sends the bytes that `write` puts behind the headroom, in their encapsulation. */
   function send(name: NetworkName, write: (at: number) => number): void {
     const slot = queue.claim()
     const start = queue.offset(slot) - headroom
@@ -219,7 +219,7 @@ describe('the kernel’s own devices', () => {
     expect(queue.submit()).toBe(1)
   }
 
-  /** The next frame that the kernel sends, as on the wire: with the tag that the kernel keeps apart. */
+  /** The next frame that the kernel sends, as on the wire: with the tag that the kernel stripped. */
   async function receive<T>(
     use: (bytes: Uint8Array, at: number, end: number, flags: number) => T,
   ): Promise<T> {
@@ -263,7 +263,7 @@ describe('the kernel’s own devices', () => {
           expect(begins).toBeGreaterThan(0)
           const ip = begins + (inner ? ethernet.headerLength : 0)
           const identification = ipv4.identification(frame, ip)
-          // A veth device has the innermost checksum left to it.
+          // The kernel leaves the innermost checksum to a veth device.
           if ((flags & FrameFlag.checksumPartial) !== 0) {
             for (const each of [frame, whole]) udp.writeChecksum(each, ipv4.payload(frame, ip), ip)
           }
@@ -275,7 +275,7 @@ describe('the kernel’s own devices', () => {
           ipv4.writeChecksum(expected, expectedIp)
           expect(hex(frame.subarray(begins))).toBe(hex(expected.subarray(headroom, to)))
 
-          // And all that is around it.
+          // And the headers around it.
           const from = pushAsKernel(expected, headroom, to, 0, whole)
           expect(hex(whole)).toBe(hex(expected.subarray(from, to)))
         })

@@ -1,6 +1,6 @@
 /**
- * The kernel's own VLAN, VXLAN and GRE devices, over one end of a veth pair; a packet queue is to have the other. They
- * exist in the VM (tests/beds/vm), whose kernel has the modules.
+ * The kernel's own VLAN, VXLAN and GRE devices over one end of a veth pair, whose other end belongs to a packet queue.
+ * They exist in the VM (tests/beds/vm), whose kernel has the modules.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -16,7 +16,7 @@ export const customerVlanId = 300
 export const vxlanIdentifier = 4242
 export const greKey = 0x01020304
 
-/** Each device is the kernel's end of a network 10.0.N.0/24: it has .1, and .2 is whoever sits on our interface. */
+/** Each device is the kernel's end of a network 10.0.N.0/24: it has .1, and our end has .2. */
 export const networks = {
   vlan: { device: 'kd1.100', address: '10.0.1.1', peer: '10.0.1.2' },
   qinq: { device: 'kdcust', address: '10.0.2.1', peer: '10.0.2.2' },
@@ -26,7 +26,7 @@ export const networks = {
 }
 export type NetworkName = keyof typeof networks
 
-/** Of the tunnelled Ethernets: the kernel's end, and ours. */
+/** The tunnelled Ethernet addresses: the kernel's end, and ours. */
 export const innerMac = { theirs: '02:00:00:00:0b:01', ours: '02:00:00:00:0a:01' }
 
 function ip(lines: string[]): void {
@@ -37,7 +37,7 @@ function ip(lines: string[]): void {
   })
 }
 
-/** Makes all of them. No IPv6, and no neighbour has to be asked for: nothing is on the wire but what a test sends. */
+/** Makes all devices. Without IPv6, and with permanent neighbours: only the test's own frames are on the wire. */
 export function makeDevices(): void {
   const before = readFileSync(noIpv6, 'utf8')
   writeFileSync(noIpv6, '1')
@@ -49,7 +49,7 @@ export function makeDevices(): void {
   for (const name of [ours.interface, theirs.interface]) awaitRunning(name)
 }
 
-/** Whether interfaces that are made from now on have no IPv6. */
+/** Whether new interfaces get no IPv6. */
 const noIpv6 = '/proc/sys/net/ipv6/conf/default/disable_ipv6'
 
 function addDevices(): void {
@@ -77,7 +77,7 @@ function addDevices(): void {
   ])
 }
 
-/** Removes all of them. */
+/** Removes all devices. */
 export function removeDevices(): void {
   ip([
     ...[networks.vxlan, networks.gretap, networks.gre].map(({ device }) => `link del ${device}`),
