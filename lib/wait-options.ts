@@ -7,7 +7,7 @@ export interface WaitOptions {
 }
 export const waitOptionNames = { signal: true } as const satisfies Names<WaitOptions>
 
-/** The signal in the options of a wait that has no others. */
+/** The signal from the options of a wait that has no other options. */
 export function waitSignal(given: WaitOptions | undefined): AbortSignal | undefined {
   return abortSignal('options.signal', options('options', given, waitOptionNames).signal)
 }

@@ -1,12 +1,12 @@
 import { setMaxListeners } from 'node:events'
 import { closedError } from './errors.js'
 
-/** The pending waiters of all objects: closing an object closes what hangs from it. */
+/** The pending waiters of all objects: closing an object closes its children. */
 const waiting = new Set<{ close(): void }>()
 
 /**
- * The one consumer that sleeps on an object: a promise with an AbortSignal, one at a time. It rejects with
- * ERR_IBVERBS_CLOSED when the object is closed, or a parent of it ({@link rejectClosed}).
+ * One pending wait on an object: a promise with an AbortSignal, one at a time. It rejects with ERR_IBVERBS_CLOSED when
+ * the object, or a parent of it, is closed ({@link rejectClosed}).
  */
 export class Waiter<T> {
   readonly #owner: { readonly closed: boolean }
@@ -18,8 +18,8 @@ export class Waiter<T> {
   #signal: AbortSignal | undefined
 
   /**
-   * @param name of the owner, in the error when it is closed
-   * @param turns called when a wait begins, and when it ends for whatever reason, before its promise settles
+   * @param name the owner's name, in the error when it is closed
+   * @param turns called when a wait begins, and when it ends for any reason, before its promise settles
    */
   constructor(
     owner: { readonly closed: boolean },
@@ -32,12 +32,12 @@ export class Waiter<T> {
     this.#stopped = turns.stopped
   }
 
-  /** Whether a consumer waits. */
+  /** Whether a wait is pending. */
   get pending(): boolean {
     return this.#resolve !== undefined
   }
 
-  /** The promise of a new wait, where none is pending. It rejects with the signal's reason on abort. */
+  /** Starts a wait, where none is pending. Its promise rejects with the signal's reason on abort. */
   start(signal: AbortSignal | undefined): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#resolve = resolve
@@ -81,7 +81,7 @@ export class Waiter<T> {
   }
 }
 
-/** Rejects all who wait on an object that is closed by now. */
+/** Rejects every pending wait on an object that is now closed. */
 export function rejectClosed(): void {
   for (const waiter of waiting) waiter.close()
 }

@@ -9,10 +9,10 @@ const { ENETDOWN, ENXIO, ENOBUFS, EBUSY, EMSGSIZE, ERANGE, EFAULT, EBADMSG } = c
 const headerBytes = 14
 
 /**
- * What a failed recvmmsg(2) or sendmmsg(2) means for the queue on `device`.
+ * The error of a failed recvmmsg(2) or sendmmsg(2) of the queue on `device`.
  *
  * @param errno positive; ERANGE, EFAULT and EBADMSG are the binding's own (binding/ethernet/af_packet/inlet.h, ring.h)
- * @param refused length of the frame that was refused for its own sake
+ * @param refused length of the frame that was itself refused
  */
 export function transferError(
   errno: number,
@@ -20,13 +20,13 @@ export function transferError(
   networkInterface: NetworkInterface,
   refused = 0,
 ): VerbsError {
-  // The kernel tells a packet socket ENETDOWN once for both a device that went down and one that was removed
+  // The kernel reports ENETDOWN to a packet socket once, both for a device that went down and for one that was removed
   // (packet_notifier in net/packet/af_packet.c), and sends nothing through the latter: ENXIO.
   const now = listInterfaces().find((entry) => entry.index === networkInterface.index)
   if (now === undefined && (errno === ENETDOWN || errno === ENXIO))
     return goneError(syscall, networkInterface)
   if (errno === ENETDOWN || errno === ENOBUFS || errno === EBUSY) {
-    // An AF_XDP socket and a packet socket hear of a missing carrier in this way.
+    // AF_XDP and packet sockets report a missing carrier by this errno.
     if (now?.up && !now.carrier) return carrierError(syscall, now)
   }
   if (errno === ENETDOWN) return downError(syscall, now ?? networkInterface)

@@ -6,17 +6,17 @@ import { batchIndexError } from './receiver.js'
 const { words, offset, length, originalLength } = FrameRecord
 
 /**
- * The receiving half of a queue whose device runs no filter: what does not match is given back here, before anybody is
- * told that it came.
+ * The receiving half of a queue whose device runs no filter: it frees the frames that do not match before the caller
+ * sees them.
  */
 export class FilteredReceiver implements ReceivingEnd {
-  /** Frames that came and did not match. */
+  /** Received frames that did not match. */
   unwanted = 0
   readonly #inner: ReceivingEnd
   readonly #program: Uint32Array
   readonly #table: FrameTable
   readonly #memory: Uint8Array
-  /** The caller's batch, and the one that is next. */
+  /** The caller's batch, and the next one. */
   #slots: Int32Array
   #next: Int32Array
   #count = 0
@@ -85,7 +85,7 @@ export class FilteredReceiver implements ReceivingEnd {
     return i >= 0 && i < this.#count && (i | 0) === i ? this.#slots[i] : batchIndexError(i, this.#count)
   }
 
-  /** Gives back what nobody has asked for yet. */
+  /** Frees the frames that receive() has not returned yet. */
   close(): void {
     for (let i = 0; i < this.#waiting; i++) this.#table.slots.release(this.#next[i])
     this.#waiting = 0

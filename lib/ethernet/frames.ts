@@ -11,11 +11,11 @@ export interface FramePoolOptions {
   arena?: Arena
   /** Bytes a frame, a power of two from 128 to 131072. Default 2048. */
   frameSize?: number
-  /** How many frames, 2 to 262144. Default: what fits into `arena`, else 4096 but at most 64 MiB. */
+  /** How many frames, 2 to 262144. Default: as many as fit into `arena`, else 4096 but at most 64 MiB. */
   frameCount?: number
   /**
-   * Bytes left free before a received or claimed frame, so that a header can be pushed. AF_XDP, whose buffers are at most a
-   * page, takes 448 less than one of them. Default 0.
+   * Bytes left free before a received or claimed frame, for a header to be prepended. AF_XDP, whose buffers are at most
+   * a page, takes at most 448 less than one of its buffers. Default 0.
    */
   headroom?: number
 }
@@ -41,41 +41,41 @@ export const FrameRecord = {
   vlan: 4,
   seconds: 5,
   nanoseconds: 6,
-  /** where the checksum of a frame with a partial one begins to count << 16 | where from there it stands */
+  /** of a partial checksum: the start of the checksummed range << 16 | the checksum's place from there */
   checksum: 7,
   words: 8,
 } as const
 
 /** Bits of `PacketQueue.flags(slot)`. */
 export const FrameFlag = {
-  /** The frame was longer than its place: `length` of its `originalLength` bytes are there. */
+  /** The frame is longer than its place: only `length` of its `originalLength` bytes are there. */
   truncated: 1,
   /**
-   * The sender left the transport checksum to a device, which on a veth there is not: what stands there is the sum of the
-   * pseudo-header. `completeChecksum()` completes it, `forward()` has it completed.
+   * The sender left the transport checksum to a device, which a veth does not have: its field holds the sum of the
+   * pseudo-header. `completeChecksum()` completes it; `forward()` has the kernel or the device complete it.
    */
   checksumPartial: 2,
   /** The kernel or the device has verified the transport checksum. */
   checksumValid: 4,
 } as const
 
-/** To whom a frame was addressed, `PacketQueue.packetType(slot)`: sll_pkttype of packet(7). */
+/** The addressee of a frame, `PacketQueue.packetType(slot)`: sll_pkttype of packet(7). */
 export const PacketType = { host: 0, broadcast: 1, multicast: 2, otherHost: 3, outgoing: 4 } as const
 
 /**
- * In a record's flags: of it, offset and length alone were written (and the flags' lowest byte), because a frame of
- * AF_XDP's comes without anything else, and one of a raw packet queue pair with little. Who wants to know more asks {@link FrameTable.word}.
+ * A flag of a record of which only offset, length and the flags' lowest byte are written: AF_XDP gives a frame nothing
+ * else, and a raw packet queue pair little. {@link FrameTable.word} reads such a record as well as a full one.
  */
 export const brief = 1 << 15
 
-// Constants of this file's own: V8 folds them, but looks into an exported object each time.
+// Constants local to this file: V8 folds them, but loads an exported object's field at each use.
 const recordShift = Math.log2(FrameRecord.words) | 0
 const briefBit = brief
 const generationMask = mostSlot
 const { offset: offsetWord, length: lengthWord } = FrameRecord
 const { originalLength: originalLengthWord, flags: flagsWord } = FrameRecord
 
-/** What a queue knows of its pool, and nobody outside lib/ sees. Its fields: see RingEnd in ring/ring.ts. */
+/** A queue's view of its pool, internal to lib/. For the declared fields see RingEnd in ring/ring.ts. */
 export class FrameTable {
   declare readonly slots: SlotPool
   /** One {@link FrameRecord} a frame. */
@@ -84,11 +84,11 @@ export class FrameTable {
   declare readonly shift: number
   declare private readonly frameSize: number
   declare private readonly headroom: number
-  /** Slots that are ready to be claimed: made many at a time, which costs a third of one at a time. */
+  /** Slots that are ready to be claimed: prepared in batches, at a third of the cost of one at a time. */
   declare private readonly ready: Int32Array
   private readyCount = 0
 
-  /** @param from how many frames, or what another thread shares of them */
+  /** @param from the number of frames, or another thread's share of the pool */
   constructor(from: number | Pick<SharedFrames, 'slots' | 'records'>, frameSize: number, headroom: number) {
     const own = typeof from === 'number'
     const buffer = own ? new SharedArrayBuffer(from * FrameRecord.words * 4) : from.records
@@ -100,12 +100,12 @@ export class FrameTable {
     this.ready = new Int32Array(readySlots)
   }
 
-  /** Frames that are nobody's. */
+  /** How many frames are free. */
   get free(): number {
     return this.slots.freeCount + this.readyCount
   }
 
-  /** A free frame for the caller; −1 when there is none. */
+  /** Takes a free frame for the caller; −1 when there is none. */
   claim(): number {
     if (this.readyCount === 0 && !this.prepare()) return -1
     return this.ready[--this.readyCount]
@@ -130,20 +130,23 @@ export class FrameTable {
     return count > 0
   }
 
-  /** A free frame for a holder; its index, or −1 when there is none. */
+  /** Takes a free frame for a holder and returns its index; −1 when there is none. */
   take(holder: number): number {
     const index = this.slots.take(holder)
     return index < 0 && this.unprepare() ? this.slots.take(holder) : index
   }
 
-  /** Gives the slots back that are ready to be claimed: somebody else is out of free frames. */
+  /**
+   * Frees the slots that are ready to be claimed, for a holder that finds no other free frame. Returns whether there
+   * were any.
+   */
   unprepare(): boolean {
     const had = this.readyCount > 0
     while (this.readyCount > 0) this.slots.release(this.ready[--this.readyCount])
     return had
   }
 
-  /** Says of a frame where it lies, and that nothing else is known of it. */
+  /** Writes a brief record: the frame's place and length, and no more. */
   describe(index: number, offset: number, length: number): void {
     const { records } = this
     const record = index << recordShift
@@ -153,12 +156,13 @@ export class FrameTable {
   }
 
   /**
-   * Gives the frames of a receive ring's next records to the caller and {@link describe}s them, up to one that the holder
-   * does not have or that goes on in the next record. No frame leaves its place, whatever the ring says.
+   * Hands the frames of a receive ring's next records to the caller and {@link describe}s them. Stops at a frame that
+   * the holder does not own or that continues in the next record. No frame exceeds its place, whatever the ring
+   * contains.
    *
-   * @param out where their slots are written, from `first` on
-   * @param described the other end has written their records already
-   * @returns how many they are, at most `most`
+   * @param out receives their slots, from `first` on
+   * @param described the other end has already written the frames' records
+   * @returns how many frames, at most `most`
    */
   handOut(
     ring: Consumer,
@@ -175,7 +179,7 @@ export class FrameTable {
       const at = ring.at(count)
       const offset = ring.address(at)
       const index = offset >>> shift
-      // What has no frame's index has a word that is nobody's.
+      // An invalid index reads 0, a word that no holder owns.
       const word = index <= indexMask ? owners[index] : 0
       if ((word & indexMask) !== holder || (!described && ring.more(at))) break
       const generation = ((word ^ holder) + indexMask + 1) & generationMask
@@ -194,7 +198,7 @@ export class FrameTable {
     return count
   }
 
-  /** Says of a frame that was {@link describe}d all that can be known of it. */
+  /** Writes all fields of a frame's record, after {@link describe}. */
   complete(index: number, length: number, originalLength: number, flags: number): void {
     const record = index << recordShift
     this.records.fill(0, record | originalLengthWord, record + FrameRecord.words)
@@ -212,7 +216,10 @@ export class FrameTable {
     return word <= originalLengthWord ? this.records[record | lengthWord] : 0
   }
 
-  /** The packet type in the record of the caller's slot, or else from the frame's own address, as it is now. */
+  /**
+   * The packet type from the record of the caller's slot, or, of a brief record, from the frame's current destination
+   * address.
+   */
   packetType(slot: number, memory: Uint8Array, own: Uint8Array): number {
     const record = this.slots.index(slot) << recordShift
     const flags = this.records[record | flagsWord]
@@ -221,7 +228,7 @@ export class FrameTable {
     return typeOf(memory, this.records[record | offsetWord], own)
   }
 
-  /** The index of the caller's frame that is to be sent; throws for one that leaves its place. */
+  /** The index of a frame that the caller sends. Throws if the frame exceeds its place. */
   check(slot: number, length: number): number {
     const index = this.slots.index(slot)
     const within = this.records[(index << recordShift) | offsetWord] & (this.frameSize - 1)
@@ -231,7 +238,7 @@ export class FrameTable {
     return index
   }
 
-  /** Moves the beginning of the caller's frame. */
+  /** Moves the start of the caller's frame. */
   move(slot: number, offset: number): void {
     const index = this.slots.index(slot)
     const start = (index << this.shift) >>> 0
@@ -240,7 +247,7 @@ export class FrameTable {
   }
 }
 
-/** To whom a frame is, as eth_type_trans() in the kernel tells a packet socket. */
+/** The packet type by the destination address, as eth_type_trans() in the kernel sets it for a packet socket. */
 export function typeOf(memory: Uint8Array, at: number, own: Uint8Array): number {
   if ((memory[at] & 1) === 0) {
     for (let i = 5; i >= 0; i--) if (memory[at + i] !== own[i]) return PacketType.otherHost
@@ -253,33 +260,33 @@ export function typeOf(memory: Uint8Array, at: number, own: Uint8Array): number 
 export let tableOf: (pool: FramePool) => FrameTable
 
 /**
- * A pool as another thread joins it: what {@link FramePool.share} gives, to be sent with postMessage() or as workerData.
- * All of it is shared memory.
+ * A shared pool, for another thread to join: the result of {@link FramePool.share}, sent with postMessage() or as
+ * workerData. All of it is shared memory.
  */
 export interface SharedFrames {
   readonly arena: Uint8Array<SharedArrayBuffer>
   readonly frameSize: number
   readonly headroom: number
-  /** Who owns which frame. */
+  /** The numbers and owners of the frames. */
   readonly slots: SharedArrayBuffer
-  /** What is known of each frame. */
+  /** The records of the frames. */
   readonly records: SharedArrayBuffer
 }
 
 /**
- * An arena cut into frames of one size, and who owns each of them. Queues that share a pool forward frames to one
- * another without a copy, also from thread to thread ({@link share}).
+ * An arena cut into frames of one size, with an owner for each. Queues that share a pool forward frames to one another
+ * without a copy, also from thread to thread ({@link share}).
  *
- * **The rule of ownership:** a slot is the caller's from the moment `receive()` or `claim()` hands it out, and for as
- * long as the caller likes, until the caller gives it back with `release()`, `forward()` or `send()`. In between nobody
- * else reads or writes the frame; before and after, the slot is refused with ERR_IBVERBS_STALE_SLOT.
+ * **The rule of ownership:** a slot is the caller's from the moment `receive()` or `claim()` hands it out, without a
+ * time limit, until the caller gives it back with `release()`, `forward()` or `send()`. In between, no other holder
+ * reads or writes the frame; before and after, every call refuses the slot with ERR_IBVERBS_STALE_SLOT.
  *
- * **Between threads:** the caller is the thread whose queue handed the slot out, and no other thread's queue takes it.
- * It passes on with {@link give} there and {@link take} here; how the number gets from one to the other (postMessage(),
- * a ring in shared memory) is the caller's business.
+ * **Between threads:** the caller is the thread whose queue handed the slot out, and no other thread's queue accepts
+ * it. A slot changes threads with {@link give} in one and {@link take} in the other; the caller carries the number
+ * across (postMessage(), a ring in shared memory).
  */
 export class FramePool {
-  /** The arena. Offsets of frames count from the first byte of its memory. */
+  /** The arena. Frame offsets count from the first byte of its memory. */
   readonly arena: Arena
   /** Bytes a frame. */
   readonly frameSize: number
@@ -316,14 +323,14 @@ export class FramePool {
   }
 
   /**
-   * The pool of another thread, in this one: the same frames, and one number for each. Frames that are free on the other
-   * side can be claimed and received into here.
+   * Joins another thread's pool: the same frames, under the same numbers. This thread can claim, and receive into, the
+   * frames that are free there.
    *
-   * @param shared what {@link share} gave there
-   * @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE for what is no such thing
+   * @param shared the result of {@link share} there
+   * @throws TypeError ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE for a value that share() did not return
    */
   static join(shared: SharedFrames): FramePool {
-    // What share() gave in another thread, of another version of this package perhaps: data, not options.
+    // The result of share() in another thread, perhaps of another version of this package: data, not options.
     if (typeof shared !== 'object' || shared === null) throw typeError('shared', 'an object', shared)
     const { arena, frameSize, headroom, slots, records } = shared
     instance('shared.slots', slots, SharedArrayBuffer)
@@ -339,7 +346,7 @@ export class FramePool {
 
   /**
    * Lets other threads {@link join} the pool. Each keeps up to 64 free frames to itself; {@link free} does not count
-   * those of the others.
+   * those of the other threads.
    */
   share(): SharedFrames {
     const { slots, records } = this.#table
@@ -354,13 +361,13 @@ export class FramePool {
     }
   }
 
-  /** This thread's number among those that share the pool: see {@link reclaim}. */
+  /** This thread's number among the threads that share the pool: see {@link reclaim}. */
   get member(): number {
     return this.#table.slots.member
   }
 
   /**
-   * Lets go of the caller's slot, so that one other thread can {@link take} it.
+   * Releases the caller's slot to the one other thread that {@link take}s it.
    *
    * @throws Error ERR_IBVERBS_STALE_SLOT
    */
@@ -369,22 +376,22 @@ export class FramePool {
   }
 
   /**
-   * Makes a slot the caller's that another thread has given away: the same number names the same frame, and `length`,
-   * `forward` and all else of this thread's queues on the pool take it. Of several threads that try, one gets it.
+   * Takes over a slot that another thread gave away: the same number names the same frame, and `length`, `forward` and
+   * all other calls of this thread's queues on the pool accept it. Of several threads that try, one succeeds.
    *
-   * @throws Error ERR_IBVERBS_STALE_SLOT for all the others
+   * @throws Error ERR_IBVERBS_STALE_SLOT in all the others
    */
   take(slot: number): void {
     this.#table.slots.accept(slot)
   }
 
   /**
-   * Frees all frames that a thread had which ended without giving them back: those of its callers, of its queues, and
-   * the free ones that it kept.
+   * Frees all frames of a thread that ended without giving them back: those of its callers, of its queues, and the free
+   * ones that it kept.
    *
-   * @param member its {@link member}, after the worker's 'exit' event; of a thread that goes on, it would take away what
-   *   the thread uses
-   * @throws RangeError ERR_OUT_OF_RANGE for what is no other thread's number
+   * @param member its {@link member}, after the worker's 'exit' event; for a running thread, this would free frames in
+   *   use
+   * @throws RangeError ERR_OUT_OF_RANGE for a number that is no other thread's
    */
   reclaim(member: number): void {
     const { slots } = this.#table
@@ -409,7 +416,7 @@ export class FramePool {
     this.#table.slots.release(slot)
   }
 
-  /** How many frames are nobody's at this moment, but for those that other threads keep ready. */
+  /** How many frames are free at this moment, except those that other threads keep to themselves. */
   get free(): number {
     return this.#table.free
   }
@@ -423,5 +430,5 @@ export class FramePool {
   }
 }
 
-/** Says to the next constructor that its frames are another thread's. */
+/** The other thread's share, for the next constructor call; only join() sets it. */
 let joining: Pick<SharedFrames, 'slots' | 'records'> | undefined

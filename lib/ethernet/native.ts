@@ -13,7 +13,7 @@ export interface NativeInterface {
   mac: Uint8Array
 }
 
-/** What binding/ethernet/af_packet/socket.cc needs to open. */
+/** The arguments of binding/ethernet/af_packet/socket.cc's open. */
 export interface PacketSocketOptions {
   interfaceIndex: number
   batch: number
@@ -33,12 +33,12 @@ export interface PacketSocketOptions {
   onEvent(): void
 }
 
-/** Where in a packet socket's receive ring its slots are (binding/ethernet/af_packet/ring.h), in words. */
+/** The places of the slots in a packet socket's receive ring (binding/ethernet/af_packet/ring.h), in words. */
 export interface PacketRingLayout {
   slotWords: number
   slotsPerBlock: number
   blockWords: number
-  /** how many there are */
+  /** the number of slots */
   slots: number
 }
 
@@ -47,7 +47,7 @@ export interface PacketRingNative {
   layout: PacketRingLayout
 }
 
-/** What binding/ethernet/af_xdp/socket.cc needs to open. */
+/** The arguments of binding/ethernet/af_xdp/socket.cc's open. */
 export interface XdpSocketOptions {
   interfaceIndex: number
   arena: Uint8Array
@@ -64,21 +64,24 @@ export interface XdpSocketOptions {
   onEvent(): void
 }
 
-/** A ring of the kernel's, mapped, and where its flags are. */
+/** A mapped ring of the kernel's, and the place of its flags. */
 export interface XdpRing {
   words: RingWords
   flags: number
   layout: RingLayout
 }
 
-/** Another socket's registration of an arena, and how that one is bound. */
+/** Another socket's registration of an arena, and its bind mode. */
 export interface XdpSharing {
   shared: boolean
   zeroCopy: boolean
   fragments: boolean
 }
 
-/** What binding/ethernet/af_xdp/af_xdp.cc exports. What returns a number returns a negative errno when it failed. */
+/**
+ * The exports of binding/ethernet/af_xdp/af_xdp.cc. A function that returns a number returns a negative errno when it
+ * fails.
+ */
 export interface XdpNative {
   open(options: XdpSocketOptions): number
   rings(handle: number): { fill: XdpRing; receive?: XdpRing; transmit: XdpRing; completion: XdpRing }
@@ -88,7 +91,7 @@ export interface XdpNative {
   bind(handle: number, queue: number, flags: number): number
   option(handle: number, level: number, name: number, value: number): number
   joinProgram(handle: number): number
-  /** `mode` and `fragments` of the result are those of the program that is there */
+  /** `mode` and `fragments` of the result are those of the attached program */
   attach(
     handle: number,
     program: Uint32Array,
@@ -105,9 +108,9 @@ export interface XdpNative {
   zeroCopy(handle: number): boolean
   statistics(handle: number): XdpStatistics
   sendBuffer(handle: number): number
-  /** `link`: of the BPF link that holds it; 0 for one that netlink put there, and where nobody may know */
+  /** `link`: of the BPF link that holds it; 0 for a program attached by netlink, and where this process may not know */
   attached(interfaceIndex: number): { id: number; name: string; mode: number; link: number } | null
-  /** the NAPI instance that the last frame came by; 0: none */
+  /** the NAPI instance of the last frame; 0: none */
   napi(handle: number): number
 }
 
@@ -119,7 +122,10 @@ export interface NativeChannels {
   combined: number
 }
 
-/** What binding/ethernet/interface/ethtool.cc exports. What returns a number, or a `status`, has a negative errno when it failed. */
+/**
+ * The exports of binding/ethernet/interface/ethtool.cc. A function that returns a number, or a `status`, returns a
+ * negative errno there when it fails.
+ */
 export interface EthtoolNative {
   driver(name: string): string
   /** ETH_FLAG_* */
@@ -132,27 +138,27 @@ export interface EthtoolNative {
   ruleTable(name: string): { status: number; special: boolean; size: number; used: number[] }
 }
 
-/** What binding/ethernet/interface/link_watch.cc exports. */
+/** The exports of binding/ethernet/interface/link_watch.cc. */
 export interface LinkNative {
   /** @param onNews called on libuv's loop with what {@link look} returns */
   watch(interfaceIndex: number, onNews: (news: number) => void): number
   /** LinkWatch::News since the last look; 0: none */
   look(handle: number): number
-  /** 1 with a carrier at this moment, 2 more when frames go out; a negative errno for a link that is down or gone */
+  /** 1 with a carrier at this moment, plus 2 when frames go out; a negative errno for a link that is down or removed */
   state(handle: number): number
 }
 
-/** What binding/ethernet/raw_packet/queue.cc needs to open; `pair`, `region` and `overflow` are handles. */
+/** The arguments of binding/ethernet/raw_packet/queue.cc's open; `pair`, `region` and `overflow` are handles. */
 export interface RawPacketOptions {
   pair: number
   /** the arena */
   region: number
-  /** what a frame's place has no room for */
+  /** receives the rest of a frame that exceeds its place */
   overflow: number
   batch: number
   frameSize: number
   headroom: number
-  /** bytes of a frame that the device takes, without a VLAN tag */
+  /** bytes of the longest frame that the device accepts, without a VLAN tag */
   longest: number
   sendDepth: number
   receiveDepth: number
@@ -165,31 +171,34 @@ export interface RawPacketOptions {
   completion: RingWords
 }
 
-/** What binding/ethernet/raw_packet/queue.cc exports. What returns a number returns a negative errno when it failed. */
+/**
+ * The exports of binding/ethernet/raw_packet/queue.cc. A function that returns a number returns a negative errno when
+ * it fails.
+ */
 export interface RawPacketNative {
   open(options: RawPacketOptions): number
   receive(handle: number): number
-  /** {@link receive} without looking for frames */
+  /** {@link receive} without a look for frames */
   replenish(handle: number): number
   transmit(handle: number): number
-  /** @returns 1 when there is something already */
+  /** @returns 1 when the queue is ready already */
   arm(handle: number, readable: number, writable: number): number
   /** `failure` is the ibv_wc_status of the first completion that failed */
   statistics(handle: number): { received: number; truncated: number; failure: number }
 }
 
-/** What binding/ethernet/packet_filter.cc exports. */
+/** The exports of binding/ethernet/packet_filter.cc. */
 export interface PcapNative {
-  /** Four numbers an instruction, or what is wrong with the expression, in libpcap's words. */
+  /** Four numbers an instruction, or libpcap's error message for the expression. */
   compile(expression: string, source: 'socket' | 'wire' | 'file', interfaceName: string): Uint32Array | string
-  /** `error` is empty where it is installed; else the others are. */
+  /** `error` is empty where libpcap is installed, and only then are the others set. */
   library(): { path: string; version: string; error: string }
 }
 
-/** What binding/ethernet/ exports. */
+/** The exports of binding/ethernet/. */
 export interface EthernetNative {
   open(options: PacketSocketOptions): number
-  /** a ring of about so many bytes whose slots hold frames of so many; throws, and the socket has none then */
+  /** a ring of about `bytes` bytes whose slots hold frames of `payload` bytes; throws, and the socket has none then */
   ring(handle: number, bytes: number, payload: number): PacketRingNative
   timestamps(handle: number, hardware: boolean): void
   /** @param protocol EtherType; 0 receives nothing */
@@ -212,11 +221,11 @@ export interface EthernetNative {
   raw: RawPacketNative
 }
 
-/** What binding/ethernet/interface/netlink.cc exports. */
+/** The exports of binding/ethernet/interface/netlink.cc. */
 export interface NetlinkNative {
-  /** @param groups RTMGRP_* bits; `onEvent` is called until what is there was received */
+  /** @param groups RTMGRP_* bits; `onEvent` is called until every message is received */
   open(groups: number, onEvent?: () => void): number
   send(handle: number, message: Uint8Array): void
-  /** A datagram of the kernel's, null when there is none. */
+  /** A datagram from the kernel; null when there is none. */
   receive(handle: number): Uint8Array | null
 }

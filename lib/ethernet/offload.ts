@@ -1,12 +1,13 @@
 /**
- * What the kernel leaves to the device, and a raw receiver sees undone: the transport checksum, the VLAN tag, the cutting
- * of a super-frame into segments. Told per frame in its record (binding/ethernet/records.h), and how to do it here.
+ * The work that the kernel leaves to the device, and that a raw receiver finds undone: the transport checksum, the VLAN
+ * tag, the segmentation of a super-frame. Each frame's record tells it (binding/ethernet/records.h); the functions here
+ * do that work.
  */
 import { integer, rangeError } from '../argument.js'
 import { sum } from '../headers/checksum.js'
 import { brief, FrameFlag, FrameRecord, type FrameTable } from './frames.js'
 
-/** What the segments of a super-frame are, `PacketQueue.segmentType(slot)`: VIRTIO_NET_HDR_GSO_*, linux/virtio_net.h. */
+/** The kind of a super-frame's segments, `PacketQueue.segmentType(slot)`: VIRTIO_NET_HDR_GSO_*, linux/virtio_net.h. */
 export const SegmentType = {
   /** An ordinary frame. */
   none: 0,
@@ -20,12 +21,15 @@ export const SegmentType = {
   udp: 5,
 } as const
 
-/** Of the flags word (FrameRecord::Flags). */
+/** In the flags word (FrameRecord::Flags). */
 const segmentTypeShift = 12
 const segmentTypeMask = 7
 const segmentSizeShift = 16
 
-/** Of the transmit ring of a packet socket (DescriptorRecord::Options): what the kernel is to put right. */
+/**
+ * In the transmit ring of a packet socket (DescriptorRecord::Options): the kernel does the work that the record asks
+ * for.
+ */
 const finish = 1
 const insertTag = 2
 
@@ -42,19 +46,19 @@ export function segmentSizeOf(flags: number): number {
   return flags >>> segmentSizeShift
 }
 
-/** The options with which a packet socket sends a frame as its record says; 0 when it goes as it lies. */
+/** The options with which a packet socket sends a frame as its record says; 0 when it goes as it lies in memory. */
 export function offloadsOf({ records }: Pick<FrameTable, 'records'>, index: number): number {
   const record = index * FrameRecord.words
   const flags = records[record + FrameRecord.flags]
   if ((flags & brief) !== 0) return 0
   let options = records[record + FrameRecord.vlan] === 0 ? 0 : insertTag
-  // Of a frame that was cut the checksum cannot be told.
+  // The checksum of a truncated frame cannot be computed.
   const unfinished = (flags & FrameFlag.checksumPartial) !== 0 || segmentTypeOf(flags) !== SegmentType.none
   if (unfinished && (flags & FrameFlag.truncated) === 0) options |= finish
   return options
 }
 
-/** Writes into a frame's record what the kernel is to do with it. */
+/** Writes the work that the kernel is to do into a frame's record. */
 export function request(
   table: FrameTable,
   index: number,
@@ -81,7 +85,7 @@ export function request(
 }
 
 /**
- * Completes a partial checksum, as skb_checksum_help in the kernel does: its place holds the sum of the pseudo-header.
+ * Completes a partial checksum, as skb_checksum_help in the kernel does: its field holds the sum of the pseudo-header.
  *
  * @returns false when there was nothing to complete
  */
@@ -98,7 +102,7 @@ export function completeChecksum({ records }: FrameTable, memory: Uint8Array, in
     const original = records[record + FrameRecord.originalLength]
     throw rangeError('slot', `a frame that is all there: ${length} of ${original} bytes are`, index)
   }
-  // In one's complement 0 is 0xffff too, and UDP's 0 would say that there is none (RFC 768).
+  // In one's complement 0 equals 0xffff, and in UDP 0 means no checksum (RFC 768).
   const checksum = ~sum(memory, offset + start, offset + length) & 0xffff || 0xffff
   memory[offset + place] = checksum >>> 8
   memory[offset + place + 1] = checksum & 0xff
@@ -107,10 +111,10 @@ export function completeChecksum({ records }: FrameTable, memory: Uint8Array, in
 }
 
 /**
- * Puts the VLAN tag back that the kernel took out: into the room before the frame, where only the addresses move, or
- * else by moving what follows them.
+ * Puts the VLAN tag back that the kernel stripped: into the room before the frame, where only the addresses move, or
+ * else by moving the bytes after them.
  *
- * @returns false when there was none
+ * @returns false when there was no tag
  */
 export function restoreVlan({ records, shift }: FrameTable, memory: Uint8Array, index: number): boolean {
   const record = index * FrameRecord.words
@@ -139,7 +143,10 @@ export function restoreVlan({ records, shift }: FrameTable, memory: Uint8Array, 
   return true
 }
 
-/** Does what a frame's record leaves to the kernel where the kernel does not. A super-frame stays one: it is too long. */
+/**
+ * Does the work that a frame's record leaves to the kernel, for ports where the kernel does not. A super-frame is not
+ * cut: it is then refused as too long.
+ */
 export function finishFrame(table: FrameTable, memory: Uint8Array, index: number): void {
   restoreVlan(table, memory, index)
   const flags = table.records[index * FrameRecord.words + FrameRecord.flags]

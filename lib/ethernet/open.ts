@@ -20,13 +20,13 @@ import type { WayReport } from './report.js'
 import { Transmitter } from './transmitter.js'
 
 /**
- * Opens a queue on the backend that was asked for, or else on the best that works.
+ * Opens a queue on the requested backend, or on the best that works.
  *
- * AF_XDP takes frames away from the kernel's network stack: the host no longer answers ARP on that interface. A queue is
- * therefore AF_PACKET's unless `backend` or `exclusive` ask for another. `exclusive` alone takes all receive queues of a
- * device, `backend: 'af_xdp'` the first.
+ * AF_XDP takes frames away from the kernel's network stack: the host no longer answers ARP on that interface. The
+ * default is therefore AF_PACKET, unless `backend` or `exclusive` asks for another. `exclusive` alone takes all receive
+ * queues of a device, `backend: 'af_xdp'` the first.
  *
- * @param holder holds the queue's frames (lib/ring/slots.ts)
+ * @param holder owns the queue's frames (lib/ring/slots.ts)
  */
 export function openWay(link: Link, settings: Settings, holder: number, onEvent: () => void): Way {
   if (settings.backend === 'af_xdp') return openXdp(link, settings, holder, onEvent)
@@ -46,21 +46,21 @@ export function openWay(link: Link, settings: Settings, holder: number, onEvent:
   return openPacket(link, settings, holder, onEvent, notUsed)
 }
 
-/** AF_XDP, or the reason why not. */
+/** Opens AF_XDP, or returns the reason why it does not work. */
 function tryXdp(link: Link, settings: Settings, holder: number, onEvent: () => void): Way | string {
   const strange = strangeOption(settings, 'af_xdp')
   if (strange) return `options.${strange.option} must be ${strange.expected}`
   try {
     return openXdp(link, settings, holder, onEvent, settings.queueId === undefined)
   } catch (error) {
-    // AF_PACKET has no receive queue to name and steers nothing. And a number that can be another is no reason to leave the
-    // frames to the kernel, which `exclusive` is to prevent.
+    // AF_PACKET has no receive queue and steers nothing, so it cannot stand in. And the caller can mend a number that
+    // AF_XDP does not accept; to fall back would leave the frames to the kernel, which `exclusive` must prevent.
     if (strangeOption(settings, 'af_packet') || xdpObstacle(settings)) throw error
     return (error as Error).message
   }
 }
 
-/** @param whole on all receive queues of the device, unless one is named */
+/** @param whole use all receive queues of the device, unless one is named */
 function openXdp(link: Link, settings: Settings, holder: number, onEvent: () => void, whole = false): Way {
   const obstacle = xdpObstacle(settings)
   if (obstacle) throw rangeError(`options.${obstacle.option}`, obstacle.expected, obstacle.value)
@@ -91,7 +91,7 @@ function openXdpSockets(
   try {
     port.start()
   } catch (error) {
-    // Nobody holds what the fill ring has.
+    // The fill ring's frames have no other owner now.
     tableOf(frames).slots.freeAll(holder)
     throw error
   }
@@ -101,7 +101,7 @@ function openXdpSockets(
 /**
  * The two halves of a queue on a port.
  *
- * @param holder holds the frames that wait to receive, and the next number those that were sent (lib/ring/slots.ts)
+ * @param holder owns the frames that wait to receive, and holder + 1 the sent ones (lib/ring/slots.ts)
  * @param target how many frames stand ready to receive into
  */
 export function wayOver(

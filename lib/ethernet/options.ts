@@ -25,20 +25,20 @@ import type { PacketBackend, ReceivePath } from './report.js'
 /** Options of {@link PacketQueue.open}. */
 export interface PacketQueueOptions extends FramePoolOptions {
   /**
-   * Use this backend or fail. Default: 'af_packet', beside which the kernel goes on as if nobody looked; or the best that
-   * works, if the queue is to have its frames {@link exclusive | exclusively}.
+   * The backend to use; opening fails where it does not work. Default: 'af_packet', beside which the kernel's network
+   * stack works on undisturbed; with {@link exclusive}, the best backend that works.
    */
   backend?: PacketBackend
   /**
-   * Take the frames that the queue accepts away from the kernel, if that is faster: AF_XDP where it works, AF_PACKET
-   * (which leaves them to the kernel as well) where it does not. With AF_XDP the kernel's own network stack no longer
-   * sees what is sent to this interface's address, nor broadcasts: it neither answers ARP nor ping there. All other
+   * Take the frames that the queue accepts away from the kernel, if that is faster: AF_XDP where it works, and
+   * elsewhere AF_PACKET (which leaves them to the kernel as well). With AF_XDP the kernel's own network stack no longer
+   * receives frames to this interface's address, nor broadcasts: it answers neither ARP nor ping there. All other
    * frames still go to it. Default false.
    */
   exclusive?: boolean
   /**
-   * Of a raw packet queue pair: the RDMA device, such as 'mlx5_0'. Default: the one that has a port behind the interface.
-   * A port without an interface of the kernel's is opened by its own name, `PacketQueue.open('mlx5_0/1')`.
+   * Of a raw packet queue pair: the RDMA device, such as 'mlx5_0'. Default: the one that has a port behind the
+   * interface. A port without a network interface opens by its own name, `PacketQueue.open('mlx5_0/1')`.
    */
   device?: string
   /** Of a raw packet queue pair: the port of `device`, from 1. Default: the one behind the interface, or 1. */
@@ -46,108 +46,117 @@ export interface PacketQueueOptions extends FramePoolOptions {
   /** Of a raw packet queue pair on a port without an interface: its largest payload, 68 to 65535. Default 1500. */
   mtu?: number
   /**
-   * Of a raw packet queue pair: the device computes the IPv4 header's, TCP's and UDP's checksums of what is sent, so that
-   * the frame needs none (IBV_SEND_IP_CSUM). Default false.
+   * Of a raw packet queue pair: the device computes the IPv4, TCP and UDP checksums of sent frames (IBV_SEND_IP_CSUM).
+   * Default false.
    */
   transmitChecksum?: boolean
   /**
-   * Of AF_XDP: the receive queue of the device (ethtool -l) that this queue has, or 'all' of them, which then have equal
-   * shares of {@link receiveFrames}. Several `PacketQueue`s of a process, also in different threads, can each have some of
+   * Of AF_XDP: the device's receive queue (ethtool -l) that this queue uses, or 'all' of them, which then share
+   * {@link receiveFrames} equally. Several `PacketQueue`s of a process, also in different threads, can each use some of
    * a device's queues. Default 0; with {@link exclusive} and no backend named, 'all'.
    */
   queueId?: number | 'all'
   /**
-   * Of AF_XDP with a {@link queueId} that is a number: frames that one of these rules matches are sent to that queue by
-   * the NIC (n-tuple rules; see {@link steer}). The rules are taken out when the queue is closed. Refused by the name of
-   * the driver where it has none. What the queue then receives is still what `etherType`, `flows` and `promiscuous` say.
-   * Default: none.
+   * Of AF_XDP with a {@link queueId} that is a number: the NIC steers frames that match one of these rules to that
+   * queue (n-tuple rules; see {@link steer}). Closing the queue removes the rules. A driver without n-tuple rules is
+   * refused, with an error that names it. `etherType`, `flows` and `promiscuous` still decide which of these frames the
+   * queue receives. Default: none.
    */
   steer?: readonly FlowRule[]
   /**
-   * Of AF_XDP: how many channels the device has (ethtool -L), those that receive and transmit or so many of each, while
-   * the queue is open; afterwards as many as before. With 1, everything comes to queue 0. Default: as they are.
+   * Of AF_XDP: the number of channels (ethtool -L) that the device has while the queue is open, combined ones or as
+   * many receive and transmit channels; closing restores the previous number. With 1, every frame comes to queue 0.
+   * Default: unchanged.
    */
   channels?: number
   /**
-   * How many frames stand ready to receive into. Default: with AF_PACKET one batch (the kernel queues what comes in
-   * between), with the others half of the frames: what comes when they are used up is dropped.
+   * How many frames stand ready to receive into. Default: with AF_PACKET one batch (the kernel queues further frames),
+   * with the other backends half of the frames: the device drops frames that come when these are used up.
    */
   receiveFrames?: number
   /**
-   * Of AF_XDP: microseconds for which the kernel polls the device on each look instead of being interrupted
-   * (SO_PREFER_BUSY_POLL, SO_BUSY_POLL); {@link PacketQueue.report} tells what of it the kernel refused. An empty look
-   * then costs a system call. Default 0, off.
+   * Of AF_XDP: microseconds for which the kernel polls the device on each look instead of waiting for an interrupt
+   * (SO_PREFER_BUSY_POLL, SO_BUSY_POLL); {@link PacketQueue.report} lists the settings that the kernel refused. An
+   * empty look then costs a system call. Default 0, off.
    */
   busyPoll?: number
-  /** Frames shared with other queues (of other threads: {@link FramePool.join}), instead of `arena`, `frameSize`, `frameCount`, `headroom`. */
+  /**
+   * Frames shared with other queues (of other threads: {@link FramePool.join}), instead of `arena`, `frameSize`,
+   * `frameCount`, `headroom`. Default: none.
+   */
   frames?: FramePool
   /**
-   * Bytes a frame. Default: 2048, or the next power of two that holds a frame of the interface's MTU; longer frames
-   * are cut ({@link FrameFlag.truncated}).
+   * Bytes a frame. Default: 2048, or the next power of two that holds a frame of the interface's MTU; longer frames are
+   * truncated ({@link FrameFlag.truncated}).
    */
   frameSize?: number
-  /** Most frames a system call moves, 1 to 1024 and at most half of the frames. Default 64. */
+  /** The most frames that a system call moves, 1 to 1024 and at most half of the frames. Default 64. */
   batch?: number
   /**
-   * Receive only frames of this EtherType, 0x0600 to 0xffff, which means the same with every backend and beside every
-   * other option: the type behind VLAN tags, so that 0x88b5 brings tagged frames of that type as well as untagged ones
-   * (`flows: [{ etherType: 0x88b5, vlan: 'none' }]` brings the untagged ones only). A tag's own type (0x8100, 0x88a8,
-   * 0x9100) brings every frame whose outer tag is of that type, whatever it carries. Where a backend cannot tell it is
-   * refused (ENOTSUP): a tag's type with AF_XDP on a device that takes tags out of frames, and with a raw packet queue
-   * pair. Beside {@link flows}: frames that both let in. Default: all.
+   * Receive only frames of this EtherType, 0x0600 to 0xffff, with the same meaning on every backend and beside every
+   * other option: the type behind VLAN tags, so that 0x88b5 receives tagged frames of that type as well as untagged
+   * ones (`flows: [{ etherType: 0x88b5, vlan: 'none' }]` receives only the untagged ones). A tag's own type (0x8100,
+   * 0x88a8, 0x9100) receives every frame whose outer tag has that type, whatever its payload. A backend that cannot
+   * match the type refuses it (ENOTSUP): AF_XDP refuses a tag's type on a device that strips tags, and a raw packet
+   * queue pair always does. With {@link flows}, the queue receives frames that match both. Default: all.
    */
   etherType?: number
-  /** Receive only frames that one of these rules matches, and no others. Default: all. Left out with `transmitOnly`. */
+  /** Receive only frames that match one of these rules. Default: all. Not used with `transmitOnly`. */
   flows?: readonly FlowRule[]
   /**
-   * Receive only frames that this matches, in the words of pcap-filter(7), such as 'udp port 53': what tcpdump takes.
-   * libpcap compiles it, which must be installed (Debian: libpcap0.8), and the kernel runs it before a frame reaches the
-   * queue; with a raw packet queue pair this process does. Beside {@link flows}: frames that both let in. Default: all.
+   * Receive only frames that match this pcap-filter(7) expression, such as 'udp port 53', in tcpdump's syntax. libpcap
+   * compiles it and must be installed (Debian: libpcap0.8). The kernel runs it before a frame reaches the queue; with a
+   * raw packet queue pair this process does. With {@link flows}, the queue receives frames that match both. Default:
+   * all.
    *
-   * With AF_PACKET it means what it means to tcpdump on that interface: the kernel takes the outer VLAN tag out of a frame
-   * before it looks, so that `port 53` matches tagged frames too and `len` does not count the tag. With AF_XDP and a raw
-   * packet queue pair it means what it means to `tcpdump -r`, where the tag is in the frame: `vlan and port 53`; a device
-   * that takes tags out itself (`ethtool -k`: rx-vlan-offload) hides them there. What only the kernel knows (`inbound`) is
-   * refused there. Left out with `transmitOnly`.
+   * With AF_PACKET the filter means the same as in a tcpdump on that interface: the kernel strips the outer VLAN tag
+   * before the filter runs, so that `port 53` matches tagged frames too and `len` does not count the tag. With AF_XDP
+   * and a raw packet queue pair it means the same as in `tcpdump -r`, where the tag is in the frame:
+   * `vlan and port 53`; a device that strips tags itself (`ethtool -k`: rx-vlan-offload) removes them before the filter
+   * runs. These two refuse an expression that needs the kernel's metadata (`inbound`). Not used with `transmitOnly`.
    */
   filter?: string
   /** Receive frames to other stations too (PACKET_MR_PROMISC; packet(7)). Default false. */
   promiscuous?: boolean
-  /** Groups to receive, or 'all' (PACKET_MR_ALLMULTI). Default none. Broadcast is always received. */
+  /** Multicast groups to receive, or 'all' (PACKET_MR_ALLMULTI). Default none. Broadcast frames are always received. */
   multicast?: readonly MacAddress[] | 'all'
   /**
-   * Receive also what others on this machine send through the interface, as tcpdump shows it: of the loopback, where what
-   * goes out comes in, each frame once, as it comes in. Default false.
+   * Receive also the frames that other sockets of this machine send through the interface, as tcpdump shows them. On
+   * the loopback, which receives every frame that it sends, each frame comes once, as received. Default false.
    */
   outgoing?: boolean
   /**
-   * Of AF_PACKET: have each received frame stamped with the time it came, by the kernel's clock ('software' or true) or
-   * by the device's ('hardware', which needs CAP_NET_ADMIN and a device that stamps every frame; its clock is its own:
-   * see phc2sys(8)). The device stamps for as long as the queue is open. Default false.
+   * Of AF_PACKET: stamp each received frame with its arrival time, by the kernel's clock ('software' or true) or by the
+   * device's ('hardware', which needs CAP_NET_ADMIN and a device that stamps every frame; its clock is not the
+   * system's: see phc2sys(8)). The device stamps for as long as the queue is open. Default false.
    */
   timestamps?: boolean | 'software' | 'hardware'
   /**
    * Of AF_PACKET: share the interface's frames with the other queues of a group (PACKET_FANOUT), in other threads and
-   * processes too: each frame comes to one of them. A queue that filters more than the others loses what the group gives
-   * it and it does not want. Default: none, every queue has every frame.
+   * processes too: each frame goes to one of them. A frame that the group assigns to a queue and that queue's own
+   * filter rejects is lost to the group. Default: none, every queue receives every frame.
    */
   fanout?: FanoutOptions
-  /** Never receive: saves the kernel the work of queueing frames that nobody will read. Default false. */
+  /** Never receive: the kernel then queues no frames for this queue. Default false. */
   transmitOnly?: boolean
   /**
-   * Of AF_PACKET: bytes that the kernel may queue until {@link PacketQueue.receive} comes. With `receivePath: 'ring'` it
-   * is the ring, which the kernel allocates at once; every frame takes the room of one of the interface's MTU, and the
-   * default is 8 MiB: 5000 frames at an MTU of 1500. With 'recvmmsg' it is SO_RCVBUF, a 64-byte frame takes about 800, the default is 16 MiB, and more than
-   * net.core.rmem_max takes CAP_NET_ADMIN (without it the limit applies).
+   * Of AF_PACKET: bytes that the kernel may queue until {@link PacketQueue.receive} is called. With
+   * `receivePath: 'ring'` they are the ring, which the kernel allocates at once; every frame takes the room of one of
+   * the interface's MTU, and the default is 8 MiB: 5000 frames at an MTU of 1500. With 'recvmmsg' they are SO_RCVBUF: a
+   * 64-byte frame takes about 800, the default is 16 MiB, and more than net.core.rmem_max needs CAP_NET_ADMIN (without
+   * it the limit applies).
    */
   receiveBuffer?: number
   /**
-   * Of AF_PACKET: by which way frames come out of the kernel. 'ring': the kernel writes them to memory that this thread
-   * looks at (PACKET_MMAP): no system call, and an empty look is one load. 'recvmmsg': one system call a batch. Default:
-   * 'ring', or the other where it does not work; {@link PacketQueue.report} tells.
+   * Of AF_PACKET: how frames leave the kernel. 'ring': the kernel writes them to memory that this thread reads
+   * (PACKET_MMAP), without a system call, and an empty look is one load. 'recvmmsg': one system call a batch. Default:
+   * 'ring', or 'recvmmsg' where the ring does not work; {@link PacketQueue.report} shows which.
    */
   receivePath?: ReceivePath
-  /** Bytes under way to the device before {@link PacketQueue.submit} accepts no more (SO_SNDBUF). Default: system's. */
+  /**
+   * Bytes under way to the device at which {@link PacketQueue.submit} accepts no more (SO_SNDBUF). Default: the
+   * system's.
+   */
   sendBuffer?: number
 }
 export const packetQueueOptionNames = {
@@ -183,25 +192,25 @@ export const packetQueueOptionNames = {
 export interface Settings {
   frames: FramePool
   batch: number
-  /** undefined: no matter which */
+  /** undefined: any */
   backend: PacketBackend | undefined
   exclusive: boolean
   queueId: number | 'all' | undefined
-  /** the RDMA port that was named; undefined: the one behind the interface */
+  /** the RDMA port that the caller named; undefined: the one behind the interface */
   rdma: RdmaPort | undefined
-  /** the RDMA device that was named */
+  /** the RDMA device that the caller named */
   device: string | undefined
   transmitChecksum: boolean
-  /** of each backend: what was asked for, or its default */
+  /** of each backend: the requested number, or its default */
   receiveFrames: Record<PacketBackend, number>
   busyPoll: number
-  /** of the flow rules and the EtherType; undefined: every frame */
+  /** from the flow rules and the EtherType; undefined: every frame */
   flows: Alternative[] | undefined
   /** undefined: every frame */
   filter: string | undefined
-  /** of the steering rules */
+  /** from the steering rules */
   steer: Alternative[] | undefined
-  /** undefined: as they are */
+  /** undefined: unchanged */
   channels: number | undefined
   promiscuous: boolean
   allMulticast: boolean
@@ -212,19 +221,19 @@ export interface Settings {
   /** undefined: none */
   timestamps: 'software' | 'hardware' | undefined
   transmitOnly: boolean
-  /** undefined: no matter which */
+  /** undefined: any */
   receivePath: ReceivePath | undefined
   /** undefined: the default */
   receiveBuffer: number | undefined
   sendBuffer: number
 }
 
-/** XDP_PACKET_HEADROOM, linux/bpf.h: bytes before each frame of AF_XDP's that the kernel keeps free. */
+/** XDP_PACKET_HEADROOM, linux/bpf.h: bytes that the kernel keeps free before each AF_XDP frame. */
 export const packetHeadroom = 256
 /** Ethernet header, one VLAN tag */
 const overhead = 14 + 4
 
-/** @param rdma the port that stood in the interface's place */
+/** @param rdma the RDMA port that the caller named instead of an interface */
 export function settingsOf(
   networkInterface: NetworkInterface,
   given: PacketQueueOptions | undefined,
@@ -336,8 +345,8 @@ export function settingsOf(
 }
 
 /**
- * An option that no port has which could be chosen. `exclusive` may choose either: AF_XDP, or AF_PACKET when an option asks
- * for what AF_XDP has not (open.ts).
+ * An option that fits none of the ports that could be chosen. `exclusive` can choose either AF_XDP, or AF_PACKET when
+ * another option rules AF_XDP out (open.ts).
  */
 function strangeTo(
   options: PacketQueueOptions,
@@ -351,7 +360,7 @@ function strangeTo(
 
 const packetBackends = ['af_packet', 'af_xdp', 'raw_packet_qp'] as const satisfies PacketBackend[]
 
-/** What concerns raw packet queue pairs only. */
+/** The options of raw packet queue pairs alone. */
 function rawOptions(
   options: PacketQueueOptions,
   backend: PacketBackend | undefined,

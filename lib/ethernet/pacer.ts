@@ -1,26 +1,29 @@
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import { type WaitOptions, waitSignal } from '../wait-options.js'
 
-/** Nobody rings it: waiting for it is how a thread sleeps for less than a millisecond (futex(2)). */
+/** Never notified: a wait on it is a sleep of less than a millisecond (futex(2)). */
 const bell = new Int32Array(new SharedArrayBuffer(4))
 
-/** Milliseconds: what lies further away is slept for on the event loop, whose timers are that coarse. */
+/** Milliseconds: longer waits sleep on the event loop, whose timers are that coarse. */
 const longestHold = 2
-/** Milliseconds before a moment from which on {@link Pacer.hold} spins: the kernel wakes a sleeper that much too late. */
+/**
+ * Milliseconds before the target at which {@link Pacer.hold} begins to spin: the kernel wakes a sleeper that much too
+ * late.
+ */
 const margin = 0.1
 
 /**
  * Waits for moments in time, to a microsecond or so, on the clock of `performance.now()`.
  *
- * Far from the moment it sleeps on the event loop, near to it the thread sleeps, and for the last 100 µs it spins: a
- * thousand frames a second cost a tenth of a processor, not all of one.
+ * Far from the target it sleeps on the event loop, near it the thread sleeps, and for the last 100 µs it spins: pacing
+ * a thousand frames a second costs a tenth of a processor, not all of one.
  */
 export const Pacer = {
   /**
    * Blocks this thread until a moment that is at most 2 ms away.
    *
    * @param time in milliseconds of `performance.now()`
-   * @returns whether it has come; if not it is further away: {@link Pacer.sleep} first
+   * @returns whether the moment has come; false when it is further away: call {@link Pacer.sleep} first
    */
   hold(time: number): boolean {
     const left = time - performance.now()

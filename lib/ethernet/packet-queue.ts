@@ -19,23 +19,23 @@ import { type PacketStatistics, sumOf } from './statistics.js'
 import { Waiting } from './waiting.js'
 
 /**
- * A queue over a backend that is not the kernel's, for tests and benchmarks: see {@link Port}.
+ * A queue over a given port instead of an interface, for tests and benchmarks: see {@link Port}.
  *
- * @param receiveFrames how many frames to keep in the fill ring
+ * @param receiveFrames how many frames the fill ring holds
  */
 export let queueOver: (frames: FramePool, batch: number, port: Port, receiveFrames?: number) => PacketQueue
 
 const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
 
 /**
- * Raw Ethernet frames in and out of one network interface.
+ * Sends and receives raw Ethernet frames on one network interface.
  *
- * Frames live in one arena ({@link memory}) and are named by slots, numbers that are good until they are given back;
- * {@link FramePool} states the rule of ownership. The hot calls, {@link receive} and {@link submit}, cross into native
- * code once a batch, and nothing allocates. A queue belongs to the thread that opened it.
+ * Frames live in one arena ({@link memory}). A slot names a frame and is valid until the caller gives it back;
+ * {@link FramePool} states the rule of ownership. The hot calls, {@link receive} and {@link submit}, enter native code
+ * once a batch and allocate nothing. A queue belongs to the thread that opened it.
  */
 export class PacketQueue extends QueueFrames {
-  /** Most frames that one {@link receive} brings. */
+  /** The most frames that one {@link receive} takes. */
   declare readonly batch: number
   declare private readonly port: Port
   declare private readonly link: Link
@@ -43,18 +43,18 @@ export class PacketQueue extends QueueFrames {
   declare private readonly receiver: ReceivingEnd
   declare private readonly transmitter: TransmittingEnd
   declare private readonly waiting: Waiting
-  /** Puts the device back as it was found. */
+  /** Undoes the changes to the device: channels and steering rules. */
   declare private readonly restore: (() => void) | undefined
   private ended: boolean = false
 
   /**
    * Opens a queue on an interface: with AF_PACKET, beside the kernel's own network stack, unless `backend` or
-   * `exclusive` ask for AF_XDP or a raw packet queue pair, which take frames away from it. On a port of an RDMA device,
-   * 'mlx5_0/1', it is a raw packet queue pair.
+   * `exclusive` asks for AF_XDP or a raw packet queue pair, which take frames away from that stack. On a port of an
+   * RDMA device, 'mlx5_0/1', it opens a raw packet queue pair.
    *
-   * @throws VerbsError ENODEV (with a list of the interfaces there are), ENETDOWN, ENOTSUP for what is not Ethernet,
-   *   EPERM without CAP_NET_RAW (AF_XDP: and CAP_NET_ADMIN and CAP_BPF), EBUSY or EEXIST when somebody else has AF_XDP
-   *   there; TypeError, RangeError
+   * @throws VerbsError ENODEV (with a list of the interfaces there are), ENETDOWN, ENOTSUP for an interface that is not
+   *   Ethernet, EPERM without CAP_NET_RAW (AF_XDP: and CAP_NET_ADMIN and CAP_BPF), EBUSY or EEXIST when another socket
+   *   or program already uses AF_XDP there; TypeError, RangeError
    */
   static open(interfaceName: string, options?: PacketQueueOptions): PacketQueue {
     const { port, mtu } = optionsOf('options', options, packetQueueOptionNames)
@@ -98,7 +98,7 @@ export class PacketQueue extends QueueFrames {
     this.waiting = new Waiting(this.port, this.receiver, this.transmitter)
   }
 
-  /** The way to the device. */
+  /** The backend that moves the frames. */
   get backend(): PacketBackend {
     return this.port.name
   }
@@ -108,19 +108,20 @@ export class PacketQueue extends QueueFrames {
     return this.port.zeroCopy
   }
 
-  /** Which backend was chosen, how it works here, and why not another. */
+  /** The chosen backend, the features it has on this interface, and why the other backends are not used. */
   get report(): BackendReport {
     return Object.freeze({ ...this.port.report, carrier: this.link.carries() })
   }
 
-  /** Whether the queue was closed. */
+  /** Whether the queue is closed. */
   get closed(): boolean {
     return this.ended
   }
 
   /**
-   * What ended the last {@link submit} before all was accepted; null when nothing did, or the kernel or the device was just
-   * full: then what was not accepted is {@link pending}, and goes with the next submit, or with {@link drain}.
+   * The error that ended the last {@link submit} before it accepted every frame. It is null when there was none, or
+   * when the kernel or the device was only full: then the remaining frames are {@link pending} and go with the next
+   * submit or {@link drain}.
    */
   get error(): VerbsError | null {
     return this.transmitter.error
@@ -131,15 +132,16 @@ export class PacketQueue extends QueueFrames {
     return this.transmitter.pending
   }
 
-  /** Bytes of the kernel's buffers as the kernel accounts them, twice what was asked for (socket(7)). */
+  /** Bytes of the kernel's socket buffers as the kernel accounts them: twice the requested size (socket(7)). */
   get bufferSizes(): { receive: number; send: number } {
     this.#open()
     return this.port.bufferSizes()
   }
 
   /**
-   * The rings as they lie in memory, to look at: {@link ringLayouts} says where in them things are. Those of AF_XDP are
-   * the kernel's own, and empty when the queue is closed; of several receive queues they are the first's.
+   * The rings as they lie in memory, for inspection; {@link ringLayouts} gives the places of their indices and records.
+   * AF_XDP's rings are the kernel's own, and empty once the queue is closed. A queue over several receive queues shows
+   * the first one's.
    */
   get rings(): { fill: RingWords; receive: RingWords; transmit: RingWords; completion: RingWords } {
     const { fill, receive, transmit, completion } = this.port
@@ -151,7 +153,7 @@ export class PacketQueue extends QueueFrames {
     }
   }
 
-  /** Where in {@link rings} the indices and records are, in words. */
+  /** The places of the indices and records in {@link rings}, in words. */
   get ringLayouts(): { fill: RingLayout; receive: RingLayout; transmit: RingLayout; completion: RingLayout } {
     const { fill, receive, transmit, completion } = this.port
     return {
@@ -165,18 +167,19 @@ export class PacketQueue extends QueueFrames {
   // --- receive ---
 
   /**
-   * Takes the frames that came, at most {@link batch}, without waiting: one native call, or none if {@link wait} has
-   * fetched them. Their slots are `slot(0)` to `slot(n - 1)` until the next call, and the caller's until given back.
+   * Takes the received frames, at most {@link batch}, without waiting: one native call, or none if {@link wait} has
+   * already fetched them. Their slots are `slot(0)` to `slot(n - 1)` until the next call; each belongs to the caller
+   * until it is given back.
    *
-   * @returns how many; 0 also when all frames are the caller's and there is none to receive into
-   * @throws VerbsError ENETDOWN, ENODEV when the interface went down or away
+   * @returns the number of frames; also 0 when the caller holds all frames and none is free to receive into
+   * @throws VerbsError ENETDOWN, ENODEV when the interface went down or disappeared
    */
   receive(): number {
     this.#open()
     return this.receiver.receive()
   }
 
-  /** The slot of the last batch's frame `i`. */
+  /** The slot of frame `i` of the last batch. */
   slot(i: number): number {
     return this.receiver.slot(i)
   }
@@ -193,7 +196,7 @@ export class PacketQueue extends QueueFrames {
 
   // --- transmit ---
 
-  /** A free frame to write into, from `offset(slot)` on; −1 when there is none. */
+  /** Takes a free frame to write into, from `offset(slot)` on; −1 when there is none. */
   claim(): number {
     this.#open()
     return this.transmitter.claim()
@@ -202,9 +205,10 @@ export class PacketQueue extends QueueFrames {
   /**
    * Sends the caller's frame, claimed or received, on the next {@link submit}.
    *
-   * @param length bytes from the destination address on, without the checksum: at least the 14 of the header
-   * @param offset where in {@link memory} the frame begins, if not at `offset(slot)`
-   * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a frame that is too short or leaves its place
+   * @param length bytes from the destination address on, without the frame check sequence: at least the 14 of the
+   *   header
+   * @param offset where in {@link memory} the frame begins; default `offset(slot)`
+   * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a frame that is too short or exceeds its place in the arena
    */
   send(slot: number, length: number, offset?: number): void {
     this.#open()
@@ -213,10 +217,11 @@ export class PacketQueue extends QueueFrames {
   }
 
   /**
-   * Sends a received frame out again, from the same memory, on the next {@link submit}. Called on another queue with the
-   * same {@link frames} it goes out there. It goes out as it would have on a wire: its {@link vlan} tag put back, a
-   * partial checksum completed, a super-frame cut into its segments where the peer does not take it whole. All of that
-   * the kernel does for AF_PACKET; AF_XDP refuses super-frames (EMSGSIZE). {@link send} sends what lies there.
+   * Sends a received frame out again, from the same memory, on the next {@link submit}. Another queue with the same
+   * {@link frames} sends it on its own interface. The frame leaves as it would on a wire: with its {@link vlan} tag put
+   * back, a partial checksum completed, and a super-frame cut into its segments where the peer does not take it whole.
+   * The kernel does all of that for AF_PACKET; AF_XDP refuses super-frames (EMSGSIZE). {@link send} sends the bytes as
+   * they lie in memory.
    *
    * @throws Error ERR_IBVERBS_STALE_SLOT
    */
@@ -229,15 +234,16 @@ export class PacketQueue extends QueueFrames {
   }
 
   /**
-   * Sends the caller's frame, from `offset(slot)` on, and leaves its transport checksum to the kernel or the device, and
-   * its cutting into segments if it is a super-frame (which with AF_XDP is refused with EMSGSIZE).
+   * Sends the caller's frame, from `offset(slot)` on, and leaves its transport checksum to the kernel or the device, as
+   * well as the segmentation of a super-frame (which AF_XDP refuses with EMSGSIZE).
    *
    * @param length as of {@link send}; of a super-frame up to 64 KiB
-   * @param checksumStart the byte from which on the checksum counts: where the UDP or TCP header begins, say
-   * @param checksumOffset where from there the checksum stands, 6 of UDP and 16 of TCP, and now the sum of the
-   *   pseudo-header does, not inverted
+   * @param checksumStart the byte at which the checksummed range begins: the start of the UDP or TCP header, for
+   *   example
+   * @param checksumOffset the checksum's place from there, 6 for UDP and 16 for TCP; it must hold the sum of the
+   *   pseudo-header, not inverted
    * @param segmentType {@link SegmentType} of a super-frame
-   * @param segmentSize its payload bytes a segment
+   * @param segmentSize payload bytes of each of its segments
    * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError
    */
   sendOffloaded(
@@ -255,12 +261,13 @@ export class PacketQueue extends QueueFrames {
   }
 
   /**
-   * Hands what was sent to the kernel, in one native call and without waiting.
+   * Hands the sent frames to the kernel, in one native call and without waiting.
    *
-   * What is accepted is free again. What is refused for its own sake (too long for the interface) is freed, counted,
-   * and ends the call: {@link error} says why. What comes after it, or what the kernel has no room for, stays pending
-   * for the next call; so does everything while the interface is down or has no carrier, which is an error (ENETDOWN).
-   * What a device drops although it was handed to it (AF_XDP: EBUSY) is counted as refused and is no error.
+   * An accepted frame is free again. A frame that is itself refused (too long for the interface) is freed and counted,
+   * and ends the call: {@link error} gives the reason. The frames after it, and those that the kernel has no room for,
+   * stay pending for the next call. All frames stay pending while the interface is down or has no carrier, which is an
+   * error (ENETDOWN). A frame that a device drops after the hand-over (AF_XDP: EBUSY) counts as refused and is no
+   * error.
    *
    * @returns how many frames the kernel accepted
    */
@@ -270,10 +277,10 @@ export class PacketQueue extends QueueFrames {
   }
 
   /**
-   * Submits until nothing is pending, asleep while the kernel has no room.
+   * Submits until no frame is pending, and sleeps while the kernel has no room.
    *
-   * @throws VerbsError when a frame is refused or the interface is down or has no carrier; what comes after it is still pending.
-   *   ERR_IBVERBS_BUSY, ERR_IBVERBS_CLOSED, the signal's reason
+   * @throws VerbsError when a frame is refused or the interface is down or has no carrier; the frames after it stay
+   *   pending. ERR_IBVERBS_BUSY, ERR_IBVERBS_CLOSED, the signal's reason
    */
   drain(options?: WaitOptions): Promise<void> {
     return this.waiting.drain(options)
@@ -284,28 +291,28 @@ export class PacketQueue extends QueueFrames {
   /**
    * Waits, asleep on libuv's event loop, until there are frames to {@link receive}.
    *
-   * @returns how many the next `receive()` will bring
-   * @throws VerbsError ENETDOWN, ENODEV when the interface goes down or away, ENOBUFS when all frames are the caller's;
-   *   ERR_IBVERBS_BUSY if somebody waits already, ERR_IBVERBS_CLOSED, the signal's reason
+   * @returns how many the next `receive()` will take
+   * @throws VerbsError ENETDOWN, ENODEV when the interface goes down or disappears, ENOBUFS when the caller holds all
+   *   frames; ERR_IBVERBS_BUSY when another wait is pending, ERR_IBVERBS_CLOSED, the signal's reason
    */
   wait(options?: WaitOptions): Promise<number> {
     return this.waiting.wait(options)
   }
 
   /**
-   * Waits like {@link wait}, but hot: looks for frames all the time, and lets timers and signals in every half a
+   * Waits like {@link wait}, but busy: polls for frames without sleeping, and lets timers and signals run every half
    * millisecond.
    *
-   * @param microseconds for how long
-   * @returns how many the next `receive()` will bring; 0 when none came in time
+   * @param microseconds the longest wait
+   * @returns how many frames the next `receive()` will take; 0 when none came in time
    */
   spin(microseconds: number, options?: WaitOptions): Promise<number> {
     return this.waiting.spin(microseconds, options)
   }
 
   /**
-   * `for await (const n of queue.batches({ signal }))`: {@link wait}, then {@link receive}, for ever. Ends when the
-   * queue is closed, throws what they throw.
+   * `for await (const n of queue.batches({ signal }))`: repeats {@link wait} and {@link receive}. Ends when the queue
+   * is closed, and throws the errors of both.
    */
   batches(options?: WaitOptions): AsyncGenerator<number, void, void> {
     this.#open()
@@ -341,25 +348,25 @@ export class PacketQueue extends QueueFrames {
 
   // --- the interface ---
 
-  /** Receives frames to other stations too, or no longer (PACKET_MR_PROMISC). */
+  /** Turns the reception of frames to other stations on or off (PACKET_MR_PROMISC). */
   setPromiscuous(on: boolean): void {
     this.#open()
     this.port.promiscuous(boolean('on', on))
   }
 
-  /** Receives frames to a group address from now on; joining twice is joining once. */
+  /** Joins a multicast group: the queue receives frames to its address. Joining again has no effect. */
   joinMulticast(group: MacAddress): void {
     this.#open()
     this.port.joinGroup(groupArgument('group', group))
   }
 
-  /** No longer receives frames to a group; nothing happens if the queue is not in it. */
+  /** Leaves a multicast group; no effect if the queue has not joined it. */
   leaveMulticast(group: MacAddress): void {
     this.#open()
     this.port.leaveGroup(groupArgument('group', group))
   }
 
-  /** What went through since the queue was opened. */
+  /** Counts of frames since the queue was opened. */
   statistics(): PacketStatistics {
     this.#open()
     const { received, drops, truncated, xdp } = this.port.statistics(this.receiver)
@@ -380,9 +387,9 @@ export class PacketQueue extends QueueFrames {
   // --- lifetime ---
 
   /**
-   * Closes the queue; what is pending is not sent, whoever waits gets ERR_IBVERBS_CLOSED. Idempotent.
+   * Closes the queue. Pending frames are not sent, and a pending wait rejects with ERR_IBVERBS_CLOSED. Idempotent.
    *
-   * @throws VerbsError when `channels` or `steer` cannot be taken back; the queue is closed all the same
+   * @throws VerbsError when `channels` or `steer` cannot be undone; the queue is closed nevertheless
    */
   close(): void {
     if (this.ended) return
@@ -399,7 +406,7 @@ export class PacketQueue extends QueueFrames {
     this.close()
   }
 
-  /** Sends what is pending, as far as the interface takes it, then closes. */
+  /** Sends the pending frames, as far as the interface accepts them, then closes. */
   async [Symbol.asyncDispose](): Promise<void> {
     let before: number
     do {
@@ -434,7 +441,7 @@ export class PacketQueue extends QueueFrames {
   }
 
   #open(): void {
-    // Compared with true: V8 need not ask what else is truthy.
+    // Compared with true: V8 then skips the checks for other truthy values.
     if (this.ended === true) throw closedError('packet queue')
   }
 }

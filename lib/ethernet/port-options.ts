@@ -1,6 +1,9 @@
 import type { PacketBackend } from './report.js'
 
-/** The options of PacketQueue.open() that not every port has, and the ports that have them. All others have all. */
+/**
+ * The options of PacketQueue.open() that not every port has, and the ports that have them. Every port has all other
+ * options.
+ */
 const having = {
   outgoing: ['af_packet'],
   fanout: ['af_packet'],
@@ -27,19 +30,22 @@ const spelling: Record<PacketBackend, string> = {
   raw_packet_qp: "backend: 'raw_packet_qp'",
 }
 
-/** What the other ports have in an option's place. */
+/** The value that the other ports expect in an option's place. */
 const instead: Partial<Record<PortOption, string>> = {
   receiveBuffer: ' (the others have receiveFrames)',
 }
 
-/** An option that a port has not: for the error that refuses it. */
+/** An option that a port does not have, for the error that refuses it. */
 export interface StrangeOption {
   option: PortOption
   expected: string
   value: unknown
 }
 
-/** The first option that asks for what a port has not. What says off, false or 0 bytes or microseconds, asks for nothing. */
+/**
+ * The first option that asks for something the port does not have. A value that means off (false, 0 bytes, 0
+ * microseconds) asks for nothing.
+ */
 export function strangeOption(
   options: Partial<Record<PortOption, unknown>>,
   port: PacketBackend,

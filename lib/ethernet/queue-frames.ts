@@ -3,11 +3,11 @@ import { inspectFrame } from './inspect.js'
 import type { NetworkInterface } from './interface/interfaces.js'
 import { completeChecksum, restoreVlan, segmentSizeOf, segmentTypeOf } from './offload.js'
 
-/** The frames of a queue, by the slots that the caller has: where they lie, and what the kernel told of them. */
+/** The frames of a queue by slot: their places, and the kernel's metadata. */
 export abstract class QueueFrames {
   /** The interface as it was when the queue was opened. */
   declare readonly interface: NetworkInterface
-  /** The frames, and how many of them are free. Give them to another queue to forward between the two. */
+  /** The frame pool. Open another queue with it to forward frames between the two. */
   declare readonly frames: FramePool
   /** The arena: a frame's bytes begin at `memory[queue.offset(slot)]`. */
   declare readonly memory: Uint8Array<SharedArrayBuffer>
@@ -26,12 +26,15 @@ export abstract class QueueFrames {
     return this.#word(slot, FrameRecord.offset)
   }
 
-  /** Bytes of the frame that are there, from its destination address on, without the checksum; 0 for a claimed one. */
+  /**
+   * Bytes of the frame in memory, from its destination address on, without the frame check sequence; 0 for a claimed
+   * frame.
+   */
   length(slot: number): number {
     return this.#word(slot, FrameRecord.length)
   }
 
-  /** Bytes that the frame had on the wire: more than {@link length} when it was truncated. */
+  /** Bytes of the frame on the wire: more than {@link length} when it was truncated. */
   originalLength(slot: number): number {
     return this.#word(slot, FrameRecord.originalLength)
   }
@@ -47,52 +50,54 @@ export abstract class QueueFrames {
   }
 
   /**
-   * The VLAN tag that the kernel took out of the frame, as on the wire (TPID << 16 | TCI, unsigned); 0 if none, and with
-   * AF_XDP, where a tag stays in the frame unless the device takes it out. {@link restoreVlan} puts it back.
+   * The VLAN tag that the kernel stripped from the frame, as on the wire (TPID << 16 | TCI, unsigned); 0 if none, and
+   * with AF_XDP, where a tag stays in the frame unless the device strips it. {@link restoreVlan} puts it back.
    */
   vlan(slot: number): number {
     return this.#word(slot, FrameRecord.vlan)
   }
 
-  /** Of a frame with {@link FrameFlag.checksumPartial}: the byte from which on the checksum counts, from its first byte. */
+  /**
+   * Of a frame with {@link FrameFlag.checksumPartial}: where the checksummed range begins, from the frame's first byte.
+   */
   checksumStart(slot: number): number {
     return this.#word(slot, FrameRecord.checksum) >>> 16
   }
 
-  /** Of a frame with {@link FrameFlag.checksumPartial}: where the checksum stands, from {@link checksumStart} on. */
+  /** Of a frame with {@link FrameFlag.checksumPartial}: the checksum's place, from {@link checksumStart} on. */
   checksumOffset(slot: number): number {
     return this.#word(slot, FrameRecord.checksum) & 0xffff
   }
 
   /**
-   * {@link SegmentType} of a super-frame: several segments of one connection that the kernel has not cut yet (TSO), or
-   * has put together (GRO), under one set of headers. 0 for an ordinary frame.
+   * {@link SegmentType} of a super-frame: several segments of one connection under one set of headers, which the kernel
+   * has not cut yet (TSO) or has merged (GRO). 0 for an ordinary frame.
    */
   segmentType(slot: number): number {
     return segmentTypeOf(this.#word(slot, FrameRecord.flags))
   }
 
-  /** Payload bytes of each segment of a super-frame, the last one's fewer; 0 for an ordinary frame. */
+  /** Payload bytes of each segment of a super-frame; the last may have fewer. 0 for an ordinary frame. */
   segmentSize(slot: number): number {
     return segmentSizeOf(this.#word(slot, FrameRecord.flags))
   }
 
   /**
-   * Completes the transport checksum of a received frame with {@link FrameFlag.checksumPartial}, in place; of a
-   * super-frame as one packet.
+   * Completes the transport checksum of a received frame with {@link FrameFlag.checksumPartial}, in place. A
+   * super-frame gets the checksum of one packet.
    *
    * @returns false when there was nothing to complete
-   * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a frame that was cut
+   * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a truncated frame
    */
   completeChecksum(slot: number): boolean {
     return completeChecksum(this.table, this.memory, this.table.slots.index(slot))
   }
 
   /**
-   * Puts the {@link vlan} tag back into a received frame, which then begins four bytes earlier if it has `headroom`;
-   * without, what follows its addresses is moved.
+   * Puts the {@link vlan} tag back into a received frame. With `headroom` the frame then begins four bytes earlier;
+   * without it, the bytes after its addresses move back.
    *
-   * @returns false when there was none
+   * @returns false when there was no tag
    * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a frame with no room before or behind it
    */
   restoreVlan(slot: number): boolean {
@@ -100,9 +105,9 @@ export abstract class QueueFrames {
   }
 
   /**
-   * What a frame's own headers tell of its state, {@link FrameDoubt} bits, found by reading all of it: for the backends that
-   * are not told (`report.untold`), whose {@link flags} and {@link segmentType} say nothing. 0: nothing is wrong, as far as
-   * it is IP with TCP or UDP.
+   * The frame's state as its own headers show it, in {@link FrameDoubt} bits. The call reads the whole frame, for
+   * backends without metadata (`report.untold`), whose {@link flags} and {@link segmentType} are always 0. 0: no fault
+   * found, as far as the frame is IP with TCP or UDP.
    *
    * @throws Error ERR_IBVERBS_STALE_SLOT
    */
@@ -112,14 +117,14 @@ export abstract class QueueFrames {
   }
 
   /**
-   * When the frame came, in whole seconds since 1970 (of a device's own clock, since whenever that began); 0 without
-   * `timestamps`, and for a frame that the device did not stamp.
+   * Arrival time of the frame, in whole seconds since 1970 (of a device's own clock: since that clock's epoch); 0
+   * without `timestamps`, and for a frame that the device did not stamp.
    */
   seconds(slot: number): number {
     return this.#word(slot, FrameRecord.seconds)
   }
 
-  /** The rest of {@link seconds} in nanoseconds. */
+  /** The nanoseconds after {@link seconds}. */
   nanoseconds(slot: number): number {
     return this.#word(slot, FrameRecord.nanoseconds)
   }

@@ -6,15 +6,15 @@ import { FrameFlag } from './frames.js'
 import { PacketQueue } from './packet-queue.js'
 import { copyFrame, wireLength } from './wire-frame.js'
 
-/** A frame that came to a queue, copied. */
+/** A copy of a received frame. */
 export interface ReceivedFrame extends CapturedFrame {
   /** {@link FrameFlag} bits. */
   flags: number
-  /** To whom it was addressed: {@link PacketType}. */
+  /** Its addressee: {@link PacketType}. */
   packetType: number
   /**
-   * The VLAN tag that the kernel took out of the frame (TPID << 16 | TCI, unsigned), and that is in `data` again; 0 if
-   * none was taken out.
+   * The VLAN tag that the kernel stripped from the frame (TPID << 16 | TCI, unsigned) and that `data` contains again; 0
+   * if it stripped none.
    */
   vlan: number
 }
@@ -23,14 +23,14 @@ export interface ReceivedFrame extends CapturedFrame {
 export interface FrameReadableOptions {
   /** Ends the stream: it is destroyed with an AbortError. Default: none. */
   signal?: AbortSignal
-  /** How many frames are copied ahead of the reader; what comes then waits in the queue. Default 64. */
+  /** How many frames are copied ahead of the reader; further frames wait in the queue. Default 64. */
   highWaterMark?: number
   /**
-   * Complete partial checksums ({@link FrameFlag.checksumPartial}), as the device would have: of frames that this host's
-   * own kernel sends. Default false: the bytes as they came.
+   * Complete partial checksums ({@link FrameFlag.checksumPartial}), as a device would: they occur in frames that this
+   * host's own kernel sends. Default false: the bytes as received.
    */
   completeChecksums?: boolean
-  /** Close the queue when the stream closes. Default false: it is the caller's. */
+  /** Close the queue when the stream closes. Default false: the caller closes it. */
   closeQueue?: boolean
 }
 const frameReadableOptionNames = {
@@ -41,11 +41,12 @@ const frameReadableOptionNames = {
 } as const satisfies Names<FrameReadableOptions>
 
 /**
- * The frames that come to a queue, as a stream of copies: `for await (const { data } of new FrameReadable(queue))`.
+ * The received frames of a queue, as a stream of copies: `for await (const { data } of new FrameReadable(queue))`.
  *
- * The stream is the queue's one consumer. It copies no more than its reader takes; the kernel queues the rest, and counts
- * what it drops then (`queue.statistics()`). It ends when the queue is closed, or after {@link stop}; it fails when the
- * interface goes down or away, behind the frames that came before. What a frame costs in objects is many times what the queue's own calls cost.
+ * The stream is the queue's one consumer. It copies no more than its reader takes; the kernel queues the rest, and
+ * counts the frames that it then drops (`queue.statistics()`). The stream ends when the queue is closed, or after
+ * {@link stop}; it fails when the interface goes down or disappears, after the frames received before. Each frame's
+ * objects cost many times as much as the queue's own calls.
  */
 export class FrameReadable extends Readable {
   readonly #queue: PacketQueue
@@ -78,7 +79,7 @@ export class FrameReadable extends Readable {
     this.#closeQueue = closeQueue
   }
 
-  /** No more frames: what was received so far is delivered, then the stream ends. */
+  /** Stops receiving: the stream delivers the frames received so far, then ends. */
   stop(): void {
     this.#stop.abort()
   }
@@ -93,12 +94,12 @@ export class FrameReadable extends Readable {
     try {
       await this.#deliverAll()
     } finally {
-      // At once, not a microtask later: the reader may ask again before that.
+      // At once, not a microtask later: the reader may read again before that.
       this.#reading = false
     }
   }
 
-  /** Until the reader has enough, or there is no more. */
+  /** Delivers frames until the reader has enough, or there are no more. */
   async #deliverAll(): Promise<void> {
     const queue = this.#queue
     const { signal } = this.#stop
@@ -118,7 +119,7 @@ export class FrameReadable extends Readable {
     if (!this.destroyed) this.push(null)
   }
 
-  /** One frame; whether more are wanted. */
+  /** Delivers one frame; returns whether the reader wants more. */
   #deliver(): boolean {
     const queue = this.#queue
     if (queue.closed) {
@@ -126,7 +127,7 @@ export class FrameReadable extends Readable {
       return true
     }
     const slot = queue.slot(this.#next++)
-    // Of a frame that was cut nobody can tell it.
+    // The checksum of a truncated frame cannot be computed.
     if (this.#completeChecksums && (queue.flags(slot) & FrameFlag.truncated) === 0)
       queue.completeChecksum(slot)
     const frame: ReceivedFrame = {

@@ -8,24 +8,24 @@ import type { Port, ReceivingEnd } from './port.js'
 
 const { EFAULT, ERANGE } = constants.errno
 
-/** Throws what is wrong with an index into the last batch. */
+/** Throws the error of an invalid index into the last batch. */
 export function batchIndexError(i: unknown, count: number): never {
   if (typeof i !== 'number') throw typeError('i', 'a number', i)
   throw rangeError('i', `an index into the ${count} frames of the last receive()`, i)
 }
 
 /**
- * The receiving half of a queue, on any port: free frames go from the pool into the fill ring, received ones from the
- * receive ring to the caller.
+ * The receiving half of a queue, on any port: moves free frames from the pool into the fill ring, and received ones
+ * from the receive ring to the caller.
  *
- * Each frame of the pool lends the device its first buffer. A frame that needs more lies in the first buffers of several;
- * what follows the first is copied behind it, where its own room is, so that every frame is one stretch of memory.
+ * Each frame of the pool lends the device its first buffer. A longer frame lies in the first buffers of several frames;
+ * the receiver copies the later parts behind the first, in that frame's own room, so that every frame is contiguous.
  */
 export class Receiver implements ReceivingEnd {
   invalid = 0
   received = 0
   truncated = 0
-  // Fields as ring/ring.ts says.
+  // For the declared fields see RingEnd in ring/ring.ts.
   declare private readonly port: Port
   declare private readonly link: Link
   declare private readonly table: FrameTable
@@ -42,9 +42,9 @@ export class Receiver implements ReceivingEnd {
 
   /**
    * @param memory the arena
-   * @param holder holds the frames in the fill ring (lib/ring/slots.ts)
-   * @param slots takes the slots of a batch
-   * @param target how many frames to keep in the fill ring; 0 for a queue that only transmits
+   * @param holder owns the frames in the fill ring (lib/ring/slots.ts)
+   * @param slots receives the slots of a batch
+   * @param target how many frames the fill ring holds; 0 for a queue that only transmits
    */
   constructor(
     port: Port,
@@ -76,11 +76,11 @@ export class Receiver implements ReceivingEnd {
     for (let i = 0; i < descriptors && frames < this.slots.length; i++) {
       if (!ring.more(ring.at(i))) frames++
     }
-    // Descriptors without an end are a forgery, which receive() takes away.
+    // Descriptors without an end are a forgery, which receive() removes.
     return descriptors > 0 ? Math.max(1, frames) : 0
   }
 
-  /** Descriptors in the receive ring. */
+  /** Descriptors in the receive ring, after a look for more when it is empty. */
   #look(): number {
     const waiting = this.ring.available()
     if (waiting > 0) return waiting
@@ -89,7 +89,7 @@ export class Receiver implements ReceivingEnd {
     if (this.filled < this.target) this.#refill()
     const status = this.port.poll()
     if (status >= 0) return status
-    // The binding skipped one record (EFAULT), or wants to see our indices again (ERANGE).
+    // The binding skipped one record (EFAULT), or needs this end's indices published again (ERANGE).
     if (status === -EFAULT) this.filled = Math.max(0, this.filled - 1)
     if (status === -ERANGE) {
       this.ring.consume(0)
@@ -128,7 +128,7 @@ export class Receiver implements ReceivingEnd {
     const { ring, table } = this
     const most = this.slots.length
     const some = Math.min(available, most - first)
-    // Most frames lie in one buffer each, and are taken together.
+    // Most frames lie in one buffer each; they are taken in one pass.
     let used = table.handOut(ring, some, this.holder, this.slots, first, this.describes)
     let count = first + used
     while (used < available && count < most) {
@@ -141,7 +141,7 @@ export class Receiver implements ReceivingEnd {
         continue
       }
       if (!this.describes) {
-        // Never out of its place, whatever the ring says.
+        // Within the frame's place, whatever the ring contains.
         const room = (((index + 1) << table.shift) >>> 0) - address
         const length = Math.min(ring.length(at), room)
         table.describe(index, address, length)
@@ -152,7 +152,7 @@ export class Receiver implements ReceivingEnd {
     ring.consume(used)
     this.filled = used < this.filled ? this.filled - used : 0
     this.received += count - first
-    // A frame that comes while the device has none to write to is lost.
+    // A frame that arrives while the device has no free buffer is lost.
     if (this.filled < this.scarce && this.#refill() > 0) this.port.replenish?.()
     return count - first
   }
@@ -164,7 +164,7 @@ export class Receiver implements ReceivingEnd {
   /**
    * Appends the rest of a frame. The kernel publishes a frame whole: one without an end is a forgery.
    *
-   * @returns how many descriptors are used up then
+   * @returns how many descriptors are then used up
    */
   #gather(index: number, from: number, end: number, used: number, available: number): number {
     const { ring } = this
@@ -195,7 +195,7 @@ export class Receiver implements ReceivingEnd {
     return used
   }
 
-  /** Free frames into the fill ring; returns how many. */
+  /** Moves free frames into the fill ring; returns how many. */
   #refill(): number {
     const missing = this.target - this.filled
     if (missing <= 0) return 0

@@ -8,11 +8,11 @@ import { finishFrame } from './offload.js'
 import type { Port, TransmittingEnd } from './port.js'
 
 const { EAGAIN, EIO, EMSGSIZE, ENOBUFS, ERANGE } = constants.errno
-/** So many submits, and one, lie between two looks at the link, beside what the event loop tells. */
+/** The link is checked once in this many submits plus one, and when the event loop reports a change. */
 const submitMask = 255
 const tagBytes = 4
 
-// Of this file's own: V8 folds them, but looks into an imported object each time.
+// Constants local to this file: V8 folds them, but loads an imported object's field at each use.
 const {
   address: addressWord,
   addressHigh: addressHighWord,
@@ -25,12 +25,13 @@ const recordShift = Math.log2(FrameRecord.words) | 0
 const { offset: offsetOfFrame, length: lengthOfFrame } = FrameRecord
 
 /**
- * The transmitting half of a queue, on any port: frames go from the caller into the transmit ring, and come back by the
- * completion ring.
+ * The transmitting half of a queue, on any port: moves frames from the caller into the transmit ring, and frees them
+ * from the completion ring.
  *
- * A frame goes into the ring when it is sent, and the ring to the device at the next submit. Staged until then, with all
- * that comes after it, is a frame that finds the ring full, that is longer than one of the device's buffers and goes out of
- * where it lies by several descriptors, or that is longer than the interface takes.
+ * send() puts a frame into the ring, and the next submit hands the ring over to the device. Three kinds of frame are
+ * staged until that submit, with all frames after them: one that finds the ring full, one that is longer than a
+ * device's buffer and leaves from where it lies by several descriptors, and one that is longer than the interface
+ * accepts.
  */
 export class Transmitter implements TransmittingEnd {
   error: VerbsError | null = null
@@ -38,7 +39,7 @@ export class Transmitter implements TransmittingEnd {
   transmitted = 0
   readonly refusals: Record<string, number> = {}
   invalid = 0
-  // Fields as ring/ring.ts says.
+  // For the declared fields see RingEnd in ring/ring.ts.
   declare private readonly port: Port
   declare private readonly ring: Producer
   declare private readonly completion: Consumer
@@ -50,32 +51,32 @@ export class Transmitter implements TransmittingEnd {
   declare private readonly chunkSize: number
   /** log2 of the chunk size */
   declare private readonly chunkShift: number
-  /** A frame fits into one of the device's buffers. */
+  /** Every frame fits into one of the device's buffers. */
   declare private readonly whole: boolean
   /** Frames that were sent and are not in the ring yet, first in first out. */
   declare private readonly staged: Uint32Array
   declare private readonly stagedMask: number
   private stagedFirst = 0
   private stagedCount = 0
-  /** By place in the transmit ring: whether the descriptor there goes on in the next one. */
+  /** By place in the transmit ring: whether the descriptor continues in the next one. */
   declare private readonly continued: Uint8Array
-  /** How many of those that the device has not taken do. */
+  /** How many of the descriptors that the device has not taken continue. */
   private continuations = 0
   /** How many frames may still go straight into the ring. */
   private room = 0
   private submits = 0
-  /** How many frames the device had dropped at the last look. */
+  /** The device's count of dropped frames at the last look. */
   private dropped = 0
   /** How far the device had taken descriptors out of the ring at the last look. */
   private taken = 0
-  /** Accepted since the last {@link submit} returned: a claim kicks, too. */
+  /** Frames accepted since the last {@link submit} returned: a claim kicks, too. */
   private accepted = 0
-  /** Length of the frame that the last kick refused for its own sake. */
+  /** Length of the frame that the last kick refused. */
   private refusedLength = 0
 
   /**
    * @param memory the arena
-   * @param holder holds the frames that are pending or under way (lib/ring/slots.ts)
+   * @param holder owns the frames that are pending or under way (lib/ring/slots.ts)
    */
   constructor(port: Port, link: Link, table: FrameTable, memory: Uint8Array, holder: number) {
     this.port = port
@@ -140,7 +141,7 @@ export class Transmitter implements TransmittingEnd {
     const from = table.records[record | offsetOfFrame]
     if (this.room > 0 && length <= this.port.longest) {
       this.room--
-      // An error that refuses it names its length.
+      // The error that refuses the frame names its length.
       table.records[record | lengthOfFrame] = length
       const { ring } = this
       const { words } = ring
@@ -165,7 +166,7 @@ export class Transmitter implements TransmittingEnd {
     if (this.link.stuck && !this.#ready()) return 0
     let status: number
     let refused: number
-    // Again as long as the ring was what had no room.
+    // Repeats while the ring, and not the device, was out of room.
     do {
       refused = this.stagedCount > 0 ? this.#push() : -1
       this.ring.publish()
@@ -178,7 +179,7 @@ export class Transmitter implements TransmittingEnd {
     return this.#told()
   }
 
-  /** Nothing is pending: frames that the device has sent come back. */
+  /** Nothing is pending: takes back the frames that the device has sent. */
   #idle(): number {
     const status = this.port.completesOnKick ? this.#kick() : 0
     this.#reap(status)
@@ -186,7 +187,7 @@ export class Transmitter implements TransmittingEnd {
     return this.#told()
   }
 
-  /** How many frames were accepted since this was asked last. */
+  /** How many frames were accepted since the last call. */
   #told(): number {
     const { accepted } = this
     this.accepted = 0
@@ -194,9 +195,9 @@ export class Transmitter implements TransmittingEnd {
   }
 
   /**
-   * Rings the doorbell; counts what the device took.
+   * Rings the doorbell; counts the frames that the device took.
    *
-   * @param published all that is in the ring was handed over
+   * @param published everything in the ring is already handed over
    */
   #kick(published = false): number {
     const status = this.port.kick()
@@ -213,7 +214,7 @@ export class Transmitter implements TransmittingEnd {
     this.room = 0
   }
 
-  /** Whether frames go out; else why not. */
+  /** Whether frames can go out; otherwise sets the error. */
   #ready(): boolean {
     if (this.link.ready(this.port.syscalls.transmit)) return true
     this.error = this.link.obstacle
@@ -229,7 +230,7 @@ export class Transmitter implements TransmittingEnd {
     }
   }
 
-  /** Counts what the device dropped since the last look. */
+  /** Counts the frames that the device dropped since the last look. */
   #refused(): void {
     const count = this.port.dropped - this.dropped
     this.dropped = this.port.dropped
@@ -238,7 +239,7 @@ export class Transmitter implements TransmittingEnd {
     this.transmitted -= count
   }
 
-  /** A port that offloads has room for the whole pool: what is staged has no options. */
+  /** A port that offloads has room for the whole pool: a staged frame has no options. */
   #open(): void {
     this.room = this.whole && this.stagedCount === 0 ? (this.capacity - this.descriptors()) | 0 : 0
   }
@@ -252,7 +253,7 @@ export class Transmitter implements TransmittingEnd {
       const from = records[(index << recordShift) | offsetOfFrame]
       const length = records[(index << recordShift) | lengthOfFrame]
       if (length > longest && !this.#tagged(from, length - longest)) {
-        // The kernel would drop it without a word (is_skb_forwardable), or the device would.
+        // The kernel (is_skb_forwardable) or the device would drop it silently.
         this.table.slots.free(index, this.holder)
         this.refusals.EMSGSIZE = (this.refusals.EMSGSIZE ?? 0) + 1
         this.#unstage()
@@ -297,9 +298,9 @@ export class Transmitter implements TransmittingEnd {
   }
 
   /**
-   * How many frames the device has taken out of the ring since the last look; −1 when its index cannot be true.
+   * How many frames the device has taken out of the ring since the last look; −1 when its index is impossible.
    *
-   * @param all it said that it took all
+   * @param all the device reported that it took all
    */
   #accept(all: boolean): number {
     const { ring } = this
@@ -311,7 +312,7 @@ export class Transmitter implements TransmittingEnd {
     return frames
   }
 
-  /** How many frames the descriptors end that were taken. */
+  /** How many frames end in the descriptors that the device took. */
   #ended(pushed: number, left: number): number {
     const { ring } = this
     let frames = 0
@@ -325,14 +326,15 @@ export class Transmitter implements TransmittingEnd {
   }
 
   /**
-   * Frees what the device is done with; opens the ring for what it took.
+   * Frees the frames that the device is done with, and makes room in the ring for as many as it took.
    *
-   * @param status of the kick before: only with an error, or once the device has failed, are there statuses to look at
+   * @param status of the preceding kick: completions have statuses only after an error, or once the device has failed
    */
   #reap(status: number): void {
     this.#open()
     const { completion } = this
-    // Perhaps somebody wrote the consumer's index, and the binding wants to see ours (ERANGE) or finds no room (EAGAIN).
+    // The consumer's index may have been overwritten: the binding then needs this end's index again (ERANGE) or finds
+    // no room (EAGAIN).
     if (status < 0) completion.consume(0)
     const count = completion.available()
     if (count === 0) return
@@ -349,7 +351,7 @@ export class Transmitter implements TransmittingEnd {
     completion.consume(count)
   }
 
-  /** Counts the frames of the next `count` completions that were not sent. */
+  /** Counts the frames of the next `count` completions that the device did not send. */
   #refusals(count: number): void {
     const { completion } = this
     const { shift, records, slots } = this.table
@@ -358,7 +360,7 @@ export class Transmitter implements TransmittingEnd {
       const errno = completion.status(at)
       if (errno === 0) continue
       this.transmitted--
-      // EIO is of a frame that was accepted, by a device that then failed.
+      // EIO names a frame that the device accepted before it failed.
       if (errno !== EIO) this.accepted--
       const index = completion.address(at) >>> shift
       if (index >= slots.count) continue
@@ -368,7 +370,7 @@ export class Transmitter implements TransmittingEnd {
     }
   }
 
-  /** Whether an address lies in the last of a frame's buffers: of a frame in several descriptors, the last counts. */
+  /** Whether an address lies in a frame's last buffer: of a frame in several descriptors, only the last one counts. */
   #last(address: number): boolean {
     const { records, slots, shift } = this.table
     const index = address >>> shift

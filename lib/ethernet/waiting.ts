@@ -4,14 +4,14 @@ import { type WaitOptions, waitSignal } from '../wait-options.js'
 import { Waiter } from '../waiter.js'
 import type { Port, ReceivingEnd, TransmittingEnd } from './port.js'
 
-/** Milliseconds that a consumer may go on without a turn of the event loop: timers and signals come through. */
+/** The most milliseconds between two turns of the event loop: timers and signals get through. */
 const turnLimit = 0.5
 const oneConsumer = 'another wait() or spin() is waiting: a queue has one consumer'
 const oneDrain = 'another drain() is waiting: one at a time'
 
 /**
- * Sleeping on a queue, and spinning on it. The descriptor is level-triggered: whoever waits looks first, then sleeps,
- * and what comes in between wakes it at once.
+ * Sleeps and spins on a queue. The descriptor is level-triggered: a wait looks first, then sleeps, and a frame that
+ * comes in between wakes it at once.
  */
 export class Waiting {
   readonly #port: Port
@@ -21,9 +21,9 @@ export class Waiting {
   #referenced = true
   /** Pending frames wait for room in the socket's send buffer. */
   #full = false
-  /** The spin that is going on. */
+  /** The next slice of the current spin; undefined: no spin. */
   #slice: (() => void) | undefined
-  /** When the event loop is known to have turned last. */
+  /** The last known turn of the event loop. */
   #turn = performance.now()
   readonly #waiter = new Waiter<number>(this, 'packet queue', {
     stopped: () => {
@@ -89,7 +89,7 @@ export class Waiting {
     this.#arm()
   }
 
-  /** The port's event: something to receive, room to send, or an error to be found by looking. */
+  /** Handles the port's event: something to receive, room to send, or an error that the next look finds. */
   wake(): void {
     this.#flush()
     this.#look()
@@ -113,7 +113,7 @@ export class Waiting {
     return signal
   }
 
-  /** Frames, 0 at the deadline, or −1 when the event loop must turn first. */
+  /** The number of frames, 0 at the deadline, or −1 when the event loop must turn first. */
   #spinUntil(deadline: number): number {
     const limit = this.#turn + turnLimit
     for (;;) {
@@ -152,7 +152,7 @@ export class Waiting {
     } else if (pending === 0) {
       this.#drainer.resolve()
     } else if (congested) {
-      // The device's own queue is full, not the socket's buffer: poll(2) would say writable at once.
+      // The device's own queue is full, not the socket's buffer: poll(2) would report writable at once.
       const timer = setTimeout(this.#flush, 1)
       if (!this.#referenced) timer.unref()
     } else {

@@ -1,8 +1,8 @@
-/** Frames as they were on the wire, where the kernel has taken a VLAN tag out. */
+/** Frames as they were on the wire, with the VLAN tag that the kernel stripped. */
 import { setU32 } from '../headers/bytes.js'
 import type { PacketQueue } from './packet-queue.js'
 
-/** Bytes of a tag, and where it stands: behind the two addresses (IEEE 802.1Q, 9.3). */
+/** Bytes of a tag, and its place: after the two addresses (IEEE 802.1Q, 9.3). */
 const tagLength = 4
 const tagOffset = 12
 
@@ -11,7 +11,7 @@ export function wireLength(queue: PacketQueue, slot: number): number {
   return queue.originalLength(slot) + (queue.vlan(slot) === 0 ? 0 : tagLength)
 }
 
-/** The bytes there are of a received frame, copied, its tag put back: unlike in its slot there is always room for it. */
+/** A copy of a received frame with its tag put back; unlike a slot, it always has room for the tag. */
 export function copyFrame(queue: PacketQueue, slot: number): Uint8Array {
   const from = queue.offset(slot)
   const frame = queue.memory.subarray(from, from + queue.length(slot))

@@ -5,8 +5,9 @@ import { native } from '../native.js'
 /** Options of {@link Arena.allocate}. */
 export interface ArenaOptions {
   /**
-   * Lay the memory on transparent huge pages (madvise(2), MADV_HUGEPAGE): fewer TLB misses for large arenas.
-   * The kernel gives them as it likes, and may give none: {@link Arena.hugePageBytes} tells how much of it it really did. Default false.
+   * Put the memory on transparent huge pages (madvise(2), MADV_HUGEPAGE): fewer TLB misses for large arenas. This is a
+   * hint, and the kernel may use none: {@link Arena.hugePageBytes} tells how many bytes really lie on them. Default
+   * false.
    */
   hugePages?: boolean
 }
@@ -14,12 +15,12 @@ const arenaOptionNames = { hugePages: true } as const satisfies Names<ArenaOptio
 
 const hugePageSize = 2 << 20
 
-/** Bytes of the longest typed array that this Node has. */
+/** Bytes of the longest typed array in this version of Node. */
 const longestView = constants.MAX_LENGTH
 
 /**
- * Memory that JavaScript, worker threads and devices share: a stretch of a SharedArrayBuffer, which can be neither
- * detached nor transferred, and which lives for as long as anything sees it.
+ * Memory that JavaScript, worker threads and devices share: a range of a SharedArrayBuffer, which cannot be detached or
+ * transferred, and which lives for as long as any reference to it.
  *
  * Offsets into an arena count from its first byte. Send `arena.bytes` to a worker and wrap it there with
  * {@link Arena.over}: both threads see the same memory.
@@ -33,10 +34,10 @@ export class Arena {
   }
 
   /**
-   * Fresh memory, zeroed and page-aligned.
+   * Allocates memory, zeroed and page-aligned.
    *
    * @param byteLength bytes, at least 1
-   * @throws RangeError ERR_OUT_OF_RANGE for a size that cannot be had: on Node 20 a view has at most 4 GiB
+   * @throws RangeError ERR_OUT_OF_RANGE for a size that cannot be allocated: on Node 20 a view has at most 4 GiB
    */
   static allocate(byteLength: number, options?: ArenaOptions): Arena {
     const { hugePages = false } = optionsOf('options', options, arenaOptionNames)
@@ -44,12 +45,12 @@ export class Arena {
     return Arena.fresh('byteLength', byteLength, hugePages)
   }
 
-  /** {@link allocate} for who calls the size by another name. @internal */
+  /** {@link allocate}, with the caller's name of the size for errors. @internal */
   static fresh(name: string, byteLength: number, hugePages = false): Arena {
     integer(name, byteLength, 1, longestView)
     const alignment = hugePages ? hugePageSize : native.ring.pageSize
     const size = Math.ceil(byteLength / alignment) * alignment
-    // V8 aligns a SharedArrayBuffer to a few bytes only: take one page more than is needed and start at its edge.
+    // V8 aligns a SharedArrayBuffer to a few bytes only: allocate one page more and start at a page boundary.
     const buffer = allocateShared(name, size + alignment, byteLength)
     const gap = native.ring.alignmentGap(new Uint8Array(buffer, 0, 1), alignment)
     if (hugePages) native.ring.useHugePages(new Uint8Array(buffer, gap, size))
@@ -57,13 +58,13 @@ export class Arena {
   }
 
   /**
-   * Memory of the caller's own: a SharedArrayBuffer, or a Uint8Array over part of one.
+   * Wraps the caller's own memory: a SharedArrayBuffer, or a Uint8Array over part of one.
    *
-   * @throws TypeError ERR_INVALID_ARG_TYPE for an ordinary ArrayBuffer, which could be detached under the device;
-   *   RangeError ERR_OUT_OF_RANGE for more than a view can have (Node 20: 4 GiB)
+   * @throws TypeError ERR_INVALID_ARG_TYPE for an ordinary ArrayBuffer, which could be detached while the device uses
+   *   it; RangeError ERR_OUT_OF_RANGE for more than a view can have (Node 20: 4 GiB)
    */
   static over(memory: SharedArrayBuffer | Uint8Array<SharedArrayBuffer>): Arena {
-    // With a length: a view without one grows when a growable buffer does, and a registered region cannot.
+    // With an explicit length: a view without one grows with a growable buffer, and a registered region cannot.
     if (memory instanceof SharedArrayBuffer) {
       integer('memory.byteLength', memory.byteLength, 0, longestView)
       return new Arena(new Uint8Array(memory, 0, memory.byteLength))

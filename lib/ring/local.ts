@@ -1,8 +1,8 @@
 import { Consumer, Producer } from './ring.js'
 
 /**
- * A producer whose consumer is the binding, which looks in this thread, when it is called: plain loads and stores hand
- * over there, and an atomic store costs ten times more.
+ * A producer whose consumer is the binding, which reads the ring in this thread, when it is called: plain loads and
+ * stores suffice for the hand-over, and an atomic store costs ten times more.
  */
 export class LocalProducer extends Producer {
   override publish(): void {

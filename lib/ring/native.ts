@@ -1,4 +1,4 @@
-/** What binding/ring/ exports. */
+/** The exports of binding/ring/. */
 export interface RingNative {
   readonly pageSize: number
   alignmentGap(bytes: Uint8Array, alignment: number): number

@@ -1,24 +1,24 @@
 /**
  * Two rings and a doorbell in each direction: how everything here talks to a device.
  *
- * **Ring**: descriptors in memory that two ends share, and how far this end has come. The layout is that of the kernel's
- * AF_XDP rings (linux/if_xdp.h): one end produces records and publishes its index, the other consumes them and publishes
- * how far it came. Indices are u32, count up and wrap; a record's place is its index modulo the capacity. Each end keeps
- * its own index to itself and only publishes it: what others write into the shared memory can lose or repeat records, but
- * never leads outside the ring.
+ * **Ring**: descriptors in memory that two ends share, and how far this end has come. The layout is that of the
+ * kernel's AF_XDP rings (linux/if_xdp.h): one end produces records and publishes its index, the other consumes them and
+ * publishes how far it has come. Indices are u32, count up and wrap; a record's place is its index modulo the capacity.
+ * Each end keeps its index in private memory and only publishes a copy: a write to the shared memory can lose or repeat
+ * records, but never leads outside the ring.
  *
  * **Hand-over**: how the other end learns it. Here by a shared index, which the kernel or another thread reads
  * ({@link Producer}, {@link Consumer}); by an index that the binding reads in this thread, when it is called
  * ({@link LocalProducer}, {@link LocalConsumer} in local.ts); by a status word in each descriptor (PACKET_MMAP,
  * ethernet/af-packet/receive-ring.ts); or by a phase bit that changes with each lap (a completion queue's owner bit).
  *
- * **Doorbell**: one native function that makes the other end look, where it must be rung (`poll` and `kick` of a `Port`,
- * ethernet/port.ts).
+ * **Doorbell**: one native function that makes the other end look, where it must be rung (`poll` and `kick` of a
+ * `Port`, ethernet/port.ts).
  */
 
 const firstRecord = 32
 
-/** Where in a ring's memory things are, in u32 words. */
+/** The places of indices and records in a ring's memory, in u32 words. */
 export interface RingLayout {
   /** the producer's index */
   readonly producer: number
@@ -26,25 +26,25 @@ export interface RingLayout {
   readonly consumer: number
   /** the first record */
   readonly records: number
-  /** how many records there are, a power of two */
+  /** the number of records, a power of two */
   readonly capacity: number
 }
 
-/** Records in AF_XDP's shapes, as u32 words: addresses (fill, completion) and descriptors (receive, transmit). */
+/** Records in AF_XDP's formats, as u32 words: addresses (fill, completion) and descriptors (receive, transmit). */
 export const AddressRecord = { address: 0, status: 1, words: 2 } as const
 export const DescriptorRecord = { address: 0, addressHigh: 1, length: 2, options: 3, words: 4 } as const
-/** XDP_PKT_CONTD, linux/if_xdp.h: the frame goes on in the next descriptor. */
+/** XDP_PKT_CONTD, linux/if_xdp.h: the frame continues in the next descriptor. */
 export const DescriptorOption = { continued: 1 } as const
 
-// Of this file's own: V8 folds them, but looks into an exported object each time.
+// Constants local to this file: V8 folds them, but loads an exported object's field at each use.
 const { length: lengthWord, options: optionsWord } = DescriptorRecord
 const { status: statusWord } = AddressRecord
 const { continued } = DescriptorOption
 
-/** A ring's memory: a SharedArrayBuffer of our own, or a mapping of the kernel's. */
+/** A ring's memory: a SharedArrayBuffer of this process, or a mapping of the kernel's. */
 export type RingWords = Uint32Array
 
-/** Fresh memory for a ring of at least `records` records; the capacity is rounded up to a power of two. */
+/** Allocates a ring of at least `records` records; the capacity is the next power of two. */
 export function allocateRing(records: number, recordWords: number): Uint32Array<SharedArrayBuffer> {
   const capacity = 2 ** Math.ceil(Math.log2(records))
   return new Uint32Array(new SharedArrayBuffer((firstRecord + capacity * recordWords) * 4))
@@ -57,11 +57,11 @@ function ownLayout(words: RingWords, recordWords: number): RingLayout {
 }
 
 /**
- * What both ends have: a ring's memory, and how far this end has come.
+ * The common part of both ends: a ring's memory, and how far this end has come.
  *
- * V8 keeps of each field what it was given first, and checks it from then on when that changes. So here, and in the
- * other classes of the hot path, fields are declared and not defined (which would give them undefined first), and
- * numbers are made int32 by `| 0` (a power is a number on the heap).
+ * V8 tracks whether a field ever changes its first value or its representation, and checks the field from then on.
+ * Here, and in the other classes of the hot path, fields are therefore declared and not defined (a definition first
+ * sets undefined), and numbers are made int32 by `| 0` (a power is a number on the heap).
  */
 class RingEnd {
   declare readonly words: RingWords
@@ -69,13 +69,13 @@ class RingEnd {
   declare readonly mask: number
   declare protected readonly producer: number
   declare protected readonly consumer: number
-  /** for loops that keep these to themselves: the first record, and log2 of a record's words */
+  /** for loops that keep them in local variables: the first record, and log2 of a record's words */
   declare readonly records: number
   declare readonly recordShift: number
   /** wraps */
   protected next = 0
 
-  /** @param layout of a ring that is not {@link allocateRing}'s */
+  /** @param layout of a ring that {@link allocateRing} did not make */
   constructor(words: RingWords, recordWords: number, layout = ownLayout(words, recordWords)) {
     this.words = words
     this.layout = layout
@@ -91,7 +91,7 @@ class RingEnd {
     return this.next
   }
 
-  /** The first word of the record `ahead` of the next one. */
+  /** The first word of the record `ahead` records after the next one. */
   at(ahead: number): number {
     return (this.records + (((this.next + ahead) & this.mask) << this.recordShift)) | 0
   }
@@ -99,26 +99,26 @@ class RingEnd {
 
 /** The end that writes records. */
 export class Producer extends RingEnd {
-  /** Takes the next place and returns its first word. The other side sees the record after {@link publish}. */
+  /** Takes the next place and returns its first word. The other end sees the record after {@link publish}. */
   push(): number {
     const at = this.at(0)
     this.next = (this.next + 1) | 0
     return at
   }
 
-  /** Takes `count` places that were written without {@link push}. */
+  /** Takes `count` places whose records were written without {@link push}. */
   skip(count: number): void {
     this.next = (this.next + count) | 0
   }
 
-  /** Hands over everything pushed so far. */
+  /** Hands over every record pushed so far. */
   publish(): void {
     Atomics.store(this.words, this.producer, this.next)
   }
 
   /**
-   * How many records the consumer has not taken yet, published or not; more than the capacity when its index cannot be
-   * true.
+   * How many records the consumer has not taken yet, published or not; more than the capacity when its index is
+   * impossible.
    */
   outstanding(): number {
     return (this.next - Atomics.load(this.words, this.consumer)) >>> 0
@@ -129,7 +129,7 @@ export class Producer extends RingEnd {
     return (this.next - since) | 0
   }
 
-  /** The place of the record `back` before the next one, 0 to capacity − 1. */
+  /** The place of the record `back` records before the next one, 0 to capacity − 1. */
   place(back: number): number {
     return (this.next - back) & this.mask
   }
@@ -137,33 +137,33 @@ export class Producer extends RingEnd {
 
 /** The end that reads records. */
 export class Consumer extends RingEnd {
-  /** Of the record that begins at word `at`: where its frame lies, in bytes from the arena's first. */
+  /** The address in the record at word `at`: the offset of its frame in the arena, in bytes. */
   address(at: number): number {
     return this.words[at]
   }
 
-  /** Of a descriptor: the bytes that lie there. */
+  /** The length in a descriptor, in bytes. */
   length(at: number): number {
     return this.words[(at + lengthWord) | 0]
   }
 
-  /** Of a descriptor: whether its frame goes on in the next one. */
+  /** Whether a descriptor's frame continues in the next one. */
   more(at: number): boolean {
     return (this.words[(at + optionsWord) | 0] & continued) !== 0
   }
 
-  /** Of a completion: a positive errno where the frame was not sent, else 0. */
+  /** The status in a completion: a positive errno for a frame that was not sent, else 0. */
   status(at: number): number {
     return this.words[(at + statusWord) | 0]
   }
 
-  /** How many records wait; 0 when the producer's index cannot be true. */
+  /** How many records are ready; 0 when the producer's index is impossible. */
   available(): number {
     const count = (Atomics.load(this.words, this.producer) - this.next) >>> 0
     return count <= this.mask + 1 ? count : 0
   }
 
-  /** Hands `count` places back. */
+  /** Hands `count` places back to the producer. */
   consume(count: number): void {
     this.next = (this.next + count) | 0
     Atomics.store(this.words, this.consumer, this.next)

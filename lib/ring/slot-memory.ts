@@ -1,40 +1,43 @@
-/** Free frames change threads in chains of so many, so that the Atomics are paid once for all of them. */
+/** Free frames change threads in chains of this length: the whole chain pays the cost of the Atomics once. */
 const chainLength = 32
-/** Threads and queues that a pool can have at once. */
+/** The most threads and queues of a pool at a time. */
 const places = 2048
-/** Bits of a slot's number that are its frame's index, at least: an owner's number takes their place (SlotPool). */
+/** The least number of bits in a slot's number for its frame's index: an owner's number takes their place (SlotPool). */
 const leastIndexBits = Math.log2(2 * places)
-/** Owners below are no member's: see SlotState. */
+/** Smaller owner numbers are no member's: see SlotState. */
 const firstOwner = 2
-/** Words: the first chain (its first frame's index + 1, and a tag), how many frames the chains have. */
+/**
+ * Words: the first chain (its first frame's index + 1, and a tag), how many frames the chains hold, how many the pool
+ * has.
+ */
 const Header = { head: 0, free: 1, count: 2, words: 16 } as const
 
 /**
- * What the threads that share a pool of frames know in common: each frame's number and owner, who the owners are, and
- * the free frames that no thread has on its own stack.
+ * The state that the threads of a frame pool share: each frame's number and owner, the list of owners, and the free
+ * frames that no thread has on its own stack.
  *
- * Those lie in chains, on a stack whose top changes by compare-and-exchange. It carries a tag that counts the changes,
- * of at least 13 bits: a thread that was held up between its look and its exchange cannot take an older top for the
- * same. A thread that is terminated in between loses a chain at most, and blocks nobody.
+ * These lie in chains, on a stack whose top changes by compare-and-exchange. The top carries a tag of at least 13 bits
+ * that counts the changes: a thread that was suspended between its load and its exchange cannot mistake a newer top for
+ * the one it loaded. A thread that is terminated in between loses at most one chain and blocks no other thread.
  */
 export class SlotMemory {
   readonly buffer: SharedArrayBuffer
   readonly count: number
-  /** Which bits of a slot's number are its frame's index. */
+  /** The bits of a slot's number that hold its frame's index. */
   readonly indexMask: number
-  /** By index: the slot number that was handed out last, with the owner in the index's place. */
+  /** By index: the slot number handed out last, with the owner in the index's place. */
   readonly words: Int32Array
   readonly #header: Int32Array
-  /** By number of a member or queue, halved: 0 unused, 1 a member, otherwise the member whose queue it is. */
+  /** By number of a member or queue, halved: 0 unused, 1 a member, otherwise the member that has the queue. */
   readonly #attached: Int32Array
   /** By index: the next frame of the chain + 1; 0 at its end. */
   readonly #next: Uint32Array
   /** By index of a chain's first frame: the next chain, as {@link Header.head}. */
   readonly #chain: Int32Array
-  /** Which bits of the top of the chains name a frame, + 1. */
+  /** The bits of the chains' top that name a frame, + 1. */
   readonly #topMask: number
 
-  /** For how many frames a buffer was {@link allocate}d; 0 for one that was not. */
+  /** The number of frames that a buffer was {@link allocate}d for; 0 for any other buffer. */
   static countOf(buffer: SharedArrayBuffer): number {
     if (buffer.byteLength < Header.words * 4 || buffer.byteLength % 4 !== 0) return 0
     const count = new Uint32Array(buffer)[Header.count]
@@ -72,7 +75,7 @@ export class SlotMemory {
     return Atomics.load(this.#header, Header.free)
   }
 
-  /** Two numbers for owners, n and n + 1: of a member's queue, or (0) of a new member. */
+  /** Reserves two owner numbers, n and n + 1, for a queue of `member`, or (0) for a new member. */
   attach(member: number): number {
     for (let place = firstOwner / 2; place < places; place++) {
       if (Atomics.compareExchange(this.#attached, place, 0, member || 1) === 0) return place * 2
@@ -84,7 +87,7 @@ export class SlotMemory {
     Atomics.store(this.#attached, owner / 2, 0)
   }
 
-  /** The member whose queue an owner is; 0 for a member itself and for nobody. */
+  /** The member that has the queue of an owner number; 0 for a member itself and for an unused number. */
   member(owner: number): number {
     const member = Atomics.load(this.#attached, owner / 2)
     return member === 1 ? 0 : member
@@ -103,7 +106,7 @@ export class SlotMemory {
     )
   }
 
-  /** Moves a chain of frames from the top of a stack of `count`; returns how many. */
+  /** Moves a chain of frames from the top of a stack of `count` to the shared chains; returns how many. */
   push(stack: Int32Array, count: number): number {
     const length = Math.min(chainLength, count)
     let next = 0
@@ -124,7 +127,9 @@ export class SlotMemory {
     return length
   }
 
-  /** Moves a chain of frames onto an empty stack and makes them its `owner`'s; returns how many, 0 when there are none. */
+  /**
+   * Moves a chain of frames onto an empty stack and makes `owner` their owner; returns how many, 0 when there are none.
+   */
   pop(stack: Int32Array, owner: number): number {
     const mask = this.#topMask
     let next: number

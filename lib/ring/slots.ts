@@ -3,46 +3,44 @@ import { typeError } from '../argument.js'
 import type { Consumer, Producer } from './ring.js'
 import { SlotMemory } from './slot-memory.js'
 
-/** Whose a frame is, where it is not a member's or a queue's: see {@link SlotPool}. */
+/** Owners of a frame that are neither a member nor a queue: see {@link SlotPool}. */
 export const SlotState = { shared: 0, given: 1 } as const
 
 /** The largest slot number: 30 bits, a Smi on every platform. */
 export const mostSlot = (1 << 30) - 1
-// Of this file's own: V8 folds it, but looks an exported one up each time.
+// A constant local to this file: V8 folds it, but loads an exported one at each use.
 const numberMask = mostSlot
-/** Frames that a member of a shared pool keeps to itself for the next claim, at most; it moves them in chains. */
+/** The most free frames that a member of a shared pool keeps to itself for the next claim; it moves them in chains. */
 const stackLimit = 64
 
-/**
- * A slot that the caller does not have: an Error with code ERR_IBVERBS_STALE_SLOT.
- */
+/** The error for a slot that the caller does not hold, with code ERR_IBVERBS_STALE_SLOT. */
 export function staleSlotError(message: string): Error {
   return Object.assign(new Error(message), { code: 'ERR_IBVERBS_STALE_SLOT' })
 }
 
 /**
- * Who owns each frame of an arena, and the numbers by which callers know them.
+ * The owner of each frame of an arena, and the numbers by which callers name them.
  *
  * A slot is a frame's index and a generation that changes each time the frame is handed out, in one number of 30 bits
  * (a Smi: passing one allocates nothing). A number that was kept too long names an older generation and is refused.
  *
- * A frame has one owner at a time, and only its owner writes down who has it next: so plain loads and stores do, also
- * where several threads share the pool. The exceptions, both away from the hot path, are the list of free frames that
- * no thread has yet and a frame that one thread gives to another: there Atomics decide who gets it.
+ * A frame has one owner at a time, and only its owner writes the next one: plain loads and stores therefore suffice,
+ * also where several threads share the pool. There are two exceptions, both off the hot path: the list of free frames
+ * that no thread has yet, and a frame that one thread gives to another. There Atomics decide which thread gets it.
  *
- * A frame's word is its slot number with the owner in the index's place, so that one comparison tells whether a slot is
- * current and the caller's.
+ * A frame's word is its slot number with the owner in the index's place: one comparison shows whether a slot is current
+ * and the caller's.
  *
- * Owners are numbers. A thread that uses the pool is a member and has two: n, frames that its callers have, and n + 1,
- * frames on its stack of free ones. So has a queue: n, frames that wait to receive, and n + 1, frames that were sent.
- * Nothing of this can be reached through the arena, so nothing that is written into frames changes who owns what.
+ * Owners are numbers. A thread that uses the pool is a member and has two: n, for frames that its callers hold, and n +
+ * 1, for frames on its stack of free ones. A queue has two as well: n, for frames that wait to receive, and n + 1, for
+ * sent frames. None of this lies in the arena, so a write to a frame never changes an owner.
  */
 export class SlotPool {
   /** How many frames there are. */
   declare readonly count: number
-  /** What other threads need to join. */
+  /** The memory that other threads need to join. */
   declare readonly memory: SlotMemory
-  /** This thread's number among the pool's members; its callers' frames have it as their owner. */
+  /** This thread's number among the pool's members; it owns the frames that this thread's callers hold. */
   declare readonly member: number
   declare readonly indexMask: number
   /** By index, to the next power of two. */
@@ -50,10 +48,10 @@ export class SlotPool {
   /** The free frames' indices, last in first out: the frame that was used last is still in the cache. */
   declare readonly stack: Int32Array
   private height = 0
-  /** Past so many, free frames go to the other members. */
+  /** Free frames above this number go to the other members. */
   declare private limit: number
 
-  /** @param from a number of frames, at most 2^18, for a new pool; or the memory of one that another thread shares */
+  /** @param from the number of frames of a new pool, at most 2^18; or the memory of a pool that another thread shares */
   constructor(from: number | SlotMemory) {
     const memory = typeof from === 'number' ? SlotMemory.allocate(from) : from
     const { count } = memory
@@ -78,31 +76,31 @@ export class SlotPool {
     return this.height + this.memory.freeCount
   }
 
-  /** Lets other threads have free frames from now on. */
+  /** Makes free frames available to other threads from now on. */
   share(): void {
     this.limit = stackLimit
     while (this.height > stackLimit) this.spill()
   }
 
-  /** Numbers for a new queue of this thread's (see {@link SlotPool}). */
+  /** Reserves the owner numbers of a new queue of this thread (see {@link SlotPool}). */
   attach(): number {
     return this.memory.attach(this.member)
   }
 
-  /** A queue is gone: what it held is free again. */
+  /** Frees the frames of a closed queue, and its owner numbers. */
   detach(holder: number): void {
     this.freeAll(holder)
     this.freeAll(holder + 1)
     this.memory.detach(holder)
   }
 
-  /** Frees everything that a member had whose thread is gone. */
+  /** Frees every frame of a member whose thread has ended. */
   reclaim(member: number): void {
     for (const holder of this.memory.attachedBy(member)) this.detach(holder)
     this.detach(member)
   }
 
-  /** Takes a free frame for a holder; its index, or −1 when there is none. */
+  /** Takes a free frame for a holder and returns its index; −1 when there is none. */
   take(holder: number): number {
     if (this.height === 0 && !this.pull()) return -1
     const index = this.stack[--this.height]
@@ -111,8 +109,8 @@ export class SlotPool {
   }
 
   /**
-   * Takes free frames off the {@link stack}, at most `most`, and returns how many. Their indices lie there from `freeHeight`
-   * on; whoever takes them gives each its next number before anything else happens here (FrameTable).
+   * Takes free frames off the {@link stack}, at most `most`, and returns how many. Their indices lie there from
+   * `freeHeight` on; the caller (FrameTable) gives each its next number before any other call here.
    */
   unstack(most: number): number {
     if (this.height === 0 && !this.pull()) return 0
@@ -126,26 +124,26 @@ export class SlotPool {
     return this.height
   }
 
-  /** Gives a holder's frame to the caller, under a new number; −1 when the holder does not have it. */
+  /** Hands a holder's frame to the caller, under a new number; −1 when the holder does not own it. */
   handOut(index: number, holder: number): number {
     if (index >= this.count) return -1
     const word = this.words[index]
     return (word & this.indexMask) === holder ? this.number(index, word ^ holder) : -1
   }
 
-  /** The next number of a frame, whose owner was taken out of its word. */
+  /** Writes and returns a frame's next number; `generation` is its word without the owner. */
   private number(index: number, generation: number): number {
     const next = (generation + this.indexMask + 1) & numberMask
     this.words[index] = next | this.member
     return next | index
   }
 
-  /** The index in a slot's number, whosever it is. */
+  /** The index in a slot's number, without a check of its owner. */
   indexOf(slot: number): number {
     return slot & this.indexMask
   }
 
-  /** The index of a slot that is the caller's, or throws ERR_IBVERBS_STALE_SLOT. */
+  /** The index of a slot that is the caller's. Throws ERR_IBVERBS_STALE_SLOT. */
   index(slot: number): number {
     if (typeof slot !== 'number') throw typeError('slot', 'a number', slot)
     const index = slot & this.indexMask
@@ -153,7 +151,7 @@ export class SlotPool {
     return index
   }
 
-  /** Takes a frame from the caller for a holder, after {@link index} has let its slot pass. */
+  /** Moves a frame from the caller to a holder, after {@link index} has checked its slot. */
   hold(index: number, holder: number): void {
     this.words[index] ^= this.member ^ holder
   }
@@ -163,14 +161,14 @@ export class SlotPool {
     this.push(this.index(slot), this.member)
   }
 
-  /** Frees a frame that `holder` has; false when it does not. */
+  /** Frees a frame that `holder` owns; false when it does not. */
   free(index: number, holder: number): boolean {
     if (index >= this.count || (this.words[index] & this.indexMask) !== holder) return false
     this.push(index, holder)
     return true
   }
 
-  /** Frees everything that `holder` has. */
+  /** Frees every frame that `holder` owns. */
   freeAll(holder: number): void {
     for (let index = 0; index < this.count; index++) this.free(index, holder)
   }
@@ -181,7 +179,7 @@ export class SlotPool {
     if (this.height > this.limit) this.spill()
   }
 
-  /** Lends free frames to a fill ring, at most `most`; returns how many. */
+  /** Moves free frames into a fill ring, at most `most`; returns how many. */
   lend(ring: Producer, most: number, holder: number, shift: number): number {
     const { words: records, records: first, mask, recordShift } = ring
     const { words, stack } = this
@@ -194,7 +192,7 @@ export class SlotPool {
       for (let left = height - 1; left >= end; left--) {
         const index = stack[left]
         words[index] ^= change
-        // The address's upper half is zero, as the ring was made.
+        // The upper half of the address stays zero, as allocated.
         records[first + (((from + height - 1 - left) & mask) << recordShift)] = index << shift
       }
       ring.skip(height - end)
@@ -204,7 +202,9 @@ export class SlotPool {
     return lent
   }
 
-  /** Frees the frames that the next `count` records of a completion ring name; returns how many are not the holder's. */
+  /**
+   * Frees the frames that the next `count` records of a completion ring name; returns how many the holder does not own.
+   */
   recover(ring: Consumer, count: number, holder: number, shift: number): number {
     const { words: records, records: first, mask, recordShift } = ring
     const { words, stack, indexMask } = this
@@ -214,7 +214,7 @@ export class SlotPool {
     let invalid = 0
     for (let next = ring.index; next !== end; next = (next + 1) | 0) {
       const index = records[first + ((next & mask) << recordShift)] >>> shift
-      // What has no frame's index has a word that is nobody's.
+      // An invalid index reads 0, a word that no holder owns.
       const word = index <= indexMask ? words[index] : 0
       if ((word & indexMask) === holder) {
         words[index] = word ^ change
@@ -229,13 +229,13 @@ export class SlotPool {
     return invalid
   }
 
-  /** Lets go of the caller's slot, for another member to {@link accept}. Throws ERR_IBVERBS_STALE_SLOT. */
+  /** Releases the caller's slot, for another member to {@link accept}. Throws ERR_IBVERBS_STALE_SLOT. */
   give(slot: number): void {
     const index = this.index(slot)
     Atomics.store(this.words, index, this.words[index] ^ this.member ^ SlotState.given)
   }
 
-  /** Makes a slot that a member gave away the caller's. Throws ERR_IBVERBS_STALE_SLOT when it is not to be had. */
+  /** Takes over a slot that a member gave away. Throws ERR_IBVERBS_STALE_SLOT when there is none to take. */
   accept(slot: number): void {
     if (typeof slot !== 'number') throw typeError('slot', 'a number', slot)
     const index = slot & this.indexMask

@@ -1,9 +1,9 @@
 /**
- * Which frames a queue accepts by their destination, as a classic BPF program (linux/filter.h).
+ * The frames that a queue accepts by their destination, as a classic BPF program (linux/filter.h).
  *
- * A packet socket sees whatever the device lets through, and devices differ: a real NIC filters by address, a veth
- * filters nothing. This program makes them alike: own address and broadcast, the groups that the queue joined, and all
- * there is when it is promiscuous.
+ * A packet socket receives every frame that the device passes on, and devices differ: a real NIC filters by address, a
+ * veth filters nothing. This program makes them alike: it accepts the interface's own address, broadcast, and the
+ * groups that the queue joined, and every frame when the queue is promiscuous.
  */
 
 const Code = { loadWord: 0x20, loadHalf: 0x28, jumpEqual: 0x15, return: 0x06 } as const
@@ -16,7 +16,7 @@ const drop = 0
 /** PACKET_MR_*, linux/if_packet.h */
 export const Membership = { multicast: 0, promiscuous: 1, allMulticast: 2 } as const
 
-/** What a queue wants to see. */
+/** The destinations that a queue accepts. */
 export interface Accepted {
   promiscuous: boolean
   /** every group address */
@@ -25,7 +25,7 @@ export interface Accepted {
   groups: readonly Uint8Array[]
 }
 
-/** Most groups that a program holds: well below BPF_MAXINSNS and the kernel's net.core.optmem_max. */
+/** The most groups that a program holds: well below BPF_MAXINSNS and the kernel's net.core.optmem_max. */
 export const maxGroups = 256
 
 /** The program, four numbers (code, jt, jf, k) an instruction. */

@@ -1,38 +1,41 @@
-/** Several AF_PACKET queues that share what an interface receives: PACKET_FANOUT (packet(7)). */
+/** Several AF_PACKET queues that share an interface's received frames: PACKET_FANOUT (packet(7)). */
 import { constants } from 'node:os'
 import { boolean, integer, type Names, object, oneOf, rangeError, typeError } from '../../argument.js'
 import { VerbsError } from '../../errors.js'
 import { native } from '../../native.js'
 
-/** By what a group's frames are shared out: PACKET_FANOUT_*, linux/if_packet.h. */
+/** The modes of a group: PACKET_FANOUT_*, linux/if_packet.h. */
 const modes = { hash: 0, lb: 1, cpu: 2, rollover: 3, rnd: 4, qm: 5 } as const
 const Flag = { rollover: 0x1000, uniqueId: 0x2000, ignoreOutgoing: 0x4000, defragment: 0x8000 } as const
 const { EINVAL, ENOSPC } = constants.errno
 
 /**
- * How a group shares its frames out:
+ * How a group distributes its frames:
  *
- * - `hash`: by flow; both directions of a connection come to one queue. What is not IP comes to one queue, too.
- * - `lb`: by turns.
- * - `cpu`: by the processor that the frame came in on.
+ * - `hash`: by flow; both directions of a connection go to one queue. Frames that are not IP all go to one queue.
+ * - `lb`: round robin.
+ * - `cpu`: by the processor on which the frame arrived.
  * - `rollover`: to one queue until it has no room, then to the next.
  * - `rnd`: at random.
  * - `qm`: by the receive queue of the device.
  */
 export type FanoutMode = keyof typeof modes
 
-/** A group of AF_PACKET queues, of this process or of others, of which each frame comes to one. */
+/** A group of AF_PACKET queues, of this process or of others: each frame goes to one of them. */
 export interface FanoutOptions {
   /**
-   * The group's number, 0 to 65535, of this network namespace: the first queue makes the group, the others join it. 'new': a
-   * number that nobody uses, which `report.fanout` tells.
+   * The group's number, 0 to 65535, in this network namespace: the first queue creates the group, the others join it.
+   * 'new': an unused number, which `report.fanout` shows.
    */
   group: number | 'new'
-  /** Default 'hash'. All queues of a group have the same, and the same of what follows. */
+  /**
+   * How the group distributes its frames. All queues of a group must agree on this option and the following ones.
+   * Default 'hash'.
+   */
   mode?: FanoutMode
-  /** Put fragments of IPv4 packets together first, so that all of a packet is where its flow is. Default false. */
+  /** Reassemble the fragments of IPv4 packets first, so that all of a packet goes to its flow's queue. Default false. */
   defragment?: boolean
-  /** Give a frame whose queue has no room to another of the group. Default false. */
+  /** Give a frame whose queue has no room to another queue of the group. Default false. */
   rollover?: boolean
 }
 const fanoutOptionNames = {
@@ -42,13 +45,13 @@ const fanoutOptionNames = {
   rollover: true,
 } as const satisfies Names<FanoutOptions>
 
-/** The group that a queue is in. */
+/** The fanout group of a queue. */
 export interface Fanout {
   readonly group: number
   readonly mode: FanoutMode
 }
 
-/** With its defaults. @throws TypeError, RangeError */
+/** The checked group, with its defaults. @throws TypeError, RangeError */
 export function fanoutArgument(name: string, value: FanoutOptions): Required<FanoutOptions> {
   const given = object(name, value, 'an object { group, mode }', fanoutOptionNames)
   const { group, mode = 'hash', defragment = false, rollover = false } = given
@@ -67,8 +70,9 @@ export function fanoutArgument(name: string, value: FanoutOptions): Required<Fan
 /**
  * Joins the group, after bind(2).
  *
- * @param outgoing whether the queue is to see what goes out: in a group that is the group's, not the socket's
- * @throws VerbsError EINVAL where the group has other queues of another kind, ENOSPC when it is full
+ * @param outgoing whether the queue receives outgoing frames: in a group this is a setting of the group, not of the
+ *   socket
+ * @throws VerbsError EINVAL where the group's other queues have other settings, ENOSPC when it is full
  */
 export function joinFanout(handle: number, options: Required<FanoutOptions>, outgoing: boolean): Fanout {
   const { group, mode, defragment, rollover } = options

@@ -24,16 +24,19 @@ import { acceptProgram, Membership, maxGroups } from './accept.js'
 import { type Fanout, joinFanout } from './fanout.js'
 import { PacketRing } from './receive-ring.js'
 
-/** Of bind(2); ETH_P_ALL of linux/if_ether.h */
+/** Protocols for bind(2); ETH_P_ALL of linux/if_ether.h */
 const noProtocol = 0
 const everyProtocol = 3
 const defaultReceiveBuffer = 2 ** 24
 const defaultRing = 2 ** 23
 /** Ethernet header, two VLAN tags */
 const overhead = 14 + 8
-/** A slot of the ring of an interface of a larger MTU, such as lo: most frames there are short, and the others come too. */
+/**
+ * The ring's slot size for an interface of a larger MTU, such as lo: most of its frames are short, and longer ones come
+ * through the socket.
+ */
 const jumbo = { mtu: 9216, slot: 2048 } as const
-/** Empty looks at the ring after which the binding looks for an error, which the ring does not tell. */
+/** Empty looks at the ring after which the binding checks the socket for an error, which the ring does not show. */
 const patience = 256
 /** A program that accepts no frame. */
 const nothing = Uint32Array.of(6, 0, 0, 0)
@@ -42,9 +45,10 @@ const { EBADMSG } = constants.errno
 /**
  * AF_PACKET (packet(7)) in the ring vocabulary.
  *
- * Descriptor: AF_XDP's. Hand-over: none is needed, the rings are between this thread and the binding, which reads and
- * writes them inside the two calls. Bell: sendmmsg(2), one a batch, to send. Received frames come by the kernel's own
- * ring ({@link PacketRing}), whose hand-over is a slot's status word; or, where that does not work, by recvmmsg(2).
+ * Descriptor: AF_XDP's. Hand-over: none is needed; the rings lie between this thread and the binding, which reads and
+ * writes them during the two calls. Doorbell: sendmmsg(2), one a batch, to send. Received frames come through the
+ * kernel's own ring ({@link PacketRing}), whose hand-over is a slot's status word; or, where the ring does not work, by
+ * recvmmsg(2).
  */
 export class AfPacket implements Port {
   readonly name = 'af_packet'
@@ -65,25 +69,25 @@ export class AfPacket implements Port {
   readonly transmit: Producer
   readonly completion: Consumer
   readonly #handle: number
-  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  // The functions that each batch calls, held here: a call through the addon's object looks the property up each time.
   readonly #receiveBatch = native.ethernet.receive
   readonly #transmitBatch = native.ethernet.transmit
   readonly #groups: Map<string, Uint8Array>
   readonly #allMulticast: boolean
-  /** What the flow rules accept; undefined: every frame. */
+  /** The flow rules' program; undefined: every frame. */
   readonly #flows: Uint32Array | undefined
-  /** What the filter accepts; undefined: every frame. */
+  /** The filter's program; undefined: every frame. */
   readonly #filterProgram: Uint32Array | undefined
   readonly #ring: PacketRing | undefined
   #promiscuous = false
-  /** The socket may have an error to tell. */
+  /** The socket may hold an error. */
   #doubt = false
   #empty = 0
 
   /**
    * @param onEvent called on libuv's loop after {@link arm}
-   * @param notUsed what was tried before
-   * @throws VerbsError EPERM without CAP_NET_RAW, and whatever else socket(2), bind(2) or setsockopt(2) say
+   * @param notUsed the backends tried before, with the reasons
+   * @throws VerbsError EPERM without CAP_NET_RAW, and any error of socket(2), bind(2) or setsockopt(2)
    */
   constructor(
     networkInterface: NetworkInterface,
@@ -114,7 +118,7 @@ export class AfPacket implements Port {
       transmitOnly: settings.transmitOnly,
       receiveBuffer: settings.receiveBuffer ?? defaultReceiveBuffer,
       sendBuffer: settings.sendBuffer,
-      // Until it has joined its group, a queue would have all frames beside the others.
+      // Until it has joined its group, a queue would receive every frame itself, beside the group's queues.
       filter: settings.fanout ? nothing : this.#filter(settings.promiscuous),
       arena: frames.arena.bytes,
       frames: tableOf(frames).records,
@@ -132,8 +136,8 @@ export class AfPacket implements Port {
     try {
       this.#ring = this.#openRing(networkInterface, settings, obstacles)
       if (settings.timestamps) native.ethernet.timestamps(this.#handle, settings.timestamps === 'hardware')
-      // Of one protocol the kernel shows no outgoing frames, and those with a VLAN tag without it and as another host's:
-      // the filter chooses by EtherType too.
+      // Bound to one protocol, the kernel delivers no outgoing frames, and VLAN-tagged frames without their tag and as
+      // another host's. The socket therefore takes all protocols, and the program matches the EtherType too.
       native.ethernet.bind(this.#handle, settings.transmitOnly ? noProtocol : everyProtocol)
       if (settings.fanout) {
         fanout = joinFanout(this.#handle, settings.fanout, settings.outgoing)
@@ -268,7 +272,7 @@ export class AfPacket implements Port {
     return this.#filterProgram ? both(flowing, this.#filterProgram, 'options.filter', 'of') : flowing
   }
 
-  /** @param undo what to do when the program does not fit, as may be beside the one of many flow rules */
+  /** @param undo called when the program does not fit, as can happen beside many flow rules */
   #refilter(undo: () => void): void {
     try {
       native.ethernet.filter(this.#handle, this.#filter(this.#promiscuous))

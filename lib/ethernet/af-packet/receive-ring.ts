@@ -1,12 +1,12 @@
 import type { RingWords } from '../../ring/ring.js'
 import type { PacketRingLayout, PacketRingNative } from '../native.js'
 
-/** linux/if_packet.h: the slot holds a frame; the kernel has finished with it. */
+/** TP_STATUS_USER, linux/if_packet.h: the slot holds a frame, and the kernel has finished with it. */
 const statusUser = 1
 
 /**
- * The ring that the kernel writes received frames to (PACKET_MMAP, TPACKET_V2), as this thread sees it: only whether the
- * next slot holds a frame. The binding, which counts slots as this does, takes the frames out.
+ * The ring to which the kernel writes received frames (PACKET_MMAP, TPACKET_V2). This side only reads whether the next
+ * slot holds a frame. The binding takes the frames out and counts the slots as this class does.
  */
 export class PacketRing {
   readonly #words: RingWords
@@ -20,12 +20,12 @@ export class PacketRing {
     this.#layout = layout
   }
 
-  /** Whether a frame is there: one load. */
+  /** Whether the next slot holds a frame: one load. */
   ready(): boolean {
     return (Atomics.load(this.#words, this.#at) & statusUser) !== 0
   }
 
-  /** So many slots were taken. */
+  /** Advances past `count` slots that the binding took. */
   advance(count: number): void {
     const { slots, slotsPerBlock, slotWords, blockWords } = this.#layout
     this.#next = (this.#next + count) % slots

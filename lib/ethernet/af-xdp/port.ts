@@ -24,7 +24,7 @@ const headerBytes = 14
 const needWakeup = 1
 const { ENETDOWN, ENOBUFS, EAGAIN, EBUSY } = constants.errno
 
-/** errno of what happened to the interface and was not told yet, as SO_ERROR is; 0 for nothing. */
+/** errno of a link event that was not reported yet, as SO_ERROR is; 0 for none. */
 interface LinkFault {
   errno: number
 }
@@ -32,9 +32,9 @@ interface LinkFault {
 /**
  * AF_XDP (Documentation/networking/af_xdp.rst in the kernel) in the ring vocabulary.
  *
- * Descriptor: the kernel's own, in the kernel's own rings, which this thread reads and writes. Hand-over: their indices.
- * Bell: sendto(2), only when the transmit ring's need_wakeup flag asks for it, as it always does where the kernel
- * copies; recvfrom(2) when the fill ring's does. An empty look is one atomic load.
+ * Descriptor: the kernel's own, in the kernel's own rings, which this thread reads and writes. Hand-over: their
+ * indices. Doorbell: sendto(2), only when the transmit ring's need_wakeup flag asks for it, as it always does where the
+ * kernel copies; recvfrom(2) when the fill ring's flag does. An empty look is one atomic load.
  */
 export class AfXdp implements Port {
   readonly name = 'af_xdp'
@@ -52,7 +52,7 @@ export class AfXdp implements Port {
   dropped = 0
   #report: WayReport
   readonly #handle: number
-  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  // The functions that each batch calls, held here: a call through the addon's object looks the property up each time.
   readonly #receiveBatch = native.ethernet.xdp.receive
   readonly #transmitBatch = native.ethernet.xdp.transmit
   readonly #setup: XdpSetup
@@ -66,7 +66,7 @@ export class AfXdp implements Port {
   readonly #queueId: number
   readonly #receiveFrames: number
   readonly #fault: LinkFault
-  /** What the filter lets through to the socket; undefined: everything. */
+  /** The filter's program; undefined: every frame. */
   readonly #filter: XdpInstruction[] | undefined
   readonly #takesTagsOut: boolean
   #promiscuous: boolean
@@ -74,11 +74,11 @@ export class AfXdp implements Port {
 
   /**
    * @param queueId of the device
-   * @param receiveFrames how many frames are to be in the fill ring
-   * @param first the backend of another queue of the same device, which tells what becomes of the interface
-   * @param onEvent called on libuv's loop after {@link arm}, and when the interface goes down or away
-   * @throws VerbsError EPERM without CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF, EBUSY or EEXIST when somebody else has the
-   *   queue or an XDP program on the interface, and whatever else socket(2), setsockopt(2), bind(2) or bpf(2) say
+   * @param receiveFrames how many frames the fill ring holds
+   * @param first the port of another queue of the same device, which watches the interface
+   * @param onEvent called on libuv's loop after {@link arm}, and when the interface goes down or disappears
+   * @throws VerbsError EPERM without CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF, EBUSY or EEXIST when another socket has
+   *   the queue or another program the interface, and any error of socket(2), setsockopt(2), bind(2) or bpf(2)
    */
   constructor(
     link: Link,
@@ -132,20 +132,20 @@ export class AfXdp implements Port {
     return this.#report.zeroCopy
   }
 
-  /** Without a copy the transmit ring is the device's. */
+  /** Without a copy the transmit ring is the device's own. */
   get takesAll(): boolean {
     return this.#report.zeroCopy
   }
 
   get report(): WayReport {
-    // The kernel takes the options on any device, and tells with the first frame that there is nothing to poll.
+    // The kernel accepts the options on any device; the first frame shows whether there is a NAPI instance to poll.
     if (this.#settings.busyPoll === 0 || this.receive.index === 0 || this.#closed) return this.#report
     if (native.ethernet.xdp.napi(this.#handle) !== 0) return this.#report
     const why = `"${this.#networkInterface.name}" has no NAPI here (SO_INCOMING_NAPI_ID): there is nothing to poll`
     return Object.freeze({ ...this.#report, notUsed: [...this.#report.notUsed, { what: 'busyPoll', why }] })
   }
 
-  /** From here on frames come: called when there are frames in the fill ring. */
+  /** Attaches the program: frames come from now on. Called when the fill ring holds frames. */
   start(): void {
     if (this.#settings.transmitOnly) return
     try {
@@ -180,15 +180,15 @@ export class AfXdp implements Port {
       const status = this.#transmitBatch(this.#handle)
       before = after
       after = this.transmit.outstanding()
-      // EBUSY: the device has dropped the last frame of the call (xsk_generic_xmit in the kernel), as it does with all
-      // while there is no carrier.
+      // EBUSY: the device has dropped the last frame of the call (xsk_generic_xmit in the kernel), as it does with
+      // every frame while there is no carrier.
       if (status === -EBUSY) {
         this.dropped++
         if (!asked && !this.#link.carries()) return -ENETDOWN
         asked = true
       }
       if (after === 0) return 0
-      // EAGAIN is the send buffer as well as the budget of one call.
+      // EAGAIN means a full send buffer as well as a call's used-up budget.
       if (status < 0 && status !== -EAGAIN && status !== -EBUSY) return status
       if (after === before) return -ENOBUFS
     }
@@ -237,8 +237,8 @@ export class AfXdp implements Port {
       if (!this.receive.more(this.receive.at(i))) waiting++
     }
     const { receiveRingFull, dropped } = counters
-    // A frame that finds the fill ring empty counts as dropped as well; an empty look into it without a frame, which a
-    // device without a copy takes, does not (xp_alloc and xsk_rcv in net/xdp).
+    // A frame that finds the fill ring empty also counts as dropped. An empty look into it without a frame, as a
+    // zero-copy device makes, does not (xp_alloc and xsk_rcv in net/xdp).
     const fillRingEmpty = Math.min(dropped, counters.fillRingEmpty)
     return {
       received: received + waiting,
@@ -280,7 +280,7 @@ export class AfXdp implements Port {
       groups: [...this.#groups.values()],
       flows: this.#settings.flows,
       filter: this.#filter,
-      // A device that takes tags out of frames hides them: a rule on one is refused, not widened.
+      // On a device that strips tags, a rule on a tag is refused rather than widened.
       vlanInFrame: !this.#takesTagsOut,
       // The kernel keeps XDP_PACKET_HEADROOM, 256 bytes, before the frame; buffers are at most a page.
       firstBuffer: Math.min(this.chunkSize, 4096) - this.#settings.frames.headroom - 256,

@@ -1,6 +1,7 @@
 /**
- * Which frames an AF_XDP socket takes from the kernel, as an eBPF program (linux/bpf.h; RFC 9669): those that the queue
- * accepts are redirected to it by the number of the receive queue that they came on, all others go on to the kernel.
+ * The frames that an AF_XDP socket takes from the kernel, as an eBPF program (linux/bpf.h; RFC 9669): it redirects the
+ * frames that the queue accepts to the socket of the receive queue on which they arrived, and passes all others to the
+ * kernel.
  */
 
 import type { Alternative } from '../../flow/alternative.js'
@@ -8,7 +9,7 @@ import { redirectToSocket, xdpFlowProgram } from '../../flow/xdp.js'
 import { encode as encodeInstructions, type XdpInstruction } from '../../flow/xdp-assembler.js'
 import type { Accepted } from '../af-packet/accept.js'
 
-/** Opcodes, of RFC 9669 */
+/** Opcodes of RFC 9669 */
 const Code = {
   load32: 0x61, // dst = *(u32 *)(src + offset)
   load16: 0x69,
@@ -35,19 +36,21 @@ const headerBytes = 14
 const littleEndian = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
 
 type Instruction = [code: number, destination: number, source: number, offset: number, immediate: number]
-/** A jump whose target is not known yet. */
+/** A jump whose target address is not set yet. */
 type Jump = { at: number; to: 'redirect' | 'pass' }
 
-/** What a queue wants to see. */
+/** The frames that a queue accepts. */
 export interface XdpAccepted extends Accepted {
   own: Uint8Array
-  /** Of the frames that are accepted, those that the queue wants; all when undefined. */
+  /** Flow rules that the accepted frames must also match; undefined: all of them. */
   flows: Alternative[] | undefined
-  /** And of those, the ones that a filter lets through to {@link redirectToSocket}(0), with the context in r6. */
+  /**
+   * A filter that they must pass as well: it calls {@link redirectToSocket}(0) for each match, with the context in r6.
+   */
   filter: readonly XdpInstruction[] | undefined
-  /** Whether VLAN tags are in the frame, not taken out by the device. */
+  /** Whether VLAN tags are in the frame, not stripped by the device. */
   vlanInFrame: boolean
-  /** Bytes that a frame's first buffer is sure to hold. */
+  /** The least number of bytes in a frame's first buffer. */
   firstBuffer: number
 }
 
@@ -60,7 +63,7 @@ export function xdpProgram(accepted: XdpAccepted): Uint32Array {
     program.push([code, destination, source, 0, immediate])
   }
   if (!accepted.promiscuous) {
-    // The verifier lets a program read what it has compared with the end of the frame.
+    // The verifier lets a program read only the bytes that it has compared with the end of the frame.
     program.push(
       [Code.load32, 2, 1, Context.data, 0],
       [Code.load32, 3, 1, Context.dataEnd, 0],
@@ -107,12 +110,12 @@ export function xdpProgram(accepted: XdpAccepted): Uint32Array {
   return new Uint32Array([...encode(program), ...taking, ...encode(passing)])
 }
 
-/** To the socket in the map's place of this receive queue. */
+/** Redirects to the socket at this receive queue's place in the map. */
 const redirectBlock: Instruction[] = [
   [Code.load32, 2, 1, Context.queue, 0],
-  [Code.loadMap, 1, mapDescriptor, 0, 0], // the binding puts the descriptor in
+  [Code.loadMap, 1, mapDescriptor, 0, 0], // the binding inserts the map's descriptor
   [0, 0, 0, 0, 0],
-  [Code.move, 3, 0, 0, pass], // what to do when nobody has this queue
+  [Code.move, 3, 0, 0, pass], // the action when the map has no socket for this queue
   [Code.call, 0, 0, 0, redirectMap],
   [Code.exit, 0, 0, 0, 0],
 ]
@@ -130,7 +133,7 @@ function encode(program: Instruction[]): Uint32Array {
   return new Uint32Array(bytes.buffer)
 }
 
-/** Four bytes and two, as a load of this machine's sees them. */
+/** Four bytes and two, as this machine's load instructions read them. */
 function word(address: Uint8Array): number {
   return new DataView(address.buffer, address.byteOffset).getUint32(0, littleEndian)
 }

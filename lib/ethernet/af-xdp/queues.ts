@@ -11,7 +11,7 @@ import type { PortStatistics } from '../statistics.js'
 import { Transmitter } from '../transmitter.js'
 import { AfXdp } from './port.js'
 
-/** @param holder who has the frames of the first queue; those of the others have holders of their own */
+/** @param holder owns the frames of the first queue; each of the others has a holder of its own */
 export function openXdpQueues(link: Link, settings: Settings, holder: number, onEvent: () => void): Way {
   const { frames, batch } = settings
   const { slots } = tableOf(frames)
@@ -46,15 +46,15 @@ export function openXdpQueues(link: Link, settings: Settings, holder: number, on
 }
 
 /**
- * The sockets as one. It sends through the first, whose rings are the ones to be seen: a device sends all the same
- * whatever its queue, but a fair share of what comes must be read on each.
+ * The sockets as one port. It sends through the first socket and exposes its rings: a device sends alike from every
+ * queue, but frames arrive on all of them, and each must get a fair share of the looks.
  */
 class XdpQueues implements Port {
   readonly name = 'af_xdp'
   readonly #sockets: readonly AfXdp[]
   readonly #detach: () => void
 
-  /** @param detach gives back the frames of all queues but the first */
+  /** @param detach frees the frames of all queues but the first */
   constructor(sockets: readonly AfXdp[], detach: () => void) {
     this.#sockets = sockets
     this.#detach = detach
@@ -157,7 +157,7 @@ class XdpQueues implements Port {
   }
 }
 
-/** Numbers of the same shape, added one by one. */
+/** Adds the numbers of two objects of the same shape. */
 function add<T extends object>(a: T, b: T): T {
   const sum: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(a)) {
@@ -168,14 +168,14 @@ function add<T extends object>(a: T, b: T): T {
 }
 
 /**
- * The receiving halves as one. A batch begins with the queue after the one with which the last began, so that none waits
- * for more than as many batches as there are queues.
+ * The receiving halves as one. Each batch begins with the queue after the one that began the last batch, so that no
+ * queue waits for more batches than there are queues.
  */
 class Receivers implements ReceivingEnd {
   readonly #receivers: readonly Receiver[]
   readonly #slots: Int32Array
   #first = 0
-  /** to be thrown by the next receive() */
+  /** the next receive() throws it */
   #error: unknown
   #count = 0
 
@@ -225,7 +225,7 @@ class Receivers implements ReceivingEnd {
       try {
         count += receivers[at < receivers.length ? at : at - receivers.length].take(count)
       } catch (error) {
-        // What the others brought is the caller's already.
+        // The frames of the other queues already belong to the caller.
         if (count === 0) throw error
         this.#error = error
         break

@@ -1,4 +1,4 @@
-/** Opens AF_XDP sockets: what is tried in which order, and what is said when it does not work. */
+/** Opens AF_XDP sockets: the order of the attempts, and the errors when they fail. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
@@ -15,19 +15,19 @@ const Bind = { copy: 2, zeroCopy: 4, needWakeup: 8, multiBuffer: 16 } as const
 /** linux/if_link.h */
 const ProgramMode = { generic: 2, native: 4 } as const
 const solXdp = 283
-/** Linux 6.17; a send call sends at most so many frames, 32 by default. */
+/** Linux 6.17: the most frames that one send call sends, 32 by default. */
 const maxTransmitBudget = 9
 /** asm-generic/socket.h */
 const BusyPoll = { prefer: 69, microseconds: 46, budget: 70 } as const
 const solSocket = 1
 
 /**
- * Of a buffer, what headroom must leave: the shortest frame that the kernel allows for and the room behind it that it needs
- * (xdp_umem_reg in net/xdp/xdp_umem.c), 448 bytes from Linux 6.18 on, less before.
+ * Bytes of a buffer that headroom must leave: the shortest frame that the kernel allows for and the room that it needs
+ * behind it (xdp_umem_reg in net/xdp/xdp_umem.c), 448 bytes from Linux 6.18 on, less before.
  */
 const leastRoom = 448
 
-/** Milliseconds to wait for a queue that is taken. */
+/** Milliseconds to wait for a queue that is still in use. */
 const patience = 1000
 
 const { EBUSY, EEXIST, EPERM, EINVAL, ERANGE, ENOMEM } = constants.errno
@@ -40,12 +40,12 @@ export interface XdpSetup {
   report: WayReport
 }
 
-/** How an arena is cut for AF_XDP: buffers of at most a page, so that a longer frame takes several. */
+/** The chunk size of AF_XDP's arena: at most a page, so that a longer frame takes several chunks. */
 export function chunkSizeOf(settings: Settings): number {
   return Math.min(settings.frames.frameSize, native.ring.pageSize)
 }
 
-/** Of UMEM_REG: what the pool's headroom asks for beyond what is there anyhow. */
+/** Headroom for UMEM_REG: the pool's headroom beyond the kernel's own. */
 export function extraHeadroomOf(settings: Settings): number {
   return Math.max(0, settings.frames.headroom - packetHeadroom)
 }
@@ -55,8 +55,8 @@ function powerOfTwo(count: number): number {
 }
 
 /**
- * The socket with its UMEM and rings, bound to its queue: zero-copy where the device has it. The frames to receive into
- * are put into the fill ring before {@link attachProgram} lets the first frame come.
+ * Opens the socket with its UMEM and rings, bound to its queue: zero-copy where the device supports it. The fill ring
+ * gets its frames before {@link attachProgram} lets the first frame come.
  */
 export function openSocket(
   networkInterface: NetworkInterface,
@@ -77,7 +77,7 @@ export function openSocket(
   }
   const chunkSize = chunkSizeOf(settings)
   const chunks = frames.frameSize / chunkSize
-  // Room for everything that is ever under way: the kernel sends nothing whose completion has no place, and no frame
+  // Room for every frame that can be under way: the kernel sends nothing whose completion has no place, and no frame
   // waits for a place in the ring.
   const transmitEntries = Math.min(powerOfTwo(frames.frameCount * chunks), 2 ** 20)
   const options = {
@@ -96,7 +96,7 @@ export function openSocket(
   const open = (): number => {
     const handle = xdp.open(options)
     try {
-      // Before the rest: it is what a user namespace refuses, and says so most clearly.
+      // First, because this is the call that a user namespace refuses, and its error is the clearest.
       if (!transmitOnly) check(xdp.joinProgram(handle), 'bpf', 'BPF_MAP_CREATE')
       return handle
     } catch (error) {
@@ -132,8 +132,8 @@ export function openSocket(
 }
 
 /**
- * Puts the program on the interface, in the driver where that works, or adds to the one that another queue of this
- * process has there; returns the report with what came of it.
+ * Attaches the program to the interface, in the driver where that works, or joins the program that another queue of
+ * this process has there. Returns the report with the result.
  */
 export function attachProgram(
   { handle, report }: XdpSetup,
@@ -177,9 +177,9 @@ interface Bound {
 }
 
 /**
- * Binds a socket to its queue, without a copy where that works, and over the registration of the arena that another queue
- * has where there is one. What shares is bound as that queue is: so a copying one is not shared with before this queue was
- * found not to work without a copy.
+ * Binds a socket to its queue, zero-copy where that works, and shares another queue's registration of the arena where
+ * there is one. A sharing socket gets the sibling's bind mode: the function shares with a copying sibling only after
+ * zero-copy has failed for this queue.
  */
 function bind(
   open: () => number,
@@ -219,7 +219,7 @@ function bind(
     try {
       xdp.registerMemory(handle)
     } catch (error) {
-      // No more memory may be locked: but another queue has locked this arena already.
+      // No more memory may be locked, but another queue has locked this arena already.
       const bound = sibling.shared ? share() : undefined
       if (bound) return bound
       throw error
@@ -267,8 +267,8 @@ function throwFatal(errno: number, networkInterface: NetworkInterface, queueId: 
 }
 
 /**
- * The kernel gives a queue back some time after its socket was closed (xp_release_deferred in net/xdp): 5 to 20 ms on a
- * machine at rest, over 250 ms on a busy one (measured).
+ * The kernel releases a queue some time after its socket was closed (xp_release_deferred in net/xdp): 5 to 20 ms on an
+ * idle machine, over 250 ms on a busy one (measured).
  */
 function patiently(bind: () => number): number {
   const pause = new Int32Array(new SharedArrayBuffer(4))
@@ -280,7 +280,7 @@ function patiently(bind: () => number): number {
   }
 }
 
-/** What makes it faster and is not there in every kernel. */
+/** Sets the options that speed AF_XDP up and that not every kernel has. */
 function tune(
   handle: number,
   settings: Settings,
@@ -305,7 +305,7 @@ function check(status: number, syscall: string, detail: string): void {
 
 function occupiedError(errno: number, networkInterface: NetworkInterface): VerbsError {
   const found = native.ethernet.xdp.attached(networkInterface.index)
-  // Gone since, or of a kind that RTM_GETLINK does not show.
+  // Removed since, or of a kind that RTM_GETLINK does not show.
   if (found === null)
     return new VerbsError(errno, 'bpf', `"${networkInterface.name}" has an XDP program already`)
   const mode = ['', 'native', 'generic', 'offloaded', 'several'][found.mode]
@@ -322,19 +322,22 @@ function occupiedError(errno: number, networkInterface: NetworkInterface): Verbs
   )
 }
 
-/** What removes a program: who put it there by netlink left it there, who did by a link has it as long as he lives. */
+/**
+ * How to remove a program: one attached by netlink stays until it is taken off, one attached by a BPF link stays as
+ * long as its process lives.
+ */
 function removal(
   { mode, link }: { mode: number; link: number },
   networkInterface: NetworkInterface,
   owner: string,
 ): string {
   if (link > 0) return `end what holds it by a link${owner}, or bpftool link detach id ${link}`
-  // Without a mode the kernel takes the driver's for meant, and the program of another one stays.
+  // Without a mode the kernel assumes the driver's, and another mode's program stays.
   const word = ['xdp', 'xdpdrv', 'xdpgeneric', 'xdpoffload', 'xdp'][mode]
   return `ip link set ${networkInterface.name} ${word} off`
 }
 
-/** ' (process 17, suricata)' of who has a BPF link open, as far as /proc shows. */
+/** ' (process 17, suricata)' for the process that holds a BPF link, as far as /proc shows it. */
 function ownerOf(link: number): string {
   for (const pid of entries('/proc')) {
     if (!/^\d+$/.test(pid)) continue
@@ -350,7 +353,7 @@ function entries(path: string): string[] {
   try {
     return readdirSync(path)
   } catch {
-    // Ended meanwhile, or somebody else's.
+    // The process has ended, or belongs to another user.
     return []
   }
 }
@@ -375,14 +378,14 @@ function nameOf(errno: number): string {
   }
 }
 
-/** A number or a place that AF_XDP does not take. */
+/** An option value that AF_XDP does not accept. */
 export interface XdpObstacle {
   option: string
   expected: string
   value: unknown
 }
 
-/** Which of the frames' measures AF_XDP does not take, whatever the device, and what it would have to be. */
+/** The first frame option that AF_XDP refuses on any device, with the values that it accepts. */
 export function xdpObstacle(settings: Settings): XdpObstacle | null {
   const { frames } = settings
   if (frames.frameSize < 2048) {

@@ -6,15 +6,15 @@ import { native } from '../../native.js'
 import type { NativeChannels } from '../native.js'
 import { queryInterface } from './interfaces.js'
 
-/** How many of each kind. */
+/** The number of channels of each kind. */
 export interface ChannelCounts {
-  /** That only receive. Left out: as it is. */
+  /** Channels that only receive. Default: unchanged. */
   receive: number
-  /** That only transmit. Left out: as it is. */
+  /** Channels that only transmit. Default: unchanged. */
   transmit: number
-  /** For link events and such. Left out: as it is. */
+  /** Channels for link events and the like. Default: unchanged. */
   other: number
-  /** That receive and transmit. Left out: as it is. */
+  /** Channels that receive and transmit. Default: unchanged. */
   combined: number
 }
 const channelCountNames = {
@@ -24,14 +24,14 @@ const channelCountNames = {
   combined: true,
 } as const satisfies Names<ChannelCounts>
 
-/** What {@link queryChannels} tells. */
+/** The result of {@link queryChannels}. */
 export interface Channels extends ChannelCounts {
-  /** What {@link setChannels} may set, at most. */
+  /** The most that {@link setChannels} accepts. */
   readonly most: Readonly<ChannelCounts>
 }
 
 /**
- * A device's channels, now and at most.
+ * A device's channels, current and at most.
  *
  * @throws VerbsError ENODEV, EOPNOTSUPP for a driver that has no channels
  */
@@ -43,11 +43,11 @@ export function queryChannels(interfaceName: string): Channels {
 }
 
 /**
- * Changes how many channels a device has; those that are left out stay as they are.
+ * Changes a device's channel counts; omitted counts stay unchanged.
  *
- * @returns as they were before
- * @throws VerbsError ENODEV, EPERM without CAP_NET_ADMIN, EOPNOTSUPP for a driver that cannot, EINVAL for numbers that it
- *   does not take, or while an AF_XDP socket has a queue that would go
+ * @returns the previous counts
+ * @throws VerbsError ENODEV, EPERM without CAP_NET_ADMIN, EOPNOTSUPP for a driver that cannot change them, EINVAL for
+ *   counts that it does not accept, or while an AF_XDP socket uses a queue that would disappear
  */
 export function setChannels(interfaceName: string, counts: Partial<ChannelCounts>): ChannelCounts {
   const given = pick(counts)
@@ -68,13 +68,13 @@ export function setChannels(interfaceName: string, counts: Partial<ChannelCounts
   return before
 }
 
-/** How many receive queues a device has in use; 0 where its driver does not tell. */
+/** How many receive queues a device has in use; 0 where its driver does not report it. */
 export function queueCount(name: string): number {
   const { status, receive, combined } = native.ethernet.ethtool.channels(name)
   return status < 0 ? 0 : receive + combined
 }
 
-/** The error of an ethtool request, which names the driver and the operation when it is the driver that has none. */
+/** The error of an ethtool request. It names the driver and the operation when the driver does not implement it. */
 export function ethtoolError(
   errno: number,
   operation: string,

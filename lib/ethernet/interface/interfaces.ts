@@ -4,24 +4,24 @@ import { formatMac } from '../../headers/mac.js'
 import { native } from '../../native.js'
 import type { NativeInterface } from '../native.js'
 
-/** A network interface of this network namespace, as it was when asked. */
+/** A network interface of this network namespace, as it was at the time of the query. */
 export interface NetworkInterface {
   readonly name: string
   /** Number of the interface in the kernel (if_nametoindex(3)). */
   readonly index: number
   /** Hardware address as ip(8) prints it; empty for an interface that is not Ethernet. */
   readonly mac: string
-  /** The same, as bytes. */
+  /** {@link mac} as bytes. */
   readonly macBytes: Uint8Array
   /** Largest payload of a frame in bytes, without the Ethernet header. */
   readonly mtu: number
   /** Kind of hardware, ARPHRD_* of net/if_arp.h: 1 is Ethernet, 772 the loopback. */
   readonly type: number
-  /** IFF_UP: switched on (`ip link set NAME up`). */
+  /** IFF_UP: administratively up (`ip link set NAME up`). */
   readonly up: boolean
-  /** IFF_RUNNING: and connected to something. */
+  /** IFF_RUNNING: up and operational. */
   readonly running: boolean
-  /** IFF_LOWER_UP: there is a carrier. Without one the kernel takes frames and throws them away. */
+  /** IFF_LOWER_UP: there is a carrier. Without one the kernel accepts frames and drops them. */
   readonly carrier: boolean
   /** IFF_LOOPBACK */
   readonly loopback: boolean
@@ -42,7 +42,7 @@ export function listInterfaces(): NetworkInterface[] {
 /**
  * One interface by its name.
  *
- * @throws VerbsError ENODEV, with a list of those there are
+ * @throws VerbsError ENODEV, with a list of the existing interfaces
  */
 export function queryInterface(name: string): NetworkInterface {
   string('name', name)

@@ -6,29 +6,30 @@ import type { NetworkInterface } from './interfaces.js'
 
 /** LinkWatch::News, binding/ethernet/interface/link_watch.h */
 const News = { present: 2, up: 4, sends: 8, mtuShift: 4 } as const
-/** Of `state()`. */
+/** Bits of `state()`. */
 const State = { carrier: 1, sends: 2 } as const
 const { ENODEV } = constants.errno
 
-/** What became of a link. */
+/** A change of a link. */
 export interface LinkNews {
-  /** It is there, and was up all the time. */
+  /** The interface exists, and was up all the time. */
   up: boolean
-  /** Its MTU now; 0: not told. */
+  /** Its current MTU; 0: not reported. */
   mtu: number
 }
 
 /**
- * The interface under a queue: whether it is still there, and whether what is sent goes out.
+ * The state of the interface under a queue: whether it still exists, and whether sent frames go out.
  *
- * Without a carrier the kernel refuses frames at first (ENOBUFS, EBUSY of AF_XDP), and from when it has taken notice, up
- * to a second later, accepts them all and throws them away. So that is asked for here, for all of its backends.
+ * Without a carrier the kernel refuses frames at first (ENOBUFS, AF_XDP: EBUSY). Up to a second later, when it has
+ * processed the change, it accepts all frames and drops them. This class therefore asks for the carrier itself, for
+ * every backend.
  */
 export class Link {
   readonly interface: NetworkInterface
-  /** As far as is known frames do not go out: {@link ready} must be asked before any is handed over. */
+  /** Frames do not go out, as far as is known: call {@link ready} before the next hand-over. */
   stuck = false
-  /** Of the last {@link ready} that was false: why; null when it will pass in a moment. */
+  /** The reason for the last {@link ready} that was false; null when the state passes in a moment. */
   obstacle: VerbsError | null = null
   #gone = false
   #watch: number | undefined
@@ -39,13 +40,14 @@ export class Link {
   }
 
   /**
-   * From now on is told what becomes of the link.
+   * Starts to watch the link's state.
    *
    * @throws VerbsError of netlink(7)
    */
   watch(): void {
     this.#watch ??= native.ethernet.link.watch(this.interface.index, (news) => this.#happened(news))
-    // What comes up takes and loses frames for a moment, as long as nobody has noticed.
+    // An interface that has just come up accepts and loses frames for a moment, until the kernel has processed the
+    // change.
     this.stuck = !this.#is(State.sends)
   }
 
@@ -54,14 +56,14 @@ export class Link {
     this.#listener = listener
   }
 
-  /** Hears what the event loop has had no time to tell. */
+  /** Reads the changes that the event loop has not delivered yet. */
   look(): void {
     if (this.#watch === undefined) return
     const news = native.ethernet.link.look(this.#watch)
     if (news !== 0) this.#happened(news)
   }
 
-  /** Whether what is handed over now goes out, so far as the kernel knows; else {@link obstacle} is set. */
+  /** Whether a frame handed over now goes out, as far as the kernel knows; otherwise sets {@link obstacle}. */
   ready(syscall: string): boolean {
     this.look()
     if (!this.stuck || this.#watch === undefined) return true
@@ -75,7 +77,7 @@ export class Link {
     return !this.stuck
   }
 
-  /** Whether there is a carrier; true for what has no link that could be watched. */
+  /** Whether there is a carrier; true where there is no link to watch. */
   carries(): boolean {
     if (this.#watch === undefined) return true
     const carrier = this.#is(State.carrier)
@@ -83,14 +85,14 @@ export class Link {
     return carrier
   }
 
-  /** The error of a transfer that failed. Once the interface was removed it stays so: its index does not come again. */
+  /** The error of a failed transfer. A removed interface stays removed: the kernel does not use its index again. */
   failed(errno: number, syscall: string, refusedLength = 0): VerbsError {
     const error = transferError(errno, syscall, this.interface, refusedLength)
     this.#gone ||= error.code === 'ENODEV'
     return error
   }
 
-  /** The kernel reports a removed interface only once: after that this does. */
+  /** The kernel reports a removed interface only once; afterwards this check throws. */
   check(syscall: string): void {
     if (this.#gone) throw goneError(syscall, this.interface)
   }

@@ -4,14 +4,14 @@ import { VerbsError, verbsError } from '../../errors.js'
 import { neighbourGroup, RoutingSocket } from './netlink/routing-socket.js'
 import { askNeighbour, type LinkEntry, neighbour } from './netlink/tables.js'
 
-/** Port where datagrams are thrown away: RFC 863. */
+/** The discard port (RFC 863): its datagrams are thrown away. */
 const discardPort = 9
 
 export interface NeighbourRequest {
   device: LinkEntry
-  /** whose address is wanted */
+  /** the address to resolve */
   hop: Uint8Array
-  /** what the user asked for, as text and as bytes */
+  /** the user's destination, as text and as bytes */
   destination: string
   address: Uint8Array
   text(address: Uint8Array): string
@@ -21,10 +21,11 @@ export interface NeighbourRequest {
 }
 
 /**
- * The hardware address of the next hop: from the table, or asked for and waited for.
+ * The hardware address of the next hop, from the neighbour table; where it is not known, the function makes the kernel
+ * resolve it and waits.
  *
- * Whatever is heard of the neighbour table makes it look again, so that no change between a look and a wait is missed,
- * and a lost message costs nothing.
+ * Every message about the neighbour table makes the function look at the table again, so that it misses no change
+ * between a look and a wait, and a lost message costs nothing.
  */
 export async function awaitNeighbour(socket: RoutingSocket, request: NeighbourRequest): Promise<Uint8Array> {
   const { device, hop, destination, text, timeout, signal } = request
@@ -37,7 +38,7 @@ export async function awaitNeighbour(socket: RoutingSocket, request: NeighbourRe
   const done = new Promise<Uint8Array>((resolve, reject) => {
     settle = { resolve, reject }
   })
-  /** An entry that failed before must be seen anew before its failure counts. */
+  /** An entry that failed earlier counts only after a new attempt. */
   let asked = false
   const check = (): void => {
     try {
@@ -77,7 +78,7 @@ export async function awaitNeighbour(socket: RoutingSocket, request: NeighbourRe
   }
 }
 
-/** Without CAP_NET_ADMIN: a datagram on this way makes the kernel ask. */
+/** Without CAP_NET_ADMIN: a datagram to the destination makes the kernel resolve the next hop. */
 function sendDatagram(
   { address, device, text }: NeighbourRequest,
   sent: () => void,

@@ -4,9 +4,9 @@ import { listInterfaces, type NetworkInterface } from './interfaces.js'
 import { Steering } from './steering.js'
 
 /**
- * Sets a NIC up for a queue on it, and returns what puts it back as it was found; undefined when nothing was changed.
+ * Configures a NIC for a queue, and returns a function that restores it; undefined when nothing was changed.
  *
- * @throws VerbsError of what the driver does not have or refuses; then nothing is changed
+ * @throws VerbsError of a setting that the driver does not have or refuses; nothing is changed then
  */
 export function setUpNic(
   networkInterface: NetworkInterface,
@@ -18,12 +18,12 @@ export function setUpNic(
   }
   try {
     if (channels !== undefined) {
-      // A device has channels that do both, or some for each.
+      // A device has combined channels, or separate ones to receive and to transmit.
       const { most } = queryChannels(networkInterface.name)
       const wanted = most.combined > 0 ? { combined: channels } : { receive: channels, transmit: channels }
       const before = setChannels(networkInterface.name, wanted)
       undo.push(() => {
-        // Renamed, or gone.
+        // Renamed, or removed.
         const now = listInterfaces().find(({ index }) => index === networkInterface.index)
         if (now) setChannels(now.name, before)
       })

@@ -1,20 +1,23 @@
-/** What a device, or the kernel for it, does to received frames before anybody sees them (ethtool -k). */
+/** What a device, or the kernel for it, does to received frames before a socket receives them (ethtool -k). */
 import { native } from '../../native.js'
 import type { WayReport } from '../report.js'
 
 /** ETH_FLAG_*, linux/ethtool.h */
 const Flag = { receiveVlan: 1 << 8 } as const
-/** Drivers of devices at whose other end a kernel sends, this one or a hypervisor's: it leaves work to a device that is none. */
+/**
+ * Drivers of devices whose other end is a kernel, this one or a hypervisor's: that kernel leaves its offloads to a
+ * device that does not exist.
+ */
 const virtual = ['veth', 'virtio_net', 'tun']
 
-/** Whether the device takes 802.1Q tags out of frames (rx-vlan-offload). */
+/** Whether the device strips 802.1Q tags (rx-vlan-offload). */
 export function takesTagsOut(name: string): boolean {
   const flags = native.ethernet.ethtool.flags(name)
-  // A device whose driver does not tell has none of it.
+  // A device whose driver does not report flags strips no tags.
   return flags >= 0 && (flags & Flag.receiveVlan) !== 0
 }
 
-/** What an XDP program, and so AF_XDP, is not told of the frames of a device. */
+/** The metadata of a device's frames that an XDP program, and therefore AF_XDP, does not get. */
 export function untoldOf(name: string, mode: 'native' | 'generic'): WayReport['untold'] {
   const untold: WayReport['untold'][number][] = []
   if (mode === 'generic') {

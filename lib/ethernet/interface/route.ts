@@ -11,19 +11,19 @@ import { awaitNeighbour } from './neighbour.js'
 import { RoutingSocket } from './netlink/routing-socket.js'
 import { type LinkEntry, link, RouteType, route } from './netlink/tables.js'
 
-/** How a frame gets to a destination. */
+/** The way of a frame to a destination. */
 export interface Route {
-  /** 'local' is an address of this machine, by way of the loopback. */
+  /** 'local' is an address of this machine, reached through the loopback. */
   readonly kind: 'unicast' | 'multicast' | 'broadcast' | 'local'
-  /** The interface's name and number. */
+  /** The interface's name and index. */
   readonly interface: string
   readonly interfaceIndex: number
-  /** Of the interface, and of the next hop or the group. */
+  /** The hardware addresses: the interface's, and the next hop's or the group's. */
   readonly sourceMac: string
   readonly destinationMac: string
-  /** The destination's address, as packets to it have it: of an IPv4-mapped one ('::ffff:10.0.0.1') that of IPv4. */
+  /** The destination's address as packets carry it: the IPv4 address of an IPv4-mapped one ('::ffff:10.0.0.1'). */
   readonly destination: string
-  /** The address of this machine that the kernel would use; null when the interface has none. */
+  /** The source address that the kernel would choose; null when the interface has none. */
   readonly source: string | null
   /** The router's address; null when the destination is on the link. */
   readonly gateway: string | null
@@ -33,9 +33,12 @@ export interface Route {
 
 /** Options of {@link resolve}. */
 export interface ResolveOptions extends WaitOptions {
-  /** Go out here. Needed for link-local destinations that have no zone ('fe80::1%eth0'). Default: as the routes say. */
+  /**
+   * The outgoing interface. Needed for link-local destinations without a zone ('fe80::1%eth0'). Default: as the routes
+   * say.
+   */
   interface?: string
-  /** Most milliseconds to wait for a neighbour that is not known yet. Default 5000; the kernel gives up after about 3000. */
+  /** The most milliseconds to wait for an unknown neighbour. Default 5000; the kernel gives up after about 3000. */
   timeout?: number
 }
 const resolveOptionNames = {
@@ -45,13 +48,16 @@ const resolveOptionNames = {
 } as const satisfies Names<ResolveOptions>
 
 const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
-/** Names of the kinds of route that lead nowhere. */
+/** Names of the route types that lead nowhere. */
 const nowhere: Record<number, string> = {
   [RouteType.blackhole]: 'a blackhole',
   [RouteType.unreachable]: 'unreachable',
   [RouteType.prohibit]: 'prohibited',
 }
-/** By what the kernel answers of them (fib_props in its net/ipv4/fib_semantics.c, ip6_route_info_create). */
+/**
+ * Their route types by the errno that the kernel returns (fib_props in its net/ipv4/fib_semantics.c,
+ * ip6_route_info_create).
+ */
 const refusals: Record<number, number> = {
   [constants.errno.EINVAL]: RouteType.blackhole,
   [constants.errno.EHOSTUNREACH]: RouteType.unreachable,
@@ -59,13 +65,14 @@ const refusals: Record<number, number> = {
 }
 
 /**
- * How frames get to an IPv4 or IPv6 address (an IPv4-mapped one is IPv4's, RFC 4291, 2.5.5.2), from the kernel's tables of routes and neighbours. A neighbour that is not
- * known yet is asked for (ARP, RFC 826; neighbour discovery, RFC 4861): by the kernel, which takes CAP_NET_ADMIN, or else
- * by sending an empty datagram to the destination's discard port (RFC 863).
+ * The way to an IPv4 or IPv6 address (an IPv4-mapped one is IPv4, RFC 4291, 2.5.5.2), from the kernel's tables of
+ * routes and neighbours. The kernel resolves an unknown neighbour (ARP, RFC 826; neighbour discovery, RFC 4861). That
+ * request needs CAP_NET_ADMIN; without it, an empty datagram to the destination's discard port (RFC 863) has the same
+ * effect.
  *
- * @throws VerbsError ENETUNREACH, EHOSTUNREACH when there is no way, EACCES when it is prohibited, ETIMEDOUT when the next
- *   hop does not answer, ENODEV for an interface that there is not, ENOTSUP for one that is not Ethernet; TypeError,
- *   RangeError; the signal's reason
+ * @throws VerbsError ENETUNREACH, EHOSTUNREACH when there is no route, EACCES when it is prohibited, ETIMEDOUT when the
+ *   next hop does not answer, ENODEV for an interface that does not exist, ENOTSUP for one that is not Ethernet;
+ *   TypeError, RangeError; the signal's reason
  */
 export async function resolve(destination: string, options?: ResolveOptions): Promise<Route> {
   const given = optionsOf('options', options, resolveOptionNames)
@@ -123,7 +130,7 @@ function text(address: Uint8Array): string {
   return address.length === 4 ? address.join('.') : ipv6.format(address)
 }
 
-/** The address's bytes, and the number of the interface to go by: 0 where the routes decide. */
+/** The address's bytes, and the index of the outgoing interface: 0 where the routes decide. */
 function parse(destination: string, name: unknown): { address: Uint8Array; index: number } {
   string('destination', destination)
   let index = name === undefined ? 0 : queryInterface(string('options.interface', name)).index
@@ -173,7 +180,7 @@ function nowhereError(type: number, destination: string): VerbsError {
   return verbsError(code, 'RTM_GETROUTE', `the route to ${destination} is ${nowhere[type]}`)
 }
 
-/** What the kernel says of an address that it has no way to. */
+/** The error for an address without a route. */
 function noRoute(errno: number, destination: string): VerbsError {
   const type = refusals[errno]
   if (type !== undefined) return nowhereError(type, destination)
@@ -190,7 +197,7 @@ function kindOf(type: number): Route['kind'] {
   return type === RouteType.multicast ? 'multicast' : 'unicast'
 }
 
-/** The addresses that need no neighbour. */
+/** The hardware addresses that need no resolution. */
 function mapped(kind: Route['kind'], address: Uint8Array, device: LinkEntry): Uint8Array | undefined {
   if (kind === 'local') return device.address
   if (kind === 'broadcast') return device.broadcast

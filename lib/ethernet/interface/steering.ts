@@ -1,4 +1,4 @@
-/** Which receive queue of a NIC gets which frames: its n-tuple rules (ethtool -N). */
+/** Steers frames to receive queues of a NIC: its n-tuple rules (ethtool -N). */
 import { constants } from 'node:os'
 import { integer, string } from '../../argument.js'
 import type { VerbsError } from '../../errors.js'
@@ -13,9 +13,9 @@ import { queryInterface } from './interfaces.js'
 
 const what = 'n-tuple rules'
 
-/** Rules that {@link steer} put into a NIC. They stay there until {@link remove}, also when the process ends. */
+/** Rules that {@link steer} installed in a NIC. They stay until {@link remove}, also when the process ends. */
 export class Steering {
-  /** The interface's name as it was. */
+  /** The interface's name when the rules were installed. */
   readonly interfaceName: string
   readonly queueId: number
   readonly #index: number
@@ -33,7 +33,7 @@ export class Steering {
 
   private constructor(name: string, index: number, alternatives: readonly Alternative[], queueId: number) {
     const { ethtool } = native.ethernet
-    // All of them first: what the struct has no place for is found out before anything is changed.
+    // Encode all rules first: a field that the struct has no place for is an error before anything is changed.
     for (const alternative of alternatives) ntupleRule(alternative, queueId)
     this.interfaceName = name
     this.queueId = queueId
@@ -50,12 +50,12 @@ export class Steering {
     }
   }
 
-  /** Where the device put the rules, as `ethtool -n` lists them; none when they are removed. */
+  /** The locations of the rules in the device, as `ethtool -n` lists them; empty once they are removed. */
   get locations(): readonly number[] {
     return this.#locations
   }
 
-  /** Takes the rules out again. Idempotent; nothing happens when the interface is gone. */
+  /** Removes the rules. Idempotent; does nothing when the interface no longer exists. */
   remove(): void {
     // The interface may have been renamed.
     const name = nameOf(this.#index)
@@ -74,12 +74,12 @@ export class Steering {
 }
 
 /**
- * Has a NIC send the frames that a rule matches to one of its receive queues, by n-tuple rules. A rule that names a
- * protocol and no addresses takes two, one for each version of IP.
+ * Steers the frames that a rule matches to one of a NIC's receive queues, by n-tuple rules. A rule that names a
+ * protocol and no addresses takes two of them, one for each version of IP.
  *
- * @throws VerbsError ENODEV; EOPNOTSUPP that names the driver, for one that has no n-tuple rules, or the field for which
- *   they have no place; EINVAL for a queue that is not there or a rule that the driver does not take; ENOSPC when its
- *   table is full; EPERM without CAP_NET_ADMIN; TypeError, RangeError for what is no flow rule
+ * @throws VerbsError ENODEV; EOPNOTSUPP that names the driver, for one without n-tuple rules, or the field for which
+ *   they have no place; EINVAL for a queue that does not exist or a rule that the driver does not accept; ENOSPC when
+ *   its table is full; EPERM without CAP_NET_ADMIN; TypeError, RangeError for an invalid flow rule
  */
 export function steer(interfaceName: string, rule: FlowRule, queueId: number): Steering {
   const { name, index } = queryInterface(string('interfaceName', interfaceName))
@@ -92,7 +92,10 @@ function nameOf(index: number): string | undefined {
   return native.ethernet.interfaces().find((entry) => entry.index === index)?.name
 }
 
-/** undefined: the device chooses. Else the last that is free, as ethtool takes it: the first rule that matches counts. */
+/**
+ * undefined: the device chooses. Otherwise the last free location, as ethtool takes it: the first rule that matches
+ * counts.
+ */
 function freeLocation(name: string): number | undefined {
   const { status, special, size, used } = native.ethernet.ethtool.ruleTable(name)
   if (status < 0) throw ethtoolError(-status, 'ETHTOOL_GRXCLSRLCNT', name, what)

@@ -6,7 +6,7 @@ import type { RawPacket } from './port.js'
 
 const { ENETDOWN, ENODEV, EIO } = constants.errno
 
-/** The port of an RDMA device as a queue's link: its state is the port's, its errors are in the words of verbs. */
+/** An RDMA device's port as a queue's link: its state is the port's, and its errors use the terms of verbs. */
 export class RdmaLink extends Link {
   readonly #port: RawPacket
 
@@ -33,7 +33,7 @@ export class RdmaLink extends Link {
     const { name } = this.interface
     if (errno === ENODEV) return new VerbsError(errno, syscall, `the RDMA device of "${name}" is gone`)
     if (errno === EIO) {
-      // WR_FLUSH_ERR may also be a device that is gone: its event tells, on libuv's loop.
+      // WR_FLUSH_ERR can also mean that the device is gone: its event reports that, on libuv's loop.
       const why = `"${name}": the device gave up the queue pair (${this.#port.failure}): close the queue and open another`
       return new VerbsError(errno, syscall, why)
     }

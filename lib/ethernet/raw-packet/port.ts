@@ -27,18 +27,19 @@ import type { RdmaPort } from './rdma-port.js'
 import { RawSteering } from './steering.js'
 
 const { ENETDOWN, ENODEV, EIO } = constants.errno as Record<string, number>
-/** Sends under way: more than any batch, and little of the device's memory. */
+/** The most sends under way: more than any batch, and little of the device's memory. */
 const sendDepth = 1024
-/** Takes what is longer than its place, so that a long frame is cut and not the end of the queue. */
+/** Receives the rest of a frame that exceeds its place: the frame is truncated, and the queue pair goes on. */
 const overflowBytes = 2 ** 16
 const headerBytes = 14
 
 /**
  * A raw packet queue pair (ibv_create_qp(3)) in the ring vocabulary.
  *
- * Descriptor: AF_XDP's here, the binding makes the device's own of it. Hand-over: none is needed, the rings are between
- * this thread and the binding; the device's are libibverbs' (the owner bit of a completion, behind ibv_poll_cq). Bell:
- * ibv_post_send and ibv_post_recv, one chain a batch; the device reads and writes the frames where they lie.
+ * Descriptor: AF_XDP's here; the binding translates it to the device's own. Hand-over: none is needed; the rings lie
+ * between this thread and the binding, and the device's rings are libibverbs' (the owner bit of a completion, behind
+ * ibv_poll_cq). Doorbell: ibv_post_send and ibv_post_recv, one chain a batch; the device reads and writes the frames in
+ * place.
  */
 export class RawPacket implements Port {
   readonly name = 'raw_packet_qp'
@@ -56,13 +57,13 @@ export class RawPacket implements Port {
   readonly receive: Consumer
   readonly transmit: Producer
   readonly completion: Consumer
-  /** How many frames stand ready to receive into: as many as was asked for, or as the device takes. */
+  /** How many frames stand ready to receive into: the requested number, or the device's limit. */
   readonly receiveDepth: number
-  /** Whether the device computes checksums as it sends. */
+  /** Whether the device computes checksums on transmit. */
   readonly checksums: boolean
   readonly #context: Context
   readonly #handle: number
-  // The functions that each batch calls: a property of the addon's object would be looked up at each call.
+  // The functions that each batch calls, held here: a call through the addon's object looks the property up each time.
   readonly #receiveBatch = native.ethernet.raw.receive
   readonly #transmitBatch = native.ethernet.raw.transmit
   readonly #steering: RawSteering
@@ -74,10 +75,10 @@ export class RawPacket implements Port {
   #stopWatching = (): void => {}
   #awaited = false
   #counted = false
-  /** errno of what happened to the port and was not told yet. */
+  /** errno of a port event that was not reported yet. */
   #fault = 0
   #gone = false
-  /** Where the frames are counted that came and did not match the filter. */
+  /** The filtered receiver, which counts the received frames that did not match. */
   unwanted: { readonly unwanted: number } = { unwanted: 0 }
   /** The device has failed a request. */
   failing = false
@@ -85,8 +86,8 @@ export class RawPacket implements Port {
   onPort: ((active: boolean) => void) | undefined
 
   /**
-   * @param onEvent called on libuv's loop after {@link arm}, and when the port goes down or the device away
-   * @param notUsed what was tried before
+   * @param onEvent called on libuv's loop after {@link arm}, and when the port goes down or the device is removed
+   * @param notUsed the backends tried before, with the reasons
    * @throws VerbsError EPERM without CAP_NET_RAW, EOPNOTSUPP from a device without raw packet queue pairs, ENOMEM where
    *   too little memory may be locked
    */
@@ -193,11 +194,11 @@ export class RawPacket implements Port {
     }
   }
 
-  /** From here on frames come: called when there are frames in the fill ring. */
+  /** Installs the steering rules: frames come from now on. Called when the fill ring holds frames. */
   start(): void {
     try {
       if (this.receiveDepth === 0) return
-      // Frames that find no request are dropped: the requests first.
+      // The device drops frames that find no request: post the requests first.
       const status = this.poll()
       if (status < 0) throw new VerbsError(-status, 'ibv_post_recv', `"${this.#networkInterface.name}"`)
       this.#steering.start(this.#networkInterface.macBytes, this.#settings)
@@ -215,7 +216,7 @@ export class RawPacket implements Port {
     return status
   }
 
-  /** The device computes the checksum of UDP and TCP, where it knows their place; all else is done here. */
+  /** The device computes the checksums of UDP and TCP where it finds them; this end does everything else. */
   offload({ records }: FrameTable, index: number): number {
     const record = index * FrameRecord.words
     const place = records[record + FrameRecord.checksum] & 0xffff
@@ -224,7 +225,10 @@ export class RawPacket implements Port {
     return this.checksums && plain && (place === 6 || place === 16) ? 1 : -1
   }
 
-  /** Gives the device the frames in the fill ring, and looks for none. What ails it the next {@link poll} tells. */
+  /**
+   * Gives the device the frames in the fill ring, without a look for received ones. The next {@link poll} returns any
+   * error.
+   */
   replenish(): void {
     native.ethernet.raw.replenish(this.#handle)
   }
@@ -263,7 +267,7 @@ export class RawPacket implements Port {
     if (this.receiveDepth > 0) this.#steering.leave(group)
   }
 
-  /** A device counts what found no request for the port as a whole, so that no drop of this queue's is known. */
+  /** A device counts frames without a request for the whole port, so that this queue's own drops are unknown. */
   statistics(): PortStatistics {
     const { received, truncated } = native.ethernet.raw.statistics(this.#handle)
     return { received: received - this.unwanted.unwanted, truncated, drops: {} }
@@ -286,7 +290,7 @@ export class RawPacket implements Port {
     }
   }
 
-  /** In words, why the device gave the queue pair up. */
+  /** Why the device gave the queue pair up, in words. */
   get failure(): string {
     return nameOf(CompletionStatus, native.ethernet.raw.statistics(this.#handle).failure)
   }

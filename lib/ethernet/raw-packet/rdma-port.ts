@@ -7,7 +7,7 @@ import type { Context } from '../../verbs/context.js'
 import { listDevices, open as openContext } from '../../verbs/device.js'
 import { listInterfaces, type NetworkInterface, queryInterface } from '../interface/interfaces.js'
 
-/** A port of an RDMA device, which is what a raw packet queue pair is made on. */
+/** A port of an RDMA device, on which a raw packet queue pair is created. */
 export interface RdmaPort {
   /** Name of the device, such as 'mlx5_0'. */
   readonly rdmaDevice: string
@@ -15,14 +15,14 @@ export interface RdmaPort {
   readonly port: number
 }
 
-/** Payload of a frame on a port without an interface of the kernel's, which would know. */
+/** The default payload of a frame on a port without a network interface, whose MTU it would otherwise be. */
 const usualMtu = 1500
 
 /**
- * What a name stands for: an interface of the kernel's, or a port of an RDMA device, 'mlx5_0' or 'mlx5_0/2'.
+ * Resolves a name: a network interface, or a port of an RDMA device, 'mlx5_0' or 'mlx5_0/2'.
  *
  * @param mtu of a port that has no interface
- * @throws VerbsError ENODEV, with a list of those there are
+ * @throws VerbsError ENODEV, with a list of the existing ones
  */
 export function targetOf(
   name: string,
@@ -48,7 +48,7 @@ export function targetOf(
   return { interface: interfaceOf(rdma, mtu), rdma }
 }
 
-/** The RDMA devices' names; none where libibverbs is not installed. What is wrong with IBVERBS_SOFT is no such thing. */
+/** The RDMA devices' names; none where libibverbs is not installed. An invalid IBVERBS_SOFT still throws. */
 export function rdmaDevices(): string[] {
   try {
     return listDevices().map(({ name }) => name)
@@ -59,7 +59,7 @@ export function rdmaDevices(): string[] {
 }
 
 /**
- * The port behind an interface: the one in whose GID table the interface stands.
+ * The port behind an interface: the one whose GID table lists the interface.
  *
  * @param device look on this device only
  * @throws VerbsError ENODEV
@@ -79,7 +79,7 @@ export function portBehind(name: string, device?: string): RdmaPort {
   throw verbsError('ENODEV', 'ibv_open_device', `no RDMA device has a port behind "${name}" (${looked})`)
 }
 
-/** Devices that may be behind an interface: those of the same PCI function where sysfs tells, else all. */
+/** Devices that may be behind an interface: those of the same PCI function where sysfs shows it, else all. */
 function candidates(name: string): string[] {
   const all = rdmaDevices()
   try {
@@ -90,7 +90,7 @@ function candidates(name: string): string[] {
   }
 }
 
-/** The interface of the kernel's on a port; for a port without one, what can be known of it. */
+/** The network interface of a port; for a port without one, the properties that the device tells. */
 function interfaceOf({ rdmaDevice, port }: RdmaPort, mtu: number | undefined): NetworkInterface {
   const context = openContext(rdmaDevice)
   try {
@@ -117,7 +117,7 @@ function interfaceOf({ rdmaDevice, port }: RdmaPort, mtu: number | undefined): N
   }
 }
 
-/** A port's MAC address, out of the link-local GID that is made of it (EUI-64; RFC 4291, appendix A). */
+/** A port's MAC address, recovered from the link-local GID that is derived from it (EUI-64; RFC 4291, appendix A). */
 function macOf(context: Context, port: number): Uint8Array {
   for (const { gid } of context.queryGidTable().filter((entry) => entry.port === port)) {
     const bytes = ipv6Bytes(gid)

@@ -11,13 +11,14 @@ const everyGroup = 'every group'
 const everybody = 'everybody'
 
 /**
- * Which frames the device brings to a raw packet queue pair, as the other backends' programs choose them: own address
- * and broadcast, the groups that the queue joined, all there is when it is promiscuous; of these, what the flow rules
- * and the EtherType leave. Each destination is a rule of the device's, or several.
+ * The frames that the device steers to a raw packet queue pair, chosen as the other backends' programs choose them: the
+ * interface's own address and broadcast, the groups that the queue joined, and every frame when it is promiscuous; of
+ * these, the frames that the flow rules and the EtherType let through. Each destination takes one rule of the device,
+ * or several.
  */
 export class RawSteering {
   readonly #pair: QueuePair
-  /** What is asked of a frame besides its destination; undefined: nothing. */
+  /** Conditions on a frame besides its destination; undefined: none. */
   readonly #wanted: readonly Alternative[] | undefined
   readonly #flows = new Map<string, Flow>()
   #groups = 0
@@ -28,7 +29,7 @@ export class RawSteering {
     this.#wanted = settings.flows
   }
 
-  /** From here on frames come. */
+  /** Installs the rules: frames come from now on. */
   start(own: Uint8Array, { groups, allMulticast, promiscuous }: Settings): void {
     this.#add(formatMac(own), exactly(own))
     this.#add(formatMac(broadcast), exactly(broadcast))
@@ -62,7 +63,7 @@ export class RawSteering {
 
   #add(key: string, comparisons: Comparison[]): void {
     if (this.#flows.has(key)) return
-    // What no other rule wants: other queues keep what is theirs.
+    // The frames that no other rule matches: other queues keep theirs.
     if (key === everybody && this.#wanted === undefined) {
       this.#flows.set(key, this.#pair.createFlow('allDefault'))
       return

@@ -1,6 +1,6 @@
 /**
- * Netlink messages (netlink(7), linux/netlink.h): a header, a fixed part, attributes; numbers in the machine's order.
- * Reading never trusts a length: what does not fit is EBADMSG.
+ * Netlink messages (netlink(7), linux/netlink.h): a header, a fixed part, attributes; numbers in the machine's byte
+ * order. The decoder trusts no length: a message that does not fit is EBADMSG.
  */
 import { endianness } from 'node:os'
 import { verbsError } from '../../../errors.js'
@@ -24,7 +24,7 @@ export interface Message {
   body: Uint8Array
 }
 
-/** Bytes of lengths are rounded up to four: NLMSG_ALIGN, NLA_ALIGN. */
+/** Lengths are rounded up to four bytes: NLMSG_ALIGN, NLA_ALIGN. */
 function aligned(length: number): number {
   return (length + 3) & ~3
 }
@@ -36,7 +36,7 @@ export function readNumber(bytes: Uint8Array, at: number, size: 1 | 2 | 4): numb
   return size === 1 ? view.getUint8(at) : size === 2 ? view.getUint16(at, little) : view.getUint32(at, little)
 }
 
-/** Fields one after the other: [bytes, value]. */
+/** Encodes consecutive fields: [bytes, value]. */
 export function fixedPart(...fields: [size: 1 | 2 | 4, value: number][]): Uint8Array {
   const view = new DataView(new ArrayBuffer(fields.reduce((sum, [size]) => sum + size, 0)))
   let at = 0
@@ -49,7 +49,7 @@ export function fixedPart(...fields: [size: 1 | 2 | 4, value: number][]): Uint8A
   return new Uint8Array(view.buffer)
 }
 
-/** A message with its attributes. */
+/** Encodes a message with its attributes. */
 export function encode(
   type: number,
   flags: number,
@@ -91,7 +91,7 @@ export function decode(datagram: Uint8Array): Message[] {
   return messages
 }
 
-/** The attributes behind the fixed part, by type; the last of a type counts. */
+/** The attributes after the fixed part, by type; the last of a type counts. */
 export function attributesOf(body: Uint8Array, fixedBytes: number): Map<number, Uint8Array> {
   const attributes = new Map<number, Uint8Array>()
   for (let at = aligned(fixedBytes); at < body.length; ) {

@@ -6,27 +6,27 @@ import { decode, encode, type Message, MessageFlag, MessageType, readNumber } fr
 export const neighbourGroup = 4
 
 /**
- * A conversation with the kernel's routing tables (rtnetlink(7)), or an ear for their changes.
+ * A socket to the kernel's routing tables (rtnetlink(7)), for requests or for notifications of changes.
  *
  * The kernel answers within sendto(2) (rtnetlink_rcv in its net/core/rtnetlink.c), so that the answer is there when the
- * call returns: asking never waits.
+ * call returns: a request never waits.
  */
 export class RoutingSocket {
   readonly #handle: number
   #sequence = 0
 
   /**
-   * @param groups whose changes to hear
-   * @param onEvent called on libuv's loop until {@link drain} took what is there; it keeps the process alive
+   * @param groups the multicast groups whose notifications to receive
+   * @param onEvent called on libuv's loop until {@link drain} has received every message; it keeps the process alive
    */
   constructor(groups = 0, onEvent?: () => void) {
     this.#handle = native.netlink.open(groups, onEvent)
   }
 
   /**
-   * Asks, and gives the answer: a message, or the errno, 0 for a bare acknowledgement.
+   * Sends a request and returns the answer: a message, or the errno, 0 for a bare acknowledgement.
    *
-   * @throws VerbsError of socket calls; EBADMSG, EPROTO for an answer that is none
+   * @throws VerbsError of socket calls; EBADMSG, EPROTO for an invalid answer
    */
   ask(
     type: number,
@@ -46,7 +46,10 @@ export class RoutingSocket {
     }
   }
 
-  /** Takes all that was heard. Messages that were lost (ENOBUFS) are no error: something changed, and that is the news. */
+  /**
+   * Receives and drops all notifications. Lost messages (ENOBUFS) are no error: each only says that something has
+   * changed.
+   */
   drain(): void {
     for (;;) {
       try {

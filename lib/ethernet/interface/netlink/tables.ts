@@ -30,9 +30,9 @@ export const RouteType = {
 const LinkAttribute = { address: 1, broadcast: 2, name: 3, mtu: 4 } as const
 /** NDA_* */
 const NeighbourAttribute = { destination: 1, address: 2 } as const
-/** NUD_*: the states whose address may be used (NUD_VALID), and the one of an address that nobody answered for */
+/** NUD_*: the states with a usable address (NUD_VALID), and the state of an address that did not answer */
 const State = { valid: 0xde, failed: 0x20 } as const
-/** NTF_USE: as if a packet had been sent there */
+/** NTF_USE: the kernel resolves the neighbour as if a packet were sent to it */
 const use = 1
 /** Bytes of struct rtmsg, struct ifinfomsg, struct ndmsg. */
 const fixedBytes = { route: 12, link: 16, neighbour: 12 } as const
@@ -48,11 +48,11 @@ export interface RouteEntry {
   interfaceIndex: number
   gateway: Uint8Array | undefined
   source: Uint8Array | undefined
-  /** of the path, where it is less than the interface's; 0 where the kernel names none */
+  /** of the path, where it is smaller than the interface's; 0 where the kernel names none */
   mtu: number
 }
 
-/** The way to an address, or the errno. */
+/** The route to an address, or the errno. */
 export function route(
   socket: RoutingSocket,
   destination: Uint8Array,
@@ -71,11 +71,11 @@ export function route(
   return typeof answer === 'number' ? answer : routeOf(answer)
 }
 
-/** What a message of type RTM_NEWROUTE says; the errno where it is the way to nowhere. */
+/** Decodes a message of type RTM_NEWROUTE; the errno where the route is not usable. */
 export function routeOf({ body }: Pick<Message, 'body'>): RouteEntry | number {
   const type = readNumber(body, 7, 1)
   const attributes = attributesOf(body, fixedBytes.route)
-  // IPv6 reports a destination out of reach as a route with an error (rta_error in struct rta_cacheinfo).
+  // IPv6 reports an unreachable destination as a route with an error (rta_error in struct rta_cacheinfo).
   const cache = attributes.get(RouteAttribute.cache)
   const error = cache ? readNumber(cache, 12, 4) | 0 : 0
   if (error !== 0) return Math.abs(error)
@@ -109,7 +109,7 @@ export interface LinkEntry {
   broadcast: Uint8Array
 }
 
-/** An interface by its number, or the errno. */
+/** An interface by its index, or the errno. */
 export function link(socket: RoutingSocket, index: number): LinkEntry | number {
   const answer = socket.ask(
     Type.getLink,
@@ -120,7 +120,7 @@ export function link(socket: RoutingSocket, index: number): LinkEntry | number {
   return typeof answer === 'number' ? answer : linkOf(answer)
 }
 
-/** What a message of type RTM_NEWLINK says. */
+/** Decodes a message of type RTM_NEWLINK. */
 export function linkOf({ body }: Pick<Message, 'body'>): LinkEntry {
   const attributes = attributesOf(body, fixedBytes.link)
   const name = attributes.get(LinkAttribute.name) ?? new Uint8Array()
@@ -136,13 +136,13 @@ export function linkOf({ body }: Pick<Message, 'body'>): LinkEntry {
 }
 
 export interface NeighbourEntry {
-  /** nobody answered */
+  /** no answer came */
   failed: boolean
-  /** that may be used now; undefined while the kernel still asks */
+  /** valid now; undefined while the kernel still resolves it */
   address: Uint8Array | undefined
 }
 
-/** A neighbour on an interface, or the errno: ENOENT when nobody asked for it yet. */
+/** A neighbour on an interface, or the errno: ENOENT when the kernel has no entry for it. */
 export function neighbour(
   socket: RoutingSocket,
   index: number,
@@ -154,7 +154,7 @@ export function neighbour(
   return typeof answer === 'number' ? answer : neighbourOf(answer)
 }
 
-/** What a message of type RTM_NEWNEIGH says. */
+/** Decodes a message of type RTM_NEWNEIGH. */
 export function neighbourOf({ body }: Pick<Message, 'body'>): NeighbourEntry {
   const state = readNumber(body, 8, 2)
   const address = attributesOf(body, fixedBytes.neighbour).get(NeighbourAttribute.address)
@@ -164,7 +164,7 @@ export function neighbourOf({ body }: Pick<Message, 'body'>): NeighbourEntry {
   }
 }
 
-/** Has the kernel ask who has an address: 0 or the errno, EPERM without CAP_NET_ADMIN. */
+/** Makes the kernel resolve an address: 0 or the errno, EPERM without CAP_NET_ADMIN. */
 export function askNeighbour(socket: RoutingSocket, index: number, destination: Uint8Array): number {
   const answer = socket.ask(
     Type.newNeighbour,
