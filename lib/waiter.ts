@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { closedError } from './errors.js'
 
 /** The pending waiters of all objects: closing an object closes its children. */
@@ -42,7 +43,11 @@ export class Waiter<T> {
       this.#resolve = resolve
       this.#reject = reject
       this.#signal = signal
-      signal?.addEventListener('abort', this.#aborted)
+      if (signal) {
+        // One signal ends the waits of any number of objects, and each takes its listener away: no leak to warn of.
+        setMaxListeners(0, signal)
+        signal.addEventListener('abort', this.#aborted)
+      }
       waiting.add(this)
       this.#started?.()
     })

@@ -56,7 +56,7 @@ class Tcpdump {
   constructor(name: string, expression: string) {
     const flags = ['-i', name, '-U', '--immediate-mode', '-s', '2000', '-w', '-']
     // The sentinel's term comes first, because any term after 'vlan' reads the frame behind the tag. Do not pass a
-    // 'vlan and …' expression: behind 'or', libpcap looks for the stripped tag in the frame as well
+    // 'vlan and …' expression: behind 'or', libpcap looks four bytes too far, as if the tag were in the frame
     // (findings/libpcap-or-before-vlan.sh).
     this.#child = spawn('tcpdump', [...flags, `ether proto 0x9999 or (${expression})`])
     const { stdout, stderr } = this.#child as ChildProcess & { stdout: Readable; stderr: Readable }

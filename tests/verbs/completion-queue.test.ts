@@ -210,6 +210,27 @@ describe('wait', () => {
     expect(getEventListeners(signal, 'abort')).toHaveLength(0)
   })
 
+  it('ends on many queues by one signal, without a warning of listeners that leak', async () => {
+    const { context } = rxe.side('RC')
+    const queues = Array.from({ length: 12 }, () => context.createCompletionQueue(1))
+    const warnings: string[] = []
+    const warned = ({ name }: Error) => warnings.push(name)
+    process.on('warning', warned)
+    try {
+      const controller = new AbortController()
+      const waits = queues.map((queue) => queue.wait({ signal: controller.signal }))
+      const reason = new Error('over')
+      controller.abort(reason)
+      const ends = await Promise.allSettled(waits)
+      expect(ends).toEqual(queues.map(() => ({ status: 'rejected', reason })))
+      // Node emits warnings in a tick of their own.
+      await new Promise((resolve) => setImmediate(resolve))
+    } finally {
+      process.off('warning', warned)
+    }
+    expect(warnings).toEqual([])
+  })
+
   it('delivers after an aborted wait what came meanwhile', async () => {
     const [a, b] = rxe.connected('RC')
     const controller = new AbortController()
