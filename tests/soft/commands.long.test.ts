@@ -1,9 +1,9 @@
 /**
- * The uverbs front end under commands that no library would write: the corpus of the fuzzer, and inputs from seeds, under
+ * The uverbs front end under commands that no library would write: the fuzzer's corpus, and inputs from seeds, under
  * AddressSanitizer and UndefinedBehaviorSanitizer. In test:long, because it builds the front end a second time.
  *
- * To go on fuzzing: cmake -S tests/soft/commands -B build/commands -DCMAKE_CXX_COMPILER=clang++ -DCOMMANDS_FUZZ=ON, build
- * the target fuzz_commands, and give it tests/soft/commands/corpus.
+ * To continue fuzzing: cmake -S tests/soft/commands -B build/commands -DCMAKE_CXX_COMPILER=clang++ -DCOMMANDS_FUZZ=ON,
+ * build the target fuzz_commands, and give it tests/soft/commands/corpus.
  */
 
 import { readdirSync } from 'node:fs'
@@ -25,7 +25,7 @@ beforeAll(() => {
 }, 600_000)
 
 function replay(...args: string[]) {
-  // The addon's own sanitizer run preloads a library that these programs do not want.
+  // The addon's own sanitizer run preloads a library that these programs must not have.
   const env = { ...process.env, LD_PRELOAD: '', IBVERBS_SOFT_DEBUG: undefined }
   return spawnSync(join(build, 'fuzz_replay'), args, { encoding: 'utf8', env, timeout: 1_200_000 })
 }

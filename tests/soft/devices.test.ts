@@ -1,4 +1,4 @@
-/** softConnectX(): devices that come and go in this process, and what is left of them. */
+/** softConnectX(): devices that are created and closed in this process, and the resources that remain. */
 
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -14,7 +14,7 @@ import { execFileSync } from '../beds/child.js'
 import { limit } from '../beds/limit.js'
 import { node, thrownBy } from '../beds/process.js'
 
-// Other test files make software devices at the same time, and count what is left of them.
+// Other test files make software devices at the same time, and check that nothing of theirs remains.
 const folder = mkdtempSync(join(tmpdir(), 'soft-devices-'))
 process.env.TMPDIR = folder
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -60,7 +60,7 @@ function connected() {
   return { a, b, close: () => ends.map(({ context }) => context.close()) }
 }
 
-/** What this process has of the things that leak. */
+/** This process's resources that could leak. */
 const resources = () => ({
   descriptors: readdirSync('/proc/self/fd').length,
   threads: readdirSync('/proc/self/task').length,
@@ -68,7 +68,7 @@ const resources = () => ({
   files: readdirSync(folder),
 })
 
-/** The thread of the software NIC: null while nothing is open. */
+/** The thread of the software NIC: null while no device is open. */
 function nicThread(): string | null {
   return (
     readdirSync('/proc/self/task').find(
@@ -78,7 +78,7 @@ function nicThread(): string | null {
 }
 
 describe('softConnectX', () => {
-  test('makes one device with one port, and takes it away again', () => {
+  test('makes one device with one port, and removes it again', () => {
     expect(listDevices()).toEqual([])
     const made = soft({ macs: ['02:00:0a:01:02:03'] })
     expect(made.devices()).toEqual([
@@ -131,7 +131,7 @@ describe('softConnectX', () => {
     })
   })
 
-  test('closed twice is closed once; a closed one says so', () => {
+  test('close is idempotent; a closed one refuses calls', () => {
     const made = soft()
     expect(made.closed).toBe(false)
     expect(inspect(made)).toContain("name: 'mlx5_soft0'")
@@ -172,13 +172,13 @@ describe('softConnectX', () => {
     expect(listDevices()).toEqual([])
   })
 
-  test('names its library, which is there', () => {
+  test('names its library, which exists', () => {
     expect(existsSync(softLibraryPath())).toBe(true)
   })
 })
 
 describe('a link', () => {
-  test('goes down and up: events, state, and who has no such port', async () => {
+  test('goes down and up: events, state, and an error for a missing port', async () => {
     const made = soft({ wire: 'pair' })
     const context = open('mlx5_soft1')
     const signal = AbortSignal.timeout(limit)
@@ -196,7 +196,7 @@ describe('a link', () => {
     expect(thrownBy(() => made.setLink('mlx5_soft9', 1, true)).code).toBe('ENODEV')
   })
 
-  test('that loses some frames delivers every message of RC all the same', async () => {
+  test('that loses some frames still delivers every message of RC', async () => {
     soft({ wire: 'pair', link: { loss: 0.2, seed: 7 } })
     const { a, b, close } = connected()
     const receive = b.pair.prepareReceive({ memory: b.memory })
@@ -220,7 +220,7 @@ describe('a link', () => {
 })
 
 describe('a device that is pulled out', () => {
-  test('tells who has it open, flushes what is posted, and can be closed', async () => {
+  test('informs its contexts, flushes the posted requests, and can be closed', async () => {
     const made = soft({ wire: 'pair' })
     const { a, b, close } = connected()
     b.pair.prepareReceive({ memory: b.memory }).post(7)
@@ -233,7 +233,7 @@ describe('a device that is pulled out', () => {
     expect([b.cq.cookie[0], b.cq.statusName(0)]).toEqual([7, 'WR_FLUSH_ERR'])
     expect(listDevices()).toEqual([])
     expect(thrownBy(() => a.context.allocateProtectionDomain()).code).toBe('EIO')
-    // Others may come while it is still open.
+    // More devices may come while it is still open.
     expect(soft().devices()).toHaveLength(1)
     close()
   })
@@ -254,8 +254,9 @@ describe('nothing is left', () => {
       expect(nicThread()).toBe(null)
       made.close()
     }
-    for (let i = 0; i < 3; i++) await round() // libraries are loaded once, and arenas of malloc come with threads
-    // The heaps of V8 and malloc grow by mappings when they like: one that each round loses is lost in every ten.
+    for (let i = 0; i < 3; i++) await round() // libraries are loaded once, and malloc's arenas come with threads
+    // The heaps of V8 and malloc grow by mappings at any time; a mapping leaked in each round shows in every ten
+    // rounds.
     for (let growth = 10, tens = 0; growth >= 10 && tens < 10; tens++) {
       const before = resources()
       for (let i = 0; i < 10; i++) await round()
@@ -268,11 +269,11 @@ describe('nothing is left', () => {
 })
 
 describe('an idle NIC', () => {
-  test('sleeps: it takes no time of a core while others work', async () => {
+  test('sleeps: it takes no CPU time while others work', async () => {
     const made = soft({ wire: 'pair' })
     const { a, b, close } = connected()
     const thread = nicThread() as string
-    // Asleep in poll(2): S, and its time does not grow while a program runs beside it.
+    // Asleep in poll(2): S, and its CPU time does not grow while a program runs beside it.
     const field = (name: string) => readFileSync(`/proc/self/task/${thread}/${name}`, 'utf8')
     const asleep = async () => {
       const end = AbortSignal.timeout(limit)
@@ -283,8 +284,8 @@ describe('an idle NIC', () => {
       }
     }
     await asleep()
-    // Nanoseconds on a core while a program runs beside it: none at all, or a look every millisecond. What it does once
-    // after it was made may fall into the first try; a thread that looks all the time is seen in every one.
+    // Nanoseconds on a core while a program runs beside it: none at all, or a look every millisecond. Work right after
+    // its creation may fall into the first try; a thread that polls all the time shows in every try.
     const { wakeup } = made.devices()[0]
     const most = wakeup === 'userfaultfd' ? 0 : 0.1
     const spent = () => Number(field('schedstat').split(' ')[0])
@@ -321,7 +322,7 @@ describe('other threads and processes', () => {
     expect(nicThread()).toBe(null)
   })
 
-  test('a child that is spawned during traffic has nothing of it', async () => {
+  test('a child that is spawned during traffic inherits none of its descriptors', async () => {
     soft({ wire: 'pair' })
     const { a, b, close } = connected()
     const receive = b.pair.prepareReceive({ memory: b.memory })
@@ -332,7 +333,7 @@ describe('other threads and processes', () => {
       b.pair.submit()
       send.post(round, 0, 1000)
       a.pair.submit()
-      // Behind its standard streams there is nothing but what Node and ls have open themselves.
+      // After its standard streams there are only descriptors that Node and ls have opened themselves.
       const listed = execFileSync('ls', ['-l', '/proc/self/fd'], { encoding: 'utf8' })
       expect(listed).not.toMatch(/userfaultfd|eventfd|ibverbs-soft|(\d\d|[3-9]) -> (socket:|\/dev\/null)/)
       expect(await b.cq.wait({ signal: AbortSignal.timeout(limit) })).toBe(1)
@@ -368,7 +369,7 @@ describe('IBVERBS_SOFT', () => {
     ['pair@02:00:00:00:00:01?mtu=1024&delay=5', 'mlx5_soft0 mlx5_soft1 mlx5_soft0 ACTIVE'],
     ['pair+pair', 'mlx5_soft0 mlx5_soft0 ACTIVE'],
     ['pair:a;pair:a', 'mlx5_soft0 mlx5_soft1 mlx5_soft0 ACTIVE'],
-    // In their order, whatever that of the directory is.
+    // Sorted, independent of the directory's order.
     [
       Array.from({ length: 12 }, () => 'loop').join(';'),
       `${Array.from({ length: 12 }, (_, i) => `mlx5_soft${i}`).join(' ')} mlx5_soft0 ACTIVE`,
@@ -378,7 +379,7 @@ describe('IBVERBS_SOFT', () => {
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: `${listed}\n`, stderr: '' })
   })
 
-  test('of a pair alone: what is said of one port is said of both', async () => {
+  test('of a pair alone: one port’s options count for both', async () => {
     const { stdout } = await node(
       `import { open } from 'ibverbs'
        for (const name of ['mlx5_soft0', 'mlx5_soft1']) console.log(open(name).queryPort(1).activeMtu)`,
@@ -387,7 +388,7 @@ describe('IBVERBS_SOFT', () => {
     expect(stdout).toBe('2048\n2048\n')
   })
 
-  test('that makes no sense is the error of every call that looks for devices, and nothing on standard error', async () => {
+  test('that is invalid fails every call that looks for devices, and prints nothing on standard error', async () => {
     const wrong = {
       lop: 'a wire is loop, pair, pair:NAME, socket:PATH or interface:NAME, not "lop"',
       'pair:a': 'pair:a has one port only: another one must name it too',
@@ -421,7 +422,7 @@ describe('IBVERBS_SOFT', () => {
     )
   })
 
-  test('that is mended is believed', async () => {
+  test('that is corrected takes effect', async () => {
     const { stdout } = await node(
       `import { listDevices } from 'ibverbs'
        try { listDevices() } catch (error) { console.log(error.code) }
@@ -441,7 +442,7 @@ describe('IBVERBS_SOFT', () => {
     expect({ stdout, stderr }).toEqual({ stdout: '0\n', stderr: '' })
   })
 
-  test('has made what softConnectX() would make: EBUSY, whoever looks first', async () => {
+  test('makes the devices that softConnectX() would make: EBUSY in either order', async () => {
     const { stdout } = await node(
       `import { softConnectX } from 'ibverbs/soft'
        try { softConnectX() } catch (error) { console.log(error.message) }`,
@@ -452,7 +453,7 @@ describe('IBVERBS_SOFT', () => {
     )
   })
 
-  test('a program without this package has the words on standard error, once', async () => {
+  test('a program without this package gets the error on standard error, once', async () => {
     const { stderr } = await node(
       `import { spawnSync } from 'node:child_process'
        import { softLibraryPath } from 'ibverbs/soft'

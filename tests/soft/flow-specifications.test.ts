@@ -7,7 +7,7 @@ import { verbsFlowRules, withActions } from '../../dist/flow/verbs.js'
 const compile = (...rules: FlowRule[]): string[] =>
   verbsFlowRules(flowsArgument('rules', rules)).map((bytes) => Buffer.from(bytes).toString('hex'))
 
-/** Fields with blanks between them, for the eye. */
+/** Fields separated by blanks, for readability. */
 const hex = (...parts: string[]): string => parts.join('').replaceAll(' ', '')
 
 const zeros = (bytes: number): string => '00'.repeat(bytes)
@@ -36,7 +36,7 @@ describe('a rule and its specifications', () => {
     expect(compile({ etherType: 0x88b5, vlan: 261 })).toEqual([
       eth(hex(zeros(12), '88b5 0105'), hex(zeros(12), 'ffff 0fff')),
     ])
-    // Id 0 is a tag too: the mask says so.
+    // Id 0 is a tag too: the mask selects it.
     expect(compile({ vlan: 0 })).toEqual([eth(zeros(16), hex(zeros(14), '0fff'))])
   })
 
@@ -50,7 +50,7 @@ describe('a rule and its specifications', () => {
     expect(compile({ source: '0.0.0.0/0' })).toEqual([noIpv4])
   })
 
-  test('a protocol, of both versions unless one is said', () => {
+  test('a protocol, for both versions unless the rule names one', () => {
     expect(compile({ protocol: 'icmp', etherType: 0x0800 })).toEqual([
       ipv4(hex(zeros(8), '01000000'), hex(zeros(8), 'ff000000')),
     ])
@@ -68,15 +68,15 @@ describe('a rule and its specifications', () => {
     expect(compile(rule)).toEqual([hex(noIpv4, ports('41', '0035 0fa0', 'ffffffff'))])
   })
 
-  test('with what is to be done', () => {
+  test('with actions', () => {
     const [rule] = verbsFlowRules(flowsArgument('rules', [{}]))
     const done = Buffer.from(withActions(rule, { tag: 0x123456, drop: true })).toString('hex')
     expect(done).toBe(hex(eth(zeros(16), zeros(16)), '00100000 0c00 0000 56341200', '01100000 0800 0000'))
   })
 })
 
-describe('more than one of the device’s', () => {
-  test('a range of ports is as few aligned blocks as there can be', () => {
+describe('that take more than one of the device’s rules', () => {
+  test('a range of ports becomes the fewest possible aligned blocks', () => {
     const blocks = (from: number, to: number): [number, number][] =>
       verbsFlowRules(
         flowsArgument('rules', [{ etherType: 0x0800, protocol: 'tcp', destinationPort: { from, to } }]),
@@ -94,7 +94,7 @@ describe('more than one of the device’s', () => {
       [6, 0xffff],
     ])
     expect(blocks(1, 65534)).toHaveLength(30)
-    // Each number of a range is in exactly one block, no other is in any.
+    // Each number of a range is in exactly one block, and no other number is in any.
     for (const [from, to] of [
       [1, 1023],
       [999, 4097],
@@ -109,7 +109,7 @@ describe('more than one of the device’s', () => {
     }
   })
 
-  test('two ranges multiply, and too many are refused', () => {
+  test('two ranges multiply, and too many blocks are refused', () => {
     const range = (from: number, to: number): FlowRule => ({
       etherType: 0x0800,
       protocol: 'tcp',
@@ -123,7 +123,7 @@ describe('more than one of the device’s', () => {
     )
   })
 
-  test('a rule that is there twice would bring the frame twice: once', () => {
+  test('a duplicate rule is installed once, because two would deliver the frame twice', () => {
     expect(compile({ source: '10.0.0.1' }, { source: '10.0.0.1/32' })).toHaveLength(1)
   })
 })

@@ -1,4 +1,6 @@
-/** Flow rules in force on the software device: which frames come, with what tag, to which of two queue pairs. */
+/**
+ * Flow rules in force on the software device: the frames that come, their tags, and which of two queue pairs gets them.
+ */
 import { type Flow, type FlowRule, open, type PortRange } from 'ibverbs'
 import { softConnectX } from 'ibverbs/soft'
 import { describe, expect, test } from 'vitest'
@@ -23,7 +25,7 @@ const last = 0x88b7
 const group = Uint8Array.of(1, 0, 0x5e, 0, 0, 9)
 const stranger = Uint8Array.of(2, 0, 0, 0, 0, 0x99)
 
-/** Sends frames and then one of the last EtherType, which a flow of the test's brings; those that come before it. */
+/** Sends frames and then one of the last EtherType, which a flow of the test matches; returns the frames before it. */
 async function arriving(
   from: End,
   to: End,
@@ -46,7 +48,7 @@ const includesZero = (port: PortRange | undefined): boolean =>
 
 const word = (value: number): number[] => [value >> 8, value & 0xff]
 
-/** A well-formed frame: what a device parses. Few values of each kind, so that rules and frames often meet. */
+/** A well-formed frame, which a device parses. It takes few values of each kind, so that rules and frames often match. */
 function wellFormed(random: Random): Uint8Array {
   const mac = (): number[] => [
     2 + random.pick([0, 0, 0, 1]),
@@ -120,7 +122,7 @@ function wellFormed(random: Random): Uint8Array {
   return Uint8Array.of(...mac(), ...mac(), ...tags.flat(), ...packet)
 }
 
-test('what the rules say: 300 lists of rules at random, 30 frames each', async () => {
+test('frames that match: 300 random lists of rules, 30 frames each', async () => {
   using wire = softPair()
   const { a, b } = wire
   b.pair.createFlow({ etherType: last })
@@ -135,7 +137,7 @@ test('what the rules say: 300 lists of rules at random, 30 frames each', async (
         b.pair.createFlow(rule).close()
         rules.push(rule)
       } catch (error) {
-        // Only by name, and never for what a device has a field for.
+        // Only by name, and never for a field that the device has.
         expect(error).toMatchObject({
           code: 'ENOTSUP',
           syscall: 'ibv_create_flow',
@@ -166,8 +168,8 @@ test('what the rules say: 300 lists of rules at random, 30 frames each', async (
   expect(device).toBeGreaterThan(500)
 }, 60_000)
 
-describe('what a flow does', () => {
-  test('its tag comes with each frame, the most specific of several does', async () => {
+describe('a flow', () => {
+  test('puts its tag on each frame; of several flows the most specific wins', async () => {
     using wire = softPair()
     const { a, b } = wire
     b.pair.createFlow({ etherType: last })
@@ -182,7 +184,7 @@ describe('what a flow does', () => {
     expect((await arriving(a, b, frames)).map(({ tag }) => tag)).toEqual([0xabcdef, 5, 0])
   })
 
-  test('drops what it is told to drop', async () => {
+  test('drops the frames of a drop rule', async () => {
     using wire = softPair()
     const { a, b } = wire
     const drop = b.pair.createFlow({ sourceMac: stranger }, { drop: true })
@@ -195,7 +197,7 @@ describe('what a flow does', () => {
     expect((await arriving(a, b, frames)).map(({ bytes }) => hex(bytes))).toEqual(frames.map(hex))
   })
 
-  test('the device’s own: what nobody wants, groups that nobody wants, a copy of everything', async () => {
+  test('of the device’s own kinds: unmatched frames, unmatched groups, a copy of all frames', async () => {
     using wire = softPair()
     const { a, b } = wire
     const name = b.context.name
@@ -246,7 +248,7 @@ describe('lifetime', () => {
     expect(() => b.pair.createFlow({})).toThrow(expect.objectContaining({ code: 'ERR_IBVERBS_CLOSED' }))
   })
 
-  test('100 rounds of 100 rules leave nothing', () => {
+  test('100 rounds of 100 rules leave nothing behind', () => {
     using wire = softPair()
     const { pair } = wire.b
     const before = native.handleCount()
@@ -300,14 +302,14 @@ describe('refused', () => {
     const before = native.handleCount()
     const random = new Random(5)
     const options = { type: 0, priority: 0, port: 1, flags: 0 }
-    // The queue pair's own number is not told: look for it among the handles.
+    // The queue pair's own number is not known: look for it among the handles.
     const handle = Array.from({ length: 65536 }, (_, i) => (1 << 20) | i).find((id) =>
       native.isOpen(id, 4),
     ) as number
     expect(native.isOpen(handle, 4)).toBe(true)
     for (let i = 0; i < 2000; i++) {
       const bytes = random.bytes(random.below(100))
-      // Plausible types and sizes, so that some of it gets further.
+      // Plausible types and sizes, so that some inputs get past the first checks.
       if (bytes.length > 6)
         bytes.set([
           random.pick([0x20, 0x30, 0x31, 0x32, 0x40, 0x50, 0x20]),

@@ -1,6 +1,6 @@
-// Fuzzing of everything that a program can write where the software ConnectX reads: WQEs, receive WQEs, SRQ links, doorbell
-// records, frames. The corpus is replayed in every run; `npm run test:long` looks for more, with libFuzzer where there is
-// clang, under AddressSanitizer and UndefinedBehaviorSanitizer in any case.
+// Fuzzes everything that a program can write where the software ConnectX reads: WQEs, receive WQEs, SRQ links, doorbell
+// records, frames. Every run replays the corpus; `npm run test:long` looks for new inputs, with libFuzzer where clang
+// is installed, and under AddressSanitizer and UndefinedBehaviorSanitizer in any case.
 
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

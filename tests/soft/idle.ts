@@ -1,4 +1,4 @@
-// Runs the tests of engine/idle_program.cc: queue pairs that idle, rung by libmlx5 while the NIC's own thread runs.
+// Runs the tests of engine/idle_program.cc: idle queue pairs, rung by libmlx5 while the NIC's own thread runs.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { spawnSync } from '../beds/child.js'

@@ -16,7 +16,7 @@ const setup = [
   'ip addr add 10.9.0.1/24 dev soft0',
   'ip link set soft0 up',
   'ip link set soft1 up',
-  // Before that an interface throws away what it is given (the kernel's linkwatch works by itself).
+  // Before that an interface drops its frames (the kernel's linkwatch runs asynchronously).
   'for i in soft0 soft1; do until ip link show $i | grep -q "state UP"; do :; done; done',
   'ip neigh replace 10.9.0.2 lladdr 02:00:00:00:00:02 dev soft0',
 ].join(' && ')

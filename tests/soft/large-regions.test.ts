@@ -1,4 +1,4 @@
-/** Regions of 4 GiB and more: memory is only reserved, and a few pages of it are touched. */
+/** Regions of 4 GiB and more: the memory is only reserved, and the tests touch a few pages of it. */
 import { constants } from 'node:buffer'
 import { Arena, open } from 'ibverbs'
 import { softConnectX } from 'ibverbs/soft'
@@ -7,7 +7,7 @@ import { native } from '../../dist/native.js'
 import { thrownBy } from '../beds/process.js'
 
 const gib = 2 ** 30
-/** Node 20 has typed arrays of 4 GiB at most, later ones what the system gives. */
+/** Node 20 has typed arrays of 4 GiB at most, later versions as much as the system gives. */
 const longest = constants.MAX_LENGTH
 
 const soft = softConnectX({ wire: 'loop' })
@@ -30,7 +30,7 @@ describe.each([4, 5].filter((size) => size * gib <= longest))('%i GiB', (size) =
     expect(bytes[length - 1]).toBe(7)
   })
 
-  // Read-only: what may be written the software ConnectX would have in memory, all of it.
+  // Read-only: the software ConnectX would populate all of a writable region.
   test('are a region, whose last bytes reach a peer', async () => {
     const memory = domain.registerMemory(length, { access: [] })
     expect([memory.length, memory.remote.length, memory.arena.byteLength]).toEqual([length, length, length])
@@ -60,7 +60,7 @@ describe.each([4, 5].filter((size) => size * gib <= longest))('%i GiB', (size) =
   })
 })
 
-test('what no view can have is named, with the most that one can', () => {
+test('beyond a view’s limit are refused, with the limit', () => {
   const size = Math.min(longest + 1, Number.MAX_SAFE_INTEGER)
   if (size > longest) {
     const range = `an integer from 1 to ${longest}, not ${size}`

@@ -1,5 +1,5 @@
-// The unmodified libibverbs and libmlx5 of the distribution on the software ConnectX, from C++: what verbs offer to raw
-// Ethernet and TypeScript does not use yet (TSO, work queues with RSS, extended completion queues).
+// The distribution's unmodified libibverbs and libmlx5 on the software ConnectX, from C++: features of verbs for raw
+// Ethernet that TypeScript does not use yet (TSO, work queues with RSS, extended completion queues).
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

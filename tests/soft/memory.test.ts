@@ -1,4 +1,7 @@
-/** Memory that the software NIC may not touch, and the signals by which it learns that: every other fault stays whose it was. */
+/**
+ * Memory that the software NIC may not touch, and the signals by which it learns that: every other fault stays with its
+ * own handler.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,7 +25,7 @@ describe('with libibverbs alone', () => {
   })
 })
 
-/** A device that writes to itself: `write()` goes on by one write. */
+/** A device that writes to itself: `write()` does one more write. */
 const traffic = `
   import { Worker } from 'node:worker_threads'
   import { open } from 'ibverbs'

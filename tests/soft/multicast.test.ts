@@ -1,4 +1,4 @@
-/** IPv4 on the software ConnectX: what a port that has an IPv4 GID sends and hears, groups above all. */
+/** IPv4 on the software ConnectX: what a port with an IPv4 GID sends and receives, groups above all. */
 import { multicastQueuePair, open } from 'ibverbs'
 import { type SoftConnectX, softConnectX } from 'ibverbs/soft'
 import { afterEach, expect, test } from 'vitest'
@@ -19,7 +19,7 @@ function end(device: string) {
   return { context, domain, cq, memory, pair }
 }
 
-test('an IPv4 group and the IPv6 group that holds the same four bytes are two', async () => {
+test('distinguishes an IPv4 group from the IPv6 group with the same four bytes', async () => {
   devices = softConnectX({ wire: 'pair', macs: ['02:00:0a:09:00:01', '02:00:0a:09:00:02'] })
   const groups = ['::ffff:239.129.2.3', 'ff0e::ffff:239.129.2.3']
   const from = end('mlx5_soft0')
@@ -41,7 +41,7 @@ test('an IPv4 group and the IPv6 group that holds the same four bytes are two', 
   for (const [i, { cq, memory }] of members.entries()) {
     expect(await cq.wait({ signal })).toBe(1)
     expect([cq.statusName(0), cq.byteLength[0]]).toEqual(['SUCCESS', 140 + i])
-    // In front of the datagram: an IPv4 header in the last 20 bytes (InfiniBand annex A17), or an IPv6 header.
+    // Before the datagram: an IPv4 header in the last 20 bytes (InfiniBand annex A17), or an IPv6 header.
     const address = i === 0 ? [10, 9, 0, 1, 239, 129, 2, 3] : [0xff, 0xff, 239, 129, 2, 3]
     expect([...memory.bytes.subarray(40 - address.length, 40)]).toEqual(address)
     expect(memory.bytes[i === 0 ? 20 : 0] >> 4).toBe(i === 0 ? 4 : 6)
@@ -49,7 +49,7 @@ test('an IPv4 group and the IPv6 group that holds the same four bytes are two', 
   for (const { context } of [from, ...members]) context.close()
 })
 
-test('the way back out of a datagram that came under an IPv4 header is an IPv4 GID', async () => {
+test('the address handle of a datagram with an IPv4 header uses an IPv4 GID', async () => {
   devices = softConnectX({ wire: 'pair', macs: ['02:00:0a:09:00:01', '02:00:0a:09:00:02'] })
   const [client, server] = [end('mlx5_soft0'), end('mlx5_soft1')]
   server.pair.prepareReceive({ memory: server.memory }).post(1)

@@ -1,4 +1,4 @@
-/** PacketQueue on a raw packet queue pair: what is its own, beside the suite that runs over every backend. */
+/** PacketQueue on a raw packet queue pair: its own features, beside the suite that runs over every backend. */
 import { QueuePair } from 'ibverbs'
 import { FrameFlag, FramePool, PacketQueue, PacketType } from 'ibverbs/ethernet'
 import { softConnectX } from 'ibverbs/soft'
@@ -27,7 +27,7 @@ function openWire(options?: Parameters<typeof PacketQueue.open>[1]): Wire {
 
 const word = (value: number): number[] => [value >> 8, value & 0xff]
 
-/** UDP over IPv4 to 4001 with 22 bytes, whose checksums are right, or nonsense. */
+/** UDP over IPv4 to 4001 with 22 bytes, whose checksums are right or garbage. */
 function datagram(to: PacketQueue, from: PacketQueue, right: boolean, port = 4001): Uint8Array {
   const bytes = frame(to, from, 64)
   bytes.set([8, 0, 0x45, 0, ...word(50), 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2], 12)
@@ -44,7 +44,7 @@ function datagram(to: PacketQueue, from: PacketQueue, right: boolean, port = 400
   return bytes
 }
 
-test('names: a device, a device and its port, and what is none', () => {
+test('opens a device, a device and its port, and refuses other names', () => {
   using wire = openWire()
   expect(wire.a.interface).toMatchObject({
     name: 'mlx5_soft0/1',
@@ -109,7 +109,7 @@ test.each<[string, object, string]>([
   expect(native.handleCount()).toBe(before)
 })
 
-test('a flow rule that the device cannot compare is refused by its field, and nothing is left open', () => {
+test('refuses a flow rule that the device cannot compare, by its field, and leaves nothing open', () => {
   using _ = softConnectX({ wire: 'pair' })
   const before = native.handleCount()
   const frames = new FramePool({ frameCount: 64 })
@@ -125,7 +125,7 @@ test('a flow rule that the device cannot compare is refused by its field, and no
 })
 
 describe('checksums', () => {
-  test('those that the device found right are told, of UDP and TCP alone', async () => {
+  test('reports those that the device verified, of UDP and TCP alone', async () => {
     using wire = openWire()
     const { a, b } = wire
     const other = frame(b, a, 64)
@@ -144,7 +144,7 @@ describe('checksums', () => {
     }
   })
 
-  test('transmitChecksum: the device computes those of every frame', async () => {
+  test('transmitChecksum: the device computes them for every frame', async () => {
     using wire = openWire({ transmitChecksum: true })
     const { a, b } = wire
     const other = frame(b, a, 64)
@@ -152,11 +152,11 @@ describe('checksums', () => {
     expect(await collect(b, 2)).toEqual([datagram(b, a, true), other])
   })
 
-  test('sendOffloaded: of one frame; where it is no UDP nor TCP it is done here', async () => {
+  test('sendOffloaded: for one frame; the library computes those of other protocols', async () => {
     using wire = openWire()
     const { a, b } = wire
     const right = datagram(b, a, true)
-    // What the caller leaves in the field is the sum of the pseudo-header, not inverted (RFC 768, linux/virtio_net.h).
+    // The caller leaves the sum of the pseudo-header in the field, not inverted (RFC 768, linux/virtio_net.h).
     const pseudo = 0x0a00 + 0x0001 + 0x0a00 + 0x0002 + 17 + 30
     const partial = Uint8Array.from(right)
     partial.set(word(pseudo), 40)
@@ -166,7 +166,7 @@ describe('checksums', () => {
       a.sendOffloaded(slot, bytes.length, start, offset)
     }
     send(partial, 34, 6)
-    // A checksum of nobody's protocol, at 20 bytes behind the header: the sum of all that follows, by hand.
+    // A checksum of no known protocol, 20 bytes behind the header: the sum of all bytes after it, computed by hand.
     const odd = frame(b, a, 64)
     odd.set([0, 0], 34)
     send(odd, 14, 20)
@@ -185,14 +185,14 @@ function transmitNothing(queue: PacketQueue, expected: number): void {
   expect(queue.error).toBeNull()
 }
 
-test('a claim that takes frames back gives the transmit ring their room, and a frame that is offloaded stays so', async () => {
+test('a claim that takes frames back frees their room in the transmit ring, and an offloaded frame stays offloaded', async () => {
   using soft = softConnectX({ wire: 'pair' })
   using a = PacketQueue.open('mlx5_soft0', { frameCount: 64, transmitOnly: true })
   using b = PacketQueue.open('mlx5_soft1')
   const right = datagram(b, a, true)
   const partial = Uint8Array.from(right)
   partial.set(word(0x0a00 + 0x0001 + 0x0a00 + 0x0002 + 17 + 30), 40)
-  // The device takes what comes after a frame that it refuses at the next call, which here is a claim's.
+  // The device takes the frames after a refused one at the next call, here a claim's.
   queueFrame(a, frame(b, a, 1600))
   const sent = Array.from({ length: 62 }, (_, i) => frame(b, a, 60, i))
   for (const bytes of sent) queueFrame(a, bytes)
@@ -214,7 +214,7 @@ test('a claim that takes frames back gives the transmit ring their room, and a f
 })
 
 describe('steering', () => {
-  test('two queues of one port: each gets what its rules say, by the device', async () => {
+  test('two queues of one port: the device gives each the frames of its rules', async () => {
     using soft = softConnectX({ wire: 'pair' })
     using a = PacketQueue.open('mlx5_soft0', { transmitOnly: true })
     using low = PacketQueue.open('mlx5_soft1', {
@@ -233,7 +233,7 @@ describe('steering', () => {
 })
 
 describe('faults', () => {
-  test('a link that goes down ends a wait; when it is up again, so is the queue', async () => {
+  test('a link that goes down ends a wait; the queue works again when it is up', async () => {
     using wire = openWire()
     const { soft, a, b } = wire
     const waiting = b.wait()
@@ -247,7 +247,7 @@ describe('faults', () => {
     expect(b.report.carrier).toBe(false)
     queueFrame(b, frame(a, b, 60, 7))
     for (let i = 0; i < 3; i++) {
-      // The link's, as long as it is down: what was sent stays pending.
+      // The link's error, as long as it is down: the sent frames stay pending.
       expect(b.submit()).toBe(0)
       expect(b.error).toMatchObject({ code: 'ENETDOWN', syscall: 'ibv_post_send' })
     }
@@ -272,7 +272,7 @@ describe('faults', () => {
     const { soft, a, b } = wire
     const waiting = b.wait()
     soft.close()
-    // What the device had is flushed before the event tells why.
+    // The device's requests are flushed before the event gives the reason.
     const codes: string[] = [await waiting.then(String, ({ code }) => code)]
     while (codes.at(-1) !== 'ENODEV' && codes.length < 1000) {
       await new Promise((resolve) => setImmediate(resolve))
@@ -320,7 +320,7 @@ describe('faults', () => {
     },
   )
 
-  test('what comes while nobody reads is lost, and what the device has frames for is not', async () => {
+  test('loses frames that find no receive request, and keeps those that find one', async () => {
     using wire = openWire({ frameCount: 64, batch: 8, receiveFrames: 16 })
     const { a, b } = wire
     const sent = Array.from({ length: 24 }, (_, i) => frame(b, a, 60, i))

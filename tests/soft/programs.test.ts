@@ -21,7 +21,7 @@ const macs = ['02:00:0a:00:00:01', '02:00:0a:00:00:02'] as const
 
 const project = fileURLToPath(new URL('../..', import.meta.url))
 
-/** A temporary folder of our own, so that what is left in it is ours. */
+/** The test's own temporary folder: everything left in it is the test's. */
 const folder = mkdtempSync(join(tmpdir(), 'soft-programs-'))
 chmodSync(folder, 0o1777)
 process.env.TMPDIR = folder
@@ -29,11 +29,11 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const remains = () => readdirSync(folder)
 
 function soft(wire: string, command: readonly string[]): Running {
-  // Into a pipe, stdio writes when its buffer is full: stdbuf(1) makes it the line.
+  // Into a pipe, stdio writes when its buffer is full: stdbuf(1) makes it write each line.
   return start(['soft', '-w', wire, '--', 'stdbuf', '-oL', ...command])
 }
 
-/** Two of a program on the two ends of a wire; the second begins when the first has said `ready`. */
+/** Two instances of a program on the two ends of a wire; the second starts when the first has printed `ready`. */
 async function pair(
   first: readonly string[],
   second: readonly string[],
@@ -56,7 +56,7 @@ test('ibv_devices lists them in the order of their numbers', async () => {
   expect(stdout.match(/mlx5_soft\d+/g)).toEqual(names)
 })
 
-test('ibv_devinfo -v tells what the device is', async () => {
+test('ibv_devinfo -v describes the device', async () => {
   const { code, stdout, stderr } = await ibverbs(['soft', '-w', `loop@${macs[0]}`, '--', 'ibv_devinfo', '-v'])
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   for (const line of [
@@ -132,7 +132,7 @@ describe('perftest', () => {
     const all = [tool, '-d', 'mlx5_soft0', '-x', '0', '-F', '-p', port, ...options]
     const [server, client] = await pair(all, [...all, 'localhost'], /Waiting for client/)
     expect([server.code, client.code]).toEqual([0, 0])
-    // One line of figures: bytes, iterations and what was measured.
+    // One line of figures: bytes, iterations and the measurements.
     const iterations = options[options.indexOf('-n') + 1]
     expect(client.stdout).toMatch(new RegExp(`^ \\d+ +${iterations}([ \\t]+[\\d.]+){3,}[ \\t]*$`, 'm'))
   })
@@ -147,7 +147,7 @@ describe('perftest', () => {
     expect(stdout).toMatch(/^ 64 +20000([ \t]+[\d.]+){3}[ \t]*$/m)
   })
 
-  test('raw_ethernet_lat: frames there and back, steered by their MAC address', async () => {
+  test('raw_ethernet_lat: a round trip of frames, steered by their MAC address', async () => {
     const end = (mac: string, other: string, role: string) => [
       ...['raw_ethernet_lat', '-d', 'mlx5_soft0', role, '-B', mac, '-E', other, '-s', '64', '-n', '50', '-F'],
     ]
@@ -162,12 +162,12 @@ describe('perftest', () => {
 })
 
 describe('ibverbs soft', () => {
-  test('ends as its program ends', async () => {
+  test('exits with its program’s status', async () => {
     expect((await ibverbs(['soft', '--', 'sh', '-c', 'exit 7'])).code).toBe(7)
     expect((await ibverbs(['soft', '--', 'sh', '-c', 'kill -TERM $$'])).code).toBe(143)
   })
 
-  test('says what it cannot start, and what is wrong with a wire', async () => {
+  test('names a program that it cannot start, and the fault in a wire', async () => {
     expect(await ibverbs(['soft'])).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('the program is missing'),
@@ -193,12 +193,12 @@ describe('ibverbs soft', () => {
         cpSync(join(project, part), join(copy, part), { recursive: true })
       }
       symlinkSync(join(project, 'node_modules'), join(copy, 'node_modules'))
-      // What one that was killed has left goes, too: no process has that number.
+      // Files of a killed program go, too: no process has that number.
       mkdirSync(join(folder, `ibverbs-preload-${2 ** 22 + 1}-x`))
       const before = remains()
       const command = new Running(process.execPath, [
         ...[join(copy, 'dist/cli/main.js'), 'soft', '-w', 'pair', '--'],
-        // As of a program that starts another.
+        // As from a program that starts another.
         ...['sh', '-c', 'ibv_devices && echo "$LD_PRELOAD" && ls -d "$TMPDIR"/ibverbs-preload-*'],
       ])
       const { code, stdout, stderr } = await command.finished
@@ -210,7 +210,7 @@ describe('ibverbs soft', () => {
     },
   )
 
-  test('leaves nothing of a program that ended, and sweeps up after one that was killed', async () => {
+  test('leaves nothing behind after its program, and cleans up after a killed one', async () => {
     const before = remains()
     const killed = soft('loop', ['ibv_asyncwatch'])
     await killed.until(/async event FD/)

@@ -1,11 +1,11 @@
 /**
- * rdma-core's own test suite of its Python binding, on the software ConnectX: by hand, where its source is at hand (it is
- * in no Debian package).
+ * The test suite of rdma-core's Python binding on the software ConnectX: run by hand, where its source is available (no
+ * Debian package has it).
  *
  *   git clone --branch v44.0 … rdma-core; apt-get install python3-pyverbs
  *   IBVERBS_PYVERBS=/path/to/rdma-core npx vitest run tests/soft/pyverbs.test.ts
  *
- * pyverbs.txt has the tests that pass; it may only grow.
+ * pyverbs.txt lists the passing tests; it may only grow.
  */
 
 import { readFileSync } from 'node:fs'
@@ -32,7 +32,7 @@ test.skipIf(source === undefined)(
         env: { ...process.env, IBVERBS_SOFT: 'loop', LD_PRELOAD: softLibraryPath() },
       },
     )
-    // unittest: the name, perhaps a line of what it is about and what the test prints, and the verdict.
+    // unittest prints the name, perhaps a line of description and the test's output, and the verdict.
     const passed = [...stderr.matchAll(/^test_\w+ \(tests\.([\w.]+)\)(.*?)(?=^test_|^[-=]{20})/gms)]
       .filter(([, , rest]) => /(^|\s)ok$/m.test(rest))
       .map(([, name]) => name)

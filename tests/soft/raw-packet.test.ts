@@ -14,7 +14,7 @@ import {
   softPair,
 } from './raw.js'
 
-/** IPv4 with UDP, of 32 bytes of payload, whose two checksums are these. */
+/** IPv4 with UDP, of 32 bytes of payload, with these two checksums. */
 function datagram(to: Uint8Array, from: Uint8Array, ipChecksum: number, udpChecksum: number): Uint8Array {
   const bytes = frame(to, from, 0x0800, 14 + 20 + 8 + 32)
   const word = (value: number): number[] => [value >> 8, value & 0xff]
@@ -31,7 +31,7 @@ function checksum(bytes: Uint8Array, first = 0): number {
   return ~sum & 0xffff
 }
 
-/** The same, with both checksums right. */
+/** The datagram with both checksums right. */
 function whole(bytes: Uint8Array): Uint8Array {
   const right = Uint8Array.from(bytes)
   right.fill(0, 24, 26)
@@ -72,7 +72,7 @@ test('needs no peer: RESET, INIT, RTR, RTS; and takes no GID', () => {
   context.close()
 })
 
-test('sends no frame longer than a ConnectX’ largest MTU and the header, where no interface tells one', () => {
+test('sends no frame longer than a ConnectX’s largest MTU and the header, where no interface gives one', () => {
   using wire = softPair()
   const { pair, memory } = wire.a
   expect(pair.longestMessage).toBe(9978 + 22)
@@ -141,7 +141,7 @@ describe('frames', () => {
     },
   )
 
-  test('inline: the memory is the caller’s again at once', async () => {
+  test('inline: the memory belongs to the caller again at once', async () => {
     using wire = softPair({ maxInline: 200 })
     const { a, b } = wire
     b.pair.createFlow({})
@@ -164,7 +164,7 @@ describe('frames', () => {
     })
   })
 
-  test('unsignalled sends are retired by the one behind them', async () => {
+  test('a signalled send retires the unsignalled ones before it', async () => {
     using wire = softPair({ maxSendWr: 32 })
     const { a, b } = wire
     b.pair.createFlow({})
@@ -182,7 +182,7 @@ describe('frames', () => {
     }
   })
 
-  test('a frame without a receive is lost, the next has one', async () => {
+  test('loses a frame without a receive, and receives the next', async () => {
     using wire = softPair()
     const { a, b } = wire
     b.pair.createFlow({})
@@ -194,7 +194,7 @@ describe('frames', () => {
     expect(rows.map((row) => hex(frameOf(b, row)))).toEqual([hex(second)])
   })
 
-  test('a frame longer than its receive ends the queue: LOC_LEN_ERR', async () => {
+  test('fails the queue on a frame longer than its receive: LOC_LEN_ERR', async () => {
     using wire = softPair()
     const { a, b } = wire
     b.pair.createFlow({})
@@ -208,7 +208,7 @@ describe('frames', () => {
 })
 
 describe('checksums', () => {
-  test('the device computes them where it is asked to, and tells of those that it found right', async () => {
+  test('the device computes them on request, and reports those that it verified', async () => {
     using wire = softPair()
     const { a, b } = wire
     b.pair.createFlow({})
@@ -242,7 +242,7 @@ describe('checksums', () => {
   })
 })
 
-test('what a raw packet queue pair has not is refused by name', () => {
+test('a raw packet queue pair refuses unsupported options by name', () => {
   using wire = softPair()
   const { pair, memory } = wire.a
   const remote = memory.remote

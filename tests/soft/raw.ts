@@ -1,4 +1,4 @@
-/** Raw packet queue pairs on two software ports that hear each other. */
+/** Raw packet queue pairs on two software ports that are connected to each other. */
 import {
   type CompletionQueue,
   type Context,
@@ -57,7 +57,7 @@ export function softPair(options?: Partial<QueuePairOptions>, softOptions?: Soft
   return { soft, a, b, [Symbol.dispose]: close }
 }
 
-/** Receives frames from now on, `count` of them. */
+/** Posts receives for `count` frames. */
 export function expectFrames(end: End, count: number): void {
   const receive = end.pair.prepareReceive({ memory: end.memory })
   for (let i = 0; i < count; i++) {
@@ -67,7 +67,7 @@ export function expectFrames(end: End, count: number): void {
   if (end.pair.submit() !== count) throw end.pair.error
 }
 
-/** Sends frames from the beginning of the region, and waits until they are gone. */
+/** Sends frames from the beginning of the region, and waits for their completions. */
 export async function send(
   end: End,
   frames: Uint8Array[],
@@ -94,7 +94,7 @@ export interface Row {
   queuePair: number
 }
 
-/** So many completions. */
+/** Waits for `count` completions. */
 export async function completions({ cq }: End, count: number): Promise<Row[]> {
   const rows: Row[] = []
   while (rows.length < count) {
@@ -114,7 +114,7 @@ export async function completions({ cq }: End, count: number): Promise<Row[]> {
   return rows
 }
 
-/** The bytes that a receive of {@link expectFrames} brought. */
+/** The bytes that a receive of {@link expectFrames} received. */
 export function frameOf(end: End, { cookie, byteLength }: Row): Uint8Array {
   const at = (63 - cookie) * 2048
   return Uint8Array.from(end.memory.bytes.subarray(at, at + byteLength))
@@ -122,7 +122,7 @@ export function frameOf(end: End, { cookie, byteLength }: Row): Uint8Array {
 
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-/** An Ethernet frame with a payload that follows from its number. */
+/** An Ethernet frame with a payload derived from its number. */
 export function frame(
   to: Uint8Array,
   from: Uint8Array,
@@ -136,5 +136,5 @@ export function frame(
 }
 
 export const broadcast = new Uint8Array(6).fill(0xff)
-/** For local experiments (IEEE 802). */
+/** Local experimental EtherType (IEEE 802). */
 export const etherType = 0x88b5

@@ -1,4 +1,4 @@
-/** What JavaScript writes into the rings of a queue on a raw packet queue pair: errors, and nothing else. */
+/** JavaScript writes garbage into the rings of a queue on a raw packet queue pair: errors, and no other damage. */
 import { FramePool, PacketQueue, type PacketQueueOptions } from 'ibverbs/ethernet'
 import { softConnectX } from 'ibverbs/soft'
 import { describe, expect, test } from 'vitest'
@@ -20,7 +20,7 @@ function openWire(options?: PacketQueueOptions) {
   return { a, b, [Symbol.dispose]: close }
 }
 
-describe('an index that cannot be true', () => {
+describe('an impossible index', () => {
   test.each([producer, consumer])('word %i of the transmit and completion rings', async (word) => {
     using wire = openWire()
     const { a, b } = wire
@@ -32,7 +32,7 @@ describe('an index that cannot be true', () => {
     expect(await collect(b, 1)).toEqual([frame(b, a, 60, 1)])
   })
 
-  test('a completion ring that looks full: what is sent stays pending, and goes', async () => {
+  test('a completion ring that looks full: sent frames stay pending, and go out later', async () => {
     using wire = openWire()
     const { a, b } = wire
     a.rings.completion[consumer] = -a.ringLayouts.completion.capacity
@@ -97,7 +97,7 @@ test('thousands of random words in the rings', async () => {
           errors.add((error as { code?: string }).code ?? String(error))
         }
       }
-      // The device has a turn.
+      // Gives the device a turn.
       if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve))
     }
   }
@@ -105,7 +105,7 @@ test('thousands of random words in the rings', async () => {
   expect([...errors].filter((code) => !known.includes(code))).toEqual([])
   expect(errors).toContain('EFAULT')
   expect(errors).toContain('ERANGE')
-  // And the device is as good as before.
+  // The device still works.
   using a = PacketQueue.open('mlx5_soft0')
   using b = PacketQueue.open('mlx5_soft1')
   transmit(a, frame(b, a, 60))

@@ -1,5 +1,5 @@
-// The RDMA transports of the software ConnectX without Node: C++ tests that step them by hand, built here and run one by
-// one; and what tshark makes of their packets.
+// The RDMA transports of the software ConnectX without Node: C++ tests that step them by hand, built here and run one
+// by one; and tshark's reading of their packets.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -60,7 +60,7 @@ describe('tshark', () => {
       rmSync(folder, { recursive: true, force: true })
     }
   }
-  test('recognises RoCEv2 in every packet, whole, and finds our ICRC at its end', () => {
+  test('decodes every packet as complete RoCEv2, with our ICRC at its end', () => {
     const { rows, frames } = capture()
     expect(rows.length).toBeGreaterThan(25)
     rows.forEach((row, i) => {
@@ -70,10 +70,10 @@ describe('tshark', () => {
     })
   })
 
-  test('reads what was sent', () => {
+  test('reads the fields that were sent', () => {
     const { address, key, rows } = capture()
     const hex = (value: string | bigint | number) => `0x${BigInt(value || 0).toString(16)}`
-    // Opcode, PSN, then what of the other fields is there.
+    // Opcode, PSN, then the other fields that the packet has.
     const lines = rows.map((row) => {
       const shown = [
         ['se', row['infiniband.bth.se'] === '1' ? 1 : ''],
@@ -98,19 +98,19 @@ describe('tshark', () => {
       '11 fffffe syndrome=0x1f msn=1',
       '05 ffffff se=1 pad=3 ack=1 immediate=11223344',
       '11 ffffff syndrome=0x1f msn=2',
-      '06 000000 ack=1 length=1030', // WRITE: every 32nd PSN asks for an acknowledgement
+      '06 000000 ack=1 length=1030', // WRITE: every 32nd PSN requests an acknowledgement
       '08 000001 pad=2 ack=1',
       '11 000001 syndrome=0x1f msn=3', // one for both
       '0b 000002 pad=3 ack=1 length=5 immediate=55667788',
       '11 000002 syndrome=0x1f msn=4',
-      '0c 000003 ack=1 length=1030', // READ: two packets come back
+      '0c 000003 ack=1 length=1030', // READ: two response packets
       '0d 000003 syndrome=0x1f msn=5',
       '0f 000004 pad=2 syndrome=0x1f msn=5',
-      '13 000005 ack=1', // CMP_SWAP of what differs; then FETCH_ADD
+      '13 000005 ack=1', // CMP_SWAP of a differing value; then FETCH_ADD
       '12 000005 syndrome=0x1f msn=6 was=0xf2ebe4ddd6cfc8c1',
       '14 000006 ack=1',
       '12 000006 syndrome=0x1f msn=7 was=0xf2ebe4ddd6cfc8c1',
-      '17 000007 ack=1 invalidate=00abcd00', // which cannot be done: no answer
+      '17 000007 ack=1 invalidate=00abcd00', // which fails: no response
       '04 fffffd ack=1',
       '11 fffffd syndrome=0x21 msn=0', // not ready: 10 µs
       '04 fffffd ack=1',

@@ -1,4 +1,4 @@
-/** A `socket:` wire between programs: the third is refused in words, and whoever is killed makes room. */
+/** A `socket:` wire between programs: a third is refused in words, and a killed one makes room. */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -31,14 +31,14 @@ async function killed(program: Running): Promise<void> {
   await program.finished
 }
 
-/** A program that has a device open until it is killed. */
+/** A program that holds a device open until it is killed. */
 async function holder(): Promise<Running> {
   const program = start('stdbuf', '-oL', 'ibv_asyncwatch', '-d', 'mlx5_soft0')
   await program.until(/async event FD/)
   return program
 }
 
-test('a third process is refused in words and has no device, until one of the two is gone', async () => {
+test('refuses a third process in words, without a device, until one of the two has ended', async () => {
   const two = [await holder(), await holder()]
   for (const gone of [0, 1]) {
     const [first, second] = two.map(({ child }) => child.pid)
@@ -62,18 +62,18 @@ test('a third process is refused in words and has no device, until one of the tw
   }
 })
 
-test('what two that were killed left behind goes with the next two', async () => {
+test('the next two processes clean up after two killed ones', async () => {
   const two = [await holder(), await holder()]
   for (const each of two) await killed(each)
   const left = () => readdirSync(folder).filter((name) => name.startsWith('wire'))
-  expect(left()).toContain('wire.lock') // and the socket, unless the second was just taking the first one's place
+  expect(left()).toContain('wire.lock') // and the socket, unless the second was just about to replace the first one's
   const devices = softConnectX({ wire: `socket:${wire}` })
   expect((await start('ibv_devinfo').finished).stdout).toContain('PORT_ACTIVE')
   devices.close()
   expect(left()).toEqual([])
 })
 
-test('a child that outlives a process does not sit on its seat', async () => {
+test('a child that outlives its process does not keep its end', async () => {
   // fork(2) without exec: the child has its parent's descriptors.
   const script = `
 import ctypes, os, signal, sys
@@ -93,7 +93,7 @@ signal.pause()`
     parent.child.kill('SIGKILL')
     await new Promise((resolve) => parent.child.once('exit', resolve))
     softConnectX({ wire: `socket:${wire}` }).close()
-    process.kill(child, 0) // and the child is alive all the time
+    process.kill(child, 0) // and the child lives all the time
   } finally {
     process.kill(child, 'SIGKILL')
   }

@@ -1,4 +1,4 @@
-/** Who may do what with a region: nothing is open that was not asked for, and what is missing is named. */
+/** Access to regions: nothing is open that the caller did not ask for, and an error names the missing flag. */
 import type { Access, MemoryRegion } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
 import { completion, expectBytes, pattern, type Side, thrownBy, useRxe } from '../beds/rxe.js'
@@ -15,7 +15,7 @@ const requests = {
 }
 type Kind = keyof typeof requests
 
-/** What each needs of the region, and of the queue pair. */
+/** The access that each kind needs of the region, and of the queue pair. */
 const needed: [Kind, Access[], Access][] = [
   ['write', ['LOCAL_WRITE', 'REMOTE_WRITE'], 'REMOTE_WRITE'],
   ['read', ['REMOTE_READ'], 'REMOTE_READ'],
@@ -23,7 +23,7 @@ const needed: [Kind, Access[], Access][] = [
 ]
 const remoteFlags: Access[] = ['REMOTE_WRITE', 'REMOTE_READ', 'REMOTE_ATOMIC']
 
-/** The request's completion: its status, and what is said about it. */
+/** The request's completion: its status, and its error message. */
 async function result(a: Side, kind: Kind, region: MemoryRegion): Promise<[string, string]> {
   expect(requests[kind](a, region)).toBe(0)
   a.pair.submit()
@@ -31,7 +31,7 @@ async function result(a: Side, kind: Kind, region: MemoryRegion): Promise<[strin
   return [a.cq.statusName(0), a.cq.statusHint(0)]
 }
 
-describe('a region that was registered without a word about access', () => {
+describe('a region registered without access flags', () => {
   it.each(needed)(
     'is closed to a peer: its %s is REM_ACCESS_ERR, and the hint names %s',
     async (kind, access) => {
@@ -46,7 +46,7 @@ describe('a region that was registered without a word about access', () => {
     },
   )
 
-  it('is received into', async () => {
+  it('can receive', async () => {
     const [a, b] = rxe.connected('RC')
     const region = b.domain.registerMemory(4096)
     b.pair.prepareReceive({ memory: region }).post(1)
@@ -67,7 +67,7 @@ describe('access is the exact list', () => {
     expect(await result(a, kind, region)).toEqual(['SUCCESS', ''])
   })
 
-  it('[] is read-only: sent from and written from', async () => {
+  it('[] is read-only: a source of sends and writes', async () => {
     const [a, b] = rxe.connected('RC')
     const region = a.domain.registerMemory(4096, { access: [] })
     region.bytes.set(pattern(4096, 2))
@@ -108,10 +108,10 @@ describe('access is the exact list', () => {
     },
   )
 
-  it('what writes past the check of the arguments is refused at the post', () => {
+  it('a request that passes the argument check is refused at the post', () => {
     const [a] = rxe.connected('RC')
     const memory = a.domain.registerMemory(4096, { access: [] })
-    // Not for users: what the property says is not what was registered.
+    // Not for users: makes the property differ from the registered access.
     Object.defineProperty(memory, 'access', { value: ['LOCAL_WRITE'] })
     a.pair.prepareReceive({ memory }).post(5)
     expect(a.pair.submit()).toBe(0)
@@ -155,7 +155,7 @@ describe('a queue pair of a connected type', () => {
 })
 
 describe('a queue pair', () => {
-  it('is open to what its regions grant', () => {
+  it('allows the access that its regions grant', () => {
     const [a] = rxe.connected('RC')
     expect(a.pair.query().access).toEqual(remoteFlags)
   })

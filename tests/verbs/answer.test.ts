@@ -1,4 +1,4 @@
-/** A UD server that answers whoever asks: the way back comes out of the datagram (ibv_create_ah_from_wc(3)). */
+/** A UD server that answers every client: it takes the way back from the datagram (ibv_create_ah_from_wc(3)). */
 import type { Endpoint, ReceivedDatagram } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
 import {
@@ -14,7 +14,7 @@ import {
 
 const rxe = useRxe()
 
-/** Sends `length` bytes to an endpoint that the sender was told of. */
+/** Sends `length` bytes to a given endpoint. */
 async function ask(client: Side, server: Endpoint, length: number): Promise<void> {
   client.pair
     .prepareSend({
@@ -68,7 +68,7 @@ describe('createAddressHandle of a datagram that came', () => {
     expectBytes(client.memory.bytes.subarray(2000 + grhBytes, 2000 + grhBytes + 100), pattern(100, 3))
   })
 
-  it('of two that came at once, each leads to its own sender', async () => {
+  it('leads to the right sender for each of two datagrams', async () => {
     const server = rxe.side('UD', 1)
     const clients = [rxe.side('UD', 0), rxe.side('UD', 1)]
     for (const side of [server, ...clients]) side.pair.connect()
@@ -93,7 +93,7 @@ describe('createAddressHandle of a datagram that came', () => {
     expect(gids).toEqual(new Map(clients.map(({ pair }) => [pair.number, pair.endpoint.gid])))
   })
 
-  it('names what is wrong with it', async () => {
+  it('names the fault in it', async () => {
     const server = rxe.side('UD', 1)
     const client = rxe.side('UD', 0)
     for (const side of [server, client]) side.pair.connect()

@@ -21,7 +21,7 @@ interface World {
   addressHandle: AddressHandle
 }
 
-/** What no argument wants, and what some do. */
+/** Values that no argument accepts, and values that some accept. */
 function garbage(world: World): [string, unknown][] {
   const { side, ud } = world
   return [
@@ -67,9 +67,9 @@ function garbage(world: World): [string, unknown][] {
 type Names = string[]
 
 interface Parameter {
-  /** As the error must name it. */
+  /** The name that the error must contain. */
   name: string
-  /** Labels of the garbage above that is welcome. */
+  /** Labels of the garbage above that the argument accepts. */
   fine?: Names
   call: (world: World, value: never) => unknown
 }
@@ -107,7 +107,7 @@ const vectorField = (name: string, fine: Names = []): Parameter => ({
 const attribute = (name: string, fine: Names = []): Parameter => ({
   name: `attributes.${name}`,
   fine: ['undefined', ...fine],
-  // In this state the attribute is not legal, so that a value that passes the check changes nothing.
+  // The attribute is not legal in this state, so that a value that passes the check changes nothing.
   call: ({ side }, value) => {
     try {
       side.pair.modify({ state: 'RESET', [name]: value })
@@ -431,7 +431,7 @@ const parameters: Record<string, Parameter[]> = {
   ],
 }
 
-/** Labels of every object that has no name of its own: nobody can tell that it was not meant as options. */
+/** Labels of every object without properties of its own: it cannot be told from options. */
 function objects(...more: Names): Names {
   return [
     '{}',
@@ -474,7 +474,7 @@ function makeWorld(): World {
   return { side, ud, other, addressHandle: ud.domain.createAddressHandle(ud.pair.endpoint) }
 }
 
-/** Codes of errors about arguments; a VerbsError is one too where the argument's value is the reason. */
+/** Codes of errors about arguments; a VerbsError counts too where the argument's value is the reason. */
 const codes = ['ERR_INVALID_ARG_TYPE', 'ERR_OUT_OF_RANGE']
 
 describe('garbage is refused by name', () => {
@@ -501,7 +501,7 @@ describe('garbage is refused by name', () => {
   })
 })
 
-describe('handles that do not belong', () => {
+describe('handles of another domain or context', () => {
   const own = "must be a region of the queue pair's own protection domain"
   const cases: [string, RegExp, (world: World) => unknown][] = [
     [
@@ -552,7 +552,7 @@ describe('handles that do not belong', () => {
     )
   })
 
-  it('options that a queue pair of its type has no use for', () => {
+  it('options that do not apply to the queue pair’s type', () => {
     const { pair, domain, cq } = rxe.side('UC')
     const datagram = rxe.side('UD').pair
     for (const [call, message] of [
@@ -601,7 +601,7 @@ describe('handles that do not belong', () => {
     expect(write.post(1, 500, 500, 0)).toBe(0)
   })
 
-  it('what is not constructed by its users', () => {
+  it('classes that users do not construct', () => {
     const { context, domain, cq, pair, memory, addressHandle } = {
       ...makeWorld().side,
       addressHandle: makeWorld().addressHandle,
@@ -613,7 +613,7 @@ describe('handles that do not belong', () => {
       | QueuePair
     )[]) {
       const type = Object.getPrototypeOf(handle)
-      // Methods on an object of another making meet the private fields that it lacks.
+      // Methods on a foreign object meet the private fields that it lacks.
       const fake = Object.create(type)
       expect(() => fake.close()).toThrow(TypeError)
       expect(() => fake.closed).toThrow(TypeError)

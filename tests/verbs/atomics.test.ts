@@ -35,7 +35,7 @@ describe('fetch-and-add', () => {
     expect(await completion(a.cq)).toMatchObject({ cookie: 5, status: 'SUCCESS', opcode: 'FETCH_ADD' })
     expect(read(a, 16)).toEqual(before)
     expect(read(b, 800)).toEqual(after)
-    // and nothing beside the eight bytes of either end
+    // and nothing outside the eight bytes of either end
     expect(read(a, 8)).toEqual([0xdddddddd, 0xdddddddd])
     expect(read(a, 24)).toEqual([0xdddddddd, 0xdddddddd])
     expect(read(b, 792)).toEqual([0xeeeeeeee, 0xeeeeeeee])
@@ -58,7 +58,7 @@ describe('fetch-and-add', () => {
     await completions(self.sendCq, 50)
     await completions(b.cq, 50)
     expect(read(a, 0)).toEqual([100, 0])
-    // Every value from 0 to 99 was seen as the old one exactly once.
+    // Every value from 0 to 99 was the old value exactly once.
     const seen = Array.from({ length: 50 }, (_, i) => [read(a, 4096 + i * 8)[0], read(b, i * 8)[0]]).flat()
     expect(seen.sort((x, y) => x - y)).toEqual(Array.from({ length: 100 }, (_, i) => i))
   })
@@ -80,7 +80,7 @@ describe('compare-and-swap', () => {
     expect(read(b, 64)).toEqual(swaps ? [0xaaaaaaaa, 0xbbbbbbbb] : [3, 4])
   })
 
-  it('is fenced: what comes after it sees its result', async () => {
+  it('is fenced: the requests after it see its result', async () => {
     const [a, b] = rxe.connected('RC')
     words(b, 0).set([1, 0])
     b.pair.prepareReceive({ memory: b.memory }).post(1, 512, 8)
@@ -99,8 +99,8 @@ describe('compare-and-swap', () => {
     ])
   })
 
-  // libmlx5 makes eight bytes of every element of an atomic (qp.c, set_data_ptr_seg_atomic): the first would take them all,
-  // and what lies behind it would be written over.
+  // libmlx5 gives every element of an atomic eight bytes (qp.c, set_data_ptr_seg_atomic): the first would take them
+  // all, and the bytes behind it would be overwritten.
   it('scatters the old value over two elements, or refuses to', async () => {
     const [a, b] = rxe.connected('RC', { maxSendSge: 2 })
     b.memory.bytes.set(pattern(8, 3))

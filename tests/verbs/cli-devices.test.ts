@@ -16,7 +16,7 @@ function devinfo(device: string): { device: Map<string, string>; port: Map<strin
 
 const camelCase = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
 
-/** Names that are spelled otherwise here. */
+/** Names that are spelled differently here. */
 const deviceNames: Readonly<Record<string, string>> = { fw_ver: 'firmwareVersion' }
 const portNames: Readonly<Record<string, string>> = {
   max_msg_sz: 'maxMessageSize',
@@ -44,13 +44,13 @@ describe('ibverbs devices --json', async () => {
     const report = reports.find((each: { name: string }) => each.name === name)
     const [port] = report.ports
 
-    /** The same number, however it is written. */
+    /** The same number in any notation. */
     const same = (ours: unknown, theirs: string) => {
       if (typeof ours === 'string' && !ours.startsWith('0x')) expect(ours).toBe(theirs)
       else expect(BigInt(ours as number | string)).toBe(BigInt(theirs.split(' ')[0]))
     }
 
-    // Those that it says in numbers, and that ibv_device_attr has.
+    // The attributes that it prints as numbers and that ibv_device_attr has.
     test.each([
       'fw_ver',
       'node_guid',
@@ -175,7 +175,7 @@ describe('ibverbs devices', () => {
     expect(stdout).toMatch(/^ {2}gid_table_length +\d+$/m)
   })
 
-  test('says which there are, when there is none of that name', async () => {
+  test('lists the devices when there is none of that name', async () => {
     const { code, stdout, stderr } = await begin(['devices', 'mlx5_0']).finished
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toBe(
@@ -184,7 +184,7 @@ describe('ibverbs devices', () => {
   })
 })
 
-test('ibverbs doctor finds devices, ports and GIDs, and says that verbs work', async () => {
+test('ibverbs doctor finds devices, ports and GIDs, and reports that verbs work', async () => {
   const { code, stdout } = await begin(['doctor', '--json']).finished
   const { works, checks } = JSON.parse(stdout)
   expect({ code, verbs: works.verbs }).toEqual({ code: 0, verbs: true })

@@ -8,10 +8,10 @@ import { Running } from '../cli/run.js'
 vi.setConfig({ testTimeout: 120_000 })
 
 const types = ['rc', 'uc', 'ud'] as const
-// Asleep between messages: two processes that poll would take turns of the scheduler on the VM's one processor.
+// Asleep between messages: two polling processes would alternate on the VM's one processor.
 const common = ['-n', '100', '-s', '1024', '-e']
 
-/** A server of ours on rxe1, on a free TCP port. */
+/** Our server on rxe1, on a free TCP port. */
 async function listen(...args: string[]): Promise<{ server: ReturnType<typeof begin>; port: string }> {
   const server = begin(['ping', '--listen', '-p', '0', '-d', 'rxe1', ...args])
   await server.until(/on TCP port \d+/)
@@ -67,7 +67,7 @@ describe.each(types)('%s, ours with ours', (type) => {
       })
     }
     expect(results.map((result) => result.client)).toEqual([true, false])
-    // A tenth to warm up; the server's first message is among them, which is the end of no round trip of its own.
+    // A tenth to warm up; the server's first message is among them, because it ends no round trip of its own.
     for (const result of results) checkNumbers(result, Number(n) * 0.9)
   })
 })
@@ -76,7 +76,7 @@ describe.each(types)("%s, with rdma-core's own program", (type) => {
   const program = `ibv_${type}_pingpong`
 
   test(`${program} as server`, async () => {
-    // It tells nobody when it listens: ask again until it does.
+    // It does not announce that it listens: retry until it does.
     const port = String(20000 + types.indexOf(type))
     const server = new Running(program, ['-d', 'rxe1', '-g', '0', '-p', port, ...common])
     let ours = await client(port, '-t', type, '--json', ...common).finished
@@ -145,8 +145,8 @@ describe('the readable report', () => {
   })
 })
 
-describe('what goes wrong', () => {
-  test('nobody listens', async () => {
+describe('failures', () => {
+  test('no listener', async () => {
     const { code, stdout, stderr } = await client('9').finished
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toBe(
@@ -232,7 +232,7 @@ describe('what goes wrong', () => {
     expect(stderr).toMatch(/^rxe1: waiting for a client on TCP port \d+\n$/)
   })
 
-  test('a TCP port that is taken', async () => {
+  test('a TCP port in use', async () => {
     const { server, port } = await listen()
     const { code, stderr } = await begin(['ping', '--listen', '-p', port, '-d', 'rxe0']).finished
     expect(code).toBe(1)

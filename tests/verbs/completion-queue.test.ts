@@ -5,7 +5,7 @@ import { completion, completions, limit, outcome, rows, type Side, thrownBy, use
 
 const rxe = useRxe()
 
-/** Posts `count` sends of nothing from `a` to `b`, both ends' requests with cookies from `first` on. */
+/** Posts `count` empty sends from `a` to `b`; both ends' requests have cookies from `first` on. */
 function exchange(a: Side, b: Side, count: number, first = 0): void {
   const receive = b.pair.prepareReceive({})
   const send = a.pair.prepareSend({})
@@ -18,7 +18,7 @@ function exchange(a: Side, b: Side, count: number, first = 0): void {
 }
 
 describe('poll', () => {
-  it('brings nothing from an empty queue, and at most a batch from a full one', async () => {
+  it('returns nothing from an empty queue, and at most a batch from a full one', async () => {
     const [a, b] = rxe.connected('RC', { batch: 5 })
     expect(a.cq.batch).toBe(5)
     expect(a.cq.cookie.length).toBe(5)
@@ -32,7 +32,7 @@ describe('poll', () => {
       seen.push(...outcome(rows(b.cq, count)))
     }
     expect(seen).toEqual(Array.from({ length: 12 }, (_, i) => [i, 'SUCCESS']))
-    // All twelve of the sends are there by now or come soon: drained in fives.
+    // All twelve send completions are there or come soon: drained in fives.
     expect(outcome(await completions(a.cq, 12)).map(([cookie]) => cookie)).toEqual(
       Array.from({ length: 12 }, (_, i) => i),
     )
@@ -58,11 +58,11 @@ describe('poll', () => {
       expect(thrownBy(() => cq.statusName(i))).toMatchObject({ code: 'ERR_OUT_OF_RANGE' })
       expect(thrownBy(() => cq.opcodeName(i)).message).toMatch(/^"i" must be an integer from 0 to 1/)
     }
-    cq.status[1] = 250 // what a newer kernel may bring
+    cq.status[1] = 250 // a value that a newer kernel may return
     expect(cq.statusName(1)).toBe('UNKNOWN_250')
   })
 
-  it('tells completions of several queue pairs apart', async () => {
+  it('distinguishes the completions of several queue pairs', async () => {
     const [a, b] = rxe.connected('RC', { entries: 512 })
     const second = [a, b].map(({ domain, cq }) => domain.createQueuePair({ type: 'RC', cq }))
     second[0].connect(second[1].endpoint)
@@ -88,7 +88,7 @@ describe('poll', () => {
 })
 
 describe('wait', () => {
-  it('returns at once what is there', async () => {
+  it('returns waiting completions at once', async () => {
     const [a, b] = rxe.connected('RC')
     exchange(a, b, 3)
     await completions(a.cq, 3) // acknowledged, so b has them
@@ -106,7 +106,7 @@ describe('wait', () => {
     }
     try {
       const waiting = b.cq.wait({ signal: AbortSignal.timeout(limit) })
-      // Many turns of the loop go by.
+      // Many turns of the loop pass.
       for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve))
       const asleep = polls
       expect(asleep).toBe(2) // before and after arming
@@ -187,7 +187,7 @@ describe('wait', () => {
     const waiting = cq.wait({ signal: controller.signal })
     controller.abort(reason)
     await expect(waiting).rejects.toBe(reason)
-    // And nothing is left of it: the next one may wait, and abort, in its turn.
+    // Nothing remains of it: the next wait may start, and abort, in turn.
     const again = new AbortController()
     const next = cq.wait({ signal: again.signal })
     again.abort()
@@ -223,7 +223,7 @@ describe('wait', () => {
       controller.abort(reason)
       const ends = await Promise.allSettled(waits)
       expect(ends).toEqual(queues.map(() => ({ status: 'rejected', reason })))
-      // Node emits warnings in a tick of their own.
+      // Node emits warnings in their own tick.
       await new Promise((resolve) => setImmediate(resolve))
     } finally {
       process.off('warning', warned)
@@ -231,7 +231,7 @@ describe('wait', () => {
     expect(warnings).toEqual([])
   })
 
-  it('delivers after an aborted wait what came meanwhile', async () => {
+  it('delivers completions that came during an aborted wait', async () => {
     const [a, b] = rxe.connected('RC')
     const controller = new AbortController()
     const waiting = b.cq.wait({ signal: controller.signal })
@@ -286,7 +286,7 @@ describe('wait', () => {
     const waits = queues.map((queue) =>
       queue.wait().then(
         (count) => {
-          context.close() // while the binding has the other queues' events in its hands
+          context.close() // while the binding is delivering the other queues' events
           return count
         },
         (error) => error.code,
@@ -311,7 +311,7 @@ describe('wait', () => {
 })
 
 describe('spin', () => {
-  it('returns 0 when the time is over, and no earlier', async () => {
+  it('returns 0 when the time is up, and no earlier', async () => {
     const { cq } = rxe.side('RC')
     const start = performance.now()
     expect(await cq.spin(20_000)).toBe(0)
@@ -319,7 +319,7 @@ describe('spin', () => {
     expect(await cq.spin(0)).toBe(0)
   })
 
-  it('brings what completes meanwhile', async () => {
+  it('returns completions that come meanwhile', async () => {
     const [a, b] = rxe.connected('RC')
     const spinning = b.cq.spin(limit * 1000)
     setImmediate(() => exchange(a, b, 1, 11))

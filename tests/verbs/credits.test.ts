@@ -3,7 +3,7 @@ import { completions, outcome, rows, thrownBy, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()
 
-// rxe rounds a completion queue up to 2^n − 1 places (rxe_queue_init): 127 is what it is.
+// rxe rounds a completion queue up to 2^n − 1 places (rxe_queue_init): 127 stays 127.
 const places = 127
 
 describe('credits', () => {
@@ -31,7 +31,7 @@ describe('credits', () => {
       'ENOSPC: ibv_create_qp: the receive completion queue has 7 of 127 places left and maxReceiveWr is 8: ' +
         'create it larger, or this queue pair smaller',
     )
-    // What was refused took nothing.
+    // The refused call took no credits.
     expect(cq.freeEntries).toBe(27)
     const second = domain.createQueuePair({ type: 'UC', cq, maxSendWr: 20, maxReceiveWr: 7 })
     expect(cq.freeEntries).toBe(0)
@@ -63,7 +63,7 @@ describe('credits', () => {
     expect(cq.freeEntries).toBe(places)
   })
 
-  it('are of the queue that each half uses', () => {
+  it('count for the queue that each half uses', () => {
     const context = rxe.context()
     const domain = context.allocateProtectionDomain()
     const sendCq = context.createCompletionQueue(places)
@@ -101,7 +101,7 @@ describe('credits', () => {
     }
   })
 
-  it('given back by a closed queue pair are really free: its completions are gone, the others kept', async () => {
+  it('of a closed queue pair are really free: its completions are gone, the others remain', async () => {
     const [a, b] = rxe.connected('RC', { entries: places, maxSendWr: 30, maxReceiveWr: 30 })
     const other = a.domain.createQueuePair({ type: 'RC', cq: a.cq, maxSendWr: 30, maxReceiveWr: 37 })
     expect(a.cq.freeEntries).toBe(0)
@@ -139,7 +139,7 @@ describe('credits', () => {
 })
 
 describe('submit', () => {
-  it('returns the number accepted; a refused request is dropped and what follows waits', async () => {
+  it('returns the number accepted, drops a refused request and keeps the following ones', async () => {
     const [a, b] = rxe.connected('RC')
     const gone = a.domain.registerMemory(4096)
     const receive = b.pair.prepareReceive({ memory: b.memory })
@@ -173,7 +173,7 @@ describe('submit', () => {
     await completions(b.cq, 4)
   })
 
-  it('drops a refused receive, and sends go out all the same', async () => {
+  it('drops a refused receive, and still sends', async () => {
     const [a, b] = rxe.connected('RC')
     const gone = a.domain.registerMemory(4096)
     const bad = a.pair.prepareReceive({ memory: gone })
@@ -191,7 +191,7 @@ describe('submit', () => {
     expect(outcome(await completions(a.cq, 1))).toEqual([[13, 'SUCCESS']])
   })
 
-  it('keeps requests that came too early, and takes them when the queue pair is connected', async () => {
+  it('keeps requests that come too early, and submits them when the queue pair is connected', async () => {
     const a = rxe.side('RC', 0)
     const b = rxe.side('RC', 1)
     const send = a.pair.prepareSend({ memory: a.memory })
@@ -212,7 +212,7 @@ describe('submit', () => {
       'EINVAL: ibv_post_recv: the queue pair is in RESET and must be in INIT or later: connect() it first',
     )
     b.pair.initialize()
-    expect(b.pair.submit()).toBe(2) // receives are welcome from INIT on
+    expect(b.pair.submit()).toBe(2) // receives are accepted from INIT on
     a.pair.initialize()
     expect(a.pair.submit()).toBe(0)
     expect(a.pair.error?.message).toContain('is in INIT and must be in RTS')
@@ -248,7 +248,7 @@ describe('submit', () => {
     expect(outcome(await completions(a.cq, 1))).toEqual([[3, 'SUCCESS']])
   })
 
-  it('forgets the error of the submit before', () => {
+  it('clears the error of the previous submit', () => {
     const { pair, memory } = rxe.side('RC')
     pair.prepareSend({ memory }).post(1, 0, 1)
     pair.submit()

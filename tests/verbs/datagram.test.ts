@@ -17,7 +17,7 @@ import {
 
 const rxe = useRxe()
 
-/** A send from one to the other. */
+/** Prepares a send from one side to the other. */
 function prepare(from: Side, to: Side, options: object = {}) {
   const addressHandle = from.domain.createAddressHandle(to.pair.endpoint)
   return from.pair.prepareSend({
@@ -88,7 +88,7 @@ describe('UD', () => {
 
   it('sends inline, gathers and scatters', async () => {
     const [a, b] = rxe.connected('UD', { maxSendSge: 2, maxReceiveSge: 2, maxInline: 64 })
-    // The GRH apart from the message, as servers do it.
+    // The GRH separate from the message, as servers receive it.
     const places = [
       { memory: b.memory, offset: 5000, length: grhBytes },
       { memory: b.memory, offset: 0, length: 1000 },
@@ -116,7 +116,7 @@ describe('UD', () => {
     expectBytes(b.memory.bytes.subarray(0, 900), pattern(900, 2))
   })
 
-  it('talks to several, each named in the completion', async () => {
+  it('talks to several peers, each named in the completion', async () => {
     const [a, b] = rxe.connected('UD')
     const cq = b.context.createCompletionQueue(128)
     const other = b.domain.createQueuePair({ type: 'UD', cq, queueKey: 5 })
@@ -136,7 +136,7 @@ describe('UD', () => {
     expect(await completion(cq)).toMatchObject({ cookie: 2, byteLength: 60, queuePair: other.number })
   })
 
-  it('answers to where a datagram came from', async () => {
+  it('answers to the sender of a datagram', async () => {
     const [a, b] = rxe.connected('UD')
     b.pair.prepareReceive({ memory: b.memory }).post(1)
     b.pair.submit()
@@ -198,7 +198,7 @@ describe('UD', () => {
     send.post(4, 0, 20)
     expect(a.pair.submit()).toBe(2)
     expect(await completion(b.cq)).toMatchObject({ cookie: 1, byteLength: grhBytes + 20 })
-    // The sender of a datagram never hears of its loss.
+    // The sender of a datagram never learns of its loss.
     expect(outcome(await completions(a.cq, 2))).toEqual([
       [3, 'SUCCESS'],
       [4, 'SUCCESS'],
@@ -206,8 +206,8 @@ describe('UD', () => {
     expect(b.cq.poll()).toBe(0)
   })
 
-  // The specification and a ConnectX drop it in silence. rxe of Linux 6.1 fails the receive and the queue pair with it.
-  it('that is too long for its receive ends no queue pair but rxe’s', async () => {
+  // The specification and a ConnectX drop it silently. rxe of Linux 6.1 fails the receive and the queue pair.
+  it('that is too long for its receive fails rxe’s queue pair only', async () => {
     const [a, b] = rxe.connected('UD')
     b.pair.prepareReceive({ memory: b.memory }).post(1, 0, grhBytes + 9)
     b.pair.submit()
@@ -228,7 +228,7 @@ describe('UD', () => {
 })
 
 describe('refusals', () => {
-  it('wants to know where to', () => {
+  it('requires a destination', () => {
     const [a, b] = rxe.connected('UD')
     const addressHandle = a.domain.createAddressHandle(b.pair.endpoint)
     const whole = { memory: a.memory, addressHandle, remoteQueuePair: 1, remoteQueueKey: 1 }
@@ -265,7 +265,7 @@ describe('refusals', () => {
     const mine = send.destination as NonNullable<typeof send.destination>
     mine.close()
     expect(thrownBy(() => send.to(mine, 1, 1))).toMatchObject({ code: 'ERR_IBVERBS_CLOSED' })
-    // What is prepared already meets the binding's own check.
+    // An already prepared request meets the binding's own check.
     send.post(8, 0, 1)
     expect(a.pair.submit()).toBe(0)
     expect(a.pair.error).toMatchObject({
@@ -282,7 +282,7 @@ describe('refusals', () => {
     )
   })
 
-  it('names what is no address handle', () => {
+  it('names a value that is no address handle', () => {
     const { pair, memory } = rxe.side('UD')
     const options = { memory, remoteQueuePair: 1, remoteQueueKey: 1 }
     expect(thrownBy(() => pair.prepareSend({ ...options, addressHandle: {} as never })).message).toBe(
@@ -293,7 +293,7 @@ describe('refusals', () => {
     )
   })
 
-  it('says which local GID is missing for a destination, and which index does not exist', () => {
+  it('names the local GID that a destination lacks, and an index that does not exist', () => {
     const domain = rxe.context().allocateProtectionDomain()
     expect(thrownBy(() => domain.createAddressHandle({ gid: '::ffff:10.0.0.1' }))).toMatchObject({
       name: 'VerbsError',

@@ -6,7 +6,7 @@ import { names, netdevs, thrownBy, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()
 
-/** What ibv_devinfo -v says, as name → value; the flags and lists below a name are left out. */
+/** The output of ibv_devinfo -v, as name → value, without the flags and lists below a name. */
 function devinfo(device: string): Map<string, string> {
   const text = execFileSync('ibv_devinfo', ['-v', '-d', device], { encoding: 'utf8' })
   return new Map(
@@ -33,7 +33,7 @@ describe('listDevices', () => {
     )
   })
 
-  it('is of the library that the process has mapped', () => {
+  it('is the version of the library that the process has mapped', () => {
     const path = libibverbsPath()
     expect(path).toMatch(/libibverbs\.so\.1/)
     expect(readFileSync('/proc/self/maps', 'latin1')).toContain('libibverbs.so.1')
@@ -48,7 +48,7 @@ describe('open', () => {
     first.close()
   })
 
-  it('says which devices there are when there is none of that name', () => {
+  it('lists the devices when there is none of that name', () => {
     const error = thrownBy(() => open('mlx5_0'))
     expect(error).toMatchObject({
       name: 'VerbsError',

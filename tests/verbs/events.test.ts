@@ -7,8 +7,8 @@ const ip = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8' })
 const linkLocal = () =>
   netdevs.every((name) => /inet6 fe80::\S+ scope link(?! tentative)/.test(ip('addr', 'show', name)))
 
-// Whatever a test did to the wire, the next one finds it whole: link, address and GID. Runs before the handles close
-// (vitest ends with the hooks in the reverse of their order).
+// Restores the wire after each test, whatever the test did to it: link, address and GID. Runs before the handles close
+// (vitest ends with the hooks in reverse order).
 const rxe = useRxe()
 afterEach(async () => {
   for (const name of netdevs) ip('link', 'set', name, 'up')
@@ -20,7 +20,7 @@ afterEach(async () => {
   }
 })
 
-/** The next event of the given type; others (GID_CHANGE comes with the address) are passed over. */
+/** The next event of the given type; skips others (GID_CHANGE comes with the address). */
 async function next(context: Context, type: AsyncEvent['type']): Promise<AsyncEvent> {
   const signal = AbortSignal.timeout(limit)
   for (;;) {
@@ -58,7 +58,7 @@ describe('a link that goes down', () => {
     expect(a.pair.state).toBe('ERR')
 
     expect(await down).toEqual({ type: 'PORT_ERR', port: 1 })
-    // A veth end has no carrier without its peer: the other device hears of it too.
+    // A veth end has no carrier without its peer: the other device gets the event too.
     expect(await downHere).toEqual({ type: 'PORT_ERR', port: 1 })
     expect(b.context.queryPort().state).toBe('DOWN')
 
@@ -79,12 +79,12 @@ describe('a link that goes down', () => {
     expect(await completion(b.cq)).toMatchObject({ cookie: 1, status: 'SUCCESS' })
   })
 
-  it('tells everybody who has the device open, in order', async () => {
+  it('reports to every context of the device, in order', async () => {
     const contexts = [rxe.context(0), rxe.context(0)]
     ip('link', 'set', netdevs[0], 'down')
     ip('link', 'set', netdevs[0], 'up')
     for (const context of contexts) {
-      // Events are kept from the moment the context is open: nobody was waiting.
+      // Events are kept from the moment the context opens, even without a wait.
       const seen: string[] = []
       for await (const event of context.events({ signal: AbortSignal.timeout(limit) })) {
         if (event.type.startsWith('PORT_')) seen.push(event.type)
@@ -96,8 +96,8 @@ describe('a link that goes down', () => {
 })
 
 describe('events of a queue pair', () => {
-  it('name the same object that was created', async () => {
-    // Of the events of a queue pair, rxe of Linux 6.1 raises SQ_DRAINED: in SQD, when nothing is under way any more.
+  it('name the queue pair object itself', async () => {
+    // Of a queue pair's events, rxe of Linux 6.1 raises SQ_DRAINED: in SQD, when no request is under way any more.
     const [a, b] = rxe.connected('RC')
     a.pair.modify({ state: 'SQD' })
     expect(await next(a.context, 'SQ_DRAINED')).toEqual({ type: 'SQ_DRAINED', queuePair: a.pair })
@@ -105,12 +105,12 @@ describe('events of a queue pair', () => {
     expect(await next(b.context, 'SQ_DRAINED')).toHaveProperty('queuePair', b.pair)
   })
 
-  it('that is closed name nothing, or come before the close, and do not hinder it', async () => {
+  it('of a closed one name no object or come before the close, and do not block it', async () => {
     const [a] = rxe.connected('RC')
     a.pair.modify({ state: 'SQD' })
     a.pair.close()
     expect(a.pair.closed).toBe(true)
-    // What comes next is the port's, unless the event had been read before the close.
+    // The next event is the port's, unless the queue pair's had been read before the close.
     ip('link', 'set', netdevs[0], 'down')
     const signal = AbortSignal.timeout(limit)
     let event = await a.context.nextEvent({ signal })
@@ -168,7 +168,7 @@ describe('nextEvent', () => {
       context.close()
       return event.type
     })
-    // Down, up and the change of the address: they come in one go.
+    // Down, up and the change of the address come together.
     ip('link', 'set', netdevs[0], 'down')
     ip('link', 'set', netdevs[0], 'up')
     expect(await closed).toBe('PORT_ERR')

@@ -10,14 +10,14 @@ const rxe = useRxe()
 const factor = process.env.IBVERBS_LONG ? 50 : 1
 if (factor > 1) vi.setConfig({ testTimeout: 600_000 })
 
-/** Before and after: the same number of descriptors, threads, device mappings and kernel objects. */
+/** Checks that a cycle leaves the same number of descriptors, threads, device mappings and kernel objects. */
 async function keepsNothing(times: number, cycle: () => unknown): Promise<void> {
   const cycles = times * factor
-  for (let i = 0; i < 3; i++) await cycle() // what is made once: libuv's own descriptors, caches
+  for (let i = 0; i < 3; i++) await cycle() // one-time allocations: libuv's own descriptors, caches
   await collectGarbage()
   const handles = native.handleCount()
   const before = resources()
-  // The heaps of V8 and malloc grow by some mappings when they like; one lost in each cycle is lost in every round.
+  // The heaps of V8 and malloc grow by some mappings at any time; a mapping leaked in each cycle shows in every round.
   let growth = Number.POSITIVE_INFINITY
   for (let round = 0; round < 12 && growth >= cycles / 2; round++) {
     const mappings = mappingCount()
@@ -27,14 +27,14 @@ async function keepsNothing(times: number, cycle: () => unknown): Promise<void> 
     expect(native.handleCount()).toBe(handles)
     growth = mappingCount() - mappings
   }
-  // A software NIC is a thread, and AddressSanitizer keeps what it knows of each thread that was.
+  // A software NIC is a thread, and AddressSanitizer keeps records of every thread that ended.
   if (soft && process.env.LD_PRELOAD?.includes('libasan')) return
   expect(growth).toBeLessThan(cycles / 2)
 }
 
 const mappingCount = () => readFileSync('/proc/self/maps', 'latin1').split('\n').length
 
-describe('nothing is left of', () => {
+describe('leaves nothing behind:', () => {
   it('contexts with everything in them', async () => {
     await keepsNothing(12, () => {
       const { context, domain, pair } = rxe.side('UD', 0, { size: 1 << 20 })
@@ -96,7 +96,7 @@ describe('nothing is left of', () => {
     })
   })
 
-  it('what was refused', async () => {
+  it('refused calls', async () => {
     const context = rxe.context()
     const domain = context.allocateProtectionDomain()
     const cq = context.createCompletionQueue(1)
@@ -112,8 +112,8 @@ describe('nothing is left of', () => {
 })
 
 describe('handles', () => {
-  it('that are stale after many others stay closed', () => {
-    // Slots are used again late, and then with another generation.
+  it('stay stale after many others', () => {
+    // Slots are reused late, and then with another generation.
     const context = rxe.context()
     const stale = Array.from({ length: 50 }, () => context.allocateProtectionDomain())
     for (const domain of stale) domain.close()

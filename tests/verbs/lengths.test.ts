@@ -1,7 +1,7 @@
 /**
- * How long a message may be. mlx5 keeps bit 31 of an element's length for itself (mlx5dv.h, MLX5_INLINE_SEG), and
- * libmlx5 does not look: a write of 2^31 bytes wrote nothing, one of 2^31 + 8 eight bytes of the request itself, both
- * with SUCCESS.
+ * The longest message. mlx5 reserves bit 31 of an element's length (mlx5dv.h, MLX5_INLINE_SEG), and libmlx5 does not
+ * check it: a write of 2^31 bytes wrote nothing, one of 2^31 + 8 wrote eight bytes of the request itself, both with
+ * SUCCESS.
  */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 import type { MemoryRegion } from 'ibverbs'
@@ -22,7 +22,7 @@ import {
 const rxe = useRxe()
 const words = ", the queue pair's longest message"
 
-/** A region of so many bytes, only the first of which are ever touched here. */
+/** A region of `bytes` bytes, only the first of which the test ever touches. */
 function large(side: Side, bytes: number): MemoryRegion {
   return side.domain.registerMemory(new SharedArrayBuffer(bytes))
 }
@@ -36,7 +36,7 @@ describe('the longest message', () => {
     expect(rxe.side('UD').pair.longestMessage).toBe(1024)
   })
 
-  it('is what a post takes at most, and by name', () => {
+  it('limits a post, with an error by name', () => {
     const [a, b] = rxe.connected('RC')
     const { longestMessage } = a.pair
     const memory = large(a, longestMessage + 8)
@@ -79,7 +79,7 @@ describe('the longest message', () => {
     expect(a.pair.prepareSend({ elements: elements.slice(0, 16) }).post(1)).toBe(0)
   })
 
-  it('of UD is refused before rxe would lose it in silence', async () => {
+  it('of UD is refused before rxe would lose it silently', async () => {
     const [a, b] = rxe.connected('UD')
     b.pair.prepareReceive({ memory: b.memory }).post(1)
     b.pair.submit()
@@ -100,8 +100,8 @@ describe('the longest message', () => {
     await completion(a.cq)
   })
 
-  // A GiB takes seconds: natively rxe's 8 MiB say the same.
-  it.skipIf(soft)('itself arrives whole', async () => {
+  // A GiB takes seconds; natively, rxe's 8 MiB test the same.
+  it.skipIf(soft)('arrives complete', async () => {
     const [a, b] = rxe.connected('RC', { size: 2 ** 23 })
     a.memory.bytes.set(pattern(4096, 3), 2 ** 23 - 4096)
     a.pair.prepareWrite({ memory: a.memory, remote: b.memory.remote }).post(1)
@@ -111,7 +111,7 @@ describe('the longest message', () => {
   })
 })
 
-/** Reads what can be read: EIO where pages are not there (doorbell pages that nobody has rung). */
+/** Reads the readable pages: EIO for pages that do not exist (doorbell pages that were never rung). */
 function readSome(descriptor: number, into: Buffer, position: number): number {
   try {
     return readSync(descriptor, into, 0, into.length, position)
@@ -121,7 +121,7 @@ function readSome(descriptor: number, into: Buffer, position: number): number {
   }
 }
 
-/** The four bytes before each place where this process's memory has these: what a descriptor says of its length. */
+/** The four bytes before each occurrence of `sought` in this process's memory: the length in a descriptor. */
 function wordsBefore(sought: Buffer): number[] {
   const found: number[] = []
   const memory = openSync('/proc/self/mem', 'r')
@@ -144,7 +144,7 @@ function wordsBefore(sought: Buffer): number[] {
 
 // rxe counts in 32 bits throughout; its VM has 1 GiB of memory.
 describe.runIf(soft)('a receive longer than any message', () => {
-  it('takes what comes, and its descriptor says the longest', async () => {
+  it('receives the message, and its descriptor holds the limit', async () => {
     const [a, b] = rxe.connected('RC', { maxReceiveSge: 2 })
     const memory = large(b, 3 * 2 ** 30)
     const receive = b.pair.prepareReceive({ memory })
@@ -190,7 +190,7 @@ it('a receive is no longer than one element can say', () => {
   checkStretch(0, 2 ** 32 - 1, 2 ** 33, mostOfElement)
 })
 
-it('are below 2^31 for the binding, whatever a port says', () => {
+it('are below 2^31 for the binding, whatever limit a port announces', () => {
   const verbs = native.verbs
   const real = verbs.createQueuePair
   for (const name of ['longestMessage', 'longestReceive'] as const) {

@@ -35,7 +35,7 @@ function everything(): Everything {
 const kinds = ['context', 'domain', 'memory', 'cq', 'pair', 'addressHandle'] as const
 type KindName = (typeof kinds)[number]
 
-/** What closing each kind takes with it. */
+/** The kinds that closing each kind closes with it. */
 const takes: Record<KindName, KindName[]> = {
   context: [...kinds],
   domain: ['domain', 'memory', 'pair', 'addressHandle'],
@@ -83,7 +83,7 @@ describe('close', () => {
     expect(rdmaResources()).toEqual(before)
   })
 
-  it('is what Symbol.dispose and Symbol.asyncDispose do', async () => {
+  it('is also Symbol.dispose and Symbol.asyncDispose', async () => {
     const { memory, pair, context } = everything()
     memory[Symbol.dispose]()
     expect(memory.closed).toBe(true)
@@ -100,7 +100,7 @@ describe('close', () => {
     for (let i = 0; i < 64; i++) receive.post(i)
     a.pair.submit()
     const send = a.pair.prepareSend({ memory: a.memory, signaled: false })
-    for (let i = 0; i < 10; i++) send.post(i, 0, 10) // nobody receives: RNR, again and again
+    for (let i = 0; i < 10; i++) send.post(i, 0, 10) // no receive is posted: RNR, again and again
     a.pair.submit()
     a.pair.close()
     expect(a.cq.poll()).toBe(0)
@@ -120,7 +120,7 @@ describe('asynchronous disposal', () => {
       b.pair.submit()
       const send = a.pair.prepareSend({ memory: a.memory })
       for (let i = 0; i < 20; i++) send.post(100 + i, 0, 64 << 10)
-      // Not even submitted: disposal does that too.
+      // Not even submitted: disposal submits too.
       await a[kind][Symbol.asyncDispose]()
       expect([a[kind].closed, a.pair.closed]).toEqual([true, true])
       expect(outcome(await completions(b.cq, 20))).toEqual(
@@ -147,7 +147,7 @@ describe('asynchronous disposal', () => {
     expect(a.cq.poll()).toBe(0)
   })
 
-  it('drain() ends when the peer is gone, and says so in the completions', async () => {
+  it('drain() ends when the peer is gone, with failed completions', async () => {
     const [a, b] = rxe.connected('RC', {}, { retryCount: 1, timeout: 10 })
     b.pair.close()
     a.pair.prepareSend({}).post(1)
@@ -168,7 +168,7 @@ describe('asynchronous disposal', () => {
     const [a] = rxe.connected('RC')
     a.pair.modify({ state: 'SQD' })
     a.pair.prepareSend({}).post(1)
-    await a.pair.drain() // in SQD nothing would ever complete
+    await a.pair.drain() // in SQD no request would ever complete
     expect(a.pair.sendOutstanding).toBe(1)
     await a.pair[Symbol.asyncDispose]()
 
@@ -181,7 +181,7 @@ describe('asynchronous disposal', () => {
   })
 })
 
-/** What a call throws or rejects with. */
+/** The error that a call throws or rejects with. */
 async function failure(call: () => unknown): Promise<Error & { code?: string }> {
   try {
     await call()
@@ -236,19 +236,19 @@ describe('after close', () => {
     expect(error.message).toMatch(/^the .+ is closed$/)
   })
 
-  it('of the context every use of its children does too', async () => {
+  it('of the context every use of its children throws too', async () => {
     const all = everything()
     all.context.close()
     for (const [name, , use] of uses) {
       const error = await failure(() => use(all))
       expect([name, error.code]).toEqual([name, 'ERR_IBVERBS_CLOSED'])
     }
-    // ref and unref set what a wait would do: harmless.
+    // ref and unref only set the behaviour of a future wait: harmless.
     all.context.ref().unref()
     all.cq.ref().unref()
   })
 
-  it('a prepared request is harmless, and the submit tells', () => {
+  it('a prepared request is harmless, and submit throws', () => {
     const [a] = rxe.connected('RC')
     const send = a.pair.prepareSend({ memory: a.memory })
     a.pair.close()
@@ -260,7 +260,7 @@ describe('after close', () => {
 })
 
 describe('util.inspect', () => {
-  it('shows what a handle is, open and closed', () => {
+  it('describes a handle, open and closed', () => {
     const all = everything()
     const { pair, memory, cq } = all
     const shown = (kind: KindName) => inspect(all[kind], { breakLength: Number.POSITIVE_INFINITY })
@@ -293,8 +293,8 @@ describe('util.inspect', () => {
   })
 })
 
-describe('what is dropped', () => {
-  it('goes with its context when nothing reaches that any more', async () => {
+describe('an unreachable object', () => {
+  it('is freed with its context when that becomes unreachable', async () => {
     await collectGarbage()
     const before = resources()
     ;(() => {
@@ -314,7 +314,7 @@ describe('what is dropped', () => {
     expect(resources()).toEqual(before)
   })
 
-  it('does not go while a child of it is reachable', async () => {
+  it('is not freed while a child of it is reachable', async () => {
     const cq = (() => open(names[0]).createCompletionQueue(16))()
     await collectGarbage()
     expect(cq.closed).toBe(false)
@@ -333,7 +333,7 @@ describe('what is dropped', () => {
       return { remote: region.remote, buffer: new WeakRef(region.bytes.buffer) }
     })()
     await collectGarbage()
-    // Something else would be there by now, had it been given back.
+    // Another object would lie there by now, had the memory been freed.
     const others = Array.from({ length: 50 }, () =>
       new Uint8Array(new SharedArrayBuffer(64 << 10)).fill(0x55),
     )
@@ -368,7 +368,7 @@ describe('memory that is handed out', () => {
     a.pair.prepareSend({ memory: a.memory }).post(2, 0, 100)
     for (const { buffer } of views) {
       expect(buffer).toBeInstanceOf(SharedArrayBuffer)
-      // ArrayBuffer.prototype.transfer is of Node 22 and later, and takes no SharedArrayBuffer.
+      // ArrayBuffer.prototype.transfer exists in Node 22 and later, and takes no SharedArrayBuffer.
       const { transfer } = ArrayBuffer.prototype as { transfer?: () => unknown }
       if (transfer) expect(() => transfer.call(buffer)).toThrow(TypeError)
       expect(() => structuredClone(buffer, { transfer: [buffer as never] })).toThrow()

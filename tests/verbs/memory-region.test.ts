@@ -17,7 +17,7 @@ import {
 
 const rxe = useRxe()
 
-/** What /proc/self/smaps has of the mapping that holds an address. */
+/** The /proc/self/smaps fields of the mapping that holds an address. */
 function mappingOf(
   address: bigint,
 ): { from: bigint; to: bigint } & Record<'VmFlags' | 'AnonHugePages', string> {
@@ -42,7 +42,7 @@ interface WasmMemory {
 }
 
 describe('registerMemory', () => {
-  it('allocates page-aligned, zeroed memory of the size asked for', () => {
+  it('allocates page-aligned, zeroed memory of the requested size', () => {
     const domain = rxe.context().allocateProtectionDomain()
     for (const size of [1, 100, 4096, 100_000]) {
       const region = domain.registerMemory(size)
@@ -54,17 +54,17 @@ describe('registerMemory', () => {
     }
   })
 
-  it('asks for huge pages, where they can lie, and tells how many the kernel gave', async () => {
+  it('asks for huge pages where they fit, and reports how many the kernel gave', async () => {
     const domain = rxe.context().allocateProtectionDomain()
     const region = domain.registerMemory(4 << 20, { hugePages: true })
     expect(region.address % BigInt(2 << 20)).toBe(0n)
     expect(region.length).toBe(4 << 20)
-    // Of the whole of it: proc_pid_smaps(5).
+    // VmFlags of the whole mapping: proc_pid_smaps(5).
     const { from, to, VmFlags } = mappingOf(region.address)
     expect(from).toBeLessThanOrEqual(region.address)
     expect(to).toBeGreaterThanOrEqual(region.address + BigInt(region.length))
     expect(VmFlags.split(' ')).toContain('hg')
-    // Whether it gives them is the kernel's affair; what it gave is what is told.
+    // The kernel decides whether to use huge pages; the region reports how many it used.
     const given = () => Number.parseInt(mappingOf(region.address).AnonHugePages, 10) * 1024
     await until(() => region.arena.hugePageBytes === Math.min(given(), region.length))
     const arena = Arena.allocate(2 << 20, { hugePages: true })
@@ -72,7 +72,7 @@ describe('registerMemory', () => {
     expect(arena.bytes.every((byte) => byte === 0)).toBe(true)
   })
 
-  it('tells a peer what it needs, as JSON', () => {
+  it('describes itself to a peer as JSON', () => {
     // A region that is closed to peers has no rkey on rxe.
     const region = rxe.context().allocateProtectionDomain().registerMemory(5000, { access: openToPeers })
     expect(region.remote).toEqual({
@@ -107,7 +107,7 @@ describe('registerMemory', () => {
     expectBytes(new Uint8Array(buffer, 0, 1001), new Uint8Array(1001))
     expectBytes(new Uint8Array(buffer, 4004), new Uint8Array(10_000 - 4004))
 
-    // And the other way: what is written through the buffer is what a peer reads.
+    // And the other way: a peer reads the bytes written through the buffer.
     new Uint8Array(buffer).set(pattern(10_000, 2))
     a.pair.prepareRead({ memory: a.memory, remote: part.remote }).post(2, 0, 3003)
     a.pair.submit()
@@ -127,7 +127,7 @@ describe('registerMemory', () => {
     expect(one.lkey).not.toBe(two.lkey)
   })
 
-  it('takes shared memory of WebAssembly, and a buffer that grows, as they are at that moment', async () => {
+  it('takes shared memory of WebAssembly, and a growable buffer, at their current size', async () => {
     const [a, b] = rxe.connected('RC')
     const { WebAssembly } = globalThis as unknown as {
       WebAssembly: { Memory: new (options: object) => WasmMemory }
@@ -158,7 +158,7 @@ describe('registerMemory', () => {
     )
   })
 
-  it('has exactly the access flags that were asked for, or LOCAL_WRITE', () => {
+  it('has exactly the requested access flags, or LOCAL_WRITE', () => {
     const domain = rxe.context().allocateProtectionDomain()
     expect(domain.registerMemory(1).access).toEqual(['LOCAL_WRITE'])
     expect(domain.registerMemory(1, { access: undefined }).access).toEqual(['LOCAL_WRITE'])
@@ -169,7 +169,7 @@ describe('registerMemory', () => {
     expect(region.access).toEqual(['REMOTE_READ'])
   })
 
-  it('refuses what the device lacks', () => {
+  it('refuses access that the device lacks', () => {
     const domain = rxe.context().allocateProtectionDomain()
     // rxe of Linux 6.1 has no on-demand paging.
     expect(thrownBy(() => domain.registerMemory(4096, { access: ['ON_DEMAND'] }))).toMatchObject({
@@ -182,7 +182,7 @@ describe('registerMemory', () => {
   })
 
   it.skipIf(soft)('names the limit on locked memory in force', async () => {
-    // The limit counts for who lacks CAP_IPC_LOCK (ib_umem_get in drivers/infiniband/core/umem.c).
+    // The limit applies to a process without CAP_IPC_LOCK (ib_umem_get in drivers/infiniband/core/umem.c).
     const script = `
       import { open } from 'ibverbs'
       try { open('rxe0').allocateProtectionDomain().registerMemory(1 << 20) } catch (error) {

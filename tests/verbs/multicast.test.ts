@@ -1,4 +1,4 @@
-// Multicast groups (ibv_attach_mcast(3)): who gets a copy of a datagram.
+// Multicast groups (ibv_attach_mcast(3)): the queue pairs that get a copy of a datagram.
 import { createSocket } from 'node:dgram'
 import { multicastQueuePair } from 'ibverbs'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -22,7 +22,7 @@ afterEach(() => {
   for (const leave of members.splice(0)) leave()
 })
 
-/** The kernel hands rxe only what its interface is a member of; the software ConnectX has no kernel in front. */
+/** The kernel passes rxe only the groups that its interface has joined; the software ConnectX has no kernel before it. */
 async function join(group: string, netdev: string): Promise<void> {
   if (soft) return
   const socket = createSocket('udp6')
@@ -39,7 +39,7 @@ function send(from: Side, gid: string, remoteQueuePair: number, length: number):
   expect(from.pair.submit()).toBe(1)
 }
 
-/** What comes next at this side, if a group's datagram of `length` bytes: else it fails. */
+/** Expects that the next datagram at this side is a group's, of `length` bytes. */
 async function expectDatagram(to: Side, length: number): Promise<Uint8Array> {
   expect(await completion(to.cq)).toMatchObject({
     status: 'SUCCESS',
@@ -74,7 +74,7 @@ describe('a multicast group', () => {
       const [from, [first, second, stranger]] = ends(3)
       await join(group, netdevs[1])
       first.pair.attachMulticast(group)
-      first.pair.attachMulticast(group) // once is enough
+      first.pair.attachMulticast(group) // attached twice, detached once
       second.pair.attachMulticast(group)
       send(from, group, multicastQueuePair, 500)
       for (const member of [first, second]) {
@@ -83,7 +83,7 @@ describe('a multicast group', () => {
         expect(grh[24]).toBe(0xff)
         expect([...grh.subarray(38)]).toEqual(group.endsWith('1234') ? [0x12, 0x34] : [2, 3])
       }
-      // What the stranger gets next is its own.
+      // The stranger's next datagram is its own.
       send(from, stranger.pair.endpoint.gid, stranger.pair.number, 7)
       await expectDatagram(stranger, 7)
 
@@ -101,10 +101,10 @@ describe('a multicast group', () => {
     },
   )
 
-  it('is left by a queue pair that is closed, and by a context', async () => {
+  it('loses a queue pair that is closed, alone or with its context', async () => {
     const [, [first, second]] = ends(2)
     for (const group of ['ff12::1', 'ff12::2', '::ffff:239.1.2.3']) first.pair.attachMulticast(group)
-    first.pair.close() // the kernel would say EBUSY of a member
+    first.pair.close() // the kernel would return EBUSY for a member
     second.pair.attachMulticast('ff12::1')
     second.context.close()
   })
@@ -118,7 +118,7 @@ describe('a multicast group', () => {
     expect(thrownBy(() => pair.attachMulticast(7 as never)).code).toBe('ERR_INVALID_ARG_TYPE')
     expect(thrownBy(() => pair.attachMulticast('ff12::1', 65536)).code).toBe('ERR_OUT_OF_RANGE')
     pair.attachMulticast('::ffff:224.0.0.1')
-    pair.attachMulticast('0:0::FFFF:efff:ffff') // the same in another spelling, of 239.255.255.255
+    pair.attachMulticast('0:0::FFFF:efff:ffff') // the same group in another spelling, of 239.255.255.255
     pair.detachMulticast('::ffff:239.255.255.255')
     const connected = rxe.side('RC').pair
     expect(thrownBy(() => connected.attachMulticast('ff12::1')).code).toBe('ENOTSUP')
@@ -126,7 +126,7 @@ describe('a multicast group', () => {
     expect(thrownBy(() => pair.attachMulticast('ff12::1')).code).toBe('ERR_IBVERBS_CLOSED')
   })
 
-  it('of the other family is not sent to from a GID that it does not hear', () => {
+  it('of the other family refuses a sender’s GID that it would not receive from', () => {
     const [from] = ends(0)
     const [own] = from.context.queryGidTable()
     expect(thrownBy(() => from.domain.createAddressHandle({ gid: '::ffff:239.1.2.3' }))).toMatchObject({

@@ -1,6 +1,6 @@
 /**
- * Receives that are posted when a queue pair is in ERR already: they are flushed (InfiniBand 10.3.1), for a program that
- * only polls, too. What is posted is a record in memory and no call, so a device that sleeps has to look by itself.
+ * Receives that are posted while a queue pair is in ERR are flushed (InfiniBand 10.3.1), also for a program that only
+ * polls. A post writes a record in memory and makes no call, so a sleeping device has to look by itself.
  */
 import { setTimeout } from 'node:timers/promises'
 import { CompletionStatus } from 'ibverbs'
@@ -22,18 +22,18 @@ describe('a receive that is posted in ERR is flushed', () => {
     const [, b] = rxe.connected('RC')
     b.pair.modify({ state: 'ERR' })
     for (const cookie of [1, 2, 3]) {
-      await setTimeout(20) // asleep, if it is going to be
+      await setTimeout(20) // asleep, if it sleeps at all
       await flushed(b, cookie)
     }
   })
 
-  it('after a failure that the device saw', async () => {
+  it('after a failure in the device', async () => {
     const [a, b] = rxe.connected('RC')
     const remote = { ...b.memory.remote, rkey: (b.memory.rkey ^ 0x5500) >>> 0 }
     a.pair.prepareWrite({ memory: a.memory, remote }).post(1, 0, 8)
     a.pair.submit()
     expect(await completion(a.cq)).toMatchObject({ cookie: 1, status: 'REM_ACCESS_ERR' })
-    // Of the two, one had a completion that failed, the other an event at most.
+    // One of the two had a completion that failed, the other an event at most.
     for (const side of [a, b]) {
       await until(() => side.pair.state === 'ERR')
       await setTimeout(20)
@@ -42,7 +42,7 @@ describe('a receive that is posted in ERR is flushed', () => {
     }
   })
 
-  it('and after RESET it is an ordinary one', async () => {
+  it('and works normally after RESET', async () => {
     const [a, b] = rxe.connected('RC')
     b.pair.modify({ state: 'ERR' })
     await flushed(b, 1)

@@ -1,6 +1,6 @@
 /**
  * Records written by hand. JavaScript can write anything into the blocks that it shares with the binding, from any
- * thread, so the binding must judge each record by itself: an oracle here says what it has to answer.
+ * thread, so the binding must check each record by itself: an oracle here gives the expected answer.
  */
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
@@ -52,7 +52,7 @@ interface Raw extends Side {
   receive(index: number): Uint32Array
 }
 
-/** Handles and shared words that lib/ keeps to itself: seen by listening at the binding. */
+/** Handles and shared words that lib/ keeps to itself: recorded by wrapping the binding's functions. */
 function listen<T extends object>(name: keyof typeof native.verbs, make: () => T) {
   const verbs = native.verbs as unknown as Record<string, (...args: never[]) => unknown>
   const real = verbs[name]
@@ -107,7 +107,7 @@ const refusal = ({ control }: Raw) => [
   control[Control.detail],
 ]
 
-/** A small generator with a seed, so that a failure can be seen again (xorshift32). */
+/** A small seeded generator, so that a failure is reproducible (xorshift32). */
 function random(seed: number) {
   let x = seed
   return (below = 0x100000000) => {
@@ -163,7 +163,7 @@ describe('a send record', () => {
       (a: Raw) => {
         const made = region(a.domain, 4096)
         made.region.close()
-        // Slots come again, oldest first, when more than 1024 are free (binding/handle_table.cc).
+        // Slots are reused, oldest first, when more than 1024 are free (binding/handle_table.cc).
         const slot = (handle: number) => handle & 0xfffff
         for (let i = 0; i < 3000; i++) {
           const again = region(a.domain, 1)
@@ -238,7 +238,7 @@ describe('a send record', () => {
     ])
   })
 
-  it('inline is as long as the provider granted, added up over its elements', () => {
+  it('inline has at most the provider’s limit, summed over its elements', () => {
     const a = raw('RC')
     a.pair.connect(a.pair.endpoint)
     const { handle } = region(a.domain, size)
@@ -250,13 +250,13 @@ describe('a send record', () => {
     }
     expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
     expect(refusal(a)).toEqual([EINVAL, Refusal.inlineTooLong, most + 1])
-    // The sum is of 64 bits: three times 2 GiB do not wrap to something short (of memory that does not exist, either).
+    // The sum has 64 bits: three times 2 GiB do not wrap to a short length (with memory that does not exist, either).
     for (let i = 0; i < 3; i++) record[Send.elements + i * elementWords + Element.length] = 0x80000000
     expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
     expect(refusal(a)).toEqual([EINVAL, Refusal.outOfBounds, 0])
   })
 
-  it('is no longer than the longest message, its elements added up', () => {
+  it('has at most the longest message’s bytes, summed over its elements', () => {
     const a = raw('RC')
     a.pair.connect(a.pair.endpoint)
     const { longestMessage } = a.pair
@@ -272,7 +272,7 @@ describe('a send record', () => {
       expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
       expect(refusal(a)).toEqual([EMSGSIZE, Refusal.tooLong, longestMessage + 8])
     }
-    // As it comes out of submit().
+    // As submit() writes it.
     a.pair.prepareSend({ memory: a.memory }).post(5, 0, 1)
     record[Send.head] = WorkRequestOpcode.SEND | (3 << 16)
     for (const [i, length] of [part, part, 1].entries()) {
@@ -333,20 +333,20 @@ describe('a send record', () => {
     }
   })
 
-  // rxe's library looks at the address; libmlx5 leaves that to the card.
+  // rxe's library checks the address; libmlx5 leaves that to the device.
   it.skipIf(soft)('that the provider refuses has its errno, as a positive number', () => {
     const a = raw('RC')
     a.pair.connect(a.pair.endpoint)
     const { handle } = region(a.domain, 4096)
     a.send(0)[Send.head] = WorkRequestOpcode.ATOMIC_FETCH_AND_ADD | (1 << 16)
-    a.send(0)[Send.remoteLow] = 4 // rdma-core refuses what is not a multiple of 8 (validate_send_wr)
+    a.send(0)[Send.remoteLow] = 4 // rdma-core refuses an address that is not a multiple of 8 (validate_send_wr)
     a.send(0).set([handle, 0, 0, 8], Send.elements)
     expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
     expect(refusal(a)).toEqual([EINVAL, Refusal.byProvider, 0])
     expect(a.pair.sendOutstanding).toBe(0)
   })
 
-  it('behind good ones stops the batch there', async () => {
+  it('that is bad ends the batch after the good ones before it', async () => {
     const a = raw('RC')
     a.pair.connect(a.pair.endpoint)
     const receive = a.pair.prepareReceive({})
@@ -364,7 +364,7 @@ describe('a send record', () => {
 })
 
 describe('first and count', () => {
-  it('are taken modulo the ring, and at most what is free', () => {
+  it('are taken modulo the ring, and limited to the free places', () => {
     const a = raw('RC')
     a.pair.initialize()
     for (let i = 0; i < 16; i++) a.receive(i).fill(0)
@@ -378,7 +378,7 @@ describe('first and count', () => {
     expect(native.verbs.postSend(a.handle, 0, 0)).toBe(0)
   })
 
-  it('of control words written by hand are the binding’s own', async () => {
+  it('are the binding’s own, whatever is written into the control words', async () => {
     const a = raw('RC')
     a.pair.connect(a.pair.endpoint)
     for (const lie of [0, 5, 0xffffffff]) {
@@ -394,7 +394,7 @@ describe('first and count', () => {
   })
 })
 
-/** What the binding must answer to a send record: [reason, detail], or null when it is to take it. */
+/** The binding's expected answer to a send record: [reason, detail], or null when it must accept it. */
 function judge(
   type: QueuePairType,
   record: Uint32Array,
@@ -426,7 +426,7 @@ function judge(
     return [Refusal.badOpcode, opcode]
   if (type === 'UD' && record[Send.addressHandle] !== known.addressHandle)
     return [Refusal.badAddressHandle, 0]
-  // This one is rdma-core's own (validate_send_wr in providers/rxe/rxe.c).
+  // This check is rdma-core's own (validate_send_wr in providers/rxe/rxe.c).
   if (!soft && opcode >= 5 && record[Send.remoteLow] % 8) return [Refusal.byProvider, 0]
   return null
 }
@@ -459,7 +459,7 @@ interface Known {
   addressHandle: number
 }
 
-/** Mostly plausible words, so that every branch is reached: the rest is noise. */
+/** Mostly plausible words, so that every branch is reached; the rest is noise. */
 function plausible(
   next: (below?: number) => number,
   known: Known,
@@ -508,7 +508,7 @@ function knowledge(a: Raw, memory: number | Uint8Array<SharedArrayBuffer>): Know
   }
 }
 
-/** Soon at the end of its retries: RC alone has any. */
+/** Few retries: RC alone has any. */
 const impatient = (type: (typeof types)[number]) =>
   type === 'RC' ? { rnrRetry: 0, minRnrTimer: 1, retryCount: 1, timeout: 8 } : {}
 
@@ -517,7 +517,7 @@ describe('thousands of random records', () => {
     const a = raw(type)
     a.pair.connect(a.pair.endpoint)
     const known = knowledge(a, 4096)
-    // In ERR the device takes what is well formed and flushes it, whatever it says.
+    // In ERR the device accepts and flushes every well-formed record, whatever its contents.
     a.pair.modify({ state: 'ERR' })
     const next = random(0x1234567)
     const verdicts = new Map<number, number>()
@@ -551,11 +551,11 @@ describe('thousands of random records', () => {
     if (type !== 'UD') all.push(Refusal.inlineTooLong)
     if (type === 'UD') all.push(Refusal.badAddressHandle, Refusal.tooLong)
     if (type !== 'UD') all.push(Refusal.badAtomic)
-    // Every verdict came up, and none too rarely to count.
+    // Every verdict occurred, and often enough to count.
     for (const reason of all) expect([reason, (verdicts.get(reason) ?? 0) > 5]).toEqual([reason, true])
   })
 
-  it('of a receive ring are judged as the oracle judges them', () => {
+  it('of a receive ring get the oracle’s answers', () => {
     const a = raw('RC')
     a.pair.initialize()
     const known = knowledge(a, 4096)
@@ -676,7 +676,7 @@ describe('another thread that writes into the blocks', () => {
     expect(taken).toBeGreaterThan(10)
     expect(buffer.subarray(0, 8192).every((byte) => byte === 0xcc)).toBe(true)
     expect(buffer.subarray(2 * 8192).every((byte) => byte === 0xcc)).toBe(true)
-    // And then it works as if nothing had been.
+    // Afterwards it works as if nothing had happened.
     connect()
     const cookies = (side: Raw) => side.cq.cookie.subarray(0, 1)[0]
     b.receive(0).fill(0)
@@ -694,7 +694,7 @@ describe('another thread that writes into the blocks', () => {
 })
 
 describe('the columns of a completion queue', () => {
-  it('are where records.h says', async () => {
+  it('lie where records.h says', async () => {
     const { made, args } = listen('createCompletionQueue', () =>
       rxe.context().createCompletionQueue(10, { batch: 7 }),
     )
@@ -718,7 +718,7 @@ describe('the columns of a completion queue', () => {
 })
 
 describe('a queue pair closed', () => {
-  it('has a stale handle, for whoever kept it', () => {
+  it('leaves a stale handle', () => {
     const a = raw('RC')
     const pair: QueuePair = a.pair
     pair.close()
@@ -733,6 +733,6 @@ describe('a queue pair closed', () => {
       )
     }
     expect(native.close(a.handle, 4)).toBe(false)
-    a.control.fill(1) // its block is memory like any other now
+    a.control.fill(1) // its block is ordinary memory now
   })
 })

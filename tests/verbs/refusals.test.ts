@@ -1,4 +1,4 @@
-/** What the device refuses: the exact status of each failed completion, on both ends. */
+/** Requests that the device refuses: the exact status of each failed completion, on both ends. */
 import { type Access, CompletionStatus, type QueuePair } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
 import {
@@ -18,13 +18,13 @@ const rxe = useRxe()
 /** Fails fast: a lost packet is retried once, after 4 ms. */
 const impatient = { retryCount: 1, timeout: 10, rnrRetry: 1, minRnrTimer: 1 }
 
-/** Posts one request of `a` with cookie 1, and one after it with cookie 2 that is to be flushed. */
+/** Posts one request of `a` with cookie 1, and one after it with cookie 2 that must be flushed. */
 async function fails(a: Side, post: (cookie: number) => void, status: string): Promise<void> {
   post(1)
   a.pair.prepareSend({}).post(2)
   expect(a.pair.submit()).toBe(2)
   const done = await completions(a.cq, 2)
-  // On an error only cookie, status, queue pair and vendor error are valid: the rest reads 0.
+  // On an error only cookie, status, queue pair and vendor error are valid: the other columns are 0.
   expect(done).toEqual([
     { cookie: 1, status, queuePair: a.pair.number },
     { cookie: 2, status: 'WR_FLUSH_ERR', queuePair: a.pair.number },
@@ -36,7 +36,7 @@ async function fails(a: Side, post: (cookie: number) => void, status: string): P
 describe('a failed completion', () => {
   it('has cookie, status, opcode, queue pair and vendor error only', async () => {
     const [a, b] = rxe.connected('RC', {}, impatient)
-    // A good one first, so that the columns hold something to be cleared.
+    // A good one first, so that the columns hold old values.
     b.pair.prepareReceive({ memory: b.memory }).post(8)
     b.pair.submit()
     a.pair.prepareSend({ memory: a.memory, immediate: 77 }).post(9, 0, 100)
@@ -53,7 +53,7 @@ describe('a failed completion', () => {
       CompletionStatus.WR_FLUSH_ERR,
       b.pair.number,
     ])
-    expect(cq.opcodeName(0)).toBe('RECV') // what was posted, as this library remembers it
+    expect(cq.opcodeName(0)).toBe('RECV') // the opcode of the posted request, as this library remembers it
     for (const column of ['byteLength', 'immediate', 'flags', 'sourceQueuePair', 'vendorError'] as const) {
       // The vendor's syndrome: rxe has none.
       const valid = soft && column === 'vendorError'
@@ -63,8 +63,8 @@ describe('a failed completion', () => {
 })
 
 describe('a receive', () => {
-  // The specification (IBA 11.6.2) has LOC_PROT_ERR and LOC_LEN_ERR for these. rxe of Linux 6.1 answers any receive
-  // that it cannot fill with LOC_QP_OP_ERR, and the sender hears REM_OP_ERR (rxe_responder: RESPST_ERR_MALFORMED_WQE).
+  // The specification (IBA 11.6.2) has LOC_PROT_ERR and LOC_LEN_ERR for these. rxe of Linux 6.1 completes any receive
+  // that it cannot fill with LOC_QP_OP_ERR, and the sender gets REM_OP_ERR (rxe_responder: RESPST_ERR_MALFORMED_WQE).
   const cases: [
     string,
     SideOptions,
@@ -107,7 +107,7 @@ describe('a receive', () => {
     expect(b.memory.bytes.every((byte) => byte === 0)).toBe(true)
   })
 
-  it('of UC that is too short fails where it was posted; the sender does not hear of it', async () => {
+  it('of UC that is too short fails at the receiver only', async () => {
     const [a, b] = rxe.connected('UC')
     b.pair.prepareReceive({ memory: b.memory }).post(1, 0, 9)
     b.pair.submit()
@@ -132,7 +132,7 @@ describe('a receive', () => {
     expect(await completion(b.cq)).toMatchObject({ cookie: 2, byteLength: 20 })
   })
 
-  it('that is not there is RNR_RETRY_EXC_ERR when the retries are over', async () => {
+  it('that is missing is RNR_RETRY_EXC_ERR after the retries', async () => {
     const [a, b] = rxe.connected('RC', {}, impatient)
     await fails(
       a,
@@ -258,7 +258,7 @@ describe('remote access', () => {
     await fails(a, post[kind](a.pair, a, b.memory.remote), 'REM_INV_REQ_ERR')
   })
 
-  it('of UC that is refused is lost without a word', async () => {
+  it('of UC that is refused is lost silently', async () => {
     const [a, b] = rxe.connected('UC')
     const remote = { ...b.memory.remote, rkey: b.memory.rkey ^ 0xff }
     a.pair.prepareWrite({ memory: a.memory, remote }).post(1, 0, 8)
@@ -269,7 +269,7 @@ describe('remote access', () => {
 })
 
 describe('a local region', () => {
-  it('closed under a send that waits fails it', async () => {
+  it('closed before a waiting send runs fails the send', async () => {
     const [a] = rxe.connected('RC')
     const region = a.domain.registerMemory(4096)
     a.pair.modify({ state: 'SQD' }) // the send waits until it is back in RTS
@@ -277,10 +277,10 @@ describe('a local region', () => {
     expect(a.pair.submit()).toBe(1)
     region.close()
     a.pair.modify({ state: 'RTS' })
-    // Any send rings rxe's bell.
+    // Any send rings rxe's doorbell.
     a.pair.prepareSend({}).post(2)
     a.pair.submit()
-    // LOC_PROT_ERR by the specification; rxe of Linux 6.1 finds no region and says LOC_QP_OP_ERR.
+    // LOC_PROT_ERR by the specification; rxe of Linux 6.1 finds no region and reports LOC_QP_OP_ERR.
     expect(outcome(await completions(a.cq, 2))).toEqual([
       [1, fault.protection.here],
       [2, 'WR_FLUSH_ERR'],

@@ -5,7 +5,7 @@ import { outcome, rows, until, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()
 
-/** How often `call` goes into native code to poll. */
+/** How often `call` enters native code to poll. */
 function nativePolls(call: () => unknown): number {
   const real = native.verbs.poll
   let count = 0
@@ -22,13 +22,13 @@ function nativePolls(call: () => unknown): number {
 }
 
 describe("SoftRoCE's completion ring", () => {
-  it('tells that it is empty without a native call, for each of many queues', () => {
+  it('shows without a native call that it is empty, for each of many queues', () => {
     const context = rxe.context()
     const queues = Array.from({ length: 30 }, () => context.createCompletionQueue(16))
     for (const cq of queues) expect(nativePolls(() => expect(cq.poll()).toBe(0))).toBe(0)
   })
 
-  it('shows what came, and when all of it was taken', async () => {
+  it('shows new completions, and when all were taken', async () => {
     const [a] = rxe.connected('RC')
     const b = a.pair
     const write = b.prepareSend({})
@@ -46,14 +46,14 @@ describe("SoftRoCE's completion ring", () => {
     expect(nativePolls(() => expect(a.cq.poll()).toBe(0))).toBe(0)
   })
 
-  it('is not looked at any more when the queue is closed, by hand or by its context', () => {
+  it('is not read any more when the queue is closed, by hand or by its context', () => {
     const context = rxe.context()
     const [byHand, byContext] = [context.createCompletionQueue(16), context.createCompletionQueue(16)]
     byHand.close()
     expect(thrownBy(() => byHand.poll())).toMatchObject({ code: 'ERR_IBVERBS_CLOSED' })
     context.close()
     expect(thrownBy(() => byContext.poll())).toMatchObject({ code: 'ERR_IBVERBS_CLOSED' })
-    // Nor when somebody writes into the control words, which JavaScript can reach.
+    // Nor after a write to the control words, which JavaScript can reach.
     const words = new Uint32Array(byContext.cookie.buffer)
     words.fill(1)
     expect(() => byContext.poll()).toThrow()

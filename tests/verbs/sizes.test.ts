@@ -1,4 +1,4 @@
-/** A size within the device's own limits that it cannot do after all: the largest that works is named. */
+/** A size within the device's announced limits that it cannot provide: the error names the largest that works. */
 import { open } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
 import { VerbsError } from '../../dist/errors.js'
@@ -8,14 +8,14 @@ import { names, soft, thrownBy, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()
 
-/** What the message says of each option: as asked for, and the largest that works. */
+/** The message's values for each option: the requested size, and the largest that works. */
 function named(message: string): [string, number, number][] {
   return [...message.matchAll(/(\w+) (\d+): the largest that works here is (\d+)/g)].map(
     ([, name, asked, largest]) => [name, Number(asked), Number(largest)],
   )
 }
 
-// libmlx5 rounds a request of this queue up to some blocks of 64 bytes; rxe takes what it announces.
+// libmlx5 rounds a request of this queue up to some blocks of 64 bytes; rxe accepts every size that it announces.
 describe.runIf(soft)('a queue pair', () => {
   const most = 32_768
   const few = { maxSendWr: 1, maxReceiveWr: 1, maxSendSge: 1, maxReceiveSge: 1, maxInline: 0 }
@@ -41,7 +41,7 @@ describe.runIf(soft)('a queue pair', () => {
     expect(cq.freeEntries).toBe(cq.entries)
   })
 
-  it('of which several sizes are too large names each', () => {
+  it('with several sizes that are too large names each', () => {
     const context = rxe.context()
     const domain = context.allocateProtectionDomain()
     const cq = context.createCompletionQueue(2 * most)
@@ -53,14 +53,14 @@ describe.runIf(soft)('a queue pair', () => {
   })
 })
 
-describe('what is too large', () => {
+describe('a size that is too large', () => {
   interface Made {
     handle: number
   }
   const refused = new VerbsError(22, 'ibv_create_thing')
   const real = native.close
 
-  /** Makes a thing whose sizes keep to what `fits` says; counts those that are open. */
+  /** Makes an object if `fits` accepts its sizes; counts the open ones. */
   function thing(fits: (sizes: { wide: number; deep: number }) => boolean) {
     let made = 0
     native.close = () => {
@@ -85,7 +85,7 @@ describe('what is too large', () => {
     }
   }
 
-  it('is named, the later size fitted to the earlier; nothing that was tried is left open', () => {
+  it('is named, the later size fitted to the earlier; no attempt is left open', () => {
     try {
       const { of, left } = thing(({ wide, deep }) => wide <= 30 && wide * deep <= 1000)
       expect(thrownBy(() => of(10, 101)).message).toBe(
@@ -105,7 +105,7 @@ describe('what is too large', () => {
     }
   })
 
-  it('is not blamed for what is no size’s fault', () => {
+  it('is not named when the failure has another reason', () => {
     try {
       const { of } = thing(() => false)
       expect(thrownBy(() => of(3, 4))).toBe(refused)
@@ -115,7 +115,7 @@ describe('what is too large', () => {
   })
 })
 
-it('the sizes of a completion queue are looked for alike', () => {
+it('the sizes of a completion queue are searched alike', () => {
   const context = rxe.context()
   const create = native.verbs.createCompletionQueue
   native.verbs.createCompletionQueue = (handle, entries, batch, block) => {

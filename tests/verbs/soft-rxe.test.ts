@@ -1,6 +1,6 @@
-// The software ConnectX and the kernel's SoftRoCE on one wire: two implementations of RoCEv2 that know nothing of each
-// other. One end is our own ping, the other rdma-core's program, in both roles; and groups of either family that both are
-// in. Only in the VM: it needs rxe.
+// The software ConnectX and the kernel's SoftRoCE on one wire: two independent implementations of RoCEv2. One end is
+// our own ping, the other rdma-core's program, in both roles; and groups of either family with both as members. Only in
+// the VM: it needs rxe.
 import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
 import { multicastQueuePair, open } from 'ibverbs'
@@ -13,7 +13,7 @@ import { Running, start } from '../cli/run.js'
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 })
 
 const types = ['rc', 'uc', 'ud'] as const
-// More than the MTU where that may be, so that messages are segmented and put together; asleep between messages.
+// More than the MTU where possible, so that messages are segmented and reassembled; asleep between messages.
 const common = (type: (typeof types)[number]) => ['-n', '20', '-s', type === 'ud' ? '1024' : '5000', '-e']
 
 /** The port's MAC is its interface's, so that the kernel answers for its link-local address; its IPv4 GID is 10.9.0.1. */
@@ -31,7 +31,7 @@ beforeAll(async () => {
   run('ip', 'address', 'add', '10.9.0.2/24', 'dev', 'rxe2net')
   run('ip', 'link', 'set', 'soft0', 'up')
   run('ip', 'link', 'set', 'rxe2net', 'up')
-  // rxe takes the addresses that are there when it is added.
+  // rxe takes the addresses that exist when it is added.
   await vi.waitUntil(() => / 20 .* rxe2net$/m.test(readFileSync('/proc/net/if_inet6', 'utf8')), {
     timeout: 10_000,
   })
@@ -89,11 +89,12 @@ test.each(types)('%s: ours on the software ConnectX, rdma-core on rxe', async (t
 test('the port has the active MTU that rxe has on the same interface', async () => {
   const devices = softConnectX({ wire: 'interface:soft0' })
   const contexts = [open('mlx5_soft0'), open('rxe2')]
-  // Where a step is, and what an interface has: 80 bytes are the headers'. (Below 1280 its IPv6 addresses would go.)
+  // The boundaries of the steps, and usual MTUs: the headers take 80 bytes. (Below 1280 the interface would lose its
+  // IPv6 addresses.)
   for (const mtu of [2127, 2128, 4175, 4176, 9000, 1500]) {
     for (const name of ['soft0', 'rxe2net']) run('ip', 'link', 'set', name, 'mtu', `${mtu}`)
     const [ours, theirs] = contexts.map((context) => () => context.queryPort(1).activeMtu)
-    // The kernel has told it; the NIC's thread reads it when it wakes.
+    // The kernel has reported it; the NIC's thread reads it when it wakes.
     await vi.waitUntil(() => ours() === theirs(), { timeout: 20_000, interval: 1 })
   }
   expect(contexts.map((context) => context.queryPort(1).activeMtu)).toEqual([1024, 1024])
@@ -124,7 +125,7 @@ test.each([
     frame: /> 33:33:ef:81:02:03, .* IPv6 .*: fe80::\S+ > ff0e::ffff:ef81:203\.4791:/,
   },
 ])('$group: a group of both, as tcpdump sees it', async ({ group, frame }) => {
-  // What joins a group of the kernel's is a socket: without it the kernel does not hand its packets to rxe.
+  // Only a socket joins a group of the kernel's: without it the kernel does not pass the packets to rxe.
   const socket = createSocket(group.startsWith('::ffff:') ? 'udp4' : 'udp6')
   await new Promise<void>((resolve) => socket.bind(0, resolve))
   if (group.startsWith('::ffff:')) socket.addMembership(group.slice('::ffff:'.length), '10.9.0.2')

@@ -4,7 +4,7 @@ import { completions, limit, outcome, type Side, soft, types, useRxe } from '../
 
 const rxe = useRxe()
 
-/** A UD message needs to be told where it goes; the others know. */
+/** A UD message needs a destination; the others have one. */
 function sender(a: Side, b: Side, solicited: boolean) {
   const memory = a.memory
   if (a.pair.type !== 'UD') return a.pair.prepareSend({ memory, solicited })
@@ -40,7 +40,7 @@ describe('a wait for solicited completions', () => {
     a.pair.submit()
     expect(await waiting).toBe(4)
     expect([...b.cq.cookie.subarray(0, 4)]).toEqual([1, 2, 3, 4])
-    // Any wait goes on as before.
+    // Any wait works as before.
     receive.post(5, 0, 1000)
     b.pair.submit()
     silent.post(5, 0, 10)
@@ -82,7 +82,7 @@ describe('a wait for solicited completions', () => {
     expect(a.cq.statusName(0)).toBe('REM_ACCESS_ERR')
   })
 
-  it('brings what is there already, and is ended by its signal and by a close', async () => {
+  it('returns waiting completions, and ends with its signal or a close', async () => {
     const [a, b] = rxe.connected('RC')
     b.pair.prepareReceive({ memory: b.memory }).post(1)
     b.pair.submit()

@@ -93,7 +93,7 @@ describe('modify', () => {
     )
   })
 
-  it('names attributes that do not belong', () => {
+  it('names attributes that the transition does not take', () => {
     const { pair } = rxe.side('RC')
     const init = { state: 'INIT', pkeyIndex: 0, port: 1, access: [] } as const
     expect(thrownBy(() => pair.modify({ ...init, access: [], qkey: 1, timeout: 3 })).message).toBe(
@@ -109,8 +109,8 @@ describe('modify', () => {
     )
   })
 
-  it('does not believe a current state that is not', () => {
-    // rxe of Linux 6.1 would: from INIT to RTS, with no peer.
+  it('refuses a wrong current state', () => {
+    // rxe of Linux 6.1 would accept it: from INIT to RTS, without a peer.
     const { pair } = rxe.side('RC')
     pair.initialize()
     expect(thrownBy(() => pair.modify({ state: 'RTS', currentState: 'RTS' })).message).toBe(
@@ -119,7 +119,7 @@ describe('modify', () => {
     expect(pair.state).toBe('INIT')
   })
 
-  it('changes what may change in a state', async () => {
+  it('changes the attributes that may change in a state', async () => {
     const [a, b] = rxe.connected('RC', {}, { access: ['REMOTE_READ'] })
     a.pair.modify({ access: ['REMOTE_READ', 'REMOTE_WRITE'], minRnrTimer: 5 })
     expect(a.pair.query()).toMatchObject({ access: ['REMOTE_WRITE', 'REMOTE_READ'], minRnrTimer: 5 })
@@ -131,7 +131,7 @@ describe('modify', () => {
     )
   })
 
-  it('of nothing changes nothing, and keeps what was posted', () => {
+  it('without attributes changes nothing, and keeps the posted requests', () => {
     const { pair } = rxe.side('RC')
     pair.prepareSend({}).post(1)
     pair.modify({})
@@ -164,7 +164,7 @@ describe('RESET', () => {
     expect(a.pair.submit()).toBe(0)
     expect(a.cq.poll()).toBe(0)
 
-    // The same queue pair, connected again, brings only what is new.
+    // The same queue pair, connected again, completes only new requests.
     b.pair.modify({ state: 'RESET' })
     a.pair.connect(b.pair.endpoint)
     b.pair.connect(a.pair.endpoint)
@@ -177,8 +177,8 @@ describe('RESET', () => {
     expect(rows(a.cq, a.cq.poll())).toEqual([])
   })
 
-  it('gives back the places of completions that nobody polled', async () => {
-    // 127 places; without that, the third round would overrun them and lose completions (rxe_cq_post).
+  it('gives back the places of unpolled completions', async () => {
+    // 127 places; without the reset, the third round would overrun them and lose completions (rxe_cq_post).
     const { pair, cq } = rxe.side('RC', 0, { entries: 127, maxSendWr: 64, maxReceiveWr: 63 })
     expect(cq.entries).toBe(127)
     const receive = pair.prepareReceive({})
@@ -220,7 +220,7 @@ describe('ERR', () => {
     const receive = a.pair.prepareReceive({})
     for (let i = 0; i < 16; i++) receive.post(i)
     a.pair.submit()
-    // Held in SQD, the sends are outstanding for certain.
+    // Held in SQD, the sends are certainly outstanding.
     a.pair.modify({ state: 'SQD' })
     const loud = a.pair.prepareSend({})
     const silent = a.pair.prepareSend({ signaled: false })
@@ -239,7 +239,7 @@ describe('ERR', () => {
     expect(a.cq.poll()).toBe(0)
   })
 
-  it('flushes what is posted afterwards', async () => {
+  it('flushes requests posted afterwards', async () => {
     const [a] = rxe.connected('RC')
     a.pair.modify({ state: 'ERR' })
     a.pair.prepareSend({}).post(1)
@@ -281,7 +281,7 @@ describe('connect', () => {
       maxRecvSge: a.pair.capabilities.maxReceiveSge,
       maxInlineData: a.pair.capabilities.maxInline,
     })
-    // rxe says here how large its rings are, of which a request asked for less.
+    // rxe returns the size of its rings here, which may exceed the requested one.
     const { maxSendWr, maxReceiveWr } = a.pair.capabilities
     expect(query.maxSendWr).toBeGreaterThanOrEqual(maxSendWr)
     expect(query.maxRecvWr).toBeGreaterThanOrEqual(maxReceiveWr)
@@ -296,7 +296,7 @@ describe('connect', () => {
     expect(a.pair.query()).toMatchObject(query)
   })
 
-  it('really sets what it is told', () => {
+  it('sets the given attributes', () => {
     const options: ConnectOptions = {
       access: ['REMOTE_READ'],
       pathMtu: 512,
@@ -313,12 +313,12 @@ describe('connect', () => {
     }
     const [a] = rxe.connected('RC', {}, options)
     const { serviceLevel, trafficClass, flowLabel, hopLimit, ...ofPair } = options
-    // rxe rounds reads and atomics up to a power of two (rxe_qp_from_attr): 3 is 4 and 5 is 8.
+    // rxe rounds reads and atomics up to a power of two (rxe_qp_from_attr): 3 becomes 4 and 5 becomes 8.
     expect(a.pair.query()).toMatchObject({ ...ofPair, maxRdAtomic: 4, maxDestRdAtomic: 8 })
     expect(a.pair.query().addressVector).toMatchObject({ trafficClass, flowLabel })
     // The hop limit is the route's for RoCE v2 (ib_resolve_eth_dmac), and 64 by default on both.
     expect([hopLimit, a.pair.query().addressVector.hopLimit]).toEqual([3, 64])
-    // rxe keeps no service level: it has no priorities of its own.
+    // rxe stores no service level: it has no priorities of its own.
     expect([0, serviceLevel]).toContain(a.pair.query().addressVector.serviceLevel)
   })
 
@@ -335,7 +335,7 @@ describe('connect', () => {
     expect(outcome(await completions(b.cq, 1))).toEqual([[1, 'SUCCESS']])
   })
 
-  it('refuses a second time', () => {
+  it('refuses a second call', () => {
     const [a, b] = rxe.connected('RC')
     expect(thrownBy(() => a.pair.connect(b.pair.endpoint))).toMatchObject({
       name: 'VerbsError',
@@ -440,7 +440,7 @@ describe('connect', () => {
     },
   )
 
-  it('says which GIDs there are when the wanted one is not', () => {
+  it('lists the GIDs when the requested one is missing', () => {
     const { domain, cq } = rxe.side('RC', 0, { entries: 256 })
     const [gid] = domain.context.queryGidTable()
     expect(

@@ -1,4 +1,4 @@
-/** Workers and processes: each has its own contexts, and takes them along when it ends, however that comes. */
+/** Workers and processes: each has its own contexts, which close when it ends in any way. */
 
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
@@ -20,7 +20,7 @@ import {
   useRxe,
 } from '../beds/rxe.js'
 
-// Node takes a second to start in an emulated machine that has it to itself, and many where it has not.
+// Node takes a second to start in an idle emulated machine, and many in a busy one.
 vi.setConfig({ testTimeout: 120_000 })
 
 const rxe = useRxe()
@@ -34,7 +34,7 @@ async function busyWorker(): Promise<Worker> {
 }
 
 describe('a worker', () => {
-  it('that is terminated in mid-traffic leaves nothing, again and again', async () => {
+  it('that is terminated in mid-traffic leaves nothing behind, again and again', async () => {
     await (await busyWorker()).terminate() // warm-up: libuv makes its descriptors once
     const before = resources()
     for (let i = 0; i < 4; i++) {
@@ -49,7 +49,7 @@ describe('a worker', () => {
     const before = rdmaResources()
     const workers = await Promise.all([busyWorker(), busyWorker()])
     if (!soft) expect(rdmaResources().ctx).toBe(before.ctx + 4)
-    // The main thread's own traffic does not mind, nor that they go.
+    // The main thread's own traffic continues, and is not disturbed by their end.
     const [a, b] = rxe.connected('RC')
     const send = a.pair.prepareSend({ memory: a.memory })
     const receive = b.pair.prepareReceive({ memory: b.memory })
@@ -67,8 +67,9 @@ describe('a worker', () => {
     await workers[1].terminate()
   })
 
-  it('makes and closes queues while others do, and every poll looks at the right one', async () => {
-    // Completion rings are found by what a creation maps (binding/verbs/rxe_ring.cc): not by what another maps.
+  it('makes and closes queues while others do, and every poll reads the right one', async () => {
+    // Completion rings are found by the mappings of a creation (binding/verbs/rxe_ring.cc): another thread's mappings
+    // must not count.
     const script = `
       import('ibverbs').then(({ open }) => {
         const { parentPort, workerData } = require('node:worker_threads')
@@ -108,7 +109,7 @@ describe('a worker', () => {
   it('cannot be given a handle', () => {
     const { pair, memory, cq } = rxe.side('RC')
     for (const handle of [pair, memory, cq]) {
-      // A clone is a plain object at best: the handle is a private field.
+      // A clone is at most a plain object: the handle is a private field.
       let clone: unknown
       try {
         clone = structuredClone(handle)
@@ -120,7 +121,7 @@ describe('a worker', () => {
     }
   })
 
-  it('sees the memory of a region that it is given', async () => {
+  it('sees the memory of a region passed to it', async () => {
     const [a, b] = rxe.connected('RC')
     const worker = new Worker(
       `const { parentPort } = require('node:worker_threads')
@@ -145,7 +146,7 @@ describe('a worker', () => {
     )
   })
 
-  it('that ends by itself without closing leaves nothing', async () => {
+  it('that ends by itself without closing leaves nothing behind', async () => {
     const script = `
       import('ibverbs').then(({ open }) => {
         const context = open('${names[0]}')
@@ -183,13 +184,13 @@ describe('a process', () => {
     expect(rdmaResources()).toEqual(before)
   })
 
-  it('that dies of an exception in mid-traffic says so', async () => {
+  it('that dies of an exception in mid-traffic reports it', async () => {
     const ended = await node(`${start} start((round) => { if (round === 20) throw new Error('on purpose') })`)
     expect(ended.stderr).toContain('on purpose')
     expect([ended.code, ended.signal]).toEqual([1, null])
   })
 
-  it('that is killed leaves nothing in the kernel', async () => {
+  it('that is killed leaves nothing behind in the kernel', async () => {
     const before = rdmaResources()
     const ended = await node(
       `${start} start((round) => round === 20 && process.kill(process.pid, 'SIGKILL'))`,
@@ -199,7 +200,8 @@ describe('a process', () => {
   })
 
   it('lives while it waits for a completion or an event, and ends when that is unref’d', async () => {
-    // An unref'd timer fires only if something else keeps the process alive till then; without one the process is to end.
+    // An unref'd timer fires only if something else keeps the process alive until then; without that the process must
+    // end.
     const timer = "setTimeout(() => { console.log('alive'); process.exit(0) }, 500).unref()"
     const run = (wait: string) =>
       node(`
@@ -225,7 +227,7 @@ describe('a process', () => {
 })
 
 describe('ref and unref', () => {
-  /** What the binding was told of each of the two descriptors, last. */
+  /** The last value that the binding got for each of the two descriptors. */
   function listening() {
     const last = { completions: false, events: false }
     const { referenceCompletions, referenceEvents } = native.verbs
@@ -270,7 +272,7 @@ describe('ref and unref', () => {
     expect(last.completions).toBe(true)
     controller.abort()
     expect(last.completions).toBe(false)
-    cq.unref().ref() // nobody waits
+    cq.unref().ref() // no wait is pending
     expect(last.completions).toBe(false)
     wait(cq)
     expect(last.completions).toBe(true)
@@ -323,7 +325,7 @@ describe('spawning children', () => {
       b.pair.submit()
       if (i % 8 === 0) children.push(once(spawn('true'), 'exit'))
       if (i % 8 === 4) expect(spawnSync('true').status).toBe(0)
-      // Written after the fork: this is what would go to a copy.
+      // Written after the fork: these bytes would go to a copy.
       a.memory.bytes.set(pattern(4096, i), 100)
       send.post(i, 100, 4096)
       a.pair.submit()

@@ -6,7 +6,7 @@ const rxe = useRxe()
 /** Both directions of a connection, one after the other. */
 const bothWays = [0, 1] as const
 
-// The MTU of the bed is 1024: one packet, just one, two, and many.
+// The bed's MTU is 1024: one packet, just one, two, and many.
 const sizes = [0, 1, 2, 1023, 1024, 1025, 64 << 10]
 
 describe.each(['RC', 'UC'] as const)('%s', (type) => {
@@ -82,7 +82,7 @@ describe.each(['RC', 'UC'] as const)('%s', (type) => {
       const written = pattern(size, size + 3)
       a.memory.bytes.set(written, 8)
       b.memory.bytes.fill(0xee)
-      // A write says nothing to the peer: the send behind it does.
+      // The peer gets no completion of a write: the send after it has one.
       b.pair.prepareReceive({ memory: b.memory }).post(1, 0, 0)
       b.pair.submit()
       a.pair.prepareWrite({ memory: a.memory, remote: b.memory.remote }).post(2, 8, size, 1000)
@@ -167,7 +167,7 @@ describe.each(['RC', 'UC'] as const)('%s', (type) => {
     const [a, b] = rxe.connected(type, { maxSendSge: count, maxReceiveSge: count })
     const second = a.domain.registerMemory(4096)
     const sent = pattern(count * 1000, count)
-    // Pieces of unequal size, one of them empty, from two regions, in an order that is not that of their addresses.
+    // Pieces of unequal size, one of them empty, from two regions, not in the order of their addresses.
     const cuts = [0, 1, 1, 1500, count * 1000].slice(0, count).concat(count * 1000)
     const elements = cuts.slice(0, -1).map((start, i) => {
       const memory = i % 2 ? second : a.memory
@@ -279,7 +279,7 @@ describe('RC', () => {
     b.memory.bytes.set(there)
     b.pair.prepareReceive({ memory: b.memory }).post(1, 64 << 10, 64 << 10)
     b.pair.submit()
-    // The send carries what the read brings: right only if it waits for it.
+    // The send carries the bytes that the read fetches: right only if it waits for it.
     a.pair.prepareRead({ memory: a.memory, remote: b.memory.remote }).post(2, 0, 64 << 10, 0)
     a.pair.prepareSend({ memory: a.memory, fence: true }).post(3, 0, 64 << 10)
     expect(a.pair.submit()).toBe(2)

@@ -1,15 +1,15 @@
-// An address that nobody answers for, and access that the device does not know: what is said of it.
+// The errors for an address that does not answer, and for access that the device does not support.
 import { describe, expect, it } from 'vitest'
 import { soft, thrownBy, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()
 
-/** Nobody has it; it names no MAC address, by which the software ConnectX would find its port. */
+/** No device has it; it contains no MAC address, by which the software ConnectX would find its port. */
 const nobody = 'fe80::dead:1'
 const code = soft ? 'EHOSTUNREACH' : 'ETIMEDOUT'
 const way = `to ${nobody} from GID index 0 of port 1${soft ? '' : ': nobody there answers. The call blocks'}`
 
-describe('an address that nobody answers for', () => {
+describe('an address without an answer', () => {
   it('is named where RTR fails', () => {
     const { pair } = rxe.side('RC')
     const peer = rxe.side('RC', 1).pair.endpoint

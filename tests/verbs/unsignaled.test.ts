@@ -4,7 +4,7 @@ import { completion, completions, limit, outcome, rows, until, useRxe } from '..
 const rxe = useRxe()
 
 describe('unsignalled requests', () => {
-  it('bring only the completions that were wanted', async () => {
+  it('give only the requested completions', async () => {
     const [a, b] = rxe.connected('RC')
     const receive = b.pair.prepareReceive({})
     for (let i = 0; i < 10; i++) receive.post(i)
@@ -16,7 +16,7 @@ describe('unsignalled requests', () => {
     expect(a.pair.submit()).toBe(10)
     expect(a.pair.sendOutstanding).toBe(10)
     expect(outcome(await completions(a.cq, 1))).toEqual([[9, 'SUCCESS']])
-    // The one retired all that came before it.
+    // The one completion retired all requests before it.
     expect(a.pair.sendOutstanding).toBe(0)
     expect(a.pair.sendFree).toBe(64)
     expect(await completions(b.cq, 10)).toHaveLength(10)
@@ -37,21 +37,21 @@ describe('unsignalled requests', () => {
       a.pair.submit()
       expect(a.pair.error).toBeNull()
       expect(a.pair.sendOutstanding).toBeLessThanOrEqual(depth)
-      // The poll retires what the forced completion covers and shows none of it.
+      // The poll retires the requests that the forced completion covers and shows none of them.
       expect(a.cq.poll()).toBe(0)
       await new Promise((resolve) => setImmediate(resolve))
     }
     expect((await completions(b.cq, total)).map((each) => each.cookie)).toEqual(
       Array.from({ length: total }, (_, i) => i),
     )
-    // At most those since the last forced one stay outstanding: less than half the queue.
+    // At most the requests since the last forced completion stay outstanding: less than half the queue.
     await until(() => {
       expect(a.cq.poll()).toBe(0)
       return a.pair.sendOutstanding < Math.max(1, depth / 2)
     })
   })
 
-  it('are released by one wanted completion behind them', async () => {
+  it('are released by one requested completion after them', async () => {
     const [a, b] = rxe.connected('RC', { maxSendWr: 8 })
     const receive = b.pair.prepareReceive({})
     for (let i = 0; i < 3; i++) receive.post(i)
@@ -128,7 +128,7 @@ describe('a full send queue', () => {
     const send = a.pair.prepareSend({})
     expect([0, 1, 2, 3, 4].map((cookie) => send.post(cookie))).toEqual([0, 0, 0, 0, -1])
     expect(a.pair.sendFree).toBe(0)
-    // Also with the device: submitted is not completed.
+    // Also with the device: submitted is not yet completed.
     expect(a.pair.submit()).toBe(4)
     expect(send.post(4)).toBe(-1)
     expect(a.pair.submit()).toBe(0)

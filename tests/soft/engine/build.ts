@@ -6,9 +6,9 @@ const project = join(import.meta.dirname, '../../..')
 const sources = import.meta.dirname
 
 /**
- * Builds a target of tests/soft/engine/CMakeLists.txt in build/FOLDER; returns the program's path. Several test files do so
- * at once, in processes of their own: flock(1) lets one after the other. Without options it takes the objects of the
- * library itself (`npm run build:native`), brought up to date, so that the NIC is compiled once.
+ * Builds a target of tests/soft/engine/CMakeLists.txt in build/FOLDER; returns the program's path. Several test files
+ * build at once, in processes of their own: flock(1) serializes them. Without options the build takes the objects of
+ * the library itself (`npm run build:native`), brought up to date, so that the NIC is compiled once.
  */
 export function buildEngine(
   target: string,

@@ -10,7 +10,7 @@ interface Suite {
   tests: string[]
 }
 
-/** What the test program that was built is, once the tests run; and the suites that are in it. */
+/** The built test program, once the tests run, and the suites in it. */
 export interface Program {
   path: string
   suites: Suite[]
@@ -19,9 +19,9 @@ export interface Program {
 /**
  * One test for each TEST(name) of the C++ files in a folder, run by itself in a process of its own.
  *
- * @param folder where the NAME_test.cc lie
- * @param target of tests/soft/engine/CMakeLists.txt that they are linked to
- * @param environment what a suite's tests find in theirs beside ours
+ * @param folder of the NAME_test.cc files
+ * @param target of tests/soft/engine/CMakeLists.txt that links them
+ * @param environment of a suite's tests, in addition to this process's
  */
 export function testSuites(
   folder: string,
