@@ -1,5 +1,5 @@
-// Somebody else's XDP program, which passes every frame: puts it on an interface by bpf(2), says so, and leaves it
-// there until its input ends; by netlink, which leaves it there for good, where a mode is named.
+// Another program's XDP program, which passes every frame: attaches it to an interface by bpf(2), prints a line, and
+// keeps it there until its input ends; with a mode, attaches it by netlink, which leaves it there for good.
 //
 //   foreign-xdp NAME INTERFACE [xdpdrv|xdpgeneric]
 #include <errno.h>

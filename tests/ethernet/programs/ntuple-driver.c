@@ -1,9 +1,9 @@
-// A driver with n-tuple rules, for ethtool and for this library: put before libc by LD_PRELOAD, it answers the requests
-// that are about rules and lets all others through. It writes what it is asked to $NTUPLE_LOG, a line each: "insert",
-// the location and struct ethtool_rx_flow_spec in hexadecimal, or "delete" and the location.
+// A driver with n-tuple rules, for ethtool and for this library: preloaded before libc by LD_PRELOAD, it answers the
+// requests about rules and passes all others on. It writes the requests to $NTUPLE_LOG, a line each: "insert", the
+// location and struct ethtool_rx_flow_spec in hexadecimal, or "delete" and the location.
 //
-// $NTUPLE_SIZE: how many places its table has; 0: it chooses them itself, counting from 100. $NTUPLE_FULL: so many
-// rules go in, then EINVAL.
+// $NTUPLE_SIZE: the number of places in its table; 0: it chooses them itself, counting from 100. $NTUPLE_FULL: the
+// number of rules that it accepts before EINVAL.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

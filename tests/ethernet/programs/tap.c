@@ -1,6 +1,6 @@
-// Makes a TAP device and writes what is sent through it to stdout: the frames that a device without any offload would
-// put on a wire. argv: the device's name. stdout: for each frame its length, 32 bits in the machine's order, and its
-// bytes; a length of 0 says that the device is there. Ends, and with it the device, at the end of stdin.
+// Makes a TAP device and writes the frames sent through it to stdout: the frames that a device without any offload
+// would put on a wire. argv: the device's name. stdout: for each frame its length, 32 bits in the machine's order, and
+// its bytes; a length of 0 announces that the device exists. Ends, and with it the device, at the end of stdin.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>

@@ -83,8 +83,8 @@ struct Input {
   }
 };
 
-// Rings, regions and doorbell records lie here, between pages that are not there: what a command names beyond it must
-// be refused. The NIC may write nowhere else.
+// Rings, regions and doorbell records lie here, between unmapped pages: a command that names an address beyond them
+// must be refused. The NIC may write nowhere else.
 constexpr size_t kArena = 1 << 16;
 uint8_t* const arena = [] {
   auto* memory = static_cast<uint8_t*>(mmap(nullptr, kArena + 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
@@ -153,7 +153,7 @@ std::vector<uint8_t> command(Input& input) {
     header.command = shape.number;
     header.in_words = static_cast<uint16_t>((sizeof header + body.size() + driverBody.size()) / 4);
     header.out_words = spoilt == 0xe1 ? 1 : 256;
-    // Of most commands the first member is the address of the response; of the others it may well be nonsense.
+    // The first member of most commands is the response's address; in the other commands it may well be nonsense.
     if (body.size() >= 8 && spoilt < 0xd0) memcpy(body.data(), &response, sizeof response);
     append(&all, &header, sizeof header);
   }
@@ -178,7 +178,7 @@ soft::World& world() {
   return *instance;
 }
 
-// What every program does first, so that the rest is reached.
+// The commands with which every program begins, so that the fuzzer reaches the rest.
 void getContext(soft::uverbs::VerbsFile& file) {
   struct {
     ib_uverbs_cmd_hdr header;
@@ -203,7 +203,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto file = world().file(descriptor);
     if (input.byte() < 0xf0) getContext(*file);
     for (int i = 0; i < 64 && !input.empty(); i++) {
-      // A copy of its own size: a look behind its end would be seen.
+      // A copy of exactly its size: AddressSanitizer sees a read beyond its end.
       const std::vector<uint8_t> bytes = command(input);
       const int error = file->write(reinterpret_cast<uint64_t>(bytes.data()), bytes.size());
       if (!error && bytes.size() >= 4 && bytes[0] == IB_USER_VERBS_CMD_CREATE_COMP_CHANNEL && !bytes[3]) {
@@ -213,7 +213,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       }
       if (error < 0 || error > 4095) abort();  // an errno, and nothing else
     }
-    if (file->release() != 0) abort();  // something would be left of it for ever
+    if (file->release() != 0) abort();  // otherwise a part of it would remain for ever
     if (file->asynchronousFile) channels.push_back(file->asynchronousFile->descriptor());
   }
   for (const int channel : channels) {

@@ -1,4 +1,4 @@
-// A NIC on the bench: queues in this program's own memory, WQEs written and CQEs read by hand.
+// A NIC for hand-stepped tests: queues in this program's own memory, WQEs written and CQEs read by hand.
 #pragma once
 
 #include <infiniband/verbs.h>
@@ -69,7 +69,7 @@ struct Sge {
   uint32_t key;
 };
 
-// A send WQE in the making.
+// A send WQE under construction.
 struct Wqe {
   Wqe(uint8_t opcode, uint8_t flags = MLX5_WQE_CTRL_CQ_UPDATE) : bytes(16) {
     bytes[3] = opcode;
@@ -252,7 +252,7 @@ struct Card {
   uint64_t now = 0;
 };
 
-// A raw packet QP on a loop wire to which everything comes back, with memory of its own.
+// A raw packet QP on a loop wire, which returns every frame, with memory of its own.
 struct Loop {
   explicit Loop(bool stripVlan = false, uint32_t minimumInline = 0, uint32_t cqeSize = 64, uint32_t cqEntries = 64)
       : card(1, minimumInline),
@@ -272,7 +272,7 @@ struct Loop {
   void post(size_t count = 1) {
     for (size_t i = 0; i < count; ++i) qp->receive({memory.sge(kReceive + slots++ % 16 * 2048, 2048)});
   }
-  // Sends one frame and gives back what arrived.
+  // Sends one frame and returns the received one.
   Bytes round(const Wqe& wqe) {
     const size_t slot = slots % 16;
     post();

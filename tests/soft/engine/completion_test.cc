@@ -33,13 +33,13 @@ TEST(an_armed_queue_raises_one_event) {
   CHECK(loop.card.events.completions.empty());  // not armed
   loop.receiveCq.arm(0);
   loop.card.step();
-  CHECK(loop.card.events.completions.empty());  // nothing since
+  CHECK(loop.card.events.completions.empty());  // nothing new
   loop.round(wqe);
   EQUAL(loop.card.events.completions.size(), 1);
   EQUAL(loop.card.events.completions[0], loop.receiveCq.number);
   loop.round(wqe);
   EQUAL(loop.card.events.completions.size(), 1);  // not armed again
-  loop.receiveCq.arm(0);                          // the same sequence number: the event has been
+  loop.receiveCq.arm(0);                          // the same sequence number: its event has been raised
   loop.round(wqe);
   EQUAL(loop.card.events.completions.size(), 1);
   loop.receiveCq.arm(1);
@@ -85,7 +85,7 @@ TEST(an_unsuccessful_completion_counts_as_solicited) {
   EQUAL(loop.card.events.completions[0], loop.sendCq.number);
   EQUAL(syndrome(loop.sendCq.poll()), MLX5_CQE_SYNDROME_LOCAL_PROT_ERR);
 
-  // One that is only flushed, of either half.
+  // A completion that is only flushed, of either half.
   loop.sendCq.arm(1, true);
   loop.qp->send(Wqe(MLX5_OPCODE_SEND, 0).eth().data(bad));
   loop.card.step();
@@ -98,7 +98,7 @@ TEST(an_unsuccessful_completion_counts_as_solicited) {
   EQUAL(loop.card.events.completions[2], loop.receiveCq.number);
   const uint8_t* flushed = loop.receiveCq.poll();
   EQUAL(syndrome(flushed), MLX5_CQE_SYNDROME_WR_FLUSH_ERR);
-  EQUAL(flushed[63] & 2, 0);  // the bit is the sender's wish alone
+  EQUAL(flushed[63] & 2, 0);  // the bit is the sender's request alone
 }
 
 TEST(asking_for_solicited_entries_takes_back_no_wish_for_any) {
@@ -116,7 +116,7 @@ TEST(asking_for_solicited_entries_takes_back_no_wish_for_any) {
     loop.round(wqe);  // once
     EQUAL(loop.card.events.completions.size(), 1);
   }
-  // The next sequence number begins anew: what was asked for under the last one does not count.
+  // The next sequence number begins anew: an arm under the last one does not count.
   loop.card.events.completions.clear();
   loop.receiveCq.arm(1, true);
   loop.round(wqe);
@@ -141,7 +141,7 @@ TEST(a_resized_queue_goes_on_where_the_old_one_ended) {
   for (int i = 0; i < 5; ++i) loop.round(Wqe(MLX5_OPCODE_SEND).eth().data(sge));
   loop.post(2);
   for (int i = 0; i < 2; ++i) loop.qp->send(Wqe(MLX5_OPCODE_SEND).eth().data(sge));
-  loop.card.step();  // two entries that nobody polls: 5 and 6
+  loop.card.step();  // two entries that stay unpolled: 5 and 6
   Cq& cq = loop.receiveCq;
   Bytes ring(32 * 64);
   for (int i = 0; i < 32; ++i) ring[i * 64 + 63] = MLX5_CQE_INVALID << 4;

@@ -1,5 +1,5 @@
-// Doorbells of queues that have been idle: registers that many share, hints that were overwritten, records that no
-// register tells of; and what needs no doorbell at all.
+// Doorbells of queues that have been idle: shared registers, overwritten hints, records without a register write; and
+// the work that needs no doorbell at all.
 #include "frames.h"
 
 using namespace soft;
@@ -33,7 +33,7 @@ struct BlueFlame {
   size_t half = 0;
 };
 
-// Raw packet queue pairs that share a register, on a wire where everything comes back and nobody wants it.
+// Raw packet queue pairs that share a register, on a loop wire without a receiver.
 struct Many {
   explicit Many(size_t count) : sendCq(card.nic, 1024), receiveCq(card.nic, 64), memory(card.nic, card.pd, 1 << 16) {
     EQUAL(card.nic.connect(1, makeLoopWire()), 0);
@@ -44,7 +44,7 @@ struct Many {
     rest();
   }
   Wqe frame() { return Wqe(MLX5_OPCODE_SEND).eth().data(memory.sge(0, 64)); }
-  // Until nobody has anything to do and every record was looked at: from here on only a doorbell helps.
+  // Until no queue has work and the NIC has looked at every record: from here on only a doorbell helps.
   void rest() {
     for (int quiet = 0; quiet < 100; quiet = card.nic.step(card.now += 1000) ? 0 : quiet + 1) continue;
     while (!card.nic.settled()) card.step();
@@ -110,7 +110,7 @@ TEST(a_register_that_holds_the_same_word_again_loses_nothing) {
   many.bell.ring(qp, many.frame());
   many.rest();
   EQUAL(many.completed().size(), 1);
-  // Reset, and the very same WQE in the very same half.
+  // Reset, and the same WQE in the same half.
   EQUAL(qp.modify(QueuePairState::reset), 0);
   qp.produced = 0;
   qp.doorbell[0] = qp.doorbell[1] = 0;
@@ -212,7 +212,7 @@ TEST(arming_two_idle_queues_through_one_register_raises_both_events) {
   };
   rest();
   CHECK(card.events.completions.empty());
-  bell.arm(*cqs[20], 0);  // behind an entry that is there already
+  bell.arm(*cqs[20], 0);  // behind an entry that is already there
   bell.arm(*cqs[90], 0);
   rest();
   std::sort(card.events.completions.begin(), card.events.completions.end());

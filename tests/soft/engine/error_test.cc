@@ -1,4 +1,4 @@
-// What goes wrong: error CQEs, flushes, events.
+// Failures: error CQEs, flushes, events.
 #include "frames.h"
 
 using namespace soft;
@@ -254,7 +254,7 @@ TEST(a_port_that_is_down_loses_frames_and_raises_events) {
 TEST(objects_in_use_are_not_destroyed) {
   Loop loop;
   EQUAL(loop.card.nic.destroyCompletionQueue(loop.sendCq.number), EBUSY);
-  EQUAL(loop.card.nic.destroyQueuePair(loop.qp->number), EBUSY);  // a rule leads to it
+  EQUAL(loop.card.nic.destroyQueuePair(loop.qp->number), EBUSY);  // a flow rule refers to it
   EQUAL(loop.card.nic.freeProtectionDomain(loop.card.pd), EBUSY);
   EQUAL(loop.card.nic.destroyFlow(1), 0);
   EQUAL(loop.card.nic.destroyFlow(1), ENOENT);

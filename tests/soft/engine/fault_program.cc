@@ -1,4 +1,4 @@
-// Memory that cannot be registered, and memory that goes away while the NIC's own thread works on it: the unmodified
+// Memory that cannot be registered, and memory that disappears while the NIC's own thread uses it: the unmodified
 // libibverbs and libmlx5. Run by tests/soft/memory.test.ts with libibverbs_soft.so preloaded and IBVERBS_SOFT=loop.
 #include <infiniband/verbs.h>
 #include <sched.h>
@@ -109,7 +109,7 @@ struct Device {
   ibv_cq* queue = nullptr;
 };
 
-// Two queue pairs that are connected; the first one asks.
+// Two connected queue pairs; the first one is the requester.
 struct Pair {
   explicit Pair(const Device& device) : asks(device.create()), answers(device.create()) {
     device.connect(asks, answers);
@@ -135,7 +135,7 @@ TEST(what_a_kernel_could_not_pin_is_refused) {
   EQUAL(mprotect(at + 2 * kPage, kPage, PROT_NONE), 0);
   for (const int access : {0, kRead, kWrite}) EQUAL(device.refusal(at, 5 * kPage, access), EFAULT);
   EQUAL(device.refusal(at, 2 * kPage, kAll), 0);
-  // Several mappings that adjoin, one of them read-only.
+  // Several adjacent mappings, one of them read-only.
   EQUAL(mprotect(at + 2 * kPage, kPage, PROT_READ), 0);
   EQUAL(device.refusal(at, 5 * kPage, 0), 0);
   EQUAL(device.refusal(at, 5 * kPage, kRead), 0);
@@ -197,7 +197,7 @@ TEST(memory_that_goes_away_ends_a_request_and_not_the_program) {
       }
     }
   }
-  // And the device goes on.
+  // The device still works.
   EQUAL(device.run(Pair(device).asks, IBV_WR_RDMA_WRITE, good, good), IBV_WC_SUCCESS);
 }
 
@@ -208,7 +208,7 @@ TEST(a_programs_own_handler_that_came_later_does_not_hear_of_it) {
   EQUAL(sigaction(SIGSEGV, &own, nullptr), 0);
   EQUAL(sigaction(SIGBUS, &own, nullptr), 0);
   uint8_t* at = pages(1);
-  ibv_mr* gone = device.region(at);  // a command: from here on ours is in front again
+  ibv_mr* gone = device.region(at);  // a command: from here on our handler is the first again
   uint8_t* stays = pages(1);
   ibv_mr* good = device.region(stays);
   const Pair pair(device);

@@ -1,5 +1,5 @@
-// Memory that goes away under the NIC: unmapped, protected, a file cut off. What it was for fails, and nothing else
-// does.
+// Memory that disappears under the NIC: unmapped, protected, a truncated file. The request that uses it fails, and
+// nothing else does.
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,7 +19,7 @@ namespace {
 enum class Way { unmap, protect, truncate };
 constexpr Way kWays[] = {Way::unmap, Way::protect, Way::truncate};
 
-// Two pages of a memfd, of which the second goes away, or both.
+// Two pages of a memfd, of which the second disappears, or both.
 struct Pages {
   Pages() {
     descriptor = memfd_create("pages", MFD_CLOEXEC);
@@ -44,7 +44,7 @@ struct Pages {
   uint8_t* at;
 };
 
-// A raw packet queue pair that hears itself, each of whose parts lies in pages of its own.
+// A raw packet queue pair that receives its own frames, with each of its parts in pages of its own.
 struct Parts {
   Parts() {
     keepFaultHandler();
@@ -314,13 +314,13 @@ void jumping(int) {
   siglongjmp(jump, 1);
 }
 
-// As many libraries do: what is not its own goes to the handler that was there before, which is ours.
+// As many libraries do: passes a signal that is not its own to the previous handler, which is ours.
 void chaining(int signal, siginfo_t* info, void* context) {
   ++seen;
   kept.sa_sigaction(signal, info, context);
 }
 
-// In a child: what becomes of a wild pointer. The signal that it ended by, or the code that it ended with.
+// A wild pointer in a child process: the signal or the exit code that the child ended with.
 int inChild(void (*body)()) {
   const pid_t child = fork();
   if (child == 0) {
@@ -407,7 +407,7 @@ TEST(a_handler_that_comes_after_and_calls_ours_is_called_once) {
           wild();
         }),
         SIGSEGV);
-  // Behind both, one that was there first.
+  // Behind both, a handler that was installed first.
   EQUAL(inChild([] {
           handle([](int) { _exit(seen == 1 ? 7 : 8); });
           keepFaultHandler();

@@ -1,4 +1,4 @@
-// Frames for the tests, written out by hand: nothing here is the engine's.
+// Frames for the tests, written out by hand: no code here is the engine's.
 #pragma once
 
 #include "card.h"
@@ -54,7 +54,7 @@ inline Bytes ipv6(uint8_t next, const Bytes& payload, const Bytes& from = Bytes(
                   const Bytes& to = Bytes(16, 0x30)) {
   return Bytes{0x60, 0, 0, 0} + be16(static_cast<uint32_t>(payload.size())) + Bytes{next, 64} + from + to + payload;
 }
-// What the L4 checksum field must hold.
+// The expected L4 checksum.
 inline uint16_t l4Sum(uint8_t protocol, const Bytes& from, const Bytes& to, const Bytes& segment) {
   const uint16_t sum = slowSum(from + to + be16(protocol) + be16(static_cast<uint32_t>(segment.size())) + segment);
   return sum == 0 && protocol == 17 ? 0xffff : sum;

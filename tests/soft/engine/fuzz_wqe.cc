@@ -1,6 +1,6 @@
-// Fuzzing of everything that a program can write where the NIC reads: WQEs, receive WQEs, SRQ links, doorbell records,
-// and the frames on the wire. Whatever is written: no crash, no undefined behaviour, no byte changed outside a region
-// that allows it, no CQE that libmlx5 could not read.
+// Fuzzes everything that a program can write where the NIC reads: WQEs, receive WQEs, SRQ links, doorbell records, and
+// the frames on the wire. No input may cause a crash, undefined behaviour, a changed byte outside a region that allows
+// it, or a CQE that libmlx5 could not read.
 //
 // The input is a program of small operations, so that most inputs get past the first check (see Program).
 #include "frames.h"
@@ -92,7 +92,7 @@ class Program {
     }
     for (size_t i = 0; i < qps_.size(); ++i) bringUp(i);
     card_.everythingTo(*qps_[0]);
-    FlowRule inner;  // so that tunnels are looked into
+    FlowRule inner;  // so that the rule looks into tunnels
     inner.qpn = qps_[0]->number;
     inner.inner.value.destinationPort = inner.inner.mask.destinationPort = 6;
     card_.flow(inner);
@@ -180,7 +180,7 @@ class Program {
     const uint8_t kind = input_.byte();
     if (kind == 0) return input_.wide();
     Guarded& where = kind & 1 ? readOnly_ : free_;
-    // Mostly inside; sometimes just past an end.
+    // Mostly inside; sometimes just beyond an end.
     return reinterpret_cast<uint64_t>(kind & 8 ? where.middle() : free_.middle()) + input_.half() % kRegion -
            (kind & 0x10 ? 64 : 0);
   }
@@ -258,7 +258,7 @@ class Program {
     if (input_.byte() & 3) qp.ring();
   }
 
-  // A WQE that means something, with up to three bytes of it changed.
+  // A valid WQE, with up to three bytes of it changed.
   void postTemplate(Qp& qp) {
     const uint8_t choice = input_.byte();
     Wqe wqe = choice % 3 == 0 ? datagram() : choice & 1 ? frame(choice) : message(choice);
@@ -347,7 +347,7 @@ class Program {
 
   void postReceive(Qp& qp) {
     uint8_t* at = &qp.rq[(qp.posted % 16u) << 6];
-    if (input_.byte() & 1) {  // one that takes anything
+    if (input_.byte() & 1) {  // a rule that matches every frame
       store32(at, 2048);
       store32(at + 4, free_.key);
       store64(at + 8, reinterpret_cast<uint64_t>(free_.middle()) + (input_.byte() & 3) * 2048);

@@ -1,6 +1,6 @@
-// Queue pairs that idle, rung by the unmodified libmlx5 while the NIC's own thread runs: what no hand-stepped test can
-// show. Run by tests/soft/idle.test.ts with libibverbs_soft.so preloaded and IBVERBS_SOFT=loop; TURNS is how many
-// writes.
+// Idle queue pairs, rung by the unmodified libmlx5 while the NIC's own thread runs: behaviour that no hand-stepped test
+// can show. Run by tests/soft/idle.test.ts with libibverbs_soft.so preloaded and IBVERBS_SOFT=loop; TURNS is the number
+// of writes.
 #include <dirent.h>
 #include <infiniband/mlx5dv.h>
 #include <infiniband/verbs.h>
@@ -74,7 +74,7 @@ struct Device {
                             IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER),
           0);
     attributes.qp_state = IBV_QPS_RTS;
-    attributes.timeout = 0;  // no retransmission makes good what was not seen
+    attributes.timeout = 0;  // no retransmission makes up for a missed request
     attributes.max_rd_atomic = 1;
     EQUAL(ibv_modify_qp(pair, &attributes,
                         IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
@@ -120,7 +120,7 @@ struct Device {
     EQUAL(mlx5dv_init_obj(&object, MLX5DV_OBJ_QP), 0);
     return qp.bf.reg;
   }
-  // Two that share one.
+  // Two queue pairs that share a register.
   std::pair<int, int> sharing() const {
     std::map<void*, int> first;
     for (int i = 0; i < kPairs; ++i) {

@@ -15,7 +15,7 @@ using namespace soft;
 
 namespace {
 
-// A card on an interface, to whose queue everything comes.
+// A card on an interface, with a queue that receives every frame.
 struct End {
   explicit End(const char* interface) : cq(card.nic, 64), memory(card.nic, card.pd, 1 << 16) {
     int error = 0;
@@ -32,15 +32,15 @@ struct End {
     qp->send(Wqe(MLX5_OPCODE_SEND, 0).eth().data(memory.sge(40000, static_cast<uint32_t>(frame.size()))));
     card.step();
   }
-  // Sleeps on the wire's descriptors until something comes.
+  // Sleeps on the wire's descriptors until one is ready.
   void sleep() {
     std::vector<pollfd> waiting;
     for (const int descriptor : card.nic.descriptors()) waiting.push_back({descriptor, POLLIN, 0});
-    EQUAL(waiting.size(), 2);  // the interface's frames, and the news of its link
+    EQUAL(waiting.size(), 2);  // the interface's frames, and its link events
     if (poll(waiting.data(), 2, 10000) < 1) failAt(__FILE__, __LINE__, "nothing came");
     card.step();
   }
-  // Sleeps until a frame comes that begins with `destination`; others are not ours.
+  // Sleeps until a frame comes that begins with `destination`; other frames are not the test's.
   Bytes wait(const Bytes& destination) {
     for (;;) {
       while (const uint8_t* cqe = cq.poll()) {
@@ -55,7 +55,7 @@ struct End {
       sleep();
     }
   }
-  // Sleeps until the port has said these things, in this order, and nothing else.
+  // Sleeps until the port has raised these events, in this order, and no other.
   void expect(const std::vector<AsyncEventType>& types) {
     const auto& events = card.events.events;
     while (events.size() < types.size()) sleep();
@@ -155,7 +155,7 @@ TEST(the_port_follows_the_link_and_what_is_sent_meanwhile_is_lost) {
 TEST(a_link_that_fell_and_rose_between_two_looks_says_so) {
   End left("soft0");
   shell("ip link set soft1 down");
-  // Until the kernel has told it by a message of its own: it sums up what follows fast on each other.
+  // Until the kernel has reported it in a message of its own: it merges changes that follow fast on each other.
   shell("until ip link show soft0 | grep -q NO-CARRIER; do :; done");
   shell("ip link set soft1 up; until ip link show soft0 | grep -q 'state UP'; do :; done");
   left.expect({kDown, kUp});
@@ -186,7 +186,7 @@ TEST(the_port_of_an_interface_that_is_gone_stays_down_and_rests) {
     EQUAL(end->card.nic.deadline(), kNever);
     for (const int descriptor : end->card.nic.descriptors()) {
       pollfd waiting{descriptor, POLLIN, 0};
-      EQUAL(poll(&waiting, 1, 0), 0);  // it would never sleep again
+      EQUAL(poll(&waiting, 1, 0), 0);  // a ready descriptor would never let it sleep again
     }
   }
 }
@@ -194,7 +194,7 @@ TEST(the_port_of_an_interface_that_is_gone_stays_down_and_rests) {
 TEST(the_active_mtu_is_what_the_interface_carries) {
   End left("soft0");
   EQUAL(left.card.nic.activeMtu(1), 1024);
-  // 80 bytes of headers, as rxe reckons; tests/verbs/soft-rxe.test.ts asks rxe itself.
+  // 80 bytes of headers, as rxe counts; tests/verbs/soft-rxe.test.ts compares with rxe itself.
   const std::pair<int, uint32_t> rows[] = {{9000, 4096}, {4176, 4096}, {4175, 2048}, {2128, 2048}, {2127, 1024},
                                            {1104, 1024}, {1103, 512},  {592, 512},   {591, 256},   {336, 256},
                                            {335, 256},   {68, 256},    {1500, 1024}};

@@ -1,5 +1,5 @@
-// The unmodified libibverbs and libmlx5 on the software ConnectX: what they write into the rings, and what they make of
-// its CQEs. Run by tests/soft/libmlx5.test.ts with libibverbs_soft.so preloaded and IBVERBS_SOFT=loop.
+// The unmodified libibverbs and libmlx5 on the software ConnectX: their writes to the rings, and their reading of its
+// CQEs. Run by tests/soft/libmlx5.test.ts with libibverbs_soft.so preloaded and IBVERBS_SOFT=loop.
 #include <infiniband/mlx5dv.h>
 #include <infiniband/verbs.h>
 #include <poll.h>
@@ -94,7 +94,7 @@ struct RawQp {
     EQUAL(ibv_destroy_cq(cq), 0);
     EQUAL(ibv_destroy_comp_channel(channel), 0);
   }
-  // Everything for this port.
+  // Steers every frame of this port to the queue.
   void everything() {
     ibv_flow_attr attributes{};
     attributes.type = IBV_FLOW_ATTR_ALL_DEFAULT;
@@ -146,7 +146,7 @@ struct RawQp {
     EQUAL(ibv_get_cq_event(channel, &which, &context), 0);
     ibv_ack_cq_events(which, 1);
   }
-  // One send completion and `frames` receive completions, in any order; those of the receives.
+  // Waits for one send completion and `frames` receive completions, in any order; returns the latter.
   std::vector<ibv_wc> exchange(size_t frames) {
     std::vector<ibv_wc> received;
     int sent = 0;
@@ -532,7 +532,7 @@ struct RcPair {
 
 }  // namespace
 
-// What the kernel says of two families (rdma_resolve_ip) and of a member of a group (uverbs_free_qp): EINVAL, EBUSY.
+// The kernel's errors for two families (rdma_resolve_ip) and for a member of a group (uverbs_free_qp): EINVAL, EBUSY.
 TEST(no_way_leads_from_one_family_to_the_other_and_a_member_of_a_group_is_busy) {
   Device device;
   const auto gid = [&](int index) {

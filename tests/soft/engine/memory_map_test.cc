@@ -1,4 +1,4 @@
-// What the process's map says, by both ways of asking.
+// The process's memory map, by both ways to read it.
 #include "uverbs/memory_map.h"
 
 #include <sys/mman.h>
@@ -29,7 +29,7 @@ void check(Mapped (*ask)(uint64_t, uint64_t, bool)) {
   const auto answer = [&](size_t from, size_t to, bool writable) {
     return ask(start + from * page, start + to * page, writable);
   };
-  if (answer(0, 1, true) == Mapped::unknown) return;  // a kernel before 6.11: the other way is asked
+  if (answer(0, 1, true) == Mapped::unknown) return;  // a kernel before 6.11: the other way is used
   for (const Range& range : {Range{0, 1, true, true},
                              {0, 2, true, false},
                              {1, 2, true, false},

@@ -198,7 +198,7 @@ TEST(a_stalled_wire_keeps_frames_in_order_and_loses_none) {
   Card card(2);
   auto wire = makePairWire();
   EQUAL(card.nic.connect(1, wire, 0), 0);
-  const WireEnd other = wire->end(1);  // there is somebody, who does not read
+  const WireEnd other = wire->end(1);  // the other end is connected, and does not read
   Cq sendCq(card.nic, 1024), receiveCq(card.nic, 64);
   auto qp = card.rawQp(sendCq, receiveCq, false, 512);
   qp->bringUp();

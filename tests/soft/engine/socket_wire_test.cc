@@ -1,4 +1,4 @@
-// Two processes on one wire: who meets whom, who is refused, and what is left of whoever ends, however it ends.
+// Two processes on one wire: how they meet, which process is refused, and what remains of one that ends in any way.
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -42,7 +42,7 @@ void refused(const std::string& path, int expected, const std::string& text) {
     failAt(__FILE__, __LINE__, "\"" + words + "\" does not say \"" + text + "\"");
 }
 
-// What the NIC's thread does: steps, and sleeps until a descriptor or a timer when there is nothing to do.
+// The work of the NIC's thread: steps, and sleeps until a descriptor or a timer when there is nothing to do.
 struct Clock {
   uint64_t now = 0;
   static constexpr int kLong = 10000;
@@ -88,12 +88,12 @@ bool take(Wire& wire, uint32_t* number) {
   return true;
 }
 
-// Both find each other, and a frame goes each way.
+// Both ends find each other, and a frame goes each way.
 void meet(Clock& clock, Wire& one, Wire& other, uint32_t number) {
   while (!one.up() || !other.up()) clock.run({&one, &other});
   for (auto [from, to] : {std::pair{&one, &other}, std::pair{&other, &one}}) {
     uint32_t got = 0;
-    // A connection to a peer that is gone may be what was up: until the frame arrives it is sent again.
+    // The first connection may have been to a peer that has ended: repeat the frame until it arrives.
     do {
       if (from->up() && from->end(0).transmit->empty()) put(*from, number);
       clock.run({from, to}, 20);
@@ -101,7 +101,7 @@ void meet(Clock& clock, Wire& one, Wire& other, uint32_t number) {
   }
 }
 
-// A process at the other end: sends back what it gets, until it is killed.
+// A process at the other end: returns every frame, until it is killed.
 pid_t echo(const std::string& path) {
   int ready[2];
   EQUAL(pipe(ready), 0);
@@ -195,7 +195,7 @@ TEST(whoever_is_left_takes_the_next_in_either_role) {
     random = random * 1664525 + 1013904223;
     const int gone = random >> 16 & 1;
     ends[gone].reset();
-    // The one that is left has seen it, or has not.
+    // The remaining end has seen it, or has not.
     if (random >> 17 & 1) {
       while (ends[1 - gone]->up()) clock.run({ends[1 - gone].get()});
     }
@@ -203,7 +203,7 @@ TEST(whoever_is_left_takes_the_next_in_either_role) {
     ends[gone] = wireAt(path);
     meet(clock, *ends[0], *ends[1], round);
   }
-  // Neither of the first two is there any more, nor both of any later ones.
+  // Neither of the first two exists any more, nor both of any later ones.
   ends[0].reset();
   ends[1].reset();
   ends[0] = wireAt(path);
@@ -223,7 +223,7 @@ TEST(what_a_peer_sent_before_it_went_still_arrives) {
     put(*left, 1000);
     left->step(clock.now += 1000);  // reads a part of it
     CHECK(left->end(0).receive->count() < 100);
-    right.reset();  // with a frame that it has not read: the kernel says ECONNRESET for that
+    right.reset();  // with a frame that it has not read: the kernel reports ECONNRESET for that
     if (sending) put(*left, 1001);
     while (left->up()) clock.run({left.get()});
     for (uint32_t expected = 0; expected < 100; ++expected) {
@@ -257,17 +257,17 @@ TEST(a_process_that_is_killed_gives_way_to_the_next_in_either_order) {
   Clock clock;
   auto wire = wireAt(path);
   for (uint32_t round = 1; round < 40; ++round) {
-    // The other one came second, and then, as we take its place at the path, first.
+    // The other process came second, and becomes the first as we take its place at the path.
     const pid_t child = echo(path);
     reach(clock, *wire, round);
     refused(path, EBUSY, std::to_string(child));
-    if (round % 3 == 1) {  // we leave, and come back to it
+    if (round % 3 == 1) {  // we leave, and connect to it again
       wire.reset();
       wire = wireAt(path);
       reach(clock, *wire, round + 1000);
     }
     killed(child);
-    if (round % 2 == 1 && round != 39) {  // the last one goes, and we have not even seen it
+    if (round % 2 == 1 && round != 39) {  // the last one ends, and we have not even seen it
       while (wire->up()) clock.run({wire.get()});
     }
   }
@@ -281,7 +281,7 @@ TEST(what_the_killed_left_behind_is_in_nobodys_way) {
     killed(round % 2 ? one : other);
     killed(round % 2 ? other : one);
     struct stat status;
-    EQUAL(lstat((path + ".lock").c_str(), &status), 0);  // nobody could take it away
+    EQUAL(lstat((path + ".lock").c_str(), &status), 0);  // nothing could remove it
     Clock clock;
     auto left = wireAt(path), right = wireAt(path);
     meet(clock, *left, *right, 1);

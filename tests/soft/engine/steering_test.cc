@@ -1,4 +1,4 @@
-// Flow rules and receive side scaling: whose a frame is.
+// Flow rules and receive side scaling: which queue pair gets a frame.
 #include <rdma/mlx5-abi.h>
 
 #include "frames.h"
@@ -26,7 +26,7 @@ struct Field {
     rule.qpn = qps[receiver]->number;
     return rule;
   }
-  // Sends a frame; the string says how many each receiver got.
+  // Sends a frame; the string holds how many each receiver got.
   std::string send(const Bytes& frame) {
     std::copy(frame.begin(), frame.end(), memory.bytes.begin());
     sender->send(Wqe(MLX5_OPCODE_SEND, 0).eth().data(memory.sge(0, static_cast<uint32_t>(frame.size()))));
@@ -325,7 +325,7 @@ struct Spread {
     rule.qpn = qpn;
     flow = field.card.flow(rule);
   }
-  // Which queue got the frame, with its CQE.
+  // The queue that received the frame, with its CQE.
   size_t send(const Bytes& frame, const uint8_t** cqe) {
     field.send(frame);
     size_t found = 99;

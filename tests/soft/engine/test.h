@@ -1,4 +1,4 @@
-// A test is a function with a name; a check that fails says where and what, and fails the process.
+// A test is a function with a name; a failed check prints its place and values, and fails the process.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The two sides at once: a thread that steps, one that sends and polls, one that creates and destroys.
+// The two sides at the same time: a thread that steps, one that sends and polls, one that creates and destroys.
 #include <atomic>
 #include <thread>
 

@@ -1,4 +1,4 @@
-// Wires: what they carry, when, and what they lose.
+// Wires: the frames that they carry, their delays and their losses.
 #include <algorithm>
 
 #include "frames.h"
@@ -15,7 +15,7 @@ void put(FrameQueue* queue, uint32_t number, size_t length) {
   queue->commit(length);
 }
 
-// Takes everything that has arrived: the frames' numbers.
+// Takes every arrived frame: returns their numbers.
 std::vector<uint32_t> take(FrameQueue* queue) {
   std::vector<uint32_t> numbers;
   size_t length;

@@ -1,5 +1,5 @@
-// Every kind of packet, for others to look at: with ROCE_FRAMES=FILE each frame is written there as a line of hex, and
-// tests/soft/roce.test.ts compares what tshark reads in them. The addresses are told too: they differ from run to run.
+// Every kind of packet, for inspection: with ROCE_FRAMES=FILE the test writes each frame there as a line of hex, and
+// tests/soft/roce.test.ts compares tshark's reading of them. It writes the addresses too: they differ from run to run.
 #include "peers.h"
 
 using namespace soft;

@@ -1,4 +1,4 @@
-// UC and UD: what they do, and what they leave to their users.
+// UC and UD: their guarantees, and the errors that they leave to their users.
 #include "peers.h"
 
 using namespace soft;
@@ -78,7 +78,7 @@ TEST(uc_drops_what_it_may_not_write_and_has_no_reads) {
   peers.failed(peers.a, 2, MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR);
   peers.failed(peers.a, 3, MLX5_CQE_SYNDROME_WR_FLUSH_ERR);
   CHECK(peers.a.qp->state() == QueuePairState::sqe);
-  // Its receive half goes on, and RTS is one step away.
+  // Its receive half works on, and RTS is one step away.
   peers.a.qp->receive({peers.a.memory.sge(4096, 64)});
   peers.b.qp->send(Wqe(MLX5_OPCODE_SEND).inlined(pattern(8, 9)));
   EQUAL(cqeOpcode(peers.next(peers.a.receiveCq)), MLX5_CQE_RESP_SEND);
@@ -177,7 +177,7 @@ TEST(malformed_datagram_wqes) {
   fails(datagram(MLX5_OPCODE_SEND, mapped(2), macOf(2), 0x41, kQkey, 5));  // no such GID
 }
 
-// Which header, which MAC, who hears it: one question, and the same answer for attaching and for sending.
+// Which header, which MAC, which members: one lookup, with the same answer for attaching and for sending.
 TEST(a_group_of_either_family) {
   struct Row {
     Gid group;
@@ -214,7 +214,7 @@ TEST(a_group_of_either_family) {
     Peers peers(of(QueuePairType::ud));
     const bool ipv4 = row.gidIndex == 0;
     EQUAL(peers.card.nic.attachMulticast(peers.b.qp->number, row.group), 0);
-    EQUAL(peers.card.nic.attachMulticast(peers.b.qp->number, row.group), 0);  // once is enough
+    EQUAL(peers.card.nic.attachMulticast(peers.b.qp->number, row.group), 0);  // attached twice, detached once
     peers.b.qp->receive({peers.b.memory.sge(0, 1000)});
     peers.a.qp->send(datagram(MLX5_OPCODE_SEND, row.group, {}, 0xffffff, kQkey, row.gidIndex).inlined(pattern(20)));
     peers.sent(peers.a, 0);
@@ -227,7 +227,7 @@ TEST(a_group_of_either_family) {
     shown.insert(shown.end(), frame.begin() + static_cast<long>(addresses),
                  frame.begin() + static_cast<long>(addresses + (ipv4 ? 8 : 32)));
     HEX(shown.data(), shown.size(), row.frame);
-    // Under the other family's header it would be another group's, or nobody's.
+    // With the other family's header it would be another group's datagram, or without a member.
     peers.a.qp->send(datagram(MLX5_OPCODE_SEND, row.group, {}, 0xffffff, kQkey, static_cast<uint8_t>(1 - row.gidIndex))
                          .inlined(pattern(20)));
     peers.failed(peers.a, 2, MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR);
@@ -246,7 +246,7 @@ TEST(what_is_no_group_cannot_be_attached) {
                       {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 223, 255, 255, 255},
                       {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 240, 0, 0, 0}};
   for (const Gid& gid : none) EQUAL(peers.card.nic.attachMulticast(peers.b.qp->number, gid), EINVAL);
-  // As many groups, and members of one, as ibv_query_device(3) tells.
+  // As many groups, and members of one, as ibv_query_device(3) announces.
   Gid group{0xff, 0x0e};
   for (int i = 0; i < 1024; ++i) {
     store16(&group[14], static_cast<uint16_t>(i));
@@ -284,7 +284,7 @@ TEST(a_group_gets_one_copy_each) {
   peers.silent(peers.b.receiveCq);
   CHECK(peers.b.bytes(40, 20) == pattern(20) && peers.b.bytes(1040, 20) == pattern(20));
   EQUAL(*peers.b.at(2040), 0);
-  // A member at the sender's own port, the sender itself even.
+  // A member at the sender's own port, even the sender itself.
   EQUAL(peers.card.nic.attachMulticast(peers.a.qp->number, group), 0);
   peers.a.qp->receive({peers.a.memory.sge(0, 1000)});
   peers.a.qp->send(wqe);

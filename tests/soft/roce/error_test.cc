@@ -1,11 +1,11 @@
-// RC: what must not be, on either side; and what becomes of the rest of the work.
+// RC: invalid requests, on either side; and the fate of the remaining work.
 #include "peers.h"
 
 using namespace soft;
 
 namespace {
 
-// The requester's completion, both states, the responder's event; nothing of the responder's memory has changed.
+// The requester's completion, both states, the responder's event; the responder's memory is unchanged.
 void refused(Peers& peers, const Wqe& wqe, int syndrome, AsyncEventType event) {
   const Bytes before = peers.b.memory.bytes;
   peers.a.qp->send(wqe);
@@ -83,14 +83,14 @@ TEST(a_misaligned_atomic_operation_is_an_invalid_request) {
 
 TEST(more_reads_than_the_responder_agreed_to_are_an_invalid_request) {
   Peers peers;
-  QueuePairChange change;  // the responder's limit is lowered behind the requester's back
+  QueuePairChange change;  // lowers the responder's limit without the requester's knowledge
   Peers strict([] {
     PeersOptions options;
     options.maxReads = 0;
     return options;
   }());
   strict.a.qp->send(remote(MLX5_OPCODE_RDMA_READ, strict.b.at(0), strict.b.memory.key).data(strict.a.memory.sge(0, 8)));
-  strict.failed(strict.a, 0, MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR);  // the requester itself may have none
+  strict.failed(strict.a, 0, MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR);  // the requester itself may have none outstanding
   change.mask = IBV_QP_MAX_DEST_RD_ATOMIC;
   change.maxDestinationReadAtomic = 0;
   EQUAL(peers.card.nic.modifyQueuePair(peers.b.qp->number, change), 0);
@@ -137,7 +137,7 @@ TEST(local_faults_come_in_their_turn_and_the_rest_is_flushed) {
   const auto fails = [](const Wqe& wqe, int syndrome) {
     Peers peers;
     peers.b.qp->receive({peers.b.memory.sge(0, 64)});
-    peers.a.qp->write(Wqe(MLX5_OPCODE_SEND).inlined(pattern(8)));  // done before the fault is told
+    peers.a.qp->write(Wqe(MLX5_OPCODE_SEND).inlined(pattern(8)));  // completed before the fault is reported
     peers.a.qp->write(wqe);
     peers.a.qp->write(Wqe(MLX5_OPCODE_SEND, 0).inlined(pattern(8)));
     peers.a.qp->ring();
@@ -148,7 +148,7 @@ TEST(local_faults_come_in_their_turn_and_the_rest_is_flushed) {
     CHECK(peers.a.qp->state() == QueuePairState::err);
     CHECK(peers.b.qp->state() == QueuePairState::rts);
     EQUAL(peers.operations(0).size(), 1);
-    // What is posted later is flushed too.
+    // Later requests are flushed too.
     peers.a.qp->send(Wqe(MLX5_OPCODE_SEND, 0).inlined(pattern(8)));
     EQUAL(::syndrome(peers.next(peers.a.sendCq)), MLX5_CQE_SYNDROME_WR_FLUSH_ERR);
   };
@@ -272,7 +272,7 @@ TEST(packets_of_strangers_are_not_taken) {
   EQUAL(peers.card.nic.setGid(1, 0, mapped(9)), 0);
   QueuePairChange change;
   change.mask = IBV_QP_AV;
-  change.address.sourceGid = mapped(9);  // not whom b is connected to
+  change.address.sourceGid = mapped(9);  // not the peer that b is connected to
   change.address.destinationGid = mapped(2);
   change.address.destinationMac = macOf(2);
   EQUAL(peers.card.nic.modifyQueuePair(stranger->number, change), 0);

@@ -1,4 +1,4 @@
-// Memory that goes away under a reliable connection: whose it is says how the request ends.
+// Memory that disappears under a reliable connection: its owner decides how the request ends.
 #include <sys/mman.h>
 
 #include "nic/fault_handler.h"
@@ -8,7 +8,7 @@ using namespace soft;
 
 namespace {
 
-// A page of memory that a key leads to, and that is gone a moment later.
+// A page of memory that a key names, and that disappears a moment later.
 struct Gone {
   explicit Gone(Peers& peers) {
     keepFaultHandler();

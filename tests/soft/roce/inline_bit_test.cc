@@ -1,6 +1,6 @@
-// A length of 2^31 and more, as a program writes it into its WQE when nobody looks: bit 31 says that the data follow
-// inline, so they are the WQE's own bytes. Whatever the other 31 bits say, nothing beside the WQE is read: the ring
-// lies between two pages that cannot be read.
+// A length of 2^31 and more, as a program can write it into its WQE: bit 31 means that the data follow inline, so they
+// are the WQE's own bytes. Whatever the other 31 bits hold, the NIC reads nothing outside the WQE: the ring lies
+// between two unreadable pages.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -10,7 +10,7 @@ using namespace soft;
 
 namespace {
 
-// Memory whose last byte is a page's last, and the page behind it cannot be touched; nor can the one before.
+// Memory that ends at a page boundary, with an inaccessible page after it and one before it.
 class Fenced {
  public:
   explicit Fenced(size_t size) : page_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
@@ -30,7 +30,7 @@ class Fenced {
 
 constexpr uint32_t kBlocks = 64;
 
-// The send ring of a queue pair, fenced: 63 WQEs that do nothing, and a send in the last block.
+// The send ring of a queue pair, fenced: 63 WQEs without work, and a send in the last block.
 struct FencedRing {
   explicit FencedRing(Peers& peers, QueuePairType type) : peers(peers), ring(kBlocks * 64) {
     QueuePairAttributes attributes;
@@ -105,14 +105,13 @@ TEST(a_length_with_bit_31_that_reaches_beyond_its_wqe_is_an_operation_error) {
 
 TEST(an_inline_element_at_the_end_of_the_ring_reads_nothing_behind_it) {
   for (const QueuePairType type : {QueuePairType::rc, QueuePairType::uc, QueuePairType::ud, QueuePairType::rawPacket}) {
-    // 63: what `ds` can say at most, which goes round to the ring's beginning.
+    // 63: the largest `ds`, which wraps to the ring's beginning.
     for (const uint32_t segments : {2u, 4u, 5u, 63u}) {
       for (const uint32_t length : {0u, 12u, 13u, 60u, 1000u, 0x7fffffffu}) {
         Peers peers;
         FencedRing sender(peers, type);
         sender.send(segments, length | MLX5_INLINE_SEG);
-        // What comes of what is read is the other tests' business; a UD request of 4 segments has an address and no
-        // element.
+        // The other tests check the outcome; a UD request of 4 segments has an address and no element.
         if (length != 0x7fffffff || (type == QueuePairType::ud && segments == 4)) continue;
         const uint8_t* cqe = peers.a.sendCq.poll();
         CHECK(cqe != nullptr);

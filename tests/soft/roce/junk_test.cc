@@ -1,5 +1,4 @@
-// Packets and WQEs that nobody would make. Whatever they do, it must be within the regions: run with ENGINE_SANITIZE
-// too.
+// Packets and WQEs that no device would send. Their effects must stay within the regions: run with ENGINE_SANITIZE too.
 #include <random>
 
 #include "nic/icrc.h"
@@ -9,7 +8,7 @@ using namespace soft;
 
 namespace {
 
-// Puts the right ICRC at the end of a frame, so that what is in front of it is looked at.
+// Puts the right ICRC at the end of a frame, so that the receiver examines the bytes before it.
 void seal(Bytes& frame) {
   Layers layers;
   parseLayers(frame.data(), frame.size(), 0, &layers);
@@ -41,7 +40,7 @@ TEST(packets_with_any_header_touch_nothing_that_they_may_not) {
         store16(&bth[2], 0xffff);
         store24(&bth[5], peers.b.qp->number);
         store24(&bth[9], (psn + (random() % 4 == 0 ? random() % 20 : 0)) & 0xffffff);
-        // Of the address headers, sometimes what is right.
+        // The right values in some of the address headers.
         if (random() % 2 == 0) store64(&bth[12], reinterpret_cast<uint64_t>(memory.data()) + random() % (1 << 20));
         if (random() % 2 == 0) store32(&bth[20], peers.b.memory.key);
         if (random() % 2 == 0) store32(&bth[24], static_cast<uint32_t>(random() % 3000));
@@ -74,7 +73,7 @@ TEST(any_wqe_ends_in_a_completion) {
       wqe[3] = random() % 8 == 0 ? static_cast<uint8_t>(random()) : kOpcodes[random() % sizeof kOpcodes];
       wqe[7] = static_cast<uint8_t>(random() % 8 == 0 ? random() : random() % (wqe.size() / 16 + 1));
       wqe[11] = MLX5_WQE_CTRL_CQ_UPDATE;
-      for (size_t at = 16; at + 16 <= wqe.size(); at += 16) {  // segments that make some sense
+      for (size_t at = 16; at + 16 <= wqe.size(); at += 16) {  // segments with plausible contents
         switch (random() % 5) {
           case 0:
             store32(&wqe[at], static_cast<uint32_t>(random() % 5000));

@@ -1,4 +1,4 @@
-// RC over a wire that loses, repeats and reorders: retransmission, silence, "receiver not ready".
+// RC over a wire that loses, repeats and reorders: retransmission, timeouts, "receiver not ready".
 #include <map>
 #include <random>
 
@@ -24,10 +24,10 @@ TEST(a_lost_packet_is_named_by_the_responder_and_sent_again) {
   peers.b.qp->receive({peers.b.memory.sge(0, 8192)});
   dropOne(peers, 0, kSendMiddle, 1);
   peers.a.qp->send(Wqe(MLX5_OPCODE_SEND).data(peers.a.put(data)));
-  peers.settle();  // no timer is needed for it
+  peers.settle();  // no timer is involved
   peers.sent(peers.a, 0);
   CHECK(peers.b.bytes(0, 5000) == data);
-  // One refusal for all that came behind the gap: PSN sequence error, of the packet that is missing.
+  // One NAK for all packets behind the gap: PSN sequence error, with the PSN of the missing packet.
   int refusals = 0;
   for (const Seen& seen : peers.wire->seen) {
     if (seen.from != 1 || operationOf(seen.frame) != kAcknowledge || aethOf(seen.frame) != 0x60) continue;
@@ -70,7 +70,7 @@ TEST(silence_ends_after_retry_cnt_repetitions) {
   peers.failed(peers.a, 1, MLX5_CQE_SYNDROME_WR_FLUSH_ERR);
   peers.failed(peers.a, 2, MLX5_CQE_SYNDROME_WR_FLUSH_ERR);
   CHECK(peers.a.qp->state() == QueuePairState::err);
-  // No timer any more but the look for receives that are posted in ERR.
+  // The only timer left is the look for receives that are posted in ERR.
   EQUAL(peers.card.nic.deadline(), peers.card.now + 10'000'000);
 }
 
@@ -92,7 +92,7 @@ TEST(progress_renews_the_retries) {
   options.retryCount = 1;
   options.mtu = 256;
   Peers peers(options);
-  // Of every packet the first sending is lost.
+  // The first copy of every packet is lost.
   std::map<uint32_t, int> times;
   peers.wire->script = [&](int from, const Bytes& frame) {
     return from == 0 && times[psnOf(frame)]++ == 0 ? ScriptedWire::Fate::drop : ScriptedWire::Fate::deliver;
@@ -199,7 +199,7 @@ TEST(an_acknowledgement_behind_a_read_says_that_its_response_was_lost) {
   peers.a.qp->ring();
   const uint64_t before = peers.card.now;
   peers.settle();
-  CHECK(peers.card.now - before < 4096 * 1024);  // no timer ran out
+  CHECK(peers.card.now - before < 4096 * 1024);  // no timer expired
   peers.sent(peers.a, 0);
   peers.sent(peers.a, 1);
 }
@@ -208,11 +208,11 @@ TEST(a_corrupt_packet_is_a_lost_one) {
   Peers peers;
   peers.b.qp->receive({peers.b.memory.sge(0, 64)});
   peers.a.qp->send(Wqe(MLX5_OPCODE_SEND).inlined(pattern(8)));
-  // Each byte of the packet in turn, but for those that routers change, and the Ethernet header.
+  // Each byte of the packet in turn, except those that routers change, and the Ethernet header.
   peers.settle();
   peers.sent(peers.a, 0);
   Bytes next = peers.wire->seen[0].frame;
-  store24(&next[kBth + 9], 0xfffffe);  // the PSN that is expected; the ICRC is now wrong
+  store24(&next[kBth + 9], 0xfffffe);  // the expected PSN; the ICRC is now wrong
   peers.wire->inject(0, next);
   peers.settle();
   EQUAL(peers.card.counters(2).receiveIcrcBad, 1);
@@ -224,11 +224,11 @@ TEST(a_corrupt_packet_is_a_lost_one) {
   }
   const size_t packets = peers.wire->seen.size();
   peers.settle();
-  EQUAL(peers.wire->seen.size(), packets);  // nobody answered
+  EQUAL(peers.wire->seen.size(), packets);  // no response
   CHECK(peers.b.qp->state() == QueuePairState::rts);
 }
 
-// Everything at once. What is asserted: every byte, every completion in order, every addition exactly once.
+// Everything at once. The test asserts every byte, every completion in order, every addition exactly once.
 TEST(random_work_over_a_bad_wire) {
   for (uint32_t seed = 1; seed <= 40; ++seed) {
     PeersOptions options;

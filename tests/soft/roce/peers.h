@@ -21,7 +21,7 @@ inline soft::Mac macOf(uint8_t port) {
   return mac;
 }
 
-// What else a WQE may have: behind the control segment, in this order.
+// The further segments of a WQE: behind the control segment, in this order.
 inline Wqe remote(uint8_t opcode, const uint8_t* address, uint32_t rkey, uint8_t flags = MLX5_WQE_CTRL_CQ_UPDATE) {
   Wqe wqe(opcode, flags);
   Bytes segment(16);
@@ -167,7 +167,7 @@ struct Peers {
     }
   }
 
-  // Steps until nothing moves any more; timers stay where they are.
+  // Steps until no frame moves any more; timers do not advance.
   void settle() {
     for (int i = 0; i < 100000; ++i) {
       if (!card.nic.step(card.now += 100) && !wire->release()) return;

@@ -1,4 +1,4 @@
-// A wire between two ports that does to each frame what the test says, and remembers all of them.
+// A wire between two ports that treats each frame as the test prescribes, and records all of them.
 #pragma once
 
 #include <deque>
@@ -16,7 +16,7 @@ struct Seen {
 
 class ScriptedWire : public soft::Wire {
  public:
-  enum class Fate { deliver, drop, duplicate, hold };  // hold: it goes behind the next frame of its direction
+  enum class Fate { deliver, drop, duplicate, hold };  // hold: it follows the next frame of its direction
 
   soft::WireEnd end(int index) override { return {&transmit_[index], &receive_[index]}; }
 
@@ -43,7 +43,7 @@ class ScriptedWire : public soft::Wire {
     return moved;
   }
 
-  // Lets go what is held back, when nothing came behind it.
+  // Releases the held frame, when none came after it.
   bool release() {
     bool any = false;
     for (int from = 0; from < 2; ++from) {
@@ -73,7 +73,7 @@ class ScriptedWire : public soft::Wire {
   std::vector<Bytes> held_[2];
 };
 
-// Of a RoCEv2 frame over IPv4: where its BTH is, and what the tests ask of it.
+// The place of the BTH in a RoCEv2 frame over IPv4, and the fields that the tests read.
 constexpr size_t kBth = 14 + 20 + 8;
 inline int operationOf(const Bytes& frame) { return frame[kBth] & 0x1f; }
 inline uint32_t psnOf(const Bytes& frame) { return soft::load24(&frame[kBth + 9]); }

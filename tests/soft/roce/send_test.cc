@@ -33,7 +33,7 @@ TEST(a_send_its_acknowledgement_and_both_completions_byte_by_byte) {
   HEX(sent + 56, 8, "0a000040" "0000" "00" "00");
   const uint8_t* got = peers.b.receiveCq.poll();
   CHECK(got != nullptr);
-  HEX(got + 24, 4, "00000040");  // flags_rqpn: whence
+  HEX(got + 24, 4, "00000040");  // flags_rqpn: the source
   HEX(got + 32, 16, "0000abcd" "00000000" "00000000" "00000005");           // uidx, immediate, byte count
   HEX(got + 56, 8, "00000041" "0000" "00" "20");
   peers.silent(peers.a.sendCq);
@@ -175,7 +175,7 @@ TEST(compare_and_swap_and_fetch_and_add) {
   EQUAL(value(peers.b, 8), initial + 5);
   peers.a.qp->send(
       atomic(MLX5_OPCODE_ATOMIC_CS, peers.b.at(8), peers.b.memory.key, 99, initial).data(peers.a.memory.sge(16, 8)));
-  peers.sent(peers.a, 1);  // differs: stays, and says what it is
+  peers.sent(peers.a, 1);  // differs: memory stays, and the response holds its value
   EQUAL(value(peers.a, 16), initial + 5);
   EQUAL(value(peers.b, 8), initial + 5);
   peers.a.qp->send(atomic(MLX5_OPCODE_ATOMIC_CS, peers.b.at(8), peers.b.memory.key, 99, initial + 5)
@@ -203,7 +203,7 @@ TEST(a_fenced_send_waits_for_the_reads_before_it) {
   peers.b.qp->receive({peers.b.memory.sge(5000, 64)});
   const uint64_t value = 0xfeedface;
   std::memcpy(peers.b.at(0), &value, 8);
-  // The fenced send carries what the read brings.
+  // The fenced send carries the bytes that the read fetches.
   peers.a.qp->write(remote(MLX5_OPCODE_RDMA_READ, peers.b.at(0), peers.b.memory.key).data(peers.a.memory.sge(0, 8)));
   peers.a.qp->write(
       Wqe(MLX5_OPCODE_SEND, MLX5_WQE_CTRL_CQ_UPDATE | MLX5_WQE_CTRL_FENCE).data(peers.a.memory.sge(0, 8)));
@@ -234,5 +234,5 @@ TEST(over_ipv6_and_between_queue_pairs_of_one_port) {
   own->send(Wqe(MLX5_OPCODE_SEND).data(loop.a.put(data)));
   loop.sent(loop.a, 0);
   CHECK(loop.b.bytes(0, 3000) == data);
-  EQUAL(loop.wire->seen.size(), 0);  // it never left the NIC
+  EQUAL(loop.wire->seen.size(), 0);  // the message never left the NIC
 }

@@ -35,7 +35,7 @@ struct Srq {
   alignas(64) uint32_t doorbell[2] = {};
 };
 
-// A NIC's worth of peers whose b side receives from an SRQ.
+// Two peers, of which b receives from an SRQ.
 struct SharedPeers {
   SharedPeers() : peers(), srq(peers.card) {
     first = connect(1);

@@ -1,4 +1,4 @@
-// What the engine may not do once its objects are made: ask for memory.
+// The engine must not allocate memory once its objects exist.
 #include <cstdlib>
 #include <new>
 
@@ -26,7 +26,7 @@ TEST(work_under_way_asks_for_no_memory) {
     PeersOptions options;
     options.type = type;
     Peers peers(options);
-    // A pair of the wire's own making: the scripted one remembers, and so allocates.
+    // A pair wire of the engine's own: the scripted one records frames, and so allocates.
     const auto pair = makePairWire();
     EQUAL(peers.card.nic.connect(1, pair, 0), 0);
     EQUAL(peers.card.nic.connect(2, pair, 1), 0);
@@ -42,7 +42,7 @@ TEST(work_under_way_asks_for_no_memory) {
         peers.a.qp->write(wqe.data(peers.a.memory.sge(0, type == QueuePairType::ud ? 1000 : 5000)));
       }
       peers.a.qp->ring();
-      counting = round != 0;  // the first brings events of the new wire, which the test itself keeps
+      counting = round != 0;  // the first round brings events of the new wire, which the test itself stores
       for (int i = 0; i < 200; ++i) peers.card.nic.step(peers.card.now += 100);
       counting = false;
       int done = 0;

@@ -1,4 +1,4 @@
-// Memory windows, bound and taken back over RC.
+// Memory windows, bound and invalidated over RC.
 #include "peers.h"
 
 using namespace soft;

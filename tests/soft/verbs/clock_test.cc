@@ -1,4 +1,4 @@
-// What no file of the kernel's can stand for: the device's clock now, and the MAC address behind a GID.
+// Information that no file of the kernel's can provide: the device's clock now, and the MAC address behind a GID.
 #include "verbs.h"
 
 namespace {
@@ -86,7 +86,7 @@ TEST(a_completion_is_stamped_between_two_looks_at_the_clock) {
 
 TEST(the_mac_address_behind_a_gid_is_the_one_that_packets_go_to) {
   Device device;
-  if (device.rxe) return;  // where libibverbs asks the machine
+  if (device.rxe) return;  // where libibverbs asks the kernel
   uint8_t mac[6] = {};
   uint16_t vlan = 0;
   ibv_ah_attr address = device.toItself();

@@ -1,5 +1,5 @@
-// What is posted to a queue pair in ERR is flushed, and a program that only polls sees it: a receive is announced by a
-// record in memory alone, so a device that sleeps has to look by itself.
+// A device flushes the requests posted to a queue pair in ERR, and a program that only polls sees them: only a record
+// in memory announces a receive, so a sleeping device has to look by itself.
 #include <unistd.h>
 
 #include "verbs.h"
@@ -20,7 +20,7 @@ TEST(a_receive_that_is_posted_in_error_is_flushed_without_a_call) {
   pair.b.init();
   EQUAL(pair.b.receive({device.sge(0, 8)}), 0);
   usleep(20000);
-  pair.b.receives.empty();  // an ordinary one again
+  pair.b.receives.empty();  // a normal one again
 }
 
 TEST(a_receive_that_is_posted_to_a_work_queue_in_error_is_flushed) {

@@ -1,4 +1,4 @@
-// What a device announces that it has of each thing (ibv_query_device(3)) is what it has, for all contexts together.
+// A device really has as many objects of each kind as it announces (ibv_query_device(3)), for all contexts together.
 // Run with IBVERBS_SOFT='loop?maxObjects=5'.
 #include "verbs.h"
 
@@ -6,7 +6,7 @@ namespace {
 
 constexpr size_t kMost = 5;
 
-// Creates until it fails: with ENOMEM, `left` of them later. One that is destroyed makes room for another.
+// Creates until it fails with ENOMEM, `left` objects later. A destroyed object makes room for another.
 template <typename T, typename Create, typename Destroy>
 void exactly(size_t left, Create create, Destroy destroy) {
   std::vector<T*> made;
@@ -79,14 +79,14 @@ TEST(contexts_share_what_the_device_has_and_a_closed_one_gives_back) {
     for (size_t i = 0; i < kMost - 1; ++i) CHECK(ibv_alloc_pd(other) != nullptr);
     CHECK(ibv_alloc_pd(device.context) == nullptr);
     EQUAL(errno, ENOMEM);
-    EQUAL(ibv_close_device(other), 0);  // with all that was made from it
+    EQUAL(ibv_close_device(other), 0);  // with all its children
     ibv_pd* pd = ibv_alloc_pd(device.context);
     CHECK(pd != nullptr);
     EQUAL(ibv_dealloc_pd(pd), 0);
   }
 }
 
-// What fails on the way has taken no place.
+// A creation that fails half-way takes no place.
 TEST(what_is_refused_takes_no_place) {
   Device device;
   for (int i = 0; i < 20; ++i) {

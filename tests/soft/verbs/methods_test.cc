@@ -1,11 +1,10 @@
-// Methods that there are as ioctls only: a device that has none of them says EOPNOTSUPP, and what has a write() form
-// works.
+// Methods that exist only as ioctls: a device that lacks them returns EOPNOTSUPP, and methods with a write() form work.
 #include "verbs.h"
 
 TEST(what_exists_only_as_an_ioctl_is_not_supported) {
   Device device;
   if (device.rxe) return;
-  // First and last: that one method is refused makes libibverbs give up no other.
+  // First and last: after one refused method libibverbs still uses all others.
   for (int round = 0; round < 2; ++round) {
     ibv_counters_init_attr counters{};
     errno = 0;
@@ -20,7 +19,7 @@ TEST(what_exists_only_as_an_ioctl_is_not_supported) {
     CHECK(ibv_import_mr(device.pd, device.mr->handle) == nullptr);
     EQUAL(errno, EOPNOTSUPP);
     ibv_gid_entry entry;
-    EQUAL(ibv_query_gid_ex(device.context, 1, 0, &entry, 0), 0);  // out of sysfs
+    EQUAL(ibv_query_gid_ex(device.context, 1, 0, &entry, 0), 0);  // from sysfs
     Pair pair(device);
     EQUAL(pair.b.receive({device.sge(8192, 64)}), 0);
     EQUAL(pair.a.send({device.sge(0, 8)}), 0);

@@ -1,4 +1,4 @@
-// Creating and destroying: what is refused, with which errno, and what is not.
+// Creating and destroying: the refused calls, with their errno, and the accepted ones.
 #include <unistd.h>
 
 #include "verbs.h"
@@ -16,7 +16,7 @@ int receive(ibv_srq* srq, std::vector<ibv_sge> sges, uint64_t id = 7) {
   return ibv_post_srq_recv(srq, &wr, &bad);
 }
 
-// What destroying says while the handle is one that nobody has.
+// The errno of destroying with a handle that does not exist.
 template <typename Destroy>
 void unknown(uint32_t* handle, Destroy destroy) {
   *handle += 100000;
@@ -63,7 +63,7 @@ TEST(a_domain_is_busy_while_anything_of_it_lives) {
 
 TEST(a_queue_pair_and_an_address_handle_go_to_the_same_addresses) {
   Device device;
-  if (device.rxe) return;  // where the kernel asks its routes
+  if (device.rxe) return;  // where the kernel uses its routes
   Qp qp(device, IBV_QPT_RC);
   qp.init();
   const auto answers = [&](const ibv_gid& gid, uint8_t index) {
@@ -92,7 +92,7 @@ TEST(a_queue_pair_and_an_address_handle_go_to_the_same_addresses) {
 
 TEST(the_limit_of_a_shared_receive_queue_says_nothing_when_it_is_created) {
   Device device;
-  if (device.rxe) return;  // rxe takes it
+  if (device.rxe) return;  // rxe accepts it
   ibv_srq* srq = makeSrq(device, 16, 1, 100000);
   CHECK(srq != nullptr);
   ibv_srq_attr attributes{};
@@ -107,7 +107,7 @@ TEST(the_limit_of_a_shared_receive_queue_says_nothing_when_it_is_created) {
     EQUAL(pair.a.send({device.sge(0, 8)}), 0);
     EQUAL(pair.b.receives.wait().status, IBV_WC_SUCCESS);
     CHECK(!hasAsyncEvent(device.context));
-    // Armed, it says so.
+    // An armed one reports its limit.
     attributes.srq_limit = 1;
     EQUAL(receive(srq, {device.sge(8192, 64)}), 0);
     EQUAL(ibv_modify_srq(srq, &attributes, IBV_SRQ_LIMIT), 0);

@@ -1,10 +1,10 @@
-// Requests that cannot be done as they are asked for: what completes, how, and what is written.
+// Requests that cannot be carried out as posted: their completions, and the bytes written.
 #include "verbs.h"
 
 namespace {
 
-// libibverbs' newer way of posting, which leaves the lengths of an atomic's elements to the caller. libmlx5's
-// ibv_post_send says 8 for each of them, whatever was asked for (providers/mlx5/qp.c, set_data_ptr_seg_atomic).
+// libibverbs' newer posting API, which leaves the lengths of an atomic's elements to the caller. libmlx5's
+// ibv_post_send writes 8 for each of them, whatever the request holds (providers/mlx5/qp.c, set_data_ptr_seg_atomic).
 struct AtomicPair {
   explicit AtomicPair(Device& device) : device(device), sends(device), b(device, IBV_QPT_RC) {
     ibv_qp_init_attr_ex attributes{};
@@ -79,7 +79,7 @@ TEST(the_8_bytes_of_an_atomic_fill_its_elements_in_order) {
   const struct {
     std::vector<size_t> lengths;
     int status;
-    std::vector<size_t> written;  // how much of the 8 bytes each element gets, of those that are 8 bytes apart
+    std::vector<size_t> written;  // how much of the 8 bytes each element gets; the elements are 8 bytes apart
   } cases[] = {
       {{4, 4}, IBV_WC_SUCCESS, {4, 4}},       {{8}, IBV_WC_SUCCESS, {8}},
       {{1, 7}, IBV_WC_SUCCESS, {1, 7}},       {{3, 8}, IBV_WC_SUCCESS, {3, 5}},
@@ -138,7 +138,7 @@ TEST(a_datagram_that_is_too_long_is_dropped_and_the_receive_waits_for_another) {
     EQUAL(b.receives.wait().status, IBV_WC_LOC_QP_OP_ERR);
   } else {
     EQUAL(b.state(), IBV_QPS_RTS);
-    send(10);  // behind it: when this one is there, that one is gone
+    send(10);  // after it: when this request has completed, that one is done too
     ibv_wc wc = b.receives.wait();
     EQUAL(wc.status, IBV_WC_SUCCESS);
     EQUAL(wc.wr_id, 7);
@@ -171,7 +171,7 @@ TEST(a_write_with_immediate_and_a_bad_key_completes_the_receive) {
   EQUAL(wc.wr_id, 8);
   EQUAL(wc.status, IBV_WC_WR_FLUSH_ERR);
   EQUAL(pair.b.state(), IBV_QPS_ERR);
-  CHECK(!hasAsyncEvent(device.context));  // the completion has said it
+  CHECK(!hasAsyncEvent(device.context));  // the completion has reported it
 }
 
 TEST(a_send_that_invalidates_what_it_cannot_gets_no_answer) {
@@ -181,7 +181,7 @@ TEST(a_send_that_invalidates_what_it_cannot_gets_no_answer) {
   EQUAL(pair.b.receive({device.sge(8192, 64)}, 8), 0);
   ibv_send_wr wr{};
   wr.opcode = IBV_WR_SEND_WITH_INV;
-  wr.invalidate_rkey = device.mr->rkey;  // a region's, no window's
+  wr.invalidate_rkey = device.mr->rkey;  // a region's key, no window's
   EQUAL(pair.a.post(wr, {device.sge(0, 8)}), 0);
   ibv_wc wc = pair.b.receives.wait();
   EQUAL(wc.wr_id, 7);
@@ -198,7 +198,7 @@ TEST(a_window_of_type_2_is_bound_by_its_index_whatever_the_low_byte_of_its_key) 
   CHECK(mw != nullptr);
   const uint64_t address = reinterpret_cast<uint64_t>(device.memory) + 4096;
   const uint32_t first = mw->rkey;
-  // The program leaves mw->rkey as it was, and later sets it to something else.
+  // The program leaves mw->rkey as it was, and later sets it to another value.
   uint32_t key = first;
   for (const uint32_t named : {first, first, first ^ 0x55}) {
     mw->rkey = named;
@@ -220,7 +220,7 @@ TEST(a_window_of_type_2_is_bound_by_its_index_whatever_the_low_byte_of_its_key) 
     EQUAL(pair.b.post(invalidate, {}), 0);
     EQUAL(pair.b.sends.wait().status, IBV_WC_SUCCESS);
   }
-  // Another window's index is another window.
+  // Another index is another window.
   ibv_send_wr bind{};
   bind.opcode = IBV_WR_BIND_MW;
   bind.bind_mw.mw = mw;

@@ -1,4 +1,4 @@
-// ibv_req_notify_cq(3) with solicited_only: events for receives whose sender asked for one, and for what failed.
+// ibv_req_notify_cq(3) with solicited_only: events for receives whose sender requested one, and for failures.
 #include "verbs.h"
 
 TEST(a_receive_raises_an_event_when_its_sender_solicited_one) {
@@ -18,7 +18,7 @@ TEST(a_receive_raises_an_event_when_its_sender_solicited_one) {
   EQUAL(pair.a.sends.wait().status, IBV_WC_SUCCESS);
 }
 
-// rxe of Linux 6.1 raises no event for a send that failed, nor for a receive that was too short.
+// rxe of Linux 6.1 raises no event for a failed send, nor for a receive that was too short.
 TEST(a_send_that_fails_raises_an_event) {
   Device device;
   Pair pair(device);

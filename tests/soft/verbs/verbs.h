@@ -1,4 +1,4 @@
-// A verbs program in small: libibverbs' own calls, and nothing of ours, so that it runs on a device of any kind.
+// A small verbs program: libibverbs' own calls and no code of ours, so that it runs on any kind of device.
 #pragma once
 
 #include <infiniband/verbs.h>
@@ -74,7 +74,7 @@ struct Device {
     return attributes;
   }
 
-  bool rxe = false;  // the kernel's, which differs here and there
+  bool rxe = false;  // the kernel's device, which differs in places
   ibv_context* context = nullptr;
   ibv_pd* pd = nullptr;
   ibv_mr* mr = nullptr;
@@ -246,7 +246,7 @@ struct Qp {
   ibv_qp* qp = nullptr;
 };
 
-// Two of one device, connected to each other.
+// Two queue pairs of one device, connected to each other.
 struct Pair {
   explicit Pair(Device& device, ibv_qp_type type = IBV_QPT_RC, ibv_srq* srq = nullptr)
       : a(device, type), b(device, type, srq) {
