@@ -52,7 +52,7 @@ export const FrameFlag = {
   truncated: 1,
   /**
    * The sender left the transport checksum to a device, which a veth does not have: its field holds the sum of the
-   * pseudo-header. `completeChecksum()` completes it; `forward()` has the kernel or the device complete it.
+   * pseudo-header. `completeChecksum()` completes it in place; `forward()` sends the frame with it completed.
    */
   checksumPartial: 2,
   /** The kernel or the device has verified the transport checksum. */

@@ -1,7 +1,7 @@
 /**
- * The work that the kernel leaves to the device, and that a raw receiver finds undone: the transport checksum, the VLAN
- * tag, the segmentation of a super-frame. Each frame's record tells it (binding/ethernet/records.h); the functions here
- * do that work.
+ * Work that the kernel leaves to the device, and that a raw receiver finds undone: the transport checksum, the VLAN
+ * tag, the segmentation of a super-frame. Each frame's record states it (binding/ethernet/records.h); the functions
+ * here do it.
  */
 import { integer, rangeError } from '../argument.js'
 import { sum } from '../headers/checksum.js'

@@ -106,8 +106,8 @@ export abstract class QueueFrames {
 
   /**
    * The frame's state as its own headers show it, in {@link FrameDoubt} bits. The call reads the whole frame, for
-   * backends without metadata (`report.untold`), whose {@link flags} and {@link segmentType} are always 0. 0: no fault
-   * found, as far as the frame is IP with TCP or UDP.
+   * backends without this metadata (`report.untold`), whose {@link flags} and {@link segmentType} do not show it. 0: no
+   * fault found, as far as the frame is IP with TCP or UDP.
    *
    * @throws Error ERR_IBVERBS_STALE_SLOT
    */

@@ -462,7 +462,7 @@ describe('looking', () => {
     expect(systemCalls).toBe(0)
   })
 
-  test('busy polling is asked for, and the queue works with it', async () => {
+  test('sets busy polling, and the queue works with it', async () => {
     using wire = openWire({ busyPoll: 20 })
     const { a, b } = wire
     transmit(a, frame(b, a, 60, 3))

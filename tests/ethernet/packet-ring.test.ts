@@ -201,7 +201,7 @@ test('on lo, with frames of up to 64 KiB, the ring holds as many short ones', as
   expect(b.statistics()).toMatchObject({ received: 2000, dropped: 0, truncated: 0 })
 })
 
-test('without a ring, recvmmsg and the reason; unless the ring was asked for', async () => {
+test('falls back to recvmmsg, with the reason, unless the caller asked for the ring', async () => {
   using veth = vethPair()
   const { ring } = native.ethernet
   native.ethernet.ring = () => {

@@ -331,7 +331,7 @@ describe.each(ways)('%s', (way) => {
     await expect(sender.wait()).rejects.toMatchObject({ code: 'ENOTSUP', syscall: syscalls.receive })
   })
 
-  test('what it is', () => {
+  test('its properties', () => {
     using wire = openWire()
     expect(wire.a.backend).toBe(backend)
     expect(wire.a.report).toMatchObject({ backend, receivePath })

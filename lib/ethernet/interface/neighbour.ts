@@ -4,7 +4,7 @@ import { VerbsError, verbsError } from '../../errors.js'
 import { neighbourGroup, RoutingSocket } from './netlink/routing-socket.js'
 import { askNeighbour, type LinkEntry, neighbour } from './netlink/tables.js'
 
-/** The discard port (RFC 863): its datagrams are thrown away. */
+/** The discard port (RFC 863), whose server drops every datagram. */
 const discardPort = 9
 
 export interface NeighbourRequest {

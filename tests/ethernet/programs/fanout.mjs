@@ -1,5 +1,5 @@
-// A member of a fanout group, in a process or a worker: fanout.mjs IFACE GROUP MODE. Says "ready", and with each line of
-// standard input, or message, what has come to it since: a JSON array of frames in hex.
+// A member of a fanout group, in a process or a worker: fanout.mjs IFACE GROUP MODE. Prints "ready", and for each line
+// of standard input, or message, the frames that came since: a JSON array of frames in hex.
 import { createInterface } from 'node:readline'
 import { parentPort, workerData } from 'node:worker_threads'
 import { PacketQueue } from 'ibverbs/ethernet'

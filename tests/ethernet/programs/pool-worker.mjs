@@ -1,5 +1,5 @@
-// A member of a pool that other threads share: claims frames, writes who it is into each, gives some to the others and
-// takes what they give. Reports how often it found somebody else's mark in a frame that was its own.
+// A member of a pool that other threads share: claims frames, writes its number into each, gives some to the others and
+// takes theirs. Reports how often a frame of its own carried another thread's mark.
 import { setTimeout as pause } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { FramePool } from 'ibverbs/ethernet'
