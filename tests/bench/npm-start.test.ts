@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { perftestSamples } from '../../binding/tools/start/perftest.mjs'
+import { freePort } from '../beds/free-port.js'
 import { start } from '../cli/run.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'npm-start-'))
@@ -12,7 +13,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const iterations = 100
 
 async function sendLat(): Promise<string> {
-  const port = String(20000 + Math.floor(Math.random() * 20000))
+  const port = String(await freePort())
   const words = [
     ...['soft', '-w', `socket:${join(folder, 'wire')}`, '--', 'stdbuf', '-oL', 'ib_send_lat', '-x', '0'],
     ...['-s', '64', '-n', String(iterations), '-p', port, '-F', '-U'],

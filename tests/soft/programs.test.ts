@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { execFileSync } from '../beds/child.js'
+import { freePort } from '../beds/free-port.js'
 import { type Finished, ibverbs, Running, start } from '../cli/run.js'
 
 const macs = ['02:00:0a:00:00:01', '02:00:0a:00:00:02'] as const
@@ -108,7 +109,7 @@ describe.each(['rc', 'uc', 'ud', 'srq'])('ibv_%s_pingpong between two processes'
     ['asleep between messages', ['-e', '-n', '200']],
     ['polling', ['-n', '20']],
   ])('%s', async (_, options) => {
-    const port = String(20000 + Math.floor(Math.random() * 20000))
+    const port = String(await freePort())
     const all = [program, '-d', 'mlx5_soft0', '-g', '0', '-p', port, ...options]
     const [server, client] = await pair(all, [...all, 'localhost'], /local address/)
     for (const { code, stdout, stderr } of [server, client]) {
@@ -128,7 +129,7 @@ describe('perftest', () => {
     ['ib_atomic_lat', ['-n', '50']],
   ]
   test.each(tools)('%s %j', async (tool, options) => {
-    const port = String(20000 + Math.floor(Math.random() * 20000))
+    const port = String(await freePort())
     const all = [tool, '-d', 'mlx5_soft0', '-x', '0', '-F', '-p', port, ...options]
     const [server, client] = await pair(all, [...all, 'localhost'], /Waiting for client/)
     expect([server.code, client.code]).toEqual([0, 0])
