@@ -1,0 +1,101 @@
+/**
+ * Queue pairs whose shared words the tests write by hand: JavaScript can write anything into the blocks that it shares with
+ * the binding, from any thread, so the binding must check each record by itself.
+ */
+import type { QueuePairType } from 'ibverbs'
+import { expect } from 'vitest'
+import { native } from '../../dist/native.js'
+import { Control, controlWords, receiveWords, sendWords } from '../../dist/verbs/request/records.js'
+import { type Side, type SideOptions, useRxe } from '../beds/rxe.js'
+
+/** enum Refusal, binding/verbs/records.h. */
+export const Refusal = {
+  none: 0,
+  byProvider: 1,
+  wrongState: 2,
+  badOpcode: 3,
+  tooManySges: 4,
+  staleRegion: 5,
+  foreignRegion: 6,
+  outOfBounds: 7,
+  inlineTooLong: 8,
+  badAddressHandle: 9,
+  badAtomic: 10,
+  noChecksum: 11,
+  tooLong: 12,
+  notWritable: 13,
+} as const
+export const EINVAL = 22
+export const EMSGSIZE = 90
+export const flags = { signaled: 2 << 8, inline: 8 << 8 }
+
+export interface Raw extends Side {
+  handle: number
+  control: Uint32Array
+  /** Words of the record `index` of the send (receive) ring. */
+  send(index: number): Uint32Array
+  receive(index: number): Uint32Array
+}
+
+/** Handles and shared words that lib/ keeps to itself: recorded by wrapping the binding's functions. */
+export function listen<T extends object>(name: keyof typeof native.verbs, make: () => T) {
+  const verbs = native.verbs as unknown as Record<string, (...args: never[]) => unknown>
+  const real = verbs[name]
+  let heard: { args: unknown[]; result: unknown } | undefined
+  verbs[name] = (...args) => {
+    const result = real(...args)
+    heard = { args, result }
+    return result
+  }
+  try {
+    const made = make()
+    return { made, ...(heard as unknown as { args: unknown[]; result: never }) }
+  } finally {
+    verbs[name] = real
+  }
+}
+
+export const sizes = { maxSendWr: 16, maxReceiveWr: 16, maxSendSge: 3, maxReceiveSge: 3, maxInline: 64 }
+
+/** {@link useRxe}, and queue pairs with their shared words. */
+export function useRawQueuePairs() {
+  const rxe = useRxe()
+
+  function raw(type: QueuePairType, device: 0 | 1 = 0, options: SideOptions = {}): Raw {
+    const heard = listen('createQueuePair', () => rxe.side(type, device, { ...sizes, ...options }))
+    const { handle } = heard.result as { handle: number }
+    const block = heard.args[4] as Uint32Array
+    const sendStride = sendWords(sizes.maxSendSge)
+    const receiveStride = receiveWords(sizes.maxReceiveSge)
+    const receives = controlWords + sizes.maxSendWr * sendStride
+    expect(block.length).toBe(receives + sizes.maxReceiveWr * receiveStride)
+    return {
+      ...heard.made,
+      handle,
+      control: block.subarray(0, controlWords),
+      send: (index) =>
+        block.subarray(controlWords + index * sendStride, controlWords + (index + 1) * sendStride),
+      receive: (index) =>
+        block.subarray(receives + index * receiveStride, receives + (index + 1) * receiveStride),
+    }
+  }
+
+  return { ...rxe, raw }
+}
+
+/** A region and its handle. */
+export function region(
+  domain: Side['domain'],
+  memory: number | Uint8Array<SharedArrayBuffer>,
+  access?: ('LOCAL_WRITE' | 'REMOTE_READ')[],
+) {
+  const { made, result } = listen('registerMemory', () => domain.registerMemory(memory, { access }))
+  return { region: made, handle: (result as { handle: number }).handle }
+}
+
+/** [errno, reason, detail] of the last refused record. */
+export const refusal = ({ control }: Raw) => [
+  control[Control.errno],
+  control[Control.reason],
+  control[Control.detail],
+]
