@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { Kind, load } from '../../dist/native.js'
 import { thrownBy } from '../beds/process.js'
+import { Random } from '../beds/random.js'
 
 /** A getter that throws, a cycle, and everything that could be mistaken for a number. */
 const cyclic: Record<string, unknown> = {}
@@ -77,17 +78,6 @@ const all = [
     .map(([name, value]) => [`${where}.${name}`, value as AnyFunction] as const),
 )
 
-/** A small seeded generator (xorshift32). */
-function random(seed: number) {
-  let x = seed
-  return (below: number) => {
-    x ^= x << 13
-    x ^= x >>> 17
-    x ^= x << 5
-    return (x >>> 0) % below
-  }
-}
-
 describe('every function of the addon', () => {
   it('is there', () => {
     expect(all.map(([name]) => name)).toEqual(
@@ -102,12 +92,12 @@ describe('every function of the addon', () => {
   })
 
   it.each(all)('%s answers garbage with an error, or with an answer', (name, call) => {
-    const next = random(0x5eed)
+    const random = new Random(0x5eed)
     const handles = native.handleCount()
     for (let i = 0; i < 1500; i++) {
       // Each value once in each of the first positions, then random ones.
-      const count = i < garbage.length * 3 ? 1 + (i % 3) : next(7)
-      const args = Array.from({ length: count }, () => garbage[next(garbage.length)])
+      const count = i < garbage.length * 3 ? 1 + (i % 3) : random.below(7)
+      const args = Array.from({ length: count }, () => random.pick(garbage))
       if (i < garbage.length * 3) args[i % 3] = garbage[Math.floor(i / 3)]
       try {
         call(...args)

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { PacketRing } from '../../dist/ethernet/af-packet/receive-ring.js'
 import { Kind, native } from '../../dist/native.js'
 import { allocateRing, Consumer, Producer } from '../../dist/ring/ring.js'
+import { Random } from '../beds/random.js'
 import { ip, vethPair } from '../beds/veth.js'
 import { collect, frame, openWire, transmit } from './traffic.js'
 
@@ -114,18 +115,12 @@ describe('an impossible slot header', () => {
   test('thousands of random words anywhere in the ring: errors, and nothing else', () => {
     using wire = openWire()
     using socket = socketOn(wire.veth.b, 65536)
-    let state = 20260102
-    const next = (): number => {
-      state ^= state << 13
-      state ^= state >>> 17
-      state ^= state << 5
-      return state >>> 0
-    }
+    const random = new Random(20260102)
     const seen = new Set<number>()
     for (let round = 0; round < 3000; round++) {
       for (let i = 0; i < 3; i++) {
-        const at = slotAt(socket.layout, next() % socket.layout.slots) + (next() % 24)
-        socket.words[at] = next() % 3 ? next() : next() % 64
+        const at = slotAt(socket.layout, random.below(socket.layout.slots)) + random.below(24)
+        socket.words[at] = random.chance(2 / 3) ? random.u32() : random.below(64)
       }
       transmit(wire.a, frame(wire.b, wire.a, 60 + (round % 1000), round))
       const status = socket.receive()

@@ -1,6 +1,7 @@
 /** JavaScript can write anything into the rings. It may lose its own frames by that, and do no other damage. */
 import { FramePool, PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
+import { Random } from '../beds/random.js'
 import { collect, frame, openWire, queueFrame, transmit } from './traffic.js'
 
 /** The places in a ring: lib/ring/ring.ts. */
@@ -8,28 +9,16 @@ const producer = 0
 const consumer = 16
 const records = 32
 
-/** xorshift32: the same numbers in every run. */
-function random(seed: number): () => number {
-  let state = seed
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return state >>> 0
-  }
-}
-
 /** A number that resembles an index, an offset, a length, or nothing at all. */
-function plausible(next: () => number): number {
-  const kinds = [
-    next() % 8,
-    next() % 70,
-    (next() % 4200) * 2048,
-    next() % 3000,
-    2 ** 32 - 1 - (next() % 8),
-    next(),
-  ]
-  return kinds[next() % kinds.length]
+function plausible(random: Random): number {
+  return random.pick([
+    random.below(8),
+    random.below(70),
+    random.below(4200) * 2048,
+    random.below(3000),
+    2 ** 32 - 1 - random.below(8),
+    random.u32(),
+  ])
 }
 
 test('memory that JavaScript sees can be neither detached nor transferred', () => {
@@ -160,7 +149,7 @@ describe('an impossible index', () => {
 
 test('thousands of random words in the rings and frame records cause errors, and no other harm', () => {
   using wire = openWire()
-  const next = random(20260101)
+  const random = new Random(20260101)
   const errors = new Set<string>()
   for (let round = 0; round < 40; round++) {
     const frames = new FramePool({ frameCount: 64 })
@@ -169,22 +158,22 @@ test('thousands of random words in the rings and frame records cause errors, and
     for (let i = 0; i < 200; i++) {
       for (const queue of [a, b]) {
         const rings = Object.values(queue.rings)
-        for (let words = next() % 6; words > 0; words--) {
-          const ring = rings[next() % 4]
-          const index = [producer, consumer, records + (next() % (ring.length - records))][
-            next() % 8 === 0 ? next() % 2 : 2
-          ]
-          ring[index] = plausible(next)
+        for (let words = random.below(6); words > 0; words--) {
+          const ring = random.pick(rings)
+          const index = random.chance(1 / 8)
+            ? random.pick([producer, consumer])
+            : random.integer(records, ring.length - 1)
+          ring[index] = plausible(random)
         }
         try {
           const slot = queue.claim()
-          if (slot >= 0) queue.send(slot, 14 + (next() % 1500))
+          if (slot >= 0) queue.send(slot, 14 + random.below(1500))
           queue.submit()
           if (queue.error) errors.add(queue.error.code)
           const n = queue.receive()
           for (let k = 0; k < n; k++) {
             const received = queue.slot(k)
-            if (next() % 2) queue.release(received)
+            if (random.chance(1 / 2)) queue.release(received)
             else queue.forward(received)
           }
         } catch (error) {
