@@ -1,5 +1,5 @@
-// The distribution's unmodified libibverbs and libmlx5 on the software ConnectX, from C++: features of verbs for raw
-// Ethernet that TypeScript does not use yet (TSO, work queues with RSS, extended completion queues).
+// The distribution's unmodified libibverbs and libmlx5 on the software ConnectX, from C++: features of verbs that
+// TypeScript does not use yet (TSO, work queues with RSS, extended completion queues, memory windows).
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { spawnSync } from '../beds/child.js'
 import { buildEngine } from './engine/build.js'
 
-const source = readFileSync(join(import.meta.dirname, 'engine/libmlx5_program.cc'), 'utf8')
+const sources = ['raw', 'rdma'].map((subject) => `engine/libmlx5_${subject}_program.cc`)
 const library = join(import.meta.dirname, '../../build/Release/libibverbs_soft.so')
 let program: string
 
@@ -15,7 +15,10 @@ beforeAll(() => {
   program = buildEngine('libmlx5_program')
 }, 300_000)
 
-const names = [...source.matchAll(/^TEST\((\w+)\)/gm)].map((match) => match[1])
+const names = sources.flatMap((source) => {
+  const text = readFileSync(join(import.meta.dirname, source), 'utf8')
+  return [...text.matchAll(/^TEST\((\w+)\)/gm)].map((match) => match[1])
+})
 
 describe.each([
   { what: 'as it is', environment: { IBVERBS_SOFT: 'loop' } },
