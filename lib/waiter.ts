@@ -19,17 +19,17 @@ export class Waiter<T> {
 
   /**
    * @param name the owner's name, in the error when it is closed
-   * @param turns called when a wait begins, and when it ends for any reason, before its promise settles
+   * @param hooks called when a wait begins, and when it ends for any reason, before its promise settles
    */
   constructor(
     owner: { readonly closed: boolean },
     name: string,
-    turns: { started?: () => void; stopped?: () => void },
+    hooks: { started?: () => void; stopped?: () => void },
   ) {
     this.#owner = owner
     this.#name = name
-    this.#started = turns.started
-    this.#stopped = turns.stopped
+    this.#started = hooks.started
+    this.#stopped = hooks.stopped
   }
 
   /** Whether a wait is pending. */

@@ -18,7 +18,7 @@ import { maxGroups } from './af-packet/accept.js'
 import { type FanoutOptions, fanoutArgument } from './af-packet/fanout.js'
 import { FramePool, type FramePoolOptions, framePoolOptionNames } from './frames.js'
 import type { NetworkInterface } from './interface/interfaces.js'
-import { type PortOption, type StrangeOption, strangeOption } from './port-options.js'
+import { type PortOption, type UnsupportedOption, unsupportedOption } from './port-options.js'
 import type { RdmaPort } from './raw-packet/rdma-port.js'
 import type { PacketBackend, ReceivePath } from './report.js'
 
@@ -303,8 +303,8 @@ export function settingsOf(
   if (queueId !== undefined && queueId !== 'all') queueIdArgument(queueId)
   integer('options.busyPoll', busyPoll, 0, 1e6)
   const xdp = backend === 'af_xdp' || (backend === undefined && exclusive)
-  const strange = strangeTo(options, backend, xdp)
-  if (strange) throw typeError(`options.${strange.option}`, strange.expected, strange.value)
+  const unsupported = unsupportedByAll(options, backend, xdp)
+  if (unsupported) throw typeError(`options.${unsupported.option}`, unsupported.expected, unsupported.value)
   const frames = framesOf(networkInterface, options, xdp)
   const half = Math.floor(frames.frameCount / 2)
   if (options.batch !== undefined && options.batch > half) {
@@ -345,17 +345,17 @@ export function settingsOf(
 }
 
 /**
- * An option that fits none of the ports that could be chosen. `exclusive` can choose either AF_XDP, or AF_PACKET when
+ * An option that none of the ports that could be chosen supports. `exclusive` can choose either AF_XDP, or AF_PACKET when
  * another option rules AF_XDP out (open.ts).
  */
-function strangeTo(
+function unsupportedByAll(
   options: PacketQueueOptions,
   backend: PacketBackend | undefined,
   xdp: boolean,
-): StrangeOption | undefined {
+): UnsupportedOption | undefined {
   const ofPorts: Pick<PacketQueueOptions, PortOption> = options
-  const strange = strangeOption(ofPorts, backend ?? 'af_packet')
-  return strange && backend === undefined && xdp ? strangeOption(ofPorts, 'af_xdp') : strange
+  const unsupported = unsupportedOption(ofPorts, backend ?? 'af_packet')
+  return unsupported && backend === undefined && xdp ? unsupportedOption(ofPorts, 'af_xdp') : unsupported
 }
 
 const packetBackends = ['af_packet', 'af_xdp', 'raw_packet_qp'] as const satisfies PacketBackend[]

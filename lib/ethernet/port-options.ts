@@ -1,10 +1,10 @@
 import type { PacketBackend } from './report.js'
 
 /**
- * The options of PacketQueue.open() that not every port has, and the ports that have them. Every port has all other
+ * The options of PacketQueue.open() that not every port supports, and the ports that do. Every port supports all other
  * options.
  */
-const having = {
+const support = {
   outgoing: ['af_packet'],
   fanout: ['af_packet'],
   timestamps: ['af_packet'],
@@ -21,8 +21,8 @@ const having = {
   transmitChecksum: ['raw_packet_qp'],
 } as const satisfies Record<string, readonly PacketBackend[]>
 
-/** An option that not every port has. */
-export type PortOption = keyof typeof having
+/** An option that not every port supports. */
+export type PortOption = keyof typeof support
 
 const spelling: Record<PacketBackend, string> = {
   af_packet: "backend: 'af_packet'",
@@ -35,22 +35,22 @@ const instead: Partial<Record<PortOption, string>> = {
   receiveBuffer: ' (the others have receiveFrames)',
 }
 
-/** An option that a port does not have, for the error that refuses it. */
-export interface StrangeOption {
+/** An option that a port does not support, for the error that refuses it. */
+export interface UnsupportedOption {
   option: PortOption
   expected: string
   value: unknown
 }
 
 /**
- * The first option that asks for something the port does not have. A value that means off (false, 0 bytes, 0
+ * The first option that asks for something the port does not support. A value that means off (false, 0 bytes, 0
  * microseconds) asks for nothing.
  */
-export function strangeOption(
+export function unsupportedOption(
   options: Partial<Record<PortOption, unknown>>,
   port: PacketBackend,
-): StrangeOption | undefined {
-  for (const [name, ports] of Object.entries(having)) {
+): UnsupportedOption | undefined {
+  for (const [name, ports] of Object.entries(support)) {
     const option = name as PortOption
     const value = options[option]
     const off = value === false || (value === 0 && (option === 'sendBuffer' || option === 'busyPoll'))
@@ -60,3 +60,6 @@ export function strangeOption(
   }
   return undefined
 }
+
+// open.ts alone still has this name.
+export { unsupportedOption as strangeOption }

@@ -3,6 +3,8 @@ import { IpProtocol } from './assigned-numbers.js'
 import { setU16, setU32, u16, u32, within } from './bytes.js'
 import { finish, packetEnd, update, upperLayer } from './checksum.js'
 
+export { destinationPort, setDestinationPort, setSourcePort, sourcePort } from './ports.js'
+
 /** Bytes of a header without options. */
 export const minimumHeaderLength = 20
 /** Bits of {@link flags}. */
@@ -32,26 +34,6 @@ export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
   if (!within(bytes, at, end, minimumHeaderLength)) return false
   const header = headerLength(bytes, at)
   return header >= minimumHeaderLength && at + header <= end
-}
-
-/** The source port. */
-export function sourcePort(bytes: Uint8Array, at: number): number {
-  return u16(bytes, at)
-}
-
-/** Sets {@link sourcePort}. */
-export function setSourcePort(bytes: Uint8Array, at: number, value: number): void {
-  setU16(bytes, at, value)
-}
-
-/** The destination port. */
-export function destinationPort(bytes: Uint8Array, at: number): number {
-  return u16(bytes, at + 2)
-}
-
-/** Sets {@link destinationPort}. */
-export function setDestinationPort(bytes: Uint8Array, at: number, value: number): void {
-  setU16(bytes, at + 2, value)
 }
 
 /** The sequence number, unsigned. */

@@ -3,6 +3,8 @@ import { IpProtocol } from './assigned-numbers.js'
 import { setU16, u16, within } from './bytes.js'
 import { finish, update, upperLayer } from './checksum.js'
 
+export { destinationPort, setDestinationPort, setSourcePort, sourcePort } from './ports.js'
+
 /** Bytes of the header. */
 export const headerLength = 8
 
@@ -11,26 +13,6 @@ export function isValid(bytes: Uint8Array, at: number, end: number): boolean {
   if (!within(bytes, at, end, headerLength)) return false
   const total = u16(bytes, at + 4)
   return total >= headerLength && at + total <= end
-}
-
-/** The source port. */
-export function sourcePort(bytes: Uint8Array, at: number): number {
-  return u16(bytes, at)
-}
-
-/** Sets {@link sourcePort}. */
-export function setSourcePort(bytes: Uint8Array, at: number, value: number): void {
-  setU16(bytes, at, value)
-}
-
-/** The destination port. */
-export function destinationPort(bytes: Uint8Array, at: number): number {
-  return u16(bytes, at + 2)
-}
-
-/** Sets {@link destinationPort}. */
-export function setDestinationPort(bytes: Uint8Array, at: number, value: number): void {
-  setU16(bytes, at + 2, value)
 }
 
 /** Bytes of header and data. */

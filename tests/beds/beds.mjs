@@ -128,7 +128,6 @@ export const beds = {
         log: (line) => output.stdout(`vm: ${line}\n`),
         onEnd(seconds) {
           cpuSeconds += seconds
-          context.spent(seconds)
         },
       }).catch((error) => {
         output.stderr(`${error.message}\n`)

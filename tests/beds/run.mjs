@@ -5,12 +5,12 @@
 // The last line is `N passed, N failed`. A bed that cannot run says why; in CI that is a failure.
 // Plain JavaScript: it runs before anything is installed or built.
 
-import { readFileSync } from 'node:fs'
 import { prepare } from '../../binding/tools/setup.mjs'
 import { beds } from './beds.mjs'
 import { heldOutput } from './held-output.mjs'
 import { startLoad } from './load.mjs'
 import { logRun, sources } from './log.mjs'
+import { processorTime } from './processor-time.mjs'
 import { report } from './report.mjs'
 import { variants } from './variants.mjs'
 import { parseWords, usage, WordsError } from './words.mjs'
@@ -18,7 +18,7 @@ import { parseWords, usage, WordsError } from './words.mjs'
 const ci = Boolean(process.env.CI) && process.env.CI !== 'false'
 const words = asked()
 
-/** Processor seconds of the VMs that have ended. */
+/** Processor seconds of the VMs of beds that have ended. */
 let apart = 0
 const aborter = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
@@ -102,11 +102,6 @@ async function runBed(name, variant, output) {
     variant,
     output,
     signal: aborter.signal,
-    // For processes that are no children of a bed on this machine: otherwise they would count with whichever bed runs when
-    // they end.
-    spent(seconds) {
-      apart += seconds
-    },
     files: words.files?.[name],
     repeat: words.files ? words.repeat : 1,
   }
@@ -115,6 +110,9 @@ async function runBed(name, variant, output) {
     : lacking.length > 0
       ? { problem: `needs ${lacking.join(', ')}, which setup could not bring`, unavailable: true }
       : await bed.run(context).catch((error) => ({ problem: error.message }))
+  // A bed that runs beside others gives the processor time of its own processes. It must not count with whichever bed runs
+  // when they end.
+  apart += result.cpuSeconds ?? 0
   return { title, ...clock(), ...result }
 }
 
@@ -134,11 +132,7 @@ function brief({ title, seconds, cpuSeconds, passed, failed, skipped, problem, f
 
 /** A clock in seconds, and the processor seconds of ended child processes, without the VM's. */
 function measured() {
-  // proc_pid_stat(5): cutime and cstime, in ticks of 10 ms.
-  const spent = () => {
-    const fields = readFileSync('/proc/self/stat', 'latin1').split(') ')[1].split(' ')
-    return (Number(fields[13]) + Number(fields[14])) / 100 - apart
-  }
+  const spent = () => processorTime().children - apart
   const [started, before] = [performance.now(), spent()]
   return () => ({ seconds: (performance.now() - started) / 1000, cpuSeconds: spent() - before })
 }

@@ -2,7 +2,7 @@ import { integer, type Names, options as optionsOf } from '../../argument.js'
 import type { Access, QueuePairType } from '../constants.js'
 import type { DeviceQueries } from '../device-queries.js'
 import { type QueuePairAttributes, toNative } from './attributes.js'
-import { assertOptionOfType } from './option-of-type.js'
+import { checkOptionsOfType } from './options-of-type.js'
 
 /** Options of {@link QueuePair.connect}; every one has a default that works. */
 export interface ConnectOptions {
@@ -111,10 +111,7 @@ export function checkInitializeOptions(
 }
 
 function check(device: DeviceQueries, type: QueuePairType, settings: ConnectOptions): ConnectOptions {
-  for (const name of Object.keys(types) as (keyof ConnectOptions)[]) {
-    const value = settings[name]
-    if (value !== undefined) assertOptionOfType(name, types[name], type, value)
-  }
+  checkOptionsOfType(settings, types, type)
   const attributes: Record<string, unknown> = {}
   for (const name of ofPair) attributes[name] = settings[name]
   toNative(device, attributes, 'options')

@@ -8,7 +8,7 @@ import { type QueuePairType, QueuePairTypes } from '../constants.js'
 import type { DeviceQueries } from '../device-queries.js'
 import type { QueuePairCapabilities } from './capabilities.js'
 import { type LongestMessage, longestMessage } from './longest-message.js'
-import { assertOptionOfType } from './option-of-type.js'
+import { checkOptionsOfType } from './options-of-type.js'
 
 /** Options of {@link ProtectionDomain.createQueuePair}. */
 export interface QueuePairOptions {
@@ -109,10 +109,7 @@ export function checkQueuePairOptions(
   }
   const port = integer('options.port', options.port ?? 1, 1, device.portCount)
   const { lid, activeMtu: mtu } = device.queryPort(port)
-  for (const name of Object.keys(types) as (keyof typeof types)[]) {
-    const value = options[name]
-    if (value !== undefined) assertOptionOfType(name, types[name], type, value)
-  }
+  checkOptionsOfType(options, types, type)
   const gid = type === 'RAW_PACKET' ? undefined : chooseGid(device, port, options.gidIndex)
   const longest = longestMessage(device, port, type)
   const queueKey = uint32('options.queueKey', options.queueKey ?? defaultQueueKey)

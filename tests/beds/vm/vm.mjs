@@ -9,11 +9,12 @@
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { processorTime } from '../processor-time.mjs'
 import { rememberRate, tscRate } from './clock.mjs'
 import { image } from './image.mjs'
 import { lastLines, readPort } from './output.mjs'
@@ -144,7 +145,7 @@ function boot({
       outcome = () => settle(value)
       for (const timer of timers) clearTimeout(timer)
       signal?.removeEventListener('abort', abort)
-      onEnd(spent(child))
+      onEnd(cpuSeconds(child))
       kill(child)
     }
 
@@ -241,11 +242,9 @@ function end(vm) {
   rmSync(vm.job, { recursive: true, force: true })
 }
 
-/** Processor seconds of a running process: proc_pid_stat(5), utime and stime, in ticks of 10 ms. */
-function spent(child) {
+function cpuSeconds(child) {
   try {
-    const fields = readFileSync(`/proc/${child.pid}/stat`, 'latin1').split(') ')[1].split(' ')
-    return (Number(fields[11]) + Number(fields[12])) / 100
+    return processorTime(child.pid).own
   } catch {
     return 0 // it has ended
   }
