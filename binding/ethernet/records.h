@@ -33,8 +33,9 @@ struct FrameRecord {
     kChecksumValid = 1 << 2,    // the kernel or the device has verified it
     kPacketTypeShift = 8,       // 3 bits: sll_pkttype, packet(7): PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST, …
     kSegmentsEcn = 1 << 11,     // VIRTIO_NET_HDR_GSO_ECN
-    kSegmentTypeShift = 12,     // 3 bits: VIRTIO_NET_HDR_GSO_*; bit 15 is lib/ethernet/frames.ts's
+    kSegmentTypeShift = 12,     // 3 bits: VIRTIO_NET_HDR_GSO_*
     kSegmentTypeMask = 7,
+    kBrief = 1 << 15,        // only offset, length and the lowest byte of the flags were written
     kSegmentSizeShift = 16,  // 16 bits: payload of each segment of a super-frame; 0 for a frame that is none
   };
 };

@@ -13,19 +13,24 @@ export interface NativeInterface {
   mac: Uint8Array
 }
 
-/** The arguments of binding/ethernet/af_packet/socket.cc's open. */
-export interface PacketSocketOptions {
-  interfaceIndex: number
-  batch: number
+/** An arena cut into frames (binding/ethernet/arena_frames.h). */
+export interface ArenaFrames {
+  arena: Uint8Array
+  /** the records, as many as there are frames */
+  frames: Uint32Array
   frameSize: number
   headroom: number
+}
+
+/** The arguments of binding/ethernet/af_packet/socket.cc's open. */
+export interface PacketSocketOptions extends ArenaFrames {
+  interfaceIndex: number
+  batch: number
   outgoing: boolean
   transmitOnly: boolean
   receiveBuffer: number
   sendBuffer: number
   filter: Uint32Array
-  arena: Uint8Array
-  frames: Uint32Array
   fill: RingWords
   receive: RingWords
   transmit: RingWords
@@ -48,13 +53,11 @@ export interface PacketRingNative {
 }
 
 /** The arguments of binding/ethernet/af_xdp/socket.cc's open. */
-export interface XdpSocketOptions {
+export interface XdpSocketOptions extends ArenaFrames {
   interfaceIndex: number
-  arena: Uint8Array
-  /** of the arena, from its beginning */
-  bytes: number
+  /** chunk_size and headroom of struct xdp_umem_reg */
   chunkSize: number
-  headroom: number
+  chunkHeadroom: number
   sendBuffer: number
   fillEntries: number
   /** 0: never receives */
@@ -149,22 +152,19 @@ export interface LinkNative {
 }
 
 /** The arguments of binding/ethernet/raw_packet/queue.cc's open; `pair`, `region` and `overflow` are handles. */
-export interface RawPacketOptions {
+export interface RawPacketOptions extends ArenaFrames {
   pair: number
-  /** the arena */
+  /** over the arena */
   region: number
   /** receives the rest of a frame that exceeds its place */
   overflow: number
   batch: number
-  frameSize: number
-  headroom: number
   /** bytes of the longest frame that the device accepts, without a VLAN tag */
   longest: number
   sendDepth: number
   receiveDepth: number
   checksum: boolean
   own: Uint8Array
-  frames: Uint32Array
   fill: RingWords
   receive: RingWords
   transmit: RingWords

@@ -260,7 +260,7 @@ describe('the binding itself', () => {
       sendBuffer: [-1, 'x'],
       filter: [[], new Uint8Array(4), new Uint32Array(0), new Uint32Array(4 * 4097), shared(0)],
       arena: [new Uint8Array(1024), new SharedArrayBuffer(256), shared(1), null],
-      frames: [new Uint8Array(1024), shared(15), new Uint8Array(new SharedArrayBuffer(65), 1)],
+      frames: [new Uint8Array(1024), shared(7), new Uint8Array(new SharedArrayBuffer(65), 1)],
       fill: [
         shared(32),
         shared(0),

@@ -158,19 +158,23 @@ describe.each(backends)('%s', (backend) => {
   })
 
   describe('pools', () => {
-    test('over an arena of the caller’s', async () => {
+    test.each([
+      ['all of it', undefined, 10],
+      ['the first frames of it', 6, 6],
+    ])('over an arena of the caller’s: %s', async (_, frameCount, count) => {
       using wire = openWire()
       const arena = Arena.allocate(10 * 2048 + 100)
-      const frames = new FramePool({ arena })
-      expect(frames.frameCount).toBe(10)
+      const frames = new FramePool({ arena, frameCount })
+      expect(frames.frameCount).toBe(count)
       wire.b.close()
       using queue = open(wire.veth.b, { frames })
       expect(queue.memory).toBe(arena.bytes)
-      expect(queue.batch).toBe(5)
+      expect(queue.batch).toBe(count / 2)
       const sent = frame(queue, wire.a, 60, 9)
       transmit(wire.a, sent)
       const slot = await receiveOne(queue)
       expect(arena.bytes.subarray(queue.offset(slot), queue.offset(slot) + 60)).toEqual(sent)
+      expect(arena.bytes.subarray(count * 2048).every((byte) => byte === 0)).toBe(true)
     })
 
     test('free the frames of a closed queue, and keep those of the caller', async () => {

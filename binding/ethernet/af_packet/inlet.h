@@ -7,14 +7,14 @@
 #include <cstdint>
 #include <vector>
 
-#include "ethernet/af_packet/frames.h"
+#include "ethernet/arena_frames.h"
 #include "ring/shared_ring.h"
 
 namespace ethernet {
 
 class PacketInlet {
  public:
-  PacketInlet(Napi::Object options, const PacketFrames& frames, uint32_t batch)
+  PacketInlet(Napi::Object options, const ArenaFrames& frames, uint32_t batch)
       : frames(frames),
         batch(batch),
         fill_(options.Env(), options.Get("fill"), "fill", AddressRecord::kWords),
@@ -31,7 +31,7 @@ class PacketInlet {
   // Publishes the first `count`, which were received, at once.
   void publish(uint32_t count);
 
-  const PacketFrames& frames;
+  const ArenaFrames& frames;
   const uint32_t batch;
   uint64_t truncated = 0;
 

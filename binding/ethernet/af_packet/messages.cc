@@ -67,9 +67,9 @@ int PacketMessages::receive(int fd) {
   return received;
 }
 
-FrameMetadata PacketMessages::metadataOf(uint32_t i) const {
+PacketMetadata PacketMessages::metadataOf(uint32_t i) const {
   const msghdr& message = messages_[i].msg_hdr;
-  FrameMetadata metadata;
+  PacketMetadata metadata;
   metadata.original = messages_[i].msg_len - static_cast<uint32_t>(sizeof(virtio_net_hdr));
   metadata.length = std::min(metadata.original, inlet_.frames.room());
   if (metadata.original > metadata.length) metadata.flags |= FrameRecord::kTruncated;

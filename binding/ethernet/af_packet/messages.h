@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ethernet/af_packet/inlet.h"
+#include "ethernet/af_packet/metadata.h"
 
 namespace ethernet {
 
@@ -22,7 +23,7 @@ class PacketMessages {
   uint64_t undescribed = 0;
 
  private:
-  FrameMetadata metadataOf(uint32_t i) const;
+  PacketMetadata metadataOf(uint32_t i) const;
 
   PacketInlet& inlet_;
   // Made once, so that a batch allocates nothing.

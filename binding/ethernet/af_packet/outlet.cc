@@ -15,7 +15,7 @@ bool isFramesOwnFault(int error) { return error == EMSGSIZE || error == EINVAL; 
 
 }  // namespace
 
-PacketOutlet::PacketOutlet(Napi::Object options, const PacketFrames& frames, uint32_t batch)
+PacketOutlet::PacketOutlet(Napi::Object options, const ArenaFrames& frames, uint32_t batch)
     : frames_(frames),
       batch_(batch),
       transmit_(options.Env(), options.Get("transmit"), "transmit", DescriptorRecord::kWords),
@@ -35,8 +35,7 @@ bool PacketOutlet::prepare(uint32_t i) {
   const uint32_t options = transmit_.read(i, DescriptorRecord::kOptions);
   uint32_t frame;
   addresses_[i] = address;
-  if (transmit_.read(i, DescriptorRecord::kAddressHigh) != 0 || !frames_.at(address, &frame)) return false;
-  if (length < ETH_HLEN || length > frames_.frameSize - address % frames_.frameSize) return false;
+  if (transmit_.read(i, DescriptorRecord::kAddressHigh) != 0 || !frames_.holds(address, length, &frame)) return false;
   parts_[i * kParts + 1] = {frames_.bytes(address), length};
   messages_[i].msg_hdr.msg_iov = &parts_[i * kParts + (withHeaders_ ? 0 : 1)];
   messages_[i].msg_hdr.msg_iovlen = withHeaders_ ? 2 : 1;

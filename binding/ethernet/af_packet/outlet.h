@@ -9,14 +9,14 @@
 #include <cstdint>
 #include <vector>
 
-#include "ethernet/af_packet/frames.h"
+#include "ethernet/af_packet/metadata.h"
 #include "ring/shared_ring.h"
 
 namespace ethernet {
 
 class PacketOutlet {
  public:
-  PacketOutlet(Napi::Object options, const PacketFrames& frames, uint32_t batch);
+  PacketOutlet(Napi::Object options, const ArenaFrames& frames, uint32_t batch);
 
   // Sends by this socket, whose frames have a virtio-net header before them or get one when the first frame needs it.
   void use(int fd, bool headers) {
@@ -37,7 +37,7 @@ class PacketOutlet {
   int send(uint32_t count);
   void complete(uint32_t count, uint32_t status);
 
-  const PacketFrames& frames_;
+  const ArenaFrames& frames_;
   const uint32_t batch_;
   int fd_ = -1;
   bool withHeaders_ = false;

@@ -88,7 +88,7 @@ int PacketRing::receive(int fd) {
     auto* statusWord = reinterpret_cast<uint32_t*>(from);
     const uint32_t status = __atomic_load_n(statusWord, __ATOMIC_ACQUIRE);
     if (!(status & TP_STATUS_USER)) break;
-    FrameMetadata metadata;
+    PacketMetadata metadata;
     bad = !take(fd, from, status, inlet_.place(taken), &metadata);
     // The bad header is reported by the next call: the frames taken before it are good.
     if (bad && taken > 0) break;
@@ -108,7 +108,7 @@ int PacketRing::receive(int fd) {
 }
 
 // False when the header cannot be true.
-bool PacketRing::take(int fd, const uint8_t* slot, uint32_t status, uint8_t* place, FrameMetadata* metadata) const {
+bool PacketRing::take(int fd, const uint8_t* slot, uint32_t status, uint8_t* place, PacketMetadata* metadata) const {
   constexpr size_t kAddress = TPACKET_ALIGN(sizeof(tpacket2_hdr));
   const uint32_t original = read<uint32_t>(slot, offsetof(tpacket2_hdr, tp_len));
   const uint32_t there = read<uint32_t>(slot, offsetof(tpacket2_hdr, tp_snaplen));
@@ -136,7 +136,7 @@ bool PacketRing::take(int fd, const uint8_t* slot, uint32_t status, uint8_t* pla
 
 // Takes the frame of `length` bytes from the socket's queue, where it lies whole. Frames before it there belong to
 // slots whose status was overwritten. False when it is not there.
-bool PacketRing::takeWhole(int fd, uint32_t length, uint8_t* place, FrameMetadata* metadata) const {
+bool PacketRing::takeWhole(int fd, uint32_t length, uint8_t* place, PacketMetadata* metadata) const {
   virtio_net_hdr header{};
   iovec parts[] = {{&header, sizeof header}, {place, inlet_.frames.room()}};
   msghdr message{};

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "ethernet/af_packet/inlet.h"
+#include "ethernet/af_packet/metadata.h"
 #include "ethernet/mapping.h"
 
 namespace ethernet {
@@ -42,8 +43,8 @@ class PacketRing {
   uint8_t* slot(uint32_t index) const {
     return mapping_.data() + size_t{index / slotsPerBlock_} * blockSize_ + index % slotsPerBlock_ * slotSize_;
   }
-  bool take(int fd, const uint8_t* slot, uint32_t status, uint8_t* place, FrameMetadata* metadata) const;
-  bool takeWhole(int fd, uint32_t length, uint8_t* place, FrameMetadata* metadata) const;
+  bool take(int fd, const uint8_t* slot, uint32_t status, uint8_t* place, PacketMetadata* metadata) const;
+  bool takeWhole(int fd, uint32_t length, uint8_t* place, PacketMetadata* metadata) const;
 
   PacketInlet& inlet_;
   Mapping mapping_;

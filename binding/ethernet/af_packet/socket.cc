@@ -104,7 +104,7 @@ void PacketSocket::configure(Napi::Env env, Napi::Object options) {
 
 Napi::Value PacketSocket::ring(Napi::Env env, uint32_t bytes, uint32_t payload) {
   if (ring_.isOpen()) throwErrno(env, EBUSY, "setsockopt", "PACKET_RX_RING");
-  if (payload < ETH_HLEN || payload > frames_.frameSize) throwArgumentRange(env, "payload", "at most a frame");
+  if (payload < ETH_HLEN || payload > frames_.frameSize()) throwArgumentRange(env, "payload", "at most a frame");
   if (bytes > 1u << 30) throwArgumentRange(env, "bytes", "at most 1 GiB");
   ring_.open(env, fd_, bytes, payload);
   return ring_.describe(env);

@@ -7,12 +7,12 @@
 #include <cstdint>
 #include <memory>
 
-#include "ethernet/af_packet/frames.h"
 #include "ethernet/af_packet/inlet.h"
 #include "ethernet/af_packet/messages.h"
 #include "ethernet/af_packet/outlet.h"
 #include "ethernet/af_packet/ring.h"
 #include "ethernet/af_packet/timestamp.h"
+#include "ethernet/arena_frames.h"
 #include "ethernet/event_watch.h"
 #include "handle_table.h"
 
@@ -79,7 +79,7 @@ class PacketSocket : public Handle {
   int out_ = -1;
   int32_t interfaceIndex_ = 0;
 
-  PacketFrames frames_;
+  ArenaFrames frames_;
   PacketInlet inlet_;
   PacketMessages messages_;
   PacketRing ring_;

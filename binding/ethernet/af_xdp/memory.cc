@@ -13,30 +13,30 @@ namespace {
 
 struct Bound {
   int fd;
-  XdpMemory memory;
+  xdp_umem_reg memory;
   XdpSharing sharing;
 };
 
 std::mutex mutex;
 std::vector<Bound> sockets;
 
-const Bound* findBound(const XdpMemory& memory) {
+const Bound* findBound(const xdp_umem_reg& memory) {
   const auto found = std::find_if(sockets.begin(), sockets.end(), [&](const Bound& socket) {
-    return socket.memory.data == memory.data && socket.memory.length == memory.length &&
-           socket.memory.chunkSize == memory.chunkSize && socket.memory.headroom == memory.headroom;
+    return socket.memory.addr == memory.addr && socket.memory.len == memory.len &&
+           socket.memory.chunk_size == memory.chunk_size && socket.memory.headroom == memory.headroom;
   });
   return found == sockets.end() ? nullptr : &*found;
 }
 
 }  // namespace
 
-XdpSharing find(const XdpMemory& memory) {
+XdpSharing find(const xdp_umem_reg& memory) {
   const std::lock_guard<std::mutex> lock(mutex);
   const Bound* bound = findBound(memory);
   return bound ? bound->sharing : XdpSharing{};
 }
 
-int bind(int fd, const XdpMemory& memory, sockaddr_xdp address, XdpSharing* sharing) {
+int bind(int fd, const xdp_umem_reg& memory, sockaddr_xdp address, XdpSharing* sharing) {
   const std::lock_guard<std::mutex> lock(mutex);
   const Bound* bound = findBound(memory);
   if (!bound) return 0;
@@ -48,7 +48,7 @@ int bind(int fd, const XdpMemory& memory, sockaddr_xdp address, XdpSharing* shar
   return 0;
 }
 
-void add(int fd, const XdpMemory& memory, bool zeroCopy, bool fragments) {
+void add(int fd, const xdp_umem_reg& memory, bool zeroCopy, bool fragments) {
   const std::lock_guard<std::mutex> lock(mutex);
   sockets.push_back({fd, memory, {true, zeroCopy, fragments}});
 }

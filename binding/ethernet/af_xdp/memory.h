@@ -9,13 +9,6 @@
 
 namespace ethernet {
 
-struct XdpMemory {
-  const uint8_t* data = nullptr;
-  uint64_t length = 0;
-  uint32_t chunkSize = 0;
-  uint32_t headroom = 0;
-};
-
 // How the sockets over a UMEM are bound: one that shares it must be bound alike.
 struct XdpSharing {
   bool shared = false;
@@ -26,12 +19,12 @@ struct XdpSharing {
 namespace xdp_memory {
 
 // Whether a bound socket has registered this memory, and how it is bound.
-XdpSharing find(const XdpMemory& memory);
+XdpSharing find(const xdp_umem_reg& memory);
 // Binds a socket that has no memory of its own to share one; nobody can close the other socket meanwhile. `sharing`
 // tells whether there was one. Returns 0 or a positive errno.
-int bind(int fd, const XdpMemory& memory, sockaddr_xdp address, XdpSharing* sharing);
+int bind(int fd, const xdp_umem_reg& memory, sockaddr_xdp address, XdpSharing* sharing);
 // Notes that a socket that registered the memory itself is bound, so that others can share it.
-void add(int fd, const XdpMemory& memory, bool zeroCopy, bool fragments);
+void add(int fd, const xdp_umem_reg& memory, bool zeroCopy, bool fragments);
 // Before the socket is closed. The registration lives on as long as others share it.
 void remove(int fd);
 

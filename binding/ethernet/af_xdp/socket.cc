@@ -60,7 +60,7 @@ Napi::Uint32Array programOf(Napi::Env env, Napi::Value program) {
 }  // namespace
 
 XdpSocket::XdpSocket(Environment& environment, Napi::Object options)
-    : Handle(Kind::XdpSocket, {}), environment_(environment), arena_(options.Env(), options.Get("arena"), "arena") {
+    : Handle(Kind::XdpSocket, {}), environment_(environment), frames_(options) {
   Napi::Env env = options.Env();
   interfaceIndex_ = argument::field<int32_t>(options, "interfaceIndex");
   onEvent_ = Napi::Persistent(argument::function(env, options.Get("onEvent"), "onEvent"));
@@ -105,17 +105,18 @@ int XdpSocket::release(const char**) {
 
 void XdpSocket::configure(Napi::Env env, Napi::Object options) {
   const auto chunkSize = argument::field<uint32_t>(options, "chunkSize");
-  const auto headroom = argument::field<uint32_t>(options, "headroom");
-  const auto bytes = argument::field<uint32_t>(options, "bytes");
+  const auto chunkHeadroom = argument::field<uint32_t>(options, "chunkHeadroom");
   const auto sendBuffer = argument::field<uint32_t>(options, "sendBuffer");
-  if (bytes == 0 || bytes > arena_.length()) throwArgumentRange(env, "bytes", "from 1 to the arena's length");
 
   fd_ = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (fd_ < 0) throwErrno(env, errno, "socket", "AF_XDP");
   // The callback may close this socket: nothing of it may be touched afterwards.
   watch_.start(environment_, fd_, [this] { environment_.call(onEvent_); });
 
-  memory_ = {arena_.data(), bytes, chunkSize, headroom};
+  memory_.addr = reinterpret_cast<uintptr_t>(frames_.data());
+  memory_.len = frames_.length();
+  memory_.chunk_size = chunkSize;
+  memory_.headroom = chunkHeadroom;
   for (int i = 0; i < kRings; i++) {
     if (rings_[i].capacity == 0) continue;
     const uint32_t capacity = rings_[i].capacity;
@@ -175,12 +176,7 @@ Napi::Value XdpSocket::rings(Napi::Env env) {
 }
 
 void XdpSocket::registerMemory(Napi::Env env) {
-  xdp_umem_reg memory{};
-  memory.addr = reinterpret_cast<uintptr_t>(memory_.data);
-  memory.len = memory_.length;
-  memory.chunk_size = memory_.chunkSize;
-  memory.headroom = memory_.headroom;
-  if (setsockopt(fd_, SOL_XDP, XDP_UMEM_REG, &memory, sizeof memory)) {
+  if (setsockopt(fd_, SOL_XDP, XDP_UMEM_REG, &memory_, sizeof memory_)) {
     throwErrno(env, errno, "setsockopt", "XDP_UMEM_REG");
   }
 }

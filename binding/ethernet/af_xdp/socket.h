@@ -11,10 +11,10 @@
 
 #include "ethernet/af_xdp/memory.h"
 #include "ethernet/af_xdp/program.h"
+#include "ethernet/arena_frames.h"
 #include "ethernet/event_watch.h"
 #include "ethernet/mapping.h"
 #include "handle_table.h"
-#include "shared_memory.h"
 
 class Environment;
 
@@ -79,9 +79,9 @@ class XdpSocket : public Handle {
   // A packet socket that receives nothing: AF_XDP has no memberships of its own.
   int memberships_ = -1;
   int32_t interfaceIndex_ = 0;
-  SharedMemory arena_;
+  ArenaFrames frames_;
   std::array<Ring, kRings> rings_;
-  XdpMemory memory_;
+  xdp_umem_reg memory_{};
   std::shared_ptr<XdpProgram> program_;
   XdpProgram::Member member_{};
   bool attached_ = false;

@@ -20,8 +20,6 @@ constexpr uint32_t kChunk = 64;
 // At least every so many sends one is signalled; the last of each call always is.
 constexpr uint32_t kSignalEvery = 32;
 constexpr uint32_t kVlanTag = 4;
-// `brief` of lib/ethernet/frames.ts: of the record, offset, length and the flags' lowest byte were written.
-constexpr uint32_t kBrief = 1u << 15;
 // Nanoseconds that a close waits for sends at most.
 constexpr uint64_t kPatience = 200000000;
 // sll_pkttype, packet(7)
@@ -32,7 +30,7 @@ enum PacketType : uint32_t { kHost, kBroadcast, kMulticast, kOtherHost };
 RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
     : Handle(kKind, {&parts.pair, &parts.region, &parts.overflow}),
       parts_(parts),
-      frames_(options.Env(), options.Get("frames"), "frames"),
+      frames_(options),
       fill_(options.Env(), options.Get("fill"), "fill", AddressRecord::kWords),
       receive_(options.Env(), options.Get("receive"), "receive", DescriptorRecord::kWords),
       transmit_(options.Env(), options.Get("transmit"), "transmit", DescriptorRecord::kWords),
@@ -41,24 +39,13 @@ RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
       sends_(kChunk, 1) {
   Napi::Env env = options.Env();
   batch_ = argument::field<uint32_t>(options, "batch");
-  frameSize_ = argument::field<uint32_t>(options, "frameSize");
-  headroom_ = argument::field<uint32_t>(options, "headroom");
   longest_ = argument::field<uint32_t>(options, "longest");
   sendDepth_ = argument::field<uint32_t>(options, "sendDepth");
   receiveDepth_ = argument::field<uint32_t>(options, "receiveDepth");
   if (argument::boolean(env, options.Get("checksum"), "checksum")) sendFlags_ |= IBV_SEND_IP_CSUM;
   if (batch_ == 0 || batch_ > 1024) throwArgumentRange(env, "batch", "from 1 to 1024");
-  if (frameSize_ < 64 || (frameSize_ & (frameSize_ - 1)) != 0) {
-    throwArgumentRange(env, "frameSize", "a power of two, at least 64");
-  }
-  frameShift_ = static_cast<uint32_t>(__builtin_ctz(frameSize_));
-  if (headroom_ > frameSize_ - ETH_HLEN) throwArgumentRange(env, "headroom", "smaller than a frame");
-  const size_t bytes = parts_.region.memory.length();
-  const size_t count = bytes / frameSize_;
-  if (count == 0 || bytes > UINT32_MAX) throwArgumentRange(env, "region", "from one frame to 4 GiB");
-  frameCount_ = static_cast<uint32_t>(count);
-  if (!frames_.aligned(sizeof(uint32_t)) || frames_.length() / sizeof(uint32_t) < count * FrameRecord::kWords) {
-    throwArgumentRange(env, "frames", "a record for each frame of the region");
+  if (parts_.region.memory.data() != frames_.data() || parts_.region.memory.length() < frames_.length()) {
+    throwArgumentRange(env, "region", "of the arena");
   }
   if (&parts_.region.domain != &parts_.pair.domain || &parts_.overflow.domain != &parts_.pair.domain) {
     throwArgumentRange(env, "region", "of the queue pair's own protection domain");
@@ -82,7 +69,7 @@ RawPacketQueue::RawPacketQueue(Parts parts, Napi::Object options)
   for (uint32_t i = 0; i < kChunk; i++) {
     ibv_sge* place = receives_.elements(i);
     place[0].lkey = parts_.region.ibv->lkey;
-    place[0].length = frameSize_ - headroom_;
+    place[0].length = frames_.room();
     place[1] = {reinterpret_cast<uintptr_t>(overflow->addr),
                 static_cast<uint32_t>(std::min<size_t>(overflow->length, UINT32_MAX / 2)), overflow->lkey};
     receives_[i].num_sge = 2;
@@ -106,13 +93,7 @@ int RawPacketQueue::release(const char**) {
     }
     if (got == 0) sched_yield();
   }
-  frames_.release();
   return 0;
-}
-
-bool RawPacketQueue::frameAt(uint32_t address, uint32_t* frame) const {
-  *frame = address >> frameShift_;
-  return *frame < frameCount_;
 }
 
 int RawPacketQueue::postReceives() {
@@ -122,9 +103,8 @@ int RawPacketQueue::postReceives() {
     const uint32_t wanted = std::min({available, receiveDepth_ - receiving_, kChunk});
     uint32_t count = 0;
     uint32_t frame;
-    for (; count < wanted && frameAt(fill_.read(count, AddressRecord::kAddress), &frame); count++) {
-      receives_.elements(count)->addr =
-          reinterpret_cast<uintptr_t>(parts_.region.memory.data()) + size_t{frame} * frameSize_ + headroom_;
+    for (; count < wanted && frames_.at(fill_.read(count, AddressRecord::kAddress), &frame); count++) {
+      receives_.elements(count)->addr = reinterpret_cast<uintptr_t>(frames_.bytes(frames_.addressOf(frame)));
       receives_[count].wr_id = frame;
     }
     if (count == 0) {
@@ -161,7 +141,7 @@ int RawPacketQueue::take() {
       const auto frame = static_cast<uint32_t>(completion.wr_id);
       describe(frame, completion.byte_len, completion.wc_flags);
       // The rest of the record is zero for good, and the length is in the frame's own.
-      receive_.write(good, DescriptorRecord::kAddress, (frame << frameShift_) + headroom_);
+      receive_.write(good, DescriptorRecord::kAddress, frames_.addressOf(frame));
       good++;
     }
     receive_.produce(good);
@@ -185,25 +165,19 @@ uint32_t RawPacketQueue::packetType(const uint8_t* destination) const {
 }
 
 void RawPacketQueue::describe(uint32_t frame, uint32_t original, unsigned flags) {
-  const uint32_t offset = (frame << frameShift_) + headroom_;
-  const uint32_t length = std::min(original, frameSize_ - headroom_);
-  uint32_t told = flags & IBV_WC_IP_CSUM_OK ? uint32_t{FrameRecord::kChecksumValid} : 0;
-  uint32_t* record = frames_.words() + size_t{frame} * FrameRecord::kWords;
-  record[FrameRecord::kOffset] = offset;
-  record[FrameRecord::kLength] = length;
-  if (original == length) {
+  const uint32_t told = flags & IBV_WC_IP_CSUM_OK ? uint32_t{FrameRecord::kChecksumValid} : 0;
+  if (original <= frames_.room()) {
     // The packet type is read from the frame when it is asked for: here its bytes are in another processor's cache.
-    record[FrameRecord::kFlags] = told | kBrief;
+    frames_.describeBriefly(frame, original, told);
     return;
   }
   truncated_++;
-  told |= FrameRecord::kTruncated;
-  told |= packetType(parts_.region.memory.data() + offset) << FrameRecord::kPacketTypeShift;
-  record[FrameRecord::kOriginalLength] = original;
-  record[FrameRecord::kFlags] = told;
-  record[FrameRecord::kVlan] = 0;
-  record[FrameRecord::kSeconds] = 0;
-  record[FrameRecord::kNanoseconds] = 0;
+  FrameMetadata metadata;
+  metadata.length = frames_.room();
+  metadata.original = original;
+  metadata.flags = told | FrameRecord::kTruncated |
+                   packetType(frames_.bytes(frames_.addressOf(frame))) << FrameRecord::kPacketTypeShift;
+  frames_.describe(frame, metadata);
 }
 
 void RawPacketQueue::complete(uint32_t address, uint32_t status) {
@@ -240,25 +214,23 @@ int RawPacketQueue::reap() {
 // Posts a chain. `*posted` says how many records it took; the errno is of the next one.
 int RawPacketQueue::postSends(uint32_t available, uint32_t* posted) {
   const uint32_t wanted = std::min({available, sendDepth_ - (sendHead_ - sendTail_), kChunk});
-  const uint8_t* memory = parts_.region.memory.data();
   uint32_t count = 0;
   int obstacle = wanted == 0 ? EAGAIN : 0;
   for (; count < wanted; count++) {
     const uint32_t address = transmit_.read(count, DescriptorRecord::kAddress);
     const uint32_t length = transmit_.read(count, DescriptorRecord::kLength);
     uint32_t frame;
-    if (transmit_.read(count, DescriptorRecord::kAddressHigh) != 0 || !frameAt(address, &frame) || length < ETH_HLEN ||
-        length > frameSize_ - (address & (frameSize_ - 1))) {
+    if (transmit_.read(count, DescriptorRecord::kAddressHigh) != 0 || !frames_.holds(address, length, &frame)) {
       obstacle = EFAULT;
       break;
     }
     // A VLAN tag may exceed the MTU, as with every Ethernet device.
-    if (length > longest_ &&
-        !(length <= longest_ + kVlanTag && memory[address + 12] == 0x81 && memory[address + 13] == 0)) {
+    const uint8_t* bytes = frames_.bytes(address);
+    if (length > longest_ && !(length <= longest_ + kVlanTag && bytes[12] == 0x81 && bytes[13] == 0)) {
       obstacle = EMSGSIZE;
       break;
     }
-    sends_.elements(count)->addr = reinterpret_cast<uintptr_t>(memory) + address;
+    sends_.elements(count)->addr = reinterpret_cast<uintptr_t>(bytes);
     sends_.elements(count)->length = length;
     ibv_send_wr& request = sends_[count];
     request.wr_id = sendHead_ + count;

@@ -8,9 +8,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "ethernet/arena_frames.h"
 #include "handle_table.h"
 #include "ring/shared_ring.h"
-#include "shared_memory.h"
 #include "verbs/memory_region.h"
 #include "verbs/queue_pair.h"
 
@@ -20,7 +20,7 @@ class RawPacketQueue : public Handle {
  public:
   static constexpr Kind kKind = Kind::RawPacketQueue;
 
-  // `region` is the arena; `overflow` takes the rest of a frame that is longer than its place.
+  // `region` is registered over the arena; `overflow` takes the rest of a frame that is longer than its place.
   struct Parts {
     verbs::QueuePair& pair;
     verbs::MemoryRegion& region;
@@ -57,24 +57,19 @@ class RawPacketQueue : public Handle {
   int take();
   int reap();
   int postSends(uint32_t available, uint32_t* posted);
-  bool frameAt(uint32_t address, uint32_t* frame) const;
   void describe(uint32_t frame, uint32_t original, unsigned flags);
   uint32_t packetType(const uint8_t* destination) const;
   void complete(uint32_t address, uint32_t status);
 
   Parts parts_;
   uint32_t batch_ = 0;
-  uint32_t frameSize_ = 0;
-  uint32_t frameShift_ = 0;  // log2 of that: a division costs as much as the rest
-  uint32_t headroom_ = 0;
-  uint32_t frameCount_ = 0;
   uint32_t longest_ = 0;  // bytes of a frame that the device takes, without a VLAN tag
   uint32_t sendFlags_ = 0;
   uint32_t sendDepth_ = 0;
   uint32_t receiveDepth_ = 0;
   std::array<uint8_t, 6> own_{};
 
-  SharedMemory frames_;
+  ArenaFrames frames_;
   SharedRing fill_;
   SharedRing receive_;
   SharedRing transmit_;

@@ -12,7 +12,7 @@ import {
   DescriptorRecord,
   type Producer,
 } from '../../ring/ring.js'
-import { tableOf } from '../frames.js'
+import { arenaFramesOf } from '../arena-frames.js'
 import { queueCount } from '../interface/channels.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
 import { offloadsOf } from '../offload.js'
@@ -110,18 +110,15 @@ export class AfPacket implements Port {
       this.#filterProgram = compileFilter(settings.filter, 'socket', networkInterface.name)
     }
     this.#handle = native.ethernet.open({
+      ...arenaFramesOf(frames),
       interfaceIndex: networkInterface.index,
       batch,
-      frameSize: frames.frameSize,
-      headroom: frames.headroom,
       outgoing: settings.outgoing,
       transmitOnly: settings.transmitOnly,
       receiveBuffer: settings.receiveBuffer ?? defaultReceiveBuffer,
       sendBuffer: settings.sendBuffer,
       // Until it has joined its group, a queue would receive every frame itself, beside the group's queues.
       filter: settings.fanout ? nothing : this.#filter(settings.promiscuous),
-      arena: frames.arena.bytes,
-      frames: tableOf(frames).records,
       fill: this.fill.words,
       receive: this.receive.words,
       transmit: this.transmit.words,

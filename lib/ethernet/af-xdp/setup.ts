@@ -4,6 +4,7 @@ import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import { VerbsError, verbsError } from '../../errors.js'
 import { Kind, native } from '../../native.js'
+import { arenaFramesOf } from '../arena-frames.js'
 import { queueCount } from '../interface/channels.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
 import { untoldOf } from '../interface/offload-settings.js'
@@ -46,7 +47,7 @@ export function chunkSizeOf(settings: Settings): number {
 }
 
 /** Headroom for UMEM_REG: the pool's headroom beyond the kernel's own. */
-export function extraHeadroomOf(settings: Settings): number {
+function chunkHeadroomOf(settings: Settings): number {
   return Math.max(0, settings.frames.headroom - packetHeadroom)
 }
 
@@ -81,11 +82,10 @@ export function openSocket(
   // waits for a place in the ring.
   const transmitEntries = Math.min(powerOfTwo(frames.frameCount * chunks), 2 ** 20)
   const options = {
+    ...arenaFramesOf(frames),
     interfaceIndex: networkInterface.index,
-    arena: frames.arena.bytes,
-    bytes: frames.frameCount * frames.frameSize,
     chunkSize,
-    headroom: extraHeadroomOf(settings),
+    chunkHeadroom: chunkHeadroomOf(settings),
     sendBuffer: settings.sendBuffer,
     fillEntries: powerOfTwo(receiveFrames),
     receiveEntries: transmitOnly ? 0 : powerOfTwo(receiveFrames),

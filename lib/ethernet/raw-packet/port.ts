@@ -15,7 +15,8 @@ import type { Context } from '../../verbs/context.js'
 import { open as openContext } from '../../verbs/device.js'
 import { MemoryRegion } from '../../verbs/memory-region.js'
 import { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
-import { FrameRecord, type FrameTable, tableOf } from '../frames.js'
+import { arenaFramesOf } from '../arena-frames.js'
+import { FrameRecord, type FrameTable } from '../frames.js'
 import { queueCount } from '../interface/channels.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
 import { offloadsOf, SegmentType, segmentTypeOf } from '../offload.js'
@@ -157,18 +158,16 @@ export class RawPacket implements Port {
         maxReceiveSge: 2,
       })
       this.#handle = native.ethernet.raw.open({
+        ...arenaFramesOf(frames),
         pair: idOf('pair', pair, QueuePair),
         region: idOf('region', region, MemoryRegion),
         overflow: idOf('overflow', overflow, MemoryRegion),
         batch,
-        frameSize: frames.frameSize,
-        headroom: frames.headroom,
         longest: networkInterface.mtu + headerBytes,
         sendDepth: this.#sendDepth,
         receiveDepth: maxReceiveWr,
         checksum: settings.transmitChecksum,
         own: networkInterface.macBytes,
-        frames: tableOf(frames).records,
         fill: this.fill.words,
         receive: this.receive.words,
         transmit: this.transmit.words,
