@@ -1,50 +1,21 @@
-/**
- * The option `filter`: on each backend the frames that tcpdump takes live; the XDP programs of filters; refused
- * filters.
- */
+/** The option `filter`: on each backend what matches comes; with AF_PACKET, the frames that tcpdump takes live. */
 
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { PacketFilter, PacketQueue } from 'ibverbs/ethernet'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { runClassic } from '../../dist/filter/classic.js'
+import { PacketQueue } from 'ibverbs/ethernet'
+import { describe, expect, test } from 'vitest'
 import { compileFilter } from '../../dist/filter/compile.js'
-import { xdpFilter } from '../../dist/filter/xdp.js'
-import { encode, exit, move } from '../../dist/flow/xdp-assembler.js'
 import { type ChildProcess, execFileSync, spawn, spawnSync } from '../beds/child.js'
-import { Random } from '../beds/random.js'
 import { softPair } from '../beds/soft-pair.js'
-import { ip, type VethPair, vethPair } from '../beds/veth.js'
-import { complaint, expressions, inBatches, frames as list, more, names } from '../capture/filters.js'
+import { complaint, expressions, inBatches } from '../capture/filters.js'
 import { parse } from '../capture/tools.js'
 import { ethernet, ipv4, udp } from '../cli/frames.js'
-import { command, programPath } from './program.js'
+import { frames, hex, query, tagged, useWire } from './filtered.js'
+import { command } from './program.js'
 import { backends, collect, transmit } from './traffic.js'
 
-const frames = list.map(({ bytes }) => bytes)
 const sentinel = ethernet('9999', '00'.repeat(46))
-const hex = (frame: Uint8Array) => Buffer.from(frame).toString('hex')
-const tagged = (inner: Buffer, tag = '8100 0005') =>
-  Buffer.concat([inner.subarray(0, 12), Buffer.from(tag.replace(' ', ''), 'hex'), inner.subarray(12)])
-const query = ethernet('0800', ipv4(17, udp(4000, 53, Buffer.alloc(4))))
-
-let veth: VethPair
-let sender: PacketQueue
-
-beforeEach(() => {
-  veth = vethPair()
-  // tcpdump does not ask for a netmask, whatever pcap-filter(7) says of 'ip broadcast'.
-  ip('addr', 'add', '10.1.2.9/24', 'dev', veth.b)
-  sender = PacketQueue.open(veth.a, { frameCount: 512 })
-})
-
-afterEach(() => {
-  sender.close()
-  veth.remove()
-})
+const wire = useWire()
 
 /** A tcpdump on the interface until the sentinel frame comes. */
 class Tcpdump {
@@ -97,7 +68,7 @@ describe('af_packet takes the frames that tcpdump takes live', () => {
   test('all expressions: the same program as tcpdump, or its message', async () => {
     const all = [...expressions, 'inbound', 'outbound', 'vlan 5 and port 53', 'port 53 and greater 64']
     const theirs = await inBatches(all, 8, async (expression) => {
-      const { code, output } = await command('tcpdump', '-i', veth.b, '-ddd', expression)
+      const { code, output } = await command('tcpdump', '-i', wire.veth.b, '-ddd', expression)
       if (code !== 0) return complaint(output)
       const [count, ...instructions] = output.trim().split('\n')
       expect(instructions.length).toBe(Number(count))
@@ -114,7 +85,7 @@ describe('af_packet takes the frames that tcpdump takes live', () => {
   /** As tcpdump writes it: an accepting program returns its snapshot length. */
   function programOf(expression: string): number[][] | string {
     try {
-      const numbers = compileFilter(expression, 'socket', veth.b)
+      const numbers = compileFilter(expression, 'socket', wire.veth.b)
       return Array.from({ length: numbers.length / 4 }, (_, i) => {
         const [code, jt, jf, k] = numbers.subarray(i * 4, i * 4 + 4)
         return [code, jt, jf, code === 0x06 && k === 0xffffffff ? 262144 : k]
@@ -134,17 +105,17 @@ describe('af_packet takes the frames that tcpdump takes live', () => {
       tagged(tagged(query), '88a8 0007'),
       tagged(query, '9100 0005'),
     ]
-    const theirs = some.map((expression) => new Tcpdump(veth.b, expression))
+    const theirs = some.map((expression) => new Tcpdump(wire.veth.b, expression))
     // The first queue to open is the last to see a frame: all others have seen it then.
-    using control = PacketQueue.open(veth.b, { promiscuous: true, frameCount: 512 })
+    using control = PacketQueue.open(wire.veth.b, { promiscuous: true, frameCount: 512 })
     const ours = some.map((filter) =>
-      PacketQueue.open(veth.b, { filter, promiscuous: true, frameCount: 512 }),
+      PacketQueue.open(wire.veth.b, { filter, promiscuous: true, frameCount: 512 }),
     )
     try {
       await Promise.all(theirs.map(({ listening }) => listening))
-      transmit(sender, ...sent)
+      transmit(wire.sender, ...sent)
       await collect(control, sent.length)
-      transmit(sender, sentinel)
+      transmit(wire.sender, sentinel)
       for (const [i, expression] of some.entries()) {
         const taken = take(ours[i]).filter((frame) => frame !== hex(sentinel))
         expect([expression, taken]).toEqual([expression, await theirs[i].taken])
@@ -156,174 +127,6 @@ describe('af_packet takes the frames that tcpdump takes live', () => {
   })
 })
 
-describe.runIf(backends.includes('af_xdp'))('af_xdp takes what tcpdump takes of a file', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'ibverbs-filter-'))
-  const runner = join(folder, 'xdp-run')
-  afterAll(() => rmSync(folder, { recursive: true }))
-  execFileSync('cc', ['-O1', '-o', runner, programPath('xdp-run.c')])
-
-  const [take, pass] = [1, 2]
-  const matched = [move(0, take), exit()]
-  const contextFromR1 = { code: 0xbf, destination: 6, source: 1, offset: 0, immediate: 0 }
-  const word = (value: number) => new Uint8Array(Uint32Array.of(value).buffer)
-
-  /** One program and its frames, for xdp-run.c. */
-  function input(program: Uint32Array, some: readonly Uint8Array[], helpers?: boolean): Uint8Array[] {
-    const bytes = encode([contextFromR1, ...xdpFilter(program, matched, 'of the test', helpers)])
-    return [
-      word(bytes.length),
-      bytes,
-      word(some.length),
-      ...some.flatMap((frame) => [word(frame.length), frame]),
-    ]
-  }
-
-  /** Runs them past the kernel's verifier and in the kernel. */
-  function run(parts: Uint8Array[], ...flags: string[]): number[] {
-    const { status, stdout, stderr } = spawnSync(runner, flags, {
-      input: Buffer.concat(parts),
-      maxBuffer: 2 ** 26,
-    })
-    expect({ status, log: stderr.toString() }).toEqual({ status: 0, log: '' })
-    return [...new Uint32Array(Uint8Array.from(stdout).buffer)]
-  }
-
-  const answers = (program: Uint32Array, some: readonly Uint8Array[]) =>
-    some.map((frame) => (runClassic(program, frame, 0, frame.length, frame.length) !== 0 ? take : pass))
-
-  const compiled = [...expressions, ...more].flatMap((expression) => {
-    try {
-      return [{ expression, program: compileFilter(expression, 'wire') }]
-    } catch {
-      return [] // PacketFilter's tests check that they are refused alike
-    }
-  })
-
-  test.each([true, false])(
-    'all expressions are verified and answer as PacketFilter, helpers: %s',
-    (helpers) => {
-      const found = run(compiled.flatMap(({ program }) => input(program, frames, helpers)))
-      for (const [i, { expression }] of compiled.entries()) {
-        const filter = new PacketFilter(expression)
-        const expected = frames.map((frame) => (filter.matches(frame) ? take : pass))
-        const here = found.slice(i * frames.length, (i + 1) * frames.length)
-        const which = (list: number[]) => names([...list.keys()].filter((k) => list[k] === take))
-        expect([expression, which(here)]).toEqual([expression, which(expected)])
-      }
-      expect(compiled.length).toBeGreaterThan(130)
-    },
-  )
-
-  test('programs that libpcap does not make: every cell, every operation, jumps on X, loads far beyond the end', () => {
-    const random = new Random(9)
-    const randomFrame = () => Uint8Array.from({ length: 14 + random.below(100) }, () => random.below(256))
-    const programs = Array.from({ length: 400 }, () => randomProgram(random))
-    const inputs = programs.map((program) => ({ program, some: Array.from({ length: 10 }, randomFrame) }))
-    for (const helpers of [true, false]) {
-      const found = run(inputs.flatMap(({ program, some }) => input(program, some, helpers)))
-      expect(found).toEqual(inputs.flatMap(({ program, some }) => answers(program, some)))
-    }
-    const both = inputs.flatMap(({ program, some }) => answers(program, some))
-    expect(both.filter((each) => each === take).length).toBeGreaterThan(500)
-    expect(both.filter((each) => each === pass).length).toBeGreaterThan(500)
-  })
-
-  test('a frame in several buffers is seen whole: bytes behind the first, and its length', () => {
-    const long = new Uint8Array(9000).map((_, i) => (i * 7) & 255)
-    const cases = [
-      'ether[8000:4] = 0x4047454c',
-      'ether[8999] = 0x19',
-      'ether[9000] >= 0',
-      'len = 9000',
-      'greater 9001',
-    ]
-    cases.push(`ether[ether[${cases.length}] + 8000] >= 0`)
-    const programs = cases.map((expression) => compileFilter(expression, 'wire'))
-    const found = run(
-      programs.flatMap((program) => input(program, [long])),
-      '--fragments',
-    )
-    expect(found).toEqual(programs.flatMap((program) => answers(program, [long])))
-    expect(found.includes(take) && found.includes(pass)).toBe(true)
-  })
-
-  test('matching frames go to the socket, the rest to the kernel', async () => {
-    for (const [expression, options] of [
-      ['udp port 53 or arp', {}],
-      ['vlan and port 53', {}],
-      ['not ip and len > 50', { flows: [{ etherType: 0x88b5 }, { etherType: 0x86dd }] }],
-    ] as const) {
-      using queue = PacketQueue.open(veth.b, {
-        backend: 'af_xdp',
-        filter: expression,
-        promiscuous: true,
-        ...options,
-      })
-      using control = PacketQueue.open(veth.b, { promiscuous: true, frameCount: 512 })
-      const filter = new PacketFilter(expression)
-      const flowing = (frame: Buffer) =>
-        !('flows' in options) || ['88b5', '86dd'].includes(frame.toString('hex', 12, 14))
-      const sent = [...frames, tagged(query)]
-      const wanted = sent.filter((frame) => filter.matches(frame) && flowing(frame))
-      expect(wanted.length).toBeGreaterThan(0)
-      transmit(sender, ...sent)
-      const taken = await collect(queue, wanted.length)
-      const passed = await collect(control, sent.length - wanted.length)
-      expect([expression, taken.map(hex)]).toEqual([expression, wanted.map(hex)])
-      expect(passed.length).toBe(sent.length - wanted.length)
-    }
-  })
-
-  test('refuses the kernel’s metadata by name, before it opens anything', () => {
-    for (const [filter, what] of [
-      ['inbound', "the frame's direction ('inbound', 'outbound')"],
-      ['udp and outbound', "the frame's direction ('inbound', 'outbound')"],
-    ]) {
-      expect(() => PacketQueue.open(veth.b, { backend: 'af_xdp', filter })).toThrow(
-        expect.objectContaining({
-          code: 'ENOTSUP',
-          message: `ENOTSUP: pcap_compile: filter '${filter}': it asks for ${what}, which XDP does not know (backend 'af_packet' does)`,
-        }),
-      )
-    }
-  })
-})
-
-/** Forward only, with jumps ahead, over all instructions of classic BPF. */
-function randomProgram(random: Random): Uint32Array {
-  const size = 5 + random.below(40)
-  const program: number[] = []
-  for (let i = 0; i < size; i++) {
-    const left = size - i - 1
-    const far = () => (left > 0 ? random.below(Math.min(left, 20)) : 0)
-    const k = random.pick([0, 1, 7, 12, 14, 60, 100, 0xff, 0xffff, 0x7fffffff])
-    program.push(
-      ...random.pick([
-        [random.pick([0x20, 0x28, 0x30]), 0, 0, random.pick([0, 1, 12, 40, 90, 70000])],
-        [random.pick([0x40, 0x48, 0x50]), 0, 0, random.pick([0, 1, 12, 40, 90, 70000, 0x7fffffff])],
-        [random.pick([0x80, 0x81]), 0, 0, 0],
-        [random.pick([0x00, 0x01]), 0, 0, random.pick([0, 1, 5, 200, 0xffffffff])],
-        [random.pick([0x60, 0x61, 0x02, 0x03]), 0, 0, random.below(16)],
-        [0xb1, 0, 0, random.pick([0, 14, 90, 70000])],
-        [random.pick([0x04, 0x14, 0x24, 0x34, 0x44, 0x54, 0x94, 0xa4]), 0, 0, Math.max(1, k)],
-        [random.pick([0x64, 0x74]), 0, 0, random.below(32)],
-        [random.pick([0x0c, 0x1c, 0x2c, 0x3c, 0x4c, 0x5c, 0x9c, 0xac, 0x84]), 0, 0, 0],
-        [random.pick([0x07, 0x87]), 0, 0, 0],
-        [random.pick([0x15, 0x25, 0x35, 0x45]), far(), far(), k],
-        [random.pick([0x1d, 0x2d, 0x3d, 0x4d]), far(), far(), 0],
-      ]),
-    )
-  }
-  program.push(
-    ...random.pick([
-      [0x16, 0, 0, 0],
-      [0x06, 0, 0, 0xffffffff],
-      [0x06, 0, 0, 0],
-    ]),
-  )
-  return Uint32Array.from(program)
-}
-
 describe('every backend', () => {
   test.each([...backends, 'raw_packet_qp'] as const)(
     '%s: what does not match does not come, nor wake anybody',
@@ -331,8 +134,8 @@ describe('every backend', () => {
       const raw = backend === 'raw_packet_qp'
       const pair = raw ? softPair() : undefined
       try {
-        using from = PacketQueue.open(pair?.a ?? veth.a, { backend: raw ? backend : 'af_packet' })
-        using queue = PacketQueue.open(pair?.b ?? veth.b, {
+        using from = PacketQueue.open(pair?.a ?? wire.veth.a, { backend: raw ? backend : 'af_packet' })
+        using queue = PacketQueue.open(pair?.b ?? wire.veth.b, {
           backend,
           filter: 'port 53 or ether proto 0x9999',
           promiscuous: true,
@@ -361,14 +164,14 @@ describe('every backend', () => {
     (backend) => {
       const pair = backend === 'raw_packet_qp' ? softPair() : undefined
       try {
-        const open = () => PacketQueue.open(pair?.b ?? veth.b, { backend, filter: 'lldp' })
+        const open = () => PacketQueue.open(pair?.b ?? wire.veth.b, { backend, filter: 'lldp' })
         expect(open).toThrow(
           expect.objectContaining({
             code: 'ERR_IBVERBS_FILTER',
             message: "filter 'lldp': can't parse filter expression: syntax error",
           }),
         )
-        PacketQueue.open(pair?.b ?? veth.b, { backend, filter: 'ip' }).close()
+        PacketQueue.open(pair?.b ?? wire.veth.b, { backend, filter: 'ip' }).close()
       } finally {
         pair?.remove()
       }
@@ -396,7 +199,7 @@ describe('every backend', () => {
 
   test('protochain, which loops, is for captures', () => {
     for (const backend of backends) {
-      expect(() => PacketQueue.open(veth.b, { backend, filter: 'ip6 protochain 17' })).toThrow(
+      expect(() => PacketQueue.open(wire.veth.b, { backend, filter: 'ip6 protochain 17' })).toThrow(
         "filter 'ip6 protochain 17': 'protochain' needs a loop, which the kernel's BPF does not have: it filters captures only",
       )
     }
@@ -405,20 +208,20 @@ describe('every backend', () => {
 
 describe('af_packet', () => {
   test('flows, groups and promiscuous mode work beside a filter, also when they change', async () => {
-    using queue = PacketQueue.open(veth.b, { filter: 'ip', flows: [{ protocol: 'udp' }] })
+    using queue = PacketQueue.open(wire.veth.b, { filter: 'ip', flows: [{ protocol: 'udp' }] })
     const own = Buffer.from(query)
     Buffer.from(queue.interface.macBytes).copy(own)
     const group = Buffer.from(own)
     group.set([1, 0, 0x5e, 0, 0, 1])
     const icmp = Buffer.from(own)
     icmp[23] = 1
-    transmit(sender, query, group, icmp, own)
+    transmit(wire.sender, query, group, icmp, own)
     expect((await collect(queue, 1)).map(hex)).toEqual([hex(own)])
     queue.joinMulticast('01:00:5e:00:00:01')
-    transmit(sender, query, group, icmp, own)
+    transmit(wire.sender, query, group, icmp, own)
     expect((await collect(queue, 2)).map(hex)).toEqual([hex(group), hex(own)])
     queue.setPromiscuous(true)
-    transmit(sender, query, group, icmp, own)
+    transmit(wire.sender, query, group, icmp, own)
     expect((await collect(queue, 3)).map(hex)).toEqual([hex(query), hex(group), hex(own)])
   })
 
@@ -427,21 +230,21 @@ describe('af_packet', () => {
       { length: 300 },
       (_, i) => ({ protocol: 'udp', source: `10.0.${i & 127}.0/24`, destinationPort: i }) as const,
     )
-    PacketQueue.open(veth.b, { flows: flows.slice(0, 100), filter: 'not ip6' }).close()
+    PacketQueue.open(wire.veth.b, { flows: flows.slice(0, 100), filter: 'not ip6' }).close()
     const filter = Array.from({ length: 100 }, (_, i) => `host 10.0.0.${i}`).join(' or ')
-    expect(() => PacketQueue.open(veth.b, { flows, filter })).toThrow(
+    expect(() => PacketQueue.open(wire.veth.b, { flows, filter })).toThrow(
       /^"options\.f\w+" must be (of|rules for) at most 4096 BPF instructions in all \(fewer or simpler\), not \d+$/,
     )
   })
 
   test('arguments', () => {
-    expect(() => PacketQueue.open(veth.b, { filter: 5 as never })).toThrow(
+    expect(() => PacketQueue.open(wire.veth.b, { filter: 5 as never })).toThrow(
       '"options.filter" must be a string, not 5',
     )
-    expect(() => PacketQueue.open(veth.b, { filter: 'ip', transmitOnly: true })).toThrow(
+    expect(() => PacketQueue.open(wire.veth.b, { filter: 'ip', transmitOnly: true })).toThrow(
       '"options.filter" must be left out where "options.transmitOnly" is true, not \'ip\'',
     )
-    for (const filter of ['', ' ']) PacketQueue.open(veth.b, { filter }).close()
+    for (const filter of ['', ' ']) PacketQueue.open(wire.veth.b, { filter }).close()
   })
 })
 
@@ -461,10 +264,10 @@ test.runIf(process.getuid?.() === 0)('without libpcap a filter names the package
     .join(' && ')
   const script = `import { PacketFilter, PacketQueue } from 'ibverbs/ethernet'
     const said = []
-    for (const wrong of [() => new PacketFilter('ip'), () => PacketQueue.open('${veth.b}', { filter: 'ip' })]) {
+    for (const wrong of [() => new PacketFilter('ip'), () => PacketQueue.open('${wire.veth.b}', { filter: 'ip' })]) {
       try { wrong() } catch ({ code, message }) { said.push({ code, message }) }
     }
-    PacketQueue.open('${veth.b}').close()
+    PacketQueue.open('${wire.veth.b}').close()
     console.log(JSON.stringify(said))`
   const { stdout, stderr, status } = spawnSync(
     'unshare',
