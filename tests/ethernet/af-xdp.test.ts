@@ -1,16 +1,18 @@
-/** Features of AF_XDP that packet sockets lack. The tests of their common features are in the other files, over both. */
+/**
+ * AF_XDP as a backend: when it is chosen, what it refuses, and the program that it puts on the interface. Tests of what
+ * it has in common with the other backends are in the other files, over all of them.
+ */
 
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Arena, PacketQueue } from 'ibverbs/ethernet'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { native } from '../../dist/native.js'
-import { limit } from '../beds/limit.js'
-import { ip, type VethPair, vethPair } from '../beds/veth.js'
+import { ip, vethPair } from '../beds/veth.js'
 import { command, programPath, run } from './program.js'
-import { collect, copy, etherType, frame, on, queueFrame, receiveOne, transmit } from './traffic.js'
+import { collect, etherType, frame, on, transmit } from './traffic.js'
 
-const { open, openWire } = on('af_xdp')
+const { open } = on('af_xdp')
 
 /** The program on an interface, as ip(8) sees it: 'xdp' (native), 'xdpgeneric', or none. */
 function programOn(name: string): string | undefined {
@@ -97,6 +99,20 @@ describe('which backend', () => {
         'exclusive: true is AF_PACKET here, and the kernel sees the frames too: options.timestamps',
       ),
     })
+  })
+
+  test('exclusive with channels that the device has not: the error, and never a packet socket instead', () => {
+    using veth = vethPair({ queues: 1 })
+    const before = native.handleCount()
+    expect(() => PacketQueue.open(veth.a, { exclusive: true, channels: 2 })).toThrow(
+      expect.objectContaining({
+        code: 'EINVAL',
+        syscall: 'ioctl',
+        message: expect.stringContaining(`ETHTOOL_SCHANNELS of "${veth.a}": asked for 2 receive, 2 transmit`),
+      }),
+    )
+    expect(programOn(veth.a)).toBe(undefined)
+    expect(native.handleCount()).toBe(before)
   })
 
   test('headroom: up to the kernel’s limit, an error in words beyond it, and never a packet socket instead', () => {
@@ -188,65 +204,6 @@ describe('which backend', () => {
   })
 })
 
-describe('memory', () => {
-  let veths: VethPair
-  beforeAll(() => {
-    veths = vethPair()
-  })
-  afterAll(() => veths.remove())
-
-  test.each(['fill', 'receive', 'transmit', 'completion'] as const)(
-    'the %s ring, taken away by its user: errors that can be caught, and a close that harms nobody',
-    async (name) => {
-      expect(await run('transfer.mjs', name, veths.a, veths.b)).toEqual({ code: 0, output: 'alive\n' })
-    },
-  )
-
-  test('a closed queue’s rings are empty, and still safe to read', () => {
-    using wire = openWire()
-    const { rings } = wire.a
-    wire.a.close()
-    for (const words of Object.values(rings)) {
-      expect(words.length).toBe(0)
-      expect(words[0]).toBe(undefined)
-      words[0] = 1
-      expect(() => Atomics.load(words, 0)).toThrow(TypeError)
-    }
-  })
-
-  test('the rings are where ringLayouts says', async () => {
-    using wire = openWire()
-    const { a, b } = wire
-    transmit(a, frame(b, a, 77))
-    expect(await b.wait()).toBe(1)
-    const { rings, ringLayouts } = b
-    expect(rings.receive[ringLayouts.receive.producer]).toBe(1)
-    expect(rings.receive[ringLayouts.receive.consumer]).toBe(0)
-    expect(rings.receive[ringLayouts.receive.records + 2]).toBe(77)
-    expect(ringLayouts.receive.capacity).toBe(2048)
-    expect(rings.fill[ringLayouts.fill.producer]).toBe(2048)
-    expect(a.rings.transmit[a.ringLayouts.transmit.consumer]).toBe(1)
-  })
-
-  test('too little locked memory: ENOBUFS, and the limit in force', async () => {
-    using veth = vethPair()
-    const { output } = await command(
-      'prlimit',
-      '--memlock=65536',
-      'setpriv',
-      '--inh-caps=-ipc_lock',
-      '--bounding-set=-ipc_lock',
-      process.execPath,
-      programPath('open.mjs'),
-      veth.a,
-      'af_xdp',
-    )
-    expect(output).toMatch(
-      /^ENOBUFS setsockopt ENOBUFS: setsockopt: XDP_UMEM_REG \(locked memory is limited to 64 KiB: raise/,
-    )
-  })
-})
-
 test('in a user namespace: EPERM names the missing capabilities, and transmitOnly works', async () => {
   const { code, output } = await command(
     'unshare',
@@ -268,207 +225,6 @@ test('in a user namespace: EPERM names the missing capabilities, and transmitOnl
     why: expect.stringContaining('EPERM: bpf: BPF_MAP_CREATE'),
     transmitted: 5,
     received: 5,
-  })
-})
-
-describe('frames', () => {
-  test('frames that the queue does not accept go on to the kernel', async () => {
-    using wire = openWire()
-    const { a, b } = wire
-    using beside = PacketQueue.open(wire.veth.b, { promiscuous: true })
-    const stranger = frame(Uint8Array.of(2, 0, 0, 0, 0, 9), a, 60, 1)
-    const own = frame(b, a, 60, 2)
-    transmit(a, own, stranger, own)
-    expect(await collect(beside, 1)).toEqual([stranger])
-    expect(await collect(b, 2)).toEqual([own, own])
-    expect(beside.receive()).toBe(0)
-    expect(b.receive()).toBe(0)
-  })
-
-  test('to and from a packet socket at the other end, at every size', async () => {
-    using veth = vethPair()
-    using xdp = open(veth.a)
-    using packet = PacketQueue.open(veth.b)
-    for (let first = 14; first <= 1514; first += 100) {
-      for (const [from, to] of [
-        [xdp, packet],
-        [packet, xdp],
-      ]) {
-        const lengths = Array.from({ length: Math.min(100, 1515 - first) }, (_, i) => first + i)
-        const sent = lengths.map((length) => frame(to, from, length, length))
-        transmit(from, ...sent)
-        expect(Buffer.compare(Buffer.concat(await collect(to, sent.length)), Buffer.concat(sent))).toBe(0)
-      }
-    }
-  })
-
-  test('forwards jumbo frames in several of the kernel’s buffers, in place', async () => {
-    using wire = openWire({ mtu: 9000, promiscuous: true })
-    const { a, b } = wire
-    const lengths = [9014, 60, 4096, 3840, 3841, 7936, 7937, 9013, 14]
-    const sent = lengths.map((length, i) => frame(b, a, length, i))
-    for (let round = 0; round < 30; round++) {
-      transmit(a, ...sent)
-      let forwarded = 0
-      while (forwarded < sent.length) {
-        await b.wait({ signal: AbortSignal.timeout(limit) })
-        const n = b.receive()
-        for (let i = 0; i < n; i++) {
-          expect(Buffer.compare(copy(b, b.slot(i)), sent[forwarded + i])).toBe(0)
-          b.forward(b.slot(i))
-        }
-        expect(b.submit()).toBe(n)
-        forwarded += n
-      }
-      expect(Buffer.compare(Buffer.concat(await collect(a, sent.length)), Buffer.concat(sent))).toBe(0)
-    }
-    a.submit()
-    b.submit()
-    expect([a.frames.free, b.frames.free]).toEqual([2048, 2048])
-    expect(a.statistics()).toMatchObject({
-      received: 270,
-      dropped: 0,
-      transmitted: 270,
-      refused: 0,
-      invalid: 0,
-    })
-  })
-
-  test('drops and counts frames that find no free frame', async () => {
-    using wire = openWire({ frameCount: 64 })
-    const { a, b } = wire
-    const sent = Array.from({ length: 30 }, (_, i) => frame(b, a, 60, i))
-    transmit(a, ...sent)
-    transmit(a, ...sent)
-    expect(await collect(b, 32)).toEqual([...sent, ...sent.slice(0, 2)])
-    expect(b.receive()).toBe(0)
-    expect(b.statistics()).toMatchObject({
-      received: 32,
-      dropped: 28,
-      drops: { fillRingEmpty: 28, receiveRingFull: 0, other: 0 },
-      xdp: { dropped: 28, fillRingEmpty: 28, receiveRingFull: 0, receiveInvalid: 0, transmitInvalid: 0 },
-    })
-  })
-
-  test('the kernel counts frames that it cannot send', async () => {
-    using wire = openWire({ frameCount: 64 })
-    const { a, b } = wire
-    queueFrame(a, frame(b, a, 60, 1))
-    queueFrame(a, frame(b, a, 60, 2))
-    a.rings.transmit[a.ringLayouts.transmit.records] = 64 * 2048
-    a.submit()
-    expect(await collect(b, 1)).toEqual([frame(b, a, 60, 2)])
-    expect(a.statistics().xdp).toMatchObject({ transmitInvalid: 1, receiveInvalid: 0, dropped: 0 })
-    transmit(a, frame(b, a, 60, 3))
-    expect(await collect(b, 1)).toEqual([frame(b, a, 60, 3)])
-    expect(b.statistics()).toMatchObject({ received: 2, dropped: 0 })
-  })
-
-  test('sends more than the kernel sends in one call', async () => {
-    using wire = openWire({ receiveFrames: 3000 })
-    const { a, b } = wire
-    for (let round = 0; round < 3; round++) {
-      for (let i = 0; i < 1000; i++) queueFrame(a, frame(b, a, 60, i))
-      await a.drain()
-      const received = await collect(b, 1000 - b.statistics().dropped)
-      expect(received.length).toBe(1000)
-    }
-  })
-})
-
-describe('foreign writes to the kernel’s rings', () => {
-  test('lose frames at most; the process and the interface live on', async () => {
-    using veth = vethPair()
-    let state = 20260101
-    const next = (): number => {
-      state ^= state << 13
-      state ^= state >>> 17
-      state ^= state << 5
-      return state >>> 0
-    }
-    const plausible = (): number =>
-      [next() % 8, next() % 70, (next() % 70) * 2048, next() % 3000, 2 ** 32 - 1 - (next() % 8), next()][
-        next() % 6
-      ]
-    const errors = new Set<string>()
-    for (let round = 0; round < 6; round++) {
-      using a = open(veth.a, { frameCount: 64, batch: 16, promiscuous: true })
-      using b = open(veth.b, { frameCount: 64, batch: 16, promiscuous: true })
-      for (let i = 0; i < 300; i++) {
-        for (const queue of [a, b]) {
-          const rings = Object.values(queue.rings)
-          for (let words = next() % 4; words > 0; words--) {
-            const ring = rings[next() % 4]
-            ring[next() % ring.length] = plausible()
-          }
-          try {
-            const slot = queue.claim()
-            if (slot >= 0) queue.send(slot, 14 + (next() % 1500))
-            queue.submit()
-            if (queue.error) errors.add(queue.error.code)
-            const n = queue.receive()
-            for (let k = 0; k < n; k++) {
-              const received = queue.slot(k)
-              expect(queue.length(received)).toBeLessThanOrEqual(2048)
-              if (next() % 2 || queue.length(received) < 14) queue.release(received)
-              else queue.forward(received)
-            }
-          } catch (error) {
-            errors.add((error as { code?: string }).code ?? String(error))
-          }
-        }
-      }
-    }
-    for (const code of errors)
-      expect(['ERANGE', 'ENOBUFS', 'EMSGSIZE', 'EINVAL', 'EOVERFLOW']).toContain(code)
-    using a = open(veth.a)
-    using b = open(veth.b)
-    transmit(a, frame(b, a, 60, 5))
-    expect(await collect(b, 1)).toEqual([frame(b, a, 60, 5)])
-  })
-
-  test('never hand out a frame that the caller holds', async () => {
-    using wire = openWire()
-    const { a, b } = wire
-    const mine = b.claim()
-    transmit(a, frame(b, a, 60))
-    await b.wait()
-    b.rings.receive[b.ringLayouts.receive.records] = b.offset(mine)
-    expect(b.receive()).toBe(0)
-    expect(b.statistics().invalid).toBe(1)
-    b.release(mine)
-  })
-
-  test('never free a frame that was not sent', () => {
-    using wire = openWire()
-    const { a } = wire
-    const mine = a.claim()
-    a.rings.completion[a.ringLayouts.completion.producer] = 1
-    a.rings.completion[a.ringLayouts.completion.records] = a.offset(mine)
-    a.submit()
-    a.release(mine)
-    expect(() => a.release(mine)).toThrow(expect.objectContaining({ code: 'ERR_IBVERBS_STALE_SLOT' }))
-  })
-})
-
-describe('looking', () => {
-  test('makes no system call while the queue is empty', async () => {
-    using veth = vethPair()
-    // The kernel counts them, as strace would show for 100 000 looks.
-    const { code, output } = await run('looks.mjs', veth.a)
-    expect(code, output).toBe(0)
-    const { looks, systemCalls } = JSON.parse(output)
-    expect(looks).toBe(100_000)
-    expect(systemCalls).toBe(0)
-  })
-
-  test('sets busy polling, and the queue works with it', async () => {
-    using wire = openWire({ busyPoll: 20 })
-    const { a, b } = wire
-    transmit(a, frame(b, a, 60, 3))
-    expect(await b.spin(1e6)).toBe(1)
-    expect(copy(b, await receiveOne(b))).toEqual(frame(b, a, 60, 3))
-    expect(b.report.notUsed.map(({ what }) => what)).not.toContain('SO_BUSY_POLL')
   })
 })
 
