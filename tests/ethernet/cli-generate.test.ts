@@ -354,3 +354,33 @@ test('distinguishes the frames of two generators', async () => {
   transmit(queue, ...frames)
   expect((await checking.finished).stdout).toMatch(/^6 received: 1 lost, 1 duplicated, 0 reordered\n/)
 })
+
+test('generate -r 0.5 says so', async () => {
+  const { code, stdout } = await ibverbs([
+    'generate',
+    veth.b,
+    '--to',
+    '02:00:00:00:00:02',
+    '-r',
+    '0.5',
+    '-c',
+    '1',
+  ])
+  expect(code).toBe(0)
+  expect(stdout).toContain('(0.5/s wanted)')
+  const json = await ibverbs([
+    'generate',
+    veth.b,
+    '--to',
+    '02:00:00:00:00:02',
+    '-r',
+    '3',
+    '-c',
+    '2',
+    '--json',
+  ])
+  expect(json.stdout).toContain('"wantedPerSecond":3,')
+  for (const [, fraction] of json.stdout.matchAll(/"(?!seconds)\w+":\d+\.(\d+)[,}]/g))
+    expect(fraction.length).toBeLessThanOrEqual(3)
+  expect(json.stdout).toMatch(/"seconds":\d+(\.\d{1,6})?,/)
+})

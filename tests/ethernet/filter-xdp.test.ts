@@ -12,11 +12,11 @@ import { encode, exit, move } from '../../dist/flow/xdp-assembler.js'
 import { execFileSync, spawnSync } from '../beds/child.js'
 import { Random } from '../beds/random.js'
 import { expressions, more, names } from '../capture/filters.js'
-import { frames, hex, query, tagged, useWire } from './filtered.js'
+import { frames, hex, query, tagged, useFilterWire } from './filtered.js'
 import { programPath } from './program.js'
 import { backends, collect, transmit } from './traffic.js'
 
-const wire = useWire()
+const wire = useFilterWire()
 
 describe.runIf(backends.includes('af_xdp'))('af_xdp takes what tcpdump takes of a file', () => {
   const folder = mkdtempSync(join(tmpdir(), 'ibverbs-filter-'))

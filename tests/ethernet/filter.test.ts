@@ -10,12 +10,12 @@ import { softPair } from '../beds/soft-pair.js'
 import { complaint, expressions, inBatches } from '../capture/filters.js'
 import { parse } from '../capture/tools.js'
 import { ethernet, ipv4, udp } from '../cli/frames.js'
-import { frames, hex, query, tagged, useWire } from './filtered.js'
+import { frames, hex, query, tagged, useFilterWire } from './filtered.js'
 import { command } from './program.js'
 import { backends, collect, transmit } from './traffic.js'
 
 const sentinel = ethernet('9999', '00'.repeat(46))
-const wire = useWire()
+const wire = useFilterWire()
 
 /** A tcpdump on the interface until the sentinel frame comes. */
 class Tcpdump {

@@ -12,7 +12,7 @@ export const tagged = (inner: Buffer, tag = '8100 0005') =>
 export const query = ethernet('0800', ipv4(17, udp(4000, 53, Buffer.alloc(4))))
 
 /** A veth pair with a sender on its end `a`, for each test. */
-export function useWire(): { veth: VethPair; sender: PacketQueue } {
+export function useFilterWire(): { veth: VethPair; sender: PacketQueue } {
   const wire = {} as { veth: VethPair; sender: PacketQueue }
   beforeEach(() => {
     wire.veth = vethPair()
