@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // clang-format over the C and C++ of the project, in the style of .clang-format: fails where a file would change, with
 // the first line that would; --write changes it. It comes from npm as WebAssembly, so that one version decides on every
-// machine: Debian 12 has 14, Ubuntu 24.04 has 18, and two versions rarely agree about every line.
+// machine: distributions have different ones, and two versions rarely agree about every line.
 //
 //   node tests/beds/clang-format.mjs [--write] [FILE …]   all of binding/, bench/ and tests/ by default
 
