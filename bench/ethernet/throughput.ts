@@ -2,7 +2,8 @@
 import type { Bench, Session } from '../harness/bench.js'
 import { peerOf, title, usableBackends } from '../harness/ethernet/backends.js'
 import { cPeer, type FrameParameters, frameSide, ours } from '../harness/ethernet/sides.js'
-import { installedTestpmd, testpmdSide } from '../harness/ethernet/testpmd.js'
+import { testpmdSide } from '../harness/ethernet/testpmd.js'
+import { installedTestpmd } from '../harness/ethernet/testpmd-process.js'
 
 const operations = ['tx', 'rx', 'forward'] as const
 type Operation = (typeof operations)[number]

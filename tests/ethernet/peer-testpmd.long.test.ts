@@ -6,7 +6,7 @@ import { PacketQueue, queryInterface } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { limit } from '../beds/limit.js'
 import { Random } from '../beds/random.js'
-import { type Driver, Testpmd } from '../beds/testpmd.js'
+import { type Driver, startTestpmd } from '../beds/testpmd.js'
 import { vethPair } from '../beds/veth.js'
 import { ibverbs } from '../cli/run.js'
 import { backends, collect, transmit } from './traffic.js'
@@ -30,7 +30,7 @@ describe.each(drivers)('testpmd with %s', (driver) => {
     }, async () => {
       using left = vethPair()
       using right = vethPair()
-      await using testpmd = await Testpmd.start(driver, [left.b, right.a], 'io')
+      await using testpmd = await startTestpmd(driver, [left.b, right.a], 'io')
       using a = PacketQueue.open(left.a, { backend, promiscuous: true })
       using b = PacketQueue.open(right.b, { backend, promiscuous: true })
       await testpmd.command('start')
@@ -54,7 +54,7 @@ describe.each(drivers)('testpmd with %s', (driver) => {
 
     test('sends our test frames back: none is lost', { timeout: 2 * minutes }, async () => {
       using wire = vethPair()
-      await using testpmd = await Testpmd.start(driver, [wire.b], 'macswap')
+      await using testpmd = await startTestpmd(driver, [wire.b], 'macswap')
       await testpmd.command('start')
       const flags = ['--to', queryInterface(wire.b).mac, '-r', '2k', '-c', '5000', '--backend', backend]
       const { code, stdout } = await ibverbs([
@@ -76,7 +76,7 @@ describe.each(drivers)('testpmd with %s', (driver) => {
       timeout: 2 * minutes,
     }, async () => {
       using wire = vethPair()
-      await using testpmd = await Testpmd.start(driver, [wire.b], 'txonly')
+      await using testpmd = await startTestpmd(driver, [wire.b], 'txonly')
       using queue = PacketQueue.open(wire.a, { backend, promiscuous: true, etherType: 0x0800 })
       await testpmd.command('start')
       const signal = AbortSignal.timeout(limit)
