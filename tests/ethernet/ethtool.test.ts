@@ -94,6 +94,17 @@ describe('channels', () => {
   })
 })
 
+test('a queue that had more channels than before takes them back, though its sockets still lie on them', () => {
+  using veth = vethPair({ queues: 2 })
+  for (let round = 0; round < 5; round++) {
+    setChannels(veth.a, { receive: 1, transmit: 1 })
+    const queue = open(veth.a, { channels: 2, queueId: 'all' })
+    expect(counts(veth.a)).toEqual({ rx: 2, tx: 2 })
+    queue.close()
+    expect(counts(veth.a)).toEqual({ rx: 1, tx: 1 })
+  }
+})
+
 describe('n-tuple rules', () => {
   test('the error names a driver without rules, and nothing is left', () => {
     using veth = vethPair({ queues: 2 })

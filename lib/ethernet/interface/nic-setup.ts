@@ -1,3 +1,4 @@
+import { VerbsError } from '../../errors.js'
 import type { Settings } from '../options.js'
 import { queryChannels, setChannels } from './channels.js'
 import { listInterfaces, type NetworkInterface } from './interfaces.js'
@@ -25,7 +26,7 @@ export function setUpNic(
       undo.push(() => {
         // Renamed, or removed.
         const now = listInterfaces().find(({ index }) => index === networkInterface.index)
-        if (now) setChannels(now.name, before)
+        if (now) whenReleased(() => setChannels(now.name, before))
       })
     }
     if (steer) {
@@ -42,4 +43,25 @@ export function setUpNic(
     throw error
   }
   return undo.length > 0 ? undoAll : undefined
+}
+
+/** Milliseconds between two attempts, and for how long. */
+const retry = { every: 2, most: 2000 } as const
+const nobody = new Int32Array(new SharedArrayBuffer(4))
+
+/**
+ * Changes a device whose AF_XDP sockets were closed a moment ago. The kernel refuses to take away a channel that such a
+ * socket has (EINVAL; ethtool_check_max_channel in net/ethtool), and a closed one has it until a work queue has freed
+ * its pool (xp_put_pool in net/xdp).
+ */
+function whenReleased(change: () => void): void {
+  for (let waited = 0; ; waited += retry.every) {
+    try {
+      change()
+      return
+    } catch (error) {
+      if (!(error instanceof VerbsError && error.code === 'EINVAL') || waited >= retry.most) throw error
+    }
+    Atomics.wait(nobody, 0, 0, retry.every)
+  }
 }
