@@ -36,7 +36,8 @@ describe.each(backends)('%s', (backend) => {
 
   /**
    * The totals at the end of ping's output. With a deadline ping runs until `count` requests are answered; without one
-   * it gives the last answer no more time than the slowest took. All requests that it sent must be answered.
+   * it gives the last answer no more time than the slowest took. It may send more than `count`, and takes several
+   * answers at once: more may be answered, and the last ones may not be awaited.
    */
   async function ping(count: number, ...flags: string[]) {
     const [command, ...args] = peer.inside('ping', '-n', '-c', String(count), '-w', '100', ...flags, ours)
@@ -69,8 +70,9 @@ describe.each(backends)('%s', (backend) => {
       ...(root ? asRoot : []),
     ])('%s', async (_, count, flags) => {
       // ping compares the data of the answer with its own, and reports a difference.
-      const { stdout, ...totals } = await ping(count, ...flags)
-      expect(totals).toEqual({ received: count, errors: '' })
+      const { stdout, received, errors } = await ping(count, ...flags)
+      expect(received).toBeGreaterThanOrEqual(count)
+      expect(errors).toBe('')
       expect(stdout).not.toMatch(/wrong data byte|DUP!|checksum|truncated/)
     })
   })
