@@ -11,7 +11,6 @@
 #include "ethernet/interface/netlink.h"
 #include "ethernet/packet_filter.h"
 #include "ethernet/raw_packet/queue.h"
-#include "hot_call.h"
 
 namespace ethernet {
 namespace {
@@ -27,7 +26,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
       std::make_unique<PacketSocket>(environment, argument::object(info.Env(), info[0], "options")));
 }
 
-// ring(handle, bytes, payload): PacketRing::describe()
+// ring(handle, bytes, payload): PacketRing::words()
 Napi::Value ring(const Napi::CallbackInfo& info) {
   return socketOf(info).ring(info.Env(), argument::uint32(info, 1, "bytes"), argument::uint32(info, 2, "payload"));
 }
@@ -50,15 +49,9 @@ Napi::Value fanout(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), socket.fanout(group, type));
 }
 
-// receive(handle): how many records it put into the receive ring, or a negative errno
-int32_t receive(Environment& environment, const uint32_t* numbers) {
-  return environment.handle<PacketSocket>(numbers[0], "packet queue").receive();
-}
-
-// transmit(handle): 0, or the negative errno that stopped it
-int32_t transmit(Environment& environment, const uint32_t* numbers) {
-  return environment.handle<PacketSocket>(numbers[0], "packet queue").transmit();
-}
+// receiveBell(handle, mailbox), transmitBell(handle, mailbox): functions
+Napi::Value receiveBell(const Napi::CallbackInfo& info) { return socketOf(info).receiveBell(info.Env(), info[1]); }
+Napi::Value transmitBell(const Napi::CallbackInfo& info) { return socketOf(info).transmitBell(info.Env(), info[1]); }
 
 // arm(handle, readable, writable, referenced)
 void arm(const Napi::CallbackInfo& info) {
@@ -105,8 +98,8 @@ void initialize(Napi::Env env, Napi::Object exports) {
   ethernet.Set("timestamps", Napi::Function::New<timestamps>(env, "timestamps"));
   ethernet.Set("bind", Napi::Function::New<bind>(env, "bind"));
   ethernet.Set("fanout", Napi::Function::New<fanout>(env, "fanout"));
-  hot_call::define<1, receive>(env, ethernet, "receive");
-  hot_call::define<1, transmit>(env, ethernet, "transmit");
+  ethernet.Set("receiveBell", Napi::Function::New<receiveBell>(env, "receiveBell"));
+  ethernet.Set("transmitBell", Napi::Function::New<transmitBell>(env, "transmitBell"));
   ethernet.Set("arm", Napi::Function::New<arm>(env, "arm"));
   ethernet.Set("disarm", Napi::Function::New<disarm>(env, "disarm"));
   ethernet.Set("membership", Napi::Function::New<membership>(env, "membership"));

@@ -27,13 +27,10 @@ void Mapping::open(Napi::Env env, int fd, size_t length, off_t offset, const cha
   buffer_ = Napi::Persistent(Napi::ArrayBuffer(env, buffer));
 }
 
-void Mapping::close(Napi::Env env) {
+void Mapping::close() {
   if (!region_) return;
   mmap(region_->address, region_->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-  if (!buffer_.IsEmpty()) {
-    napi_detach_arraybuffer(env, buffer_.Value());
-    buffer_.Reset();
-  }
+  buffer_.Reset();
   region_.reset();
 }
 

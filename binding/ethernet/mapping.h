@@ -1,8 +1,8 @@
 // The kernel's memory as JavaScript sees it: an external ArrayBuffer over an mmap(2).
 //
-// Detaching the buffer on close would not do: its user may have transferred it, and with it the memory, and a read
-// after munmap(2) would then kill the process. So close replaces the mapping by anonymous memory, and the finalizer
-// unmaps.
+// A read after munmap(2) would kill the process, so close replaces the mapping by anonymous memory, and the finalizer
+// unmaps. To detach the buffer would not do: its user may have transferred it, and with it the memory. It would also
+// make every access to a typed array slower, in the whole process: V8 then checks each for a detached buffer.
 #pragma once
 
 #include <napi.h>
@@ -21,8 +21,8 @@ class Mapping {
 
   // Maps `length` bytes of `fd` from `offset` on. Throws the VerbsError of what failed, which names `detail`.
   void open(Napi::Env env, int fd, size_t length, off_t offset, const char* detail);
-  // Replaces the kernel's memory by zeros, so that a view that is still in use reads memory; then detaches the buffer.
-  void close(Napi::Env env);
+  // Replaces the kernel's memory by zeros, so that a view that is still in use reads memory.
+  void close();
 
   bool isOpen() const { return region_ != nullptr; }
   uint8_t* data() const { return static_cast<uint8_t*>(region_->address); }

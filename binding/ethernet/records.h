@@ -13,9 +13,11 @@ struct AddressRecord {
   enum : uint32_t { kAddress, kStatus, kWords };
 };
 
-// Receive and transmit rings: u64 address, u32 length, u32 options.
+// Receive and transmit rings: u64 address, u32 length, u32 options. Where the transmit ring is its own completion ring,
+// the address's upper word is a status once the record is consumed, as in AddressRecord.
 struct DescriptorRecord {
   enum : uint32_t { kAddress, kAddressHigh, kLength, kOptions, kWords };
+  static constexpr uint32_t kStatus = kAddressHigh;
   // Options of the transmit ring of a packet socket: what the kernel is to do to the frame, by its record. Of a raw
   // packet queue pair's: kFinish, the device computes the checksums.
   enum Options : uint32_t {

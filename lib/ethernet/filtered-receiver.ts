@@ -1,7 +1,8 @@
+import { closedError } from '../errors.js'
 import { runClassic } from '../filter/classic.js'
+import type { Batch } from './batch.js'
 import { FrameRecord, type FrameTable } from './frames.js'
 import type { ReceivingEnd } from './port.js'
-import { batchIndexError } from './receiver.js'
 
 const { words, offset, length, originalLength } = FrameRecord
 
@@ -13,28 +14,35 @@ export class FilteredReceiver implements ReceivingEnd {
   /** Received frames that did not match. */
   unwanted = 0
   readonly #inner: ReceivingEnd
+  /** Where the inner receiver puts its frames. */
+  readonly #taken: Batch
+  readonly #batch: Batch
   readonly #program: Uint32Array
   readonly #table: FrameTable
   readonly #memory: Uint8Array
-  /** The caller's batch, and the next one. */
-  #slots: Int32Array
-  #next: Int32Array
-  #count = 0
+  readonly #closed: Int32Array
+  /** Places in {@link #taken} of the frames that match, which the caller has not got yet. */
+  readonly #matching: Int32Array
   #waiting = 0
 
+  /** @param taken the batch of `inner`; `batch` is the caller's */
   constructor(
     inner: ReceivingEnd,
+    taken: Batch,
+    batch: Batch,
     program: Uint32Array,
     table: FrameTable,
     memory: Uint8Array,
-    batch: number,
+    closed: Int32Array,
   ) {
     this.#inner = inner
+    this.#taken = taken
+    this.#batch = batch
     this.#program = program
     this.#table = table
     this.#memory = memory
-    this.#slots = new Int32Array(batch)
-    this.#next = new Int32Array(batch)
+    this.#closed = closed
+    this.#matching = new Int32Array(batch.slots.length)
   }
 
   get invalid(): number {
@@ -54,8 +62,8 @@ export class FilteredReceiver implements ReceivingEnd {
       const n = this.#inner.receive()
       if (n === 0) return 0
       for (let i = 0; i < n; i++) {
-        const slot = this.#inner.slot(i)
-        if (this.#matches(slot)) this.#next[this.#waiting++] = slot
+        const slot = this.#taken.slots[i]
+        if (this.#matches(slot)) this.#matching[this.#waiting++] = i
         else this.#table.slots.release(slot)
       }
       this.unwanted += n - this.#waiting
@@ -71,23 +79,25 @@ export class FilteredReceiver implements ReceivingEnd {
   }
 
   receive(): number {
-    this.#count = 0
+    if (this.#closed[0] !== 0) throw closedError('packet queue')
+    const [from, to] = [this.#taken, this.#batch]
+    to.count[0] = 0
     const count = this.ready()
-    const taken = this.#next
-    this.#next = this.#slots
-    this.#slots = taken
+    for (let i = 0; i < count; i++) {
+      const place = this.#matching[i]
+      to.slots[i] = from.slots[place]
+      to.offsets[i] = from.offsets[place]
+      to.lengths[i] = from.lengths[place]
+      to.flags[i] = from.flags[place]
+    }
     this.#waiting = 0
-    this.#count = count
+    to.count[0] = count
     return count
-  }
-
-  slot(i: number): number {
-    return i >= 0 && i < this.#count && (i | 0) === i ? this.#slots[i] : batchIndexError(i, this.#count)
   }
 
   /** Frees the frames that receive() has not returned yet. */
   close(): void {
-    for (let i = 0; i < this.#waiting; i++) this.#table.slots.release(this.#next[i])
+    for (let i = 0; i < this.#waiting; i++) this.#table.slots.release(this.#taken.slots[this.#matching[i]])
     this.#waiting = 0
   }
 

@@ -1,9 +1,8 @@
 import { inspect } from 'node:util'
 import { instance, integer, type Names, options as optionsOf, rangeError, typeError } from '../argument.js'
 import { Arena } from '../ring/arena.js'
-import type { Consumer } from '../ring/ring.js'
 import { SlotMemory } from '../ring/slot-memory.js'
-import { mostSlot, SlotPool } from '../ring/slots.js'
+import { SlotPool } from '../ring/slots.js'
 
 /** Options of {@link FramePool}. */
 export interface FramePoolOptions {
@@ -29,8 +28,7 @@ export const framePoolOptionNames = {
 const maxFrames = 2 ** 18
 /** Offsets into an arena are u32 in the records. */
 const maxBytes = 2 ** 32 - 1
-const headerBytes = 14
-const readySlots = 32
+export const headerBytes = 14
 
 /** Words of the record that each frame has in shared memory (binding/ethernet/records.h, FrameRecord). */
 export const FrameRecord = {
@@ -71,7 +69,6 @@ export const brief = 1 << 15
 // Constants local to this file: V8 folds them, but loads an exported object's field at each use.
 const recordShift = Math.log2(FrameRecord.words) | 0
 const briefBit = brief
-const generationMask = mostSlot
 const { offset: offsetWord, length: lengthWord } = FrameRecord
 const { originalLength: originalLengthWord, flags: flagsWord } = FrameRecord
 
@@ -82,11 +79,8 @@ export class FrameTable {
   declare readonly records: Uint32Array<SharedArrayBuffer>
   /** log2 of the frame size: an offset shifted by it is a frame's index. */
   declare readonly shift: number
-  declare private readonly frameSize: number
-  declare private readonly headroom: number
-  /** Slots that are ready to be claimed: prepared in batches, at a third of the cost of one at a time. */
-  declare private readonly ready: Int32Array
-  private readyCount = 0
+  declare readonly frameSize: number
+  declare readonly headroom: number
 
   /** @param from the number of frames, or another thread's share of the pool */
   constructor(from: number | Pick<SharedFrames, 'slots' | 'records'>, frameSize: number, headroom: number) {
@@ -97,53 +91,11 @@ export class FrameTable {
     this.shift = Math.log2(frameSize) | 0
     this.frameSize = frameSize | 0
     this.headroom = headroom | 0
-    this.ready = new Int32Array(readySlots)
   }
 
   /** How many frames are free. */
   get free(): number {
-    return this.slots.freeCount + this.readyCount
-  }
-
-  /** Takes a free frame for the caller; −1 when there is none. */
-  claim(): number {
-    if (this.readyCount === 0 && !this.prepare()) return -1
-    return this.ready[--this.readyCount]
-  }
-
-  private prepare(): boolean {
-    const { slots, ready, records, shift, headroom } = this
-    const count = slots.unstack(readySlots)
-    const { words, stack, indexMask, member, freeHeight } = slots
-    const change = (member + 1) | 0
-    for (let i = 0; i < count; i = (i + 1) | 0) {
-      const index = stack[(freeHeight + i) | 0]
-      const generation = ((words[index] ^ change) + indexMask + 1) & generationMask
-      words[index] = generation | member
-      ready[i] = generation | index
-      const record = index << recordShift
-      records[record | offsetWord] = ((index << shift) + headroom) | 0
-      records[record | lengthWord] = 0
-      records[record | flagsWord] = briefBit
-    }
-    this.readyCount = count
-    return count > 0
-  }
-
-  /** Takes a free frame for a holder and returns its index; −1 when there is none. */
-  take(holder: number): number {
-    const index = this.slots.take(holder)
-    return index < 0 && this.unprepare() ? this.slots.take(holder) : index
-  }
-
-  /**
-   * Frees the slots that are ready to be claimed, for a holder that finds no other free frame. Returns whether there
-   * were any.
-   */
-  unprepare(): boolean {
-    const had = this.readyCount > 0
-    while (this.readyCount > 0) this.slots.release(this.ready[--this.readyCount])
-    return had
+    return this.slots.freeCount
   }
 
   /** Writes a brief record: the frame's place and length, and no more. */
@@ -153,49 +105,6 @@ export class FrameTable {
     records[record | offsetWord] = offset
     records[record | lengthWord] = length
     records[record | flagsWord] = briefBit
-  }
-
-  /**
-   * Hands the frames of a receive ring's next records to the caller and {@link describe}s them. Stops at a frame that
-   * the holder does not own or that continues in the next record. No frame exceeds its place, whatever the ring
-   * contains.
-   *
-   * @param out receives their slots, from `first` on
-   * @param described the other end has already written the frames' records
-   * @returns how many frames, at most `most`
-   */
-  handOut(
-    ring: Consumer,
-    most: number,
-    holder: number,
-    out: Int32Array,
-    first: number,
-    described: boolean,
-  ): number {
-    const { records, shift, frameSize } = this
-    const { words: owners, indexMask, member } = this.slots
-    let count = 0
-    while (count < most) {
-      const at = ring.at(count)
-      const offset = ring.address(at)
-      const index = offset >>> shift
-      // An invalid index reads 0, a word that no holder owns.
-      const word = index <= indexMask ? owners[index] : 0
-      if ((word & indexMask) !== holder || (!described && ring.more(at))) break
-      const generation = ((word ^ holder) + indexMask + 1) & generationMask
-      owners[index] = generation | member
-      out[(first + count) | 0] = generation | index
-      if (!described) {
-        const told = ring.length(at) | 0
-        const room = frameSize - (offset & (frameSize - 1))
-        const record = index << recordShift
-        records[record | offsetWord] = offset
-        records[record | lengthWord] = told >= 0 && told < room ? told : room
-        records[record | flagsWord] = briefBit
-      }
-      count = (count + 1) | 0
-    }
-    return count
   }
 
   /** Writes all fields of a frame's record, after {@link describe}. */
@@ -231,11 +140,21 @@ export class FrameTable {
   /** The index of a frame that the caller sends. Throws if the frame exceeds its place. */
   check(slot: number, length: number): number {
     const index = this.slots.index(slot)
-    const within = this.records[(index << recordShift) | offsetWord] & (this.frameSize - 1)
-    if (!Number.isInteger(length) || length < headerBytes || length > this.frameSize - within) {
-      integer('length', length, headerBytes, this.frameSize - within)
-    }
+    const most = this.#room(index)
+    if (!Number.isInteger(length) || length < headerBytes || length > most) this.refuseLength(slot, length)
     return index
+  }
+
+  /** Throws the error of a length that exceeds the place of the caller's frame, or is too short for a header. */
+  refuseLength(slot: number, length: number): never {
+    integer('length', length, headerBytes, this.#room(this.slots.index(slot)))
+    throw new Error('unreachable')
+  }
+
+  /** Bytes from a frame's start to the end of its place. */
+  #room(index: number): number {
+    const within = this.records[(index << recordShift) | offsetWord] & (this.frameSize - 1)
+    return this.frameSize - within
   }
 
   /** Moves the start of the caller's frame. */
@@ -350,7 +269,6 @@ export class FramePool {
    */
   share(): SharedFrames {
     const { slots, records } = this.#table
-    this.#table.unprepare()
     slots.share()
     return {
       arena: this.arena.bytes,

@@ -34,22 +34,7 @@ export interface PacketSocketOptions extends ArenaFrames {
   fill: RingWords
   receive: RingWords
   transmit: RingWords
-  completion: RingWords
   onEvent(): void
-}
-
-/** The places of the slots in a packet socket's receive ring (binding/ethernet/af_packet/ring.h), in words. */
-export interface PacketRingLayout {
-  slotWords: number
-  slotsPerBlock: number
-  blockWords: number
-  /** the number of slots */
-  slots: number
-}
-
-export interface PacketRingNative {
-  words: RingWords
-  layout: PacketRingLayout
 }
 
 /** The arguments of binding/ethernet/af_xdp/socket.cc's open. */
@@ -104,7 +89,8 @@ export interface XdpNative {
   ): { status: number; mode: number; fragments: boolean }
   replace(handle: number, program: Uint32Array): number
   membership(handle: number, add: boolean, type: number, address?: Uint8Array): void
-  transmit(handle: number): number
+  /** {@link Bell}: sendto(2) without bytes */
+  transmitBell(handle: number, mailbox: Int32Array): () => void
   receive(handle: number): number
   arm(handle: number, readable: boolean, writable: boolean, referenced: boolean): void
   disarm(handle: number): void
@@ -177,10 +163,12 @@ export interface RawPacketOptions extends ArenaFrames {
  */
 export interface RawPacketNative {
   open(options: RawPacketOptions): number
-  receive(handle: number): number
-  /** {@link receive} without a look for frames */
+  /** A function that leaves in the mailbox how many frames were received, or a negative errno. */
+  receiveBell(handle: number, mailbox: Int32Array): () => void
+  /** What {@link receiveBell} does, without a look for frames. */
   replenish(handle: number): number
-  transmit(handle: number): number
+  /** A function that leaves 0 or a negative errno in the mailbox. */
+  transmitBell(handle: number, mailbox: Int32Array): () => void
   /** @returns 1 when the queue is ready already */
   arm(handle: number, readable: number, writable: number): number
   /** `failure` is the ibv_wc_status of the first completion that failed */
@@ -199,14 +187,19 @@ export interface PcapNative {
 export interface EthernetNative {
   open(options: PacketSocketOptions): number
   /** a ring of about `bytes` bytes whose slots hold frames of `payload` bytes; throws, and the socket has none then */
-  ring(handle: number, bytes: number, payload: number): PacketRingNative
+  ring(handle: number, bytes: number, payload: number): RingWords
   timestamps(handle: number, hardware: boolean): void
   /** @param protocol EtherType; 0 receives nothing */
   bind(handle: number, protocol: number): void
   /** @param type with its flags; returns the group's number, or a negative errno */
   fanout(handle: number, group: number, type: number): number
-  receive(handle: number): number
-  transmit(handle: number): number
+  /**
+   * A function that leaves in the mailbox how many frames were received, or a negative errno; and, with a ring, where the
+   * next slot's status word lies in it, in words.
+   */
+  receiveBell(handle: number, mailbox: Int32Array): () => void
+  /** A function that leaves 0 or a negative errno in the mailbox. */
+  transmitBell(handle: number, mailbox: Int32Array): () => void
   arm(handle: number, readable: boolean, writable: boolean, referenced: boolean): void
   disarm(handle: number): void
   membership(handle: number, add: boolean, type: number, address?: Uint8Array): void

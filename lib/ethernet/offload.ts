@@ -38,6 +38,9 @@ const addressBytes = 12
 const tagBytes = 4
 const checksumBytes = 2
 
+/** The flags of a record that leaves a checksum or segments to the kernel or the device. */
+export const unfinishedFlags = FrameFlag.checksumPartial | (segmentTypeMask << segmentTypeShift)
+
 export function segmentTypeOf(flags: number): number {
   return (flags >>> segmentTypeShift) & segmentTypeMask
 }

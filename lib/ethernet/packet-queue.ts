@@ -2,21 +2,31 @@ import { inspect } from 'node:util'
 import { boolean, options as optionsOf } from '../argument.js'
 import { closedError, type VerbsError, verbsError } from '../errors.js'
 import { formatMac, groupArgument, type MacAddress } from '../headers/mac.js'
-import type { RingLayout, RingWords } from '../ring/ring.js'
+import { ownCopy } from '../hot/own-copy.js'
+import { cells, type RingLayout, type RingWords } from '../ring/ring.js'
+import { PoolState } from '../ring/slots.js'
 import { type WaitOptions, waitSignal } from '../wait-options.js'
+import { Batch } from './batch.js'
+import { columnError } from './column-error.js'
 import { downError } from './failure.js'
 import { type FramePool, FrameRecord } from './frames.js'
+import type { SlotCalls, SlotParts } from './hot/parts.js'
 import type { NetworkInterface } from './interface/interfaces.js'
 import { Link } from './interface/link.js'
-import { offloadsOf, request as requestOffload, SegmentType } from './offload.js'
-import { openWay, wayOver } from './open.js'
+import { request as requestOffload, SegmentType } from './offload.js'
+import { openWay } from './open.js'
 import { type PacketQueueOptions, packetQueueOptionNames, type Settings, settingsOf } from './options.js'
-import type { Port, ReceivingEnd, TransmittingEnd, Way } from './port.js'
+import type { Port, ReceivingEnd } from './port.js'
+import type { QueueCalls, ReceivedColumns } from './queue-calls.js'
 import { QueueFrames } from './queue-frames.js'
+import type { QueueParts } from './queue-parts.js'
 import { targetOf } from './raw-packet/rdma-port.js'
+import { batchIndexError } from './receiver.js'
 import type { BackendReport, PacketBackend } from './report.js'
 import { type PacketStatistics, sumOf } from './statistics.js'
+import type { Transmitter } from './transmitter.js'
 import { Waiting } from './waiting.js'
+import { type Way, wayOver } from './way.js'
 
 /**
  * A queue over a given port instead of an interface, for tests and benchmarks: see {@link Port}.
@@ -27,6 +37,13 @@ export let queueOver: (frames: FramePool, batch: number, port: Port, receiveFram
 
 const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
 
+export interface PacketQueue extends QueueCalls {}
+
+/** The receiving half's receive(): a function of its own, or a method. */
+function hotReceive(receiver: ReceivingEnd): () => number {
+  return Object.hasOwn(receiver, 'receive') ? receiver.receive : () => receiver.receive()
+}
+
 /**
  * Sends and receives raw Ethernet frames on one network interface.
  *
@@ -34,18 +51,30 @@ const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
  * {@link FramePool} states the rule of ownership. The hot calls, {@link receive} and {@link submit}, enter native code
  * once a batch and allocate nothing. A queue belongs to the thread that opened it.
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the constructor defines every call of QueueCalls.
 export class PacketQueue extends QueueFrames {
   /** The most frames that one {@link receive} takes. */
   declare readonly batch: number
+  /** The frames of the last {@link receive}, in columns. */
+  declare readonly columns: ReceivedColumns
+  /** Frames sent and not yet accepted by the kernel. */
+  readonly pending: number = 0
+  /**
+   * The error that ended the last {@link submit} before it accepted every frame. It is null when there was none, or
+   * when the kernel or the device was only full: then the remaining frames are {@link pending} and go with the next
+   * submit or {@link drain}.
+   */
+  readonly error: VerbsError | null = null
   declare private readonly port: Port
   declare private readonly link: Link
   declare private readonly holder: number
   declare private readonly receiver: ReceivingEnd
-  declare private readonly transmitter: TransmittingEnd
+  declare private readonly transmitter: Transmitter
   declare private readonly waiting: Waiting
   /** Undoes the changes to the device: channels and steering rules. */
   declare private readonly restore: (() => void) | undefined
-  private ended: boolean = false
+  /** One word: not 0 once the queue is closed. */
+  private readonly ended = cells(1)
 
   /**
    * Opens a queue on an interface: with AF_PACKET, beside the kernel's own network stack, unless `backend` or
@@ -76,14 +105,25 @@ export class PacketQueue extends QueueFrames {
     settings: Pick<Settings, 'frames' | 'batch'>,
     open: typeof openWay,
   ) {
-    const { frames, batch } = settings
+    const { frames } = settings
     super(networkInterface, frames)
-    this.batch = batch
+    this.batch = settings.batch
+    const batch = new Batch(settings.batch)
+    const { slots, offsets, lengths, flags } = batch
+    this.columns = Object.freeze({ slots, offsets, lengths, flags })
     const link = new Link(networkInterface)
     const holder = this.table.slots.attach()
+    const queue: QueueParts = {
+      frames,
+      batch,
+      outcome: this,
+      holder,
+      closed: this.ended,
+      onEvent: () => this.waiting.wake(),
+    }
     let opened: Way
     try {
-      opened = open(link, settings as Settings, holder, () => this.waiting.wake())
+      opened = open(link, settings as Settings, queue)
     } catch (error) {
       link.close()
       this.table.slots.detach(holder)
@@ -95,7 +135,38 @@ export class PacketQueue extends QueueFrames {
     this.restore = opened.restore
     this.receiver = opened.receiver
     this.transmitter = opened.transmitter
-    this.waiting = new Waiting(this.port, this.receiver, this.transmitter)
+    this.waiting = new Waiting(this.port, this.receiver, this.transmitter, this)
+    this.#define({
+      ...this.transmitter.calls,
+      ...this.#slotCalls(batch),
+      receive: hotReceive(this.receiver),
+    })
+  }
+
+  #slotCalls(batch: Batch): SlotCalls {
+    const { table } = this
+    const compile = ownCopy<(parts: SlotParts) => SlotCalls>(new URL('./hot/slots.cjs', import.meta.url))
+    return compile({
+      table,
+      batch,
+      closed: this.ended,
+      PoolState,
+      FrameRecord,
+      fail: {
+        closed: () => {
+          throw closedError('packet queue')
+        },
+        slot: (slot) => table.slots.refuse(slot),
+        batchIndex: batchIndexError,
+        column: columnError,
+        spill: () => table.slots.spill(),
+      },
+    })
+  }
+
+  /** The calls become the queue's own properties, which util.inspect() and Object.keys() do not show. */
+  #define(calls: QueueCalls): void {
+    for (const [name, value] of Object.entries(calls)) Object.defineProperty(this, name, { value })
   }
 
   /** The backend that moves the frames. */
@@ -115,21 +186,7 @@ export class PacketQueue extends QueueFrames {
 
   /** Whether the queue is closed. */
   get closed(): boolean {
-    return this.ended
-  }
-
-  /**
-   * The error that ended the last {@link submit} before it accepted every frame. It is null when there was none, or
-   * when the kernel or the device was only full: then the remaining frames are {@link pending} and go with the next
-   * submit or {@link drain}.
-   */
-  get error(): VerbsError | null {
-    return this.transmitter.error
-  }
-
-  /** Frames sent and not yet accepted by the kernel. */
-  get pending(): number {
-    return this.transmitter.pending
+    return this.ended[0] !== 0
   }
 
   /** Bytes of the kernel's socket buffers as the kernel accounts them: twice the requested size (socket(7)). */
@@ -140,7 +197,7 @@ export class PacketQueue extends QueueFrames {
 
   /**
    * The rings as they lie in memory, for inspection; {@link ringLayouts} gives the places of their indices and records.
-   * AF_XDP's rings are the kernel's own, and empty once the queue is closed. A queue over several receive queues shows
+   * AF_XDP's rings are the kernel's own, and all zero once the queue is closed. A queue over several receive queues shows
    * the first one's.
    */
   get rings(): { fill: RingWords; receive: RingWords; transmit: RingWords; completion: RingWords } {
@@ -164,74 +221,7 @@ export class PacketQueue extends QueueFrames {
     }
   }
 
-  // --- receive ---
-
-  /**
-   * Takes the received frames, at most {@link batch}, without waiting: one native call, or none if {@link wait} has
-   * already fetched them. Their slots are `slot(0)` to `slot(n - 1)` until the next call; each belongs to the caller
-   * until it is given back.
-   *
-   * @returns the number of frames; also 0 when the caller holds all frames and none is free to receive into
-   * @throws VerbsError ENETDOWN, ENODEV when the interface went down or disappeared
-   */
-  receive(): number {
-    this.#open()
-    return this.receiver.receive()
-  }
-
-  /** The slot of frame `i` of the last batch. */
-  slot(i: number): number {
-    return this.receiver.slot(i)
-  }
-
-  /**
-   * Gives a slot back: its frame is free.
-   *
-   * @throws Error ERR_IBVERBS_STALE_SLOT
-   */
-  release(slot: number): void {
-    this.#open()
-    this.table.slots.release(slot)
-  }
-
   // --- transmit ---
-
-  /** Takes a free frame to write into, from `offset(slot)` on; −1 when there is none. */
-  claim(): number {
-    this.#open()
-    return this.transmitter.claim()
-  }
-
-  /**
-   * Sends the caller's frame, claimed or received, on the next {@link submit}.
-   *
-   * @param length bytes from the destination address on, without the frame check sequence: at least the 14 of the
-   *   header
-   * @param offset where in {@link memory} the frame begins; default `offset(slot)`
-   * @throws Error ERR_IBVERBS_STALE_SLOT, RangeError for a frame that is too short or exceeds its place in the arena
-   */
-  send(slot: number, length: number, offset?: number): void {
-    this.#open()
-    if (offset === undefined) this.transmitter.send(slot, length)
-    else this.transmitter.sendAt(slot, length, offset)
-  }
-
-  /**
-   * Sends a received frame out again, from the same memory, on the next {@link submit}. Another queue with the same
-   * {@link frames} sends it on its own interface. The frame leaves as it would on a wire: with its {@link vlan} tag put
-   * back, a partial checksum completed, and a super-frame cut into its segments where the peer does not take it whole.
-   * The kernel does all of that for AF_PACKET; AF_XDP refuses super-frames (EMSGSIZE). {@link send} sends the bytes as
-   * they lie in memory.
-   *
-   * @throws Error ERR_IBVERBS_STALE_SLOT
-   */
-  forward(slot: number): void {
-    this.#open()
-    const { table } = this
-    const index = table.slots.index(slot)
-    if (offloadsOf(table, index) !== 0) this.transmitter.offload(slot)
-    else this.transmitter.send(slot, table.records[index * FrameRecord.words + FrameRecord.length])
-  }
 
   /**
    * Sends the caller's frame, from `offset(slot)` on, and leaves its transport checksum to the kernel or the device, as
@@ -258,22 +248,6 @@ export class PacketQueue extends QueueFrames {
     const index = this.table.check(slot, length)
     requestOffload(this.table, index, length, checksumStart, checksumOffset, segmentType, segmentSize)
     this.transmitter.offload(slot)
-  }
-
-  /**
-   * Hands the sent frames to the kernel, in one native call and without waiting.
-   *
-   * An accepted frame is free again. A frame that is itself refused (too long for the interface) is freed and counted,
-   * and ends the call: {@link error} gives the reason. The frames after it, and those that the kernel has no room for,
-   * stay pending for the next call. All frames stay pending while the interface is down or has no carrier, which is an
-   * error (ENETDOWN). A frame that a device drops after the hand-over (AF_XDP: EBUSY) counts as refused and is no
-   * error.
-   *
-   * @returns how many frames the kernel accepted
-   */
-  submit(): number {
-    this.#open()
-    return this.transmitter.submit()
   }
 
   /**
@@ -321,14 +295,14 @@ export class PacketQueue extends QueueFrames {
   }
 
   async *#batches(options?: WaitOptions): AsyncGenerator<number, void, void> {
-    while (!this.ended) {
+    while (!this.closed) {
       try {
         await this.wait(options)
       } catch (error) {
-        if (this.ended) return
+        if (this.closed) return
         throw error
       }
-      if (this.ended) return
+      if (this.closed) return
       const n = this.receive()
       if (n > 0) yield n
     }
@@ -392,8 +366,8 @@ export class PacketQueue extends QueueFrames {
    * @throws VerbsError when `channels` or `steer` cannot be undone; the queue is closed nevertheless
    */
   close(): void {
-    if (this.ended) return
-    this.ended = true
+    if (this.closed) return
+    this.ended[0] = 1
     this.port.close()
     this.link.close()
     this.table.slots.detach(this.holder)
@@ -412,13 +386,13 @@ export class PacketQueue extends QueueFrames {
     do {
       before = this.pending
       if (before > 0) await this.drain().catch(() => {})
-    } while (!this.ended && this.pending > 0 && this.pending < before)
+    } while (!this.closed && this.pending > 0 && this.pending < before)
     this.close()
   }
 
   [inspect.custom](): string {
     const { name, mac, mtu } = this.interface
-    const state = this.ended ? 'closed' : `${this.frames.free} of ${this.frames.frameCount} frames free`
+    const state = this.closed ? 'closed' : `${this.frames.free} of ${this.frames.frameCount} frames free`
     return `PacketQueue { ${name} (${mac}, MTU ${mtu}), ${this.backend}, batch ${this.batch}, ${state} }`
   }
 
@@ -434,14 +408,13 @@ export class PacketQueue extends QueueFrames {
         mac: formatMac(macBytes),
         macBytes,
       }
-      return new PacketQueue(device as NetworkInterface, { frames, batch }, (state, _, holder) =>
-        wayOver(port, state, frames, holder, batch, receiveFrames),
+      return new PacketQueue(device as NetworkInterface, { frames, batch }, (link, _, queue) =>
+        wayOver(port, link, queue, receiveFrames),
       )
     }
   }
 
   #open(): void {
-    // Compared with true: V8 then skips the checks for other truthy values.
-    if (this.ended === true) throw closedError('packet queue')
+    if (this.closed) throw closedError('packet queue')
   }
 }

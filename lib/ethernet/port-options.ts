@@ -60,6 +60,3 @@ export function unsupportedOption(
   }
   return undefined
 }
-
-// open.ts alone still has this name.
-export { unsupportedOption as strangeOption }

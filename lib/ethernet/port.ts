@@ -1,12 +1,28 @@
-import type { VerbsError } from '../errors.js'
 import type { Consumer, Producer } from '../ring/ring.js'
 import type { FrameTable } from './frames.js'
-import type { Link } from './interface/link.js'
 import type { PacketBackend, WayReport } from './report.js'
 import type { PortStatistics } from './statistics.js'
 
 /** The longest frame of a port whose other end itself refuses frames that are too long. */
 export const unlimited = 2 ** 30
+
+/**
+ * A doorbell that hot code rings itself: a native function without arguments, bound to its queue, which leaves its
+ * status in the mailbox's first word. A call with arguments and a result costs twice as much.
+ */
+export interface Bell {
+  readonly ring: () => void
+  readonly mailbox: Int32Array
+}
+
+/** A word of shared memory that shows whether the receive ring's doorbell is of use: any of `bits` is set in it. */
+export interface Hint {
+  readonly words: Uint32Array
+  /** `at[cell]` is the word's index, which changes where the word is a slot's. */
+  readonly at: Int32Array
+  readonly cell: number
+  readonly bits: number
+}
 
 /**
  * A way to a device: four rings and two doorbells, and what it cannot do. A queue pushes free frames into `fill` and
@@ -44,6 +60,14 @@ export interface Port {
   readonly scarce: number
   /** Gives the device the frames in `fill`, where `fill` is not the device's own ring. */
   replenish?(): void
+  /** One word: not 0 when the next {@link poll} has something to tell, such as an error. */
+  readonly attention: Int32Array
+  /** Without it, every look at an empty `receive` calls {@link poll}. */
+  readonly hint?: Hint
+  /** The receive ring's doorbell for hot code; its status is {@link poll}'s, but for {@link polled}. */
+  readonly receiveBell?: Bell
+  /** Makes the status of `receiveBell`, 0 or less, that of {@link poll}. */
+  polled?(status: number): number
   /**
    * The receive ring's doorbell, for an empty `receive`: how many descriptors it holds afterwards, or a negative errno.
    */
@@ -55,10 +79,10 @@ export interface Port {
    */
   readonly chunkSize: number
   /**
-   * Bytes of the longest frame that the interface accepts at this moment; {@link unlimited} where the other end refuses
-   * longer ones.
+   * One word: bytes of the longest frame that the interface accepts at this moment; {@link unlimited} where the other
+   * end refuses longer ones.
    */
-  readonly longest: number
+  readonly longest: Int32Array
   /** Whether frames in `transmit` count as accepted: it is the device's own ring. */
   readonly takesAll: boolean
   /** Completions come only during {@link kick}: an empty queue kicks to get its frames back. */
@@ -72,6 +96,12 @@ export interface Port {
    * segments); negative where this end must do it.
    */
   offload?(table: FrameTable, index: number): number
+  /** {@link attention}, of {@link kick}; a port without it finds out when it kicks. */
+  readonly transmitAttention?: Int32Array
+  /** The transmit ring's doorbell for hot code; its status is {@link kick}'s, but for {@link kicked}. */
+  readonly transmitBell?: Bell
+  /** Goes on after a ring of `transmitBell` that did not empty the ring, and returns the status of {@link kick}. */
+  kicked?(status: number): number
   /** The transmit ring's doorbell: 0 when the device took all frames, or the negative errno that stopped it. */
   kick(): number
 
@@ -94,6 +124,8 @@ export interface ReceiveCounts {
   readonly received: number
   /** Of these, the truncated ones. */
   readonly truncated: number
+  /** Frames that the device received, and a filter of this library did not let through. */
+  readonly unwanted: number
 }
 
 /** The receiving half of a queue: moves frames between the pool, the fill ring and the receive ring. */
@@ -104,40 +136,6 @@ export interface ReceivingEnd extends ReceiveCounts {
   ready(): number
   /** {@link ready}, but throws when no frame can ever come. */
   awaitable(): number
+  /** Takes frames into the queue's batch; returns how many. */
   receive(): number
-  slot(i: number): number
-}
-
-/** The transmitting half of a queue: moves frames between the pool, the transmit ring and the completion ring. */
-export interface TransmittingEnd {
-  /** The error that ended the last {@link submit} before it accepted every frame, and that does not pass by itself. */
-  readonly error: VerbsError | null
-  /** The device's own queue had no room at the last {@link submit}; no event announces room. */
-  readonly congested: boolean
-  /** Frames sent and not yet accepted. */
-  readonly pending: number
-  readonly transmitted: number
-  /** Frames that were themselves refused, by the name of the error. */
-  readonly refusals: Record<string, number>
-  /** Records in the completion ring that named no frame of this queue. */
-  readonly invalid: number
-  claim(): number
-  send(slot: number, length: number): void
-  /** {@link send}, of a frame that begins at another offset than its record's */
-  sendAt(slot: number, length: number, offset: number): void
-  /** {@link send}, of a frame whose record leaves its checksum, VLAN tag or segments to the kernel or the device. */
-  offload(slot: number): void
-  submit(): number
-  close(): void
-}
-
-/** A port, and the two halves of a queue on it. */
-export interface Way {
-  port: Port
-  receiver: ReceivingEnd
-  transmitter: TransmittingEnd
-  /** The link to use instead of the interface's own. */
-  link?: Link
-  /** Undoes the changes to the device, after the port is closed. */
-  restore?: () => void
 }

@@ -21,27 +21,9 @@ export abstract class QueueFrames {
     this.table = tableOf(frames)
   }
 
-  /** Where the frame begins in {@link memory}. */
-  offset(slot: number): number {
-    return this.#word(slot, FrameRecord.offset)
-  }
-
-  /**
-   * Bytes of the frame in memory, from its destination address on, without the frame check sequence; 0 for a claimed
-   * frame.
-   */
-  length(slot: number): number {
-    return this.#word(slot, FrameRecord.length)
-  }
-
-  /** Bytes of the frame on the wire: more than {@link length} when it was truncated. */
+  /** Bytes of the frame on the wire: more than `length(slot)` when it was truncated. */
   originalLength(slot: number): number {
     return this.#word(slot, FrameRecord.originalLength)
-  }
-
-  /** {@link FrameFlag} bits of a received frame. */
-  flags(slot: number): number {
-    return this.#word(slot, FrameRecord.flags) & 0xff
   }
 
   /** {@link PacketType} of a received frame. */
@@ -106,14 +88,14 @@ export abstract class QueueFrames {
 
   /**
    * The frame's state as its own headers show it, in {@link FrameDoubt} bits. The call reads the whole frame, for
-   * backends without this metadata (`report.untold`), whose {@link flags} and {@link segmentType} do not show it. 0: no
+   * backends without this metadata (`report.untold`), whose `flags(slot)` and {@link segmentType} do not show it. 0: no
    * fault found, as far as the frame is IP with TCP or UDP.
    *
    * @throws Error ERR_IBVERBS_STALE_SLOT
    */
   inspect(slot: number): number {
-    const at = this.offset(slot)
-    return inspectFrame(this.memory, at, at + this.length(slot), this.interface.mtu)
+    const at = this.#word(slot, FrameRecord.offset)
+    return inspectFrame(this.memory, at, at + this.#word(slot, FrameRecord.length), this.interface.mtu)
   }
 
   /**

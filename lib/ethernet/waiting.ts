@@ -2,7 +2,9 @@ import { rangeError, typeError } from '../argument.js'
 import { busyError, closedError } from '../errors.js'
 import { type WaitOptions, waitSignal } from '../wait-options.js'
 import { Waiter } from '../waiter.js'
-import type { Port, ReceivingEnd, TransmittingEnd } from './port.js'
+import type { Outcome } from './hot/state.js'
+import type { Port, ReceivingEnd } from './port.js'
+import type { Transmitter } from './transmitter.js'
 
 /** The most milliseconds between two turns of the event loop: timers and signals get through. */
 const turnLimit = 0.5
@@ -16,7 +18,8 @@ const oneDrain = 'another drain() is waiting: one at a time'
 export class Waiting {
   readonly #port: Port
   readonly #receiver: ReceivingEnd
-  readonly #transmitter: TransmittingEnd
+  readonly #transmitter: Transmitter
+  readonly #outcome: Outcome
   #closed = false
   #referenced = true
   /** Pending frames wait for room in the socket's send buffer. */
@@ -33,10 +36,11 @@ export class Waiting {
   })
   readonly #drainer = new Waiter<void>(this, 'packet queue', { stopped: () => this.#arm() })
 
-  constructor(port: Port, receiver: ReceivingEnd, transmitter: TransmittingEnd) {
+  constructor(port: Port, receiver: ReceivingEnd, transmitter: Transmitter, outcome: Outcome) {
     this.#port = port
     this.#receiver = receiver
     this.#transmitter = transmitter
+    this.#outcome = outcome
   }
 
   get closed(): boolean {
@@ -145,7 +149,8 @@ export class Waiting {
   readonly #flush = (): void => {
     if (!this.#drainer.pending) return
     this.#transmitter.submit()
-    const { pending, error, congested } = this.#transmitter
+    const { pending, error } = this.#outcome
+    const { congested } = this.#transmitter
     this.#full = pending > 0 && error === null && !congested
     if (error) {
       this.#drainer.reject(error)

@@ -6,23 +6,23 @@ import { Consumer, Producer } from './ring.js'
  */
 export class LocalProducer extends Producer {
   override publish(): void {
-    this.words[this.producer] = this.next
+    this.words[this.producer] = this.position[0]
   }
 
   override outstanding(): number {
-    return (this.next - this.words[this.consumer]) >>> 0
+    return (this.position[0] - this.words[this.consumer]) >>> 0
   }
 }
 
 /** A consumer whose producer is the binding: see {@link LocalProducer}. */
 export class LocalConsumer extends Consumer {
   override available(): number {
-    const count = (this.words[this.producer] - this.next) >>> 0
+    const count = (this.words[this.producer] - this.position[0]) >>> 0
     return count <= this.mask + 1 ? count : 0
   }
 
   override consume(count: number): void {
-    this.next = (this.next + count) | 0
-    this.words[this.consumer] = this.next
+    this.position[0] += count
+    this.words[this.consumer] = this.position[0]
   }
 }

@@ -10,7 +10,7 @@
  * **Hand-over**: how the other end learns it. Here by a shared index, which the kernel or another thread reads
  * ({@link Producer}, {@link Consumer}); by an index that the binding reads in this thread, when it is called
  * ({@link LocalProducer}, {@link LocalConsumer} in local.ts); by a status word in each descriptor (PACKET_MMAP,
- * ethernet/af-packet/receive-ring.ts); or by a phase bit that changes with each lap (a completion queue's owner bit).
+ * ethernet/af-packet/port.ts); or by a phase bit that changes with each lap (a completion queue's owner bit).
  *
  * **Doorbell**: one native function that makes the other end look, where it must be rung (`poll` and `kick` of a
  * `Port`, ethernet/port.ts).
@@ -50,10 +50,26 @@ export function allocateRing(records: number, recordWords: number): Uint32Array<
   return new Uint32Array(new SharedArrayBuffer((firstRecord + capacity * recordWords) * 4))
 }
 
+/**
+ * Private words of one thread: hot code reads and writes them as constants of its own. Not in V8's heap, where a small
+ * typed array would lie and its address not be a constant.
+ */
+export function cells(count: number): Int32Array<SharedArrayBuffer> {
+  return new Int32Array(new SharedArrayBuffer(Math.max(64, count * 4)), 0, count)
+}
+
 /** The layout of {@link allocateRing}: each index on a cache line of its own. */
 function ownLayout(words: RingWords, recordWords: number): RingLayout {
   const capacity = (words.length - firstRecord) / recordWords
   return { producer: 0, consumer: 16, records: firstRecord, capacity }
+}
+
+/**
+ * The layout of a completion ring that is the transmit ring itself, made by {@link allocateRing}: frames complete in
+ * order, when their descriptors are consumed, so that the consumer's index there is the producer's here.
+ */
+export function completedInPlace({ consumer, records, capacity }: RingLayout): RingLayout {
+  return { producer: consumer, consumer: consumer + 8, records, capacity }
 }
 
 /**
@@ -67,18 +83,22 @@ class RingEnd {
   declare readonly words: RingWords
   declare readonly layout: RingLayout
   declare readonly mask: number
-  declare protected readonly producer: number
-  declare protected readonly consumer: number
+  declare readonly producer: number
+  declare readonly consumer: number
   /** for loops that keep them in local variables: the first record, and log2 of a record's words */
   declare readonly records: number
   declare readonly recordShift: number
-  /** wraps */
-  protected next = 0
+  /**
+   * One word: how far this end has come, a wrapping int32. It is private to this end, but in a typed array, so that hot
+   * code of the queue's own (lib/hot/copy.ts) and the classes share it.
+   */
+  declare readonly position: Int32Array
 
   /** @param layout of a ring that {@link allocateRing} did not make */
   constructor(words: RingWords, recordWords: number, layout = ownLayout(words, recordWords)) {
     this.words = words
     this.layout = layout
+    this.position = cells(1)
     this.mask = (layout.capacity - 1) | 0
     this.producer = layout.producer | 0
     this.consumer = layout.consumer | 0
@@ -88,12 +108,12 @@ class RingEnd {
 
   /** How far this end has come, a wrapping int32. */
   get index(): number {
-    return this.next
+    return this.position[0]
   }
 
   /** The first word of the record `ahead` records after the next one. */
   at(ahead: number): number {
-    return (this.records + (((this.next + ahead) & this.mask) << this.recordShift)) | 0
+    return (this.records + (((this.position[0] + ahead) & this.mask) << this.recordShift)) | 0
   }
 }
 
@@ -102,18 +122,18 @@ export class Producer extends RingEnd {
   /** Takes the next place and returns its first word. The other end sees the record after {@link publish}. */
   push(): number {
     const at = this.at(0)
-    this.next = (this.next + 1) | 0
+    this.position[0]++
     return at
   }
 
   /** Takes `count` places whose records were written without {@link push}. */
   skip(count: number): void {
-    this.next = (this.next + count) | 0
+    this.position[0] += count
   }
 
   /** Hands over every record pushed so far. */
   publish(): void {
-    Atomics.store(this.words, this.producer, this.next)
+    Atomics.store(this.words, this.producer, this.position[0])
   }
 
   /**
@@ -121,17 +141,17 @@ export class Producer extends RingEnd {
    * impossible.
    */
   outstanding(): number {
-    return (this.next - Atomics.load(this.words, this.consumer)) >>> 0
+    return (this.position[0] - Atomics.load(this.words, this.consumer)) >>> 0
   }
 
   /** How many records were pushed since {@link index} was `since`. */
   pushed(since: number): number {
-    return (this.next - since) | 0
+    return (this.position[0] - since) | 0
   }
 
   /** The place of the record `back` records before the next one, 0 to capacity − 1. */
   place(back: number): number {
-    return (this.next - back) & this.mask
+    return (this.position[0] - back) & this.mask
   }
 }
 
@@ -159,13 +179,13 @@ export class Consumer extends RingEnd {
 
   /** How many records are ready; 0 when the producer's index is impossible. */
   available(): number {
-    const count = (Atomics.load(this.words, this.producer) - this.next) >>> 0
+    const count = (Atomics.load(this.words, this.producer) - this.position[0]) >>> 0
     return count <= this.mask + 1 ? count : 0
   }
 
   /** Hands `count` places back to the producer. */
   consume(count: number): void {
-    this.next = (this.next + count) | 0
-    Atomics.store(this.words, this.consumer, this.next)
+    this.position[0] += count
+    Atomics.store(this.words, this.consumer, this.position[0])
   }
 }

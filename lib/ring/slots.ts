@@ -1,10 +1,14 @@
 import { inspect } from 'node:util'
 import { typeError } from '../argument.js'
-import type { Consumer, Producer } from './ring.js'
+import { type Consumer, cells, type Producer } from './ring.js'
 import { SlotMemory } from './slot-memory.js'
 
 /** Owners of a frame that are neither a member nor a queue: see {@link SlotPool}. */
 export const SlotState = { shared: 0, given: 1 } as const
+
+/** Words of {@link SlotPool.state}: how many free frames this thread has, and above how many they go to other members. */
+export const PoolState = { height: 0, limit: 1 } as const
+const { height: heightAt, limit: limitAt } = PoolState
 
 /** The largest slot number: 30 bits, a Smi on every platform. */
 export const mostSlot = (1 << 30) - 1
@@ -47,9 +51,8 @@ export class SlotPool {
   declare readonly words: Int32Array
   /** The free frames' indices, last in first out: the frame that was used last is still in the cache. */
   declare readonly stack: Int32Array
-  private height = 0
-  /** Free frames above this number go to the other members. */
-  declare private limit: number
+  /** {@link PoolState}, which hot code shares. */
+  declare readonly state: Int32Array
 
   /** @param from the number of frames of a new pool, at most 2^18; or the memory of a pool that another thread shares */
   constructor(from: number | SlotMemory) {
@@ -60,10 +63,11 @@ export class SlotPool {
     this.member = memory.attach(0) | 0
     this.indexMask = memory.indexMask | 0
     this.words = memory.words
-    this.stack = new Int32Array(count)
+    this.stack = cells(count)
+    this.state = cells(2)
     if (typeof from === 'number') {
-      this.limit = count | 0
-      this.height = count | 0
+      this.limit = count
+      this.height = count
       for (let i = 0; i < count; i++) this.stack[i] = count - 1 - i
       this.words.fill(this.member + 1, 0, count)
     } else {
@@ -76,10 +80,31 @@ export class SlotPool {
     return this.height + this.memory.freeCount
   }
 
+  /** How many free frames this thread has. */
+  get freeHere(): number {
+    return this.height
+  }
+
+  private get height(): number {
+    return this.state[heightAt]
+  }
+
+  private set height(count: number) {
+    this.state[heightAt] = count
+  }
+
+  private get limit(): number {
+    return this.state[limitAt]
+  }
+
+  private set limit(count: number) {
+    this.state[limitAt] = count
+  }
+
   /** Makes free frames available to other threads from now on. */
   share(): void {
     this.limit = stackLimit
-    while (this.height > stackLimit) this.spill()
+    this.spill()
   }
 
   /** Reserves the owner numbers of a new queue of this thread (see {@link SlotPool}). */
@@ -98,30 +123,6 @@ export class SlotPool {
   reclaim(member: number): void {
     for (const holder of this.memory.attachedBy(member)) this.detach(holder)
     this.detach(member)
-  }
-
-  /** Takes a free frame for a holder and returns its index; −1 when there is none. */
-  take(holder: number): number {
-    if (this.height === 0 && !this.pull()) return -1
-    const index = this.stack[--this.height]
-    this.words[index] ^= (this.member + 1) ^ holder
-    return index
-  }
-
-  /**
-   * Takes free frames off the {@link stack}, at most `most`, and returns how many. Their indices lie there from
-   * `freeHeight` on; the caller (FrameTable) gives each its next number before any other call here.
-   */
-  unstack(most: number): number {
-    if (this.height === 0 && !this.pull()) return 0
-    const count = Math.min(this.height, most)
-    this.height -= count
-    return count
-  }
-
-  /** How many free frames this thread has. */
-  get freeHeight(): number {
-    return this.height
   }
 
   /** Hands a holder's frame to the caller, under a new number; −1 when the holder does not own it. */
@@ -145,9 +146,9 @@ export class SlotPool {
 
   /** The index of a slot that is the caller's. Throws ERR_IBVERBS_STALE_SLOT. */
   index(slot: number): number {
-    if (typeof slot !== 'number') throw typeError('slot', 'a number', slot)
+    if (typeof slot !== 'number') this.refuse(slot)
     const index = slot & this.indexMask
-    if ((this.words[index] ^ this.member ^ index) !== slot) throw this.refusal(slot)
+    if ((this.words[index] ^ this.member ^ index) !== slot) this.refuse(slot)
     return index
   }
 
@@ -225,7 +226,7 @@ export class SlotPool {
       }
     }
     this.height = height
-    while (this.height > this.limit) this.spill()
+    this.spill()
     return invalid
   }
 
@@ -247,13 +248,21 @@ export class SlotPool {
     if (!mine) throw this.refusal(slot)
   }
 
-  private spill(): void {
-    this.height -= this.memory.push(this.stack, this.height)
+  /** Gives free frames to the other members, as long as there are more than the limit. */
+  spill(): void {
+    while (this.height > this.limit) this.height -= this.memory.push(this.stack, this.height)
   }
 
-  private pull(): boolean {
+  /** Takes a chain of free frames that no thread has; false when there are none. */
+  pull(): boolean {
     this.height = this.memory.pop(this.stack, this.member + 1)
     return this.height > 0
+  }
+
+  /** Throws the error of a slot that is not the caller's. */
+  refuse(slot: unknown): never {
+    if (typeof slot !== 'number') throw typeError('slot', 'a number', slot)
+    throw this.refusal(slot)
   }
 
   private refusal(slot: number): Error {

@@ -78,5 +78,5 @@ async function otherNode(version) {
     const code = await runCommand(['npm', 'install', '--prefix', folder, '--no-save', `${name}@${version}`])
     if (code !== 0) throw new Error(`Node ${version} could not be installed`)
   }
-  return { title: `node${version}`, node, env: {}, beds: all, vmSeconds: 1800 }
+  return { title: `node${version}`, node, env: { IBVERBS_LITMUS: '1' }, beds: all, vmSeconds: 1800 }
 }

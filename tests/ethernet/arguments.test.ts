@@ -245,7 +245,6 @@ describe('the binding itself', () => {
       fill: shared(32 + 8),
       receive: shared(32 + 16),
       transmit: shared(32 + 16),
-      completion: shared(32 + 8),
       onEvent: () => {},
     }
     const before = native.handleCount()
@@ -270,7 +269,6 @@ describe('the binding itself', () => {
       ],
       receive: [shared(32), shared(32 + 12)],
       transmit: [shared(32), shared(32 + 12)],
-      completion: [shared(32), shared(32 + 6)],
       onEvent: [undefined, 5],
     }
     const open = native.ethernet.open as (options: unknown) => number

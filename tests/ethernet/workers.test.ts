@@ -124,8 +124,8 @@ describe('a pool that threads share', () => {
   })
 
   test('concurrent threads never own the same frame', async () => {
-    // Little more than each thread holds at most, in use, on its stack and ready: they take frames from one another.
-    const frameCount = 3 * (40 + 64 + 32) + 32
+    // Little more than each thread holds at most, in use and on its stack: they take frames from one another.
+    const frameCount = 3 * (40 + 64) + 32
     const frames = new FramePool({ frameCount, frameSize: 128 })
     const shared = frames.share()
     const members = 3

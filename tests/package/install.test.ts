@@ -77,7 +77,7 @@ describe('the tarball', () => {
       `${prebuilt}/ibverbs.glibc.node`,
       `${prebuilt}/libibverbs_soft.glibc.so`,
     ])
-    expect(paths.filter((path) => path.startsWith('dist/') && !/\.(js|d\.ts)$/.test(path))).toEqual([])
+    expect(paths.filter((path) => path.startsWith('dist/') && !/\.(c?js|d\.ts)$/.test(path))).toEqual([])
     expect(paths.filter((path) => path.startsWith('binding/') && !/\.(cc|h)$/.test(path))).toEqual([])
     expect(paths.filter((path) => path.startsWith('binding/tools/'))).toEqual([])
     const examples = (await readdir(join(project, 'docs/examples'))).map((name) => `docs/examples/${name}`)

@@ -7,7 +7,7 @@ const queue: typeof import('../../../dist/ethernet/packet-queue.js') = await loa
 const ring: typeof import('../../../dist/ring/ring.js') = await load('ring/ring.js')
 
 export const { queueOver } = queue
-export const { allocateRing } = ring
+export const { allocateRing, cells } = ring
 export const Producer = ring.Producer
 export type Producer = import('../../../dist/ring/ring.js').Producer
 export const Consumer = ring.Consumer

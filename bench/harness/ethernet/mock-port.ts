@@ -1,4 +1,4 @@
-import { allocateRing, Consumer, Producer } from './internals.js'
+import { allocateRing, Consumer, cells, Producer } from './internals.js'
 
 const addressWords = 2
 const descriptorWords = 4
@@ -35,7 +35,11 @@ export class MockPort {
   readonly describes = false
   readonly scarce = 2 ** 30
   readonly chunkSize = 2048
-  readonly longest = 1514
+  readonly longest: Int32Array
+  readonly attention = cells(1)
+  /** An empty look needs no call: the hint's word stays 0. */
+  readonly hint = { words: new Uint32Array(new SharedArrayBuffer(64)), at: cells(1), cell: 0, bits: 1 }
+  readonly transmitBell: { ring: () => void; mailbox: Int32Array }
   readonly takesAll = false
   readonly completesOnKick = false
   readonly failing = false
@@ -52,6 +56,14 @@ export class MockPort {
   constructor(capacity: number, length: number) {
     this.#capacity = capacity
     this.#length = length
+    this.longest = cells(1).fill(1514)
+    const mailbox = cells(1)
+    this.transmitBell = {
+      ring: () => {
+        mailbox[0] = this.kick()
+      },
+      mailbox,
+    }
     this.fill = new Producer(allocateRing(capacity, addressWords), addressWords)
     this.receive = new Consumer(allocateRing(capacity, descriptorWords), descriptorWords)
     this.transmit = new Producer(allocateRing(capacity, descriptorWords), descriptorWords)
@@ -98,7 +110,7 @@ export class MockPort {
   promiscuous(): void {}
   joinGroup(): void {}
   leaveGroup(): void {}
-  statistics({ received, truncated }: { received: number; truncated: number }) {
+  statistics({ received, truncated }: { received: number; truncated: number; unwanted: number }) {
     return { received, truncated, drops: {} }
   }
   bufferSizes(): { receive: number; send: number } {

@@ -19,12 +19,10 @@ PacketOutlet::PacketOutlet(Napi::Object options, const ArenaFrames& frames, uint
     : frames_(frames),
       batch_(batch),
       transmit_(options.Env(), options.Get("transmit"), "transmit", DescriptorRecord::kWords),
-      completion_(options.Env(), options.Get("completion"), "completion", AddressRecord::kWords),
       messages_(batch),
       parts_(batch * kParts),
       headers_(batch),
-      tags_(batch),
-      addresses_(batch) {
+      tags_(batch) {
   for (uint32_t i = 0; i < batch; i++) parts_[i * kParts] = {&headers_[i], sizeof headers_[i]};
 }
 
@@ -34,7 +32,6 @@ bool PacketOutlet::prepare(uint32_t i) {
   const uint32_t length = transmit_.read(i, DescriptorRecord::kLength);
   const uint32_t options = transmit_.read(i, DescriptorRecord::kOptions);
   uint32_t frame;
-  addresses_[i] = address;
   if (transmit_.read(i, DescriptorRecord::kAddressHigh) != 0 || !frames_.holds(address, length, &frame)) return false;
   parts_[i * kParts + 1] = {frames_.bytes(address), length};
   messages_[i].msg_hdr.msg_iov = &parts_[i * kParts + (withHeaders_ ? 0 : 1)];
@@ -63,13 +60,10 @@ void PacketOutlet::finish(uint32_t i, uint32_t frame, uint32_t options) {
   messages_[i].msg_hdr.msg_iovlen += 2;
 }
 
-void PacketOutlet::complete(uint32_t count, uint32_t status) {
-  for (uint32_t i = 0; i < count; i++) {
-    completion_.write(i, AddressRecord::kAddress, addresses_[i]);
-    completion_.write(i, AddressRecord::kStatus, status);
-  }
-  completion_.produce(count);
-  transmit_.consume(count);
+// The next record's frame is at fault: it is not sent.
+void PacketOutlet::refuse(int error) {
+  transmit_.write(0, DescriptorRecord::kStatus, static_cast<uint32_t>(error));
+  transmit_.consume(1);
 }
 
 // One frame costs sendmmsg(2) 170 ns more than send(2).
@@ -81,10 +75,8 @@ int PacketOutlet::send(uint32_t count) {
 }
 
 int PacketOutlet::transmit() {
-  uint32_t available, room;
-  if (!transmit_.available(&available) || !completion_.room(&room)) return -ERANGE;
-  const int rest = available > room ? -EAGAIN : 0;
-  available = std::min(available, room);
+  uint32_t available;
+  if (!transmit_.available(&available)) return -ERANGE;
   while (available > 0) {
     const uint32_t wanted = std::min(available, batch_);
     uint32_t count = 0;
@@ -97,19 +89,19 @@ int PacketOutlet::transmit() {
     }
     needHeaders_ = false;
     if (count == 0) {
-      complete(1, EFAULT);
+      refuse(EFAULT);
       return -EFAULT;
     }
     const int sent = send(count);
     if (sent < 0) {
       const int error = errno;
-      if (isFramesOwnFault(error)) complete(1, static_cast<uint32_t>(error));
+      if (isFramesOwnFault(error)) refuse(error);
       return -error;
     }
-    complete(static_cast<uint32_t>(sent), 0);
+    transmit_.consume(static_cast<uint32_t>(sent));
     available -= static_cast<uint32_t>(sent);
   }
-  return rest;
+  return 0;
 }
 
 }  // namespace ethernet

@@ -1,4 +1,6 @@
-// Sending by sendmmsg(2), one system call a batch: from the queue's transmit ring, reported in its completion ring.
+// Sending by sendmmsg(2), one system call a batch, from the queue's transmit ring. Completions come in order: a record
+// that is consumed is completed, and its upper address word is then a status, 0 or the errno with which the frame was
+// refused.
 #pragma once
 
 #include <napi.h>
@@ -24,9 +26,9 @@ class PacketOutlet {
     withHeaders_ = headers;
   }
 
-  // Sends what is in the transmit ring, without waiting, and reports each frame sent or refused in the completion ring.
-  // Returns 0 when none is left, else the negative errno that stopped it: -ERANGE when JavaScript's indices cannot be
-  // true, -EAGAIN when the completion ring is full, -EFAULT when a record names no part of a frame, else sendmmsg(2)'s.
+  // Sends what is in the transmit ring, without waiting. Returns 0 when none is left, else the negative errno that
+  // stopped it: -ERANGE when JavaScript's index cannot be true, -EFAULT when a record names no part of a frame, else
+  // sendmmsg(2)'s.
   int transmit();
 
  private:
@@ -35,7 +37,7 @@ class PacketOutlet {
   bool prepare(uint32_t i);
   void finish(uint32_t i, uint32_t frame, uint32_t options);
   int send(uint32_t count);
-  void complete(uint32_t count, uint32_t status);
+  void refuse(int error);
 
   const ArenaFrames& frames_;
   const uint32_t batch_;
@@ -44,13 +46,11 @@ class PacketOutlet {
   // A frame of the batch needs a virtio-net header.
   bool needHeaders_ = false;
   SharedRing transmit_;
-  SharedRing completion_;
   // Made once, so that a batch allocates nothing.
   std::vector<mmsghdr> messages_;
   std::vector<iovec> parts_;  // of each message: the virtio-net header, the frame (its addresses, a VLAN tag, the rest)
   std::vector<virtio_net_hdr> headers_;
   std::vector<std::array<uint8_t, 4>> tags_;
-  std::vector<uint32_t> addresses_;
 };
 
 }  // namespace ethernet

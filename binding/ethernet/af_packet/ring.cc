@@ -66,17 +66,7 @@ void PacketRing::open(Napi::Env env, int fd, uint32_t bytes, uint32_t payload) {
   }
 }
 
-Napi::Value PacketRing::describe(Napi::Env env) const {
-  Napi::Object layout = Napi::Object::New(env);
-  layout.Set("slotWords", Napi::Number::New(env, slotSize_ / 4));
-  layout.Set("slotsPerBlock", Napi::Number::New(env, slotsPerBlock_));
-  layout.Set("blockWords", Napi::Number::New(env, blockSize_ / 4));
-  layout.Set("slots", Napi::Number::New(env, slots_));
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("words", mapping_.words(env));
-  result.Set("layout", layout);
-  return result;
-}
+Napi::Value PacketRing::words(Napi::Env env) const { return mapping_.words(env); }
 
 int PacketRing::receive(int fd) {
   const int count = inlet_.prepare();

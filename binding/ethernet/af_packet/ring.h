@@ -23,18 +23,22 @@ class PacketRing {
   // Gives the socket a ring of about `bytes` bytes whose slots hold frames of `payload` bytes. Before bind(2). Throws
   // the VerbsError of what failed; the socket then has none.
   void open(Napi::Env env, int fd, uint32_t bytes, uint32_t payload);
-  void close(Napi::Env env) { mapping_.close(env); }
+  void close() { mapping_.close(); }
   bool isOpen() const { return mapping_.isOpen(); }
   size_t length() const { return mapping_.length(); }
 
-  // { words, layout: { slotWords, slotsPerBlock, blockWords, slots } }: a Uint32Array over the ring, and where in it
-  // the slots are. A slot begins with its status word.
-  Napi::Value describe(Napi::Env env) const;
+  // A Uint32Array over the ring. Each slot begins with its status word.
+  Napi::Value words(Napi::Env env) const;
 
   // How many frames were received; as many slots were taken, in order. Or a negative errno: PacketInlet::prepare()'s,
   // -EBADMSG when the next slot's header cannot be true (the slot is then skipped), or the socket's SO_ERROR, read when
   // no frame is there.
   int receive(int fd);
+
+  // Where the next slot's status word lies, in words from the ring's beginning.
+  int32_t nextStatus() const {
+    return isOpen() ? static_cast<int32_t>((slot(next_) - mapping_.data()) / sizeof(uint32_t)) : 0;
+  }
 
   // Which timestamps frames are reported with: a TP_STATUS_TS_* bit, TP_STATUS_USER for any time.
   uint32_t stamped = 0;

@@ -64,7 +64,7 @@ int PacketSocket::release(const char**) {
   if (out_ >= 0 && out_ != fd_) ::close(out_);
   if (fd_ >= 0) ::close(fd_);
   fd_ = out_ = -1;
-  ring_.close(environment_.env());
+  ring_.close();
   return 0;
 }
 
@@ -107,7 +107,7 @@ Napi::Value PacketSocket::ring(Napi::Env env, uint32_t bytes, uint32_t payload) 
   if (payload < ETH_HLEN || payload > frames_.frameSize()) throwArgumentRange(env, "payload", "at most a frame");
   if (bytes > 1u << 30) throwArgumentRange(env, "bytes", "at most 1 GiB");
   ring_.open(env, fd_, bytes, payload);
-  return ring_.describe(env);
+  return ring_.words(env);
 }
 
 void PacketSocket::timestamps(Napi::Env env, bool hardware) {

@@ -101,10 +101,10 @@ void membership(const Napi::CallbackInfo& info) {
   socket.membership(add, type, addressOf(info.Env(), info[3]));
 }
 
-// transmit(handle), receive(handle): the doorbells
-int32_t transmit(Environment& environment, const uint32_t* numbers) {
-  return environment.handle<XdpSocket>(numbers[0], kWhat).transmit();
-}
+// transmitBell(handle, mailbox): a function
+Napi::Value transmitBell(const Napi::CallbackInfo& info) { return socketOf(info).transmitBell(info.Env(), info[1]); }
+
+// receive(handle): the fill ring's doorbell
 int32_t receive(Environment& environment, const uint32_t* numbers) {
   return environment.handle<XdpSocket>(numbers[0], kWhat).receive();
 }
@@ -154,7 +154,7 @@ void initializeXdp(Napi::Env env, Napi::Object exports) {
   xdp.Set("attach", Napi::Function::New<attach>(env, "attach"));
   xdp.Set("replace", Napi::Function::New<replace>(env, "replace"));
   xdp.Set("membership", Napi::Function::New<membership>(env, "membership"));
-  hot_call::define<1, transmit>(env, xdp, "transmit");
+  xdp.Set("transmitBell", Napi::Function::New<transmitBell>(env, "transmitBell"));
   hot_call::define<1, receive>(env, xdp, "receive");
   xdp.Set("arm", Napi::Function::New<arm>(env, "arm"));
   xdp.Set("disarm", Napi::Function::New<disarm>(env, "disarm"));

@@ -99,7 +99,7 @@ int XdpSocket::release(const char**) {
     if (*fd >= 0) ::close(*fd);
     *fd = -1;
   }
-  for (Ring& ring : rings_) ring.mapping.close(environment_.env());
+  for (Ring& ring : rings_) ring.mapping.close();
   return 0;
 }
 

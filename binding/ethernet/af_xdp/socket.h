@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "bell.h"
 #include "ethernet/af_xdp/memory.h"
 #include "ethernet/af_xdp/program.h"
 #include "ethernet/arena_frames.h"
@@ -53,6 +54,8 @@ class XdpSocket : public Handle {
   // Rings the doorbell of the transmit ring, or of the fill ring. Neither waits.
   int transmit();
   int receive();
+  // transmit() as a function for hot code.
+  Napi::Value transmitBell(Napi::Env env, Napi::Value mailbox) { return transmitBell_.bind(env, *this, mailbox, 1); }
 
   // Calls onEvent once, on libuv's loop, when there is something to receive or room to send.
   void arm(int events, bool referenced);
@@ -88,6 +91,9 @@ class XdpSocket : public Handle {
 
   EventWatch watch_;
   Napi::FunctionReference onEvent_;
+
+  static void ringTransmit(XdpSocket& socket, int32_t* mailbox) { mailbox[0] = socket.transmit(); }
+  Bell<XdpSocket, ringTransmit> transmitBell_;
 };
 
 }  // namespace ethernet

@@ -311,15 +311,19 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   return environment.open(std::make_unique<RawPacketQueue>(parts, options));
 }
 
-// receive(handle), replenish(handle), transmit(handle): as the class says
-int32_t receive(Environment& environment, const uint32_t* numbers) {
-  return queueOf(environment, numbers[0]).receive();
+// receiveBell(handle, mailbox), transmitBell(handle, mailbox): functions
+Napi::Value receiveBell(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info.Env());
+  return environment.handle<RawPacketQueue>(info, 0, "packet queue").receiveBell(info.Env(), info[1]);
 }
+Napi::Value transmitBell(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info.Env());
+  return environment.handle<RawPacketQueue>(info, 0, "packet queue").transmitBell(info.Env(), info[1]);
+}
+
+// replenish(handle): as the class says
 int32_t replenish(Environment& environment, const uint32_t* numbers) {
   return queueOf(environment, numbers[0]).replenish();
-}
-int32_t transmit(Environment& environment, const uint32_t* numbers) {
-  return queueOf(environment, numbers[0]).transmit();
 }
 
 // arm(handle, readable, writable): 1 when there is something already, 0, or a negative errno
@@ -343,9 +347,9 @@ Napi::Value statistics(const Napi::CallbackInfo& info) {
 void initializeRawPacketQueue(Napi::Env env, Napi::Object exports) {
   Napi::Object raw = Napi::Object::New(env);
   raw.Set("open", Napi::Function::New<open>(env, "open"));
-  hot_call::define<1, receive>(env, raw, "receive");
+  raw.Set("receiveBell", Napi::Function::New<receiveBell>(env, "receiveBell"));
+  raw.Set("transmitBell", Napi::Function::New<transmitBell>(env, "transmitBell"));
   hot_call::define<1, replenish>(env, raw, "replenish");
-  hot_call::define<1, transmit>(env, raw, "transmit");
   hot_call::define<3, arm>(env, raw, "arm");
   raw.Set("statistics", Napi::Function::New<statistics>(env, "statistics"));
   exports.Set("raw", raw);

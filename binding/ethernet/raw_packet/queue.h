@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "bell.h"
 #include "ethernet/arena_frames.h"
 #include "handle_table.h"
 #include "ring/shared_ring.h"
@@ -42,6 +43,9 @@ class RawPacketQueue : public Handle {
   // all were posted, -EAGAIN when the device's queue is full, -EMSGSIZE when the next frame is too long (it is then
   // reported), else the negative errno that stopped it, as receive() does.
   int transmit();
+  // The same as functions for hot code.
+  Napi::Value receiveBell(Napi::Env env, Napi::Value mailbox) { return receiveBell_.bind(env, *this, mailbox, 1); }
+  Napi::Value transmitBell(Napi::Env env, Napi::Value mailbox) { return transmitBell_.bind(env, *this, mailbox, 1); }
 
   // Asks for an event at the next receive, or send, that completes (ibv_req_notify_cq(3)). Returns 1 if one has
   // completed already (it is then in the ring), 0, or a negative errno.
@@ -87,6 +91,11 @@ class RawPacketQueue : public Handle {
   uint32_t failure_ = 0;
   uint64_t received_ = 0;
   uint64_t truncated_ = 0;
+
+  static void ringReceive(RawPacketQueue& queue, int32_t* mailbox) { mailbox[0] = queue.receive(); }
+  static void ringTransmit(RawPacketQueue& queue, int32_t* mailbox) { mailbox[0] = queue.transmit(); }
+  Bell<RawPacketQueue, ringReceive> receiveBell_;
+  Bell<RawPacketQueue, ringTransmit> transmitBell_;
 };
 
 void initializeRawPacketQueue(Napi::Env env, Napi::Object exports);

@@ -38,6 +38,9 @@ export class Relay {
   readonly from: PacketQueue
   readonly to: PacketQueue
   readonly #change: (memory: Uint8Array, at: number, end: number) => boolean
+  /** Slots of the batch, for the calls for many frames: one program serves several queues. */
+  readonly #forwarded: Int32Array
+  readonly #released: Int32Array
 
   /**
    * @param to a queue on the same frames
@@ -51,28 +54,35 @@ export class Relay {
     this.from = from
     this.to = to
     this.#change = change
+    this.#forwarded = new Int32Array(from.batch)
+    this.#released = new Int32Array(from.batch)
   }
 
   /** Moves the frames that have arrived, at most a batch; returns how many arrived. */
   move(): number {
     const { from, to } = this
+    const { slots, offsets, lengths, flags } = from.columns
     const n = from.receive()
+    let forwarded = 0
+    let released = 0
     for (let i = 0; i < n; i++) {
-      const slot = from.slot(i)
-      const length = from.length(slot)
-      const at = from.offset(slot)
-      if ((from.flags(slot) & truncated) !== 0) {
+      const slot = slots[i]
+      const at = offsets[i]
+      const length = lengths[i]
+      if ((flags[i] & truncated) !== 0) {
         this.cut++
-        from.release(slot)
+        this.#released[released++] = slot
       } else if (this.#change(from.memory, at, at + length)) {
         this.frames++
         this.bytes += length + (from.vlan(slot) === 0 ? 0 : tagLength)
-        to.forward(slot)
+        this.#forwarded[forwarded++] = slot
       } else {
         this.ignored++
-        from.release(slot)
+        this.#released[released++] = slot
       }
     }
+    if (released > 0) from.releaseMany(this.#released, released)
+    if (forwarded > 0) to.forwardMany(this.#forwarded, forwarded)
     if (to.pending > 0) {
       to.submit()
       // The queue counts a frame that is refused and continues with the next; a fatal error ends the relay.

@@ -1,4 +1,3 @@
-import { constants } from 'node:os'
 import { rangeError } from '../../argument.js'
 import { compileFilter } from '../../filter/compile.js'
 import { both, classicProgram } from '../../flow/classic.js'
@@ -9,20 +8,22 @@ import {
   AddressRecord,
   allocateRing,
   type Consumer,
+  cells,
+  completedInPlace,
   DescriptorRecord,
   type Producer,
+  type RingWords,
 } from '../../ring/ring.js'
 import { arenaFramesOf } from '../arena-frames.js'
 import { queueCount } from '../interface/channels.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
 import { offloadsOf } from '../offload.js'
 import type { Settings } from '../options.js'
-import { type Port, unlimited } from '../port.js'
+import { type Bell, type Hint, type Port, unlimited } from '../port.js'
 import type { WayReport } from '../report.js'
 import type { PortStatistics } from '../statistics.js'
 import { acceptProgram, Membership, maxGroups } from './accept.js'
 import { type Fanout, joinFanout } from './fanout.js'
-import { PacketRing } from './receive-ring.js'
 
 /** Protocols for bind(2); ETH_P_ALL of linux/if_ether.h */
 const noProtocol = 0
@@ -36,18 +37,23 @@ const overhead = 14 + 8
  * through the socket.
  */
 const jumbo = { mtu: 9216, slot: 2048 } as const
-/** Empty looks at the ring after which the binding checks the socket for an error, which the ring does not show. */
+/** TP_STATUS_USER, linux/if_packet.h: the slot holds a frame, and the kernel has finished with it. */
+const statusUser = 1
+/**
+ * Empty looks at the ring after which the binding checks the socket for an error, which the ring does not show; hot
+ * code passes on one look in 256. The check, getsockopt(2), takes as long as a round trip.
+ */
 const patience = 256
 /** A program that accepts no frame. */
 const nothing = Uint32Array.of(6, 0, 0, 0)
-const { EBADMSG } = constants.errno
 
 /**
  * AF_PACKET (packet(7)) in the ring vocabulary.
  *
  * Descriptor: AF_XDP's. Hand-over: none is needed; the rings lie between this thread and the binding, which reads and
- * writes them during the two calls. Doorbell: sendmmsg(2), one a batch, to send. Received frames come through the
- * kernel's own ring ({@link PacketRing}), whose hand-over is a slot's status word; or, where the ring does not work, by
+ * writes them during the two calls, and a frame is completed when its descriptor is consumed. Doorbell: sendmmsg(2),
+ * one a batch, to send. Received frames come through the kernel's own ring (PACKET_MMAP, TPACKET_V2), whose hand-over
+ * is a slot's status word, the hint here; the binding takes the frames out. Where that ring does not work, they come by
  * recvmmsg(2).
  */
 export class AfPacket implements Port {
@@ -56,7 +62,11 @@ export class AfPacket implements Port {
   readonly describes = true
   readonly scarce = 0
   readonly chunkSize: number
-  readonly longest = unlimited
+  readonly longest = cells(1).fill(unlimited)
+  readonly attention = cells(1)
+  readonly receiveBell: Bell
+  readonly transmitBell: Bell
+  readonly hint?: Hint
   readonly takesAll = false
   readonly completesOnKick = false
   readonly dropped = 0
@@ -69,19 +79,14 @@ export class AfPacket implements Port {
   readonly transmit: Producer
   readonly completion: Consumer
   readonly #handle: number
-  // The functions that each batch calls, held here: a call through the addon's object looks the property up each time.
-  readonly #receiveBatch = native.ethernet.receive
-  readonly #transmitBatch = native.ethernet.transmit
   readonly #groups: Map<string, Uint8Array>
   readonly #allMulticast: boolean
   /** The flow rules' program; undefined: every frame. */
   readonly #flows: Uint32Array | undefined
   /** The filter's program; undefined: every frame. */
   readonly #filterProgram: Uint32Array | undefined
-  readonly #ring: PacketRing | undefined
+  readonly #ring: RingWords | undefined
   #promiscuous = false
-  /** The socket may hold an error. */
-  #doubt = false
   #empty = 0
 
   /**
@@ -101,7 +106,11 @@ export class AfPacket implements Port {
     this.fill = new LocalProducer(addresses(receiveFrames.af_packet), AddressRecord.words)
     this.receive = new LocalConsumer(descriptors(batch), DescriptorRecord.words)
     this.transmit = new LocalProducer(descriptors(frames.frameCount), DescriptorRecord.words)
-    this.completion = new LocalConsumer(addresses(frames.frameCount), AddressRecord.words)
+    this.completion = new LocalConsumer(
+      this.transmit.words,
+      DescriptorRecord.words,
+      completedInPlace(this.transmit.layout),
+    )
     this.chunkSize = frames.frameSize
     this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
     this.#allMulticast = settings.allMulticast
@@ -122,16 +131,20 @@ export class AfPacket implements Port {
       fill: this.fill.words,
       receive: this.receive.words,
       transmit: this.transmit.words,
-      completion: this.completion.words,
       onEvent: () => {
-        this.#doubt = true
+        // The socket may hold an error.
+        this.attention[0] = 1
         onEvent()
       },
     })
+    const [received, sent] = [cells(2), cells(1)]
+    this.receiveBell = { ring: native.ethernet.receiveBell(this.#handle, received), mailbox: received }
+    this.transmitBell = { ring: native.ethernet.transmitBell(this.#handle, sent), mailbox: sent }
     const obstacles = [...notUsed]
     let fanout: Fanout | null = null
     try {
       this.#ring = this.#openRing(networkInterface, settings, obstacles)
+      if (this.#ring) this.hint = { words: this.#ring, at: received, cell: 1, bits: statusUser }
       if (settings.timestamps) native.ethernet.timestamps(this.#handle, settings.timestamps === 'hardware')
       // Bound to one protocol, the kernel delivers no outgoing frames, and VLAN-tagged frames without their tag and as
       // another host's. The socket therefore takes all protocols, and the program matches the EtherType too.
@@ -166,19 +179,19 @@ export class AfPacket implements Port {
   }
 
   poll(): number {
-    const ring = this.#ring
-    if (ring === undefined) return this.#receiveBatch(this.#handle)
-    if (!ring.ready() && !this.#doubt && ++this.#empty < patience) return 0
-    this.#doubt = false
+    const { hint, attention, receiveBell } = this
+    if (hint && attention[0] === 0 && ++this.#empty < patience) {
+      if ((Atomics.load(hint.words, hint.at[hint.cell]) & hint.bits) === 0) return 0
+    }
+    attention[0] = 0
     this.#empty = 0
-    const status = this.#receiveBatch(this.#handle)
-    if (status > 0) ring.advance(status)
-    else if (status === -EBADMSG) ring.advance(1)
-    return status
+    receiveBell.ring()
+    return receiveBell.mailbox[0]
   }
 
   kick(): number {
-    return this.#transmitBatch(this.#handle)
+    this.transmitBell.ring()
+    return this.transmitBell.mailbox[0]
   }
 
   arm(readable: boolean, writable: boolean, referenced: boolean): void {
@@ -242,15 +255,13 @@ export class AfPacket implements Port {
     networkInterface: NetworkInterface,
     settings: Settings,
     notUsed: { what: string; why: string }[],
-  ): PacketRing | undefined {
+  ): RingWords | undefined {
     if (settings.transmitOnly || settings.receivePath === 'recvmmsg') return undefined
     const { frameSize, headroom } = settings.frames
     const longest = networkInterface.mtu > jumbo.mtu ? jumbo.slot : networkInterface.mtu + overhead
     const payload = Math.min(frameSize - headroom, longest)
     try {
-      return new PacketRing(
-        native.ethernet.ring(this.#handle, settings.receiveBuffer ?? defaultRing, payload),
-      )
+      return native.ethernet.ring(this.#handle, settings.receiveBuffer ?? defaultRing, payload)
     } catch (error) {
       if (settings.receivePath === 'ring') throw error
       notUsed.push({ what: 'ring', why: (error as Error).message })

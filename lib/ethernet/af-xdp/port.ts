@@ -7,13 +7,13 @@ import { redirectToSocket } from '../../flow/xdp.js'
 import type { XdpInstruction } from '../../flow/xdp-assembler.js'
 import { formatMac } from '../../headers/mac.js'
 import { Kind, native } from '../../native.js'
-import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../../ring/ring.js'
+import { AddressRecord, allocateRing, Consumer, cells, DescriptorRecord, Producer } from '../../ring/ring.js'
 import { Membership, maxGroups } from '../af-packet/accept.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
 import type { Link, LinkNews } from '../interface/link.js'
 import { takesTagsOut } from '../interface/offload-settings.js'
 import type { Settings } from '../options.js'
-import { type Port, type ReceiveCounts, unlimited } from '../port.js'
+import { type Bell, type Hint, type Port, type ReceiveCounts, unlimited } from '../port.js'
 import type { WayReport } from '../report.js'
 import type { PortStatistics } from '../statistics.js'
 import { xdpProgram } from './program.js'
@@ -23,11 +23,6 @@ const headerBytes = 14
 /** XDP_RING_NEED_WAKEUP, linux/if_xdp.h */
 const needWakeup = 1
 const { ENETDOWN, ENOBUFS, EAGAIN, EBUSY } = constants.errno
-
-/** errno of a link event that was not reported yet, as SO_ERROR is; 0 for none. */
-interface LinkFault {
-  errno: number
-}
 
 /**
  * AF_XDP (Documentation/networking/af_xdp.rst in the kernel) in the ring vocabulary.
@@ -48,13 +43,17 @@ export class AfXdp implements Port {
   readonly transmit: Producer
   readonly completion: Consumer
   readonly chunkSize: number
-  longest: number
+  readonly longest = cells(1)
+  /** errno of a link event that was not reported yet, as SO_ERROR is; 0 for none. The sockets of a queue share it. */
+  readonly attention: Int32Array
+  /** Whether the fill ring's doorbell wants to be rung. */
+  readonly hint?: Hint
+  readonly transmitBell: Bell
   dropped = 0
   #report: WayReport
   readonly #handle: number
-  // The functions that each batch calls, held here: a call through the addon's object looks the property up each time.
+  // Held here: a call through the addon's object looks the property up each time.
   readonly #receiveBatch = native.ethernet.xdp.receive
-  readonly #transmitBatch = native.ethernet.xdp.transmit
   readonly #setup: XdpSetup
   readonly #link: Link
   readonly #networkInterface: NetworkInterface
@@ -65,7 +64,6 @@ export class AfXdp implements Port {
   readonly #onEvent: () => void
   readonly #queueId: number
   readonly #receiveFrames: number
-  readonly #fault: LinkFault
   /** The filter's program; undefined: every frame. */
   readonly #filter: XdpInstruction[] | undefined
   readonly #takesTagsOut: boolean
@@ -90,7 +88,7 @@ export class AfXdp implements Port {
   ) {
     this.#queueId = queueId
     this.#receiveFrames = receiveFrames
-    this.#fault = first ? first.#fault : { errno: 0 }
+    this.attention = first ? first.attention : cells(1)
     const device = link.interface
     this.#link = link
     this.#networkInterface = device
@@ -98,7 +96,7 @@ export class AfXdp implements Port {
     this.#onEvent = onEvent
     this.#groups = new Map(settings.groups.map((group) => [formatMac(group), group]))
     this.#promiscuous = settings.promiscuous
-    this.longest = device.mtu + headerBytes
+    this.longest[0] = device.mtu + headerBytes
     this.#takesTagsOut = takesTagsOut(device.name)
     this.chunkSize = chunkSizeOf(settings)
     if (settings.filter !== undefined) {
@@ -118,6 +116,11 @@ export class AfXdp implements Port {
     this.completion = new Consumer(completion.words, AddressRecord.words, completion.layout)
     this.#fillFlags = fill.flags
     this.#transmitFlags = transmit.flags
+    if (settings.busyPoll === 0) {
+      this.hint = { words: fill.words, at: cells(1).fill(fill.flags), cell: 0, bits: needWakeup }
+    }
+    const mailbox = cells(1)
+    this.transmitBell = { ring: native.ethernet.xdp.transmitBell(this.#handle, mailbox), mailbox }
     try {
       if (settings.promiscuous) this.#membership(true, Membership.promiscuous)
       if (settings.allMulticast) this.#membership(true, Membership.allMulticast)
@@ -157,9 +160,9 @@ export class AfXdp implements Port {
   }
 
   poll(): number {
-    const { errno } = this.#fault
+    const errno = this.attention[0]
     if (errno !== 0) {
-      this.#fault.errno = 0
+      this.attention[0] = 0
       return -errno
     }
     const asked = (Atomics.load(this.fill.words, this.#fillFlags) & needWakeup) !== 0
@@ -171,15 +174,16 @@ export class AfXdp implements Port {
   }
 
   kick(): number {
-    if (this.zeroCopy) {
-      if ((Atomics.load(this.transmit.words, this.#transmitFlags) & needWakeup) === 0) return 0
-      const status = this.#transmitBatch(this.#handle)
-      return status === -EAGAIN || status === -EBUSY ? 0 : status
-    }
-    for (let after = -1, before: number, asked = false; ; ) {
-      const status = this.#transmitBatch(this.#handle)
-      before = after
-      after = this.transmit.outstanding()
+    if (this.zeroCopy && (Atomics.load(this.transmit.words, this.#transmitFlags) & needWakeup) === 0) return 0
+    this.transmitBell.ring()
+    return this.kicked(this.transmitBell.mailbox[0])
+  }
+
+  kicked(status: number): number {
+    if (this.zeroCopy) return status === -EAGAIN || status === -EBUSY ? 0 : status
+    const { ring, mailbox } = this.transmitBell
+    for (let before = -1, asked = false; ; ) {
+      const after = this.transmit.outstanding()
       // EBUSY: the device has dropped the last frame of the call (xsk_generic_xmit in the kernel), as it does with
       // every frame while there is no carrier.
       if (status === -EBUSY) {
@@ -191,6 +195,9 @@ export class AfXdp implements Port {
       // EAGAIN means a full send buffer as well as a call's used-up budget.
       if (status < 0 && status !== -EAGAIN && status !== -EBUSY) return status
       if (after === before) return -ENOBUFS
+      before = after
+      ring()
+      status = mailbox[0]
     }
   }
 
@@ -262,9 +269,9 @@ export class AfXdp implements Port {
   }
 
   readonly #linkChanged = ({ up, mtu }: LinkNews): void => {
-    if (mtu > 0) this.longest = mtu + headerBytes
+    if (mtu > 0) this.longest[0] = mtu + headerBytes
     if (up) return
-    this.#fault.errno = ENETDOWN
+    this.attention[0] = ENETDOWN
     this.#onEvent()
   }
 

@@ -1,47 +1,48 @@
 /** AF_XDP on all receive queues of a device: a socket for each, and one `PacketQueue` over them. */
 
+import { closedError } from '../../errors.js'
+import type { Batch } from '../batch.js'
 import { tableOf } from '../frames.js'
 import { queueCount } from '../interface/channels.js'
 import type { Link } from '../interface/link.js'
 import type { Settings } from '../options.js'
-import { type Port, type ReceiveCounts, type ReceivingEnd, unlimited, type Way } from '../port.js'
-import { batchIndexError, Receiver } from '../receiver.js'
+import { type Port, type ReceiveCounts, type ReceivingEnd, unlimited } from '../port.js'
+import type { QueueParts } from '../queue-parts.js'
+import { Receiver } from '../receiver.js'
 import type { WayReport } from '../report.js'
 import type { PortStatistics } from '../statistics.js'
 import { Transmitter } from '../transmitter.js'
+import type { Way } from '../way.js'
 import { AfXdp } from './port.js'
 
-/** @param holder owns the frames of the first queue; each of the others has a holder of its own */
-export function openXdpQueues(link: Link, settings: Settings, holder: number, onEvent: () => void): Way {
-  const { frames, batch } = settings
-  const { slots } = tableOf(frames)
+export function openXdpQueues(link: Link, settings: Settings, queue: QueueParts): Way {
+  const { slots } = tableOf(queue.frames)
   const count = Math.max(1, queueCount(link.interface.name))
   const target = Math.max(1, Math.floor(settings.receiveFrames.af_xdp / count))
   const sockets: AfXdp[] = []
+  // Each of the other queues has a holder of its own.
   const holders: number[] = []
   const port = new XdpQueues(sockets, () => {
     for (const other of holders.slice(1)) slots.detach(other)
   })
-  const batchSlots = new Int32Array(batch)
   const receivers: Receiver[] = []
   try {
     for (let queueId = 0; queueId < count; queueId++) {
-      const socket = new AfXdp(link, settings, queueId, target, onEvent, sockets[0])
+      const socket = new AfXdp(link, settings, queueId, target, queue.onEvent, sockets[0])
       sockets.push(socket)
-      holders.push(queueId === 0 ? holder : slots.attach())
-      const { bytes } = frames.arena
-      receivers.push(new Receiver(socket, link, tableOf(frames), bytes, holders[queueId], batchSlots, target))
+      holders.push(queueId === 0 ? queue.holder : slots.attach())
+      receivers.push(new Receiver(socket, link, queue, holders[queueId], target))
     }
     for (const socket of sockets) socket.start()
   } catch (error) {
     port.close()
-    slots.freeAll(holder)
+    slots.freeAll(queue.holder)
     throw error
   }
   return {
     port,
-    receiver: new Receivers(receivers, batchSlots),
-    transmitter: new Transmitter(sockets[0], link, tableOf(frames), frames.arena.bytes, holder + 1),
+    receiver: new Receivers(receivers, queue),
+    transmitter: new Transmitter(sockets[0], link, queue),
   }
 }
 
@@ -77,8 +78,12 @@ class XdpQueues implements Port {
     return this.#sockets[0].chunkSize
   }
 
-  get longest(): number {
+  get longest(): Int32Array {
     return this.#sockets[0].longest
+  }
+
+  get attention(): Int32Array {
+    return this.#sockets[0].attention
   }
 
   get dropped(): number {
@@ -141,7 +146,7 @@ class XdpQueues implements Port {
   }
 
   statistics({ received, truncated }: ReceiveCounts): PortStatistics {
-    const none: ReceiveCounts = { received: 0, truncated: 0 }
+    const none: ReceiveCounts = { received: 0, truncated: 0, unwanted: 0 }
     const sum = this.#sockets.map((socket) => socket.statistics(none)).reduce(add)
     return { ...sum, received: sum.received + received, truncated }
   }
@@ -173,15 +178,17 @@ function add<T extends object>(a: T, b: T): T {
  */
 class Receivers implements ReceivingEnd {
   readonly #receivers: readonly Receiver[]
-  readonly #slots: Int32Array
+  readonly #batch: Batch
+  readonly #closed: Int32Array
   #first = 0
   /** the next receive() throws it */
   #error: unknown
-  #count = 0
+  readonly unwanted = 0
 
-  constructor(receivers: readonly Receiver[], slots: Int32Array) {
+  constructor(receivers: readonly Receiver[], { batch, closed }: QueueParts) {
     this.#receivers = receivers
-    this.#slots = slots
+    this.#batch = batch
+    this.#closed = closed
   }
 
   get invalid(): number {
@@ -197,11 +204,10 @@ class Receivers implements ReceivingEnd {
   }
 
   ready(): number {
+    const most = this.#batch.slots.length
     let count = 0
-    for (let i = 0; i < this.#receivers.length && count < this.#slots.length; i++) {
-      count += this.#receivers[i].ready()
-    }
-    return Math.min(count, this.#slots.length)
+    for (let i = 0; i < this.#receivers.length && count < most; i++) count += this.#receivers[i].ready()
+    return Math.min(count, most)
   }
 
   awaitable(): number {
@@ -211,7 +217,9 @@ class Receivers implements ReceivingEnd {
   }
 
   receive(): number {
-    this.#count = 0
+    if (this.#closed[0] !== 0) throw closedError('packet queue')
+    const batch = this.#batch
+    batch.count[0] = 0
     const error = this.#error
     if (error) {
       this.#error = undefined
@@ -220,7 +228,7 @@ class Receivers implements ReceivingEnd {
     const receivers = this.#receivers
     const first = this.#first
     let count = 0
-    for (let i = 0; i < receivers.length && count < this.#slots.length; i++) {
+    for (let i = 0; i < receivers.length && count < batch.slots.length; i++) {
       const at = first + i
       try {
         count += receivers[at < receivers.length ? at : at - receivers.length].take(count)
@@ -232,11 +240,7 @@ class Receivers implements ReceivingEnd {
       }
     }
     this.#first = first + 1 < receivers.length ? first + 1 : 0
-    this.#count = count
+    batch.count[0] = count
     return count
-  }
-
-  slot(i: number): number {
-    return i >= 0 && i < this.#count && (i | 0) === i ? this.#slots[i] : batchIndexError(i, this.#count)
   }
 }

@@ -1,6 +1,7 @@
 import { constants } from 'node:os'
 import type { VerbsError } from '../../errors.js'
 import { Kind, native } from '../../native.js'
+import { cells } from '../../ring/ring.js'
 import { carrierError, downError, goneError, transferError } from '../failure.js'
 import type { NetworkInterface } from './interfaces.js'
 
@@ -9,6 +10,12 @@ const News = { present: 2, up: 4, sends: 8, mtuShift: 4 } as const
 /** Bits of `state()`. */
 const State = { carrier: 1, sends: 2 } as const
 const { ENODEV } = constants.errno
+
+/**
+ * Bits of {@link Link.state}: frames do not go out, as far as is known, so that {@link Link.ready} must be called before
+ * the next hand-over; the interface is gone.
+ */
+export const LinkState = { stuck: 1, gone: 2 } as const
 
 /** A change of a link. */
 export interface LinkNews {
@@ -27,16 +34,25 @@ export interface LinkNews {
  */
 export class Link {
   readonly interface: NetworkInterface
-  /** Frames do not go out, as far as is known: call {@link ready} before the next hand-over. */
-  stuck = false
+  /** One word of {@link LinkState}, which hot code reads before each batch. */
+  readonly state = cells(1)
   /** The reason for the last {@link ready} that was false; null when the state passes in a moment. */
   obstacle: VerbsError | null = null
-  #gone = false
   #watch: number | undefined
   #listener: ((news: LinkNews) => void) | undefined
 
   constructor(networkInterface: NetworkInterface) {
     this.interface = networkInterface
+  }
+
+  /** See {@link LinkState}. */
+  get stuck(): boolean {
+    return (this.state[0] & LinkState.stuck) !== 0
+  }
+
+  set stuck(yes: boolean) {
+    if (yes) this.state[0] |= LinkState.stuck
+    else this.state[0] &= ~LinkState.stuck
   }
 
   /**
@@ -70,7 +86,7 @@ export class Link {
     const state = native.ethernet.link.state(this.#watch)
     this.stuck = state < 0 || (state & State.sends) === 0
     if (state === -ENODEV) {
-      this.#gone = true
+      this.state[0] |= LinkState.gone
       this.obstacle = goneError(syscall, this.interface)
     } else if (state < 0) this.obstacle = downError(syscall, this.interface)
     else this.obstacle = (state & State.carrier) === 0 ? carrierError(syscall, this.interface) : null
@@ -88,13 +104,13 @@ export class Link {
   /** The error of a failed transfer. A removed interface stays removed: the kernel does not use its index again. */
   failed(errno: number, syscall: string, refusedLength = 0): VerbsError {
     const error = transferError(errno, syscall, this.interface, refusedLength)
-    this.#gone ||= error.code === 'ENODEV'
+    if (error.code === 'ENODEV') this.state[0] |= LinkState.gone
     return error
   }
 
   /** The kernel reports a removed interface only once; afterwards this check throws. */
   check(syscall: string): void {
-    if (this.#gone) throw goneError(syscall, this.interface)
+    if ((this.state[0] & LinkState.gone) !== 0) throw goneError(syscall, this.interface)
   }
 
   close(): void {

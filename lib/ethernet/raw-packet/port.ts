@@ -7,6 +7,7 @@ import {
   AddressRecord,
   allocateRing,
   type Consumer,
+  cells,
   DescriptorRecord,
   type Producer,
 } from '../../ring/ring.js'
@@ -21,7 +22,7 @@ import { queueCount } from '../interface/channels.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
 import { offloadsOf, SegmentType, segmentTypeOf } from '../offload.js'
 import type { Settings } from '../options.js'
-import { type Port, unlimited } from '../port.js'
+import { type Bell, type Port, type ReceiveCounts, unlimited } from '../port.js'
 import type { WayReport } from '../report.js'
 import type { PortStatistics } from '../statistics.js'
 import type { RdmaPort } from './rdma-port.js'
@@ -48,7 +49,12 @@ export class RawPacket implements Port {
   readonly describes = true
   readonly scarce: number
   readonly chunkSize: number
-  readonly longest = unlimited
+  readonly longest = cells(1).fill(unlimited)
+  /** errno of a port event that was not reported yet. */
+  readonly attention = cells(1)
+  readonly transmitAttention = this.attention
+  readonly receiveBell: Bell
+  readonly transmitBell: Bell
   readonly takesAll = false
   readonly completesOnKick = true
   readonly dropped = 0
@@ -64,9 +70,6 @@ export class RawPacket implements Port {
   readonly checksums: boolean
   readonly #context: Context
   readonly #handle: number
-  // The functions that each batch calls, held here: a call through the addon's object looks the property up each time.
-  readonly #receiveBatch = native.ethernet.raw.receive
-  readonly #transmitBatch = native.ethernet.raw.transmit
   readonly #steering: RawSteering
   readonly #settings: Settings
   readonly #networkInterface: NetworkInterface
@@ -76,11 +79,7 @@ export class RawPacket implements Port {
   #stopWatching = (): void => {}
   #awaited = false
   #counted = false
-  /** errno of a port event that was not reported yet. */
-  #fault = 0
   #gone = false
-  /** The filtered receiver, which counts the received frames that did not match. */
-  unwanted: { readonly unwanted: number } = { unwanted: 0 }
   /** The device has failed a request. */
   failing = false
   /** Called when the port goes down or comes up. */
@@ -173,6 +172,12 @@ export class RawPacket implements Port {
         transmit: this.transmit.words,
         completion: this.completion.words,
       })
+      const boxes = [cells(1), cells(1)]
+      this.receiveBell = { ring: native.ethernet.raw.receiveBell(this.#handle, boxes[0]), mailbox: boxes[0] }
+      this.transmitBell = {
+        ring: native.ethernet.raw.transmitBell(this.#handle, boxes[1]),
+        mailbox: boxes[1],
+      }
       const [received, sent] = [receiveCq, sendCq].map((queue) => queue.watch(this.#completed))
       this.#stopWatching = () => {
         received.stop()
@@ -210,7 +215,11 @@ export class RawPacket implements Port {
   poll(): number {
     const fault = this.#takeFault()
     if (fault !== 0) return -fault
-    const status = this.#receiveBatch(this.#handle)
+    this.receiveBell.ring()
+    return this.polled(this.receiveBell.mailbox[0])
+  }
+
+  polled(status: number): number {
     this.failing ||= status === -EIO
     return status
   }
@@ -235,7 +244,11 @@ export class RawPacket implements Port {
   kick(): number {
     const fault = this.#takeFault()
     if (fault !== 0) return -fault
-    const status = this.#transmitBatch(this.#handle)
+    this.transmitBell.ring()
+    return this.kicked(this.transmitBell.mailbox[0])
+  }
+
+  kicked(status: number): number {
     this.failing ||= status === -EIO
     return status
   }
@@ -244,7 +257,7 @@ export class RawPacket implements Port {
     this.#awaited = true
     this.#reference(referenced)
     const there = native.ethernet.raw.arm(this.#handle, readable ? 1 : 0, writable ? 1 : 0)
-    if (there === 0 && this.#fault === 0) return
+    if (there === 0 && this.attention[0] === 0) return
     const immediate = setImmediate(this.#completed)
     if (!referenced) immediate.unref()
   }
@@ -267,9 +280,9 @@ export class RawPacket implements Port {
   }
 
   /** A device counts frames without a request for the whole port, so that this queue's own drops are unknown. */
-  statistics(): PortStatistics {
+  statistics({ unwanted }: ReceiveCounts): PortStatistics {
     const { received, truncated } = native.ethernet.raw.statistics(this.#handle)
-    return { received: received - this.unwanted.unwanted, truncated, drops: {} }
+    return { received: received - unwanted, truncated, drops: {} }
   }
 
   bufferSizes(): { receive: number; send: number } {
@@ -302,13 +315,13 @@ export class RawPacket implements Port {
   }
 
   #takeFault(): number {
-    const fault = this.#fault
-    if (!this.#gone) this.#fault = 0
+    const fault = this.attention[0]
+    if (!this.#gone) this.attention[0] = 0
     return fault
   }
 
   #happened(errno: number): void {
-    this.#fault = errno
+    this.attention[0] = errno
     this.#gone ||= errno === ENODEV
     this.#onEvent()
   }

@@ -5,11 +5,16 @@ import { native } from '../../../dist/native.js'
 const { xdp } = native.ethernet
 let systemCalls = 0
 // The binding makes a queue's system calls only in these functions.
-for (const name of ['receive', 'transmit']) {
-  const call = xdp[name]
-  xdp[name] = (...words) => {
+const { receive, transmitBell } = xdp
+xdp.receive = (handle) => {
+  systemCalls++
+  return receive(handle)
+}
+xdp.transmitBell = (handle, mailbox) => {
+  const ring = transmitBell(handle, mailbox)
+  return () => {
     systemCalls++
-    return call(...words)
+    ring()
   }
 }
 const queue = PacketQueue.open(process.argv[2], { backend: 'af_xdp' })

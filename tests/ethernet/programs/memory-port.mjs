@@ -1,5 +1,12 @@
 // The rings of a packet queue in plain memory, with a stand-in kernel that moves addresses from one to the other.
-import { AddressRecord, allocateRing, Consumer, DescriptorRecord, Producer } from '../../../dist/ring/ring.js'
+import {
+  AddressRecord,
+  allocateRing,
+  Consumer,
+  cells,
+  DescriptorRecord,
+  Producer,
+} from '../../../dist/ring/ring.js'
 
 export class MemoryPort {
   name = 'af_xdp'
@@ -7,9 +14,13 @@ export class MemoryPort {
   syscalls = { receive: 'poll', transmit: 'sendto' }
   report = { backend: 'af_xdp' }
   chunkSize = 2048
-  mtu = 1500
-  received = 0
-  truncated = 0
+  describes = false
+  scarce = 2 ** 30
+  longest = cells(1).fill(1514)
+  attention = cells(1)
+  takesAll = false
+  completesOnKick = false
+  failing = false
   dropped = 0
 
   constructor(capacity, length) {
@@ -61,8 +72,8 @@ export class MemoryPort {
 
   arm() {}
   disarm() {}
-  statistics() {
-    return { received: this.received, truncated: 0, drops: {} }
+  statistics({ received, truncated }) {
+    return { received, truncated, drops: {} }
   }
   close() {}
 }

@@ -3,11 +3,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { FramePool } from 'ibverbs/ethernet'
-import { tableOf } from '../../../dist/ethernet/frames.js'
+import { queueOver } from '../../../dist/ethernet/packet-queue.js'
+import { MemoryPort } from './memory-port.mjs'
 
 const { shared, mailbox, taken: counts, rounds, me, members } = workerData
 const frames = FramePool.join(shared)
-const table = tableOf(frames)
+const queue = queueOver(frames, 1, new MemoryPort(1, 60), 0)
 const words = new Uint32Array(frames.arena.bytes.buffer, frames.arena.bytes.byteOffset)
 const at = (slot) => frames.offset(slot) / 4
 let wrong = 0
@@ -27,7 +28,7 @@ function check(slot) {
 // share: on a busy machine one thread may run alone for long.
 const going = (round) => round < rounds || counts.subarray(1).some((taken) => taken < 10)
 for (let round = 0; going(round); round++) {
-  const slot = table.claim()
+  const slot = queue.claim()
   if (slot >= 0) {
     claimed++
     own(slot)

@@ -32,23 +32,30 @@ for (const how of ['transfer', 'shrink', 'clone']) {
   sender.memory.set(queue.interface.macBytes, sender.offset(slot))
   sender.send(slot, 60)
   sender.submit()
-  for (const use of [
+  const uses = [
     () => queue.receive(),
-    () => queue.send(queue.claim(), 60),
+    () => {
+      const slot = queue.claim()
+      if (slot >= 0) queue.send(slot, 60)
+    },
     () => queue.submit(),
     () => queue.statistics(),
     () => queue.rings,
-  ]) {
-    try {
-      use()
-    } catch (error) {
-      failures.push(error)
+  ]
+  // A ring's loss shows at the latest when every frame was sent: hot code does not look at once.
+  for (let round = 0; round === 0 || (gone && failures.length === 0 && round < 10_000); round++) {
+    for (const use of uses) {
+      try {
+        use()
+      } catch (error) {
+        failures.push(error)
+      }
     }
   }
   if (gone) assert(failures.length > 0)
   for (const error of failures) assert(error instanceof TypeError, error)
   queue.close()
-  assert.equal(words.length, 0)
+  assert(words.every((word) => word === 0))
   if (moved) {
     const view = new Uint32Array(moved)
     // Zeros in the kernel's ring's place; a copy belongs to its user.

@@ -1,0 +1,122 @@
+/** What the hot files get: the only things that they use, besides the language itself (lib/hot/own-copy.ts). */
+
+import type { DescriptorOption, DescriptorRecord } from '../../ring/ring.js'
+import type { PoolState } from '../../ring/slots.js'
+import type { Batch } from '../batch.js'
+import type { FrameRecord, FrameTable } from '../frames.js'
+import type { Bell, Port } from '../port.js'
+import type { Outcome, ReceiveState, TransmitState } from './state.js'
+
+/** Common to all. The constants are parameters too: V8 folds them, as they never change. */
+interface Parts {
+  table: FrameTable
+  /** One word: not 0 once the queue is closed. */
+  closed: Int32Array
+  PoolState: typeof PoolState
+  FrameRecord: typeof FrameRecord
+}
+
+/** Of slots.cts. */
+export interface SlotParts extends Parts {
+  batch: Batch
+  fail: {
+    closed(): never
+    slot(slot: unknown): never
+    batchIndex(i: unknown, count: number): never
+    column(slots: unknown, count: unknown): never
+    spill(): void
+  }
+}
+
+export interface SlotCalls {
+  slot(i: number): number
+  offset(slot: number): number
+  length(slot: number): number
+  flags(slot: number): number
+  release(slot: number): void
+  releaseMany(slots: Int32Array, count: number): void
+}
+
+/** Of both halves of a queue. */
+interface HalfParts extends Parts {
+  port: Port
+  /** The port's. */
+  attention: Int32Array
+  /** Link.state. */
+  link: Int32Array
+  /** Who owns the frames that the device has. */
+  holder: number
+  /** Whether plain loads and stores do for the hand-over. */
+  plain: boolean
+  brief: number
+  generationMask: number
+  DescriptorRecord: typeof DescriptorRecord
+}
+
+/** Of receive.cts. */
+export interface ReceiveParts extends HalfParts {
+  batch: Batch
+  state: Int32Array
+  /** One number: how many frames were received. */
+  received: Float64Array
+  /** How many frames the fill ring holds. */
+  target: number
+  scarce: number
+  describes: boolean
+  /** The bit of `link` that says that the interface is gone. */
+  gone: number
+  ReceiveState: typeof ReceiveState
+  DescriptorOption: typeof DescriptorOption
+  receiver: {
+    closed(): never
+    look(): number
+    polled(status: number): number
+    rest(count: number, used: number, available: number): number
+    refill(): void
+    replenish(): void
+  }
+}
+
+export interface ReceiveCalls {
+  take(first: number): number
+  receive(): number
+}
+
+/** Of transmit.cts. */
+export interface TransmitParts extends HalfParts {
+  bell: Bell
+  state: Int32Array
+  /** One number: how many frames the device has accepted. */
+  transmitted: Float64Array
+  outcome: Outcome
+  /** Flags of a record that leaves work to the kernel or the device. */
+  unfinished: number
+  headerBytes: number
+  /** How many submits may follow one another without a look at the link. */
+  submitsBetweenLooks: number
+  TransmitState: typeof TransmitState
+  transmitter: {
+    closed(): never
+    reclaim(): boolean
+    stage(index: number, length: number): void
+    move(slot: number, offset: number): void
+    forward(slot: number): void
+    submit(): number
+    kicked(status: number): number
+    countInvalid(count: number): void
+    spill(): void
+    badSlot(slot: unknown): never
+    badLength(slot: number, length: unknown): never
+    badColumn(slots: unknown, count: unknown, name?: string, others?: unknown): never
+  }
+}
+
+export interface TransmitCalls {
+  claim(): number
+  claimMany(slots: Int32Array, offsets: Uint32Array, count: number): number
+  send(slot: number, length: number, offset?: number): void
+  sendMany(slots: Int32Array, lengths: Uint32Array, count: number): void
+  forward(slot: number): void
+  forwardMany(slots: Int32Array, count: number): void
+  submit(): number
+}

@@ -1,0 +1,186 @@
+import type { ReceiveCalls, ReceiveParts } from './parts.js' with { 'resolution-mode': 'import' }
+
+/**
+ * The receiving half of a queue, as far as it is hot, one copy a queue (lib/hot/own-copy.ts). It takes frames that lie
+ * in one descriptor each, and knows from two words of shared memory that there are none; Receiver does all else.
+ */
+export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
+  const { closed, attention, link, state, received, target, scarce, describes, holder, plain, receiver } =
+    parts
+  const { records, shift, frameSize } = parts.table
+  const { words: owners, stack, state: pool, indexMask, member, count: frames } = parts.table.slots
+  const { slots, offsets, lengths, flags, count: batchCount } = parts.batch
+  const { receive, fill } = parts.port
+  const {
+    words: rx,
+    position,
+    mask,
+    records: rxRecords,
+    producer: rxProducer,
+    consumer: rxConsumer,
+  } = receive
+  const {
+    words: fq,
+    position: fillPosition,
+    mask: fillMask,
+    records: fillRecords,
+    producer: fillProducer,
+  } = fill
+  const { recordShift: rxShift } = receive
+  const { recordShift: fillShift } = fill
+  const most = slots.length
+  const capacity = mask + 1
+  const { hint, receiveBell: bell, replenish } = parts.port
+  const hinted = hint !== undefined
+  const { words: hintWords, at: hintAt, bits: hintBits } = hint ?? { words: rx, at: state, bits: 0 }
+  const hintCell = hint?.cell ?? 0
+  const ring = bell?.ring
+  const box = bell?.mailbox ?? state
+  const { height: heightAt, limit: limitAt } = parts.PoolState
+  const { filled: filledAt, used: usedAt } = parts.ReceiveState
+  const { length: descriptorLength, options: descriptorOptions } = parts.DescriptorRecord
+  const { continued } = parts.DescriptorOption
+  const { offset: offsetAt, length: lengthAt, flags: flagsAt } = parts.FrameRecord
+  const recordShift = Math.log2(parts.FrameRecord.words) | 0
+  const { brief, generationMask, gone } = parts
+  const step = indexMask + 1
+  const frameMask = frameSize - 1
+  const lent = (member + 1) ^ holder
+  /** Empty looks in a row that need no call. */
+  const quietLooks = 255
+  let looks = 0
+
+  function load(words: Uint32Array, at: number): number {
+    return (plain ? words[at] : Atomics.load(words, at)) | 0
+  }
+
+  function store(words: Uint32Array, at: number, value: number): void {
+    if (plain) words[at] = value
+    else Atomics.store(words, at, value)
+  }
+
+  /** Moves free frames into the fill ring. */
+  function refill(): void {
+    let filled = state[filledAt]
+    let height = pool[heightAt]
+    let next = fillPosition[0]
+    const from = next
+    while (filled < target && height > 0) {
+      height = (height - 1) | 0
+      const index = stack[height]
+      owners[index] ^= lent
+      // The upper half of the address stays zero, as allocated.
+      fq[(fillRecords + ((next & fillMask) << fillShift)) | 0] = index << shift
+      next = (next + 1) | 0
+      filled = (filled + 1) | 0
+    }
+    if (next !== from) {
+      pool[heightAt] = height
+      state[filledAt] = filled
+      fillPosition[0] = next
+      store(fq, fillProducer, next)
+    }
+    // Other threads may have free frames.
+    if (filled < target && pool[limitAt] !== frames) receiver.refill()
+  }
+
+  /** Descriptors in the receive ring, which looked empty. */
+  function look(): number {
+    if (attention[0] === 0 && (link[0] & gone) === 0) {
+      if (hinted && (hintWords[hintAt[hintCell]] & hintBits) === 0) {
+        // A plain load may not leave a loop for ever: now and then the call is made, and looks with Atomics.
+        looks = (looks + 1) & quietLooks
+        if (looks !== 0 && state[filledAt] >= target) return 0
+      } else if (ring !== undefined) {
+        if (state[filledAt] < target) refill()
+        ring()
+        return box[0] > 0 ? box[0] : receiver.polled(box[0])
+      }
+    }
+    return receiver.look()
+  }
+
+  /** Takes frames from `available` descriptors into the batch from `first` on; returns how many. */
+  function takeFrom(available: number, first: number): number {
+    const from = position[0]
+    const room = (most - first) | 0
+    const some = available < room ? available : room
+    let used = 0
+    for (; used < some; used = (used + 1) | 0) {
+      const at = (rxRecords + (((from + used) & mask) << rxShift)) | 0
+      const offset = rx[at] | 0
+      const index = offset >>> shift
+      // An invalid index reads 0, a word that no holder owns.
+      const word = index <= indexMask ? owners[index] : 0
+      if ((word & indexMask) !== holder || (!describes && (rx[at + descriptorOptions] & continued) !== 0))
+        break
+      const generation = ((word ^ holder) + step) & generationMask
+      owners[index] = generation | member
+      const i = (first + used) | 0
+      slots[i] = generation | index
+      const record = index << recordShift
+      if (describes) {
+        offsets[i] = records[record | offsetAt]
+        lengths[i] = records[record | lengthAt]
+        flags[i] = records[record | flagsAt]
+      } else {
+        // Within the frame's place, whatever the ring contains.
+        const told = rx[at + descriptorLength] | 0
+        const place = (frameSize - (offset & frameMask)) | 0
+        const length = told >= 0 && told < place ? told : place
+        records[record | offsetAt] = offset
+        records[record | lengthAt] = length
+        records[record | flagsAt] = brief
+        offsets[i] = offset
+        lengths[i] = length
+        flags[i] = 0
+      }
+    }
+    let count = (first + used) | 0
+    if (used < some) {
+      count = receiver.rest(count, used, available)
+      used = state[usedAt]
+    }
+    const end = (from + used) | 0
+    position[0] = end
+    store(rx, rxConsumer, end)
+    const left = (state[filledAt] - used) | 0
+    state[filledAt] = left > 0 ? left : 0
+    const taken = (count - first) | 0
+    received[0] += taken
+    // A frame that arrives while the device has no free buffer is lost.
+    if (left < scarce) {
+      const before = state[filledAt]
+      refill()
+      if (replenish !== undefined && state[filledAt] !== before) receiver.replenish()
+    }
+    return taken
+  }
+
+  /** Descriptors in the receive ring; 0 also when the other end's index cannot be true. */
+  function ready(): number {
+    const count = (load(rx, rxProducer) - position[0]) | 0
+    return count > capacity ? 0 : count
+  }
+
+  function take(first: number): number {
+    let available = ready()
+    if (available <= 0) available = look()
+    return available > 0 ? takeFrom(available, first) : 0
+  }
+
+  function receive_(): number {
+    if (closed[0] !== 0) receiver.closed()
+    let available = ready()
+    if (available <= 0) {
+      batchCount[0] = 0
+      available = look()
+      if (available === 0) return 0
+    }
+    const count = takeFrom(available, 0)
+    batchCount[0] = count
+    return count
+  }
+
+  return { take, receive: receive_ }
+}
