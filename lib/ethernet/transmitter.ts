@@ -131,6 +131,7 @@ export class Transmitter {
         stage: (index, length) => this.#stage(index, length),
         move: (slot, offset) => table.move(slot, offset),
         forward: (slot) => this.offload(slot),
+        look: () => this.#look(),
         submit: () => this.submit(),
         kicked: (status) => this.#kicked(status),
         countInvalid: (count) => {
@@ -194,14 +195,17 @@ export class Transmitter {
     this.#state[slowAt] = 1
   }
 
+  /** Looks at the link, which the event loop may have no time to watch. */
+  #look(): void {
+    this.#state[submitsAt] = 0
+    this.#link.look()
+  }
+
+  /** The whole of submit(), for what hot code leaves to this class; and for drain(). */
   submit(): number {
     const port = this.#port
     this.#outcome.error = null
     this.congested = false
-    if (this.#state[submitsAt]++ >= submitsBetweenLooks) {
-      this.#state[submitsAt] = 0
-      this.#link.look()
-    }
     if (this.#descriptors === 0 && this.#stagedCount === 0) return this.#idle()
     if (this.#link.stuck && !this.#ready()) return 0
     let status: number

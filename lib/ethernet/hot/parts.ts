@@ -101,6 +101,7 @@ export interface TransmitParts extends HalfParts {
     stage(index: number, length: number): void
     move(slot: number, offset: number): void
     forward(slot: number): void
+    look(): void
     submit(): number
     kicked(status: number): number
     countInvalid(count: number): void

@@ -216,16 +216,10 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
     const next = position[0]
     const pushed = (next - state[takenAt]) | 0
     const submits = state[submitsAt]
-    if (
-      pushed === 0 ||
-      state[slowAt] !== 0 ||
-      link[0] !== 0 ||
-      attention[0] !== 0 ||
-      submits >= submitsBetweenLooks
-    ) {
-      return transmitter.submit()
-    }
     state[submitsAt] = submits + 1
+    if (submits >= submitsBetweenLooks) transmitter.look()
+    if (pushed === 0 || state[slowAt] !== 0 || link[0] !== 0 || attention[0] !== 0)
+      return transmitter.submit()
     outcome.error = null
     store(tx, txProducer, next)
     ring()
