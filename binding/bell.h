@@ -39,6 +39,9 @@ class Bell {
     return Napi::Value(env, function);
   }
 
+  // Of the last bind(); null before it.
+  int32_t* mailbox() const { return bound_ ? reinterpret_cast<int32_t*>(bound_->mailbox.data()) : nullptr; }
+
  private:
   struct Bound {
     T* object = nullptr;

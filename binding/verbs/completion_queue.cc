@@ -25,23 +25,20 @@ int CompletionQueue::release(const char** syscall) {
   // ibv_destroy_cq waits until every event that was read is acknowledged.
   if (unacknowledged_) ibv_ack_cq_events(ibv, unacknowledged_);
   unacknowledged_ = 0;
-  // From here on JavaScript polls through native code, which knows that the queue is closed.
-  uint32_t* control = columns_.words() + static_cast<size_t>(batch_) * records::kCompletionColumns;
-  control[records::kRingWatched] = 0;
-  if (!ring_.IsEmpty()) {
-    Napi::HandleScope scope(ring_.Env());
-    napi_detach_arraybuffer(ring_.Env(), ring_.Value());
-    ring_.Reset();
-  }
+  // From here on JavaScript polls through the bell, which rings nothing, and reads the ring no more: it is unmapped.
+  watched_ = false;
+  if (int32_t* mailbox = pollBell_.mailbox()) mailbox[1] = 0;
   *syscall = "ibv_destroy_cq";
   const int error = ibv_destroy_cq(ibv);
   if (!error) columns_.release();
   return error;
 }
 
-void CompletionQueue::watchRing(Napi::ArrayBuffer head) {
-  ring_ = Napi::Reference<Napi::ArrayBuffer>::New(head, 1);
-  columns_.words()[static_cast<size_t>(batch_) * records::kCompletionColumns + records::kRingWatched] = 1;
+Napi::Value CompletionQueue::pollBell(Napi::Env env, Napi::Value mailbox) {
+  if (int32_t* before = pollBell_.mailbox()) before[1] = 0;
+  const Napi::Value bell = pollBell_.bind(env, *this, mailbox, 2);
+  pollBell_.mailbox()[1] = watched_;
+  return bell;
 }
 
 void CompletionQueue::publish() {
@@ -198,7 +195,7 @@ Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
   if (const void* ring = context.isRxe ? newRxeRing(before, queue->ibv) : nullptr) {
     Napi::ArrayBuffer head = rxeRingHead(env, ring);
     if (!head.IsEmpty()) {
-      queue->watchRing(head);
+      queue->watchRing();
       result.Set("ring", head);
     }
   }
@@ -216,10 +213,8 @@ int32_t checked(Environment& environment, int32_t count) {
   return count;
 }
 
-// poll(queue): ibv_poll_cq(3)
-int32_t poll(Environment& environment, const uint32_t* numbers) {
-  return checked(environment, queueOf(environment, numbers[0]).poll());
-}
+// pollBell(queue, mailbox): a function that leaves the count, or a negative errno, in the mailbox (ibv_poll_cq(3))
+Napi::Value pollBell(const Napi::CallbackInfo& info) { return queueOf(info).pollBell(info.Env(), info[1]); }
 
 // pollFor(queue, microseconds)
 int32_t pollFor(Environment& environment, const uint32_t* numbers) {
@@ -242,7 +237,7 @@ Napi::Value freeCredits(const Napi::CallbackInfo& info) {
 
 void initializeCompletionQueue(Napi::Env env, Napi::Object exports) {
   exports.Set("createCompletionQueue", Napi::Function::New(env, createCompletionQueue, "createCompletionQueue"));
-  hot_call::define<1, poll>(env, exports, "poll");
+  exports.Set("pollBell", Napi::Function::New<pollBell>(env, "pollBell"));
   hot_call::define<2, pollFor>(env, exports, "pollFor");
   hot_call::define<2, arm>(env, exports, "arm");
   exports.Set("freeCredits", Napi::Function::New(env, freeCredits, "freeCredits"));

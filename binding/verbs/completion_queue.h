@@ -2,6 +2,7 @@
 
 #include <deque>
 
+#include "bell.h"
 #include "shared_memory.h"
 #include "verbs/context.h"
 #include "verbs/records.h"
@@ -21,13 +22,16 @@ class CompletionQueue : public Handle {
   static size_t blockWords(uint32_t batch) {
     return static_cast<size_t>(batch) * records::kCompletionColumns + records::kQueueControlWords;
   }
-  // From now on until release(), JavaScript may read the device's own ring through `head`.
-  void watchRing(Napi::ArrayBuffer head);
+  // From now on until release(), JavaScript may read the device's own ring.
+  void watchRing() { watched_ = true; }
 
   int release(const char** syscall) override;
 
   // Fills the columns with up to a batch of completions and returns how many; negative errno on failure.
   int32_t poll();
+  // poll() as a function for hot code. The mailbox's second word is 1 as long as JavaScript may read the device's own
+  // ring: nobody but that code has the mailbox, and nobody can have it read a ring that is unmapped.
+  Napi::Value pollBell(Napi::Env env, Napi::Value mailbox);
   // Polls until there is a completion or `nanoseconds` have passed.
   int32_t pollFor(uint64_t nanoseconds);
   // Asks for an event at the next completion, or at the next that is solicited or failed; returns 0 or errno.
@@ -68,10 +72,13 @@ class CompletionQueue : public Handle {
   const uint32_t batch_;
   SharedMemory columns_;
   std::deque<ibv_wc> kept_;
-  Napi::Reference<Napi::ArrayBuffer> ring_;
+  bool watched_ = false;
   uint32_t credits_ = 0;
   uint32_t unacknowledged_ = 0;
   enum class Armed { no, solicitedOnly, any } armed_ = Armed::no;
+
+  static void ringPoll(CompletionQueue& queue, int32_t* mailbox) { mailbox[0] = queue.poll(); }
+  Bell<CompletionQueue, ringPoll> pollBell_;
 };
 
 }  // namespace verbs

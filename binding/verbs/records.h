@@ -96,8 +96,7 @@ enum Completion : uint32_t {
 
 // Control words of a completion queue, behind its columns: written by native code, read by JavaScript.
 enum QueueControl : uint32_t {
-  kRingWatched,  // 1 while JavaScript may read the device's own ring
-  kKept,         // completions kept in native code, which the device's ring does not show
+  kKept,  // completions kept in native code, which the device's ring does not show
   kQueueControlWords = 16,
 };
 

@@ -1,7 +1,9 @@
 import { abortSignal, boolean, integer, type Names, options as optionsOf } from '../argument.js'
-import { busyError } from '../errors.js'
+import { busyError, closedError, VerbsError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
+import { ownCopy, plainAccess } from '../hot/own-copy.js'
 import { Kind, native } from '../native.js'
+import { cells } from '../ring/ring.js'
 import { type WaitOptions, waitOptionNames, waitSignal } from '../wait-options.js'
 import { Waiter } from '../waiter.js'
 import {
@@ -12,6 +14,7 @@ import {
   nameOf,
 } from './constants.js'
 import type { Context } from './context.js'
+import type { CompletionCalls, CompletionParts, CompletionPolls } from './hot/parts.js'
 import { orLargest } from './largest.js'
 import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './request/records.js'
 import { statusHint } from './status-hint.js'
@@ -42,11 +45,16 @@ const completionWaitOptionNames = {
 /** How long a busy poll stays in native code before timers and signals get their turn, in microseconds. */
 const spinSlice = 50
 
+/** In the mailbox of a closed queue, whose bell rings nothing. */
+const closedStatus = -(2 ** 31)
+
 /** Queues with a pending wait, by handle. */
 const sleeping = new Map<number, CompletionQueue>()
 
 /** Other listeners for the events of a queue, by its handle. */
 const watchers = new Map<number, () => void>()
+
+export interface CompletionQueue extends CompletionCalls {}
 
 /**
  * A completion queue (ibv_create_cq(3)).
@@ -55,6 +63,7 @@ const watchers = new Map<number, () => void>()
  * next poll. On a status other than SUCCESS only `cookie`, `status`, `opcode`, `queuePairNumber` and `vendorError` mean
  * anything (ibv_poll_cq(3)). A failed completion is delivered like any other, never thrown.
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the constructor defines every call of CompletionCalls.
 export class CompletionQueue extends NativeHandle {
   readonly context: Context
   /** Entries that the device granted (ibv_create_cq(3)): it may grant more than were asked for. */
@@ -84,10 +93,7 @@ export class CompletionQueue extends NativeHandle {
   readonly flowTag: Uint32Array
 
   readonly #handle: number
-  // The native function itself: a property of the addon's object would be looked up at each call.
-  readonly #poll = native.verbs.poll
-  readonly #control: Uint32Array
-  readonly #ring: Uint32Array
+  readonly #pollDevice: () => number
   readonly #waiter = new Waiter<number>(this, 'completion queue', {
     started: () => {
       sleeping.set(this.#handle, this)
@@ -114,9 +120,6 @@ export class CompletionQueue extends NativeHandle {
     this.#handle = handle
     this.entries = entries
     this.batch = batch
-    this.#control = columns.subarray(completionColumns * batch)
-    // Never handed out: closing the queue unmaps the memory behind it.
-    this.#ring = new Uint32Array(ring ?? new ArrayBuffer(0))
     const column = (index: number) => columns.subarray(index * batch, (index + 1) * batch)
     this.cookie = column(Completion.cookie)
     this.status = column(Completion.status)
@@ -129,6 +132,28 @@ export class CompletionQueue extends NativeHandle {
     this.vendorError = column(Completion.vendorError)
     this.flowTag = column(Completion.flowTag)
     this.#path = column(Completion.path)
+    const compile = ownCopy<(parts: CompletionParts) => CompletionPolls>(
+      new URL('./hot/completion-queue.cjs', import.meta.url),
+    )
+    const mailbox = cells(2)
+    const { poll, pollDevice } = compile({
+      control: columns.subarray(completionColumns * batch),
+      // Never handed out: closing the queue unmaps the memory behind it, and the mailbox then says so.
+      device: new Uint32Array(ring ?? new ArrayBuffer(0)),
+      ring: native.verbs.pollBell(handle, mailbox),
+      mailbox,
+      plain: plainAccess,
+      closedStatus,
+      fail: (status) => {
+        throw status === closedStatus
+          ? closedError('completion queue')
+          : new VerbsError(-status, 'ibv_poll_cq')
+      },
+      QueueControl,
+      RxeRing,
+    })
+    this.#pollDevice = pollDevice
+    Object.defineProperty(this, 'poll', { value: poll })
   }
 
   /** @internal */
@@ -165,24 +190,6 @@ export class CompletionQueue extends NativeHandle {
   get freeEntries(): number {
     this.assertOpen()
     return native.verbs.freeCredits(this.#handle)
-  }
-
-  /**
-   * Polls up to a batch of completions: one native call, no allocation. Where JavaScript sees the device's own ring
-   * (SoftRoCE), an empty poll is a few loads and no native call.
-   *
-   * @returns how many rows of the columns are filled
-   * @throws Error ERR_IBVERBS_CLOSED
-   */
-  poll(): number {
-    const control = this.#control
-    if (control[QueueControl.ringWatched] === 1 && control[QueueControl.kept] === 0) {
-      const ring = this.#ring
-      // Only the producer's word needs Atomics, as the kernel writes it: this thread writes the consumer's, in
-      // ibv_poll_cq.
-      if (Atomics.load(ring, RxeRing.producer) === ring[RxeRing.consumer]) return 0
-    }
-    return this.#poll(this.#handle)
   }
 
   /**
@@ -279,10 +286,10 @@ export class CompletionQueue extends NativeHandle {
 
   // Arm, then poll once more: a completion from before the arming raises no event.
   #armAndPoll(solicitedOnly: boolean): number {
-    const count = native.verbs.poll(this.#handle)
+    const count = this.#pollDevice()
     if (count > 0) return count
     native.verbs.arm(this.#handle, solicitedOnly ? 1 : 0)
-    return native.verbs.poll(this.#handle)
+    return this.#pollDevice()
   }
 
   #wake(): void {

@@ -24,7 +24,8 @@ export interface VerbsNative {
     batch: number,
     block: Uint32Array,
   ): { handle: number; entries: number; ring?: ArrayBuffer }
-  poll(queue: number): number
+  /** A function that leaves in the mailbox how many completions were polled, or a negative errno. */
+  pollBell(queue: number, mailbox: Int32Array): () => void
   pollFor(queue: number, microseconds: number): number
   arm(queue: number, solicitedOnly: 0 | 1): void
   freeCredits(queue: number): number

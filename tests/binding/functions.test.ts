@@ -83,7 +83,7 @@ describe('every function of the addon', () => {
     expect(all.map(([name]) => name)).toEqual(
       expect.arrayContaining([
         'native.close',
-        'native.verbs.poll',
+        'native.verbs.pollFor',
         'native.verbs.createQueuePair',
         'native.ring.useHugePages',
       ]),
@@ -115,7 +115,7 @@ describe('handles', () => {
   const uses: [string, (id: number) => unknown, string][] = [
     ['queryDevice', (id) => native.verbs.queryDevice(id), 'context'],
     ['allocateProtectionDomain', (id) => native.verbs.allocateProtectionDomain(id), 'context'],
-    ['poll', (id) => native.verbs.poll(id), 'completion queue'],
+    ['pollBell', (id) => native.verbs.pollBell(id, new Int32Array(2)), 'completion queue'],
     ['pollFor', (id) => native.verbs.pollFor(id, 0), 'completion queue'],
     ['arm', (id) => native.verbs.arm(id, 0), 'completion queue'],
     ['postSend', (id) => native.verbs.postSend(id, 0, 1), 'queue pair'],

@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events'
 import { CompletionStatus } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
 import { completion, completions, limit, outcome, rows, type Side, thrownBy, useRxe } from '../beds/rxe.js'
+import { countNativePolls } from './native-polls.js'
 
 const rxe = useRxe()
 
@@ -96,27 +97,18 @@ describe('wait', () => {
   })
 
   it('sleeps until something completes, without polling', async () => {
+    using native = countNativePolls()
     const [a, b] = rxe.connected('RC')
-    let polls = 0
-    const { native } = await import('../../dist/native.js')
-    const real = native.verbs.poll
-    native.verbs.poll = (queue) => {
-      polls++
-      return real(queue)
-    }
-    try {
-      const waiting = b.cq.wait({ signal: AbortSignal.timeout(limit) })
-      // Many turns of the loop pass.
-      for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve))
-      const asleep = polls
-      expect(asleep).toBe(2) // before and after arming
-      exchange(a, b, 1, 42)
-      expect(await waiting).toBe(1)
-      expect(b.cq.cookie[0]).toBe(42)
-      expect(polls).toBe(asleep + 1)
-    } finally {
-      native.verbs.poll = real
-    }
+    const before = native.polls
+    const waiting = b.cq.wait({ signal: AbortSignal.timeout(limit) })
+    // Many turns of the loop pass.
+    for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve))
+    const asleep = native.polls - before
+    expect(asleep).toBe(2) // before and after arming
+    exchange(a, b, 1, 42)
+    expect(await waiting).toBe(1)
+    expect(b.cq.cookie[0]).toBe(42)
+    expect(native.polls - before).toBe(asleep + 1)
   })
 
   it('wakes each of many queues on the one channel of a context', async () => {

@@ -61,7 +61,7 @@ export const Completion = {
 export const completionColumns = 16
 
 /** Control words of a completion queue, behind its columns. */
-export const QueueControl = { ringWatched: 0, kept: 1 } as const
+export const QueueControl = { kept: 0 } as const
 export const queueControlWords = 16
 
 /** Words of a completion ring of SoftRoCE: struct rxe_queue_buf, rdma/rdma_user_rxe.h. */
