@@ -40,7 +40,7 @@ export interface Native {
 }
 
 /** Version of the records that cross the native boundary: kRecordVersion of binding/addon.cc. */
-const recordVersion = 6
+const recordVersion = 7
 
 let loaded: Native | undefined
 

@@ -37,7 +37,14 @@ class SharedRing {
   uint32_t read(uint32_t ahead, uint32_t word) const {
     return load(wordOf(position_ + ahead) + word, __ATOMIC_RELAXED);
   }
+  // Reads the first `count` words of a record.
+  void copy(uint32_t ahead, uint32_t* to, uint32_t count) const {
+    const uint32_t first = wordOf(position_ + ahead);
+    for (uint32_t i = 0; i < count; i++) to[i] = load(first + i, __ATOMIC_RELAXED);
+  }
   void consume(uint32_t count) { advance(kConsumer, count); }
+  // Takes every record that waits, whatever the producer's index is.
+  void drop() { advance(kConsumer, load(kProducer, __ATOMIC_ACQUIRE) - position_); }
 
   // The producer's end: how many records fit; false when the consumer's index cannot be true.
   bool room(uint32_t* count) const {

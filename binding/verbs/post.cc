@@ -19,13 +19,7 @@ namespace {
 uint64_t pairOfWords(uint32_t low, uint32_t high) { return static_cast<uint64_t>(high) << 32 | low; }
 
 constexpr uint32_t kMaxElements = 255;
-constexpr uint32_t kMaxRecord = records::sendWords(kMaxElements);
-
-// Reads each word exactly once, whatever another thread does to it meanwhile.
-void copyRecord(uint32_t* to, const uint32_t* from, uint32_t words) {
-  const volatile uint32_t* shared = from;
-  for (uint32_t i = 0; i < words; i++) to[i] = shared[i];
-}
+constexpr uint32_t kMaxRecord = records::kSendElements + kMaxElements * records::kElementWords;
 
 // The ibv_wc_opcode of a request that buildSend() accepts.
 uint8_t completionOpcode(ibv_wr_opcode opcode) {
@@ -42,10 +36,7 @@ uint8_t completionOpcode(ibv_wr_opcode opcode) {
 }  // namespace
 
 bool QueuePair::refuse(int error, records::Refusal reason, uint32_t detail) {
-  uint32_t* control = block_.words();
-  control[records::kRefusedErrno] = static_cast<uint32_t>(error);
-  control[records::kRefusedReason] = reason;
-  control[records::kRefusedDetail] = detail;
+  refused_ = {error, reason, detail};
   return false;
 }
 
@@ -142,22 +133,20 @@ bool QueuePair::buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge*
   return true;
 }
 
-uint32_t QueuePair::postSend(uint32_t first, uint32_t count) {
-  refuse(0, records::kNotRefused);
+uint32_t QueuePair::postSends(uint32_t available) {
   if (ibv->state < IBV_QPS_RTS) {
     refuse(EINVAL, records::kWrongState, ibv->state);
     return 0;
   }
-  const uint32_t words = records::sendWords(sizes_.maxSendSge);
-  const uint32_t* ring = block_.words() + records::kControlWords;
-  const uint32_t room = std::min(count, send_.free());
+  const uint32_t words = records::kSendElements + sizes_.maxSendSge * records::kElementWords;
+  const uint32_t room = std::min(available, send_.free());
   const uint32_t stretch = std::max(1u, sizes_.maxSendWr / 2);
   const uint64_t owner = static_cast<uint64_t>(id) << 32;
   uint32_t built = 0;
   uint32_t unsignaled = unsignaled_;
   for (; built < room; built++) {
     uint32_t record[kMaxRecord];
-    copyRecord(record, ring + static_cast<size_t>((first + built) % sizes_.maxSendWr) * words, words);
+    shared_.sends.copy(built, record, words);
     ibv_send_wr& request = sends_[built];
     if (!buildSend(record, &request, sends_.elements(built))) break;
     const bool wanted = request.send_flags & IBV_SEND_SIGNALED;
@@ -187,21 +176,18 @@ uint32_t QueuePair::postSend(uint32_t first, uint32_t count) {
   return accepted;
 }
 
-uint32_t QueuePair::postReceive(uint32_t first, uint32_t count) {
-  refuse(0, records::kNotRefused);
+uint32_t QueuePair::postReceives(uint32_t available) {
   if (ibv->state == IBV_QPS_RESET) {
     refuse(EINVAL, records::kWrongState, ibv->state);
     return 0;
   }
-  const uint32_t words = records::receiveWords(sizes_.maxReceiveSge);
-  const uint32_t* ring = block_.words() + records::kControlWords +
-                         static_cast<size_t>(sizes_.maxSendWr) * records::sendWords(sizes_.maxSendSge);
-  const uint32_t room = std::min(count, receive_.free());
+  const uint32_t words = records::kReceiveElements + sizes_.maxReceiveSge * records::kElementWords;
+  const uint32_t room = std::min(available, receive_.free());
   const uint64_t owner = static_cast<uint64_t>(id) << 32 | kReceiveName;
   uint32_t built = 0;
   for (; built < room; built++) {
     uint32_t record[kMaxRecord];
-    copyRecord(record, ring + static_cast<size_t>((first + built) % sizes_.maxReceiveWr) * words, words);
+    shared_.receives.copy(built, record, words);
     const uint32_t elements = record[records::kReceiveHead];
     if (elements > sizes_.maxReceiveSge) {
       refuse(EINVAL, records::kTooManySges, elements);
@@ -237,33 +223,39 @@ void QueuePair::ringInError() {
   if (suspect_) ibv_modify_qp(ibv, &attributes, IBV_QP_STATE);
 }
 
-uint32_t QueuePair::submit() {
-  // Read once: JavaScript may change them meanwhile. postReceive and postSend check their arguments.
-  const volatile uint32_t* control = block_.words();
-  const uint32_t receiveFirst = control[records::kReceiveFirst] % WorkQueue::kMaxCapacity;
-  const uint32_t receives = control[records::kReceivePending];
-  const uint32_t sendFirst = control[records::kSendFirst] % WorkQueue::kMaxCapacity;
-  const uint32_t sends = control[records::kSendPending];
-  uint32_t accepted = 0;
-  if (receives) {
-    accepted = postReceive(receiveFirst, receives);
-    if (accepted < receives) return accepted;
+uint32_t QueuePair::take(SharedRing& ring, uint32_t accepted) {
+  uint32_t taken = accepted;
+  if (refused_.error) {
+    uint32_t* control = shared_.control.words();
+    if (control[records::kRefusedErrno] == 0) {
+      control[records::kRefusedErrno] = static_cast<uint32_t>(refused_.error);
+      control[records::kRefusedReason] = refused_.reason;
+      control[records::kRefusedDetail] = refused_.detail;
+      control[records::kRefusedCookie] = ring.read(accepted, records::kSendCookie);
+      control[records::kRefusedReceive] = &ring == &shared_.receives;
+    }
+    const bool retriable = refused_.reason == records::kWrongState ||
+                           (refused_.reason == records::kByProvider && refused_.error == ENOMEM);
+    if (!retriable) taken++;
+    refused_ = {};
   }
-  return sends ? accepted + postSend(sendFirst, sends) : accepted;
+  ring.consume(taken);
+  return accepted;
+}
+
+uint32_t QueuePair::submit() {
+  shared_.control.words()[records::kRefusedErrno] = 0;
+  // An index that JavaScript overwrote with an impossible one counts as an empty ring, until the next publish().
+  uint32_t available;
+  uint32_t accepted = 0;
+  if (shared_.receives.available(&available) && available) {
+    accepted = take(shared_.receives, postReceives(available));
+  }
+  if (shared_.sends.available(&available) && available) accepted += take(shared_.sends, postSends(available));
+  return accepted;
 }
 
 namespace {
-
-// postSend(pair, first, count), postReceive(pair, first, count): how many requests the device accepted
-int32_t postSend(Environment& environment, const uint32_t* numbers) {
-  QueuePair& pair = environment.handle<QueuePair>(numbers[0], "queue pair");
-  return static_cast<int32_t>(pair.postSend(numbers[1] % WorkQueue::kMaxCapacity, numbers[2]));
-}
-
-int32_t postReceive(Environment& environment, const uint32_t* numbers) {
-  QueuePair& pair = environment.handle<QueuePair>(numbers[0], "queue pair");
-  return static_cast<int32_t>(pair.postReceive(numbers[1] % WorkQueue::kMaxCapacity, numbers[2]));
-}
 
 // submit(pair): how many requests the device accepted
 int32_t submit(Environment& environment, const uint32_t* numbers) {
@@ -272,10 +264,6 @@ int32_t submit(Environment& environment, const uint32_t* numbers) {
 
 }  // namespace
 
-void initializePost(Napi::Env env, Napi::Object exports) {
-  hot_call::define<3, postSend>(env, exports, "postSend");
-  hot_call::define<3, postReceive>(env, exports, "postReceive");
-  hot_call::define<1, submit>(env, exports, "submit");
-}
+void initializePost(Napi::Env env, Napi::Object exports) { hot_call::define<1, submit>(env, exports, "submit"); }
 
 }  // namespace verbs

@@ -13,13 +13,13 @@
 namespace verbs {
 
 QueuePair::QueuePair(ProtectionDomain& domain, CompletionQueue& sendQueue, CompletionQueue& receiveQueue,
-                     const Sizes& sizes, SharedMemory block)
+                     const Sizes& sizes, Shared shared)
     : Handle(kKind, {&domain, &sendQueue, &receiveQueue}),
       domain(domain),
       sendQueue(sendQueue),
       receiveQueue(receiveQueue),
       sizes_(sizes),
-      block_(std::move(block)),
+      shared_(std::move(shared)),
       send_(sizes.maxSendWr),
       receive_(sizes.maxReceiveWr),
       sends_(sizes.maxSendWr, sizes.maxSendSge),
@@ -36,7 +36,6 @@ int QueuePair::release(const char** syscall) {
   afterReset();
   sendQueue.giveCredits(sizes_.maxSendWr);
   receiveQueue.giveCredits(sizes_.maxReceiveWr);
-  block_.release();
   return 0;
 }
 
@@ -89,6 +88,8 @@ void QueuePair::afterReset() {
   receive_.reset();
   unsignaled_ = 0;
   suspect_ = false;
+  shared_.sends.drop();
+  shared_.receives.drop();
   publish();
 }
 
@@ -103,7 +104,7 @@ bool QueuePair::retire(uint32_t name, bool success, uint32_t* cookie, uint32_t* 
 }
 
 void QueuePair::publish() {
-  uint32_t* control = block_.words();
+  uint32_t* control = shared_.control.words();
   control[records::kSendOutstanding] = send_.outstanding();
   control[records::kReceiveOutstanding] = receive_.outstanding();
 }
@@ -116,7 +117,8 @@ QueuePair& pairOf(const Napi::CallbackInfo& info) {
   return environmentOf(info).handle<QueuePair>(info, 0, "queue pair");
 }
 
-// createQueuePair(domain, sendQueue, receiveQueue, { type, maxSendWr, … }, block): ibv_create_qp(3).
+// createQueuePair(domain, sendQueue, receiveQueue, { type, maxSendWr, … }, { control, send, receive }):
+// ibv_create_qp(3).
 // { handle, number, and the capabilities that the provider granted }
 Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -143,9 +145,13 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   }
   if (sizes.maxSendSge == 0 || sizes.maxSendSge > 255) throwArgumentRange(env, "maxSendSge", "from 1 to 255");
   if (sizes.maxReceiveSge == 0 || sizes.maxReceiveSge > 255) throwArgumentRange(env, "maxReceiveSge", "from 1 to 255");
-  SharedMemory block(env, info[4], "block");
-  if (!block.aligned(4) || block.length() / sizeof(uint32_t) < QueuePair::blockWords(sizes)) {
-    throwArgumentRange(env, "block", "as large as the rings");
+  Napi::Object rings = argument::object(env, info[4], "rings");
+  QueuePair::Shared shared{
+      SharedMemory(env, rings.Get("control"), "control"),
+      SharedRing(env, rings.Get("send"), "send", records::sendWords(sizes.maxSendSge)),
+      SharedRing(env, rings.Get("receive"), "receive", records::receiveWords(sizes.maxReceiveSge))};
+  if (!shared.control.aligned(4) || shared.control.length() / sizeof(uint32_t) < records::kControlWords) {
+    throwArgumentRange(env, "control", "as long as the control words");
   }
   ProtectionDomain& domain = environment.handle<ProtectionDomain>(info, 0, "domain");
   CompletionQueue& sendQueue = environment.handle<CompletionQueue>(info, 1, "send completion queue");
@@ -154,7 +160,7 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
     throwArgumentRange(env, "cq", "a completion queue of the domain's own context");
   }
 
-  auto pair = std::make_unique<QueuePair>(domain, sendQueue, receiveQueue, sizes, std::move(block));
+  auto pair = std::make_unique<QueuePair>(domain, sendQueue, receiveQueue, sizes, std::move(shared));
   pair->longestMessage = longestMessage;
   pair->longestReceive = longestReceive;
   if (!sendQueue.takeCredits(sizes.maxSendWr)) {

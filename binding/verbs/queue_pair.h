@@ -3,6 +3,7 @@
 #include <cstring>
 #include <vector>
 
+#include "ring/shared_ring.h"
 #include "shared_memory.h"
 #include "verbs/completion_queue.h"
 #include "verbs/protection_domain.h"
@@ -20,17 +21,20 @@ class QueuePair : public Handle {
     uint32_t maxSendWr, maxReceiveWr, maxSendSge, maxReceiveSge, maxInline;
   };
 
+  // What it shares with JavaScript: `control` has records::kControlWords.
+  struct Shared {
+    SharedMemory control;
+    SharedRing sends, receives;
+  };
+
   QueuePair(ProtectionDomain& domain, CompletionQueue& sendQueue, CompletionQueue& receiveQueue, const Sizes& sizes,
-            SharedMemory block);
+            Shared shared);
 
   int release(const char** syscall) override;
 
-  // Posts `count` records of the send (receive) ring, beginning with record `first`, in one call of the provider.
-  // Returns how many the provider accepted; if fewer, the control words say why it refused the next one.
-  uint32_t postSend(uint32_t first, uint32_t count);
-  uint32_t postReceive(uint32_t first, uint32_t count);
-  // Posts both, receives first, in the ranges that the control words name. Stops at the first refusal: a result below
-  // the sum of the two counts says that there was one.
+  // Posts the requests of both rings, receives first, each in one call of the provider. Returns how many the provider
+  // accepted: if fewer than there were, the control words say why the first was refused. A refused request is taken out
+  // of its ring, unless another try can succeed; those behind it stay.
   uint32_t submit();
 
   // Retires the request of a completion and the older unsignalled ones. False if the caller must not see the
@@ -52,12 +56,6 @@ class QueuePair : public Handle {
 
   const Sizes& sizes() const { return sizes_; }
 
-  // How many words the shared block needs.
-  static size_t blockWords(const Sizes& sizes) {
-    return records::kControlWords + sizes.maxSendWr * static_cast<size_t>(records::sendWords(sizes.maxSendSge)) +
-           sizes.maxReceiveWr * static_cast<size_t>(records::receiveWords(sizes.maxReceiveSge));
-  }
-
   ProtectionDomain& domain;
   CompletionQueue& sendQueue;
   CompletionQueue& receiveQueue;
@@ -71,6 +69,10 @@ class QueuePair : public Handle {
   static constexpr uint32_t kReceiveName = 1u << 31;  // tells a receive's wr_id from a send's
 
  private:
+  uint32_t postSends(uint32_t available);
+  uint32_t postReceives(uint32_t available);
+  // Takes `accepted` requests out of a ring, and tells of one that was refused behind them.
+  uint32_t take(SharedRing& ring, uint32_t accepted);
   bool buildSend(const uint32_t* record, ibv_send_wr* request, ibv_sge* elements);
   // Limits the length of each element to `most`.
   bool buildElements(const uint32_t* record, uint32_t count, bool written, uint32_t most, ibv_sge* elements,
@@ -88,8 +90,15 @@ class QueuePair : public Handle {
     }
   };
 
+  struct Refused {
+    int error;  // positive errno; 0: none was refused
+    records::Refusal reason;
+    uint32_t detail;
+  };
+
   const Sizes sizes_;
-  SharedMemory block_;
+  Shared shared_;
+  Refused refused_{};
   WorkQueue send_, receive_;
   uint32_t unsignaled_ = 0;  // accepted since the last signalled one
   bool suspect_ = false;

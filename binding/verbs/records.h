@@ -1,8 +1,8 @@
 // The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer. lib/verbs/request/records.ts
 // states the same in TypeScript; kRecordVersion (binding/addon.cc) changes with any change here.
 //
-// A queue pair shares one block: control words, then the send ring, then the receive ring. A completion queue shares
-// one block: a column of `batch` words for each field of a completion, then control words.
+// A queue pair shares control words and two rings (ring/shared_ring.h), of send and of receive requests. A completion
+// queue shares one block: a column of `batch` words for each field of a completion, then control words.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +13,11 @@ namespace records {
 enum Control : uint32_t {
   kSendOutstanding,  // accepted by the device and not yet retired by a completion
   kReceiveOutstanding,
-  kRefusedErrno,   // of the request that the last post refused: positive errno, 0 if none
+  kRefusedErrno,   // of the first request that the last submit refused: positive errno, 0 if none
   kRefusedReason,  // a Refusal
   kRefusedDetail,  // what Refusal says
-  // Written by JavaScript before a submit: the ranges of both rings that it filled.
-  kReceiveFirst = 8,
-  kReceivePending,
-  kSendFirst,
-  kSendPending,
+  kRefusedCookie,
+  kRefusedReceive,     // 1 for a receive, 0 for a send
   kControlWords = 16,  // one cache line
 };
 
@@ -42,7 +39,8 @@ enum Refusal : uint32_t {
   kNotWritable,  // detail: index of the element: a region without IBV_ACCESS_LOCAL_WRITE
 };
 
-// A send request. 64-bit values are two words, the low one first.
+// A send request. 64-bit values are two words, the low one first. Datagrams and atomics share words: no queue pair has
+// both, and so a request of one element is one cache line.
 enum Send : uint32_t {
   kSendHead,  // ibv_wr_opcode | ibv_send_flags << 8 | number of elements << 16
   kSendCookie,
@@ -50,19 +48,19 @@ enum Send : uint32_t {
   kSendRkey,
   kSendRemoteLow,  // remote address
   kSendRemoteHigh,
-  kSendAddressHandle,  // UD: a handle
-  kSendRemoteQpn,      // UD
-  kSendRemoteQkey,     // UD
-  kSendCompareLow,     // compare value, or the value to add
+  kSendAddressHandle,                    // UD: a handle
+  kSendRemoteQpn,                        // UD
+  kSendRemoteQkey,                       // UD
+  kSendCompareLow = kSendAddressHandle,  // compare value, or the value to add
   kSendCompareHigh,
   kSendSwapLow,
   kSendSwapHigh,
-  kSendElements = 16,  // first element
+  kSendElements = 12,  // first element
 };
 
 enum Receive : uint32_t {
   kReceiveHead,  // number of elements
-  kReceiveCookie,
+  kReceiveCookie = kSendCookie,
   kReceiveElements = 4,  // first element
 };
 
@@ -75,8 +73,14 @@ enum Element : uint32_t {
   kElementWords,
 };
 
-constexpr uint32_t sendWords(uint32_t maxElements) { return kSendElements + maxElements * kElementWords; }
-constexpr uint32_t receiveWords(uint32_t maxElements) { return kReceiveElements + maxElements * kElementWords; }
+// Words of a record that can have so many elements, a power of two.
+constexpr uint32_t wordsOf(uint32_t first, uint32_t maxElements) {
+  uint32_t words = 1;
+  while (words < first + maxElements * kElementWords) words *= 2;
+  return words;
+}
+constexpr uint32_t sendWords(uint32_t maxElements) { return wordsOf(kSendElements, maxElements); }
+constexpr uint32_t receiveWords(uint32_t maxElements) { return wordsOf(kReceiveElements, maxElements); }
 
 // Columns of a completion. On a status other than success only cookie, status, QP number and vendor error are valid.
 enum Completion : uint32_t {

@@ -3,7 +3,9 @@
 // The ring is memory that the kernel and librxe share, and its layout is kernel ABI (struct rxe_queue_buf,
 // rdma/rdma_user_rxe.h): the kernel writes producer_index, ibv_poll_cq writes consumer_index, equal means empty. Only
 // lib/verbs/completion-queue.ts reads the ring, and only these two words; completions still come through ibv_poll_cq.
-// libibverbs does not expose the ring's address, but ibv_create_cq maps exactly one part of the device file.
+// So it is none of lib/ring's: this end takes nothing out of it, and its indices are places (rxe_queue.h in the
+// kernel), not counts that wrap. libibverbs does not expose the ring's address, but ibv_create_cq maps exactly one part
+// of the device file.
 #pragma once
 
 #include <napi.h>

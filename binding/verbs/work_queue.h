@@ -1,6 +1,7 @@
 // One work queue of a queue pair: the requests that the device has, and their cookies.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -10,7 +11,10 @@ namespace verbs {
 // older ones, which were unsignalled.
 class WorkQueue {
  public:
-  explicit WorkQueue(uint32_t capacity) : capacity_(capacity), slots_(capacity) {}
+  explicit WorkQueue(uint32_t capacity) : capacity_(capacity) {
+    while (mask_ + 1 < capacity) mask_ = mask_ * 2 + 1;
+    slots_.resize(size_t{mask_} + 1);
+  }
 
   static constexpr uint32_t kMaxCapacity = 1u << 24;
 
@@ -39,15 +43,14 @@ class WorkQueue {
   // of the request, which a device does not report for a failed one.
   bool retire(uint32_t name, uint32_t* cookie, uint32_t* opcode, bool* wanted) {
     const uint32_t slot = name & (kMaxCapacity - 1);
-    if ((name >> 24 & 0x7f) != epoch_ || slot >= capacity_) return false;
-    const uint32_t distance = slot >= tail_ ? slot - tail_ : slot + capacity_ - tail_;
-    if (distance >= outstanding_) return false;
+    const uint32_t distance = (slot - tail_) & mask_;
+    if ((name >> 24 & 0x7f) != epoch_ || slot > mask_ || distance >= outstanding_) return false;
     *cookie = slots_[slot].cookie;
     *opcode = slots_[slot].opcode;
     *wanted = slots_[slot].wanted;
     for (uint32_t i = 0; i <= distance; i++) {
       signaled_ -= slots_[tail_].signaled;
-      tail_ = tail_ + 1 == capacity_ ? 0 : tail_ + 1;
+      tail_ = (tail_ + 1) & mask_;
     }
     outstanding_ -= distance + 1;
     return true;
@@ -69,12 +72,10 @@ class WorkQueue {
     bool signaled;   // it generates one
   };
 
-  uint32_t slotAt(uint32_t ahead) const {
-    const uint64_t slot = static_cast<uint64_t>(tail_) + outstanding_ + ahead;
-    return static_cast<uint32_t>(slot % capacity_);
-  }
+  uint32_t slotAt(uint32_t ahead) const { return (tail_ + outstanding_ + ahead) & mask_; }
 
   const uint32_t capacity_;
+  uint32_t mask_ = 0;  // the slots are a power of two, so that a place costs no division
   std::vector<Slot> slots_;
   uint32_t tail_ = 0;
   uint32_t outstanding_ = 0;

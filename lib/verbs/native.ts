@@ -1,3 +1,4 @@
+import type { RingWords } from '../ring/ring.js'
 import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
 import type { QueuePairCapabilities } from './queue-pair/capabilities.js'
 
@@ -34,15 +35,13 @@ export interface VerbsNative {
     sendQueue: number,
     receiveQueue: number,
     options: NativeQueuePairOptions,
-    block: Uint32Array,
+    rings: { control: Uint32Array; send: RingWords; receive: RingWords },
   ): NativeQueuePairResult
   modifyQueuePair(pair: number, attributes: NativeQueuePairAttributes): void
   queryQueuePair(pair: number): NativeQueuePairState
   attachMulticast(pair: number, gid: string, lid: number): void
   detachMulticast(pair: number, gid: string, lid: number): void
   settled(pair: number): boolean
-  postSend(pair: number, first: number, count: number): number
-  postReceive(pair: number, first: number, count: number): number
   submit(pair: number): number
   /** @param grh of the datagram; null where it has none */
   addressVectorOf(

@@ -118,8 +118,7 @@ describe('handles', () => {
     ['pollBell', (id) => native.verbs.pollBell(id, new Int32Array(2)), 'completion queue'],
     ['pollFor', (id) => native.verbs.pollFor(id, 0), 'completion queue'],
     ['arm', (id) => native.verbs.arm(id, 0), 'completion queue'],
-    ['postSend', (id) => native.verbs.postSend(id, 0, 1), 'queue pair'],
-    ['postReceive', (id) => native.verbs.postReceive(id, 0, 1), 'queue pair'],
+    ['submit', (id) => native.verbs.submit(id), 'queue pair'],
     ['queryQueuePair', (id) => native.verbs.queryQueuePair(id), 'queue pair'],
     ['modifyQueuePair', (id) => native.verbs.modifyQueuePair(id, {}), 'queue pair'],
   ]

@@ -1,11 +1,10 @@
 /**
- * Queue pairs whose shared words the tests write by hand: JavaScript can write anything into the blocks that it shares with
- * the binding, from any thread, so the binding must check each record by itself.
+ * Queue pairs whose shared words the tests write by hand: JavaScript can write anything into the memory that it shares
+ * with the binding, from any thread, so the binding must check each record and each index by itself.
  */
 import type { QueuePairType } from 'ibverbs'
-import { expect } from 'vitest'
 import { native } from '../../dist/native.js'
-import { Control, controlWords, receiveWords, sendWords } from '../../dist/verbs/request/records.js'
+import { Control, receiveWords, sendWords } from '../../dist/verbs/request/records.js'
 import { type Side, type SideOptions, useRxe } from '../beds/rxe.js'
 
 /** enum Refusal, binding/verbs/records.h. */
@@ -32,9 +31,41 @@ export const flags = { signaled: 2 << 8, inline: 8 << 8 }
 export interface Raw extends Side {
   handle: number
   control: Uint32Array
-  /** Words of the record `index` of the send (receive) ring. */
-  send(index: number): Uint32Array
-  receive(index: number): Uint32Array
+  sends: RawRing
+  receives: RawRing
+}
+
+/** A ring of requests, without the one in lib/ that believes to be its only producer. */
+export class RawRing {
+  constructor(
+    readonly words: Uint32Array,
+    readonly recordWords: number,
+    private readonly handle: number,
+  ) {}
+
+  get producer(): number {
+    return this.words[0]
+  }
+  set producer(index: number) {
+    this.words[0] = index
+  }
+  get consumer(): number {
+    return this.words[16]
+  }
+
+  /** Words of the record `ahead` of the next one that the binding will take. */
+  record(ahead = 0): Uint32Array {
+    const { words, recordWords } = this
+    const capacity = (words.length - 32) / recordWords
+    const first = 32 + (((this.consumer + ahead) >>> 0) % capacity) * recordWords
+    return words.subarray(first, first + recordWords)
+  }
+
+  /** Hands over the next records. Returns how many requests of both rings the device accepted. */
+  submit(count = 1): number {
+    this.producer = this.consumer + count
+    return native.verbs.submit(this.handle)
+  }
 }
 
 /** Handles and shared words that lib/ keeps to itself: recorded by wrapping the binding's functions. */
@@ -64,19 +95,13 @@ export function useRawQueuePairs() {
   function raw(type: QueuePairType, device: 0 | 1 = 0, options: SideOptions = {}): Raw {
     const heard = listen('createQueuePair', () => rxe.side(type, device, { ...sizes, ...options }))
     const { handle } = heard.result as { handle: number }
-    const block = heard.args[4] as Uint32Array
-    const sendStride = sendWords(sizes.maxSendSge)
-    const receiveStride = receiveWords(sizes.maxReceiveSge)
-    const receives = controlWords + sizes.maxSendWr * sendStride
-    expect(block.length).toBe(receives + sizes.maxReceiveWr * receiveStride)
+    const { control, send, receive } = heard.args[4] as Record<'control' | 'send' | 'receive', Uint32Array>
     return {
       ...heard.made,
       handle,
-      control: block.subarray(0, controlWords),
-      send: (index) =>
-        block.subarray(controlWords + index * sendStride, controlWords + (index + 1) * sendStride),
-      receive: (index) =>
-        block.subarray(receives + index * receiveStride, receives + (index + 1) * receiveStride),
+      control,
+      sends: new RawRing(send, sendWords(sizes.maxSendSge), handle),
+      receives: new RawRing(receive, receiveWords(sizes.maxReceiveSge), handle),
     }
   }
 

@@ -5,7 +5,6 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import type { QueuePairType } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
-import { native } from '../../dist/native.js'
 import {
   Control,
   Element,
@@ -162,11 +161,10 @@ describe('thousands of random records', () => {
     const verdicts = new Map<number, number>()
     const bounds = { maxInline: a.pair.capabilities.maxInline, longestMessage: a.pair.longestMessage }
     for (let i = 0; i < 6000; i++) {
-      const index = i % sizes.maxSendWr
-      const record = a.send(index)
+      const record = a.sends.record()
       plausible(random, known, record, true)
       const expected = judge(type, record, known, bounds)
-      const accepted = native.verbs.postSend(a.handle, index, 1)
+      const accepted = a.sends.submit()
       const got = accepted ? null : [a.control[Control.reason], a.control[Control.detail]]
       if (JSON.stringify(got) !== JSON.stringify(expected)) {
         expect({ i, record: [...record], verdict: got }).toEqual({
@@ -201,8 +199,7 @@ describe('thousands of random records', () => {
     const random = new Random(0x7654321)
     let taken = 0
     for (let i = 0; i < 6000; i++) {
-      const index = i % sizes.maxReceiveWr
-      const record = a.receive(index)
+      const record = a.receives.record()
       plausible(random, known, record, false)
       const count = record[Receive.head]
       const elements =
@@ -210,7 +207,7 @@ describe('thousands of random records', () => {
           ? [Refusal.tooManySges, count]
           : judgeElements(record.subarray(Receive.elements), count, known, true)
       const expected = typeof elements === 'number' ? null : elements
-      const accepted = native.verbs.postReceive(a.handle, index, 1)
+      const accepted = a.receives.submit()
       const got = accepted ? null : [a.control[Control.reason], a.control[Control.detail]]
       if (JSON.stringify(got) !== JSON.stringify(expected)) {
         expect({ i, record: [...record], verdict: got }).toEqual({
@@ -243,17 +240,17 @@ describe('thousands of random records', () => {
     let taken = 0
     for (let i = 0; i < 150; i++) {
       for (let index = 0; index < sizes.maxSendWr; index++) {
-        plausible(random, known, a.send(index), true)
-        plausible(random, known, a.receive(index % sizes.maxReceiveWr), false)
-        if (index % 2) a.send(index)[Send.rkey] = b.memory.rkey
+        plausible(random, known, a.sends.record(index), true)
+        plausible(random, known, a.receives.record(index), false)
+        if (index % 2) a.sends.record(index)[Send.rkey] = b.memory.rkey
       }
-      for (let first = 0; first < sizes.maxSendWr; first++) {
-        native.verbs.postReceive(a.handle, first, 1)
-        taken += native.verbs.postSend(a.handle, first, 1)
+      for (let left = sizes.maxSendWr; left > 0; left--) {
+        a.receives.submit()
+        taken += a.sends.submit()
       }
       a.cq.poll()
       b.cq.poll()
-      if (a.pair.state === 'ERR' || a.pair.sendFree < 4) connect()
+      if (a.pair.state === 'ERR' || a.pair.sendOutstanding > sizes.maxSendWr - 4) connect()
     }
     expect(taken).toBeGreaterThan(50)
     expect(buffer.subarray(0, 8192).every((byte) => byte === 0xcc)).toBe(true)
@@ -271,22 +268,22 @@ describe('another thread that writes into the blocks', () => {
     // Math.random: how the threads interleave is no seed's choice anyway.
     const worker = new Worker(
       `const { parentPort, workerData } = require('node:worker_threads')
-       const { words, columns, stop, handle } = workerData
+       const { blocks, stop, handle } = workerData
        const next = () => (Math.random() * 2 ** 32) >>> 0
        const likely = [0, 2, 3, 8, 0x20202, 0x10202, 0x30a02, handle, handle, handle, 8192, 8191, 0xffffffff, 0x10002]
        parentPort.postMessage('writing')
        while (!Atomics.load(stop, 0)) {
          for (let i = 0; i < 2000; i++) {
-           words[next() % words.length] = next() % 4 ? likely[next() % likely.length] : next()
-           columns[next() % columns.length] = next()
+           for (const words of blocks) {
+             words[next() % words.length] = next() % 4 ? likely[next() % likely.length] : next()
+           }
          }
        }
        parentPort.postMessage('stopped')`,
       {
         eval: true,
         workerData: {
-          words: new Uint32Array(a.control.buffer as SharedArrayBuffer),
-          columns: new Uint32Array(a.cq.cookie.buffer as SharedArrayBuffer),
+          blocks: [a.control, a.sends.words, a.receives.words, new Uint32Array(a.cq.cookie.buffer)],
           stop,
           handle: known.handle,
         },
@@ -302,8 +299,8 @@ describe('another thread that writes into the blocks', () => {
     }
     connect()
     for (let i = 0; i < 3000; i++) {
-      native.verbs.postReceive(a.handle, i, 4)
-      taken += native.verbs.postSend(a.handle, i, 8)
+      a.receives.submit(4)
+      taken += a.sends.submit(8)
       const count = a.cq.poll()
       expect(count).toBeLessThanOrEqual(a.cq.batch)
       b.cq.poll()
@@ -318,13 +315,13 @@ describe('another thread that writes into the blocks', () => {
     // Afterwards it works as if nothing had happened.
     connect()
     const cookies = (side: Raw) => side.cq.cookie.subarray(0, 1)[0]
-    b.receive(0).fill(0)
-    b.receive(0)[Receive.cookie] = 41
-    native.verbs.postReceive(b.handle, 0, 1)
-    a.send(0).fill(0)
-    a.send(0)[Send.head] = WorkRequestOpcode.SEND | flags.signaled
-    a.send(0)[Send.cookie] = 42
-    expect(native.verbs.postSend(a.handle, 0, 1)).toBe(1)
+    b.receives.record().fill(0)
+    b.receives.record()[Receive.cookie] = 41
+    expect(b.receives.submit()).toBe(1)
+    a.sends.record().fill(0)
+    a.sends.record()[Send.head] = WorkRequestOpcode.SEND | flags.signaled
+    a.sends.record()[Send.cookie] = 42
+    expect(a.sends.submit()).toBe(1)
     while ((await b.cq.wait({ signal })) === 0);
     expect(cookies(b)).toBe(41)
     expect(await a.cq.wait({ signal })).toBe(1)

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { native } from '../../dist/native.js'
 import {
   Completion,
-  Element,
+  Control,
   elementWords,
   Send,
   WorkRequestOpcode,
@@ -37,8 +37,8 @@ describe('a send record', () => {
   ])('with %s is refused for that', (_, words, reason, detail) => {
     const a = raw('RC')
     a.pair.connect(a.pair.endpoint)
-    a.send(0)[Send.head] = words.head
-    expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
+    a.sends.record()[Send.head] = words.head
+    expect(a.sends.submit()).toBe(0)
     expect(refusal(a)).toEqual([EINVAL, reason, detail])
   })
 
@@ -90,11 +90,11 @@ describe('a send record', () => {
     a.pair.connect(a.pair.endpoint)
     const good = region(a.domain, 4096).handle
     const handle = make(a)
-    const record = a.send(0)
+    const record = a.sends.record()
     record[Send.head] = WorkRequestOpcode.SEND | flags.signaled | (2 << 16)
     record.set([good, 0, 0, 10], Send.elements)
     record.set([handle, 0, 0, 10], Send.elements + elementWords)
-    expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
+    expect(a.sends.submit()).toBe(0)
     expect(refusal(a)).toEqual([EINVAL, reason, 1])
     expect(a.pair.sendOutstanding).toBe(0)
   })
@@ -116,10 +116,10 @@ describe('a send record', () => {
     const a = raw('RC')
     a.pair.connect(a.pair.endpoint)
     const { handle } = region(a.domain, size)
-    const record = a.send(0)
+    const record = a.sends.record()
     record[Send.head] = WorkRequestOpcode.SEND | (1 << 16)
     record.set([handle, low, high, length], Send.elements)
-    expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
+    expect(a.sends.submit()).toBe(0)
     expect(refusal(a)).toEqual([EINVAL, Refusal.outOfBounds, 0])
   })
 
@@ -134,11 +134,11 @@ describe('a send record', () => {
     a.pair.prepareReceive({ memory: a.memory }).post(7)
     a.pair.submit()
     const { handle } = region(a.domain, size)
-    const record = a.send(5)
+    const record = a.sends.record()
     record[Send.head] = WorkRequestOpcode.SEND | flags.signaled | (1 << 16)
     record[Send.cookie] = 8
     record.set([handle, offset, 0, length], Send.elements)
-    expect(native.verbs.postSend(a.handle, 5, 1)).toBe(1)
+    expect(a.sends.submit()).toBe(1)
     expect(refusal(a)).toEqual([0, Refusal.none, 0])
     expect(outcome(await completions(a.cq, 2)).sort()).toEqual([
       [7, 'SUCCESS'],
@@ -151,16 +151,19 @@ describe('a send record', () => {
     a.pair.connect(a.pair.endpoint)
     const { handle } = region(a.domain, size)
     const most = a.pair.capabilities.maxInline
-    const record = a.send(0)
-    record[Send.head] = WorkRequestOpcode.SEND | flags.inline | (3 << 16)
-    for (const [i, length] of [most - 1, 1, 1].entries()) {
-      record.set([handle, 0, 0, length], Send.elements + i * elementWords)
+    const write = (...lengths: number[]) => {
+      const record = a.sends.record()
+      record[Send.head] = WorkRequestOpcode.SEND | flags.inline | (3 << 16)
+      for (const [i, length] of lengths.entries()) {
+        record.set([handle, 0, 0, length], Send.elements + i * elementWords)
+      }
     }
-    expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
+    write(most - 1, 1, 1)
+    expect(a.sends.submit()).toBe(0)
     expect(refusal(a)).toEqual([EINVAL, Refusal.inlineTooLong, most + 1])
     // The sum has 64 bits: three times 2 GiB do not wrap to a short length (with memory that does not exist, either).
-    for (let i = 0; i < 3; i++) record[Send.elements + i * elementWords + Element.length] = 0x80000000
-    expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
+    write(0x80000000, 0x80000000, 0x80000000)
+    expect(a.sends.submit()).toBe(0)
     expect(refusal(a)).toEqual([EINVAL, Refusal.outOfBounds, 0])
   })
 
@@ -170,24 +173,27 @@ describe('a send record', () => {
     const { longestMessage } = a.pair
     const part = longestMessage / 2
     const { handle } = region(a.domain, new Uint8Array(new SharedArrayBuffer(part)))
-    const record = a.send(0)
     for (const opcode of ['SEND', 'RDMA_WRITE', 'RDMA_READ', 'RDMA_WRITE_WITH_IMM'] as const) {
+      const record = a.sends.record()
       record.fill(0)
       record[Send.head] = WorkRequestOpcode[opcode] | (3 << 16)
       for (const [i, length] of [part, 8, part].entries()) {
         record.set([handle, 0, 0, length], Send.elements + i * elementWords)
       }
-      expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
+      expect(a.sends.submit()).toBe(0)
       expect(refusal(a)).toEqual([EMSGSIZE, Refusal.tooLong, longestMessage + 8])
     }
-    // As submit() writes it.
-    a.pair.prepareSend({ memory: a.memory }).post(5, 0, 1)
-    record[Send.head] = WorkRequestOpcode.SEND | (3 << 16)
+    // As submit() tells it.
+    const b = raw('RC')
+    b.pair.connect(b.pair.endpoint)
+    const there = region(b.domain, new Uint8Array(new SharedArrayBuffer(part)))
+    b.pair.prepareSend({ memory: b.memory }).post(5, 0, 1)
+    b.sends.record()[Send.head] = WorkRequestOpcode.SEND | (3 << 16)
     for (const [i, length] of [part, part, 1].entries()) {
-      record.set([handle, 0, 0, length], Send.elements + i * elementWords)
+      b.sends.record().set([there.handle, 0, 0, length], Send.elements + i * elementWords)
     }
-    expect(a.pair.submit()).toBe(0)
-    expect(a.pair.error).toMatchObject({
+    expect(b.pair.submit()).toBe(0)
+    expect(b.pair.error).toMatchObject({
       code: 'EMSGSIZE',
       cookie: 5,
       message: `EMSGSIZE: ibv_post_send: ${longestMessage + 1} bytes are more than ${longestMessage}, the queue pair's longest message`,
@@ -203,9 +209,9 @@ describe('a send record', () => {
     const { handle } = result as { handle: number }
     for (const length of [2 ** 31, 2 ** 31 + 8, 2 ** 31 + 12, 2 ** 31 + 64]) {
       for (const opcode of [0, 1, 2, 3]) {
-        a.send(0)[Send.head] = opcode | (1 << 16)
-        a.send(0).set([handle, 0, 0, length], Send.elements)
-        expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
+        a.sends.record()[Send.head] = opcode | (1 << 16)
+        a.sends.record().set([handle, 0, 0, length], Send.elements)
+        expect(a.sends.submit()).toBe(0)
         expect(refusal(a)).toEqual([EMSGSIZE, Refusal.tooLong, length])
       }
     }
@@ -219,9 +225,9 @@ describe('a send record', () => {
     const closed = listen('createAddressHandle', () => a.domain.createAddressHandle(a.pair.endpoint))
     closed.made.close()
     for (const handle of [0, 0xffffffff, a.handle, foreign.result as number, closed.result as number]) {
-      a.send(0)[Send.head] = WorkRequestOpcode.SEND
-      a.send(0)[Send.addressHandle] = handle
-      expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
+      a.sends.record()[Send.head] = WorkRequestOpcode.SEND
+      a.sends.record()[Send.addressHandle] = handle
+      expect(a.sends.submit()).toBe(0)
       expect(refusal(a)).toEqual([EINVAL, Refusal.badAddressHandle, 0])
     }
   })
@@ -234,9 +240,9 @@ describe('a send record', () => {
     a.pair.connect(a.pair.endpoint)
     const { handle } = region(a.domain, 4096)
     for (const opcode of opcodes) {
-      a.send(0)[Send.head] = opcode | (1 << 16)
-      a.send(0).set([handle, 0, 0, 8], Send.elements)
-      expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
+      a.sends.record()[Send.head] = opcode | (1 << 16)
+      a.sends.record().set([handle, 0, 0, 8], Send.elements)
+      expect(a.sends.submit()).toBe(0)
       expect(refusal(a)).toEqual([EINVAL, Refusal.badOpcode, opcode])
     }
   })
@@ -246,10 +252,10 @@ describe('a send record', () => {
     const a = raw('RC')
     a.pair.connect(a.pair.endpoint)
     const { handle } = region(a.domain, 4096)
-    a.send(0)[Send.head] = WorkRequestOpcode.ATOMIC_FETCH_AND_ADD | (1 << 16)
-    a.send(0)[Send.remoteLow] = 4 // rdma-core refuses an address that is not a multiple of 8 (validate_send_wr)
-    a.send(0).set([handle, 0, 0, 8], Send.elements)
-    expect(native.verbs.postSend(a.handle, 0, 1)).toBe(0)
+    a.sends.record()[Send.head] = WorkRequestOpcode.ATOMIC_FETCH_AND_ADD | (1 << 16)
+    a.sends.record()[Send.remoteLow] = 4 // rdma-core refuses an address that is not a multiple of 8 (validate_send_wr)
+    a.sends.record().set([handle, 0, 0, 8], Send.elements)
+    expect(a.sends.submit()).toBe(0)
     expect(refusal(a)).toEqual([EINVAL, Refusal.byProvider, 0])
     expect(a.pair.sendOutstanding).toBe(0)
   })
@@ -261,44 +267,111 @@ describe('a send record', () => {
     for (let i = 0; i < 3; i++) receive.post(100 + i)
     a.pair.submit()
     for (let i = 0; i < 6; i++) {
-      a.send(i)[Send.head] = (i === 3 ? 99 : WorkRequestOpcode.SEND) | flags.signaled
-      a.send(i)[Send.cookie] = i
+      a.sends.record(i)[Send.head] = (i === 3 ? 99 : WorkRequestOpcode.SEND) | flags.signaled
+      a.sends.record(i)[Send.cookie] = i
     }
-    expect(native.verbs.postSend(a.handle, 0, 6)).toBe(3)
+    expect(a.sends.submit(6)).toBe(3)
     expect(refusal(a)).toEqual([EINVAL, Refusal.badOpcode, 99])
     const all = outcome(await completions(a.cq, 6))
     expect(all.filter(([cookie]) => cookie < 100)).toEqual([0, 1, 2].map((i) => [i, 'SUCCESS']))
   })
 })
 
-describe('first and count', () => {
-  it('are taken modulo the ring, and limited to the free places', () => {
+describe('the indices of a ring', () => {
+  it('hand over as many requests as there are, and as the device has room for', () => {
     const a = raw('RC')
     a.pair.initialize()
-    for (let i = 0; i < 16; i++) a.receive(i).fill(0)
-    expect(native.verbs.postReceive(a.handle, 0, 0)).toBe(0)
-    expect(native.verbs.postReceive(a.handle, 0xffffffff, 0)).toBe(0)
-    expect(native.verbs.postReceive(a.handle, 13, 5)).toBe(5)
-    expect(native.verbs.postReceive(a.handle, 0xfffffff7, 0xffffffff)).toBe(11)
-    expect(native.verbs.postReceive(a.handle, 0, 1)).toBe(0)
-    expect(a.pair.receiveOutstanding).toBe(16)
-    a.pair.connect(a.pair.endpoint)
-    expect(native.verbs.postSend(a.handle, 0, 0)).toBe(0)
+    for (let i = 0; i < 16; i++) a.receives.record(i).fill(0)
+    expect(a.receives.submit(0)).toBe(0)
+    expect(a.receives.submit(5)).toBe(5)
+    expect(a.receives.submit(16)).toBe(11)
+    expect([a.receives.consumer, a.pair.receiveOutstanding]).toEqual([16, 16])
+    expect(a.receives.submit(5)).toBe(0)
+    expect([a.receives.consumer, ...refusal(a)]).toEqual([16, 0, Refusal.none, 0])
   })
 
-  it('are the binding’s own, whatever is written into the control words', async () => {
+  it('never hand over more than the queue’s depth, which need not be the ring’s capacity', () => {
+    const a = raw('RC', 0, { maxReceiveWr: 11 })
+    a.pair.initialize()
+    expect(a.receives.words.length).toBe(32 + 16 * a.receives.recordWords)
+    for (let i = 0; i < 16; i++) a.receives.record(i).fill(0)
+    expect(a.receives.submit(16)).toBe(11)
+    expect(a.receives.consumer).toBe(11)
+  })
+
+  it('wrap, and the records with them', async () => {
+    const a = raw('RC')
+    // RESET drops what waits: the binding has then come as far as the producer.
+    a.receives.producer = 0xfffffffb
+    native.verbs.modifyQueuePair(a.handle, { state: 0 })
+    expect(a.receives.consumer).toBe(0xfffffffb)
+    a.pair.initialize()
+    for (let i = 0; i < 16; i++) a.receives.record(i).set([0, 100 + i])
+    expect(a.receives.submit(16)).toBe(16)
+    expect(a.receives.consumer).toBe(11)
+    a.pair.modify({ state: 'ERR' })
+    expect(outcome(await completions(a.cq, 16))).toEqual(
+      Array.from({ length: 16 }, (_, i) => [100 + i, 'WR_FLUSH_ERR']),
+    )
+  })
+
+  it.each([17, 0x80000000, 0xffffffff])(
+    'that are impossible (%i ahead) hand over nothing, until the next that is possible',
+    (ahead) => {
+      const a = raw('RC')
+      a.pair.initialize()
+      a.receives.record().fill(0)
+      expect(a.receives.submit(ahead)).toBe(0)
+      expect([a.receives.consumer, a.pair.receiveOutstanding]).toEqual([0, 0])
+      expect(a.receives.submit()).toBe(1)
+    },
+  )
+
+  it('and the counts are the binding’s own, whatever is written over them', async () => {
     const a = raw('RC')
     a.pair.connect(a.pair.endpoint)
     for (const lie of [0, 5, 0xffffffff]) {
+      const [sent, received] = [a.sends.consumer, a.receives.consumer]
+      a.receives.record().fill(0)
+      a.sends.record().fill(0)
+      a.sends.record()[Send.head] = WorkRequestOpcode.SEND | flags.signaled
       a.control.fill(lie)
-      a.receive(0).fill(0)
-      a.send(0).fill(0)
-      a.send(0)[Send.head] = WorkRequestOpcode.SEND | flags.signaled
-      expect(native.verbs.postReceive(a.handle, 0, 1)).toBe(1)
-      expect(native.verbs.postSend(a.handle, 0, 1)).toBe(1)
+      for (const ring of [a.sends, a.receives]) ring.words.fill(lie, 0, 32)
+      a.receives.producer = received + 1
+      a.sends.producer = sent + 1
+      expect(native.verbs.submit(a.handle)).toBe(2)
+      expect([a.sends.consumer, a.receives.consumer]).toEqual([sent + 1, received + 1])
       expect(await completions(a.cq, 2)).toHaveLength(2)
       expect([...a.control.subarray(0, 2)]).toEqual([0, 0])
     }
+  })
+})
+
+describe('a refused request', () => {
+  it('is named with its cookie and its ring, and taken out; those behind it stay', () => {
+    const a = raw('RC')
+    a.pair.connect(a.pair.endpoint)
+    for (let i = 0; i < 3; i++) a.receives.record(i).set([i === 1 ? 9 : 0, 20 + i])
+    for (let i = 0; i < 3; i++) {
+      a.sends.record(i).set([(i === 0 ? 99 : WorkRequestOpcode.SEND) | flags.signaled, 30 + i])
+    }
+    a.sends.producer = 3
+    // The receives are posted first: theirs is the refusal that is told, and the sends are tried as well.
+    expect(a.receives.submit(3)).toBe(1)
+    expect(refusal(a)).toEqual([EINVAL, Refusal.tooManySges, 9])
+    expect([a.control[Control.cookie], a.control[Control.isReceive]]).toEqual([21, 1])
+    expect([a.receives.consumer, a.sends.consumer]).toEqual([2, 1])
+    expect(native.verbs.submit(a.handle)).toBe(3)
+    expect(refusal(a)[0]).toBe(0)
+  })
+
+  it('stays for another try when the queue pair’s state is the reason', () => {
+    const a = raw('RC')
+    a.pair.initialize()
+    a.sends.record().set([WorkRequestOpcode.SEND | flags.signaled, 7])
+    expect(a.sends.submit()).toBe(0)
+    expect(refusal(a)).toEqual([EINVAL, Refusal.wrongState, 1])
+    expect([a.control[Control.cookie], a.control[Control.isReceive], a.sends.consumer]).toEqual([7, 0, 0])
   })
 })
 
@@ -332,8 +405,7 @@ describe('a queue pair closed', () => {
     const pair: QueuePair = a.pair
     pair.close()
     for (const call of [
-      () => native.verbs.postSend(a.handle, 0, 1),
-      () => native.verbs.postReceive(a.handle, 0, 1),
+      () => native.verbs.submit(a.handle),
       () => native.verbs.queryQueuePair(a.handle),
       () => native.verbs.modifyQueuePair(a.handle, {}),
     ]) {
@@ -342,6 +414,6 @@ describe('a queue pair closed', () => {
       )
     }
     expect(native.close(a.handle, 4)).toBe(false)
-    a.control.fill(1) // its block is ordinary memory now
+    a.sends.words.fill(1) // its rings are ordinary memory now
   })
 })

@@ -5,7 +5,7 @@ import { CompletionQueue } from '../completion-queue.js'
 import { type QueuePairType, QueuePairTypes } from '../constants.js'
 import type { DeviceQueries } from '../device-queries.js'
 import { orLargest } from '../largest.js'
-import { RequestBlock } from '../request/block.js'
+import { RequestRings } from '../request/rings.js'
 import type { QueuePairCapabilities } from './capabilities.js'
 import { checkQueuePairOptions, type QueuePairOptions } from './options.js'
 
@@ -17,7 +17,7 @@ export interface CreatedQueuePair {
   sizes: QueuePairCapabilities
   /** What the device granted. */
   capabilities: QueuePairCapabilities
-  block: RequestBlock
+  rings: RequestRings
   sendCq: CompletionQueue
   receiveCq: CompletionQueue
   endpoint: Endpoint
@@ -43,7 +43,8 @@ export function createQueuePair(
 ): CreatedQueuePair {
   const checked = checkQueuePairOptions(device, options)
   const { type, sizes, sendCq, receiveCq, port, gid, longest } = checked
-  const block = new RequestBlock(sizes)
+  const rings = new RequestRings(sizes)
+  const { control, send, receive } = rings
   const make = (tried: QueuePairCapabilities) =>
     native.verbs.createQueuePair(
       domainHandle,
@@ -55,7 +56,7 @@ export function createQueuePair(
         longestMessage: longest.send,
         longestReceive: longest.receive,
       },
-      block.words,
+      { control, send: send.words, receive: receive.words },
     )
   const { handle, number, ...capabilities } = orLargest(
     sizes,
@@ -79,7 +80,7 @@ export function createQueuePair(
     type,
     sizes,
     capabilities,
-    block,
+    rings,
     sendCq,
     receiveCq,
     endpoint,

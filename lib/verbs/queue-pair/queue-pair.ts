@@ -15,7 +15,7 @@ import type { RequestMemory } from '../request/elements.js'
 import type { Posting } from '../request/posting.js'
 import { PreparedReceive } from '../request/receive.js'
 import { Control } from '../request/records.js'
-import { takeRefused } from '../request/refusal.js'
+import { refusalOf } from '../request/refusal.js'
 import type { RequestRing } from '../request/ring.js'
 import { PreparedSend, type SendOptions } from '../request/send.js'
 import { PreparedTransfer, type TransferOptions } from '../request/transfer.js'
@@ -71,7 +71,7 @@ export class QueuePair extends NativeHandle {
 
   private constructor(domain: ProtectionDomain, created: CreatedQueuePair) {
     super(created.handle, Kind.QueuePair, 'queue pair')
-    const { type, sizes, block, longestMessage } = created
+    const { type, sizes, rings, longestMessage } = created
     this.#handle = created.handle
     this.domain = domain
     this.type = type
@@ -83,20 +83,20 @@ export class QueuePair extends NativeHandle {
     this.port = created.port
     this.gidIndex = created.gidIndex
     this.longestMessage = longestMessage
-    this.#control = block.control
-    this.#send = block.send
-    this.#receive = block.receive
+    this.#control = rings.control
+    this.#send = rings.send
+    this.#receive = rings.receive
     this.#sendPosting = {
       domain,
       type,
-      ring: block.send,
+      ring: rings.send,
       maxElements: sizes.maxSendSge,
       longest: longestMessage,
     }
     this.#receivePosting = {
       domain,
       type,
-      ring: block.receive,
+      ring: rings.receive,
       maxElements: sizes.maxReceiveSge,
       longest: Number.POSITIVE_INFINITY,
     }
@@ -133,11 +133,12 @@ export class QueuePair extends NativeHandle {
     const wanted = toNative(this.domain.context, attributes)
     const wrong = diagnose(this.type, this.state, attributes)
     if (wrong) throw verbsError('EINVAL', 'ibv_modify_qp', wrong)
-    native.verbs.modifyQueuePair(this.#handle, wanted)
     if (attributes.state === 'RESET') {
-      this.#send.clear()
-      this.#receive.clear()
+      // The binding drops what it finds in the rings.
+      this.#send.publish()
+      this.#receive.publish()
     }
+    native.verbs.modifyQueuePair(this.#handle, wanted)
   }
 
   /**
@@ -275,25 +276,11 @@ export class QueuePair extends NativeHandle {
     this.#error = null
     const receive = this.#receive
     const send = this.#send
-    const control = this.#control
-    const receives = receive.pending
-    const sends = send.pending
-    if (receives + sends === 0) this.assertOpen() // else the binding asserts it
-    control[Control.receiveFirst] = receive.first
-    control[Control.receivePending] = receives
-    control[Control.sendFirst] = send.first
-    control[Control.sendPending] = sends
-    let accepted = this.#submit(this.#handle)
-    if (accepted === receives + sends) {
-      receive.advance(receives)
-      send.advance(sends)
-    } else if (accepted < receives) {
-      this.#refused(receive, accepted, 'ibv_post_recv')
-      if (sends > 0) accepted += this.#flush(send, native.verbs.postSend, 'ibv_post_send')
-    } else {
-      receive.advance(receives)
-      this.#refused(send, accepted - receives, 'ibv_post_send')
-    }
+    const posted = receive.outstanding() + send.outstanding()
+    receive.publish()
+    send.publish()
+    const accepted = this.#submit(this.#handle)
+    if (accepted !== posted) this.#error = refusalOf(this.#control, this)
     return accepted
   }
 
@@ -340,23 +327,6 @@ export class QueuePair extends NativeHandle {
   override async [Symbol.asyncDispose](): Promise<void> {
     if (!this.closed) await this.drain()
     this.close()
-  }
-
-  #flush(
-    ring: RequestRing,
-    post: (pair: number, first: number, count: number) => number,
-    syscall: string,
-  ): number {
-    const wanted = ring.pending
-    const accepted = post(this.#handle, ring.first, wanted)
-    if (accepted < wanted) this.#refused(ring, accepted, syscall)
-    else ring.advance(accepted)
-    return accepted
-  }
-
-  #refused(ring: RequestRing, accepted: number, syscall: string): void {
-    const error = takeRefused(ring, accepted, syscall, this)
-    this.#error ??= error
   }
 
   #open(posting: Posting): Posting {

@@ -2,21 +2,19 @@
  * The records that cross the native boundary, as words of 32 bits in a SharedArrayBuffer. binding/verbs/records.h
  * states the same in C++, field by field; any change there changes the version in lib/native.ts.
  */
-/** Control words of a queue pair: the binding writes the first five, submit() the others. */
+/** Control words of a queue pair, which the binding writes. */
 export const Control = {
   sendOutstanding: 0,
   receiveOutstanding: 1,
   errno: 2,
   reason: 3,
   detail: 4,
-  receiveFirst: 8,
-  receivePending: 9,
-  sendFirst: 10,
-  sendPending: 11,
+  cookie: 5,
+  isReceive: 6,
 } as const
 export const controlWords = 16
 
-/** Words of a send request. */
+/** Words of a send request. Datagrams and atomics share words: no queue pair has both. */
 export const Send = {
   head: 0,
   cookie: 1,
@@ -27,11 +25,11 @@ export const Send = {
   addressHandle: 6,
   remoteQpn: 7,
   remoteQkey: 8,
-  compareLow: 9,
-  compareHigh: 10,
-  swapLow: 11,
-  swapHigh: 12,
-  elements: 16,
+  compareLow: 6,
+  compareHigh: 7,
+  swapLow: 8,
+  swapHigh: 9,
+  elements: 12,
 } as const
 
 /** Words of a receive request. */
@@ -41,8 +39,10 @@ export const Receive = { head: 0, cookie: 1, elements: 4 } as const
 export const Element = { region: 0, offsetLow: 1, offsetHigh: 2, length: 3 } as const
 export const elementWords = 4
 
-export const sendWords = (maxSge: number) => Send.elements + maxSge * elementWords
-export const receiveWords = (maxSge: number) => Receive.elements + maxSge * elementWords
+/** Words of a record that can have so many elements, a power of two. */
+const wordsOf = (first: number, maxSge: number) => 2 ** Math.ceil(Math.log2(first + maxSge * elementWords))
+export const sendWords = (maxSge: number) => wordsOf(Send.elements, maxSge)
+export const receiveWords = (maxSge: number) => wordsOf(Receive.elements, maxSge)
 
 /** Columns of a completion, each as long as the queue's batch. */
 export const Completion = {

@@ -1,7 +1,7 @@
 import { VerbsError } from '../../errors.js'
 import { nameOf, QueuePairStates } from '../constants.js'
-import { Control, Send, WorkRequestOpcode } from './records.js'
-import { longestWords, type RequestRing } from './ring.js'
+import { Control, WorkRequestOpcode } from './records.js'
+import { longestWords } from './ring.js'
 
 /** Limits of the queue pair, for the words of a refusal. */
 interface Limits {
@@ -9,36 +9,17 @@ interface Limits {
   readonly longestMessage: number
 }
 
-/** Reasons that do not lie in the request: it stays in the ring for another try. */
 const wrongState = 2
-const ENOMEM = 12
 
-/**
- * Removes from a ring the requests that the device accepted, and the one that it refused unless that can be tried
- * again.
- *
- * @param syscall the call that refused the request
- * @returns the reason, with the request's cookie; null if no request was refused
- */
-export function takeRefused(
-  ring: RequestRing,
-  accepted: number,
-  syscall: string,
-  limits: Limits,
-): VerbsError | null {
-  ring.advance(accepted)
-  const { control } = ring
+/** Why the binding refused a request at the last submit, with the request's cookie; null if it refused none. */
+export function refusalOf(control: Uint32Array, limits: Limits): VerbsError | null {
   const errno = control[Control.errno]
   if (errno === 0) return null
-  const reason = control[Control.reason]
-  const error = new VerbsError(errno, syscall, words(reason, control[Control.detail], syscall, limits))
-  error.cookie = ring.words[ring.first * ring.stride + Send.cookie]
-  if (!isRetriable(reason, errno)) ring.advance(1)
+  const syscall = control[Control.isReceive] ? 'ibv_post_recv' : 'ibv_post_send'
+  const why = words(control[Control.reason], control[Control.detail], syscall, limits)
+  const error = new VerbsError(errno, syscall, why)
+  error.cookie = control[Control.cookie]
   return error
-}
-
-function isRetriable(reason: number, errno: number): boolean {
-  return reason === wrongState || (reason === 1 && errno === ENOMEM)
 }
 
 /** @param reason enum Refusal, binding/verbs/records.h */

@@ -1,48 +1,37 @@
 import { rangeError, typeError } from '../../argument.js'
+import { LocalProducer } from '../../ring/local.js'
+import { allocateRing } from '../../ring/ring.js'
 import { Element, elementWords } from './records.js'
 
 /**
- * One of a queue pair's two rings: TypeScript writes records behind the pending ones, the binding reads them at submit.
- * Requests that the device has and requests not yet submitted share its capacity, so that a post to a full queue fails
- * at once.
+ * One of a queue pair's two rings: TypeScript writes records, the binding takes them at submit. Requests that the
+ * device has and requests not yet submitted share the queue's depth, which the ring's capacity may exceed, so that a
+ * post to a full queue fails at once.
  */
-export class RequestRing {
-  /** @param outstanding index of the control word in which the binding counts the requests that the device has */
-  constructor(
-    readonly words: Uint32Array,
-    readonly control: Uint32Array,
-    readonly outstanding: number,
-    readonly capacity: number,
-    readonly stride: number,
-  ) {}
+export class RequestRing extends LocalProducer {
+  declare private readonly depth: number
+  declare private readonly control: Uint32Array
+  declare private readonly accepted: number
 
-  /** Records written and not yet submitted. */
-  pending = 0
-  /** Record that the next submit begins with: 0 to capacity − 1. */
-  first = 0
+  /**
+   * @param depth requests of the queue
+   * @param accepted index of the control word in which the binding counts the requests that the device has
+   */
+  constructor(depth: number, recordWords: number, control: Uint32Array, accepted: number) {
+    super(allocateRing(depth, recordWords), recordWords)
+    this.depth = depth
+    this.control = control
+    this.accepted = accepted
+  }
 
-  /** How many more requests the ring can take. */
+  /** How many more requests the queue can take. */
   get free(): number {
-    return this.capacity - this.pending - this.control[this.outstanding]
+    return this.depth - this.outstanding() - this.control[this.accepted]
   }
 
   /** Claims the next record: the index of its first word, or −1 if the queue is full. */
   claim(): number {
-    if (this.pending + this.control[this.outstanding] >= this.capacity) return -1
-    let index = this.first + this.pending++
-    if (index >= this.capacity) index -= this.capacity
-    return index * this.stride
-  }
-
-  /** Removes the first `count` pending records. */
-  advance(count: number): void {
-    this.pending -= count
-    this.first = (this.first + count) % this.capacity
-  }
-
-  /** Drops the pending records. */
-  clear(): void {
-    this.advance(this.pending)
+    return this.free > 0 ? this.push() : -1
   }
 }
 
