@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "hot_call.h"
+#include "environment.h"
 #include "verbs/address_handle.h"
 #include "verbs/memory_region.h"
 #include "verbs/queue_pair.h"
@@ -257,13 +257,15 @@ uint32_t QueuePair::submit() {
 
 namespace {
 
-// submit(pair): how many requests the device accepted
-int32_t submit(Environment& environment, const uint32_t* numbers) {
-  return static_cast<int32_t>(environment.handle<QueuePair>(numbers[0], "queue pair").submit());
+// submitBell(pair, control): a function that leaves in the control words how many requests the device accepted
+Napi::Value submitBell(const Napi::CallbackInfo& info) {
+  return Environment::of(info.Env()).handle<QueuePair>(info, 0, "queue pair").submitBell(info.Env(), info[1]);
 }
 
 }  // namespace
 
-void initializePost(Napi::Env env, Napi::Object exports) { hot_call::define<1, submit>(env, exports, "submit"); }
+void initializePost(Napi::Env env, Napi::Object exports) {
+  exports.Set("submitBell", Napi::Function::New<submitBell>(env, "submitBell"));
+}
 
 }  // namespace verbs

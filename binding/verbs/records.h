@@ -18,6 +18,7 @@ enum Control : uint32_t {
   kRefusedDetail,  // what Refusal says
   kRefusedCookie,
   kRefusedReceive,     // 1 for a receive, 0 for a send
+  kSubmitted,          // how many requests the device accepted at the last submit
   kControlWords = 16,  // one cache line
 };
 

@@ -42,7 +42,8 @@ export interface VerbsNative {
   attachMulticast(pair: number, gid: string, lid: number): void
   detachMulticast(pair: number, gid: string, lid: number): void
   settled(pair: number): boolean
-  submit(pair: number): number
+  /** A function that leaves in the control words how many requests the device accepted. */
+  submitBell(pair: number, control: Uint32Array): () => void
   /** @param grh of the datagram; null where it has none */
   addressVectorOf(
     domain: number,

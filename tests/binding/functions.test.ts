@@ -118,7 +118,7 @@ describe('handles', () => {
     ['pollBell', (id) => native.verbs.pollBell(id, new Int32Array(2)), 'completion queue'],
     ['pollFor', (id) => native.verbs.pollFor(id, 0), 'completion queue'],
     ['arm', (id) => native.verbs.arm(id, 0), 'completion queue'],
-    ['submit', (id) => native.verbs.submit(id), 'queue pair'],
+    ['submitBell', (id) => native.verbs.submitBell(id, new Uint32Array(16)), 'queue pair'],
     ['queryQueuePair', (id) => native.verbs.queryQueuePair(id), 'queue pair'],
     ['modifyQueuePair', (id) => native.verbs.modifyQueuePair(id, {}), 'queue pair'],
   ]

@@ -30,6 +30,8 @@ export const flags = { signaled: 2 << 8, inline: 8 << 8 }
 
 export interface Raw extends Side {
   handle: number
+  /** Submits what the rings hold; returns how many requests the device accepted. */
+  bell(): number
   control: Uint32Array
   sends: RawRing
   receives: RawRing
@@ -40,7 +42,7 @@ export class RawRing {
   constructor(
     readonly words: Uint32Array,
     readonly recordWords: number,
-    private readonly handle: number,
+    private readonly bell: () => number,
   ) {}
 
   get producer(): number {
@@ -64,7 +66,7 @@ export class RawRing {
   /** Hands over the next records. Returns how many requests of both rings the device accepted. */
   submit(count = 1): number {
     this.producer = this.consumer + count
-    return native.verbs.submit(this.handle)
+    return this.bell()
   }
 }
 
@@ -93,15 +95,24 @@ export function useRawQueuePairs() {
   const rxe = useRxe()
 
   function raw(type: QueuePairType, device: 0 | 1 = 0, options: SideOptions = {}): Raw {
-    const heard = listen('createQueuePair', () => rxe.side(type, device, { ...sizes, ...options }))
+    const rung = listen('submitBell', () =>
+      listen('createQueuePair', () => rxe.side(type, device, { ...sizes, ...options })),
+    )
+    const heard = rung.made
+    const ring = rung.result as () => void
+    const bell = (): number => {
+      ring()
+      return control[Control.submitted]
+    }
     const { handle } = heard.result as { handle: number }
     const { control, send, receive } = heard.args[4] as Record<'control' | 'send' | 'receive', Uint32Array>
     return {
       ...heard.made,
       handle,
+      bell,
       control,
-      sends: new RawRing(send, sendWords(sizes.maxSendSge), handle),
-      receives: new RawRing(receive, receiveWords(sizes.maxReceiveSge), handle),
+      sends: new RawRing(send, sendWords(sizes.maxSendSge), bell),
+      receives: new RawRing(receive, receiveWords(sizes.maxReceiveSge), bell),
     }
   }
 

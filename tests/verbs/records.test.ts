@@ -339,7 +339,7 @@ describe('the indices of a ring', () => {
       for (const ring of [a.sends, a.receives]) ring.words.fill(lie, 0, 32)
       a.receives.producer = received + 1
       a.sends.producer = sent + 1
-      expect(native.verbs.submit(a.handle)).toBe(2)
+      expect(a.bell()).toBe(2)
       expect([a.sends.consumer, a.receives.consumer]).toEqual([sent + 1, received + 1])
       expect(await completions(a.cq, 2)).toHaveLength(2)
       expect([...a.control.subarray(0, 2)]).toEqual([0, 0])
@@ -361,7 +361,7 @@ describe('a refused request', () => {
     expect(refusal(a)).toEqual([EINVAL, Refusal.tooManySges, 9])
     expect([a.control[Control.cookie], a.control[Control.isReceive]]).toEqual([21, 1])
     expect([a.receives.consumer, a.sends.consumer]).toEqual([2, 1])
-    expect(native.verbs.submit(a.handle)).toBe(3)
+    expect(a.bell()).toBe(3)
     expect(refusal(a)[0]).toBe(0)
   })
 
@@ -405,7 +405,7 @@ describe('a queue pair closed', () => {
     const pair: QueuePair = a.pair
     pair.close()
     for (const call of [
-      () => native.verbs.submit(a.handle),
+      () => a.pair.submit(),
       () => native.verbs.queryQueuePair(a.handle),
       () => native.verbs.modifyQueuePair(a.handle, {}),
     ]) {

@@ -1,5 +1,5 @@
 import { integer } from '../../argument.js'
-import { type VerbsError, verbsError } from '../../errors.js'
+import { closedError, type VerbsError, verbsError } from '../../errors.js'
 import type { Alternative } from '../../flow/alternative.js'
 import type { FlowRule } from '../../flow/rule.js'
 import { NativeHandle } from '../../handle.js'
@@ -32,6 +32,9 @@ import { type CreatedQueuePair, createQueuePair } from './create.js'
 import type { QueuePairOptions } from './options.js'
 import { diagnose } from './transition.js'
 
+/** In the control words when the queue pair is closed, and its bell rings nothing: more than any ring holds. */
+const closed = 0xffffffff
+
 /**
  * A queue pair (ibv_create_qp(3)): prepare requests once, post them as often as you like, submit them in batches.
  */
@@ -60,8 +63,7 @@ export class QueuePair extends NativeHandle {
   readonly longestMessage: number
 
   readonly #handle: number
-  // The native function itself: a property of the addon's object would be looked up at each call.
-  readonly #submit = native.verbs.submit
+  readonly #ring: () => void
   readonly #control: Uint32Array
   readonly #send: RequestRing
   readonly #receive: RequestRing
@@ -84,6 +86,7 @@ export class QueuePair extends NativeHandle {
     this.gidIndex = created.gidIndex
     this.longestMessage = longestMessage
     this.#control = rings.control
+    this.#ring = native.verbs.submitBell(created.handle, rings.control)
     this.#send = rings.send
     this.#receive = rings.receive
     this.#sendPosting = {
@@ -279,8 +282,12 @@ export class QueuePair extends NativeHandle {
     const posted = receive.outstanding() + send.outstanding()
     receive.publish()
     send.publish()
-    const accepted = this.#submit(this.#handle)
-    if (accepted !== posted) this.#error = refusalOf(this.#control, this)
+    const control = this.#control
+    control[Control.submitted] = closed
+    this.#ring()
+    const accepted = control[Control.submitted]
+    if (accepted === closed) throw closedError('queue pair')
+    if (accepted !== posted) this.#error = refusalOf(control, this)
     return accepted
   }
 

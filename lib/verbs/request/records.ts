@@ -11,6 +11,7 @@ export const Control = {
   detail: 4,
   cookie: 5,
   isReceive: 6,
+  submitted: 7,
 } as const
 export const controlWords = 16
 
