@@ -1,4 +1,4 @@
-/** Round trip of a raw frame, both ends busy-polling: AF_PACKET and AF_XDP, against C and node:dgram */
+/** Round trip of a raw frame, both ends busy-polling: AF_PACKET and AF_XDP, against C, plain and with equal duties, and node:dgram */
 import type { Bench } from '../harness/bench.js'
 import { peerOf, title, usableBackends } from '../harness/ethernet/backends.js'
 import { cPeer, dgramSide, type FrameParameters, ours, roundTripSide } from '../harness/ethernet/sides.js'
@@ -22,6 +22,12 @@ const bench: Bench = {
         ...{ peer: 'c', metrics, ours: our, roundsPerOpening: 4 },
         theirs: () => roundTripSide(cPeer(session), parameters, trips, warmup),
       })
+      if (backend === 'af_packet') {
+        await session.compare({
+          ...{ peer: 'c, equal duties', metrics, ours: our, roundsPerOpening: 4 },
+          theirs: () => roundTripSide(cPeer(session), { ...parameters, duties: 'all' }, trips, warmup),
+        })
+      }
       await session.compare({
         ...{ peer: 'dgram', metrics, ours: our, roundsPerOpening: 4 },
         theirs: () => dgramSide(datagrams, warmup),

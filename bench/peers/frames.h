@@ -36,6 +36,7 @@ struct options {
   uint8_t to[6];
   int size, batch;
   const char *ring;
+  const char *duties;
 };
 
 struct port;
@@ -278,6 +279,7 @@ static void parse(struct options *options, int argc, char **argv) {
     else if (!strcmp(key, "size")) options->size = atoi(value);
     else if (!strcmp(key, "batch")) options->batch = atoi(value);
     else if (!strcmp(key, "ring")) options->ring = value;
+    else if (!strcmp(key, "duties")) options->duties = value;
     else if (!strcmp(key, "to") &&
              sscanf(value, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", to, to + 1, to + 2, to + 3, to + 4, to + 5) == 6)
       ;

@@ -17,6 +17,8 @@ export interface FrameParameters {
   batch: number
   /** How the C peer receives with AF_PACKET: recvmmsg, or a ring. */
   ring?: 'none' | 'v2' | 'v3'
+  /** The C peer does with AF_PACKET what our queue does besides moving frames (bench/peers/packet_frames.c). */
+  duties?: 'all'
   /** Options of our queues. */
   queue?: PacketQueueOptions
 }
@@ -69,9 +71,9 @@ export const ours: Contender = (parameters, interfaces, processor) => {
 
 /** The C program with the same kind of socket. */
 export function cPeer(session: Session): Contender {
-  return ({ backend, size, batch, ring }, interfaces, processor) => {
+  return ({ backend, size, batch, ring, duties }, interfaces, processor) => {
     const program = session.peer(peerOf[backend])
-    const words = Object.entries({ ...interfaces, size, batch, ring: ring ?? 'none' })
+    const words = Object.entries({ ...interfaces, size, batch, ring: ring ?? 'none', duties })
     return started(
       new LineChild(
         program,
