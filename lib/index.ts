@@ -13,6 +13,7 @@ export type {
   PortEvent,
   QueuePairEvent,
 } from './verbs/async-event.js'
+export type { CompletionCalls } from './verbs/completion-calls.js'
 export {
   CompletionQueue,
   type CompletionQueueOptions,

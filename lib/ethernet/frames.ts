@@ -176,6 +176,7 @@ export function typeOf(memory: Uint8Array, at: number, own: Uint8Array): number 
   return PacketType.broadcast
 }
 
+/** A pool's table, for the queues on it. */
 export let tableOf: (pool: FramePool) => FrameTable
 
 /**

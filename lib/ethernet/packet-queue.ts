@@ -31,9 +31,15 @@ import { type Way, wayOver } from './way.js'
 /**
  * A queue over a given port instead of an interface, for tests and benchmarks: see {@link Port}.
  *
+ * @param port or a function that makes it, and gets what the port calls at an event
  * @param receiveFrames how many frames the fill ring holds
  */
-export let queueOver: (frames: FramePool, batch: number, port: Port, receiveFrames?: number) => PacketQueue
+export let queueOver: (
+  frames: FramePool,
+  batch: number,
+  port: Port | ((onEvent: () => void) => Port),
+  receiveFrames?: number,
+) => PacketQueue
 
 const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
 
@@ -409,7 +415,7 @@ export class PacketQueue extends QueueFrames {
         macBytes,
       }
       return new PacketQueue(device as NetworkInterface, { frames, batch }, (link, _, queue) =>
-        wayOver(port, link, queue, receiveFrames),
+        wayOver(typeof port === 'function' ? port(queue.onEvent) : port, link, queue, receiveFrames),
       )
     }
   }

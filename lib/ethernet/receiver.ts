@@ -1,8 +1,8 @@
 import { constants } from 'node:os'
 import { rangeError, typeError } from '../argument.js'
 import { closedError, verbsError } from '../errors.js'
-import { ownCopy, plainAccess } from '../hot/own-copy.js'
-import { type Consumer, cells, DescriptorOption, DescriptorRecord, type Producer } from '../ring/ring.js'
+import { ownCopy } from '../hot/own-copy.js'
+import { type Consumer, cells, type Producer } from '../ring/ring.js'
 import { mostSlot, PoolState } from '../ring/slots.js'
 import type { Batch } from './batch.js'
 import { brief, FrameFlag, FrameRecord, type FrameTable, tableOf, typeOf } from './frames.js'
@@ -69,6 +69,8 @@ export class Receiver implements ReceivingEnd {
     )
     const { take, receive } = compile({
       port,
+      ring: port.receive.hot(),
+      fill: port.fill.hot(),
       table: this.#table,
       batch: queue.batch,
       closed: queue.closed,
@@ -81,14 +83,11 @@ export class Receiver implements ReceivingEnd {
       target,
       scarce: Math.min(port.scarce, target),
       describes: port.describes,
-      plain: plainAccess,
       brief,
       generationMask: mostSlot,
       PoolState,
       ReceiveState,
       FrameRecord,
-      DescriptorRecord,
-      DescriptorOption,
       receiver: {
         closed: () => {
           throw closedError('packet queue')

@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import { closedError } from '../errors.js'
-import { ownCopy, plainAccess } from '../hot/own-copy.js'
+import { ownCopy } from '../hot/own-copy.js'
 import { type Consumer, cells, DescriptorOption, DescriptorRecord, type Producer } from '../ring/ring.js'
 import { mostSlot, PoolState } from '../ring/slots.js'
 import { columnError } from './column-error.js'
@@ -99,6 +99,8 @@ export class Transmitter {
     )
     this.calls = compile({
       port,
+      ring: port.transmit.hot(),
+      completion: port.completion.hot(),
       table,
       closed,
       attention: port.transmitAttention ?? cells(1),
@@ -113,7 +115,6 @@ export class Transmitter {
       transmitted: this.#transmitted,
       outcome,
       holder: this.#holder,
-      plain: plainAccess,
       brief,
       unfinished: unfinishedFlags,
       generationMask: mostSlot,
@@ -122,7 +123,6 @@ export class Transmitter {
       PoolState,
       TransmitState,
       FrameRecord,
-      DescriptorRecord,
       transmitter: {
         closed: () => {
           throw closedError('packet queue')

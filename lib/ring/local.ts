@@ -5,6 +5,10 @@ import { Consumer, Producer } from './ring.js'
  * stores suffice for the hand-over, and an atomic store costs ten times more.
  */
 export class LocalProducer extends Producer {
+  protected override get local(): boolean {
+    return true
+  }
+
   override publish(): void {
     this.words[this.producer] = this.position[0]
   }
@@ -16,6 +20,10 @@ export class LocalProducer extends Producer {
 
 /** A consumer whose producer is the binding: see {@link LocalProducer}. */
 export class LocalConsumer extends Consumer {
+  protected override get local(): boolean {
+    return true
+  }
+
   override available(): number {
     const count = (this.words[this.producer] - this.position[0]) >>> 0
     return count <= this.mask + 1 ? count : 0

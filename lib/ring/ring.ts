@@ -14,7 +14,12 @@
  *
  * **Doorbell**: one native function that makes the other end look, where it must be rung (`poll` and `kick` of a
  * `Port`, ethernet/port.ts).
+ *
+ * Hot code has an end of its own over the same words ({@link Consumer.hot}, {@link Producer.hot}), compiled once a ring.
  */
+
+import { ownCopy, plainAccess } from '../hot/own-copy.js'
+import type { HotConsumer, HotProducer, RingParts } from './hot/parts.js'
 
 const firstRecord = 32
 
@@ -106,6 +111,15 @@ class RingEnd {
     this.recordShift = Math.log2(recordWords) | 0
   }
 
+  /** Whether the other end is the binding, which looks in this thread. */
+  protected get local(): boolean {
+    return false
+  }
+
+  protected hotParts(): RingParts {
+    return { ring: this, plain: plainAccess || this.local, DescriptorRecord, DescriptorOption }
+  }
+
   /** How far this end has come, a wrapping int32. */
   get index(): number {
     return this.position[0]
@@ -119,6 +133,12 @@ class RingEnd {
 
 /** The end that writes records. */
 export class Producer extends RingEnd {
+  /** A copy of this end for hot code, which shares its words and its position. */
+  hot(): HotProducer {
+    const compile = ownCopy<(parts: RingParts) => HotProducer>(new URL('./hot/producer.cjs', import.meta.url))
+    return compile(this.hotParts())
+  }
+
   /** Takes the next place and returns its first word. The other end sees the record after {@link publish}. */
   push(): number {
     const at = this.at(0)
@@ -155,8 +175,18 @@ export class Producer extends RingEnd {
   }
 }
 
-/** The end that reads records. */
+/**
+ * The end that reads records. A ring of another kind than AF_XDP's, whose records hold no address or stand for several
+ * frames, is a subclass: it answers {@link available}, {@link at}, {@link address}, {@link length} and {@link more} for
+ * each frame all the same, here and in {@link hot}.
+ */
 export class Consumer extends RingEnd {
+  /** A copy of this end for hot code, which shares its words and its position. */
+  hot(): HotConsumer {
+    const compile = ownCopy<(parts: RingParts) => HotConsumer>(new URL('./hot/consumer.cjs', import.meta.url))
+    return compile(this.hotParts())
+  }
+
   /** The address in the record at word `at`: the offset of its frame in the arena, in bytes. */
   address(at: number): number {
     return this.words[at]

@@ -6,6 +6,7 @@ import { Kind, native } from '../native.js'
 import { cells } from '../ring/ring.js'
 import { type WaitOptions, waitOptionNames, waitSignal } from '../wait-options.js'
 import { Waiter } from '../waiter.js'
+import type { CompletionCalls } from './completion-calls.js'
 import {
   CompletionOpcode,
   type CompletionOpcodeName,
@@ -14,7 +15,7 @@ import {
   nameOf,
 } from './constants.js'
 import type { Context } from './context.js'
-import type { CompletionCalls, CompletionParts, CompletionPolls } from './hot/parts.js'
+import type { CompletionParts, CompletionPolls } from './hot/parts.js'
 import { orLargest } from './largest.js'
 import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './request/records.js'
 import { statusHint } from './status-hint.js'

@@ -49,7 +49,14 @@ const files = readdirSync(dist, { recursive: true, encoding: 'utf8' })
   .sort()
 
 test('there are hot files', () => {
-  expect(files).toEqual(['ethernet/hot/receive.cjs', 'ethernet/hot/slots.cjs', 'ethernet/hot/transmit.cjs'])
+  expect(files).toEqual([
+    'ethernet/hot/receive.cjs',
+    'ethernet/hot/slots.cjs',
+    'ethernet/hot/transmit.cjs',
+    'ring/hot/consumer.cjs',
+    'ring/hot/producer.cjs',
+    'verbs/hot/completion-queue.cjs',
+  ])
 })
 
 describe.each(files)('%s', (file) => {

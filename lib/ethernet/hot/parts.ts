@@ -1,6 +1,6 @@
 /** What the hot files get: the only things that they use, besides the language itself (lib/hot/own-copy.ts). */
 
-import type { DescriptorOption, DescriptorRecord } from '../../ring/ring.js'
+import type { HotConsumer, HotProducer } from '../../ring/hot/parts.js'
 import type { PoolState } from '../../ring/slots.js'
 import type { Batch } from '../batch.js'
 import type { FrameRecord, FrameTable } from '../frames.js'
@@ -46,15 +46,14 @@ interface HalfParts extends Parts {
   link: Int32Array
   /** Who owns the frames that the device has. */
   holder: number
-  /** Whether plain loads and stores do for the hand-over. */
-  plain: boolean
   brief: number
   generationMask: number
-  DescriptorRecord: typeof DescriptorRecord
 }
 
 /** Of receive.cts. */
 export interface ReceiveParts extends HalfParts {
+  ring: HotConsumer
+  fill: HotProducer
   batch: Batch
   state: Int32Array
   /** One number: how many frames were received. */
@@ -66,7 +65,6 @@ export interface ReceiveParts extends HalfParts {
   /** The bit of `link` that says that the interface is gone. */
   gone: number
   ReceiveState: typeof ReceiveState
-  DescriptorOption: typeof DescriptorOption
   receiver: {
     closed(): never
     look(): number
@@ -84,6 +82,8 @@ export interface ReceiveCalls {
 
 /** Of transmit.cts. */
 export interface TransmitParts extends HalfParts {
+  ring: HotProducer
+  completion: HotConsumer
   bell: Bell
   state: Int32Array
   /** One number: how many frames the device has accepted. */

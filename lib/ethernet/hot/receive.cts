@@ -5,41 +5,21 @@ import type { ReceiveCalls, ReceiveParts } from './parts.js' with { 'resolution-
  * in one descriptor each, and knows from two words of shared memory that there are none; Receiver does all else.
  */
 export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
-  const { closed, attention, link, state, received, target, scarce, describes, holder, plain, receiver } =
-    parts
+  const { closed, attention, link, state, received, target, scarce, describes, holder, receiver } = parts
   const { records, shift, frameSize } = parts.table
   const { words: owners, stack, state: pool, indexMask, member, count: frames } = parts.table.slots
   const { slots, offsets, lengths, flags, count: batchCount } = parts.batch
-  const { receive, fill } = parts.port
-  const {
-    words: rx,
-    position,
-    mask,
-    records: rxRecords,
-    producer: rxProducer,
-    consumer: rxConsumer,
-  } = receive
-  const {
-    words: fq,
-    position: fillPosition,
-    mask: fillMask,
-    records: fillRecords,
-    producer: fillProducer,
-  } = fill
-  const { recordShift: rxShift } = receive
-  const { recordShift: fillShift } = fill
+  const { available, at: recordAt, address, length: lengthOf, more, consume } = parts.ring
+  const { pushAddress, publish } = parts.fill
   const most = slots.length
-  const capacity = mask + 1
   const { hint, receiveBell: bell, replenish } = parts.port
   const hinted = hint !== undefined
-  const { words: hintWords, at: hintAt, bits: hintBits } = hint ?? { words: rx, at: state, bits: 0 }
+  const { words: hintWords, at: hintAt, bits: hintBits } = hint ?? { words: records, at: state, bits: 0 }
   const hintCell = hint?.cell ?? 0
   const ring = bell?.ring
   const box = bell?.mailbox ?? state
   const { height: heightAt, limit: limitAt } = parts.PoolState
   const { filled: filledAt, used: usedAt } = parts.ReceiveState
-  const { length: descriptorLength, options: descriptorOptions } = parts.DescriptorRecord
-  const { continued } = parts.DescriptorOption
   const { offset: offsetAt, length: lengthAt, flags: flagsAt } = parts.FrameRecord
   const recordShift = Math.log2(parts.FrameRecord.words) | 0
   const { brief, generationMask, gone } = parts
@@ -50,35 +30,21 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
   const quietLooks = 255
   let looks = 0
 
-  function load(words: Uint32Array, at: number): number {
-    return (plain ? words[at] : Atomics.load(words, at)) | 0
-  }
-
-  function store(words: Uint32Array, at: number, value: number): void {
-    if (plain) words[at] = value
-    else Atomics.store(words, at, value)
-  }
-
   /** Moves free frames into the fill ring. */
   function refill(): void {
     let filled = state[filledAt]
     let height = pool[heightAt]
-    let next = fillPosition[0]
-    const from = next
-    while (filled < target && height > 0) {
-      height = (height - 1) | 0
-      const index = stack[height]
-      owners[index] ^= lent
-      // The upper half of the address stays zero, as allocated.
-      fq[(fillRecords + ((next & fillMask) << fillShift)) | 0] = index << shift
-      next = (next + 1) | 0
-      filled = (filled + 1) | 0
-    }
-    if (next !== from) {
+    if (filled < target && height > 0) {
+      do {
+        height = (height - 1) | 0
+        const index = stack[height]
+        owners[index] ^= lent
+        pushAddress(index << shift)
+        filled = (filled + 1) | 0
+      } while (filled < target && height > 0)
       pool[heightAt] = height
       state[filledAt] = filled
-      fillPosition[0] = next
-      store(fq, fillProducer, next)
+      publish()
     }
     // Other threads may have free frames.
     if (filled < target && pool[limitAt] !== frames) receiver.refill()
@@ -100,20 +66,18 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
     return receiver.look()
   }
 
-  /** Takes frames from `available` descriptors into the batch from `first` on; returns how many. */
-  function takeFrom(available: number, first: number): number {
-    const from = position[0]
+  /** Takes frames from `ready` descriptors into the batch from `first` on; returns how many. */
+  function takeFrom(ready: number, first: number): number {
     const room = (most - first) | 0
-    const some = available < room ? available : room
+    const some = ready < room ? ready : room
     let used = 0
     for (; used < some; used = (used + 1) | 0) {
-      const at = (rxRecords + (((from + used) & mask) << rxShift)) | 0
-      const offset = rx[at] | 0
+      const at = recordAt(used)
+      const offset = address(at)
       const index = offset >>> shift
       // An invalid index reads 0, a word that no holder owns.
       const word = index <= indexMask ? owners[index] : 0
-      if ((word & indexMask) !== holder || (!describes && (rx[at + descriptorOptions] & continued) !== 0))
-        break
+      if ((word & indexMask) !== holder || (!describes && more(at))) break
       const generation = ((word ^ holder) + step) & generationMask
       owners[index] = generation | member
       const i = (first + used) | 0
@@ -125,7 +89,7 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
         flags[i] = records[record | flagsAt]
       } else {
         // Within the frame's place, whatever the ring contains.
-        const told = rx[at + descriptorLength] | 0
+        const told = lengthOf(at)
         const place = (frameSize - (offset & frameMask)) | 0
         const length = told >= 0 && told < place ? told : place
         records[record | offsetAt] = offset
@@ -138,12 +102,10 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
     }
     let count = (first + used) | 0
     if (used < some) {
-      count = receiver.rest(count, used, available)
+      count = receiver.rest(count, used, ready)
       used = state[usedAt]
     }
-    const end = (from + used) | 0
-    position[0] = end
-    store(rx, rxConsumer, end)
+    consume(used)
     const left = (state[filledAt] - used) | 0
     state[filledAt] = left > 0 ? left : 0
     const taken = (count - first) | 0
@@ -157,30 +119,23 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
     return taken
   }
 
-  /** Descriptors in the receive ring; 0 also when the other end's index cannot be true. */
-  function ready(): number {
-    const count = (load(rx, rxProducer) - position[0]) | 0
-    return count > capacity ? 0 : count
-  }
-
   function take(first: number): number {
-    let available = ready()
-    if (available <= 0) available = look()
-    return available > 0 ? takeFrom(available, first) : 0
+    const ready = available() || look()
+    return ready > 0 ? takeFrom(ready, first) : 0
   }
 
-  function receive_(): number {
+  function receive(): number {
     if (closed[0] !== 0) receiver.closed()
-    let available = ready()
-    if (available <= 0) {
+    let ready = available()
+    if (ready === 0) {
       batchCount[0] = 0
-      available = look()
-      if (available === 0) return 0
+      ready = look()
+      if (ready === 0) return 0
     }
-    const count = takeFrom(available, 0)
+    const count = takeFrom(ready, 0)
     batchCount[0] = count
     return count
   }
 
-  return { take, receive: receive_ }
+  return { take, receive }
 }

@@ -6,26 +6,16 @@ import type { TransmitCalls, TransmitParts } from './parts.js' with { 'resolutio
  * Transmitter does all else.
  */
 export = function transmitCalls(parts: TransmitParts): TransmitCalls {
-  const { closed, attention, link, state, transmitted, outcome, holder, plain, transmitter } = parts
+  const { closed, attention, link, state, transmitted, outcome, holder, transmitter } = parts
   const { records, shift, frameSize, headroom } = parts.table
   const { words: owners, stack, state: pool, indexMask, member } = parts.table.slots
-  const { transmit, completion, longest } = parts.port
-  const {
-    words: tx,
-    position,
-    mask,
-    records: txRecords,
-    producer: txProducer,
-    consumer: txConsumer,
-  } = transmit
-  const { words: cq, position: done, mask: cqMask, records: cqRecords } = completion
-  const { producer: cqProducer, consumer: cqConsumer, recordShift: cqShift } = completion
-  const { recordShift: txShift } = transmit
-  const capacity = mask + 1
+  const { longest } = parts.port
+  const capacity = parts.port.transmit.mask + 1
+  const { index: pushedIndex, push: pushDescriptor, publish, allTaken } = parts.ring
+  const { available, at: recordAt, address, consume } = parts.completion
   const { ring, mailbox } = parts.bell
   const { height: heightAt, limit: limitAt } = parts.PoolState
   const { room: roomAt, taken: takenAt, slow: slowAt, submits: submitsAt } = parts.TransmitState
-  const { addressHigh, length: descriptorLength, options: descriptorOptions } = parts.DescriptorRecord
   const { offset: offsetAt, length: lengthAt, flags: flagsAt, vlan: vlanAt } = parts.FrameRecord
   const recordShift = Math.log2(parts.FrameRecord.words) | 0
   const { brief, unfinished, generationMask, headerBytes, submitsBetweenLooks } = parts
@@ -34,15 +24,6 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
   const free = member + 1
   const toHolder = member ^ holder
   const toFree = holder ^ free
-
-  function load(words: Uint32Array, at: number): number {
-    return (plain ? words[at] : Atomics.load(words, at)) | 0
-  }
-
-  function store(words: Uint32Array, at: number, value: number): void {
-    if (plain) words[at] = value
-    else Atomics.store(words, at, value)
-  }
 
   function claim(): number {
     if (closed[0] !== 0) transmitter.closed()
@@ -103,15 +84,9 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
     const room = state[roomAt]
     if (room > 0 && length <= longest[0]) {
       state[roomAt] = room - 1
-      const next = position[0]
-      const at = (txRecords + ((next & mask) << txShift)) | 0
-      position[0] = (next + 1) | 0
       // The error that refuses the frame names its length.
       records[(index << recordShift) | lengthAt] = length
-      tx[at] = from
-      tx[at + addressHigh] = 0
-      tx[at + descriptorLength] = length
-      tx[at + descriptorOptions] = 0
+      pushDescriptor(from, length)
     } else {
       transmitter.stage(index, length)
     }
@@ -186,14 +161,12 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
 
   /** Frees the frames that the device is done with. */
   function recover(): void {
-    const end = load(cq, cqProducer)
-    let next = done[0]
-    const count = (end - next) | 0
-    if (count <= 0 || count > cqMask + 1) return
+    const count = available()
+    if (count === 0) return
     let height = pool[heightAt]
     let invalid = 0
-    for (; next !== end; next = (next + 1) | 0) {
-      const index = cq[(cqRecords + ((next & cqMask) << cqShift)) | 0] >>> shift
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      const index = address(recordAt(i)) >>> shift
       // An invalid index reads 0, a word that no holder owns.
       const word = index <= indexMask ? owners[index] : 0
       if ((word & indexMask) === holder) {
@@ -205,15 +178,14 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
       }
     }
     pool[heightAt] = height
-    done[0] = end
-    store(cq, cqConsumer, end)
+    consume(count)
     if (invalid > 0) transmitter.countInvalid(invalid)
     if (height > pool[limitAt]) transmitter.spill()
   }
 
   function submit(): number {
     if (closed[0] !== 0) transmitter.closed()
-    const next = position[0]
+    const next = pushedIndex()
     const pushed = (next - state[takenAt]) | 0
     const submits = state[submitsAt]
     state[submitsAt] = submits + 1
@@ -221,9 +193,9 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
     if (pushed === 0 || state[slowAt] !== 0 || link[0] !== 0 || attention[0] !== 0)
       return transmitter.submit()
     outcome.error = null
-    store(tx, txProducer, next)
+    publish()
     ring()
-    if (mailbox[0] !== 0 || load(tx, txConsumer) !== next) return transmitter.kicked(mailbox[0])
+    if (mailbox[0] !== 0 || !allTaken()) return transmitter.kicked(mailbox[0])
     state[takenAt] = next
     transmitted[0] += pushed
     recover()

@@ -1,4 +1,5 @@
 /** What the hot files get: the only things that they use, besides the language itself (lib/hot/own-copy.ts). */
+import type { CompletionCalls } from '../completion-calls.js'
 import type { QueueControl, RxeRing } from '../request/records.js'
 
 /** Of completion-queue.cts. */
@@ -24,16 +25,4 @@ export interface CompletionParts {
 export interface CompletionPolls extends CompletionCalls {
   /** {@link poll}, by a native call whatever the device's ring shows. */
   pollDevice(): number
-}
-
-/** The calls of a completion queue that are compiled once for every queue. */
-export interface CompletionCalls {
-  /**
-   * Polls up to a batch of completions: one native call, no allocation. Where JavaScript sees the device's own ring
-   * (SoftRoCE), an empty poll is a few loads and no native call.
-   *
-   * @returns how many rows of the columns are filled
-   * @throws Error ERR_IBVERBS_CLOSED
-   */
-  poll(): number
 }
