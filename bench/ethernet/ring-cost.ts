@@ -1,4 +1,4 @@
-/** JavaScript's own cost of a frame, on rings in plain memory and without a kernel: TX, RX, an empty poll, against C */
+/** JavaScript's own cost of a frame, on rings in plain memory and without a kernel, against C; and over several queues */
 import type { Bench } from '../harness/bench.js'
 import { cRingSide, ringSide } from '../harness/ethernet/ring-sides.js'
 
@@ -7,6 +7,14 @@ const cases = [
   { command: 'rx', name: 'receive, release, refill', count: 512_000 },
   { command: 'look', name: 'receive, offset and length, release, refill', count: 512_000 },
 ]
+
+/** A place in the program that serves several queues: code of a queue's own is not inlined there. */
+const severalQueues = [
+  ['tx-many', 'TX: claimMany, sendMany, submit'],
+  ['rx-many', 'RX: receive, columns, releaseMany'],
+  ['tx-each', 'TX: claim and send for each frame'],
+  ['rx-each', 'RX: slot, offset, length and release for each frame'],
+] as const
 
 const bench: Bench = {
   bed: 'host',
@@ -21,6 +29,17 @@ const bench: Bench = {
           metrics: [{ case: `${command === 'tx' ? 'TX' : 'RX'}: ${name}, batches of ${batch}`, unit: 'ns' }],
           ours: () => ringSide(batch, request),
           theirs: () => cRingSide(session, batch, request),
+        })
+      }
+    }
+    for (const queues of [2, 4]) {
+      for (const [command, name] of severalQueues) {
+        const request = `${command} 512000 512000`
+        await session.compare({
+          ...{ peer: 'one queue', roundsPerOpening: 4 },
+          metrics: [{ case: `${name}, one function over ${queues} queues, batches of 32`, unit: 'ns' }],
+          ours: () => ringSide(32, request, queues),
+          theirs: () => ringSide(32, request),
         })
       }
     }

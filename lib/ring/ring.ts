@@ -71,7 +71,8 @@ function ownLayout(words: RingWords, recordWords: number): RingLayout {
 
 /**
  * The layout of a completion ring that is the transmit ring itself, made by {@link allocateRing}: frames complete in
- * order, when their descriptors are consumed, so that the consumer's index there is the producer's here.
+ * order, when their descriptors are consumed, so that the consumer's index there is the producer's here. Its capacity is
+ * that of the pool at least: a frame's descriptor stays until the frame is taken back.
  */
 export function completedInPlace({ consumer, records, capacity }: RingLayout): RingLayout {
   return { producer: consumer, consumer: consumer + 8, records, capacity }

@@ -6,8 +6,8 @@ import type { Side } from '../compare.js'
 const worker = fileURLToPath(new URL('ring-worker.js', import.meta.url))
 
 /** Ours on rings in plain memory: [ns per frame]. */
-export const ringSide = (batch: number, request: string): Promise<Side> =>
-  side(process.execPath, [worker, JSON.stringify({ batch })], request)
+export const ringSide = (batch: number, request: string, queues = 1): Promise<Side> =>
+  side(process.execPath, [worker, JSON.stringify({ batch, queues })], request)
 
 /** The same in C. */
 export const cRingSide = (session: Session, batch: number, request: string): Promise<Side> =>

@@ -1,17 +1,19 @@
 // JavaScript's own part of moving frames, on rings in plain memory; bench/peers/ring_cost.c in TypeScript.
 //
-//   ring-worker.js '{"batch":32}'
+//   ring-worker.js '{"batch":32}'        with "queues":4, one function serves four queues in turn, after a fifth was closed
 //   tx COUNT WARMUP     →  [ns a frame]    claim, send, submit
 //   rx COUNT WARMUP     →  [ns a frame]    receive, release, and back into the fill ring
 //   look COUNT WARMUP   →  [ns a frame]    the same, reading offset and length too
 //   poll COUNT WARMUP   →  [ns]            an empty poll
+//   tx-each, rx-each    →  [ns a frame]    over all queues, with the calls for each frame
+//   tx-many, rx-many    →  [ns a frame]    over all queues, with the calls for many frames
 import { performance } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
 import { FramePool, type PacketQueue } from 'ibverbs/ethernet'
 import { queueOver } from './internals.js'
 import { MockPort } from './mock-port.js'
 
-const { batch }: { batch: number } = JSON.parse(process.argv[2])
+const { batch, queues = 1 }: { batch: number; queues?: number } = JSON.parse(process.argv[2])
 const frameCount = 2048
 const size = 64
 
@@ -26,6 +28,13 @@ function open(receiveFrames: number): { queue: PacketQueue; port: MockPort } {
 const out = open(0)
 const { queue: incoming, port } = open(frameCount)
 let seen = 0
+
+open(0).queue.close()
+const outs = Array.from({ length: queues }, () => open(0).queue)
+const ins = Array.from({ length: queues }, () => open(frameCount))
+const slots = new Int32Array(batch)
+const offsets = new Uint32Array(batch)
+const lengths = new Uint32Array(batch).fill(size)
 
 const commands: Record<string, (total: number) => void> = {
   tx(total) {
@@ -53,6 +62,42 @@ const commands: Record<string, (total: number) => void> = {
       }
     }
   },
+  'tx-each'(total) {
+    for (let sent = 0, turn = 0; sent < total; sent += batch) {
+      const queue = outs[turn++ % queues]
+      for (let i = 0; i < batch; i++) queue.send(queue.claim(), size)
+      queue.submit()
+    }
+  },
+  'tx-many'(total) {
+    for (let sent = 0, turn = 0; sent < total; sent += batch) {
+      const queue = outs[turn++ % queues]
+      queue.sendMany(slots, lengths, queue.claimMany(slots, offsets, batch))
+      queue.submit()
+    }
+  },
+  'rx-each'(total) {
+    for (let received = 0, turn = 0; received < total; received += batch) {
+      const { queue, port } = ins[turn++ % queues]
+      port.deliver(batch)
+      const count = queue.receive()
+      for (let i = 0; i < count; i++) {
+        const slot = queue.slot(i)
+        seen = (seen + queue.offset(slot) + queue.length(slot)) | 0
+        queue.release(slot)
+      }
+    }
+  },
+  'rx-many'(total) {
+    for (let received = 0, turn = 0; received < total; received += batch) {
+      const { queue, port } = ins[turn++ % queues]
+      port.deliver(batch)
+      const count = queue.receive()
+      const { offsets, lengths, slots } = queue.columns
+      for (let i = 0; i < count; i++) seen = (seen + offsets[i] + lengths[i]) | 0
+      queue.releaseMany(slots, count)
+    }
+  },
   poll(total) {
     for (let i = 0; i < total; i++) seen = (seen + incoming.receive()) | 0
   },
@@ -65,7 +110,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   const begin = performance.now()
   commands[command](Number(count))
   const end = performance.now()
-  const invalid = out.queue.statistics().invalid + incoming.statistics().invalid
+  const all = [out.queue, incoming, ...outs, ...ins.map(({ queue }) => queue)]
+  const invalid = all.reduce((sum, queue) => sum + queue.statistics().invalid, 0)
   const { transmitted } = out.queue.statistics()
   if (invalid > 0 || (command === 'tx' && transmitted % batch !== 0)) {
     throw new Error(`${invalid} records named no frame, ${transmitted} frames were sent`)

@@ -73,6 +73,7 @@ export class QueuePair extends NativeHandle {
 
   private constructor(domain: ProtectionDomain, created: CreatedQueuePair) {
     super(created.handle, Kind.QueuePair, 'queue pair')
+    const { submitBell } = native.verbs
     const { type, sizes, rings, longestMessage } = created
     this.#handle = created.handle
     this.domain = domain
@@ -86,7 +87,7 @@ export class QueuePair extends NativeHandle {
     this.gidIndex = created.gidIndex
     this.longestMessage = longestMessage
     this.#control = rings.control
-    this.#ring = native.verbs.submitBell(created.handle, rings.control)
+    this.#ring = submitBell(created.handle, rings.control)
     this.#send = rings.send
     this.#receive = rings.receive
     this.#sendPosting = {
