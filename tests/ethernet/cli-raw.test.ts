@@ -31,6 +31,20 @@ test('generate sends, dump receives', async () => {
   expect(JSON.parse(stdout)).toMatchObject({ frames: 500, lost: 0, duplicated: 0, reordered: 0 })
 })
 
+test('what was sent arrives, though the peer sleeps until the sender has ended', async () => {
+  const dumping = onWire(there, 'dump', port, '--check', '--json', '-c', '500', 'ether proto 0x88b5')
+  await dumping.until(/^listening on .*, raw_packet_qp$/m)
+  dumping.child.kill('SIGSTOP')
+  // More frames than the socket between the two has room for.
+  const generating = onWire(here, 'generate', port, '--to', there, '-r', '5k', '-c', '500', '--json')
+  await generating.until(/"sent":500/)
+  dumping.child.kill('SIGCONT')
+  expect(await generating.finished).toMatchObject({ code: 0, stderr: '' })
+  const { code, stdout } = await dumping.finished
+  expect(code).toBe(0)
+  expect(JSON.parse(stdout)).toMatchObject({ frames: 500, lost: 0, duplicated: 0, reordered: 0 })
+})
+
 test('reflect returns the frames that generate counts', async () => {
   const reflecting = onWire(there, 'reflect', port)
   await reflecting.until(/^reflecting on .*, raw_packet_qp$/m)

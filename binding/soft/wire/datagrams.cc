@@ -1,9 +1,19 @@
 #include "wire/datagrams.h"
 
+#include <poll.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 
 namespace soft {
+
+namespace {
+
+// finish() waits so often, one or two milliseconds each time.
+constexpr int kFinishWaits = 2000;
+
+}  // namespace
 
 int DatagramBatch::send(int descriptor, FrameQueue& queue) {
   int sent = 0;
@@ -26,6 +36,20 @@ int DatagramBatch::send(int descriptor, FrameQueue& queue) {
     if (static_cast<size_t>(done) < count) break;
   }
   return sent;
+}
+
+void DatagramBatch::finish(int descriptor, FrameQueue& queue) {
+  for (int waits = 0; !queue.empty() && waits < kFinishWaits;) {
+    if (send(descriptor, queue) > 0) continue;
+    if (errno == EAGAIN || errno == ENOBUFS) {
+      // poll(2) does not wait where the device's queue is full, and not the socket's buffer.
+      pollfd room{descriptor, POLLOUT, 0};
+      if (poll(&room, 1, 1) > 0) usleep(1000);
+      ++waits;
+    } else if (errno != EINTR) {
+      queue.pop();
+    }
+  }
 }
 
 int DatagramBatch::receive(int descriptor) {

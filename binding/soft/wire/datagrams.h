@@ -24,6 +24,10 @@ class DatagramBatch {
   // popped.
   int send(int descriptor, FrameQueue& queue);
 
+  // Sends what is left in the queue when its owner goes, for a few seconds at most: a NIC sends what a program gave it,
+  // also when the program ends at once. A frame that is refused for another reason than a full socket is dropped.
+  void finish(int descriptor, FrameQueue& queue);
+
   // Receives up to kBatch frames; −1 with errno. prefix(i), frame(i), length(i) and header(i) say what came.
   int receive(int descriptor);
 

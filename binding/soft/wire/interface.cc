@@ -46,7 +46,9 @@ uint32_t payloadOf(uint32_t interfaceMtu) {
 class InterfaceWire : public Wire {
  public:
   ~InterfaceWire() override {
-    if (descriptor_ >= 0) close(descriptor_);
+    if (descriptor_ < 0) return;
+    if (link_.up()) batch_.finish(descriptor_, transmit_);
+    close(descriptor_);
   }
   // An errno or 0.
   int open(int index);

@@ -32,7 +32,10 @@ int makeSocket() { return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_N
 class SocketWire : public Wire {
  public:
   ~SocketWire() override {
-    if (peer_ >= 0) drop(peer_);
+    if (peer_ >= 0) {
+      batch_.finish(peer_, transmit_);
+      drop(peer_);
+    }
     // Its own socket goes with it; the last to go takes away that of one that was killed, too.
     if (seat_.turn(true) && (listener_ >= 0 || (seat_.alone() && isStale()))) unlink(address_.sun_path);
     if (listener_ >= 0) drop(listener_);
