@@ -21,15 +21,16 @@ class Bell {
     if (bound_) bound_->object = nullptr;
   }
 
-  // The function. Throws for a mailbox of fewer than `words` words.
+  // The function, in place of the one before. Throws for a mailbox of fewer than `words` words.
   Napi::Value bind(Napi::Env env, T& object, Napi::Value mailbox, size_t words) {
-    if (bound_) bound_->object = nullptr;
-    bound_ = std::make_shared<Bound>();
-    bound_->object = &object;
-    bound_->mailbox = SharedMemory(env, mailbox, "mailbox");
-    if (!bound_->mailbox.aligned(sizeof(int32_t)) || bound_->mailbox.length() < words * sizeof(int32_t)) {
+    auto bound = std::make_shared<Bound>();
+    bound->object = &object;
+    bound->mailbox = SharedMemory(env, mailbox, "mailbox");
+    if (!bound->mailbox.aligned(sizeof(int32_t)) || bound->mailbox.length() < words * sizeof(int32_t)) {
       throwArgumentRange(env, "mailbox", "long enough");
     }
+    if (bound_) bound_->object = nullptr;
+    bound_ = std::move(bound);
     auto* held = new std::shared_ptr<Bound>(bound_);
     napi_value function;
     napi_create_function(env, "ring", NAPI_AUTO_LENGTH, call, held->get(), &function);

@@ -1,7 +1,7 @@
-import { closedError } from '../errors.js'
 import { runClassic } from '../filter/classic.js'
 import type { Batch } from './batch.js'
 import { FrameRecord, type FrameTable } from './frames.js'
+import { refuseClosed } from './hot/common.js'
 import type { ReceivingEnd } from './port.js'
 
 const { words, offset, length, originalLength } = FrameRecord
@@ -78,8 +78,8 @@ export class FilteredReceiver implements ReceivingEnd {
     }
   }
 
-  receive(): number {
-    if (this.#closed[0] !== 0) throw closedError('packet queue')
+  readonly receive = (): number => {
+    if (this.#closed[0] !== 0) refuseClosed()
     const [from, to] = [this.#taken, this.#batch]
     to.count[0] = 0
     const count = this.ready()

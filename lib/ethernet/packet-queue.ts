@@ -1,15 +1,15 @@
 import { inspect } from 'node:util'
 import { boolean, options as optionsOf } from '../argument.js'
-import { closedError, type VerbsError, verbsError } from '../errors.js'
+import { type VerbsError, verbsError } from '../errors.js'
 import { formatMac, groupArgument, type MacAddress } from '../headers/mac.js'
 import { ownCopy } from '../hot/own-copy.js'
 import { cells, type RingLayout, type RingWords } from '../ring/ring.js'
-import { PoolState } from '../ring/slots.js'
 import { type WaitOptions, waitSignal } from '../wait-options.js'
 import { Batch } from './batch.js'
 import { columnError } from './column-error.js'
 import { downError } from './failure.js'
-import { type FramePool, FrameRecord } from './frames.js'
+import type { FramePool } from './frames.js'
+import { commonParts, refuseClosed } from './hot/common.js'
 import type { SlotCalls, SlotParts } from './hot/parts.js'
 import type { NetworkInterface } from './interface/interfaces.js'
 import { Link } from './interface/link.js'
@@ -44,11 +44,6 @@ export let queueOver: (
 const ethernetTypes = [1 /* ARPHRD_ETHER */, 772 /* ARPHRD_LOOPBACK */]
 
 export interface PacketQueue extends QueueCalls {}
-
-/** The receiving half's receive(): a function of its own, or a method. */
-function hotReceive(receiver: ReceivingEnd): () => number {
-  return Object.hasOwn(receiver, 'receive') ? receiver.receive : () => receiver.receive()
-}
 
 /**
  * Sends and receives raw Ethernet frames on one network interface.
@@ -145,7 +140,7 @@ export class PacketQueue extends QueueFrames {
     this.#define({
       ...this.transmitter.calls,
       ...this.#slotCalls(batch),
-      receive: hotReceive(this.receiver),
+      receive: this.receiver.receive,
     })
   }
 
@@ -153,15 +148,9 @@ export class PacketQueue extends QueueFrames {
     const { table } = this
     const compile = ownCopy<(parts: SlotParts) => SlotCalls>(new URL('./hot/slots.cjs', import.meta.url))
     return compile({
-      table,
+      ...commonParts(table, this.ended),
       batch,
-      closed: this.ended,
-      PoolState,
-      FrameRecord,
       fail: {
-        closed: () => {
-          throw closedError('packet queue')
-        },
         slot: (slot) => table.slots.refuse(slot),
         batchIndex: batchIndexError,
         column: columnError,
@@ -421,6 +410,6 @@ export class PacketQueue extends QueueFrames {
   }
 
   #open(): void {
-    if (this.closed) throw closedError('packet queue')
+    if (this.closed) refuseClosed()
   }
 }

@@ -136,6 +136,6 @@ export interface ReceivingEnd extends ReceiveCounts {
   ready(): number
   /** {@link ready}, but throws when no frame can ever come. */
   awaitable(): number
-  /** Takes frames into the queue's batch; returns how many. */
-  receive(): number
+  /** Takes frames into the queue's batch; returns how many. The queue's own receive(): it needs no `this`. */
+  readonly receive: () => number
 }

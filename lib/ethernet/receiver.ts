@@ -1,11 +1,11 @@
 import { constants } from 'node:os'
 import { rangeError, typeError } from '../argument.js'
-import { closedError, verbsError } from '../errors.js'
+import { verbsError } from '../errors.js'
 import { ownCopy } from '../hot/own-copy.js'
 import { type Consumer, cells, type Producer } from '../ring/ring.js'
-import { mostSlot, PoolState } from '../ring/slots.js'
 import type { Batch } from './batch.js'
-import { brief, FrameFlag, FrameRecord, type FrameTable, tableOf, typeOf } from './frames.js'
+import { FrameFlag, FrameRecord, type FrameTable, tableOf, typeOf } from './frames.js'
+import { commonParts } from './hot/common.js'
 import type { ReceiveCalls, ReceiveParts } from './hot/parts.js'
 import { ReceiveState } from './hot/state.js'
 import { type Link, LinkState } from './interface/link.js'
@@ -68,12 +68,11 @@ export class Receiver implements ReceivingEnd {
       new URL('./hot/receive.cjs', import.meta.url),
     )
     const { take, receive } = compile({
+      ...commonParts(this.#table, queue.closed),
       port,
       ring: port.receive.hot(),
       fill: port.fill.hot(),
-      table: this.#table,
       batch: queue.batch,
-      closed: queue.closed,
       attention: port.attention,
       link: link.state,
       gone: LinkState.gone,
@@ -83,15 +82,8 @@ export class Receiver implements ReceivingEnd {
       target,
       scarce: Math.min(port.scarce, target),
       describes: port.describes,
-      brief,
-      generationMask: mostSlot,
-      PoolState,
       ReceiveState,
-      FrameRecord,
       receiver: {
-        closed: () => {
-          throw closedError('packet queue')
-        },
         look: () => this.#look(),
         polled: (status) => this.#polled(status),
         rest: (count, used, available) => this.#rest(count, used, available),

@@ -1,11 +1,11 @@
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
-import { closedError } from '../errors.js'
 import { ownCopy } from '../hot/own-copy.js'
 import { type Consumer, cells, DescriptorOption, DescriptorRecord, type Producer } from '../ring/ring.js'
-import { mostSlot, PoolState } from '../ring/slots.js'
 import { columnError } from './column-error.js'
-import { brief, FrameRecord, type FrameTable, headerBytes, tableOf } from './frames.js'
+import { FrameFifo } from './frame-fifo.js'
+import { FrameRecord, type FrameTable, headerBytes, tableOf } from './frames.js'
+import { commonParts } from './hot/common.js'
 import type { TransmitCalls, TransmitParts } from './hot/parts.js'
 import { type Outcome, TransmitState } from './hot/state.js'
 import type { Link } from './interface/link.js'
@@ -59,11 +59,8 @@ export class Transmitter {
   readonly #whole: boolean
   readonly #state = cells(4)
   readonly #transmitted = new Float64Array(new SharedArrayBuffer(64), 0, 1)
-  /** Frames that were sent and are not in the ring yet, first in first out. */
-  readonly #staged: Uint32Array
-  readonly #stagedMask: number
-  #stagedFirst = 0
-  #stagedCount = 0
+  /** Frames that were sent and are not in the ring yet. */
+  readonly #staged: FrameFifo
   /** By place in the transmit ring: whether the descriptor continues in the next one. */
   readonly #continued: Uint8Array
   /** How many of the descriptors that the device has not taken continue. */
@@ -89,20 +86,17 @@ export class Transmitter {
     this.#chunkSize = port.chunkSize
     this.#chunkShift = Math.log2(port.chunkSize)
     this.#whole = this.#chunkShift === table.shift
-    const capacity = 1 << Math.ceil(Math.log2(table.slots.count))
-    this.#staged = new Uint32Array(capacity)
-    this.#stagedMask = capacity - 1
+    this.#staged = new FrameFifo(table.slots.count)
     this.#continued = new Uint8Array(this.#capacity)
     const mailbox = cells(1)
     const compile = ownCopy<(parts: TransmitParts) => TransmitCalls>(
       new URL('./hot/transmit.cjs', import.meta.url),
     )
     this.calls = compile({
+      ...commonParts(table, closed),
       port,
       ring: port.transmit.hot(),
       completion: port.completion.hot(),
-      table,
-      closed,
       attention: port.transmitAttention ?? cells(1),
       link: link.state,
       bell: port.transmitBell ?? {
@@ -115,18 +109,11 @@ export class Transmitter {
       transmitted: this.#transmitted,
       outcome,
       holder: this.#holder,
-      brief,
       unfinished: unfinishedFlags,
-      generationMask: mostSlot,
       headerBytes,
       submitsBetweenLooks,
-      PoolState,
       TransmitState,
-      FrameRecord,
       transmitter: {
-        closed: () => {
-          throw closedError('packet queue')
-        },
         reclaim: () => this.#reclaim(),
         stage: (index, length) => this.#stage(index, length),
         move: (slot, offset) => table.move(slot, offset),
@@ -190,7 +177,7 @@ export class Transmitter {
   #stage(index: number, length: number): void {
     const { records } = this.#table
     this.#table.describe(index, records[index * recordWords + offsetOfFrame], length)
-    this.#staged[(this.#stagedFirst + this.#stagedCount++) & this.#stagedMask] = index
+    this.#staged.push(index)
     this.#state[roomAt] = 0
     this.#state[slowAt] = 1
   }
@@ -206,16 +193,16 @@ export class Transmitter {
     const port = this.#port
     this.#outcome.error = null
     this.congested = false
-    if (this.#descriptors === 0 && this.#stagedCount === 0) return this.#idle()
+    if (this.#descriptors === 0 && this.#staged.count === 0) return this.#idle()
     if (this.#link.stuck && !this.#ready()) return 0
     let status: number
     let refused: number
     // Repeats while the ring, and not the device, was out of room.
     do {
-      refused = this.#stagedCount > 0 ? this.#unstageAll() : -1
+      refused = this.#staged.count > 0 ? this.#unstageAll() : -1
       this.#ring.publish()
       status = this.#descriptors === 0 ? 0 : this.#kick(true)
-    } while (status === 0 && refused < 0 && this.#stagedCount > 0 && this.#descriptors === 0)
+    } while (status === 0 && refused < 0 && this.#staged.count > 0 && this.#descriptors === 0)
     this.#reap(status)
     if (port.dropped > this.#dropped) this.#countDropped()
     if (status < 0) this.#stopped(status)
@@ -268,7 +255,8 @@ export class Transmitter {
   }
 
   close(): void {
-    this.#stagedCount = this.#continuations = 0
+    this.#staged.clear()
+    this.#continuations = 0
     this.#state[takenAt] = this.#ring.index
     this.#settle()
   }
@@ -304,7 +292,7 @@ export class Transmitter {
    */
   #settle(): void {
     const state = this.#state
-    const staged = this.#stagedCount
+    const staged = this.#staged.count
     const descriptors = this.#descriptors
     state[roomAt] = this.#whole && staged === 0 ? this.#capacity - descriptors : 0
     const slow = staged > 0 || this.#continuations > 0 || this.#accepted !== 0 || this.#port.failing
@@ -316,29 +304,24 @@ export class Transmitter {
   #unstageAll(): number {
     const { records } = this.#table
     const longest = this.#port.longest[0]
-    while (this.#stagedCount > 0) {
-      const index = this.#staged[this.#stagedFirst]
+    while (this.#staged.count > 0) {
+      const index = this.#staged.first
       const from = records[index * recordWords + offsetOfFrame]
       const length = records[index * recordWords + lengthOfFrame]
       if (length > longest && !this.#tagged(from, length - longest)) {
         // The kernel (is_skb_forwardable) or the device would drop it silently.
         this.#table.slots.free(index, this.#holder)
         this.refusals.EMSGSIZE = (this.refusals.EMSGSIZE ?? 0) + 1
-        this.#unstage()
+        this.#staged.shift()
         return length
       }
       const last = (from + length - 1) >>> this.#chunkShift
       const count = last - (from >>> this.#chunkShift) + 1
       if (this.#descriptors + count > this.#capacity) return -1
-      this.#unstage()
+      this.#staged.shift()
       this.#writeParts(from, length, count)
     }
     return -1
-  }
-
-  #unstage(): void {
-    this.#stagedFirst = (this.#stagedFirst + 1) & this.#stagedMask
-    this.#stagedCount--
   }
 
   /** Puts a frame into the ring that takes `count` of the device's buffers. */

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Random } from '../beds/random.js'
 import { type VethPair, vethPair } from '../beds/veth.js'
+import { forge, goOn } from './forged-rings.js'
 import { command, programPath, run } from './program.js'
 import { collect, copy, frame, on, receiveOne, transmit } from './traffic.js'
 
@@ -70,41 +71,14 @@ describe('foreign writes to the kernel’s rings', () => {
   test('lose frames at most; the process and the interface live on', async () => {
     using veth = vethPair()
     const random = new Random(20260101)
-    const plausible = (): number =>
-      random.pick([
-        random.below(8),
-        random.below(70),
-        random.below(70) * 2048,
-        random.below(3000),
-        2 ** 32 - 1 - random.below(8),
-        random.u32(),
-      ])
     const errors = new Set<string>()
     for (let round = 0; round < 6; round++) {
       using a = open(veth.a, { frameCount: 64, batch: 16, promiscuous: true })
       using b = open(veth.b, { frameCount: 64, batch: 16, promiscuous: true })
       for (let i = 0; i < 300; i++) {
         for (const queue of [a, b]) {
-          const rings = Object.values(queue.rings)
-          for (let words = random.below(4); words > 0; words--) {
-            const ring = random.pick(rings)
-            ring[random.below(ring.length)] = plausible()
-          }
-          try {
-            const slot = queue.claim()
-            if (slot >= 0) queue.send(slot, 14 + random.below(1500))
-            queue.submit()
-            if (queue.error) errors.add(queue.error.code)
-            const n = queue.receive()
-            for (let k = 0; k < n; k++) {
-              const received = queue.slot(k)
-              expect(queue.length(received)).toBeLessThanOrEqual(2048)
-              if (random.chance(1 / 2) || queue.length(received) < 14) queue.release(received)
-              else queue.forward(received)
-            }
-          } catch (error) {
-            errors.add((error as { code?: string }).code ?? String(error))
-          }
+          forge(queue, random, 3)
+          goOn(queue, random, errors)
         }
       }
     }

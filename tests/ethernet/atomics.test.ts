@@ -1,21 +1,13 @@
 /** IBVERBS_ATOMICS=1: every word that a ring hands over is read and written with Atomics, where plain accesses do too. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type VethPair, vethPair } from '../beds/veth.js'
+import { describe, expect, test } from 'vitest'
+import { vethPair } from '../beds/veth.js'
 import { command, programPath } from './program.js'
 import { backends } from './traffic.js'
 
 describe('forwarding with IBVERBS_ATOMICS=1', () => {
-  let [first, second]: VethPair[] = []
-  beforeAll(() => {
-    first = vethPair()
-    second = vethPair()
-  })
-  afterAll(() => {
-    first.remove()
-    second.remove()
-  })
-
   test.each(['none', ...backends])('%s', async (backend) => {
+    using first = vethPair()
+    using second = vethPair()
     const ends = backend === 'none' ? [] : [first.a, first.b, second.a]
     const node = [process.execPath, '--expose-gc', programPath('forward.mjs'), backend, '20000', ...ends]
     const { code, output } = await command('env', 'IBVERBS_ATOMICS=1', ...node)

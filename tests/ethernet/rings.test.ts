@@ -2,24 +2,13 @@
 import { FramePool, PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { Random } from '../beds/random.js'
+import { forge, goOn } from './forged-rings.js'
 import { collect, frame, openWire, queueFrame, transmit } from './traffic.js'
 
 /** The places in a ring: lib/ring/ring.ts. */
 const producer = 0
 const consumer = 16
 const records = 32
-
-/** A number that resembles an index, an offset, a length, or nothing at all. */
-function plausible(random: Random): number {
-  return random.pick([
-    random.below(8),
-    random.below(70),
-    random.below(4200) * 2048,
-    random.below(3000),
-    2 ** 32 - 1 - random.below(8),
-    random.u32(),
-  ])
-}
 
 test('memory that JavaScript sees can be neither detached nor transferred', () => {
   using wire = openWire()
@@ -152,28 +141,8 @@ test('thousands of random words in the rings and frame records cause errors, and
     using b = PacketQueue.open(wire.veth.b, { frameCount: 64, batch: 16, promiscuous: true })
     for (let i = 0; i < 200; i++) {
       for (const queue of [a, b]) {
-        const rings = Object.values(queue.rings)
-        for (let words = random.below(6); words > 0; words--) {
-          const ring = random.pick(rings)
-          const index = random.chance(1 / 8)
-            ? random.pick([producer, consumer])
-            : random.integer(records, ring.length - 1)
-          ring[index] = plausible(random)
-        }
-        try {
-          const slot = queue.claim()
-          if (slot >= 0) queue.send(slot, 14 + random.below(1500))
-          queue.submit()
-          if (queue.error) errors.add(queue.error.code)
-          const n = queue.receive()
-          for (let k = 0; k < n; k++) {
-            const received = queue.slot(k)
-            if (random.chance(1 / 2)) queue.release(received)
-            else queue.forward(received)
-          }
-        } catch (error) {
-          errors.add((error as { code?: string }).code ?? String(error))
-        }
+        forge(queue, random, 5)
+        goOn(queue, random, errors)
       }
     }
   }

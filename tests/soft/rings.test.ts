@@ -3,6 +3,7 @@ import { FramePool, PacketQueue, type PacketQueueOptions } from 'ibverbs/etherne
 import { softConnectX } from 'ibverbs/soft'
 import { describe, expect, test } from 'vitest'
 import { Random } from '../beds/random.js'
+import { forge, goOn } from '../ethernet/forged-rings.js'
 import { collect, frame, queueFrame, transmit } from '../ethernet/traffic.js'
 
 /** Words of a ring (lib/ring/ring.ts). */
@@ -75,27 +76,8 @@ test('thousands of random words in the rings', async () => {
     using b = PacketQueue.open('mlx5_soft1', { frameCount: 64, batch: 16, promiscuous: true })
     for (let i = 0; i < 150; i++) {
       for (const queue of [a, b]) {
-        const rings = Object.values(queue.rings)
-        for (let words = random.below(6); words > 0; words--) {
-          const ring = random.pick(rings)
-          const index = random.chance(0.12)
-            ? random.pick([producer, consumer])
-            : records + random.below(ring.length - records)
-          ring[index] = random.pick([0, 1, 2048 * random.below(70), random.below(2 ** 32), 0xffffffff])
-        }
-        try {
-          const slot = queue.claim()
-          if (slot >= 0) queue.send(slot, 14 + random.below(1500))
-          queue.submit()
-          if (queue.error) errors.add(queue.error.code)
-          const n = queue.receive()
-          for (let k = 0; k < n; k++) {
-            if (random.chance(0.5)) queue.release(queue.slot(k))
-            else queue.forward(queue.slot(k))
-          }
-        } catch (error) {
-          errors.add((error as { code?: string }).code ?? String(error))
-        }
+        forge(queue, random, 5)
+        goOn(queue, random, errors)
       }
       // Gives the device a turn.
       if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve))

@@ -1,8 +1,8 @@
 /** AF_XDP on all receive queues of a device: a socket for each, and one `PacketQueue` over them. */
 
-import { closedError } from '../../errors.js'
 import type { Batch } from '../batch.js'
 import { tableOf } from '../frames.js'
+import { refuseClosed } from '../hot/common.js'
 import { queueCount } from '../interface/channels.js'
 import type { Link } from '../interface/link.js'
 import type { Settings } from '../options.js'
@@ -216,8 +216,8 @@ class Receivers implements ReceivingEnd {
     return this.#receivers[0].awaitable()
   }
 
-  receive(): number {
-    if (this.#closed[0] !== 0) throw closedError('packet queue')
+  readonly receive = (): number => {
+    if (this.#closed[0] !== 0) refuseClosed()
     const batch = this.#batch
     batch.count[0] = 0
     const error = this.#error

@@ -5,13 +5,18 @@ import type { PoolState } from '../../ring/slots.js'
 import type { Batch } from '../batch.js'
 import type { FrameRecord, FrameTable } from '../frames.js'
 import type { Bell, Port } from '../port.js'
+import type { QueueCalls } from '../queue-calls.js'
 import type { Outcome, ReceiveState, TransmitState } from './state.js'
 
 /** Common to all. The constants are parameters too: V8 folds them, as they never change. */
-interface Parts {
+export interface Parts {
   table: FrameTable
   /** One word: not 0 once the queue is closed. */
   closed: Int32Array
+  /** Throws the error of a closed queue. */
+  refuseClosed(): never
+  brief: number
+  generationMask: number
   PoolState: typeof PoolState
   FrameRecord: typeof FrameRecord
 }
@@ -20,7 +25,6 @@ interface Parts {
 export interface SlotParts extends Parts {
   batch: Batch
   fail: {
-    closed(): never
     slot(slot: unknown): never
     batchIndex(i: unknown, count: number): never
     column(slots: unknown, count: unknown): never
@@ -28,14 +32,7 @@ export interface SlotParts extends Parts {
   }
 }
 
-export interface SlotCalls {
-  slot(i: number): number
-  offset(slot: number): number
-  length(slot: number): number
-  flags(slot: number): number
-  release(slot: number): void
-  releaseMany(slots: Int32Array, count: number): void
-}
+export type SlotCalls = Pick<QueueCalls, 'slot' | 'offset' | 'length' | 'flags' | 'release' | 'releaseMany'>
 
 /** Of both halves of a queue. */
 interface HalfParts extends Parts {
@@ -46,8 +43,6 @@ interface HalfParts extends Parts {
   link: Int32Array
   /** Who owns the frames that the device has. */
   holder: number
-  brief: number
-  generationMask: number
 }
 
 /** Of receive.cts. */
@@ -66,7 +61,6 @@ export interface ReceiveParts extends HalfParts {
   gone: number
   ReceiveState: typeof ReceiveState
   receiver: {
-    closed(): never
     look(): number
     polled(status: number): number
     rest(count: number, used: number, available: number): number
@@ -75,9 +69,9 @@ export interface ReceiveParts extends HalfParts {
   }
 }
 
-export interface ReceiveCalls {
+export interface ReceiveCalls extends Pick<QueueCalls, 'receive'> {
+  /** Takes received frames into the batch from `first` on; returns how many. */
   take(first: number): number
-  receive(): number
 }
 
 /** Of transmit.cts. */
@@ -96,7 +90,6 @@ export interface TransmitParts extends HalfParts {
   submitsBetweenLooks: number
   TransmitState: typeof TransmitState
   transmitter: {
-    closed(): never
     reclaim(): boolean
     stage(index: number, length: number): void
     move(slot: number, offset: number): void
@@ -112,12 +105,7 @@ export interface TransmitParts extends HalfParts {
   }
 }
 
-export interface TransmitCalls {
-  claim(): number
-  claimMany(slots: Int32Array, offsets: Uint32Array, count: number): number
-  send(slot: number, length: number, offset?: number): void
-  sendMany(slots: Int32Array, lengths: Uint32Array, count: number): void
-  forward(slot: number): void
-  forwardMany(slots: Int32Array, count: number): void
-  submit(): number
-}
+export type TransmitCalls = Pick<
+  QueueCalls,
+  'claim' | 'claimMany' | 'send' | 'sendMany' | 'forward' | 'forwardMany' | 'submit'
+>

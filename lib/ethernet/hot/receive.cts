@@ -5,7 +5,19 @@ import type { ReceiveCalls, ReceiveParts } from './parts.js' with { 'resolution-
  * in one descriptor each, and knows from two words of shared memory that there are none; Receiver does all else.
  */
 export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
-  const { closed, attention, link, state, received, target, scarce, describes, holder, receiver } = parts
+  const {
+    closed,
+    refuseClosed,
+    attention,
+    link,
+    state,
+    received,
+    target,
+    scarce,
+    describes,
+    holder,
+    receiver,
+  } = parts
   const { records, shift, frameSize } = parts.table
   const { words: owners, stack, state: pool, indexMask, member, count: frames } = parts.table.slots
   const { slots, offsets, lengths, flags, count: batchCount } = parts.batch
@@ -125,7 +137,7 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
   }
 
   function receive(): number {
-    if (closed[0] !== 0) receiver.closed()
+    if (closed[0] !== 0) refuseClosed()
     let ready = available()
     if (ready === 0) {
       batchCount[0] = 0

@@ -6,7 +6,7 @@ import type { TransmitCalls, TransmitParts } from './parts.js' with { 'resolutio
  * Transmitter does all else.
  */
 export = function transmitCalls(parts: TransmitParts): TransmitCalls {
-  const { closed, attention, link, state, transmitted, outcome, holder, transmitter } = parts
+  const { closed, refuseClosed, attention, link, state, transmitted, outcome, holder, transmitter } = parts
   const { records, shift, frameSize, headroom } = parts.table
   const { words: owners, stack, state: pool, indexMask, member } = parts.table.slots
   const { longest } = parts.port
@@ -26,7 +26,7 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
   const toFree = holder ^ free
 
   function claim(): number {
-    if (closed[0] !== 0) transmitter.closed()
+    if (closed[0] !== 0) refuseClosed()
     let height = (pool[heightAt] - 1) | 0
     if (height < 0) {
       if (!transmitter.reclaim()) return -1
@@ -50,7 +50,7 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
   }
 
   function claimMany(slots: Int32Array, offsets: Uint32Array, count: number): number {
-    if (closed[0] !== 0) transmitter.closed()
+    if (closed[0] !== 0) refuseClosed()
     if (!fits(slots, count) || !(offsets instanceof Uint32Array) || count > offsets.length) {
       transmitter.badColumn(slots, count, 'offsets', offsets)
     }
@@ -94,7 +94,7 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
   }
 
   function send(slot: number, length: number, offset?: number): void {
-    if (closed[0] !== 0) transmitter.closed()
+    if (closed[0] !== 0) refuseClosed()
     if (offset !== undefined) transmitter.move(slot, offset)
     if (typeof slot !== 'number') transmitter.badSlot(slot)
     const index = slot & indexMask
@@ -112,7 +112,7 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
   }
 
   function sendMany(slots: Int32Array, lengths: Uint32Array, count: number): void {
-    if (closed[0] !== 0) transmitter.closed()
+    if (closed[0] !== 0) refuseClosed()
     if (!fits(slots, count) || !(lengths instanceof Uint32Array) || count > lengths.length) {
       transmitter.badColumn(slots, count, 'lengths', lengths)
     }
@@ -148,13 +148,13 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
   }
 
   function forward(slot: number): void {
-    if (closed[0] !== 0) transmitter.closed()
+    if (closed[0] !== 0) refuseClosed()
     if (typeof slot !== 'number') transmitter.badSlot(slot)
     pass(slot)
   }
 
   function forwardMany(slots: Int32Array, count: number): void {
-    if (closed[0] !== 0) transmitter.closed()
+    if (closed[0] !== 0) refuseClosed()
     if (!fits(slots, count)) transmitter.badColumn(slots, count)
     for (let i = 0; i < count; i = (i + 1) | 0) pass(slots[i])
   }
@@ -184,7 +184,7 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
   }
 
   function submit(): number {
-    if (closed[0] !== 0) transmitter.closed()
+    if (closed[0] !== 0) refuseClosed()
     const next = pushedIndex()
     const pushed = (next - state[takenAt]) | 0
     const submits = state[submitsAt]

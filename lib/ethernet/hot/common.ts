@@ -1,0 +1,14 @@
+import { closedError } from '../../errors.js'
+import { mostSlot, PoolState } from '../../ring/slots.js'
+import { brief, FrameRecord, type FrameTable } from '../frames.js'
+import type { Parts } from './parts.js'
+
+/** What every hot file of a queue gets. */
+export function commonParts(table: FrameTable, closed: Int32Array): Parts {
+  return { table, closed, refuseClosed, brief, generationMask: mostSlot, PoolState, FrameRecord }
+}
+
+/** Throws the error of a closed queue. */
+export function refuseClosed(): never {
+  throw closedError('packet queue')
+}
