@@ -5,6 +5,7 @@
 //   rx 20000 1000         →  [frames a second]           while another process floods
 //   forward 20000 1000    →  [frames a second]           in by `in`, one byte changed, out by `out`
 //   service 20000 1000    →  [p50, p99, p99.9]           µs from a poll that finds frames until all are sent
+//   look 20000 1000       →  [ns]                        a poll that finds nothing: nobody sends
 //   round-trip 2000 100   →  [p50, p99]                  µs; another process reflects
 //   reflect 2000 100      →  [frames]                    back to their sender
 //   flood 0|RATE 0        …  stop  →  [frames]           frames a second, 0: as fast as it goes
@@ -123,6 +124,15 @@ static void forward(struct port *in, struct port *out, const struct options *opt
     for (int i = 0; i < count; i++) frames[i].data[options->size - 1] ^= 1;
     port_send(out, frames, count);
     received += count;
+  }
+}
+
+static void look(struct port *in, long total) {
+  struct frame frame;
+  for (long looks = 0; looks < total; looks++) {
+    if (port_receive(in, &frame, 1) == 0) continue;
+    fprintf(stderr, "a frame came\n");
+    exit(1);
   }
 }
 
@@ -262,9 +272,11 @@ static void answer(const char *command, long count, long warmup, void *context) 
     if (!strcmp(command, "tx")) transmit(out, options, total);
     else if (!strcmp(command, "rx")) receive(in, options, total);
     else if (!strcmp(command, "forward")) forward(in, out, options, total);
+    else if (!strcmp(command, "look")) look(in, total);
     else exit(2);
   }
-  printf("[%.1f]\n", (double)count * 1e9 / (double)(now() - begin));
+  const double each = (double)(now() - begin) / (double)count;
+  printf("[%.1f]\n", strcmp(command, "look") ? 1e9 / each : each);
 }
 
 static void parse(struct options *options, int argc, char **argv) {

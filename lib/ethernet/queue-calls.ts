@@ -10,12 +10,12 @@ export interface ReceivedColumns {
 }
 
 /**
- * The calls that a queue makes for each batch and each frame. Each queue has a compiled copy of its own (a few
- * thousand frames warm it up; 50 KB), which costs half as much a frame as code that several queues share.
+ * The calls that a queue makes for each batch and each frame. Each queue has a compiled copy of its own, which V8
+ * optimizes during the queue's first hundred thousand frames.
  *
- * That holds where a place in the program serves one queue. A function that serves several queues in turn should use
- * the calls for many frames, {@link releaseMany}, {@link claimMany}, {@link sendMany} and {@link forwardMany}, with the
- * columns of `columns`: there a call for each frame costs up to three times more.
+ * A function that serves several queues in turn should use the calls for many frames, {@link releaseMany}, {@link
+ * claimMany}, {@link sendMany} and {@link forwardMany}, with the columns of `columns`: there a call for each frame costs
+ * twice as much as where a place in the program serves one queue (bench/ethernet/ring-cost.ts).
  */
 export interface QueueCalls {
   /**

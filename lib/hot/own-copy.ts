@@ -3,7 +3,7 @@
  *
  * V8 makes machine code for a function's source, not for an object: in a class every access to a ring loads the ring,
  * its words, its mask and their lengths again. Where one copy of the source serves one queue, all of these are
- * constants, and a frame costs less than half (bench/ethernet/ring-cost.ts).
+ * constants.
  *
  * Hot code lies in CommonJS files (*.cts) that export one function and use nothing but its parameters and the language
  * itself. A copy is the emitted file as a whole, compiled again under its own URL: stack traces, breakpoints and
@@ -34,7 +34,7 @@ export function ownCopy<F>(url: URL): F {
 
 /**
  * Whether a plain load or store hands words over between processors in order: x86-64 keeps loads in order, and stores,
- * and V8 keeps the order of a program's accesses to typed arrays. An Atomics call, which is right everywhere, costs 10
- * ns. IBVERBS_ATOMICS=1 chooses it here too.
+ * and V8 keeps the order of a program's accesses to typed arrays (tests/binding/litmus.test.ts). Atomics, which are right
+ * everywhere, are calls, and cost several times more. IBVERBS_ATOMICS=1 chooses them here too.
  */
 export const plainAccess = process.arch === 'x64' && process.env.IBVERBS_ATOMICS !== '1'

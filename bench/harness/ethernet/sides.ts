@@ -156,6 +156,27 @@ export async function frameSide(
   }
 }
 
+/** Polls of an interface to which nobody sends: [ns a poll]. */
+export async function idleSide(
+  contender: Contender,
+  parameters: FrameParameters,
+  count: number,
+  warmup: number,
+): Promise<Side> {
+  const wire = takeWire()
+  const children: LineChild[] = []
+  try {
+    children.push(await contender(parameters, { in: wire.b, to: wire.macA }, processors()[0]))
+    return {
+      run: () => children[0].request(`look ${count} ${warmup}`),
+      close: () => closeAll(children, [wire]),
+    }
+  } catch (error) {
+    await closeAll(children, [wire]).catch(() => {})
+    throw error
+  }
+}
+
 /** Round trip of a frame, each end busy-polling on its own processor: [p50, p99] in µs. */
 export async function roundTripSide(
   contender: Contender,

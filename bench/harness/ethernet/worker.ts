@@ -202,6 +202,10 @@ function roundTrips(queue: PacketQueue, total: number): void {
   }
 }
 
+function look(queue: PacketQueue, total: number): void {
+  for (let looks = 0; looks < total; looks++) if (queue.receive() !== 0) throw new Error('a frame came')
+}
+
 function needed(queue: PacketQueue | undefined): PacketQueue {
   if (!queue) throw new Error('no interface was named')
   return queue
@@ -224,6 +228,12 @@ function answer(command: string, count: number, warmup: number): number[] {
   if (command === 'reflect') {
     reflect(needed(receiver), count + warmup)
     return [count + warmup]
+  }
+  if (command === 'look') {
+    look(needed(receiver), warmup)
+    const begin = performance.now()
+    look(needed(receiver), count)
+    return [((performance.now() - begin) * 1e6) / count]
   }
   const rate = rates[command]
   if (rate) {
