@@ -5,7 +5,9 @@
  */
 import * as node from 'node:child_process'
 import { once } from 'node:events'
+import { TestRunner } from 'vitest'
 import { onOver } from './over.js'
+import { describeGroup } from './process-group.js'
 import { mark } from './reaper.mjs'
 
 export type { ChildProcess } from 'node:child_process'
@@ -34,17 +36,27 @@ type Words = readonly string[]
 export interface SpawnOptions extends node.SpawnOptions {
   /** The process ends with the file, not with the test that starts it. */
   outlivesTest?: boolean
+  /** What it has printed, for the report of a failed test that it outlived. */
+  printed?: () => string
 }
 
 /** spawn of node:child_process. */
 export const spawn = ((command: string, args: Words = [], options: SpawnOptions = {}) => {
-  const { outlivesTest, ...rest } = options
+  const { outlivesTest, printed, ...rest } = options
+  const test = TestRunner.getCurrentTest()
   const child = node.spawn(command, args, marked(rest))
   const leader = child.pid
   if (leader === undefined) return child
   const end = async () => {
+    const lives = child.exitCode === null && child.signalCode === null
+    if (lives && test?.result?.state === 'fail') {
+      // What hung once in hundreds of runs is to be understood from this one.
+      console.error(
+        `At the end of the failed test “${test.name}”:\n${describeGroup(leader)}\n${printed?.() ?? ''}`,
+      )
+    }
     endGroup(leader)
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    if (lives) await once(child, 'exit')
   }
   onOver(end, { ofFile: outlivesTest })
   return child

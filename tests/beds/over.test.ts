@@ -12,21 +12,34 @@ function fixture(name: string) {
   try {
     const file = join(folder, 'told')
     const words = ['--config', 'tests/beds/over/vitest.config.ts', `tests/beds/over/${name}.fixture.ts`]
-    const { stdout } = spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...words], {
-      encoding: 'utf8',
-      env: { ...process.env, IBVERBS_OVER: file, NO_COLOR: '1' },
-    })
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      ['node_modules/vitest/vitest.mjs', 'run', ...words],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, IBVERBS_OVER: file, NO_COLOR: '1' },
+      },
+    )
     const told = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []
     const pids = told.flatMap((line) => /^\w+ (\d+)$/.exec(line)?.[1] ?? []).map(Number)
-    return { stdout, told: told.filter((line) => !/\d$/.test(line)), pids }
+    return {
+      stdout,
+      output: String(stdout) + String(stderr),
+      told: told.filter((line) => !/\d$/.test(line)),
+      pids,
+    }
   } finally {
     rmSync(folder, { recursive: true })
   }
 }
 
 test('a test that ran out of time or failed, and a file that ended', async () => {
-  const { stdout, told, pids } = fixture('time')
+  const { stdout, output, told, pids } = fixture('time')
   expect(stdout).toMatch(/Tests +2 failed \| 1 passed/)
+  // What hung is told, with where it waits.
+  expect(output).toMatch(
+    /At the end of the failed test “[^”]+”:\nprocess \d+: .*\n +\S.* in \S+, system call/,
+  )
   expect(told).toEqual(['second', 'first', 'next', 'end of the file'])
   expect(pids).toHaveLength(6)
   await gone(pids)

@@ -60,7 +60,8 @@ export class Running extends Output {
 
   constructor(command: string, args: readonly string[], { input, env, open = false }: RunOptions = {}) {
     super()
-    this.child = spawn(command, args, { env: { ...process.env, NO_COLOR: undefined, ...env } })
+    const printed = () => `It printed: ${this.stdout}${this.stderr}`
+    this.child = spawn(command, args, { env: { ...process.env, NO_COLOR: undefined, ...env }, printed })
     for (const stream of ['stdout', 'stderr'] as const) {
       this.child[stream]?.on('data', (part: Buffer) => this.add(stream, part))
     }
