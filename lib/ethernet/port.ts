@@ -54,6 +54,13 @@ export interface Port {
    */
   readonly describes: boolean
   /**
+   * How many frames of the arena, neighbours, lie in a buffer that one record of `fill` posts: a power of two. More than
+   * 1 is a striding receive queue: each received frame takes the next place of the buffer, or several with a descriptor
+   * each (cut to the first place), and a descriptor of length 0 passes over a place that stays unused. The buffer can be posted again when the
+   * last of its frames has been released. Default 1.
+   */
+  readonly framesPerBuffer?: number
+  /**
    * With fewer free frames than this at the device, receive() refills the fill ring at once; an empty look always does.
    * 0 where the other end takes free frames only when it is called.
    */

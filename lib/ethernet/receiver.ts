@@ -16,6 +16,9 @@ const { EFAULT, ERANGE } = constants.errno
 
 const { filled: filledAt, used: usedAt } = ReceiveState
 
+/** How many frames a refill by whole buffers looks at: an empty look must not cost as much as the pool has frames. */
+const framesPerSweep = 1024
+
 /** Throws the error of an invalid index into the last batch. */
 export function batchIndexError(i: unknown, count: number): never {
   if (typeof i !== 'number') throw typeError('i', 'a number', i)
@@ -43,7 +46,12 @@ export class Receiver implements ReceivingEnd {
   readonly #table: FrameTable
   readonly #memory: Uint8Array
   readonly #holder: number
+  /** How many frames the device has when the fill ring is full. */
   readonly #target: number
+  /** Port.framesPerBuffer */
+  readonly #framesPerBuffer: number
+  /** Where the next look for free buffers begins: the index of a frame. */
+  #sweep = 0
   readonly #batch: Batch
   readonly #ring: Consumer
   readonly #fill: Producer
@@ -61,7 +69,10 @@ export class Receiver implements ReceivingEnd {
     this.#memory = queue.frames.arena.bytes
     this.#holder = holder
     this.#batch = queue.batch
-    this.#target = target
+    const { framesPerBuffer = 1 } = port
+    this.#framesPerBuffer = framesPerBuffer
+    this.#target = target - (target % framesPerBuffer)
+    if (framesPerBuffer > 1) this.#table.slots.keepWhole()
     this.#ring = port.receive
     this.#fill = port.fill
     const compile = ownCopy<(parts: ReceiveParts) => ReceiveCalls>(
@@ -79,8 +90,9 @@ export class Receiver implements ReceivingEnd {
       state: this.#state,
       received: this.#received,
       holder,
-      target,
-      scarce: Math.min(port.scarce, target),
+      target: this.#target,
+      scarce: Math.min(port.scarce, this.#target),
+      framesPerBuffer,
       describes: port.describes,
       ReceiveState,
       receiver: {
@@ -93,7 +105,8 @@ export class Receiver implements ReceivingEnd {
     })
     this.take = take
     this.receive = receive
-    this.#refill()
+    do this.#refill()
+    while (this.#sweep > 0)
   }
 
   get received(): number {
@@ -171,6 +184,8 @@ export class Receiver implements ReceivingEnd {
       const at = ring.at(used++)
       const address = ring.address(at)
       const index = address >>> shift
+      // A place of a buffer that stayed unused.
+      if (!this.#port.describes && ring.length(at) === 0 && slots.free(index, this.#holder)) continue
       const slot = slots.handOut(index, this.#holder)
       if (slot < 0) {
         this.invalid++
@@ -233,9 +248,23 @@ export class Receiver implements ReceivingEnd {
     const missing = this.#target - this.#state[filledAt]
     if (missing <= 0) return
     const { slots, shift } = this.#table
-    const count = slots.lend(this.#fill, missing, this.#holder, shift)
+    const count =
+      this.#framesPerBuffer > 1
+        ? this.#lendBuffers(missing)
+        : slots.lend(this.#fill, missing, this.#holder, shift)
     if (count === 0) return
     this.#state[filledAt] += count
     this.#fill.publish()
+  }
+
+  /** Moves whole buffers into the fill ring when a quarter of them is missing; returns how many frames they hold. */
+  #lendBuffers(missing: number): number {
+    if (missing * 4 < this.#target) return 0
+    const { slots, shift } = this.#table
+    const size = this.#framesPerBuffer
+    const from = this.#sweep
+    const frames = Math.max(framesPerSweep, size)
+    this.#sweep = from + frames < slots.count ? from + frames : 0
+    return slots.lendBuffers(this.#fill, missing / size, size, this.#holder, shift, from, frames) * size
   }
 }

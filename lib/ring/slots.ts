@@ -1,5 +1,6 @@
 import { inspect } from 'node:util'
 import { typeError } from '../argument.js'
+import { busyError } from '../errors.js'
 import { type Consumer, cells, type Producer } from './ring.js'
 import { SlotMemory } from './slot-memory.js'
 
@@ -53,6 +54,7 @@ export class SlotPool {
   declare readonly stack: Int32Array
   /** {@link PoolState}, which hot code shares. */
   declare readonly state: Int32Array
+  private whole = false
 
   /** @param from the number of frames of a new pool, at most 2^18; or the memory of a pool that another thread shares */
   constructor(from: number | SlotMemory) {
@@ -101,8 +103,23 @@ export class SlotPool {
     this.state[limitAt] = count
   }
 
+  /** From now on a queue lends the device neighbouring frames ({@link lendBuffers}): none may wander to other threads. */
+  keepWhole(): void {
+    if (this.limit !== this.count) {
+      throw busyError(
+        'frames that threads share cannot be received into by whole buffers: give the queue its own pool',
+      )
+    }
+    this.whole = true
+  }
+
   /** Makes free frames available to other threads from now on. */
   share(): void {
+    if (this.whole) {
+      throw busyError(
+        'a queue receives into whole buffers of these frames: share a pool that it does not use',
+      )
+    }
     this.limit = stackLimit
     this.spill()
   }
@@ -200,6 +217,44 @@ export class SlotPool {
       lent += height - end
       this.height = end
     } while (lent < most && this.pull())
+    return lent
+  }
+
+  /**
+   * Moves free frames into a fill ring by whole buffers: `size` neighbours, of which the first one's number is a
+   * multiple of `size`. A buffer is free when the last of its frames is. Looks at `frames` frames from `first` on.
+   *
+   * @returns how many buffers, at most `most`
+   */
+  lendBuffers(
+    ring: Producer,
+    most: number,
+    size: number,
+    holder: number,
+    shift: number,
+    first: number,
+    frames: number,
+  ): number {
+    const { words: records, records: firstRecord, mask, recordShift } = ring
+    const { words, stack, indexMask } = this
+    const free = this.member + 1
+    const end = Math.min(first + frames, this.count - size + 1)
+    let lent = 0
+    for (let buffer = first; buffer < end && lent < most; buffer += size) {
+      let index = buffer
+      while (index < buffer + size && (words[index] & indexMask) === free) index++
+      if (index < buffer + size) continue
+      for (index = buffer; index < buffer + size; index++) words[index] ^= free ^ holder
+      records[firstRecord + (((ring.index + lent++) & mask) << recordShift)] = buffer << shift
+    }
+    if (lent === 0) return 0
+    ring.skip(lent)
+    // They lie anywhere on the stack.
+    let height = 0
+    for (let i = 0; i < this.height; i++) {
+      if ((words[stack[i]] & indexMask) === free) stack[height++] = stack[i]
+    }
+    this.height = height
     return lent
   }
 

@@ -1,18 +1,18 @@
 /** What the ring vocabulary answers for a card's rings: the one receiver and the one transmitter move their frames. */
-import { FramePool, type PacketQueue } from 'ibverbs/ethernet'
-import { expect, test } from 'vitest'
+import { FrameFlag, FramePool, type PacketQueue } from 'ibverbs/ethernet'
+import { describe, expect, test } from 'vitest'
 import { queueOver } from '../../dist/ethernet/packet-queue.js'
 import { Random } from '../beds/random.js'
 import { CardPort } from './card-port.js'
 
-function open(frameCount: number, batch: number, receiveFrames: number) {
+function open(frameCount: number, batch: number, receiveFrames: number, framesPerBuffer?: number) {
   const frames = new FramePool({ frameCount, frameSize: 2048 })
   const made: CardPort[] = []
   const queue = queueOver(
     frames,
     batch,
     (onEvent) => {
-      made.push(new CardPort(64, onEvent))
+      made.push(new CardPort(64, onEvent, framesPerBuffer))
       return made[0]
     },
     receiveFrames,
@@ -68,53 +68,116 @@ test('one completion retires all frames before it, of one hand-over or of severa
   queue.close()
 })
 
-test('every frame is somewhere, whatever completes when', () => {
-  const random = new Random(20261130)
-  const { queue, port, frames } = open(64, 8, 24)
-  const held: number[] = []
-  let received = 0
-  let delivered = 0
-  let sent = 0
-  for (let round = 0; round < 20_000; round++) {
-    switch (random.below(5)) {
-      case 0: {
-        const ready = port.fill.words[0] - port.fill.words[16]
-        const count = Math.min(ready, random.integer(1, 9))
-        if (count === 0) break
-        port.deliver(count, random.integer(60, 1514))
-        delivered += count
-        break
-      }
-      case 1: {
-        const n = queue.receive()
-        received += n
-        held.push(...queue.columns.slots.subarray(0, n))
-        break
-      }
-      case 2:
-        while (held.length > 0 && random.chance(0.7)) queue.release(held.pop() as number)
-        break
-      case 3: {
-        const slot = queue.claim()
-        if (slot < 0) break
-        queue.send(slot, random.integer(60, 1514))
-        sent += queue.submit()
-        break
-      }
-      default:
-        port.complete()
-        queue.submit()
-    }
-  }
-  port.complete()
-  queue.submit()
-  for (const slot of held) queue.release(slot)
-  received += receiveAll(queue).length
-  expect(received).toBe(delivered)
-  expect(queue.statistics()).toMatchObject({ transmitted: sent, invalid: 0, received })
-  queue.close()
-  expect(frames.free).toBe(64)
+describe('four frames a buffer', () => {
+  test('a buffer goes back to the device when the last of its frames was released', () => {
+    const { queue, port, frames } = open(32, 8, 16, 4)
+    expect([port.ready, frames.free]).toEqual([16, 16])
+    port.deliver(8, 100)
+    expect(queue.receive()).toBe(8)
+    const slots = [...queue.columns.slots]
+    const offsets = [...queue.columns.offsets]
+    // Neighbours, each in a place of its own.
+    expect(offsets.map((offset, i) => offset - offsets[i & 4])).toEqual(
+      [0, 1, 2, 3, 0, 1, 2, 3].map((i) => i * 2048),
+    )
+    // Two other buffers were posted at once; with a frame kept of each of these, no others are whole when all else is free.
+    expect([port.ready, frames.free]).toEqual([16, 8])
+    const kept = [slots[0], slots[4]]
+    for (const slot of slots) if (!kept.includes(slot)) queue.release(slot)
+    port.deliver(16, 60)
+    expect(receiveAll(queue)).toHaveLength(16)
+    expect(queue.receive()).toBe(0)
+    expect([port.ready, frames.free]).toEqual([16, 14])
+    port.deliver(16, 60)
+    queue.receive()
+    queue.receive()
+    expect([port.ready, frames.free]).toEqual([8, 6])
+    // All neighbours of the kept frames are free; now the frames themselves, one by one.
+    queue.release(kept[0])
+    expect(queue.receive()).toBe(0)
+    expect([port.ready, frames.free]).toEqual([12, 3])
+    queue.release(kept[1])
+    expect(queue.receive()).toBe(0)
+    expect([port.ready, frames.free]).toEqual([16, 0])
+    queue.close()
+    // The others are still the caller's.
+    expect(frames.free).toBe(16)
+  })
+
+  test('a place that stays unused is passed over; what lies in two places is one frame, cut to the first', () => {
+    const { queue, port, frames } = open(32, 8, 16, 4)
+    port.deliver(3, 100)
+    port.deliverLong(2048 + 100)
+    port.deliver(1, 60)
+    expect(queue.receive()).toBe(5)
+    const { slots, lengths, flags } = queue.columns
+    expect([...lengths.subarray(0, 5)]).toEqual([100, 100, 100, 2048, 60])
+    expect([...flags.subarray(0, 5)]).toEqual([0, 0, 0, FrameFlag.truncated, 0])
+    queue.releaseMany(slots, 5)
+    expect(queue.statistics()).toMatchObject({ received: 5, truncated: 1, invalid: 0 })
+    queue.close()
+    expect(frames.free).toBe(32)
+  })
+
+  test('the frames are the queue’s thread’s own', () => {
+    const { queue, frames } = open(32, 8, 16, 4)
+    expect(() => frames.share()).toThrow(/whole buffers of these frames/)
+    queue.close()
+    const shared = new FramePool({ frameCount: 32, frameSize: 2048 })
+    shared.share()
+    expect(() => queueOver(shared, 8, (onEvent) => new CardPort(64, onEvent, 4), 16)).toThrow(/threads share/)
+  })
 })
+
+test.each([1, 4])(
+  'every frame is somewhere, whatever completes when: %i frames a buffer',
+  (framesPerBuffer) => {
+    const random = new Random(20261130)
+    const { queue, port, frames } = open(64, 8, 24, framesPerBuffer)
+    const held: number[] = []
+    let received = 0
+    let delivered = 0
+    let sent = 0
+    for (let round = 0; round < 20_000; round++) {
+      switch (random.below(5)) {
+        case 0: {
+          const count = Math.min(port.ready, random.integer(1, 9))
+          if (count === 0) break
+          port.deliver(count, random.integer(60, 1514))
+          delivered += count
+          break
+        }
+        case 1: {
+          const n = queue.receive()
+          received += n
+          held.push(...queue.columns.slots.subarray(0, n))
+          break
+        }
+        case 2:
+          while (held.length > 0 && random.chance(0.7)) queue.release(held.pop() as number)
+          break
+        case 3: {
+          const slot = queue.claim()
+          if (slot < 0) break
+          queue.send(slot, random.integer(60, 1514))
+          sent += queue.submit()
+          break
+        }
+        default:
+          port.complete()
+          queue.submit()
+      }
+    }
+    port.complete()
+    queue.submit()
+    for (const slot of held) queue.release(slot)
+    received += receiveAll(queue).length
+    expect(received).toBe(delivered)
+    expect(queue.statistics()).toMatchObject({ transmitted: sent, invalid: 0, received })
+    queue.close()
+    expect(frames.free).toBe(64)
+  },
+)
 
 test('a queue is armed before it sleeps: no frame is missed, however late it comes', async () => {
   const { queue, port } = open(64, 8, 32)

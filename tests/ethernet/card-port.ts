@@ -1,7 +1,8 @@
 /**
  * A mock of a card's rings, which no device here has, in the ring vocabulary (lib/ring/ring.ts). It stands for what a
  * ConnectX does otherwise than the kernel: completions that hold no address, one for several received frames
- * (compressed), one for all sends before it (multi-packet sends), and events only for who armed them.
+ * (compressed), one for all sends before it (multi-packet sends), buffers that several received frames share (striding),
+ * and events only for who armed them.
  */
 import type { Port } from '../../dist/ethernet/port.js'
 import type { HotConsumer } from '../../dist/ring/hot/parts.js'
@@ -20,9 +21,18 @@ const records = 32
 /** Where the card says how far sends are done, in the transmit ring's memory. */
 const done = 24
 
-/** Entries: how many frames, and the length of each. A frame lies in the next buffer of the fill ring. */
+/** Bytes of a place in a buffer: a frame of the arena. */
+const stride = 2048
+/** In an entry's length: the frame goes on in the next place. */
+const continued = 1 << 16
+
+/**
+ * Entries: how many frames, and the length of each. A frame lies in the next place of the buffers in the fill ring; one
+ * of length 0 is a place that stayed unused.
+ */
 class CompressedCompletions extends Consumer {
   readonly #fill: Producer
+  readonly #framesPerBuffer: number
   /** By frame, modulo the capacity: what the entries say. */
   readonly #lengths: Uint32Array
   /** Frames that the entries read so far stand for, and those taken of them. */
@@ -32,9 +42,10 @@ class CompressedCompletions extends Consumer {
   readonly #ends: number[] = []
   #read = 0
 
-  constructor(capacity: number, fill: Producer) {
+  constructor(capacity: number, fill: Producer, framesPerBuffer: number) {
     super(allocateRing(capacity, 2), 2)
     this.#fill = fill
+    this.#framesPerBuffer = framesPerBuffer
     this.#lengths = new Uint32Array(capacity)
   }
 
@@ -54,15 +65,17 @@ class CompressedCompletions extends Consumer {
   }
 
   override address(at: number): number {
-    return this.#fill.words[records + (at & this.#fill.mask) * AddressRecord.words]
+    const buffer = Math.floor(at / this.#framesPerBuffer) & this.#fill.mask
+    const first = this.#fill.words[records + buffer * AddressRecord.words]
+    return first + (at % this.#framesPerBuffer) * stride
   }
 
   override length(at: number): number {
-    return this.#lengths[at & this.mask]
+    return this.#lengths[at & this.mask] & ~continued
   }
 
-  override more(): boolean {
-    return false
+  override more(at: number): boolean {
+    return (this.#lengths[at & this.mask] & continued) !== 0
   }
 
   override consume(count: number): void {
@@ -79,7 +92,7 @@ class CompressedCompletions extends Consumer {
       at: (ahead) => this.at(ahead),
       address: (at) => this.address(at),
       length: (at) => this.length(at),
-      more: () => false,
+      more: (at) => this.more(at),
       consume: (count) => this.consume(count),
     }
   }
@@ -93,13 +106,14 @@ export class CardPort implements Port {
   readonly describes = false
   readonly scarce = 2 ** 30
   readonly attention = cells(1)
-  readonly chunkSize = 2048
+  readonly chunkSize = stride
   readonly longest = cells(1).fill(1514)
   readonly takesAll = false
   readonly completesOnKick = false
   readonly dropped = 0
   readonly failing = false
   readonly fill: Producer
+  readonly framesPerBuffer: number
   readonly receive: CompressedCompletions
   readonly transmit: Producer
   readonly completion: Consumer
@@ -114,10 +128,11 @@ export class CardPort implements Port {
   #delivered = 0
   #taken = 0
 
-  constructor(capacity: number, onEvent: () => void) {
+  constructor(capacity: number, onEvent: () => void, framesPerBuffer = 1) {
     this.#onEvent = onEvent
+    this.framesPerBuffer = framesPerBuffer
     this.fill = new Producer(allocateRing(capacity, AddressRecord.words), AddressRecord.words)
-    this.receive = new CompressedCompletions(capacity, this.fill)
+    this.receive = new CompressedCompletions(capacity, this.fill, framesPerBuffer)
     const transmit = allocateRing(capacity, DescriptorRecord.words)
     this.transmit = new Producer(transmit, DescriptorRecord.words)
     this.completion = new Consumer(transmit, DescriptorRecord.words, {
@@ -126,14 +141,30 @@ export class CardPort implements Port {
     })
   }
 
+  /** How many places the posted buffers have for frames. */
+  get ready(): number {
+    return this.fill.words[producer] * this.framesPerBuffer - this.#delivered
+  }
+
+  /** How many places are left in the buffer that is in use. */
+  get leftInBuffer(): number {
+    return -this.#delivered & (this.framesPerBuffer - 1)
+  }
+
+  /** Receives a frame of two places, which lie in one buffer: what is left of the one in use is passed over. */
+  deliverLong(length: number): void {
+    if (this.leftInBuffer === 1) this.deliver(1, 0)
+    this.deliver(1, stride | continued)
+    this.deliver(1, length - stride)
+  }
+
   /** Receives `count` frames of `length` bytes, told by one completion. */
   deliver(count: number, length: number): void {
     const { words, mask } = this.receive
-    const ready = this.fill.words[producer] - this.#delivered
-    if (count > ready) throw new Error(`${ready} buffers for ${count} frames`)
+    if (count > this.ready) throw new Error(`${this.ready} places for ${count} frames`)
     words.set([count, length], records + (words[producer] & mask) * 2)
     this.#delivered += count
-    this.fill.words[consumer] = this.#delivered
+    this.fill.words[consumer] = Math.floor(this.#delivered / this.framesPerBuffer)
     Atomics.store(words, producer, words[producer] + 1)
     if (!this.#awaited) return
     this.#awaited = false

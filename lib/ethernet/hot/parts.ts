@@ -56,6 +56,7 @@ export interface ReceiveParts extends HalfParts {
   /** How many frames the fill ring holds. */
   target: number
   scarce: number
+  framesPerBuffer: number
   describes: boolean
   /** The bit of `link` that says that the interface is gone. */
   gone: number

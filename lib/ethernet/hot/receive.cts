@@ -14,6 +14,7 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
     received,
     target,
     scarce,
+    framesPerBuffer,
     describes,
     holder,
     receiver,
@@ -38,12 +39,18 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
   const step = indexMask + 1
   const frameMask = frameSize - 1
   const lent = (member + 1) ^ holder
+  /** With fewer frames at the device, an empty look refills: whole buffers come together when a quarter is missing. */
+  const enough = framesPerBuffer > 1 ? target - (target >> 2) : target
   /** Empty looks in a row that need no call. */
   const quietLooks = 255
   let looks = 0
 
   /** Moves free frames into the fill ring. */
   function refill(): void {
+    if (framesPerBuffer > 1) {
+      receiver.refill()
+      return
+    }
     let filled = state[filledAt]
     let height = pool[heightAt]
     if (filled < target && height > 0) {
@@ -68,9 +75,9 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
       if (hinted && (hintWords[hintAt[hintCell]] & hintBits) === 0) {
         // A plain load may not leave a loop for ever: now and then the call is made, and looks with Atomics.
         looks = (looks + 1) & quietLooks
-        if (looks !== 0 && state[filledAt] >= target) return 0
+        if (looks !== 0 && state[filledAt] >= enough) return 0
       } else if (ring !== undefined) {
-        if (state[filledAt] < target) refill()
+        if (state[filledAt] < enough) refill()
         ring()
         return box[0] > 0 ? box[0] : receiver.polled(box[0])
       }
@@ -89,7 +96,12 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
       const index = offset >>> shift
       // An invalid index reads 0, a word that no holder owns.
       const word = index <= indexMask ? owners[index] : 0
-      if ((word & indexMask) !== holder || (!describes && more(at))) break
+      if ((word & indexMask) !== holder) break
+      let told = 0
+      if (!describes) {
+        told = lengthOf(at)
+        if (told === 0 || more(at)) break
+      }
       const generation = ((word ^ holder) + step) & generationMask
       owners[index] = generation | member
       const i = (first + used) | 0
@@ -101,7 +113,6 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
         flags[i] = records[record | flagsAt]
       } else {
         // Within the frame's place, whatever the ring contains.
-        const told = lengthOf(at)
         const place = (frameSize - (offset & frameMask)) | 0
         const length = told >= 0 && told < place ? told : place
         records[record | offsetAt] = offset
