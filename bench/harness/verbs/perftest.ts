@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Side } from '../compare.js'
+import { freePort } from '../free-port.js'
 import type { PairParameters } from './parameters.js'
 
 /** Milliseconds after which a run counts as stuck. */
@@ -81,15 +81,6 @@ function start(args: string[]): Started {
   )
   output.catch(() => {}) // reported where `output` is awaited
   return { process, output }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Waits until the server listens. perftest announces that too early, and into a buffer; the kernel's table is exact. */
