@@ -11,6 +11,11 @@ const SEND = 2
 
 /** Empty polls between two clock readings. */
 const pollsPerClockReading = 64
+/**
+ * Milliseconds between two turns of the event loop. A turn takes as long as several messages: each 10 ms, one message in a
+ * hundred would wait for it.
+ */
+const yieldInterval = 100
 
 /** A request that can be posted: the library's prepared request. */
 export interface Postable {
@@ -57,10 +62,22 @@ export class PingPong {
   /** The message; set once the peer's address is known. */
   send: Postable | undefined
   readonly #options: LoopOptions
+  readonly #samples: Samples
+  /** Receives posted and not completed. */
   #posted = 0
+  #sent = 0
+  #received = 0
+  // This end's turn begins when the peer has answered and its own last message has completed.
+  #answered = false
+  #completed = true
+  /** When the last message was sent, and when a poll last found something. */
+  #postedAt = 0
+  #now = 0
+  #failure: string | undefined
 
   constructor(options: LoopOptions) {
     this.#options = options
+    this.#samples = new Samples(options.iterations)
     this.#postReceives()
   }
 
@@ -84,71 +101,90 @@ export class PingPong {
 
   /** Runs until all iterations are done, the peer is silent for too long, a completion fails, or the signal aborts. */
   async run(): Promise<LoopResult> {
-    const { completionQueue: cq, iterations, warmup, client, events, timeout, signal } = this.#options
-    const samples = new Samples(iterations)
-    let sent = 0
-    let received = 0
-    // This end's turn begins when the peer has answered and its own last message has completed.
-    let answered = false
-    let completed = true
-    let postedAt = 0
-    let failure: string | undefined
-
+    const { completionQueue: cq, client, events, timeout, signal } = this.#options
     const begin = performance.now()
-    let now = begin
-    let idle = 0
-    const yielder = new Yielder()
+    this.#now = begin
     // One timer and one signal for the whole run: a wait for each message must not cost an AbortSignal each.
     const silence = new Silence(timeout, signal)
+    const yielder = new Yielder(yieldInterval)
     try {
-      if (client) {
-        postedAt = begin
-        this.#postSend()
-        completed = false
-      }
-      while (
-        (sent < iterations || received < iterations) &&
-        failure === undefined &&
-        !silence.signal.aborted
-      ) {
-        let n = cq.poll()
-        if (n === 0) {
-          if (events) n = await sleep(cq, silence.signal)
-          // Reading the clock costs more than an empty poll.
-          else if (++idle % pollsPerClockReading === 0 && yielder.due(performance.now()))
-            await yielder.yield()
-          if (n === 0) continue
-        }
-        now = performance.now()
-        silence.broken(now)
-        for (let i = 0; i < n; i++) {
-          if (cq.status[i] !== 0) {
-            failure = failed(cq, i)
-            break
-          }
-          if (cq.cookie[i] === SEND) {
-            sent++
-            completed = true
-          } else {
-            // The server's first message arrives before it has sent one: no round trip yet.
-            if (postedAt > 0 && received >= warmup) samples.record((now - postedAt) * 1000)
-            received++
-            answered = true
-            if (--this.#posted <= 1) this.#postReceives()
-          }
-          if (answered && completed && sent < iterations) {
-            postedAt = now
-            this.#postSend()
-            answered = false
-            completed = false
-          }
-        }
+      if (client) this.#answer()
+      while (this.#unfinished && !silence.signal.aborted) {
+        let due = false
+        if (events) this.#take(cq.poll() || (await sleep(cq, silence.signal)))
+        else due = this.#spin(yielder)
+        silence.broken(this.#now)
+        if (due) await yielder.yield()
       }
     } finally {
       silence.end()
     }
-    if (silence.tooLong && failure === undefined) failure = silent(timeout, sent, received)
-    return { samples, sent, received, elapsed: now - begin, ...(failure === undefined ? {} : { failure }) }
+    if (silence.tooLong) this.#failure ??= silent(timeout, this.#sent, this.#received)
+    return {
+      samples: this.#samples,
+      sent: this.#sent,
+      received: this.#received,
+      elapsed: this.#now - begin,
+      ...(this.#failure === undefined ? {} : { failure: this.#failure }),
+    }
+  }
+
+  get #unfinished(): boolean {
+    const { iterations } = this.#options
+    return (this.#sent < iterations || this.#received < iterations) && this.#failure === undefined
+  }
+
+  /**
+   * Polls and answers until the exchange ends, or the event loop is due: then true. V8 optimises this function as a whole;
+   * of an async one, each `await` goes on in slow code.
+   */
+  #spin(yielder: Yielder): boolean {
+    const cq = this.#options.completionQueue
+    let idle = 0
+    do {
+      const n = cq.poll()
+      if (n > 0) {
+        this.#take(n)
+        continue
+      }
+      // Reading the clock costs more than an empty poll.
+      if (++idle % pollsPerClockReading === 0 && yielder.due(performance.now())) return true
+    } while (this.#unfinished)
+    return false
+  }
+
+  /** Takes the completions of the last poll, and answers. */
+  #take(n: number): void {
+    if (n === 0) return
+    const { completionQueue: cq, iterations, warmup } = this.#options
+    const now = performance.now()
+    this.#now = now
+    for (let i = 0; i < n; i++) {
+      if (cq.status[i] !== 0) {
+        this.#failure = failed(cq, i)
+        return
+      }
+      if (cq.cookie[i] === SEND) {
+        this.#sent++
+        this.#completed = true
+      } else {
+        // The server's first message arrives before it has sent one: no round trip yet.
+        if (this.#postedAt > 0 && this.#received >= warmup)
+          this.#samples.record((now - this.#postedAt) * 1000)
+        this.#received++
+        this.#answered = true
+        if (--this.#posted <= 1) this.#postReceives()
+      }
+      if (this.#answered && this.#completed && this.#sent < iterations) this.#answer()
+    }
+  }
+
+  /** Sends a message, at the time of the last poll that found something. */
+  #answer(): void {
+    this.#postedAt = this.#now
+    this.#postSend()
+    this.#answered = false
+    this.#completed = false
   }
 }
 
