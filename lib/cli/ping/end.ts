@@ -1,5 +1,13 @@
 /** One end of a ping: queue pair, memory, and the ping-pong on them. */
-import { bestGid, type Context, type Endpoint, gidKind, type QueuePair } from '../../index.js'
+import {
+  bestGid,
+  type CompletionQueue,
+  type Context,
+  type Endpoint,
+  gidKind,
+  type ProtectionDomain,
+  type QueuePair,
+} from '../../index.js'
 import { UsageError } from '../usage.js'
 import type { Destination } from './exchange.js'
 import { type LoopResult, PingPong } from './loop.js'
@@ -20,6 +28,8 @@ export interface PingSettings {
   events: boolean
   /** Milliseconds. */
   timeout: number
+  /** Milliseconds between two turns of the event loop while it polls. */
+  yieldInterval: number
   json: boolean
 }
 
@@ -68,6 +78,7 @@ export class PingEnd {
   readonly destination: Destination
   /** Path MTU in bytes. */
   readonly mtu: number
+  readonly #domain: ProtectionDomain
   readonly #queuePair: QueuePair
   readonly #pingPong: PingPong
   readonly #settings: PingSettings
@@ -77,9 +88,16 @@ export class PingEnd {
   /**
    * Ready to receive, not yet connected.
    *
+   * @param completionQueue with room for `depth` + 1 completions
    * @param peerGid if known already, selects a GID of the same kind
    */
-  constructor(context: Context, settings: PingSettings, signal: AbortSignal, peerGid?: string) {
+  constructor(
+    context: Context,
+    completionQueue: CompletionQueue,
+    settings: PingSettings,
+    signal: AbortSignal,
+    peerGid?: string,
+  ) {
     const { type, size, depth, devicePort } = settings
     const datagram = type === 'ud'
     const port = context.queryPort(devicePort)
@@ -88,7 +106,7 @@ export class PingEnd {
     this.mtu = datagram ? port.activeMtu : settings.mtu
 
     const domain = context.allocateProtectionDomain()
-    const completionQueue = context.createCompletionQueue(depth + 1)
+    this.#domain = domain
     const gidIndex =
       settings.gidIndex ??
       (peerGid === undefined
@@ -127,6 +145,7 @@ export class PingEnd {
       client: settings.host !== undefined,
       events: settings.events,
       timeout: settings.timeout,
+      yieldInterval: settings.yieldInterval,
       signal,
     })
     this.#prepare = (peer) => {
@@ -175,5 +194,10 @@ export class PingEnd {
 
   run(): Promise<LoopResult> {
     return this.#pingPong.run()
+  }
+
+  /** Releases all but the completion queue. */
+  close(): void {
+    this.#domain.close()
   }
 }

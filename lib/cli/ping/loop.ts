@@ -9,14 +9,11 @@ import { Yielder } from '../yielder.js'
 const RECEIVE = 1
 const SEND = 2
 
-/** Empty polls between two clock readings. */
-const pollsPerClockReading = 64
-/**
- * Milliseconds between two turns of the event loop. A turn takes as long as several messages: each 10 ms, one message in a
- * hundred would wait for it.
- */
-const yieldInterval = 100
+/** Places in the ping-pong's times. */
+const [postedAt, now] = [0, 1]
 
+/** Polls between two clock readings. */
+const pollsPerClockReading = 64
 /** A request that can be posted: the library's prepared request. */
 export interface Postable {
   post(cookie: number, offset: number, length: number): number
@@ -43,6 +40,8 @@ export interface LoopOptions {
   events: boolean
   /** Milliseconds for which the peer may be silent. */
   timeout: number
+  /** Milliseconds between two turns of the event loop while it polls. */
+  yieldInterval: number
   signal: AbortSignal
 }
 
@@ -70,9 +69,8 @@ export class PingPong {
   // This end's turn begins when the peer has answered and its own last message has completed.
   #answered = false
   #completed = true
-  /** When the last message was sent, and when a poll last found something. */
-  #postedAt = 0
-  #now = 0
+  /** When the last message was sent, and when a poll last found something: no number on the heap for each message. */
+  readonly #times = new Float64Array(2)
   #failure: string | undefined
 
   constructor(options: LoopOptions) {
@@ -101,9 +99,9 @@ export class PingPong {
 
   /** Runs until all iterations are done, the peer is silent for too long, a completion fails, or the signal aborts. */
   async run(): Promise<LoopResult> {
-    const { completionQueue: cq, client, events, timeout, signal } = this.#options
+    const { completionQueue: cq, client, events, timeout, yieldInterval, signal } = this.#options
     const begin = performance.now()
-    this.#now = begin
+    this.#times[now] = begin
     // One timer and one signal for the whole run: a wait for each message must not cost an AbortSignal each.
     const silence = new Silence(timeout, signal)
     const yielder = new Yielder(yieldInterval)
@@ -113,7 +111,7 @@ export class PingPong {
         let due = false
         if (events) this.#take(cq.poll() || (await sleep(cq, silence.signal)))
         else due = this.#spin(yielder)
-        silence.broken(this.#now)
+        silence.broken(this.#times[now])
         if (due) await yielder.yield()
       }
     } finally {
@@ -124,7 +122,7 @@ export class PingPong {
       samples: this.#samples,
       sent: this.#sent,
       received: this.#received,
-      elapsed: this.#now - begin,
+      elapsed: this.#times[now] - begin,
       ...(this.#failure === undefined ? {} : { failure: this.#failure }),
     }
   }
@@ -140,15 +138,12 @@ export class PingPong {
    */
   #spin(yielder: Yielder): boolean {
     const cq = this.#options.completionQueue
-    let idle = 0
+    let polls = 0
     do {
       const n = cq.poll()
-      if (n > 0) {
-        this.#take(n)
-        continue
-      }
+      if (n > 0) this.#take(n)
       // Reading the clock costs more than an empty poll.
-      if (++idle % pollsPerClockReading === 0 && yielder.due(performance.now())) return true
+      if (++polls % pollsPerClockReading === 0 && yielder.due(performance.now())) return true
     } while (this.#unfinished)
     return false
   }
@@ -157,8 +152,8 @@ export class PingPong {
   #take(n: number): void {
     if (n === 0) return
     const { completionQueue: cq, iterations, warmup } = this.#options
-    const now = performance.now()
-    this.#now = now
+    const times = this.#times
+    times[now] = performance.now()
     for (let i = 0; i < n; i++) {
       if (cq.status[i] !== 0) {
         this.#failure = failed(cq, i)
@@ -169,8 +164,8 @@ export class PingPong {
         this.#completed = true
       } else {
         // The server's first message arrives before it has sent one: no round trip yet.
-        if (this.#postedAt > 0 && this.#received >= warmup)
-          this.#samples.record((now - this.#postedAt) * 1000)
+        if (times[postedAt] > 0 && this.#received >= warmup)
+          this.#samples.record((times[now] - times[postedAt]) * 1000)
         this.#received++
         this.#answered = true
         if (--this.#posted <= 1) this.#postReceives()
@@ -181,7 +176,7 @@ export class PingPong {
 
   /** Sends a message, at the time of the last poll that found something. */
   #answer(): void {
-    this.#postedAt = this.#now
+    this.#times[postedAt] = this.#times[now]
     this.#postSend()
     this.#answered = false
     this.#completed = false

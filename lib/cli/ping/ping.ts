@@ -20,6 +20,11 @@ import { type PingRun, pingJson, printPing } from './report.js'
 
 // The defaults of ibv_rc_pingpong, ibv_uc_pingpong and ibv_ud_pingpong: either end may be one of them.
 const defaultPort = 18515
+/**
+ * Milliseconds between two turns of the event loop. A turn takes as long as several messages: each 10 ms, one message in a
+ * hundred would wait for it.
+ */
+const yieldInterval = 200
 const defaultSizes = { rc: 4096, uc: 4096, ud: 1024 } as const
 
 const options = {
@@ -104,6 +109,7 @@ function settings(args: readonly string[]): PingSettings {
     depth: integerOption('--rx-depth', values['rx-depth'], 2, 32768) ?? 500,
     events: values.events ?? false,
     timeout: (numberOption('--timeout', values.timeout, 0.001, 86400) ?? 5) * 1000,
+    yieldInterval,
     json: values.json ?? false,
   }
 }
@@ -129,18 +135,23 @@ async function exchangeAndRun(context: Context, chosen: PingSettings, session: S
   const client = chosen.host !== undefined
   // Loaded on demand, like the library itself: --help works without the addon.
   const { checkPort, PingEnd } = await import('./end.js')
+  const { rehearse } = await import('./rehearsal.js')
   checkPort(context, chosen)
+  const completionQueue = context.createCompletionQueue(chosen.depth + 1)
+  const lame = await rehearse(context, completionQueue, chosen, signal)
+  if (lame !== undefined) session.note(`warning: the rehearsal failed, the first messages are slow: ${lame}`)
   let end: PingEnd
   let met: Met
   if (chosen.host !== undefined) {
-    end = new PingEnd(context, chosen, signal)
+    end = new PingEnd(context, completionQueue, chosen, signal)
     met = await exchangeAsClient(chosen.host, chosen.port, end.destination, signal)
     end.connect(met.remote)
   } else {
     const server = await ExchangeServer.listen(chosen.port, signal)
     try {
       session.note(`${context.name}: waiting for a client on TCP port ${server.port}`)
-      const makeEnd = (client: Destination) => new PingEnd(context, chosen, signal, client.gid ?? undefined)
+      const makeEnd = (client: Destination) =>
+        new PingEnd(context, completionQueue, chosen, signal, client.gid ?? undefined)
       ;({ end, met } = await serve(server, makeEnd, signal))
     } finally {
       server.close()
