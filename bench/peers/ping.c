@@ -207,8 +207,9 @@ static void run(void) {
   memset(samples, 0, (size_t)options->count * sizeof *samples);
   long sent = 0, received = 0, sampled = 0;
   int answered = 0, completed = 1;
+  uint64_t time = now();
   if (client) {
-    posted_at = now();
+    posted_at = time;
     post_send();
     completed = 0;
   }
@@ -217,7 +218,6 @@ static void run(void) {
     int found = ibv_poll_cq(ping.cq, 2, wc);
     if (found < 0) fail("ibv_poll_cq");
     if (found == 0) continue;
-    uint64_t time = now();
     for (int i = 0; i < found; i++) {
       if (wc[i].status != IBV_WC_SUCCESS) {
         fprintf(stderr, "completion failed: %s\n", ibv_wc_status_str(wc[i].status));
@@ -227,6 +227,7 @@ static void run(void) {
         sent++;
         completed = 1;
       } else {
+        time = now();
         if (posted_at != 0 && received >= options->warmup) samples[sampled++] = time - posted_at;
         received++;
         answered = 1;

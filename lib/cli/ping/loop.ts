@@ -69,7 +69,7 @@ export class PingPong {
   // This end's turn begins when the peer has answered and its own last message has completed.
   #answered = false
   #completed = true
-  /** When the last message was sent, and when a poll last found something: no number on the heap for each message. */
+  /** When the last message was sent, and when one last arrived: no number on the heap for each message. */
   readonly #times = new Float64Array(2)
   #failure: string | undefined
 
@@ -153,7 +153,6 @@ export class PingPong {
     if (n === 0) return
     const { completionQueue: cq, iterations, warmup } = this.#options
     const times = this.#times
-    times[now] = performance.now()
     for (let i = 0; i < n; i++) {
       if (cq.status[i] !== 0) {
         this.#failure = failed(cq, i)
@@ -163,6 +162,7 @@ export class PingPong {
         this.#sent++
         this.#completed = true
       } else {
+        times[now] = performance.now()
         // The server's first message arrives before it has sent one: no round trip yet.
         if (times[postedAt] > 0 && this.#received >= warmup)
           this.#samples.record((times[now] - times[postedAt]) * 1000)
@@ -174,7 +174,7 @@ export class PingPong {
     }
   }
 
-  /** Sends a message, at the time of the last poll that found something. */
+  /** Sends a message. Its time is that of the last arrival, which it answers. */
   #answer(): void {
     this.#times[postedAt] = this.#times[now]
     this.#postSend()
