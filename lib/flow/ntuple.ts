@@ -129,9 +129,5 @@ function exact(item: Comparison): number {
 }
 
 function impossible({ field }: { field: string }, what = 'this'): Error {
-  return verbsError(
-    'ENOTSUP',
-    'ioctl',
-    `ETHTOOL_SRXCLSRLINS: "${field}": an n-tuple rule cannot say ${what}`,
-  )
+  return verbsError('ENOTSUP', 'ioctl', `ETHTOOL_SRXCLSRLINS: "${field}": an n-tuple rule cannot say ${what}`)
 }
