@@ -92,7 +92,7 @@ export class PacketQueue extends QueueFrames {
     const settings = settingsOf(networkInterface, options, rdma)
     if (!ethernetTypes.includes(networkInterface.type)) {
       throw verbsError(
-        'EOPNOTSUPP',
+        'ENOTSUP',
         'bind',
         `"${networkInterface.name}" is not Ethernet (hardware type ${networkInterface.type})`,
       )

@@ -134,7 +134,7 @@ export class Receiver implements ReceivingEnd {
     const count = this.ready()
     if (count > 0 || !this.starved) return count
     const { receive } = this.#port.syscalls
-    if (this.#target === 0) throw verbsError('EOPNOTSUPP', receive, 'the queue was opened with transmitOnly')
+    if (this.#target === 0) throw verbsError('ENOTSUP', receive, 'the queue was opened with transmitOnly')
     throw verbsError(
       'ENOBUFS',
       receive,

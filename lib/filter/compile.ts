@@ -25,7 +25,7 @@ export function compileFilter(expression: string, source: FilterSource, interfac
   }
   if (source !== 'file' && hasLoop(program)) {
     throw verbsError(
-      'EOPNOTSUPP',
+      'ENOTSUP',
       'pcap_compile',
       `filter '${expression}': 'protochain' needs a loop, which the kernel's BPF does not have: it filters captures only`,
     )
@@ -47,7 +47,7 @@ const metadata: Readonly<Record<number, string>> = {
  * Refuses a program that loads metadata which only the kernel has, and names it.
  *
  * @param who lacks the metadata
- * @throws VerbsError EOPNOTSUPP
+ * @throws VerbsError ENOTSUP
  */
 export function refuseMetadata(program: Uint32Array, expression: string, who: string): void {
   for (let at = 0; at < program.length; at += 4) {
@@ -58,7 +58,7 @@ export function refuseMetadata(program: Uint32Array, expression: string, who: st
     const what =
       metadata[k - 0xfffff000] ?? `something that only the kernel knows (offset 0x${k.toString(16)})`
     throw verbsError(
-      'EOPNOTSUPP',
+      'ENOTSUP',
       'pcap_compile',
       `filter '${expression}': it asks for ${what}, which ${who} does not know (backend 'af_packet' does)`,
     )

@@ -53,7 +53,7 @@ const xdpPass = 2
  * @param program four numbers for each instruction, as {@link compileFilter} returns it for a 'wire'
  * @param matched what to do with an accepted frame: it finds the context in r6 and must end with an exit
  * @param helpers whether the kernel has the helper functions that read multi-buffer frames
- * @throws VerbsError EOPNOTSUPP that names the metadata which XDP lacks
+ * @throws VerbsError ENOTSUP that names the metadata which XDP lacks
  */
 export function xdpFilter(
   program: Uint32Array,

@@ -51,7 +51,7 @@ const names = new Map<number, 'tcp' | 'udp' | 'sctp'>([
  * The rule that steers the frames of an alternative to a receive queue of the device.
  *
  * @param location in the device's table; undefined: the device chooses
- * @throws VerbsError EOPNOTSUPP that names the field for which the struct has no place
+ * @throws VerbsError ENOTSUP that names the field for which the struct has no place
  */
 export function ntupleRule(alternative: Alternative, queueId: number, location?: number): Uint8Array {
   const bytes = new Uint8Array(Spec.bytes)
@@ -129,9 +129,5 @@ function exact(item: Comparison): number {
 }
 
 function impossible({ field }: { field: string }, what = 'this'): Error {
-  return verbsError(
-    'EOPNOTSUPP',
-    'ioctl',
-    `ETHTOOL_SRXCLSRLINS: "${field}": an n-tuple rule cannot say ${what}`,
-  )
+  return verbsError('ENOTSUP', 'ioctl', `ETHTOOL_SRXCLSRLINS: "${field}": an n-tuple rule cannot say ${what}`)
 }

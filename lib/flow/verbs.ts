@@ -223,7 +223,7 @@ function concatenate(parts: Uint8Array[]): Uint8Array {
 }
 
 function unable(field: string, why: string): VerbsError {
-  return verbsError('EOPNOTSUPP', 'ibv_create_flow', `"${field}": ${why}`)
+  return verbsError('ENOTSUP', 'ibv_create_flow', `"${field}": ${why}`)
 }
 
 function tooMany(name: string): RangeError {

@@ -108,7 +108,7 @@ function refuse(
   const hidden = vlan ?? tag
   if (hidden && !vlanInFrame) {
     throw verbsError(
-      'EOPNOTSUPP',
+      'ENOTSUP',
       'bpf',
       `"${hidden.field}": XDP does not see the VLAN tags that this device takes out of frames (ethtool -K NAME rxvlan off, or another backend)`,
     )
@@ -121,7 +121,7 @@ function refuse(
   for (const { layer, offset, size, field } of comparisons) {
     if (before[layer] + offset + size > firstBuffer) {
       throw verbsError(
-        'EOPNOTSUPP',
+        'ENOTSUP',
         'bpf',
         `"${field}": XDP sees only the first ${firstBuffer} bytes of a frame here (another backend sees all)`,
       )

@@ -1,8 +1,9 @@
 import { inspect } from 'node:util'
 import { boolean, integer, string } from '../argument.js'
-import { closedError } from '../errors.js'
+import { closedError, verbsError } from '../errors.js'
 import { native } from '../native.js'
 import { loadSoftLibrary, softFromEnvironment } from './library.js'
+import { driverRemedy } from './remedy.js'
 import { type SoftOptions, specification } from './specification.js'
 
 /** A port of a software device. */
@@ -41,6 +42,16 @@ export class SoftConnectX {
     loadSoftLibrary()
     softFromEnvironment()
     this.#number = native.soft.open(words)
+    this.#assertDriven()
+  }
+
+  /** libibverbs lists only devices that one of its drivers knows. */
+  #assertDriven(): void {
+    const listed = new Set(native.verbs.listDevices().map(({ name }) => name))
+    const missing = this.devices().find(({ name }) => !listed.has(name))
+    if (missing === undefined) return
+    this.close()
+    throw verbsError('ENODEV', 'ibv_get_device_list', `${missing.name} is not listed: ${driverRemedy}`)
   }
 
   get closed(): boolean {
@@ -112,8 +123,8 @@ export class SoftConnectX {
  *
  * A process may have one at a time; all its workers see the devices. Real devices of the machine stay in the list.
  *
- * @throws VerbsError EBUSY when one exists already (IBVERBS_SOFT creates one, too), ENOSYS without libibverbs, EPERM or
- *   ENODEV for a wire that is not available
+ * @throws VerbsError EBUSY when one exists already (IBVERBS_SOFT creates one, too), ENOSYS without libibverbs, ENODEV
+ *   without libmlx5, EPERM or ENODEV for a wire that is not available
  */
 export function softConnectX(options?: SoftOptions): SoftConnectX {
   return SoftConnectX.of(options)

@@ -2,6 +2,7 @@ import { string } from '../argument.js'
 import { VerbsError, verbsError } from '../errors.js'
 import { native } from '../native.js'
 import { softFromEnvironment } from '../soft/library.js'
+import { driverRemedy } from '../soft/remedy.js'
 import { type NodeType, NodeTypes, nameOf, type TransportType, TransportTypes } from './constants.js'
 import { Context } from './context.js'
 import type { NativeDevice } from './native.js'
@@ -98,9 +99,7 @@ function noDevice(name: string | undefined) {
 
 function remedy(): string {
   const { IBVERBS_SOFT } = process.env
-  if (IBVERBS_SOFT && IBVERBS_SOFT !== '0') {
-    return `libibverbs found no driver for those of IBVERBS_SOFT: libmlx5, apt-get install ibverbs-providers`
-  }
+  if (IBVERBS_SOFT && IBVERBS_SOFT !== '0') return `there are those of IBVERBS_SOFT, but ${driverRemedy}`
   return (
     "a software ConnectX is there at once, with IBVERBS_SOFT=loop or softConnectX() of 'ibverbs/soft'; or load a driver, " +
     "or make a SoftRoCE device with 'modprobe rdma_rxe; rdma link add rxe0 type rxe netdev eth0'"

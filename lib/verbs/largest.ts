@@ -56,4 +56,4 @@ function largestOf(low: number, high: number, works: (size: number) => boolean):
   return good
 }
 
-const sizeErrors = new Set(['EINVAL', 'ENOMEM', 'ENOTSUP', 'EOPNOTSUPP'])
+const sizeErrors = new Set(['EINVAL', 'ENOMEM', 'ENOTSUP'])

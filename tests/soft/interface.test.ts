@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { spawnSync } from '../beds/child.js'
+import { main } from '../cli/run.js'
 import { buildEngine } from './engine/build.js'
 
 let program: string
@@ -24,10 +25,38 @@ const setup = [
 const source = readFileSync(join(import.meta.dirname, 'engine/interface_wire.cc'), 'utf8')
 const names = [...source.matchAll(/^TEST\((\w+)\)/gm)].map((match) => match[1])
 
-test.each(names)('%s', (name) => {
+/** Runs a shell command in a network namespace of its own. */
+function inNamespace(command: string, ...words: string[]) {
   const how = process.getuid!() === 0 ? ['--net'] : ['--map-root-user', '--net']
-  const command = `${setup} && exec ${program} ${name}`
-  const run = spawnSync('unshare', [...how, 'sh', '-c', command], { encoding: 'utf8' })
+  return spawnSync('unshare', [...how, 'sh', '-c', command, ...words], { encoding: 'utf8' })
+}
+
+test.each(names)('%s', (name) => {
+  const run = inNamespace(`${setup} && exec ${program} ${name}`)
   expect(run.stderr).toBe('')
   expect(run.stdout).toBe(`ok ${name}\n`)
+})
+
+test('sysfs says whether the interface has a carrier', () => {
+  // As libibverbs and its drivers read it.
+  const script = `
+import ctypes
+verbs = ctypes.CDLL('libibverbs.so.1')
+verbs.ibv_get_device_list(None)
+for device in 'mlx5_soft0', 'mlx5_soft1':
+  for file in b'state', b'phys_state':
+    text = ctypes.create_string_buffer(64)
+    verbs.ibv_read_sysfs_file(f'/sys/class/infiniband/{device}/ports/1'.encode(), file, text, 64)
+    print(device, text.value.decode())`
+  const half = 'ip link add soft2 type veth peer name soft3 && ip link set soft2 up'
+  const wires = '-w interface:soft0 -w interface:soft2'
+  const run = inNamespace(
+    `${setup} && ${half} && exec "$0" "$1" soft ${wires} -- python3 -c "$2"`,
+    ...[process.execPath, main, script],
+  )
+  expect(run.stderr).toBe('')
+  expect(run.stdout.trimEnd().split('\n')).toEqual([
+    ...['mlx5_soft0 4: ACTIVE', 'mlx5_soft0 5: LinkUp'],
+    ...['mlx5_soft1 1: DOWN', 'mlx5_soft1 3: Disabled'],
+  ])
 })

@@ -122,6 +122,9 @@ describe.each(['rc', 'uc', 'ud', 'srq'])('ibv_%s_pingpong between two processes'
 describe('perftest', () => {
   const tools: [string, string[]][] = [
     ['ib_send_lat', ['-n', '50']],
+    // They take an event without an entry for a failure.
+    ['ib_send_lat', ['-e', '-n', '50']],
+    ['ib_read_lat', ['-e', '-n', '50']],
     ['ib_send_bw', ['-c', 'UD', '-n', '100', '-s', '1024']],
     ['ib_write_bw', ['-n', '100', '-s', '16384']],
     ['ib_write_lat', ['-c', 'UC', '-n', '50']],

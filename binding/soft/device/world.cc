@@ -69,7 +69,7 @@ void World::settle() {
   }
 }
 
-std::string World::sysfsPath(const std::string& path) const {
+std::string World::sysfsPath(const std::string& path) {
   const char* root = getenv("SYSFS_PATH");
   std::string prefix = root && *root ? root : "/sys";
   while (prefix.size() > 1 && prefix.back() == '/') prefix.pop_back();
@@ -78,6 +78,12 @@ std::string World::sysfsPath(const std::string& path) const {
   const std::string below = path.substr(prefix.size());
   constexpr char kClass[] = "/class/infiniband";
   if (below.compare(0, sizeof kClass - 1, kClass) != 0) return {};
+  for (const auto& device : devices_) {
+    for (size_t port = 1; port <= device->identity.ports.size(); port++) {
+      if (!SysfsTree::saysCarrier(below, device->identity, port)) continue;
+      tree_.setCarrier(device->identity, port, device->nic.linkUp(static_cast<uint8_t>(port)));
+    }
+  }
   const std::string ours = tree_.path() + below;
   return access(ours.c_str(), F_OK) == 0 ? ours : std::string();
 }

@@ -37,7 +37,7 @@ class World {
   Driver& driver() { return driver_; }
 
   // The file of the generated tree that answers for a path below /sys, or an empty string.
-  std::string sysfsPath(const std::string& path) const;
+  std::string sysfsPath(const std::string& path);
   // Whether a path below /dev/infiniband is one of ours.
   std::shared_ptr<Device> device(const std::string& path) const;
 

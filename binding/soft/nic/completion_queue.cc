@@ -1,5 +1,6 @@
 #include "nic/completion_queue.h"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace soft {
@@ -45,8 +46,17 @@ bool CompletionQueue::takeEvent() {
     anySequence_ = sequence;
     anyFrom_ = index;
   }
-  const bool any = anySequence_ == sequence && static_cast<int64_t>(producer_ - anyFrom_) > 0;
-  if (!any && static_cast<int64_t>(solicitedEnd_ - index) <= 0) return false;
+  // An event tells of the first entry that calls for it; others behind that one call for the next event.
+  const uint64_t anyBehind = std::max(anyFrom_, notifiedEnd_);
+  const uint64_t solicitedBehind = std::max(index, notifiedEnd_);
+  if (anySequence_ == sequence && producer_ > anyBehind) {
+    notifiedEnd_ = anyBehind + 1;
+  } else if (solicitedEnd_ > solicitedBehind) {
+    // Where there are several of them the first may be any entry: rather an event too many than one too few.
+    notifiedEnd_ = solicitedBefore_ > solicitedBehind ? solicitedBehind + 1 : solicitedEnd_;
+  } else {
+    return false;
+  }
   firedSequence_ = sequence;
   anySequence_ = -1;
   return true;
@@ -55,7 +65,7 @@ bool CompletionQueue::takeEvent() {
 int CompletionQueue::resize(void* buffer, uint32_t entries, uint32_t cqeSize, uint64_t now) {
   if (error_) return EIO;
   if (!loadConsumer()) return EFAULT;
-  if (((static_cast<uint32_t>(producer_) - consumer_) & 0xffffff) >= entries) return EINVAL;  // would not fit
+  if (waiting() >= entries) return EINVAL;  // would not fit
   Cqe cqe(MLX5_CQE_RESIZE_CQ, false, now, 0, 0, 0);
   if (!write(cqe)) return EIO;
   // mlx5_cq_resize_copy_cqes moves entry i of the old ring to i + 1 of the new one and counts the resize entry as

@@ -22,7 +22,10 @@ class CompletionQueue {
     return !full() && hand(cqe) ? true : fail();
   }
 
-  // Whether to raise an event now: armed, and there is an entry behind the index that the driver armed at.
+  // Whether to raise an event now: armed, and there is an entry behind the index that the driver armed at and behind
+  // the last one that an event told of. A driver that arms before it polls arms at an index before that entry, and
+  // takes an event without an entry for a failure (rdma-core's rc_pingpong.c); a card keeps last_notified_index for it
+  // (mlx5_ifc.h, cqc_bits; that this is what it is for is inferred).
   bool takeEvent();
 
   // Writes the MLX5_CQE_RESIZE_CQ entry, then goes on in the new ring, one entry further: the driver copies the rest.
@@ -54,10 +57,14 @@ class CompletionQueue {
     return true;
   }
 
+  // How many entries the driver has not taken. It writes 24 bits of its index, or 16 (DPDK's send queues): both say
+  // what there is modulo twice the ring, and a ring holds no more (that a card reckons so is inferred).
+  uint32_t waiting() const { return (static_cast<uint32_t>(producer_) - consumer_) & (2 * mask_ + 1); }
+
   bool full() {
-    if (((static_cast<uint32_t>(producer_) - consumer_) & 0xffffff) <= mask_) return false;
+    if (waiting() <= mask_) return false;
     if (!loadConsumer()) return true;
-    return ((static_cast<uint32_t>(producer_) - consumer_) & 0xffffff) > mask_ && !ignoreOverrun_;
+    return waiting() > mask_ && !ignoreOverrun_;
   }
 
   bool fail();
@@ -66,14 +73,21 @@ class CompletionQueue {
     uint8_t* entry = buffer_ + (producer_ & mask_) * cqeSize_ + (cqeSize_ - 64);  // 128: the second half
     if (!cqe.hand(entry, (producer_ & (uint64_t{mask_} + 1)) != 0 ? 1 : 0)) return false;
     ++producer_;
-    if (cqe.solicited()) solicitedEnd_ = producer_;
+    if (cqe.solicited()) {
+      solicitedBefore_ = solicitedEnd_;
+      solicitedEnd_ = producer_;
+    }
     return true;
   }
 
   uint8_t* buffer_;
   uint8_t* doorbell_;
   uint64_t producer_ = 0;
-  uint64_t solicitedEnd_ = 0;  // behind the last entry that a solicited-only request wants to hear of
+  // Indices behind the last entry that a solicited-only request wants to hear of, behind the one before it, and behind
+  // the last entry that an event told of.
+  uint64_t solicitedEnd_ = 0;
+  uint64_t solicitedBefore_ = 0;
+  uint64_t notifiedEnd_ = 0;
   uint32_t mask_;
   uint32_t cqeSize_;
   uint32_t consumer_ = 0;

@@ -28,6 +28,9 @@ enum class VendorSyndrome : uint8_t {
 // l4_hdr_type_etc, bits 6..4 (kernel: CQE_L4_HDR_TYPE_*).
 enum class CqeL4 : uint8_t { none = 0, tcpNoAck = 1, udp = 2, tcpAckNoData = 3, tcpAckData = 4 };
 
+// flags_rqpn, bits 25..24 (kernel: MLX5_CQE_ROCE_L3_HEADER_TYPE_*).
+enum class CqeL3 : uint8_t { ipv6 = 1, ipv4 = 2 };
+
 // The fields, in registers until hand() writes them: the entry itself is never half done where the driver looks.
 class Cqe {
  public:
@@ -54,9 +57,10 @@ class Cqe {
   void setByteCount(uint32_t count) { byteCount_ = count; }
   // As it lay in the packet: libmlx5 hands it on unswapped.
   void setImmediate(const uint8_t* bigEndian) { immediate_ = load32(bigEndian); }
-  void setSource(uint8_t grh, uint8_t serviceLevel, uint32_t qpn) {
-    source_ = uint32_t{grh} << 28 | uint32_t{serviceLevel} << 24 | qpn;
-  }
+  // flags_rqpn: for RoCE the kernel reads the kind of packet where InfiniBand has the service level, of which UCX wants
+  // to know (drivers/infiniband/hw/mlx5/cq.c, handle_responder: MLX5_CQE_ROCE_L3_HEADER_TYPE_*).
+  void setSource(CqeL3 l3, uint32_t qpn) { source_ = 1u << 28 | uint32_t{static_cast<uint8_t>(l3)} << 24 | qpn; }
+  void setSource(uint32_t qpn) { source_ = qpn; }
   // MLX5_CQE_L2_OK … in hds_ip_ext; MLX5_CQE_L3_HDR_TYPE_* and the l4 type beside it.
   void setChecks(uint8_t ok, uint8_t l3Type, CqeL4 l4Type) {
     checks_ = ok;

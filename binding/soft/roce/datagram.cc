@@ -141,7 +141,7 @@ void Datagram::receive(const Packet& packet) {
           qp_.userIndex, qp_.number, wqe.index);
   cqe.setByteCount(static_cast<uint32_t>(kGrhSize) + packet.payloadLength);
   if (packet.immediate != nullptr) cqe.setImmediate(packet.immediate);
-  cqe.setSource(1, 0, packet.sourceQpn);
+  cqe.setSource(packet.ipVersion == 6 ? CqeL3::ipv6 : CqeL3::ipv4, packet.sourceQpn);
   engine_.complete(qp_.receiver.cq, cqe, &qp_);
 }
 

@@ -158,7 +158,7 @@ void Responder::complete(const Packet& packet, uint8_t cqeOpcode, uint32_t bytes
   Cqe cqe(cqeOpcode, packet.solicited, engine_.now(), qp_.userIndex, qp_.number, wqe_.index);
   cqe.setByteCount(bytes);
   if (packet.immediate != nullptr) cqe.setImmediate(packet.immediate);
-  cqe.setSource(0, 0, qp_.attributes.destinationQpn);
+  cqe.setSource(qp_.attributes.destinationQpn);
   message_ = Message::none;
   holdsWqe_ = false;
   messages_ = psnAdd(messages_, 1);

@@ -79,11 +79,20 @@ std::string gidText(const Gid& gid) {
   return text;
 }
 
+std::string portFolder(const DeviceIdentity& device, size_t port) {
+  return "/class/infiniband/" + device.name + "/ports/" + std::to_string(port);
+}
+
+// As mlx5_query_port_roce says it (drivers/infiniband/hw/mlx5/main.c), in the words of core/sysfs.c.
+void writeState(Writer& attributes, bool up) {
+  attributes.text("state", up ? "4: ACTIVE" : "1: DOWN");
+  attributes.text("phys_state", up ? "5: LinkUp" : "3: Disabled");
+}
+
 int writePort(const std::string& folder, const PortIdentity& port) {
   Writer attributes(folder);
   attributes.text("link_layer", "Ethernet");
-  attributes.text("state", "4: ACTIVE");
-  attributes.text("phys_state", "5: LinkUp");
+  writeState(attributes, true);
   attributes.text("rate", "100 Gb/sec (4X EDR)");
   attributes.text("lid", "0x0");
   attributes.text("sm_lid", "0x0");
@@ -158,7 +167,7 @@ int SysfsTree::add(const DeviceIdentity& device) {
     if (writer->error()) return writer->error();
   }
   for (size_t i = 0; i < device.ports.size(); i++) {
-    if (const int error = writePort(folder + "/ports/" + std::to_string(i + 1), device.ports[i])) return error;
+    if (const int error = writePort(path_ + portFolder(device, i + 1), device.ports[i])) return error;
   }
   return 0;
 }
@@ -167,6 +176,16 @@ int SysfsTree::withdraw(const DeviceIdentity& device) {
   removeTree(path_ + "/class/infiniband_verbs/" + device.uverbs);
   removeTree(path_ + "/class/infiniband/" + device.name);
   return 0;
+}
+
+bool SysfsTree::saysCarrier(const std::string& path, const DeviceIdentity& device, size_t port) {
+  const std::string folder = portFolder(device, port);
+  return path == folder + "/state" || path == folder + "/phys_state";
+}
+
+void SysfsTree::setCarrier(const DeviceIdentity& device, size_t port, bool up) {
+  Writer attributes(path_ + portFolder(device, port));
+  writeState(attributes, up);
 }
 
 void SysfsTree::remove() {

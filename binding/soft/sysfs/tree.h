@@ -21,6 +21,12 @@ class SysfsTree {
   int create();
   int add(const DeviceIdentity& device);
   int withdraw(const DeviceIdentity& device);
+
+  // Whether the file at `path`, below the tree, says if a port, numbered from 1, has a carrier; and writes what it
+  // says.
+  static bool saysCarrier(const std::string& path, const DeviceIdentity& device, size_t port);
+  void setCarrier(const DeviceIdentity& device, size_t port, bool up);
+
   void remove();
 
   // The name of the directory; empty when there is none.

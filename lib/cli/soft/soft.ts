@@ -11,8 +11,9 @@ const options = {
   wire: {
     type: 'string',
     short: 'w',
+    multiple: true,
     argument: 'WIRE',
-    help: "the devices and their ports' wires; 'loop' by default",
+    help: "the devices and their ports' wires; 'loop' by default; another -w is another device",
   },
 } as const
 
@@ -28,7 +29,7 @@ It sets IBVERBS_SOFT and LD_PRELOAD for the program and does nothing else.
 
 WIRE connects the ports: loop (a port to itself), pair (two devices to each other), socket:PATH (a
 port here to one of another program), interface:NAME (of this machine).
-Several devices and ports: ';' begins another device, '+' another port; pair:NAME joins the two
+Several devices and ports: ';' or another -w begins another device, '+' another port; pair:NAME joins the two
 that name it. '@' gives a port its MAC address, '?' its options:
 loop@02:00:0a:00:00:01?loss=0.01&delay=5000&seed=3 (also bandwidth, jitter, duplicate, reorder,
 queue, mtu, minimumInline, maxObjects). softConnectX() and IBVERBS_SOFT spell wires and
@@ -53,7 +54,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     stdio: 'inherit',
     env: {
       ...process.env,
-      IBVERBS_SOFT: values.wire ?? process.env.IBVERBS_SOFT ?? 'loop',
+      IBVERBS_SOFT: values.wire?.join(';') ?? process.env.IBVERBS_SOFT ?? 'loop',
       LD_PRELOAD: [library.path, process.env.LD_PRELOAD].filter(Boolean).join(':'),
     },
   })

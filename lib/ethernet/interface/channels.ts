@@ -33,7 +33,7 @@ export interface Channels extends ChannelCounts {
 /**
  * A device's channels, current and at most.
  *
- * @throws VerbsError ENODEV, EOPNOTSUPP for a driver that has no channels
+ * @throws VerbsError ENODEV, ENOTSUP for a driver that has no channels
  */
 export function queryChannels(interfaceName: string): Channels {
   const { name } = queryInterface(string('interfaceName', interfaceName))
@@ -46,7 +46,7 @@ export function queryChannels(interfaceName: string): Channels {
  * Changes a device's channel counts; omitted counts stay unchanged.
  *
  * @returns the previous counts
- * @throws VerbsError ENODEV, EPERM without CAP_NET_ADMIN, EOPNOTSUPP for a driver that cannot change them, EINVAL for
+ * @throws VerbsError ENODEV, EPERM without CAP_NET_ADMIN, ENOTSUP for a driver that cannot change them, EINVAL for
  *   counts that it does not accept, or while an AF_XDP socket uses a queue that would disappear
  */
 export function setChannels(interfaceName: string, counts: Partial<ChannelCounts>): ChannelCounts {
@@ -85,7 +85,7 @@ export function ethtoolError(
   if (getSystemErrorName(-errno) === 'ENOTSUP') {
     const driver = native.ethernet.ethtool.driver(name)
     return verbsError(
-      'EOPNOTSUPP',
+      'ENOTSUP',
       'ioctl',
       `${operation}: the driver of "${name}" (${driver || 'unknown'}) has no ${what}`,
     )

@@ -98,7 +98,7 @@ export async function resolve(destination: string, options?: ResolveOptions): Pr
     }
     if (!ethernetTypes.includes(device.hardware)) {
       throw verbsError(
-        'EOPNOTSUPP',
+        'ENOTSUP',
         'RTM_GETLINK',
         `the way to ${destination} is by "${device.name}", which is not Ethernet (hardware type ${device.hardware})`,
       )

@@ -77,7 +77,7 @@ export class Steering {
  * Steers the frames that a rule matches to one of a NIC's receive queues, by n-tuple rules. A rule that names a
  * protocol and no addresses takes two of them, one for each version of IP.
  *
- * @throws VerbsError ENODEV; EOPNOTSUPP that names the driver, for one without n-tuple rules, or the field for which
+ * @throws VerbsError ENODEV; ENOTSUP that names the driver, for one without n-tuple rules, or the field for which
  *   they have no place; EINVAL for a queue that does not exist or a rule that the driver does not accept; ENOSPC when
  *   its table is full; EPERM without CAP_NET_ADMIN; TypeError, RangeError for an invalid flow rule
  */

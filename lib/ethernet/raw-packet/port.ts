@@ -88,7 +88,7 @@ export class RawPacket implements Port {
   /**
    * @param onEvent called on libuv's loop after {@link arm}, and when the port goes down or the device is removed
    * @param notUsed the backends tried before, with the reasons
-   * @throws VerbsError EPERM without CAP_NET_RAW, EOPNOTSUPP from a device without raw packet queue pairs, ENOMEM where
+   * @throws VerbsError EPERM without CAP_NET_RAW, ENOTSUP from a device without raw packet queue pairs, ENOMEM where
    *   too little memory may be locked
    */
   constructor(
@@ -110,7 +110,7 @@ export class RawPacket implements Port {
       this.checksums = limits.rawPacketCapabilities.includes('IP_CSUM')
       if (settings.transmitChecksum && !this.checksums) {
         throw verbsError(
-          'EOPNOTSUPP',
+          'ENOTSUP',
           'ibv_post_send',
           `"options.transmitChecksum": ${name} computes no checksums`,
         )
@@ -341,7 +341,7 @@ function assertLinkLayer(context: Context, port: number): void {
   const { linkLayer } = context.queryPort(port)
   if (linkLayer === 'Ethernet') return
   throw verbsError(
-    'EOPNOTSUPP',
+    'ENOTSUP',
     'ibv_create_qp',
     `port ${port} of ${context.name} is ${linkLayer}, not Ethernet`,
   )

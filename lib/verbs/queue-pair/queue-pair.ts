@@ -345,7 +345,7 @@ export class QueuePair extends NativeHandle {
   #assertType(operation: string, ...types: QueuePairType[]): void {
     if (types.includes(this.type)) return
     throw verbsError(
-      'EOPNOTSUPP',
+      'ENOTSUP',
       operation,
       `the queue pair is of type ${this.type}: it takes ${types.join(' or ')}`,
     )

@@ -45,7 +45,7 @@ struct Cq {
     const uint8_t* cqe = &ring[(index & (entries - 1)) * size + size - 64];
     if (cqe[63] >> 4 == MLX5_CQE_INVALID || (cqe[63] & 1) != ((index & entries) != 0)) return nullptr;
     ++index;
-    doorbell[0] = __builtin_bswap32(index & 0xffffff);
+    doorbell[0] = __builtin_bswap32(index & indexMask);
     return cqe;
   }
   void arm(uint32_t sequence, bool solicited = false) {
@@ -53,6 +53,7 @@ struct Cq {
   }
 
   uint32_t entries, size, number = 0, index = 0;
+  uint32_t indexMask = 0xffffff;  // what the driver writes of its index
   Bytes ring;
   alignas(64) uint32_t doorbell[2] = {};
 };

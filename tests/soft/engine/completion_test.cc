@@ -65,6 +65,47 @@ TEST(arming_behind_an_entry_that_is_there_raises_the_event_at_once) {
   EQUAL(loop.card.events.completions.size(), 1);
 }
 
+TEST(an_entry_that_was_told_of_raises_no_second_event) {
+  Loop loop;
+  const Wqe wqe = Wqe(MLX5_OPCODE_SEND).eth().data(loop.put(ethernet(0x88b5, pattern(50))));
+  const auto arrive = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      loop.post();
+      loop.qp->send(wqe);
+    }
+    loop.card.step();
+  };
+  loop.receiveCq.arm(0);
+  arrive(1);
+  EQUAL(loop.card.events.completions.size(), 1);
+  // The driver arms before it polls: at the index of the entry that it was told of.
+  loop.receiveCq.arm(1);
+  loop.card.step();
+  EQUAL(loop.card.events.completions.size(), 1);
+  arrive(2);
+  EQUAL(loop.card.events.completions.size(), 2);
+  // Of the second of the two it was not told.
+  loop.receiveCq.arm(2);
+  loop.card.step();
+  EQUAL(loop.card.events.completions.size(), 3);
+  loop.receiveCq.arm(3);
+  loop.card.step();
+  EQUAL(loop.card.events.completions.size(), 3);
+  for (int i = 0; i < 3; ++i) CHECK(loop.receiveCq.poll() != nullptr);
+  loop.receiveCq.arm(3);
+  arrive(1);
+  EQUAL(loop.card.events.completions.size(), 4);
+}
+
+TEST(a_driver_may_write_16_bits_of_its_index) {
+  Loop loop(false, 0, 64, 8);
+  loop.sendCq.indexMask = loop.receiveCq.indexMask = 0xffff;
+  const Wqe wqe = Wqe(MLX5_OPCODE_SEND).eth().data(loop.put(ethernet(0x88b5, pattern(50))));
+  for (int i = 0; i < 70000; ++i) loop.round(wqe);
+  CHECK(loop.card.events.events.empty());
+  EQUAL(loop.qp->state(), QueuePairState::rts);
+}
+
 TEST(solicited_only_arming_waits_for_a_solicited_entry) {
   Loop loop;
   loop.receiveCq.arm(0, true);

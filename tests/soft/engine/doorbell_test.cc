@@ -217,7 +217,10 @@ TEST(arming_two_idle_queues_through_one_register_raises_both_events) {
   rest();
   std::sort(card.events.completions.begin(), card.events.completions.end());
   CHECK((card.events.completions == std::vector<uint32_t>{cqs[20]->number, cqs[90]->number}));
-  bell.arm(*cqs[20], 1);
+  qps[20]->send(Wqe(MLX5_OPCODE_SEND).eth().data(memory.sge(0, 64)));
+  rest();
+  EQUAL(card.events.completions.size(), 2);
+  bell.arm(*cqs[20], 1);  // behind another entry
   rest();
   EQUAL(card.events.completions.size(), 3);
 }

@@ -114,6 +114,31 @@ TEST(a_read_into_an_inline_element_is_an_operation_error) {
   EQUAL(a.sends.wait().status, IBV_WC_LOC_QP_OP_ERR);
 }
 
+TEST(a_datagrams_completion_says_under_which_ip_header_it_came) {
+  Device device;
+  if (device.rxe) return;                                        // whose completions hold a service level there
+  for (const auto& [index, kind] : {std::pair{0, 1}, {1, 2}}) {  // fe80::…: IPv6; ::ffff:…: IPv4
+    Qp a(device, IBV_QPT_UD), b(device, IBV_QPT_UD);
+    a.connect(b);
+    b.connect(a);
+    ibv_ah_attr address = device.toItself();
+    address.grh.dgid = device.gid(index);
+    address.grh.sgid_index = static_cast<uint8_t>(index);
+    ibv_ah* ah = ibv_create_ah(device.pd, &address);
+    CHECK(ah != nullptr);
+    EQUAL(b.receive({device.sge(4096, 128)}), 0);
+    ibv_send_wr wr{};
+    wr.opcode = IBV_WR_SEND;
+    wr.wr.ud = {ah, b.qp->qp_num, Qp::kQkey};
+    EQUAL(a.post(wr, {device.sge(0, 8)}), 0);
+    EQUAL(a.sends.wait().status, IBV_WC_SUCCESS);
+    const ibv_wc wc = b.receives.wait();
+    EQUAL(wc.status, IBV_WC_SUCCESS);
+    EQUAL(wc.sl, kind);  // where libmlx5 puts these bits of the entry
+    EQUAL(ibv_destroy_ah(ah), 0);
+  }
+}
+
 TEST(a_datagram_that_is_too_long_is_dropped_and_the_receive_waits_for_another) {
   Device device;
   Qp a(device, IBV_QPT_UD), b(device, IBV_QPT_UD);
