@@ -2,10 +2,8 @@ import { constants } from 'node:os'
 import { VerbsError, verbsError } from '../errors.js'
 import { listInterfaces, type NetworkInterface } from './interface/interfaces.js'
 
-const { ENETDOWN, ENXIO, ENOBUFS, EBUSY, EMSGSIZE, ERANGE, EFAULT, EBADMSG } = constants.errno as Record<
-  string,
-  number
->
+const { ENETDOWN, ENXIO, ENOBUFS, ENOMEM, EBUSY, EMSGSIZE, ERANGE, EFAULT, EBADMSG } =
+  constants.errno as Record<string, number>
 const headerBytes = 14
 
 /**
@@ -44,6 +42,13 @@ export function transferError(
       errno,
       syscall,
       `the transmit queue of "${networkInterface.name}" is full; what was not accepted stays pending: submit() again`,
+    )
+  }
+  if (errno === ENOMEM && refused > 0) {
+    return new VerbsError(
+      errno,
+      syscall,
+      `a frame of ${refused} bytes was refused: the kernel could not cut it into segments or complete its checksum`,
     )
   }
   if (errno === ERANGE)

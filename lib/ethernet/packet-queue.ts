@@ -112,6 +112,7 @@ export class PacketQueue extends QueueFrames {
     const batch = new Batch(settings.batch)
     const { slots, offsets, lengths, flags } = batch
     this.columns = Object.freeze({ slots, offsets, lengths, flags })
+    const slotCalls = this.#slotCalls(batch)
     const link = new Link(networkInterface)
     const holder = this.table.slots.attach()
     const queue: QueueParts = {
@@ -139,7 +140,7 @@ export class PacketQueue extends QueueFrames {
     this.waiting = new Waiting(this.port, this.receiver, this.transmitter, this)
     this.#define({
       ...this.transmitter.calls,
-      ...this.#slotCalls(batch),
+      ...slotCalls,
       receive: this.receiver.receive,
     })
   }

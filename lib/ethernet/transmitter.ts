@@ -69,7 +69,7 @@ export class Transmitter {
   #dropped = 0
   /** Frames accepted since the last submit returned: a claim kicks, too. */
   #accepted = 0
-  /** Length of the frame that the last kick refused. */
+  /** Length of the frame that the last kick refused; 0 if it refused none. */
   #refusedLength = 0
 
   constructor(port: Port, link: Link, { frames, outcome, holder, closed }: QueueParts) {
@@ -388,7 +388,10 @@ export class Transmitter {
     const completion = this.#completion
     // The consumer's index may have been overwritten: the binding then needs this end's index again (ERANGE) or finds
     // no room (EAGAIN).
-    if (status < 0) completion.consume(0)
+    if (status < 0) {
+      completion.consume(0)
+      this.#refusedLength = 0
+    }
     const count = completion.available()
     if (count === 0) return
     const { slots, shift } = this.#table

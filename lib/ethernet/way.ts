@@ -16,7 +16,7 @@ export interface Way {
 }
 
 /**
- * The two halves of a queue on a port.
+ * The two halves of a queue on a port. Where they cannot be made, the port is closed.
  *
  * @param target how many frames stand ready to receive into
  */
@@ -26,9 +26,14 @@ export function wayOver(
   queue: QueueParts,
   target: number,
 ): Way & { receiver: Receiver } {
-  return {
-    port,
-    receiver: new Receiver(port, link, queue, queue.holder, target),
-    transmitter: new Transmitter(port, link, queue),
+  try {
+    return {
+      port,
+      receiver: new Receiver(port, link, queue, queue.holder, target),
+      transmitter: new Transmitter(port, link, queue),
+    }
+  } catch (error) {
+    port.close()
+    throw error
   }
 }

@@ -164,7 +164,13 @@ export class CompletionQueue extends NativeHandle {
     const make = (sizes: { entries: number }) =>
       native.verbs.createCompletionQueue(contextHandle, sizes.entries, batch, columns)
     const made = orLargest({ entries }, [['entries', 1]], make, Kind.CompletionQueue, 'ibv_create_cq')
-    const queue = new CompletionQueue(context, made, batch, columns)
+    let queue: CompletionQueue
+    try {
+      queue = new CompletionQueue(context, made, batch, columns)
+    } catch (error) {
+      native.close(made.handle, Kind.CompletionQueue)
+      throw error
+    }
     context.adopt(made.handle, queue)
     return queue
   }

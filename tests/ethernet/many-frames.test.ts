@@ -1,5 +1,6 @@
 /** The calls for many frames do what the calls for each do, and say which frame stopped them. */
 import { inspect } from 'node:util'
+import { runInNewContext } from 'node:vm'
 import { FramePool, PacketQueue } from 'ibverbs/ethernet'
 import { describe, expect, test } from 'vitest'
 import { backends, copy, frame, on } from './traffic.js'
@@ -163,6 +164,60 @@ describe.each(backends)('%s', (backend) => {
       expect(() => a.sendMany(slots, others, 1)).toThrow(wrongType)
     }
     expect(a.pending).toBe(0)
+  })
+
+  test('what looks like a column and runs code between two frames is refused', () => {
+    using wire = openWire()
+    const { a } = wire
+    const words = new Uint32Array(2)
+    const slots = new Int32Array(2)
+    const free = a.frames.free
+    expect(a.claimMany(slots, words, 2)).toBe(2)
+    let ran = 0
+    const proxy = new Proxy(slots, {
+      get(target, key) {
+        ran++
+        return Reflect.get(target, key)
+      },
+    })
+    const fake = Object.create(Int32Array.prototype, { length: { value: 2 }, 0: { get: () => ran++ } })
+    expect([proxy, fake].every((column) => column instanceof Int32Array)).toBe(true)
+    ran = 0
+    for (const column of [proxy, fake]) {
+      const refused = { code: 'ERR_INVALID_ARG_TYPE', message: expect.stringMatching(/^"slots" must be/) }
+      expect(() => a.releaseMany(column, 2)).toThrow(expect.objectContaining(refused))
+      expect(() => a.forwardMany(column, 2)).toThrow(expect.objectContaining(refused))
+      expect(() => a.sendMany(column, words, 2)).toThrow(expect.objectContaining(refused))
+      expect(() => a.claimMany(column, words, 2)).toThrow(expect.objectContaining(refused))
+    }
+    const others = new Proxy(words, {})
+    expect(() => a.sendMany(slots, others, 2)).toThrow(wrongType)
+    expect(() => a.claimMany(slots, others, 2)).toThrow(wrongType)
+    expect(ran).toBe(0)
+    expect(a.pending).toBe(0)
+    a.releaseMany(slots, 2)
+    expect(a.frames.free).toBe(free)
+  })
+
+  test('columns of another realm are columns', async () => {
+    using wire = openWire()
+    const { a, b } = wire
+    const { slots, words } = runInNewContext('({ slots: new Int32Array(2), words: new Uint32Array(2) })') as {
+      slots: Int32Array
+      words: Uint32Array
+    }
+    expect(slots).not.toBeInstanceOf(Int32Array)
+    expect(a.claimMany(slots, words, 2)).toBe(2)
+    for (const [i, offset] of words.entries()) a.memory.set(frame(b, a, 60, i), offset)
+    words.fill(60)
+    a.sendMany(slots, words, 2)
+    expect(a.submit()).toBe(2)
+    while ((await b.wait()) < 2);
+    expect(b.receive()).toBe(2)
+    slots.set(b.columns.slots.subarray(0, 2))
+    b.forwardMany(slots, 1)
+    b.releaseMany(slots.subarray(1), 1)
+    expect(() => a.releaseMany(slots, 3)).toThrow(outOfRange)
   })
 
   test('a closed queue refuses each', () => {

@@ -129,6 +129,36 @@ test('truncates a frame that exceeds its place, and leaves its checksum alone', 
   expect(b.statistics()).toMatchObject({ truncated: 1, refusals: { EMSGSIZE: 1 } })
 })
 
+test.each(paths)('%s: a super-frame that is none is refused, and those behind it go', async (receivePath) => {
+  using veth = vethPair()
+  using a = PacketQueue.open(veth.a, { receivePath, batch: 8, frameCount: 64 })
+  using b = PacketQueue.open(veth.b, { batch: 8, frameCount: 64 })
+  const free = a.frames.free
+  const [first, second] = [20, 30].map((n) => datagram(b.interface.macBytes, a.interface.macBytes, n))
+  // UDP by its record, TCP by its header: the kernel finds that out after it has accepted the frame, at each new try.
+  const wrong = datagram(b.interface.macBytes, a.interface.macBytes, 1472)
+  wrong[14 + 9] = 6
+  for (let round = 0; round < 2; round++) {
+    queueFrame(a, first)
+    const slot = a.claim()
+    a.memory.set(wrong, a.offset(slot))
+    a.sendOffloaded(slot, wrong.length, 34, 6, SegmentType.udpFragment, 8)
+    queueFrame(a, second)
+    expect(a.submit()).toBe(1)
+    expect(a.error).toMatchObject({
+      code: 'ENOMEM',
+      syscall: 'sendmmsg',
+      message: expect.stringContaining('a frame of 1514 bytes was refused: the kernel could not cut it'),
+    })
+    expect(a.pending).toBe(1)
+    await a.drain()
+    expect(await collect(b, 2)).toEqual([first, second])
+    expect(a.frames.free).toBe(free)
+    const counts = { transmitted: 2 * (round + 1), refused: round + 1, refusals: { ENOMEM: round + 1 } }
+    expect(a.statistics()).toMatchObject(counts)
+  }
+})
+
 /** A network namespace with one end of a veth pair and the kernel's stack behind it. */
 async function host(device: string, address: string) {
   const holder = spawn('unshare', ['--net', 'sh', '-c', 'echo ready; exec cat'], {

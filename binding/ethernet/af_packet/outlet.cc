@@ -11,7 +11,13 @@
 namespace ethernet {
 namespace {
 
-bool isFramesOwnFault(int error) { return error == EMSGSIZE || error == EINVAL; }
+// ENOMEM of a frame whose header leaves work to the kernel: its segments or its checksum could not be made, because the
+// frame is not what the header says (__dev_queue_xmit returns ENOMEM for what validate_xmit_skb has dropped). It would
+// be dropped again and again.
+bool isFramesOwnFault(int error, const virtio_net_hdr& header) {
+  const bool unfinished = header.flags != 0 || header.gso_type != VIRTIO_NET_HDR_GSO_NONE;
+  return error == EMSGSIZE || error == EINVAL || (error == ENOMEM && unfinished);
+}
 
 }  // namespace
 
@@ -95,7 +101,7 @@ int PacketOutlet::transmit() {
     const int sent = send(count);
     if (sent < 0) {
       const int error = errno;
-      if (isFramesOwnFault(error)) refuse(error);
+      if (isFramesOwnFault(error, headers_[0])) refuse(error);
       return -error;
     }
     transmit_.consume(static_cast<uint32_t>(sent));

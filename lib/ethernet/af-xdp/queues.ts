@@ -33,16 +33,17 @@ export function openXdpQueues(link: Link, settings: Settings, queue: QueueParts)
       holders.push(queueId === 0 ? queue.holder : slots.attach())
       receivers.push(new Receiver(socket, link, queue, holders[queueId], target))
     }
+    const way = {
+      port,
+      receiver: new Receivers(receivers, queue),
+      transmitter: new Transmitter(sockets[0], link, queue),
+    }
     for (const socket of sockets) socket.start()
+    return way
   } catch (error) {
     port.close()
     slots.freeAll(queue.holder)
     throw error
-  }
-  return {
-    port,
-    receiver: new Receivers(receivers, queue),
-    transmitter: new Transmitter(sockets[0], link, queue),
   }
 }
 

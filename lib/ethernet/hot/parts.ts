@@ -1,5 +1,6 @@
 /** What the hot files get: the only things that they use, besides the language itself (lib/hot/own-copy.ts). */
 
+import type { types } from 'node:util'
 import type { HotConsumer, HotProducer } from '../../ring/hot/parts.js'
 import type { PoolState } from '../../ring/slots.js'
 import type { Batch } from '../batch.js'
@@ -19,6 +20,12 @@ export interface Parts {
   generationMask: number
   PoolState: typeof PoolState
   FrameRecord: typeof FrameRecord
+  /**
+   * Whether a column is one: a typed array of any realm, whose elements run nobody's code between two checks. The
+   * prototype, which `instanceof` looks at, shows neither.
+   */
+  isInt32Array: typeof types.isInt32Array
+  isUint32Array: typeof types.isUint32Array
 }
 
 /** Of slots.cts. */

@@ -5,7 +5,7 @@ import type { SlotCalls, SlotParts } from './parts.js' with { 'resolution-mode':
  * SlotPool.index() does: the frame's word is the slot's number with the owner in the index's place.
  */
 export = function slotCalls(parts: SlotParts): SlotCalls {
-  const { closed, refuseClosed, fail } = parts
+  const { closed, refuseClosed, isInt32Array, fail } = parts
   const { records } = parts.table
   const { words: owners, stack, state: pool, indexMask, member } = parts.table.slots
   const { slots: batchSlots, count: batchCount } = parts.batch
@@ -50,7 +50,7 @@ export = function slotCalls(parts: SlotParts): SlotCalls {
 
   function releaseMany(slots: Int32Array, count: number): void {
     if (closed[0] !== 0) refuseClosed()
-    if (!(slots instanceof Int32Array) || typeof count !== 'number') fail.column(slots, count)
+    if (!isInt32Array(slots) || typeof count !== 'number') fail.column(slots, count)
     if ((count | 0) !== count || count < 0 || count > slots.length) fail.column(slots, count)
     let height = pool[heightAt]
     for (let i = 0; i < count; i = (i + 1) | 0) {

@@ -6,7 +6,19 @@ import type { TransmitCalls, TransmitParts } from './parts.js' with { 'resolutio
  * Transmitter does all else.
  */
 export = function transmitCalls(parts: TransmitParts): TransmitCalls {
-  const { closed, refuseClosed, attention, link, state, transmitted, outcome, holder, transmitter } = parts
+  const {
+    closed,
+    refuseClosed,
+    isInt32Array,
+    isUint32Array,
+    attention,
+    link,
+    state,
+    transmitted,
+    outcome,
+    holder,
+    transmitter,
+  } = parts
   const { records, shift, frameSize, headroom } = parts.table
   const { words: owners, stack, state: pool, indexMask, member } = parts.table.slots
   const { longest } = parts.port
@@ -45,13 +57,13 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
 
   /** Whether a column of slots has so many. */
   function fits(slots: Int32Array, count: number): boolean {
-    if (!(slots instanceof Int32Array) || typeof count !== 'number') return false
+    if (!isInt32Array(slots) || typeof count !== 'number') return false
     return (count | 0) === count && count >= 0 && count <= slots.length
   }
 
   function claimMany(slots: Int32Array, offsets: Uint32Array, count: number): number {
     if (closed[0] !== 0) refuseClosed()
-    if (!fits(slots, count) || !(offsets instanceof Uint32Array) || count > offsets.length) {
+    if (!fits(slots, count) || !isUint32Array(offsets) || count > offsets.length) {
       transmitter.badColumn(slots, count, 'offsets', offsets)
     }
     let height = pool[heightAt]
@@ -113,7 +125,7 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
 
   function sendMany(slots: Int32Array, lengths: Uint32Array, count: number): void {
     if (closed[0] !== 0) refuseClosed()
-    if (!fits(slots, count) || !(lengths instanceof Uint32Array) || count > lengths.length) {
+    if (!fits(slots, count) || !isUint32Array(lengths) || count > lengths.length) {
       transmitter.badColumn(slots, count, 'lengths', lengths)
     }
     for (let i = 0; i < count; i = (i + 1) | 0) {

@@ -4,7 +4,8 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { native } from '../../../dist/native.js'
 
 const calls = [
-  () => native.ethernet.receive(0), // a closed handle
+  () => native.ethernet.disarm(0), // a closed handle
+  () => native.ethernet.xdp.receive(0), // the same, of a hot call (binding/hot_call.h)
   () => native.ethernet.arm('x'), // a wrong type
   () => native.ethernet.open({ interfaceIndex: -1 }), // an option out of range
 ]
