@@ -22,7 +22,18 @@ Registry::Registry() {
   // A program under LD_PRELOAD just exits: nobody unplugs.
   atexit([] {
     Registry& registry = instance();
-    for (const auto& entry : registry.entries_) entry.world->endWithProcess();
+    for (const auto& world : registry.worlds()) {
+      // Destructors that run later still have the descriptors: their commands fail, and none is told of a success that
+      // nobody wrote an answer for.
+      world->lock();
+      const std::vector<int> descriptors = world->descriptors();
+      world->unlock();
+      {
+        const std::lock_guard<std::mutex> guard(registry.mutex_);
+        registry.orphans_.insert(registry.orphans_.end(), descriptors.begin(), descriptors.end());
+      }
+      world->endWithProcess();
+    }
   });
 }
 

@@ -34,7 +34,7 @@ class Registry {
   std::string sysfsPath(const std::string& path);
   std::shared_ptr<Device> device(const std::string& path, std::shared_ptr<World>* world);
   std::shared_ptr<uverbs::VerbsFile> file(int descriptor);
-  // A device file that this process has from its parent, by fork(2).
+  // A device file that this process has from its parent, by fork(2), or whose NIC has ended with exit(3).
   bool isOrphan(int descriptor);
   void closing(int descriptor);
   bool unmapping(void* page);

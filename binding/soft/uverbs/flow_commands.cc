@@ -3,6 +3,8 @@
 #include <endian.h>
 #include <infiniband/verbs.h>
 
+#include <algorithm>
+
 #include "uverbs/verbs_file.h"
 
 namespace soft::uverbs {
@@ -46,11 +48,19 @@ void fill(const ib_uverbs_flow_tcp_udp_filter& from, FlowFields* to) {
 
 void fill(const ib_uverbs_flow_tunnel_filter& from, FlowFields* to) { to->tunnelId = be32toh(from.tunnel_id); }
 
+// A value and a mask of equal size behind the header. They may be shorter than the kernel's filter (libibverbs has two
+// kinds for IPv4), and longer where the mask asks for nothing there (uverbs_cmd.c, spec_filter_size).
 template <typename Specification>
 int layer(const uint8_t* bytes, size_t size, FlowMatch* match) {
-  Specification specification;
-  if (size != sizeof specification) return EINVAL;
-  memcpy(&specification, bytes, sizeof specification);
+  Specification specification{};
+  constexpr size_t kHeader = sizeof(ib_uverbs_flow_spec_hdr);
+  const size_t given = (size - kHeader) / 2;
+  const size_t known = std::min(given, sizeof specification.mask);
+  if (known == 0) return EINVAL;
+  const uint8_t* mask = bytes + kHeader + given;
+  if (std::any_of(mask + known, mask + given, [](uint8_t byte) { return byte != 0; })) return EINVAL;
+  memcpy(&specification.val, bytes + kHeader, known);
+  memcpy(&specification.mask, mask, known);
   fill(specification.val, &match->value);
   fill(specification.mask, &match->mask);
   return 0;

@@ -9,6 +9,8 @@ import { PingEnd, type PingSettings } from './end.js'
 /** Messages until V8 has done what it will do, and for how long that is waited for, in milliseconds. */
 const enough = 10_000
 const patience = 3000
+/** Bytes: the code is the same for longer messages. */
+const longest = 4096
 /** Milliseconds: V8 compiles for its next call a function that is called again and again. */
 const yieldInterval = 20
 
@@ -29,7 +31,7 @@ export async function rehearse(
     const iterations = Math.ceil(Math.min(enough, settings.iterations * 10) * part)
     const itself = {
       ...{ ...settings, host: 'itself', iterations, warmup: 0, events: false },
-      ...{ timeout: patience, yieldInterval },
+      ...{ size: Math.min(settings.size, longest), timeout: patience, yieldInterval },
     }
     const end = new PingEnd(context, completionQueue, itself, time)
     try {

@@ -194,3 +194,23 @@ TEST(an_empty_region_is_refused_at_the_beginning_of_a_page_alone) {
     EQUAL(ibv_dereg_mr(mr), 0);
   }
 }
+
+namespace {
+
+ibv_pd* keptToTheEnd;
+
+// Runs behind the handlers of exit(3), as those of other libraries may.
+__attribute__((destructor)) void freeAtTheEnd() {
+  if (keptToTheEnd == nullptr) return;
+  const int error = ibv_dealloc_pd(keptToTheEnd);
+  if (error != EIO) std::fprintf(stderr, "ibv_dealloc_pd returned %d at the end of the process\n", error);
+}
+
+}  // namespace
+
+TEST(commands_of_a_process_that_has_ended_fail) {
+  static Device* device = new Device;
+  if (device->rxe) return;
+  keptToTheEnd = ibv_alloc_pd(device->context);
+  CHECK(keptToTheEnd != nullptr);
+}
