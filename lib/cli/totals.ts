@@ -13,6 +13,8 @@ const causes: Readonly<Record<string, string>> = {
 /** Texts for errors of single frames. */
 const reasons: Readonly<Record<string, string>> = {
   EMSGSIZE: ': too long for the interface',
+  ENOMEM: ': cannot be cut into segments, or its checksum not be completed',
+  ENOBUFS: ': never taken by the queueing discipline or a filter',
   EBUSY: ': dropped by the device, which has no carrier or no room',
 }
 

@@ -37,6 +37,14 @@ export function transferError(
         `(its MTU of ${mtu} and the Ethernet header)`,
     )
   }
+  if (errno === ENOBUFS && refused > 0) {
+    return new VerbsError(
+      errno,
+      syscall,
+      `a frame of ${refused} bytes was refused: the queueing discipline of "${networkInterface.name}", or a filter there, ` +
+        'does not take it (tc qdisc, tc filter, nft)',
+    )
+  }
   if (errno === ENOBUFS) {
     return new VerbsError(
       errno,

@@ -271,7 +271,7 @@ export class Transmitter {
 
   #stopped(status: number): void {
     if (status === -EAGAIN) return
-    this.congested = status === -ENOBUFS && this.#link.carries()
+    this.congested = status === -ENOBUFS && this.#refusedLength === 0 && this.#link.carries()
     if (!this.congested) {
       this.#outcome.error = this.#link.failed(-status, this.#port.syscalls.transmit, this.#refusedLength)
     }

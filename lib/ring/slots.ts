@@ -55,6 +55,7 @@ export class SlotPool {
   /** {@link PoolState}, which hot code shares. */
   declare readonly state: Int32Array
   private whole = false
+  declare private shared: boolean
 
   /** @param from the number of frames of a new pool, at most 2^18; or the memory of a pool that another thread shares */
   constructor(from: number | SlotMemory) {
@@ -67,6 +68,7 @@ export class SlotPool {
     this.words = memory.words
     this.stack = cells(count)
     this.state = cells(2)
+    this.shared = typeof from !== 'number'
     if (typeof from === 'number') {
       this.limit = count
       this.height = count
@@ -105,7 +107,7 @@ export class SlotPool {
 
   /** From now on a queue lends the device neighbouring frames ({@link lendBuffers}): none may wander to other threads. */
   keepWhole(): void {
-    if (this.limit !== this.count) {
+    if (this.shared) {
       throw busyError(
         'frames that threads share cannot be received into by whole buffers: give the queue its own pool',
       )
@@ -120,6 +122,7 @@ export class SlotPool {
         'a queue receives into whole buffers of these frames: share a pool that it does not use',
       )
     }
+    this.shared = true
     this.limit = stackLimit
     this.spill()
   }

@@ -123,9 +123,14 @@ describe('four frames a buffer', () => {
     const { queue, frames } = open(32, 8, 16, 4)
     expect(() => frames.share()).toThrow(/whole buffers of these frames/)
     queue.close()
-    const shared = new FramePool({ frameCount: 32, frameSize: 2048 })
-    shared.share()
-    expect(() => queueOver(shared, 8, (onEvent) => new CardPort(64, onEvent, 4), 16)).toThrow(/threads share/)
+    // 64: as many as a thread keeps to itself at most.
+    for (const frameCount of [32, 64, 128]) {
+      const shared = new FramePool({ frameCount, frameSize: 2048 })
+      shared.share()
+      const open = (pool: FramePool) => queueOver(pool, 8, (onEvent) => new CardPort(64, onEvent, 4), 16)
+      expect(() => open(shared)).toThrow(/threads share/)
+      expect(() => open(FramePool.join(shared.share()))).toThrow(/threads share/)
+    }
   })
 })
 

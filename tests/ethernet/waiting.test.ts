@@ -383,4 +383,25 @@ describe('a kernel that has no room', () => {
     expect(await collect(wire.b, 20)).toEqual(sent)
     expect(wire.a.statistics().refused).toBe(0)
   })
+
+  test('a frame that the queueing discipline never takes is refused, and those behind it go', async () => {
+    using wire = openWire()
+    tc('qdisc', 'add', 'dev', wire.veth.a, 'root', 'tbf', 'rate', '8mbit', 'burst', '1000', 'limit', '4000')
+    const sent = [60, 61, 62].map((length) => frame(wire.b, wire.a, length))
+    const free = wire.a.frames.free
+    for (const bytes of [sent[0], frame(wire.b, wire.a, 1200), sent[1], sent[2]]) queueFrame(wire.a, bytes)
+    expect(wire.a.submit()).toBe(1)
+    expect(wire.a.error).toBe(null)
+    expect(wire.a.pending).toBe(3)
+    await expect(wire.a.drain()).rejects.toMatchObject({
+      code: 'ENOBUFS',
+      syscall: 'sendmmsg',
+      message: expect.stringMatching(/: a frame of 1200 bytes was refused: the queueing discipline of "\w+"/),
+    })
+    expect(wire.a.pending).toBe(2)
+    await wire.a.drain()
+    expect(await collect(wire.b, 3)).toEqual(sent)
+    expect(wire.a.frames.free).toBe(free)
+    expect(wire.a.statistics()).toMatchObject({ transmitted: 3, refused: 1, refusals: { ENOBUFS: 1 } })
+  })
 })

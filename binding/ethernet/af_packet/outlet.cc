@@ -1,15 +1,23 @@
 #include "ethernet/af_packet/outlet.h"
 
 #include <linux/if_packet.h>
+#include <linux/sockios.h>
 #include <net/ethernet.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cerrno>
 
+#include "clock.h"
 #include "ethernet/system_call.h"
 
 namespace ethernet {
 namespace {
+
+// So often, and for so many nanoseconds, is a frame tried that a queueing discipline does not take, before it is
+// refused.
+constexpr uint32_t kTries = 20;
+constexpr uint64_t kPatience = 1000000000;
 
 // ENOMEM of a frame whose header leaves work to the kernel: its segments or its checksum could not be made, because the
 // frame is not what the header says (__dev_queue_xmit returns ENOMEM for what validate_xmit_skb has dropped). It would
@@ -70,6 +78,21 @@ void PacketOutlet::finish(uint32_t i, uint32_t frame, uint32_t options) {
 void PacketOutlet::refuse(int error) {
   transmit_.write(0, DescriptorRecord::kStatus, static_cast<uint32_t>(error));
   transmit_.consume(1);
+  tries_ = 0;
+}
+
+// A queueing discipline returns ENOBUFS when it is full, and likewise for a frame that it never takes: one that exceeds
+// a token bucket's burst, or that a filter drops (NET_XMIT_DROP; tc(8), nft(8)). It is the latter when none of this
+// socket's frames is queued, and many tries have changed nothing.
+bool PacketOutlet::isNeverTaken() {
+  int queued = 0;
+  if (ioctl(fd_, SIOCOUTQ, &queued) || queued != 0) {
+    tries_ = 0;
+    return false;
+  }
+  const uint64_t now = monotonicNanoseconds();
+  if (tries_++ == 0) firstTry_ = now;
+  return tries_ > kTries && now - firstTry_ > kPatience;
 }
 
 // One frame costs sendmmsg(2) 170 ns more than send(2).
@@ -101,9 +124,10 @@ int PacketOutlet::transmit() {
     const int sent = send(count);
     if (sent < 0) {
       const int error = errno;
-      if (isFramesOwnFault(error, headers_[0])) refuse(error);
+      if (isFramesOwnFault(error, headers_[0]) || (error == ENOBUFS && isNeverTaken())) refuse(error);
       return -error;
     }
+    tries_ = 0;
     transmit_.consume(static_cast<uint32_t>(sent));
     available -= static_cast<uint32_t>(sent);
   }

@@ -38,6 +38,7 @@ class PacketOutlet {
   void finish(uint32_t i, uint32_t frame, uint32_t options);
   int send(uint32_t count);
   void refuse(int error);
+  bool isNeverTaken();
 
   const ArenaFrames& frames_;
   const uint32_t batch_;
@@ -46,6 +47,9 @@ class PacketOutlet {
   // A frame of the batch needs a virtio-net header.
   bool needHeaders_ = false;
   SharedRing transmit_;
+  // How often the next frame has been tried in vain, while none of the socket's frames was queued, and since when.
+  uint32_t tries_ = 0;
+  uint64_t firstTry_ = 0;
   // Made once, so that a batch allocates nothing.
   std::vector<mmsghdr> messages_;
   std::vector<iovec> parts_;  // of each message: the virtio-net header, the frame (its addresses, a VLAN tag, the rest)
