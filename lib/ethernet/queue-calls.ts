@@ -110,8 +110,9 @@ export interface QueueCalls {
    * An accepted frame is free again. A frame that is itself refused (too long for the interface) is freed and counted,
    * and ends the call: `error` gives the reason. The frames after it, and those that the kernel has no room for, stay
    * pending for the next call. A frame that the interface's queueing discipline does not take in a second, 20 calls and
-   * more, although no frame of this queue is before it there, is refused too (AF_PACKET: ENOBUFS). All frames stay pending while the interface is down or has no carrier, which is an error
-   * (ENETDOWN). A frame that a device drops after the hand-over (AF_XDP: EBUSY) counts as refused and is no error.
+   * more, although no frame of this queue is before it there, is refused too (AF_PACKET: ENOBUFS). All frames stay
+   * pending while the interface is down or has no carrier, which is an error (ENETDOWN). A frame that a device drops
+   * after the hand-over (AF_XDP: EBUSY) counts as refused and is no error.
    *
    * @returns how many frames the kernel accepted
    */
