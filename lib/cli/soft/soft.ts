@@ -13,7 +13,7 @@ const options = {
     short: 'w',
     multiple: true,
     argument: 'WIRE',
-    help: "the devices and their ports' wires; 'loop' by default; another -w is another device",
+    help: "a device and its ports' wires, or several; 'loop' by default",
   },
 } as const
 
@@ -29,8 +29,8 @@ It sets IBVERBS_SOFT and LD_PRELOAD for the program and does nothing else.
 
 WIRE connects the ports: loop (a port to itself), pair (two devices to each other), socket:PATH (a
 port here to one of another program), interface:NAME (of this machine).
-Several devices and ports: ';' or another -w begins another device, '+' another port; pair:NAME joins the two
-that name it. '@' gives a port its MAC address, '?' its options:
+Several devices and ports: ';' or another -w begins another device, '+' another port; pair:NAME
+joins the two that name it. '@' gives a port its MAC address, '?' its options:
 loop@02:00:0a:00:00:01?loss=0.01&delay=5000&seed=3 (also bandwidth, jitter, duplicate, reorder,
 queue, mtu, minimumInline, maxObjects). softConnectX() and IBVERBS_SOFT spell wires and
 options the same.`,
