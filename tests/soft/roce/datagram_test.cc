@@ -101,7 +101,7 @@ TEST(a_datagram_has_its_headers_in_front) {
   const uint8_t* got = peers.next(peers.b.receiveCq);
   EQUAL(cqeOpcode(got), MLX5_CQE_RESP_SEND_IMM);
   EQUAL(byteCount(got), 140);
-  HEX(got + 24, 4, "10000040");  // a global routing header, and the sender's queue pair
+  HEX(got + 24, 4, "12000040");  // a global routing header, of IPv4 (MLX5_CQE_ROCE_L3_HEADER_TYPE_IPV4); the sender
   HEX(got + 36, 4, "51525354");
   // IPv4 in the last 20 of 40 bytes: traffic class 0x20, hop limit 7.
   HEX(peers.b.at(0), 20, std::string(40, '0'));
@@ -115,7 +115,9 @@ TEST(a_datagram_has_its_headers_in_front) {
 
   peers.b.qp->receive({peers.b.memory.sge(0, 1000)});
   peers.a.qp->send(datagram(MLX5_OPCODE_SEND, linkLocal(2), macOf(2), peers.b.qp->number, kQkey, 1).inlined(data));
-  EQUAL(byteCount(peers.next(peers.b.receiveCq)), 140);
+  const uint8_t* second = peers.next(peers.b.receiveCq);
+  EQUAL(byteCount(second), 140);
+  HEX(second + 24, 4, "11000040");  // of IPv6
   HEX(peers.b.at(0), 8, "62000000" "0084" "1107");
   BYTES(peers.b.at(8), linkLocal(1).data(), 16);
   BYTES(peers.b.at(24), linkLocal(2).data(), 16);
