@@ -23,7 +23,7 @@ const bench: Bench = {
       // A round starts its processes anew.
       roundsPerOpening: 1,
       metrics: ['p50', 'p99', 'p99.9', 'mean'].map((figure) => ({ case: `${name} ${figure}`, unit: 'µs' })),
-      ours: () => pingSide(ourPing(), pair, count, warmup),
+      ours: () => pingSide(ourPing, pair, count, warmup),
       theirs: () => pingSide(cPing(session.peer('ping')), pair, count, warmup),
     })
   },

@@ -56,8 +56,8 @@ export interface Port {
   /**
    * How many frames of the arena, neighbours, lie in a buffer that one record of `fill` posts: a power of two. More than
    * 1 is a striding receive queue: each received frame takes the next place of the buffer, or several with a descriptor
-   * each (cut to the first place), and a descriptor of length 0 passes over a place that stays unused. The buffer can be posted again when the
-   * last of its frames has been released. Default 1.
+   * each (cut to the first place), and a descriptor of length 0 passes over a place that stays unused. The buffer can be
+   * posted again when the last of its frames has been released. Default 1.
    */
   readonly framesPerBuffer?: number
   /**

@@ -105,8 +105,9 @@ export class Receiver implements ReceivingEnd {
     })
     this.take = take
     this.receive = receive
-    do this.#refill()
-    while (this.#sweep > 0)
+    // Of whole buffers a refill looks at a part of the pool only.
+    const sweeps = framesPerBuffer > 1 ? Math.ceil(this.#table.slots.count / framesPerSweep) : 1
+    for (let i = 0; i < sweeps; i++) this.#refill()
   }
 
   get received(): number {

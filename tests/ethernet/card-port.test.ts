@@ -119,6 +119,27 @@ describe('four frames a buffer', () => {
     expect(frames.free).toBe(32)
   })
 
+  test('a refill looks at a part of a large pool only, and finds buffers wherever they are', () => {
+    const count = 4096
+    const large = open(count, 8, 32, 4)
+    expect([large.port.ready, large.frames.free]).toEqual([32, count - 32])
+    large.queue.close()
+    // All frames are in use but the last 64.
+    const { queue, frames } = open(count, 8, 0)
+    const slots = Array.from({ length: count }, () => queue.claim())
+    for (const slot of slots) if (queue.offset(slot) >= (count - 64) * 2048) queue.release(slot)
+    expect(frames.free).toBe(64)
+    const ports: CardPort[] = []
+    const connect = (onEvent: () => void) => {
+      ports.push(new CardPort(64, onEvent, 4))
+      return ports[0]
+    }
+    const striding = queueOver(frames, 8, connect, 32)
+    expect([ports[0].ready, frames.free]).toEqual([32, 32])
+    striding.close()
+    queue.close()
+  })
+
   test('the frames are the queue’s thread’s own', () => {
     const { queue, frames } = open(32, 8, 16, 4)
     expect(() => frames.share()).toThrow(/whole buffers of these frames/)

@@ -1,12 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Side } from '../compare.js'
 import { freePort } from '../free-port.js'
+import { type Program, startProgram } from '../program.js'
 import type { PairParameters } from './parameters.js'
 
-/** Milliseconds after which a run counts as stuck. */
+/** Milliseconds until the server must listen. */
 const limit = 60_000
 
 /** Attempts for each round: perftest may discard its own result. */
@@ -60,31 +59,10 @@ export function parseSendLat(output: string, size: number): number[] | null {
   return [numbers[4], numbers[7]]
 }
 
-interface Started {
-  process: ChildProcess
-  /** Its output, after a successful exit. */
-  output: Promise<string>
-}
-
-function start(args: string[]): Started {
-  const process = spawn('ib_send_lat', args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: limit })
-  let text = ''
-  for (const stream of [process.stdout, process.stderr]) stream.on('data', (chunk) => (text += chunk))
-  const output = once(process, 'close').then(
-    ([code, signal]) => {
-      if (code === 0) return text
-      throw new Error(`ib_send_lat ended with ${signal ?? `exit code ${code}`}: ${text.trim().slice(-400)}`)
-    },
-    (error) => {
-      throw error.code === 'ENOENT' ? new Error('ib_send_lat not found: install the package perftest') : error
-    },
-  )
-  output.catch(() => {}) // reported where `output` is awaited
-  return { process, output }
-}
+const start = (args: string[]) => startProgram(['ib_send_lat', ...args], 'install the package perftest')
 
 /** Waits until the server listens. perftest announces that too early, and into a buffer; the kernel's table is exact. */
-async function listening(port: number, server: Started): Promise<void> {
+async function listening(port: number, server: Program): Promise<void> {
   // Local address and state 0A, TCP_LISTEN (proc(5)).
   const wanted = new RegExp(`:${port.toString(16).toUpperCase().padStart(4, '0')} [0-9A-F:]+ 0A `)
   let ended: unknown

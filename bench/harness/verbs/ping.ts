@@ -1,12 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Side } from '../compare.js'
 import { freePort } from '../free-port.js'
+import { startProgram } from '../program.js'
 import type { PairParameters } from './parameters.js'
-
-/** Milliseconds after which a run counts as stuck. */
-const limit = 60_000
 
 const main = fileURLToPath(new URL('../../../../dist/cli/main.js', import.meta.url))
 
@@ -17,22 +13,17 @@ export interface PingProgram {
   figures(output: string): number[]
 }
 
-/** `ibverbs ping`, as a user runs it, with flags for Node. */
-export function ourPing(nodeFlags: readonly string[] = []): PingProgram {
-  return {
-    command({ devices, gidIndices, size }, side, port, count, warmup) {
-      const words = ['-p', port, '-d', devices[side], '-g', gidIndices[side], '-s', size, '-n', count]
-      const which = side === 0 ? ['127.0.0.1', '--json'] : ['--listen']
-      return [
-        ...[process.execPath, ...nodeFlags, main, 'ping', ...which],
-        ...[...words, '--warmup', warmup].map(String),
-      ]
-    },
-    figures(output) {
-      const { p50, p99, mean, ...rest } = JSON.parse(output).roundTrip
-      return [p50, p99, rest['p99.9'], mean]
-    },
-  }
+/** `ibverbs ping`, as a user runs it. */
+export const ourPing: PingProgram = {
+  command({ devices, gidIndices, size }, side, port, count, warmup) {
+    const words = ['-p', port, '-d', devices[side], '-g', gidIndices[side], '-s', size, '-n', count]
+    const which = side === 0 ? ['127.0.0.1', '--json'] : ['--listen']
+    return [process.execPath, main, 'ping', ...which, ...[...words, '--warmup', warmup].map(String)]
+  },
+  figures(output) {
+    const { p50, p99, mean, 'p99.9': p999 } = JSON.parse(output).roundTrip
+    return [p50, p99, p999, mean]
+  },
 }
 
 /** bench/peers/ping.c. */
@@ -59,10 +50,10 @@ export function pingSide(
   return {
     async run() {
       const port = await freePort()
-      const server = start(program.command(parameters, 1, port, count, warmup))
+      const server = startProgram(program.command(parameters, 1, port, count, warmup))
       try {
-        await server.listening
-        const client = start(program.command(parameters, 0, port, count, warmup))
+        await server.said(/waiting for a client/)
+        const client = startProgram(program.command(parameters, 0, port, count, warmup))
         const output = await client.output
         await server.output
         return program.figures(output)
@@ -72,31 +63,4 @@ export function pingSide(
     },
     close() {},
   }
-}
-
-interface Started {
-  process: ChildProcess
-  /** Its standard output, after a successful exit. */
-  output: Promise<string>
-  /** Resolves when it says on standard error that it waits for a client. */
-  listening: Promise<void>
-}
-
-function start([command, ...args]: string[]): Started {
-  const process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: limit })
-  let [out, error] = ['', '']
-  process.stdout.on('data', (chunk) => (out += chunk))
-  const output = once(process, 'close').then(([code, signal]) => {
-    if (code === 0) return out
-    throw new Error(`${command} ended with ${signal ?? `exit code ${code}`}: ${error.trim().slice(-400)}`)
-  })
-  const listening = new Promise<void>((resolve, reject) => {
-    process.stderr.on('data', (chunk) => {
-      error += chunk
-      if (/waiting for a client/.test(error)) resolve()
-    })
-    output.catch(reject)
-  })
-  listening.catch(() => {}) // reported where `output` is awaited
-  return { process, output, listening }
 }

@@ -14,6 +14,7 @@ const [postedAt, now] = [0, 1]
 
 /** Polls between two clock readings. */
 const pollsPerClockReading = 64
+
 /** A request that can be posted: the library's prepared request. */
 export interface Postable {
   post(cookie: number, offset: number, length: number): number
