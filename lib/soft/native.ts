@@ -9,5 +9,7 @@ export interface SoftNative {
   close(number: number): void
   /** Lines of `key=value`; empty after it is closed. */
   describe(number: number): string
+  /** A line for each violation in strict mode; empty after it is closed. */
+  violations(number: number): string
   setLink(number: number, device: string, port: number, up: boolean): void
 }

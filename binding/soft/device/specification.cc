@@ -59,6 +59,10 @@ PortSpecification parsePort(const std::string& text) {
   if (question != std::string::npos) {
     for (const std::string& option : split(rest.substr(question + 1), '&')) {
       const size_t equals = option.find('=');
+      if (option == "strict") {
+        port.options[option] = "1";
+        continue;
+      }
       if (equals == std::string::npos) throw Problem{EINVAL, "option \"" + option + "\" has no value"};
       port.options[option.substr(0, equals)] = option.substr(equals + 1);
     }
@@ -90,7 +94,7 @@ PortSpecification parsePort(const std::string& text) {
 
 // Options of the device, not of its wire.
 bool isDeviceOption(const std::string& name) {
-  return name == "minimumInline" || name == "mtu" || name == "maxObjects";
+  return name == "minimumInline" || name == "mtu" || name == "maxObjects" || name == "strict";
 }
 
 // True when the port asks for anything but a perfect wire.
@@ -117,8 +121,8 @@ bool linkOptions(const PortSpecification& port, LinkOptions* link) {
       else if (name == "queue") direction.queueBytes = static_cast<uint64_t>(number(text, name, 1u << 30));
       else
         throw Problem{EINVAL, "there is no option \"" + name +
-                                  "\": there are minimumInline, mtu, maxObjects, bandwidth, delay, "
-                                  "jitter, loss, duplicate, reorder, queue, seed"};
+                                  "\": there are minimumInline, mtu, maxObjects, strict, bandwidth, "
+                                  "delay, jitter, loss, duplicate, reorder, queue, seed"};
     }
   }
   link->loop = port.kind == "loop";
@@ -207,11 +211,24 @@ std::string withOtherEnd(const std::string& specification) {
   return specification + other;
 }
 
+// A switch: 0 or 1.
+bool flag(const std::string& text, const std::string& name) {
+  if (text != "0" && text != "1") throw Problem{EINVAL, name + " must be 0 or 1, not \"" + text + "\""};
+  return text == "1";
+}
+
+// What devices are that do not say whether they are strict.
+bool strictUnlessTold() {
+  const char* value = getenv("IBVERBS_SOFT_STRICT");
+  return value != nullptr && *value != 0 && flag(value, "IBVERBS_SOFT_STRICT");
+}
+
 std::shared_ptr<Device> makeDevice(const std::string& text, size_t index, Wires* wires) {
   DeviceIdentity identity;
   identity.name = "mlx5_soft" + std::to_string(index);
   identity.uverbs = "uverbs_soft" + std::to_string(index);
   NicAttributes attributes;
+  attributes.strict = strictUnlessTold();
   std::vector<PortSpecification> ports;
   for (const std::string& part : split(text, '+')) {
     ports.push_back(parsePort(part));
@@ -222,6 +239,8 @@ std::shared_ptr<Device> makeDevice(const std::string& text, size_t index, Wires*
         throw Problem{EINVAL, "\"minimumInline\" must be 0 or 18, not \"" + minimum->second + "\""};
       attributes.minimumInlineHeader = minimum->second == "18" ? 18 : 0;
     }
+    const auto strict = port.options.find("strict");
+    if (strict != port.options.end()) attributes.strict = flag(strict->second, "\"strict\"");
     const auto mtu = port.options.find("mtu");
     static const std::set<std::string> mtus{"256", "512", "1024", "2048", "4096"};
     if (mtu != port.options.end() && mtus.count(mtu->second) == 0)

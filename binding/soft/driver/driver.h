@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "driver/doorbell_pages.h"
+#include "driver/held_stores.h"
 
 namespace soft {
 
@@ -39,6 +40,8 @@ class Driver {
 
   void* takePage();
   bool giveBackPage(void* page);
+  // Stores to the page of that register wait until the NIC has read the records (held_stores.h).
+  void hold(const void* bell);
 
   // What wakes a sleeping NIC: "userfaultfd", or "timer" where that is not allowed.
   static const char* wakeup() { return DoorbellPages::allowed() ? "userfaultfd" : "timer"; }
@@ -46,6 +49,7 @@ class Driver {
  private:
   void run();
   bool stepAll();
+  bool serveHeld();
   bool settled();
   void stirAll();
   void sleep();
@@ -65,6 +69,8 @@ class Driver {
   int wakeDescriptor_ = -1;
   std::mutex pagesMutex_;
   DoorbellPages pages_;
+  HeldStores held_{pages_};
+  std::atomic<bool> holds_{false};  // whether any page is held
   uint64_t nap_ = kShortestNap;
 };
 

@@ -128,6 +128,9 @@ int Registry::fromEnvironment(std::string* words) {
   uint32_t number;
   std::string why;
   const int error = add(specification == "1" ? "loop" : specification, &number, &why);
+  if (error == 0) {
+    for (const auto& device : world(number)->devices()) device->speakUp();
+  }
   environmentDone_ = error == 0;
   if (error) *words = "IBVERBS_SOFT=" + specification + ": " + why;
   return error;

@@ -13,6 +13,10 @@ namespace soft {
 
 class CompletionQueue {
  public:
+  // Never a value of the driver's (bits 31..30 and 27..25 are always 0): tells "not armed yet" from a first arm at
+  // index 0 with sequence number 0, which is the word 0 (libmlx5 mlx5_arm_cq).
+  static constexpr uint32_t kNotArmed = 0xffffffff;
+
   CompletionQueue(uint32_t number, const CompletionQueueAttributes& attributes);
 
   // Writes one entry. False when the ring is full (overrun) or its memory is gone: then the CQ is in error and stays
@@ -38,6 +42,11 @@ class CompletionQueue {
     errorDue_ = false;
     return due;
   }
+  // It is in error, and asks for nothing more. Returns false.
+  bool fail();
+  // Where its register alone decides what is armed: the word that the register told.
+  void tell(uint32_t arm) { told_ = arm; }
+  uint32_t told() const { return told_; }
   uint32_t entries() const { return mask_ + 1; }
   uint64_t produced() const { return producer_; }
   // mlx5.h: MLX5_CQ_SET_CI = 0, MLX5_CQ_ARM_DB = 1.
@@ -67,8 +76,6 @@ class CompletionQueue {
     return waiting() > mask_ && !ignoreOverrun_;
   }
 
-  bool fail();
-
   bool hand(Cqe& cqe) {
     uint8_t* entry = buffer_ + (producer_ & mask_) * cqeSize_ + (cqeSize_ - 64);  // 128: the second half
     if (!cqe.hand(entry, (producer_ & (uint64_t{mask_} + 1)) != 0 ? 1 : 0)) return false;
@@ -91,6 +98,7 @@ class CompletionQueue {
   uint32_t mask_;
   uint32_t cqeSize_;
   uint32_t consumer_ = 0;
+  uint32_t told_;
   int firedSequence_ = -1;  // the arm sequence number that has had its event
   int anySequence_ = -1;    // the one that was seen to ask for any completion
   uint64_t anyFrom_ = 0;    // and from which entry on

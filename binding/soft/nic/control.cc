@@ -88,7 +88,7 @@ int Engine::createCompletionQueue(const CompletionQueueAttributes& attributes, u
   *cqn = cqs_.allocate();
   if (*cqn == 0) return ENOSPC;
   CompletionQueue* cq = cqs_.insert(*cqn, std::make_unique<CompletionQueue>(*cqn, attributes));
-  arms_.add(attributes.bell, cq->armRecord(), &cq->watch);
+  arms_.add(attributes.bell, cq->armRecord(), &cq->watch, attributes_.strict);
   return 0;
 }
 

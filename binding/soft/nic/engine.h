@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "nic/doorbell_registers.h"
 #include "nic/events.h"
 #include "nic/memory_region.h"
+#include "nic/nic.h"
 #include "nic/queue_pair.h"
 #include "nic/table.h"
 
@@ -49,6 +51,11 @@ class Engine {
 
   bool step(uint64_t now);
   uint64_t deadline();
+  bool judges(const void* bell, size_t size);
+  // What a writer that waits at a register's door is about to do (nic.h).
+  BellState atDoor(const void* address, size_t size);
+  void stored(const void* address, size_t size);
+  uint32_t rings(const void* address, size_t size) const;
   bool settled() const { return queues_.settled() && arms_.settled(); }
   void stir() {
     queues_.stir();
@@ -118,6 +125,17 @@ class Engine {
   SendResult configureKey(QueuePair& qp, const SendWqe& wqe);
 
  private:
+  // What registers tell where the doorbell records alone do not count, in strict.cc.
+  void lookAtRegisters();
+  void beginRings(QueuePair& qp);
+  void tell(QueuePair& qp, const DoorbellRegisters::Told& told);
+  void tell(CompletionQueue& cq, const DoorbellRegisters::Told& told);
+  bool copiedAsPosted(QueuePair& qp, const DoorbellRegisters::Told& told, uint16_t index, uint32_t segments,
+                      uint32_t* wrong);
+  void violate(QueuePair& qp, const std::string& words);
+  void violate(CompletionQueue& cq, const std::string& words);
+  void tellViolations();
+
   // Which queues have something to do, in activity.cc.
   void activate(QueuePair& qp);
   void forget(QueuePair& qp);
@@ -184,6 +202,7 @@ class Engine {
     bool operator<(const Timer& other) const { return time > other.time; }  // the earliest on top of a heap
   };
   std::vector<Timer> timers_;
+  std::vector<std::string> violations_;  // of this step
   bool blocked_ = false;
 
   uint64_t now_ = 0;

@@ -48,6 +48,26 @@ void Nic::stir() {
   engine_->stir();
 }
 
+bool Nic::judges(const void* bell, size_t size) {
+  const Control lock(*this);
+  return engine_->judges(bell, size);
+}
+
+BellState Nic::atDoor(const void* address, size_t size) {
+  const Control lock(*this);
+  return engine_->atDoor(address, size);
+}
+
+void Nic::stored(const void* address, size_t size) {
+  const Control lock(*this);
+  engine_->stored(address, size);
+}
+
+uint32_t Nic::rings(const void* address, size_t size) {
+  const Control lock(*this);
+  return engine_->rings(address, size);
+}
+
 uint64_t Nic::deadline() {
   const Control lock(*this);
   return engine_->deadline();

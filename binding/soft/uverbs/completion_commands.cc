@@ -60,6 +60,7 @@ int create(VerbsFile& file, const ib_uverbs_ex_create_cq& request, const mlx5_ib
   attributes.bell = file.armRegister();
   attributes.cookie = static_cast<EventSource*>(queue.get());
   if (const int error = file.nic().createCompletionQueue(attributes, &queue->cqn)) return error;
+  file.holdStores(attributes.bell);
   *created = std::move(queue);
   return 0;
 }
