@@ -267,7 +267,7 @@ TEST(any_mix_of_frames_is_read_back_whole) {
                         seed % 4 < 2 ? Decompressor::Invalidates::asKernel : Decompressor::Invalidates::asDpdk);
     std::vector<std::pair<uint16_t, Bytes>> waiting;
     uint32_t next = 0;
-    for (int round = 0; round < 300; ++round) {
+    for (int round = 0; round < 120; ++round) {
       const size_t room = std::min<size_t>(bed.cq.entries, 100) - (next - reader.index);
       for (size_t count = room == 0 ? 0 : random() % (room + 1); count != 0; --count) {
         postReceives(bed, 1);
@@ -292,6 +292,6 @@ TEST(any_mix_of_frames_is_read_back_whole) {
       }
     }
     CHECK(bed.card.events.events.empty());
-    CHECK(reader.sessions.size() > 20);
+    CHECK(reader.sessions.size() > 10);
   }
 }
