@@ -36,7 +36,7 @@ struct ReceiveWqe {
       const uint64_t part = std::min(length, room - offset);
       uint8_t* to = memory.translate(segment.lkey, segment.address + offset, part, pd, kAccessLocalWrite);
       if (to == nullptr) return ScatterResult::protection;
-      if (!guardedCopy(to, data, part)) return ScatterResult::protection;
+      if (!guardedLand(to, data, part)) return ScatterResult::protection;
       data += part;
       length -= part;
       offset = 0;
