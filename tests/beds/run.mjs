@@ -10,6 +10,7 @@ import { beds } from './beds.mjs'
 import { heldOutput } from './held-output.mjs'
 import { startLoad } from './load.mjs'
 import { logRun, sources } from './log.mjs'
+import { whenParentEnds } from './parent.mjs'
 import { processorTime } from './processor-time.mjs'
 import { report } from './report.mjs'
 import { variants } from './variants.mjs'
@@ -23,6 +24,9 @@ let apart = 0
 const aborter = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.once(signal, () => aborter.abort(new Error(`ended by ${signal}`)))
+}
+if (process.env.npm_lifecycle_event) {
+  whenParentEnds(() => aborter.abort(new Error('ended: npm is gone')))
 }
 
 const setup = measured()

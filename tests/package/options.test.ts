@@ -17,6 +17,7 @@ import {
   steer,
   vxlan,
 } from 'ibverbs/ethernet'
+import { decodeCompletion, decodeReceiveRequest, decodeSendRequest } from 'ibverbs/mlx5'
 import { type SoftConnectX, softConnectX } from 'ibverbs/soft'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PublicApi } from './public-api.js'
@@ -136,6 +137,13 @@ const places: Record<string, Call | typeof data> = {
   ...flowRule('steer(rule)', (rule) => steer('lo', rule, 0)),
   'gre.outer(options)': (options) => gre.outer(options),
   'vxlan.outer(options)': (options) => vxlan.outer(options),
+  'decodeSendRequest(options)': (options) => decodeSendRequest(new Uint8Array(16), options),
+  'decodeReceiveRequest(options)': (options) => decodeReceiveRequest(new Uint8Array(16), options),
+  'decodeCompletion(options)': (options) => decodeCompletion(new Uint8Array(64), options),
+  'formatEntry(entry)': data,
+  'formatEntry(entry).segments[]': data,
+  'formatEntry(entry).segments[].fields[]': data,
+  'formatEntry(entry).segments[].source': data,
   'softConnectX(options)': (options) => softConnectX(options),
   'softConnectX(options).link': (link) => softConnectX({ link }),
 }

@@ -52,6 +52,10 @@ struct GuardedRange {
 // written.
 extern "C" __attribute__((visibility("hidden"))) uint32_t soft_guarded_copy(void* to, const void* from, size_t length);
 
+// The same where the program watches: payload on its way to memory that it may poll. It is stored in ascending address
+// order, its last cache line last and released behind everything before it.
+extern "C" __attribute__((visibility("hidden"))) uint32_t soft_guarded_land(void* to, const void* from, size_t length);
+
 #if defined(__SANITIZE_ADDRESS__)
 extern "C" void __asan_loadN(const void* address, size_t length);
 extern "C" void __asan_storeN(const void* address, size_t length);
@@ -66,6 +70,32 @@ inline void checkStore(const void*, size_t) {}
   checkLoad(from, length);
   checkStore(to, length);
   return soft_guarded_copy(to, from, length) != 0;
+}
+
+// The one way for payload into the program's memory: RDMA writes, messages, read responses, atomic results, frames.
+//
+// Programs poll the last byte of what a peer writes, and take all of it for there when that byte has changed. A card's
+// PCI Express writes do that in practice: they are in ascending order, a cache line each. memcpy(3) does not: it may
+// begin at the end, `rep movsb` stores in any order (Intel SDM 3A, 9.2.4), and a store that straddles two lines is two,
+// of which the higher may be seen first. So:
+// - stores ascend, and none straddles a cache line;
+// - the last line comes behind all others, in stores that are seen whole: aligned to their size, of 16 bytes only where
+//   the processor promises that (with AVX: SDM 3A, 9.1.1; AMD's APM 2, 7.3.2);
+// - on arm64, where stores are seen in any order, each store of the last line is a release.
+// A routine that does more than copy (sums while it copies) keeps the first two for what lies before the last line and
+// gives that line, landsLast() bytes, to guardedLand(). Completions are written behind it, with a release of their own
+// (guardedHand()).
+[[nodiscard]] inline bool guardedLand(void* to, const void* from, size_t length) {
+  checkLoad(from, length);
+  checkStore(to, length);
+  return soft_guarded_land(to, from, length) != 0;
+}
+
+// How many of `length` bytes at `to` lie in their last cache line.
+inline size_t landsLast(const void* to, size_t length) {
+  if (length == 0) return 0;
+  const size_t inLine = (reinterpret_cast<uintptr_t>(to) + length - 1) % 64 + 1;
+  return inLine < length ? inLine : length;
 }
 
 // A word, acquired, as it lies in memory.

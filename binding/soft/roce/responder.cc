@@ -190,7 +190,7 @@ bool Responder::write(const Packet& packet, bool first, bool last) {
     uint8_t* to = engine_.memory().translateRemote(rkey_, address_ + received_, packet.payloadLength, qp_.pd,
                                                    kAccessRemoteWrite, qp_.number);
     if (to == nullptr) return refuseWrite(immediate);  // gone meanwhile
-    if (!guardedCopy(to, packet.payload, packet.payloadLength)) return refuseWrite(immediate);
+    if (!guardedLand(to, packet.payload, packet.payloadLength)) return refuseWrite(immediate);
   }
   received_ = after;
   expected_ = psnAdd(expected_, 1);

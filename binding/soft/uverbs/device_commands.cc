@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "device/card.h"
+#include "nic/compression.h"
 #include "nic/limits.h"
 #include "uverbs/limits.h"
 #include "uverbs/verbs_file.h"
@@ -136,13 +137,22 @@ int queryDeviceExtended(VerbsFile& file, const Command& command) {
                              IB_UVERBS_RAW_PACKET_CAP_SCATTER_FCS;
   response.response_length = command.coreRoom(sizeof response);
   mlx5_ib_query_device_resp driver{};
-  driver.tso_caps.max_tso = 1 << 16;
+  driver.tso_caps.max_tso = kMaxTso;
   driver.tso_caps.supported_qpts = bit(IBV_QPT_RAW_PACKET);
   driver.rss_caps.rx_hash_function = MLX5_RX_HASH_FUNC_TOEPLITZ;
   driver.rss_caps.rx_hash_fields_mask = MLX5_RX_HASH_SRC_IPV4 | MLX5_RX_HASH_DST_IPV4 | MLX5_RX_HASH_SRC_IPV6 |
                                         MLX5_RX_HASH_DST_IPV6 | MLX5_RX_HASH_SRC_PORT_TCP | MLX5_RX_HASH_DST_PORT_TCP |
                                         MLX5_RX_HASH_SRC_PORT_UDP | MLX5_RX_HASH_DST_PORT_UDP;
-  driver.flags = MLX5_IB_QUERY_DEV_RESP_FLAGS_CQE_128B_PAD;
+  driver.cqe_comp_caps.max_num = CompressionSession::kMost;
+  driver.cqe_comp_caps.supported_format =
+      MLX5_IB_CQE_RES_FORMAT_HASH | MLX5_IB_CQE_RES_FORMAT_CSUM | MLX5_IB_CQE_RES_FORMAT_CSUM_STRIDX;
+  driver.mlx5_ib_support_multi_pkt_send_wqes = MLX5_IB_ALLOW_MPW | MLX5_IB_SUPPORT_EMPW;
+  driver.flags = MLX5_IB_QUERY_DEV_RESP_FLAGS_CQE_128B_COMP | MLX5_IB_QUERY_DEV_RESP_FLAGS_CQE_128B_PAD;
+  driver.striding_rq_caps.min_single_stride_log_num_of_bytes = kMinLogStrideBytes;
+  driver.striding_rq_caps.max_single_stride_log_num_of_bytes = kMaxLogStrideBytes;
+  driver.striding_rq_caps.min_single_wqe_log_num_of_strides = kMinLogStrides;
+  driver.striding_rq_caps.max_single_wqe_log_num_of_strides = kMaxLogStrides;
+  driver.striding_rq_caps.supported_qpts = bit(IBV_QPT_RAW_PACKET);
   driver.response_length = command.driverRoom(sizeof response, sizeof driver);
   return command.respond(response, driver);
 }

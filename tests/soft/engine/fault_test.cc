@@ -151,13 +151,18 @@ TEST(a_copy_stops_where_the_memory_ends) {
     CHECK(std::equal(expected.begin(), expected.begin() + static_cast<long>(length), other.begin() + 1));
     EQUAL(other[0], 0);
     EQUAL(other[length + 1], 0);
-    std::fill_n(pages.at, Pages::kPage, uint8_t{0});
-    CHECK(guardedCopy(pages.at + Pages::kPage - length, expected.data(), length));
-    CHECK(std::equal(expected.begin(), expected.begin() + static_cast<long>(length), pages.at + Pages::kPage - length));
+    for (const auto copy : {guardedCopy, guardedLand}) {
+      std::fill_n(pages.at, Pages::kPage, uint8_t{0});
+      CHECK(copy(pages.at + Pages::kPage - length, expected.data(), length));
+      CHECK(
+          std::equal(expected.begin(), expected.begin() + static_cast<long>(length), pages.at + Pages::kPage - length));
+    }
     if (length == 0) continue;
     for (size_t beyond = 1; beyond <= length; beyond += 1 + length / 9) {
       CHECK(!guardedCopy(other.data(), pages.at + Pages::kPage - length + beyond, length));
       CHECK(!guardedCopy(pages.at + Pages::kPage - length + beyond, expected.data(), length));
+      CHECK(!guardedLand(other.data(), pages.at + Pages::kPage - length + beyond, length));
+      CHECK(!guardedLand(pages.at + Pages::kPage - length + beyond, expected.data(), length));
     }
   }
   Bytes large(9000);
@@ -165,6 +170,8 @@ TEST(a_copy_stops_where_the_memory_ends) {
     CHECK(guardedCopy(large.data(), expected.data(), length));
     CHECK(std::equal(expected.begin(), expected.begin() + static_cast<long>(length), large.begin()));
     CHECK(!guardedCopy(large.data(), pages.at + 1, length + Pages::kPage));
+    CHECK(!guardedLand(large.data(), pages.at + 1, length + Pages::kPage));
+    CHECK(!guardedLand(pages.at + 1, large.data(), length + Pages::kPage));
   }
 }
 
