@@ -147,6 +147,7 @@ void Engine::answer() {
 void Engine::raiseCompletions() {
   for (CompletionQueue* cq : touched_) {
     cq->touched = false;
+    cq->flush();  // takeError() says where it could not
     if (cq->takeEvent()) events_.completion(cq->number, cq->cookie);
     if (cq->takeError()) events_.asynchronous({AsyncEventType::cqError, cq->number, cq->cookie});
   }

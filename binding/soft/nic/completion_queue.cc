@@ -15,6 +15,9 @@ CompletionQueue::CompletionQueue(uint32_t number, const CompletionQueueAttribute
       cqeSize_(attributes.cqeSize),
       told_(kNotArmed),
       ignoreOverrun_(attributes.ignoreOverrun) {
+  if (attributes.compression != CqeCompression::none) {
+    session_ = std::make_unique<CompressionSession>(attributes.compression, attributes.entries);
+  }
   if (!guardedStore(doorbell_ + 4, kNotArmed)) fail();
 }
 
@@ -61,7 +64,7 @@ int CompletionQueue::resize(void* buffer, uint32_t entries, uint32_t cqeSize, ui
   if (!loadConsumer()) return EFAULT;
   if (waiting() >= entries) return EINVAL;  // would not fit
   Cqe cqe(MLX5_CQE_RESIZE_CQ, false, now, 0, 0, 0);
-  if (!write(cqe)) return EIO;
+  if (!write(cqe)) return EIO;  // it ends a session
   // mlx5_cq_resize_copy_cqes moves entry i of the old ring to i + 1 of the new one and counts the resize entry as
   // consumed: so the producer's index goes on unchanged.
   buffer_ = static_cast<uint8_t*>(buffer);

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "nic/attributes.h"
+#include "nic/compression.h"
 #include "nic/cqe.h"
 #include "nic/doorbell_registers.h"
 
@@ -23,8 +25,12 @@ class CompletionQueue {
   // so.
   bool write(Cqe& cqe) {
     if (error_) return false;
-    return !full() && hand(cqe) ? true : fail();
+    return !full() && (session_ == nullptr ? hand(cqe) : collect(cqe)) ? true : fail();
   }
+  // Writes what was collected to be compressed. False as above.
+  bool flush() { return session_ == nullptr || session_->count() == 0 || writeSession() || fail(); }
+  // Whether its entries are to have a checksum.
+  bool wantsChecksum() const { return session_ != nullptr && session_->carriesChecksum(); }
 
   // Whether to raise an event now: armed, and there is an entry behind the index that the driver armed at and behind
   // the last one that an event told of. A driver that arms before it polls arms at an index before that entry, and
@@ -76,9 +82,24 @@ class CompletionQueue {
     return waiting() > mask_ && !ignoreOverrun_;
   }
 
-  bool hand(Cqe& cqe) {
-    uint8_t* entry = buffer_ + (producer_ & mask_) * cqeSize_ + (cqeSize_ - 64);  // 128: the second half
-    if (!cqe.hand(entry, (producer_ & (uint64_t{mask_} + 1)) != 0 ? 1 : 0)) return false;
+  // The 64 bytes of an entry; of 128 bytes they are the second half.
+  uint8_t* entry(uint64_t index) const { return buffer_ + (index & mask_) * cqeSize_ + (cqeSize_ - 64); }
+  uint8_t owner(uint64_t index) const { return (index & (uint64_t{mask_} + 1)) != 0 ? 1 : 0; }
+
+  bool hand(const Cqe& cqe) { return cqe.hand(entry(producer_), owner(producer_)) && count(cqe); }
+  bool collect(const Cqe& cqe) {
+    if (!session_->accepts(cqe)) {
+      if (session_->count() != 0 && !writeSession()) return false;
+      if (!session_->accepts(cqe)) return hand(cqe);
+    }
+    session_->add(cqe);
+    return count(cqe);
+  }
+  bool writeSession() {
+    const uint64_t first = producer_ - session_->count();
+    return session_->write([this, first](uint32_t i) { return entry(first + i); }, owner(first));
+  }
+  bool count(const Cqe& cqe) {
     ++producer_;
     if (cqe.solicited()) {
       solicitedBefore_ = solicitedEnd_;
@@ -89,7 +110,8 @@ class CompletionQueue {
 
   uint8_t* buffer_;
   uint8_t* doorbell_;
-  uint64_t producer_ = 0;
+  uint64_t producer_ = 0;                        // those that are collected included
+  std::unique_ptr<CompressionSession> session_;  // null: nothing is compressed
   // Indices behind the last entry that a solicited-only request wants to hear of, behind the one before it, and behind
   // the last entry that an event told of.
   uint64_t solicitedEnd_ = 0;

@@ -37,6 +37,12 @@ bool before(const CompiledRule& left, const CompiledRule& right) {
   return left.bits > right.bits;
 }
 
+// Multiplicative hashing (Knuth, The Art of Computer Programming 6.4): the upper bits of the product are the good ones.
+uint64_t mix(uint64_t hash, uint64_t word) {
+  const uint64_t product = (hash ^ word) * 0x9e3779b97f4a7c15;
+  return product ^ product >> 32;
+}
+
 }  // namespace
 
 bool CompiledRule::matches(const FlowKey& outer, const FlowKey* inner) const {
@@ -76,15 +82,78 @@ void Steering::add(const FlowRule& rule, RawTarget* target, uint32_t number) {
     if (i->sameMatch(compiled)) at = i + 1;
   }
   rules_.insert(at, std::move(compiled));
-  indexFirstWords();
+  indexed_ = false;
 }
 
-void Steering::indexFirstWords() {
-  firstWords_.clear();
-  for (const CompiledRule& rule : rules_) {
-    const bool outer = !rule.words.empty() && rule.words[0].index < FlowKey::kWords;
-    firstWords_.push_back(outer ? rule.words[0] : CompiledRule::Word{0, 0, 0});
+bool Steering::Shape::sameBits(const std::vector<CompiledRule::Word>& other) const {
+  return std::equal(words.begin(), words.end(), other.begin(), other.end(),
+                    [](const auto& one, const auto& two) { return one.index == two.index && one.mask == two.mask; });
+}
+
+// Of what the frame has where the rules look; false when it lacks the inner headers that they look at.
+bool Steering::Shape::hash(const FlowKey& outer, const FlowKey* inner, uint64_t* hash) const {
+  uint64_t mixed = 0;
+  for (const CompiledRule::Word& word : words) {
+    const bool inside = word.index >= FlowKey::kWords;
+    if (inside && inner == nullptr) return false;
+    mixed = mix(mixed, (inside ? inner->words[word.index - FlowKey::kWords] : outer.words[word.index]) & word.mask);
   }
+  *hash = mixed;
+  return true;
+}
+
+// Once after each change, when the next frame comes: a table that is being filled is not read.
+void Steering::index() {
+  shapes_.clear();
+  for (uint32_t i = 0; i < rules_.size(); ++i) {
+    rules_[i].nextIsAlike = i + 1 < rules_.size() && rules_[i + 1].sameMatch(rules_[i]);
+    if (i != 0 && rules_[i - 1].nextIsAlike) continue;
+    auto shape = std::find_if(shapes_.begin(), shapes_.end(),
+                              [&](const Shape& known) { return known.sameBits(rules_[i].words); });
+    if (shape == shapes_.end()) {
+      shape = shapes_.insert(shape, Shape{});
+      shape->words = rules_[i].words;
+    }
+    shape->rules.push_back(i);
+  }
+  for (Shape& shape : shapes_) {
+    uint32_t bits = 1;
+    while ((size_t{1} << bits) < 2 * shape.rules.size()) ++bits;
+    shape.shift = 64 - bits;
+    shape.slots.assign(size_t{1} << bits, 0);
+    for (uint32_t i = 0; i < shape.rules.size(); ++i) {
+      uint64_t hash = 0;
+      for (const CompiledRule::Word& word : rules_[shape.rules[i]].words) hash = mix(hash, word.value);
+      size_t slot = hash >> shape.shift;
+      while (shape.slots[slot] != 0) slot = (slot + 1) & (shape.slots.size() - 1);
+      shape.slots[slot] = i + 1;
+    }
+  }
+  indexed_ = true;
+}
+
+uint32_t Steering::find(const FlowKey& outer, const FlowKey* inner, uint32_t from) const {
+  uint32_t first = kNone;
+  for (const Shape& shape : shapes_) {
+    if (shape.rules.front() >= first) break;  // so are all rules of those behind it
+    first = std::min(first, find(shape, outer, inner, from));
+  }
+  return first;
+}
+
+uint32_t Steering::find(const Shape& shape, const FlowKey& outer, const FlowKey* inner, uint32_t from) const {
+  if (shape.rules.size() == 1) {
+    const uint32_t only = shape.rules[0];
+    return only >= from && rules_[only].matches(outer, inner) ? only : kNone;
+  }
+  uint64_t hash;
+  if (!shape.hash(outer, inner, &hash)) return kNone;
+  // Rules of several priorities may ask for the same: all that do are in this run of slots, in their order.
+  for (size_t slot = hash >> shape.shift; shape.slots[slot] != 0; slot = (slot + 1) & (shape.slots.size() - 1)) {
+    const uint32_t rule = shape.rules[shape.slots[slot] - 1];
+    if (rule >= from && rules_[rule].matches(outer, inner)) return rule;
+  }
+  return kNone;
 }
 
 bool Steering::remove(uint32_t number, RawTarget** target) {
@@ -94,7 +163,7 @@ bool Steering::remove(uint32_t number, RawTarget** target) {
       if (!i->words.empty() && i->words.back().index >= FlowKey::kWords) --innerRules_;
       *target = i->target;
       list->erase(i);
-      indexFirstWords();
+      indexed_ = false;
       return true;
     }
   }

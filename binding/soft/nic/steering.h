@@ -1,5 +1,6 @@
 // Flow steering: which queue gets a frame. A port's rules are kept in the order in which they are asked: normal rules
 // by priority, then the default for multicast, then the default for everything; sniffers stand beside and get a copy.
+// A frame is not compared with each: rules that look at the same bits share a hash table.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ struct CompiledRule {
   FlowRule rule;
   RawTarget* target = nullptr;  // null: drop
   uint32_t number = 0;
-  uint32_t bits = 0;  // how specific it is
+  uint32_t bits = 0;         // how specific it is
+  bool nextIsAlike = false;  // the next rule matches exactly what this one does
 };
 
 class Steering {
@@ -43,28 +45,43 @@ class Steering {
   // Calls visit(rule) for each rule that gets the frame. Two rules that match exactly alike both do (the kernel gives
   // one table entry two destinations); behind a DONT_TRAP rule the search goes on. Returns whether any did.
   template <typename Visit>
-  bool match(const FlowKey& outer, const FlowKey* inner, Visit visit) const {
+  bool match(const FlowKey& outer, const FlowKey* inner, Visit visit) {
     for (const CompiledRule& sniffer : sniffers_) visit(sniffer);
-    bool found = false;
-    const size_t count = firstWords_.size();  // rules_ has as many, but must divide by their size to know it
-    for (size_t i = 0; i < count; ++i) {
-      const CompiledRule::Word& first = firstWords_[i];
-      if ((outer.words[first.index] & first.mask) != first.value) continue;
-      const CompiledRule& rule = rules_[i];
-      if (!rule.matches(outer, inner)) continue;
-      found = true;
-      visit(rule);
-      while (i + 1 < count && rules_[i + 1].sameMatch(rule)) visit(rules_[++i]);
-      if (!rule.rule.dontTrap) break;
+    if (!indexed_) index();
+    uint32_t from = 0;
+    for (;;) {
+      const uint32_t found = find(outer, inner, from);
+      if (found == kNone) return from != 0;
+      from = found;
+      do visit(rules_[from]);
+      while (rules_[from++].nextIsAlike);
+      if (!rules_[found].rule.dontTrap) return true;
     }
-    return found;
   }
 
  private:
-  void indexFirstWords();
+  static constexpr uint32_t kNone = ~0u;
+
+  // Rules that look at the same bits. A frame has one value there, so of any number of such rules one look in a table
+  // finds those that it matches.
+  struct Shape {
+    bool sameBits(const std::vector<CompiledRule::Word>& words) const;
+    bool hash(const FlowKey& outer, const FlowKey* inner, uint64_t* hash) const;
+
+    std::vector<CompiledRule::Word> words;  // of its first rule
+    std::vector<uint32_t> rules;            // in order: only the first of those that match exactly alike
+    std::vector<uint32_t> slots;            // open addressing, twice as many as there are rules: places in `rules`, + 1
+    uint32_t shift = 0;                     // of the hash, to a slot
+  };
+
+  void index();
+  // The first rule from `from` on that the frame matches.
+  uint32_t find(const FlowKey& outer, const FlowKey* inner, uint32_t from) const;
+  uint32_t find(const Shape& shape, const FlowKey& outer, const FlowKey* inner, uint32_t from) const;
 
   std::vector<CompiledRule> rules_;
-  std::vector<CompiledRule::Word> firstWords_;  // of each rule, side by side: most rules are told apart by it
+  std::vector<Shape> shapes_;  // those with the earliest rules first
+  bool indexed_ = true;        // the shapes are those of the rules
   std::vector<CompiledRule> sniffers_;
   uint32_t innerRules_ = 0;
 };

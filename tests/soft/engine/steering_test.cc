@@ -1,4 +1,6 @@
 // Flow rules and receive side scaling: which queue pair gets a frame.
+#include "nic/steering.h"
+
 #include <rdma/mlx5-abi.h>
 
 #include "frames.h"
@@ -219,6 +221,110 @@ TEST(equal_rules_share_a_sniffer_copies_and_dont_trap_lets_through) {
   trap.dontTrap = true;
   field.card.flow(trap);
   GOT(field.send(ethernet(0x88b5, pattern(50))), "1111");
+}
+
+namespace {
+
+// The order of the rules in words (steering.h), without any table: which of them get a frame, by number.
+struct OneByOne {
+  struct Entry {
+    FlowRule rule;
+    uint32_t number;
+    FlowKey value, mask;
+    uint32_t bits = 0;
+    bool wants(const FlowKey& key) const {
+      for (uint32_t i = 0; i < FlowKey::kWords; ++i) {
+        if ((key.words[i] & mask.words[i]) != value.words[i]) return false;
+      }
+      return true;
+    }
+    bool alike(const Entry& other) const {
+      return rule.priority == other.rule.priority && std::memcmp(&value, &other.value, sizeof value) == 0 &&
+             std::memcmp(&mask, &other.mask, sizeof mask) == 0;
+    }
+  };
+  void add(const FlowRule& rule, uint32_t number) {
+    Entry entry{rule, number, {}, {}};
+    packFields(rule.outer.value, &entry.value);
+    packFields(rule.outer.mask, &entry.mask);
+    for (uint32_t i = 0; i < FlowKey::kWords; ++i) {
+      entry.value.words[i] &= entry.mask.words[i];
+      entry.bits += static_cast<uint32_t>(__builtin_popcountll(entry.mask.words[i]));
+    }
+    auto at = entries.end();
+    for (auto i = entries.begin(); i != entries.end(); ++i) {
+      if (i->alike(entry)) at = i + 1;
+    }
+    if (at == entries.end()) {
+      at = std::find_if(entries.begin(), entries.end(), [&](const Entry& other) {
+        return other.rule.priority != rule.priority ? other.rule.priority > rule.priority : other.bits < entry.bits;
+      });
+    }
+    entries.insert(at, entry);
+  }
+  std::string match(const FlowKey& key) const {
+    std::string got;
+    for (auto i = entries.begin(); i != entries.end(); ++i) {
+      if (!i->wants(key)) continue;
+      const Entry& first = *i;
+      got += std::to_string(i->number) + " ";
+      for (; i + 1 != entries.end() && (i + 1)->alike(first); ++i) got += std::to_string((i + 1)->number) + " ";
+      if (!first.rule.dontTrap) break;
+    }
+    return got;
+  }
+  std::vector<Entry> entries;
+};
+
+}  // namespace
+
+TEST(any_number_of_rules_of_any_shape_are_found_in_the_order_of_one_by_one) {
+  uint32_t random = 1, found = 0;
+  const auto draw = [&random](uint32_t count) {
+    random = random * 1664525 + 1013904223;
+    return (random >> 8) % count;
+  };
+  const auto fields = [&draw](FlowFields& value, FlowFields& mask) {
+    const auto some = [&draw] { return draw(3) == 0; };
+    if (some()) setBytes(value.destinationMac, mask.destinationMac, {2, 0, 0, 0, 0, static_cast<uint8_t>(draw(3))});
+    if (some()) value.etherType = static_cast<uint16_t>(0x88b5 + draw(2)), mask.etherType = 0xffff;
+    if (some()) value.destinationPort = static_cast<uint16_t>(draw(4)), mask.destinationPort = draw(2) ? 0xffff : 1;
+    if (some()) setBytes(value.sourceIp, mask.sourceIp, {10, 0, 0, static_cast<uint8_t>(draw(3))});
+  };
+  for (int round = 0; round < 50; ++round) {
+    Steering steering;
+    OneByOne reference;
+    const uint32_t count = 1 + draw(120);
+    for (uint32_t change = 0; change < 2 * count; ++change) {
+      if (change >= count && draw(2) == 0 && !reference.entries.empty()) {
+        const auto gone = reference.entries.begin() + draw(static_cast<uint32_t>(reference.entries.size()));
+        RawTarget* target;
+        CHECK(steering.remove(gone->number, &target));
+        reference.entries.erase(gone);
+      } else {
+        FlowRule rule;
+        rule.priority = static_cast<uint16_t>(draw(4));
+        rule.dontTrap = draw(4) == 0;
+        fields(rule.outer.value, rule.outer.mask);
+        steering.add(rule, nullptr, change + 1);
+        reference.add(rule, change + 1);
+      }
+      if (change < count - 1) continue;
+      for (int frame = 0; frame < 8; ++frame) {
+        FlowFields value, ignored;
+        fields(value, ignored);
+        FlowKey key;
+        packFields(value, &key);
+        std::string got;
+        const bool any =
+            steering.match(key, nullptr, [&](const CompiledRule& rule) { got += std::to_string(rule.number) + " "; });
+        expect(__LINE__, got, reference.match(key));
+        EQUAL(any, !got.empty());
+        found += any ? 1 : 0;
+      }
+    }
+  }
+  CHECK(found > 1000);
 }
 
 TEST(two_ports_have_rules_of_their_own) {
