@@ -1,8 +1,14 @@
 // Strict mode (binding/soft/nic/strict.cc): a driver that forgets the register, or writes it before the record.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { type AsyncEvent, open } from 'ibverbs'
+import { createCompletionQueue, createQueuePair, direct } from 'ibverbs/mlx5'
+import { type SoftOptions, softConnectX } from 'ibverbs/soft'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { spawnSync } from '../beds/child.js'
+import { onOver } from '../beds/over.js'
+import { thrownBy } from '../beds/process.js'
+import { writeInline } from '../mlx5/by-hand.js'
 import { buildEngine } from './engine/build.js'
 
 const source = readFileSync(join(import.meta.dirname, 'engine/strict_program.cc'), 'utf8')
@@ -78,4 +84,51 @@ test('without strict mode nobody is told', () => {
   const { stdout, stderr } = run(wrong[0] as string, 'loop?strict=0', '1', { WAIT: '500' })
   expect(stdout).toBe('')
   expect(stderr).toMatch(/device\.event\(wait\(\), &number\) is -1, expected 1\n$/)
+})
+
+describe('softConnectX({ strict })', () => {
+  function device(options: SoftOptions) {
+    const soft = softConnectX(options)
+    onOver(() => soft.close())
+    const context = open(soft.devices()[0].name)
+    onOver(() => context.close())
+    const domain = context.allocateProtectionDomain()
+    const cq = createCompletionQueue(domain, 64)
+    const pair = createQueuePair(domain, { type: 'RC', cq, maxInline: 44, maxSendWr: 16, maxReceiveWr: 16 })
+    pair.connect(pair.endpoint)
+    return { soft, context, pair, rings: direct(pair) }
+  }
+
+  test('violations() names queue pair and index of what ran ahead', async () => {
+    const { soft, context, pair, rings } = device({ strict: true })
+    expect(soft.violations()).toEqual([])
+    const event = new Promise<AsyncEvent>((resolve) => {
+      context.onEvent = resolve
+    })
+    // The record says one block, and the register tells of the sixth.
+    writeInline(rings, 5, new Uint8Array(4))
+    rings.ringSend(1, 5)
+    expect(await event).toMatchObject({ type: 'QP_FATAL', queuePair: pair })
+    const number = pair.number.toString(16).padStart(6, '0')
+    const words = `mlx5_soft0: queue pair 0x${number}: its register told of the WQE with index 5, up to block 6, while its doorbell record said 1. `
+    expect(soft.violations()).toEqual([expect.stringContaining(words)])
+    context.close()
+    soft.close()
+    expect(thrownBy(() => soft.violations())).toMatchObject({ code: 'ERR_IBVERBS_CLOSED' })
+  })
+
+  test('is what the environment says unless it is given', () => {
+    const given = process.env.IBVERBS_SOFT_STRICT
+    onOver(() => {
+      process.env.IBVERBS_SOFT_STRICT = given
+    })
+    expect(given).toBe('1') // the beds' default (tests/beds/setup.ts)
+    process.env.IBVERBS_SOFT_STRICT = '2'
+    expect(thrownBy(() => softConnectX())).toMatchObject({
+      message: 'EINVAL: softConnectX: IBVERBS_SOFT_STRICT must be 0 or 1, not "2"',
+    })
+    expect(thrownBy(() => softConnectX({ strict: 1 as unknown as boolean }))).toMatchObject({
+      code: 'ERR_INVALID_ARG_TYPE',
+    })
+  })
 })
