@@ -18,6 +18,9 @@ QueuePair::QueuePair(uint32_t number, const QueuePairAttributes& attributes, Com
   receiver.stripVlan = attributes.stripVlan;
   receiver.scatterFcs = attributes.scatterFcs;
   target.direct = &receiver;
+  target.transportDomain = attributes.transportDomain;
+  target.ownUnicast = attributes.ownUnicast;
+  target.ownGroups = attributes.ownGroups;
 }
 
 QueuePair::~QueuePair() = default;
