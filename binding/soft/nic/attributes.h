@@ -68,6 +68,8 @@ struct QueuePairAttributes {
   ReceiveRing rq;
   bool stripVlan = false;   // IBV_QP_CREATE_CVLAN_STRIPPING
   bool scatterFcs = false;  // IBV_QP_CREATE_SCATTER_FCS: 4 bytes of frame check sequence behind each frame received
+  bool scatterReceives = false;  // cs_res of the QP context: short messages come with their completion
+  bool scatterRequests = false;  // cs_req: so do the responses to reads and atomic operations
   uint32_t transportDomain = 0;  // the context's; of a raw packet QP
   bool ownUnicast = false,
        ownGroups = false;  // MLX5_QP_FLAG_TIR_ALLOW_SELF_LB_UC, …_MC: hears its own context's frames

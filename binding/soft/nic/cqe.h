@@ -94,6 +94,14 @@ class Cqe {
   // Strides that no frame had room in (kernel: mpwrq_is_filler_cqe).
   void setFiller() { byteCount_ |= 1u << 31; }
 
+  // Scatter to CQE: the entry brings the message itself, in place of the fields of its first 32 bytes, or, in an entry
+  // of 128 bytes, in the 64 bytes before it (libmlx5 cq.c: MLX5_INLINE_SCATTER_32, …_64). `data` is read by hand().
+  void setInline(const uint8_t* data, uint32_t length, uint32_t room) {
+    inline_ = data;
+    inlineLength_ = length;
+    opOwn_ |= room == 64 ? MLX5_INLINE_SCATTER_64 : MLX5_INLINE_SCATTER_32;
+  }
+
   // Whether it can stand as a title: a receive that is done (cqc, mini_cqe_res_format: of requests the kernel and DPDK
   // compress none).
   bool compressible() const {
@@ -131,7 +139,7 @@ class Cqe {
   // Writes the 64 bytes at `entry`, the word with op_own last: that store hands the entry over. False when its memory
   // is gone.
   [[nodiscard]] bool hand(uint8_t* entry, uint8_t owner) const {
-    const uint64_t words[8] = {
+    uint64_t words[8] = {
         big(uint64_t{wqeId_} << 32),                                 // wqe_id at 2
         big(hash_),                                                  // rss_hash_result at 12
         big(uint64_t{hashType_} << 56 | uint64_t{checksum_} << 16),  // rss_hash_type at 16, check_sum at 20
@@ -141,12 +149,23 @@ class Cqe {
         big(timestamp_),
         big(uint64_t{number_} << 32 | uint64_t{wqeCounter_} << 16 | opOwn_ | owner),
     };
+    if (inline_ != nullptr) {
+      uint8_t message[64] = {};
+      std::memcpy(message, inline_, inlineLength_);
+      if ((opOwn_ & MLX5_INLINE_SCATTER_64) == 0) {
+        std::memcpy(words, message, 32);
+      } else if (!guardedCopy64(entry - 64, message)) {
+        return false;
+      }
+    }
     return guardedHand(entry, words);
   }
 
  private:
   static uint64_t big(uint64_t value) { return __builtin_bswap64(value); }
 
+  const uint8_t* inline_ = nullptr;
+  uint32_t inlineLength_ = 0;
   uint32_t userIndex_;  // srqn_uidx
   uint64_t timestamp_;
   uint32_t number_;         // sop_drop_qpn

@@ -99,7 +99,9 @@ class Engine {
   FrameQueue* outgoing(Port& port, const uint8_t* destinationMac);
   // Writes a CQE; on overrun raises the events, and the QP that it was for is lost.
   void complete(CompletionQueue* cq, Cqe& cqe, QueuePair* qp);
-  void completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount = 0);
+  // With `response`, that many bytes come in the entry itself.
+  void completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount = 0,
+                    const uint8_t* response = nullptr);
   void completeSendError(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
   void completeReceiveError(QueuePair& qp, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
   // Takes a receive WQE of the QP's own queue or its SRQ, with the SRQ's limit event.

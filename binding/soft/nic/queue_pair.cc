@@ -6,6 +6,8 @@ QueuePair::QueuePair(uint32_t number, const QueuePairAttributes& attributes, Com
                      CompletionQueue* receiveCq, SharedReceiveQueue* srq)
     : number(number),
       type(attributes.type),
+      scatterReceives(attributes.scatterReceives),
+      scatterRequests(attributes.scatterRequests),
       pd(attributes.pd),
       userIndex(attributes.userIndex),
       cookie(attributes.cookie),

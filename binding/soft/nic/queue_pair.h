@@ -126,6 +126,7 @@ struct QueuePair {
   uint32_t number;
   QueuePairType type;
   QueuePairState state = QueuePairState::reset;
+  bool scatterReceives, scatterRequests;
   bool rssOnly = false;  // an RSS QP: nothing but a target of flow rules
   uint32_t pd;
   uint32_t userIndex;
