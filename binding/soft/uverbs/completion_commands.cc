@@ -45,7 +45,7 @@ int create(VerbsFile& file, const ib_uverbs_ex_create_cq& request, const mlx5_ib
   if (driverSize < offsetof(mlx5_ib_create_cq, cqe_comp_en)) return EINVAL;
   if (request.cqe == 0 || request.cqe >= limits::kCompletions) return EINVAL;
   if (request.flags & ~kFlags) return EOPNOTSUPP;
-  if (request.comp_vector != 0) return EINVAL;
+  if (request.comp_vector >= limits::completionVectors()) return EINVAL;
   if (driver.cqe_size != 64 && driver.cqe_size != 128) return EINVAL;
   if (driver.flags & ~static_cast<uint32_t>(MLX5_IB_CREATE_CQ_FLAGS_CQE_128B_PAD)) return EOPNOTSUPP;
   if ((driver.flags & MLX5_IB_CREATE_CQ_FLAGS_CQE_128B_PAD) && driver.cqe_size != 128) return EOPNOTSUPP;

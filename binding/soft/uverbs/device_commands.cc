@@ -1,13 +1,23 @@
 // GET_CONTEXT, QUERY_DEVICE, EX_QUERY_DEVICE and QUERY_PORT: what a context, the device and its ports are able to.
 #include <infiniband/verbs.h>
 #include <rdma/mlx5-abi.h>
+#include <unistd.h>
 
+#include <algorithm>
+
+#include "device/card.h"
 #include "nic/compression.h"
 #include "nic/limits.h"
 #include "uverbs/limits.h"
 #include "uverbs/verbs_file.h"
 
 namespace soft::uverbs {
+
+uint32_t limits::completionVectors() {
+  constexpr long kFewest = 2, kMost = 1024;
+  return static_cast<uint32_t>(std::clamp(sysconf(_SC_NPROCESSORS_ONLN), kFewest, kMost));
+}
+
 namespace {
 
 uint32_t bit(ibv_qp_type type) { return 1u << type; }
@@ -29,7 +39,7 @@ int getContext(VerbsFile& file, const Command& command) {
   if (error) return error;
   ib_uverbs_get_context_resp response{};
   response.async_fd = static_cast<uint32_t>(events->descriptor());
-  response.num_comp_vectors = 1;
+  response.num_comp_vectors = limits::completionVectors();
   mlx5_ib_alloc_ucontext_resp answer{};
   answer.qp_tab_size = limits::kQueuePairs;
   answer.bf_reg_size = 512;
@@ -65,13 +75,14 @@ int getContext(VerbsFile& file, const Command& command) {
 
 ib_uverbs_query_device_resp describe(const Device& device) {
   ib_uverbs_query_device_resp response{};
-  response.fw_ver = 0;
+  response.fw_ver = card::kFirmware;
   response.node_guid = htobe64(device.identity.guid);
   response.sys_image_guid = response.node_guid;
   response.max_mr_size = ~uint64_t{0};
   response.page_size_cap = 0xfffff000;
-  response.vendor_id = 0x02c9;
-  response.vendor_part_id = 0x101d;  // ConnectX-6 Dx
+  response.vendor_id = card::kVendorOui;
+  response.vendor_part_id = card::kDevice;
+  response.hw_ver = card::kRevision;
   response.max_qp = device.quotas.queuePairs.most;
   response.max_qp_wr = limits::kReceiveRequests;
   response.device_cap_flags = IB_UVERBS_DEVICE_PORT_ACTIVE_EVENT | IB_UVERBS_DEVICE_SYS_IMAGE_GUID |
