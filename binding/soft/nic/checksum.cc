@@ -18,6 +18,14 @@ uint64_t pseudoHeader(const uint8_t* frame, const Layers& layers, uint32_t lengt
          swapped(static_cast<uint16_t>(length >> 16));
 }
 
+// Of an IPv4 header.
+uint64_t headerSum(const uint8_t* ip, uint32_t length) {
+  if (length != 20) return checksumAdd(ip, length);
+  uint32_t words[5];
+  std::memcpy(words, ip, sizeof words);
+  return uint64_t{words[0]} + words[1] + words[2] + words[3] + words[4];
+}
+
 bool hasL4(const Layers& layers) {
   if (layers.fragment || layers.truncated || layers.l4 == 0) return false;
   if (layers.protocol == kProtocolTcp) return layers.end - layers.l4 >= 20;
@@ -69,7 +77,7 @@ void writeChecksums(uint8_t* frame, const Layers& layers, bool l3, bool l4) {
   if (l3 && layers.ipVersion == 4) {
     uint8_t* ip = frame + layers.l3;
     std::memset(ip + 10, 0, 2);
-    const uint16_t sum = static_cast<uint16_t>(~checksumFold(checksumAdd(ip, layers.l3Length)));
+    const uint16_t sum = static_cast<uint16_t>(~checksumFold(headerSum(ip, layers.l3Length)));
     std::memcpy(ip + 10, &sum, 2);
   }
   if (!l4 || !hasL4(layers)) return;
@@ -85,7 +93,7 @@ void writeChecksums(uint8_t* frame, const Layers& layers, bool l3, bool l4) {
 ChecksumStatus checkChecksums(const uint8_t* frame, const Layers& layers) {
   ChecksumStatus status;
   if (layers.ipVersion == 0 || layers.truncated) return status;
-  status.l3Ok = layers.ipVersion == 6 || checksumFold(checksumAdd(frame + layers.l3, layers.l3Length)) == 0xffff;
+  status.l3Ok = layers.ipVersion == 6 || checksumFold(headerSum(frame + layers.l3, layers.l3Length)) == 0xffff;
   if (!hasL4(layers)) return status;
   const uint32_t length = layers.end - layers.l4;
   if (layers.protocol == kProtocolUdp && layers.ipVersion == 4 && load16(frame + layers.l4 + 6) == 0) {

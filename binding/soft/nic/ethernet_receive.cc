@@ -60,13 +60,13 @@ void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
     return;
   }
   FlowKey key, innerKey;
-  extractKey(frame, layers, &key);
+  extractKey(frame, layers, port.steering.outerWords(), &key);
   const FlowKey* inner = nullptr;
   if (port.steering.inspectsInner()) {
     if (const size_t at = vxlanInner(frame, layers)) {
       Layers innerLayers;
       parseLayers(frame, layers.end, at, &innerLayers);
-      extractKey(frame, innerLayers, &innerKey);
+      extractKey(frame, innerLayers, port.steering.innerWords(), &innerKey);
       inner = &innerKey;
     }
   }
@@ -84,6 +84,7 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
   }
   PacketHash hash;
   Receiver& receiver = *rule.target->pick(frame, layers, &hash);
+  receiver.queue.prefetchAhead(memory_);
   ReceiveWqe wqe;
   if (!receiver.open || !receiver.queue.take(&wqe)) {
     ++port.counters.receiveNoBuffer;
