@@ -1,5 +1,5 @@
 /** Finds the addon and loads it. Whatever stands in the way is an error that names it and says how to fix it. */
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -45,7 +45,7 @@ export function locateAddon(): string {
 /** The exports of the addon's file. */
 export function requireAddon(file: string): unknown {
   try {
-    return createRequire(import.meta.url)(file)
+    return file.includes('$') ? byDescriptor(file) : createRequire(import.meta.url)(file)
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException
     if (code === 'ERR_DLOPEN_DISABLED') {
@@ -54,6 +54,18 @@ export function requireAddon(file: string): unknown {
     }
     throw loadError(message, howToBuild(packageFolder()), cause)
   }
+}
+
+/** dlopen(3) would expand `$LIB` and the like in a path (ld.so(8)); the file's descriptor has a path without them. */
+function byDescriptor(file: string): unknown {
+  const module = { exports: {} }
+  const descriptor = openSync(file, 'r')
+  try {
+    process.dlopen(module, `/proc/self/fd/${descriptor}`)
+  } finally {
+    closeSync(descriptor)
+  }
+  return module.exports
 }
 
 /** Refuses runtimes and platforms on which no build of the addon works. */

@@ -1,9 +1,12 @@
 #include "soft.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "hooks/hooks.h"
 #include "hooks/registry.h"
@@ -17,10 +20,20 @@ __attribute__((constructor)) void whenLoaded() {
 }
 
 void append(std::string* text, const PortIdentity& port, size_t number) {
-  char line[96];
-  snprintf(line, sizeof line, "port=%zu mac=%02x:%02x:%02x:%02x:%02x:%02x\n", number, port.mac[0], port.mac[1],
-           port.mac[2], port.mac[3], port.mac[4], port.mac[5]);
-  *text += line;
+  *text += "port=" + std::to_string(number) + " mac=" + macText(port.mac) + "\n";
+}
+
+// Where the path of this library does not fit LD_PRELOAD, `ibverbs soft` gave it a link in a folder that bears the
+// number of its process (lib/cli/soft/preload.ts), which by now is the program: it goes with it.
+__attribute__((destructor)) void whenEnding() {
+  const char* value = getenv("LD_PRELOAD");
+  if (!value) return;
+  const std::string libraries = value, name = "/ibverbs-preload-" + std::to_string(getpid()) + "-";
+  const size_t at = libraries.find(name);
+  if (at == std::string::npos) return;
+  const size_t before = libraries.find_last_of(": ", at), start = before == std::string::npos ? 0 : before + 1;
+  const std::string link = libraries.substr(start, libraries.find_first_of(": ", at) - start);
+  if (unlink(link.c_str()) == 0) rmdir(link.substr(0, link.rfind('/')).c_str());
 }
 
 }  // namespace

@@ -112,6 +112,12 @@ export const packages = [
     present: commands('ibv_devinfo', 'ibv_rc_pingpong'),
   },
   { group: 'peers', debian: 'perftest', fedora: 'perftest', present: commands('ib_send_lat', 'ib_send_bw') },
+  {
+    group: 'peers',
+    debian: 'infiniband-diags',
+    fedora: 'infiniband-diags',
+    present: commands('ibstat', 'ibstatus'),
+  },
   { group: 'peers', debian: 'rdmacm-utils', fedora: 'librdmacm-utils', present: commands('rping') },
   { group: 'peers', debian: 'python3-pyverbs', fedora: 'python3-pyverbs', present: pythonModule('pyverbs') },
   { group: 'peers', debian: 'bsdextrautils', fedora: 'util-linux', present: commands('hexdump') },

@@ -27,6 +27,25 @@ export function loadSoftLibrary(): void {
   native.soft.load(softLibraryPath())
 }
 
+/** How a program that {@link becomeProgram} starts is shown the software devices. */
+export type SoftWay = 'auto' | 'mount' | 'preload'
+
+/**
+ * Replaces this process by a program that sees the software devices of IBVERBS_SOFT (execve(2)): process id, standard
+ * streams, terminal and working directory remain, and exit code and signal are the program's.
+ *
+ * @throws VerbsError of execve(2)
+ * @internal
+ */
+export function becomeProgram(
+  program: readonly string[],
+  { way, verbose, environment }: { way: SoftWay; verbose: boolean; environment: NodeJS.ProcessEnv },
+): never {
+  const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`)
+  const library = softLibraryPath()
+  return native.soft.become(library, [library, way, verbose ? '1' : '0', ...program], variables)
+}
+
 /**
  * Creates the devices of IBVERBS_SOFT, if it is set, before libibverbs looks for devices.
  *

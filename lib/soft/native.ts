@@ -9,5 +9,10 @@ export interface SoftNative {
   close(number: number): void
   /** Lines of `key=value`; empty after it is closed. */
   describe(number: number): string
+  /**
+   * This process becomes the launcher of binding/soft/launch/, with these words behind the library's name and these
+   * variables `NAME=value`. Returns only by an error.
+   */
+  become(library: string, words: readonly string[], environment: readonly string[]): never
   setLink(number: number, device: string, port: number, up: boolean): void
 }

@@ -1,5 +1,6 @@
 // The distribution's unmodified libibverbs and libmlx5 on the software ConnectX, from C++: features of verbs that
-// TypeScript does not use yet (TSO, work queues with RSS, extended completion queues, memory windows).
+// TypeScript does not use yet (TSO, work queues with RSS, extended completion queues, memory windows, and the forms that
+// mlx5dv.h gives a fast driver).
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,7 +8,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { spawnSync } from '../beds/child.js'
 import { buildEngine } from './engine/build.js'
 
-const sources = ['raw', 'rdma'].map((subject) => `engine/libmlx5_${subject}_program.cc`)
+const sources = ['raw', 'rdma', 'forms'].map((subject) => `engine/libmlx5_${subject}_program.cc`)
 const library = join(import.meta.dirname, '../../build/Release/libibverbs_soft.so')
 let program: string
 

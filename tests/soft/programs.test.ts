@@ -14,9 +14,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
-import { execFileSync } from '../beds/child.js'
 import { freePort } from '../beds/free-port.js'
-import { type Finished, ibverbs, Running, start } from '../cli/run.js'
+import { type Finished, ibverbs, main, Running, start } from '../cli/run.js'
 
 const macs = ['02:00:0a:00:00:01', '02:00:0a:00:00:02'] as const
 
@@ -168,28 +167,107 @@ describe('perftest', () => {
 })
 
 describe('ibverbs soft', () => {
-  test('exits with its program’s status', async () => {
-    expect((await ibverbs(['soft', '--', 'sh', '-c', 'exit 7'])).code).toBe(7)
-    expect((await ibverbs(['soft', '--', 'sh', '-c', 'kill -TERM $$'])).code).toBe(143)
+  const ways = ['mount', 'preload']
+
+  test.each(ways)(
+    'by %s it is its program: status, signal, number, streams and working directory',
+    async (by) => {
+      const all = ['soft', '--by', by, '--']
+      expect(await ibverbs([...all, 'sh', '-c', 'exit 7'])).toMatchObject({ code: 7, signal: null })
+      expect(await ibverbs([...all, 'sh', '-c', 'kill -TERM $$'])).toMatchObject({ signal: 'SIGTERM' })
+      const number = start([...all, 'sh', '-c', 'echo $$; pwd; cat; echo words >&2'], { input: 'input' })
+      expect(await number.finished).toMatchObject({
+        code: 0,
+        stdout: `${number.child.pid}\n${process.cwd()}\ninput`,
+        stderr: 'words\n',
+      })
+    },
+  )
+
+  test.each(ways)('by %s an LD_PRELOAD that was set stays in front', async (by) => {
+    const env = { LD_PRELOAD: 'libm.so.6' }
+    const { stdout } = await ibverbs(['soft', '--by', by, '--', 'printenv', 'LD_PRELOAD'], { env })
+    expect(stdout).toMatch(/^libm\.so\.6:\/.*libibverbs_soft\.so\n$/)
   })
 
-  test('names a program that it cannot start, and the fault in a wire', async () => {
+  test.each(ways)('by %s it has a terminal where there is one', async (by) => {
+    const { stdout } = await new Running('script', [
+      ...[
+        '-qec',
+        `${process.execPath} ${main} soft --by ${by} -- sh -c 'tty && ps -o stat= -p $$'`,
+        '/dev/null',
+      ],
+    ]).finished
+    expect(stdout).toMatch(/^\/dev\/pts\/\d+\r?\n\S*\+/) // of the terminal's foreground group
+  })
+
+  test.each(ways)('by %s it names a program that it cannot start, with a shell’s status', async (by) => {
+    expect(await ibverbs(['soft', '--by', by, '--', 'no-such-program'])).toMatchObject({
+      code: 127,
+      stderr: 'ibverbs soft: no-such-program: No such file or directory\n',
+    })
+    expect(await ibverbs(['soft', '--by', by, '--', '/etc/passwd'])).toMatchObject({
+      code: 126,
+      stderr: 'ibverbs soft: /etc/passwd: Permission denied\n',
+    })
+  })
+
+  test('says its way, and why', async () => {
+    const mount = await ibverbs(['soft', '-v', '--', 'true'])
+    const root = process.getuid?.() === 0
+    const namespace = root ? 'without a user namespace' : 'in a user namespace'
+    expect(mount.stderr).toBe(`ibverbs soft: by mount: /sys is the program's own, ${namespace}\n`)
+    const preload = await ibverbs(['soft', '-v', '--by', 'preload', '--', 'true'])
+    expect(preload.stderr).toBe('ibverbs soft: by preload: asked for\n')
+    expect(await ibverbs(['soft', '--by', 'force', '--', 'true'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--by force: there is mount and preload'),
+    })
+  })
+
+  test.skipIf(process.getuid?.() !== 0)('falls back where a mount namespace is not allowed', async () => {
+    // A user namespace would take the capability away.
+    const inherited = [
+      'setpriv',
+      '--reuid=65534',
+      '--clear-groups',
+      '--inh-caps=+net_raw',
+      '--ambient-caps=+net_raw',
+    ]
+    const run = (...words: string[]) =>
+      new Running(inherited[0], [...inherited.slice(1), process.execPath, main, 'soft', ...words]).finished
+    const why =
+      'without CAP_SYS_ADMIN it takes a user namespace, which would take the capabilities away that there are (2000)'
+    expect(await run('-v', '--', 'cat', '/sys/class/infiniband/mlx5_soft0/fw_ver')).toMatchObject({
+      code: 0,
+      stdout: '22.35.1012\n',
+      stderr: `ibverbs soft: by preload: ${why}\n`,
+    })
+    expect(await run('--by', 'mount', '--', 'true')).toMatchObject({
+      code: 1,
+      stderr: `ibverbs soft: --by mount: ${why}\n`,
+    })
+  })
+
+  test('refuses a program that asks the kernel by netlink', async () => {
+    const { code, stderr } = await ibverbs(['soft', '--', 'rdma', 'link'])
+    expect(code).toBe(1)
+    expect(stderr).toContain('rdma of iproute2 asks the kernel by netlink')
+  })
+
+  test('names the fault in a wire, and a program that is missing', async () => {
     expect(await ibverbs(['soft'])).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('the program is missing'),
-    })
-    expect(await ibverbs(['soft', '--', 'no-such-program'])).toMatchObject({
-      code: 1,
-      stderr: 'ibverbs soft: no-such-program: spawn no-such-program ENOENT\n',
     })
     const wrong = await ibverbs(['soft', '-w', 'pair:a', '--', 'ibv_devinfo'])
     expect(wrong.stderr).toContain('IBVERBS_SOFT=pair:a: pair:a has one port only')
   })
 
-  test.each(['with a space', 'with:a colon', 'with$LIB'])(
-    'works from a folder %s, and leaves no link behind',
-    async (name) => {
-      const copy = join(folder, name, 'ibverbs')
+  test.each(['with a space', 'with:a colon', 'with$LIB'].flatMap((name) => ways.map((by) => [name, by])))(
+    'works from a folder %s by %s, and leaves no link behind',
+    async (name, by) => {
+      const copy = join(folder, by + name, 'ibverbs')
       for (const part of [
         'dist',
         'package.json',
@@ -200,32 +278,39 @@ describe('ibverbs soft', () => {
       }
       symlinkSync(join(project, 'node_modules'), join(copy, 'node_modules'))
       // Files of a killed program go, too: no process has that number.
-      mkdirSync(join(folder, `ibverbs-preload-${2 ** 22 + 1}-x`))
+      const stale = `ibverbs-preload-${2 ** 22 + 1}-x`
+      mkdirSync(join(folder, stale))
       const before = remains()
       const command = new Running(process.execPath, [
-        ...[join(copy, 'dist/cli/main.js'), 'soft', '-w', 'pair', '--'],
+        ...[join(copy, 'dist/cli/main.js'), 'soft', '-w', 'pair', '--by', by, '--'],
         // As from a program that starts another.
-        ...['sh', '-c', 'ibv_devices && echo "$LD_PRELOAD" && ls -d "$TMPDIR"/ibverbs-preload-*'],
+        ...['bash', '-c', 'ibv_devices && echo "$LD_PRELOAD"; exit 0'],
       ])
       const { code, stdout, stderr } = await command.finished
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
       for (const device of ['mlx5_soft0', 'mlx5_soft1']) expect(stdout).toContain(` ${device} `)
-      const [link, there] = stdout.trimEnd().split('\n').slice(-2)
-      expect(link).toBe(`${there}/libibverbs_soft.so`)
-      expect(remains()).toEqual(before.filter((each) => !each.startsWith('ibverbs-preload-')))
+      const link = /^\/.*libibverbs_soft\.so$/m.exec(stdout)?.[0]
+      if (by === 'mount') expect(link).toBe('/sys/.libibverbs_soft.so')
+      else expect(link).toMatch(`${folder}/ibverbs-preload-${command.child.pid}-`)
+      const kept = by === 'mount' ? before : before.filter((each) => !each.startsWith('ibverbs-preload-'))
+      expect(remains()).toEqual(kept)
+      rmSync(join(folder, stale), { recursive: true, force: true })
     },
   )
 
   test('leaves nothing behind after its program, and cleans up after a killed one', async () => {
     const before = remains()
-    const killed = soft('loop', ['ibv_asyncwatch'])
-    await killed.until(/async event FD/)
-    expect(remains().length).toBe(before.length + 1)
-    // The program itself, not the command that waits for it.
-    execFileSync('pkill', ['-KILL', '-P', String(killed.child.pid)])
-    expect((await killed.finished).code).toBe(137)
-    expect(remains().length).toBe(before.length + 1)
-    await ibverbs(['soft', '--', 'ibv_devinfo'])
+    for (const by of ways) {
+      const killed = start(['soft', '--by', by, '--', 'stdbuf', '-oL', 'ibv_asyncwatch'])
+      await killed.until(/async event FD/)
+      // Mounted, the tree goes with the last process that is in the mount namespace.
+      const left = by === 'mount' ? 0 : 1
+      expect(remains().length).toBe(before.length + left)
+      killed.child.kill('SIGKILL')
+      expect((await killed.finished).signal).toBe('SIGKILL')
+      expect(remains().length).toBe(before.length + left)
+    }
+    await ibverbs(['soft', '--by', 'preload', '--', 'ibv_devinfo'])
     expect(remains().filter((name) => !before.includes(name))).toEqual([])
   })
 })

@@ -1,9 +1,16 @@
 #include "soft/addon/soft_library.h"
 
 #include <dlfcn.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <pthread.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <string>
+#include <vector>
 
 #include "argument.h"
 #include "error.h"
@@ -30,7 +37,13 @@ Napi::Value load(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   const std::string file = argument::string(env, info[0], "file");
   void* handle = RTLD_DEFAULT;
-  if (!dlsym(handle, "ibverbs_soft_open")) handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!dlsym(handle, "ibverbs_soft_open")) {
+    // Its path may have a `$`, which dlopen(3) takes for the beginning of a token (ld.so(8)).
+    const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
+    handle = dlopen((descriptor < 0 ? file : path).c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (descriptor >= 0) ::close(descriptor);
+  }
   if (!handle && !dlsym(RTLD_DEFAULT, "ibverbs_soft_open")) {
     const char* words = dlerror();
     throwErrno(env, ENOENT, "dlopen", words ? words : file);
@@ -48,7 +61,7 @@ Napi::Value load(const Napi::CallbackInfo& info) {
 }
 
 // open(specification): number of what was made
-Napi::Value open(const Napi::CallbackInfo& info) {
+Napi::Value openDevices(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   const std::string specification = argument::string(env, info[0], "specification");
   uint32_t number = 0;
@@ -68,7 +81,7 @@ Napi::Value environment(const Napi::CallbackInfo& info) {
 }
 
 // close(number)
-Napi::Value close(const Napi::CallbackInfo& info) {
+Napi::Value closeDevices(const Napi::CallbackInfo& info) {
   loaded(info.Env()).close(argument::uint32(info, 0, "number"));
   return info.Env().Undefined();
 }
@@ -96,16 +109,78 @@ Napi::Value setLink(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
+// The dynamic linker that loaded this program (PT_INTERP, elf(5)).
+const char* dynamicLinker() {
+  const char* path = nullptr;
+  dl_iterate_phdr(
+      [](dl_phdr_info* program, size_t, void* found) {
+        for (int i = 0; i < program->dlpi_phnum; i++) {
+          if (program->dlpi_phdr[i].p_type != PT_INTERP) continue;
+          *static_cast<const char**>(found) =
+              reinterpret_cast<const char*>(program->dlpi_addr + program->dlpi_phdr[i].p_vaddr);
+        }
+        return 1;  // the program itself is the first
+      },
+      &path);
+  return path;
+}
+
+std::vector<std::string> strings(Napi::Env env, const Napi::Value& value, const char* name) {
+  if (!value.IsArray()) throw Napi::TypeError::New(env, std::string(name) + " must be an array of strings");
+  const auto array = value.As<Napi::Array>();
+  std::vector<std::string> all;
+  for (uint32_t i = 0; i < array.Length(); i++) all.push_back(argument::string(env, array[i], name));
+  return all;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& words) {
+  std::vector<char*> all;
+  for (std::string& word : words) all.push_back(word.data());
+  all.push_back(nullptr);
+  return all;
+}
+
+// What Node changed in this process and a program would inherit, or not: signals that it ignores or has blocked, and
+// standard streams that do not wait, and that it closes at execve(2) (uv_disable_stdio_inheritance()). As uv_spawn()
+// does for a child.
+void leave() {
+  for (int signal = 1; signal < NSIG; signal++) ::signal(signal, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
+  for (int stream = 0; stream <= 2; stream++) {
+    fcntl(stream, F_SETFD, 0);
+    const int flags = fcntl(stream, F_GETFL);
+    if (flags >= 0 && (flags & O_NONBLOCK)) fcntl(stream, F_SETFL, flags & ~O_NONBLOCK);
+  }
+}
+
+// become(library, words, environment): this process is from now on the launcher (soft/launch/launch.h); returns only by
+// an error
+Napi::Value become(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::vector<std::string> words = strings(env, info[1], "words");
+  words.insert(words.begin(), argument::string(env, info[0], "library"));
+  std::vector<std::string> variables = strings(env, info[2], "environment");
+  const char* linker = dynamicLinker();
+  if (!linker) throwErrno(env, ENOEXEC, "execve", "this program has no dynamic linker");
+  words.insert(words.begin(), linker);
+  leave();
+  execve(linker, pointers(words).data(), pointers(variables).data());
+  throwErrno(env, errno, "execve", linker);
+}
+
 }  // namespace
 
 void initialize(Napi::Env env, Napi::Object exports) {
   Napi::Object soft = Napi::Object::New(env);
   soft.Set("load", Napi::Function::New(env, load, "load"));
-  soft.Set("open", Napi::Function::New(env, open, "open"));
+  soft.Set("open", Napi::Function::New(env, openDevices, "open"));
   soft.Set("environment", Napi::Function::New(env, environment, "environment"));
-  soft.Set("close", Napi::Function::New(env, close, "close"));
+  soft.Set("close", Napi::Function::New(env, closeDevices, "close"));
   soft.Set("describe", Napi::Function::New(env, describe, "describe"));
   soft.Set("setLink", Napi::Function::New(env, setLink, "setLink"));
+  soft.Set("become", Napi::Function::New(env, become, "become"));
   exports.Set("soft", soft);
 }
 

@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <cstdio>
 
 namespace soft {
 namespace {
@@ -32,6 +33,19 @@ Mac randomMac() {
   // Neither 10.x.x.0 nor 10.x.x.255: some programs take those for a network's own.
   const auto last = static_cast<uint8_t>(1 + host[2] % 254);
   return {2, 0, 10, host[0], host[1], last};
+}
+
+std::string macText(const Mac& mac) {
+  char text[18];
+  snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+  return text;
+}
+
+uint64_t guidOf(const Mac& mac) {
+  const uint8_t bytes[8] = {mac[0], mac[1], mac[2], 0x03, 0x00, mac[3], mac[4], mac[5]};
+  uint64_t guid = 0;
+  for (const uint8_t byte : bytes) guid = guid << 8 | byte;
+  return guid;
 }
 
 }  // namespace soft

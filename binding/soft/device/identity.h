@@ -22,6 +22,7 @@ struct PortIdentity {
 };
 
 struct DeviceIdentity {
+  size_t index = 0;    // the number in its names
   std::string name;    // mlx5_soft0: what ibv_get_device_name() says
   std::string uverbs;  // uverbs_soft0: the character device's name
   uint64_t guid = 0;
@@ -36,5 +37,11 @@ PortIdentity portIdentity(const Mac& mac);
 // A MAC address that this machine's other software ports do not have: locally administered, 02:00 and an IPv4 address
 // of 10.0.0.0/8 drawn at random.
 Mac randomMac();
+
+// "02:00:0a:00:00:01"
+std::string macText(const Mac& mac);
+
+// The GUID that a card with this address has: the address with 03 00 in its middle (as a ConnectX's are seen to be).
+uint64_t guidOf(const Mac& mac);
 
 }  // namespace soft

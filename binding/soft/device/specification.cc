@@ -1,22 +1,18 @@
 #include "device/specification.h"
 
 #include <net/if.h>
-#include <netpacket/packet.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <set>
 
 namespace soft {
-namespace {
-
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> parts;
   size_t at = 0;
@@ -25,12 +21,6 @@ std::vector<std::string> split(const std::string& text, char separator) {
   parts.push_back(text.substr(at));
   return parts;
 }
-
-// What is wrong with a specification, thrown to the one function that is called from outside.
-struct Problem {
-  int error;
-  std::string words;
-};
 
 double number(const std::string& text, const std::string& name, double most) {
   char* end;
@@ -43,17 +33,15 @@ double number(const std::string& text, const std::string& name, double most) {
   return value;
 }
 
-struct PortSpecification {
-  std::string kind, name;
-  Mac mac{};
-  bool hasMac = false;
-  std::map<std::string, std::string> options;
+bool isDeviceOption(const std::string& name) {
+  return name == "minimumInline" || name == "mtu" || name == "maxObjects";
+}
 
-  std::string label() const { return name.empty() ? kind : kind + ":" + name; }
-};
+namespace {
 
 PortSpecification parsePort(const std::string& text) {
   PortSpecification port;
+  port.text = text;
   std::string rest = text;
   const size_t question = rest.find('?');
   if (question != std::string::npos) {
@@ -88,96 +76,6 @@ PortSpecification parsePort(const std::string& text) {
   return port;
 }
 
-// Options of the device, not of its wire.
-bool isDeviceOption(const std::string& name) {
-  return name == "minimumInline" || name == "mtu" || name == "maxObjects";
-}
-
-// True when the port asks for anything but a perfect wire.
-bool linkOptions(const PortSpecification& port, LinkOptions* link) {
-  bool any = false;
-  for (const auto& [name, value] : port.options) {
-    if (isDeviceOption(name)) continue;
-    any = true;
-    if (name == "seed") {
-      link->seed = static_cast<uint64_t>(number(value, name, 9007199254740992.0));
-      continue;
-    }
-    const std::vector<std::string> values = split(value, ',');
-    if (values.size() > 2) throw Problem{EINVAL, name + ": one value, or one for each direction"};
-    for (int i = 0; i < 2; i++) {
-      LinkDirection& direction = link->direction[i];
-      const std::string& text = values[values.size() == 2 ? static_cast<size_t>(i) : 0];
-      if (name == "bandwidth") direction.bitsPerSecond = static_cast<uint64_t>(number(text, name, 1e12));
-      else if (name == "delay") direction.delayNanoseconds = static_cast<uint64_t>(number(text, name, 1e11));
-      else if (name == "jitter") direction.jitterNanoseconds = static_cast<uint64_t>(number(text, name, 1e11));
-      else if (name == "loss") direction.loss = number(text, name, 1);
-      else if (name == "duplicate") direction.duplicate = number(text, name, 1);
-      else if (name == "reorder") direction.reorder = number(text, name, 1);
-      else if (name == "queue") direction.queueBytes = static_cast<uint64_t>(number(text, name, 1u << 30));
-      else
-        throw Problem{EINVAL, "there is no option \"" + name +
-                                  "\": there are minimumInline, mtu, maxObjects, bandwidth, delay, "
-                                  "jitter, loss, duplicate, reorder, queue, seed"};
-    }
-  }
-  link->loop = port.kind == "loop";
-  return any;
-}
-
-// A port on a socket is like one on a switch: its link is up, whether another one is there yet or not. Programs such as
-// ibv_rc_pingpong and perftest's servers look at the link before there is anybody else.
-class SwitchedWire : public Wire {
- public:
-  explicit SwitchedWire(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) {}
-  WireEnd end(int index) override { return wire_->end(index); }
-  bool step(uint64_t now) override { return wire_->step(now); }
-  uint64_t deadline() const override { return wire_->deadline(); }
-  void descriptors(std::vector<int>* list) const override { wire_->descriptors(list); }
-
- private:
-  std::shared_ptr<Wire> wire_;
-};
-
-// The wires that are named, while the ports are plugged in.
-struct Wires {
-  struct Named {
-    std::shared_ptr<Wire> wire;
-    int ends = 0;
-  };
-  std::map<std::string, Named> named;
-
-  std::shared_ptr<Wire> get(const PortSpecification& port, int* end) {
-    *end = 0;
-    LinkOptions link;
-    const bool imperfect = linkOptions(port, &link);
-    int error = 0;
-    std::shared_ptr<Wire> wire;
-    if (port.kind == "pair") {
-      Named& known = named[port.name];
-      if (!known.wire) known.wire = imperfect ? makeLinkWire(link) : makePairWire();
-      else if (imperfect) throw Problem{EINVAL, port.label() + ": the options of a link go with its first port"};
-      if (known.ends == 2) throw Problem{EINVAL, port.label() + " has two ends, and this is a third port"};
-      *end = known.ends++;
-      return known.wire;
-    }
-    if (port.kind == "loop") return imperfect ? makeLinkWire(link) : makeLoopWire();
-    if (imperfect) throw Problem{EINVAL, port.kind + ": options of a link are for loop and pair"};
-    std::string words;
-    wire = port.kind == "socket" ? makeSocketWire(port.name, &error, &words) : makeInterfaceWire(port.name, &error);
-    if (!wire) throw Problem{error, port.kind + ":" + port.name + ": " + (words.empty() ? strerror(error) : words)};
-    return port.kind == "socket" ? std::make_shared<SwitchedWire>(wire) : wire;
-  }
-
-  void check() const {
-    for (const auto& [name, wire] : named) {
-      if (wire.ends == 2) continue;
-      const std::string label = name.empty() ? "pair" : "pair:" + name;
-      throw Problem{EINVAL, label + " has one port only: another one must name it too"};
-    }
-  }
-};
-
 // A port on an interface has the interface's own address: what the network sends to it is for us.
 Mac interfaceMac(const std::string& name) {
   ifreq request{};
@@ -207,12 +105,14 @@ std::string withOtherEnd(const std::string& specification) {
   return specification + other;
 }
 
-std::shared_ptr<Device> makeDevice(const std::string& text, size_t index, Wires* wires) {
-  DeviceIdentity identity;
+DeviceSpecification readDevice(const std::string& text, size_t index) {
+  DeviceSpecification device;
+  DeviceIdentity& identity = device.identity;
   identity.name = "mlx5_soft" + std::to_string(index);
   identity.uverbs = "uverbs_soft" + std::to_string(index);
-  NicAttributes attributes;
-  std::vector<PortSpecification> ports;
+  identity.index = index;
+  NicAttributes& attributes = device.attributes;
+  std::vector<PortSpecification>& ports = device.ports;
   for (const std::string& part : split(text, '+')) {
     ports.push_back(parsePort(part));
     PortSpecification& port = ports.back();
@@ -238,35 +138,40 @@ std::shared_ptr<Device> makeDevice(const std::string& text, size_t index, Wires*
     attributes.ports.push_back({identity.ports.back().mac, identity.ports.back().mtu});
   }
   if (ports.size() > 2) throw Problem{EINVAL, "a device has one port or two"};  // MLX5_MAX_PORTS_NUM of libmlx5
-  uint32_t low;
-  if (getrandom(&low, sizeof low, 0) != sizeof low) low = static_cast<uint32_t>(index + 1);
-  identity.guid = uint64_t{0x0200'00ff'fe00'0000} | (uint64_t{low} & 0xffffff) | uint64_t{low} >> 24 << 40;
-  auto device = std::make_shared<Device>(identity, attributes);
-  for (size_t i = 0; i < ports.size(); i++) {
-    int end;
-    const auto wire = wires->get(ports[i], &end);
-    if (const int error = device->nic.connect(static_cast<uint8_t>(i + 1), wire, end))
-      throw Problem{error, identity.name + ": " + strerror(error)};
-  }
+  identity.guid = guidOf(identity.ports.front().mac);
   return device;
 }
 
 }  // namespace
 
-int makeDevices(const std::string& specification, std::vector<std::shared_ptr<Device>>* devices, std::string* words) {
+int readSpecification(const std::string& text, std::vector<DeviceSpecification>* devices, std::string* words) {
   try {
-    Wires wires;
-    for (const std::string& text : split(withOtherEnd(specification), ';'))
-      devices->push_back(makeDevice(text, devices->size(), &wires));
-    wires.check();
-    // The first end of a pair was plugged in alone: that its link came up since is no news to whoever opens it.
-    for (const auto& device : *devices) device->nic.step(0);
+    for (const std::string& device : split(withOtherEnd(text), ';'))
+      devices->push_back(readDevice(device, devices->size()));
     return 0;
   } catch (const Problem& problem) {
     devices->clear();
     *words = problem.words;
     return problem.error;
   }
+}
+
+std::string withAddresses(const std::vector<DeviceSpecification>& devices) {
+  std::string text;
+  for (const DeviceSpecification& device : devices) {
+    for (size_t i = 0; i < device.ports.size(); i++) {
+      const PortSpecification& port = device.ports[i];
+      if (!text.empty()) text += i ? '+' : ';';
+      // An interface has its address, whoever asks.
+      if (port.hasMac || port.kind == "interface") {
+        text += port.text;
+        continue;
+      }
+      const size_t options = std::min(port.text.find('?'), port.text.size());
+      text += port.text.substr(0, options) + "@" + macText(device.identity.ports[i].mac) + port.text.substr(options);
+    }
+  }
+  return text;
 }
 
 }  // namespace soft

@@ -12,15 +12,49 @@
 // ibv_rc_pingpong between two processes: "socket:/tmp/wire" in both.
 #pragma once
 
-#include <memory>
+#include <map>
 #include <string>
 #include <vector>
 
-#include "device/device.h"
+#include "device/identity.h"
+#include "nic/attributes.h"
 
 namespace soft {
 
-// Makes the devices. An errno, and in `words` what was wrong; or 0.
-int makeDevices(const std::string& specification, std::vector<std::shared_ptr<Device>>* devices, std::string* words);
+// What is wrong with a specification: thrown, and caught by the functions that are called from outside.
+struct Problem {
+  int error;
+  std::string words;
+};
+
+struct PortSpecification {
+  std::string kind, name;
+  Mac mac{};
+  bool hasMac = false;
+  std::map<std::string, std::string> options;
+  std::string text;  // as it was given
+
+  std::string label() const { return name.empty() ? kind : kind + ":" + name; }
+};
+
+struct DeviceSpecification {
+  DeviceIdentity identity;  // with addresses drawn for the ports that were given none
+  NicAttributes attributes;
+  std::vector<PortSpecification> ports;
+};
+
+// Reads a specification: nothing is made, no wire touched. An errno, and in `words` what was wrong; or 0.
+int readSpecification(const std::string& text, std::vector<DeviceSpecification>* devices, std::string* words);
+
+// The text that gives the same devices the same addresses the next time that it is read.
+std::string withAddresses(const std::vector<DeviceSpecification>& devices);
+
+// Options of the device, not of its wire.
+bool isDeviceOption(const std::string& name);
+
+std::vector<std::string> split(const std::string& text, char separator);
+
+// The number that option `name` has; throws a Problem.
+double number(const std::string& text, const std::string& name, double most);
 
 }  // namespace soft

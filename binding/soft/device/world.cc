@@ -7,21 +7,32 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "device/specification.h"
+#include "device/devices.h"
+#include "wire/interface_link.h"
 
 namespace soft {
 
-int World::open(const std::string& specification, std::string* words) {
-  if (const int error = makeDevices(specification, &devices_, words)) return error;
-  int error = tree_.create();
-  for (const auto& device : devices_) {
-    if (!error) error = tree_.add(device->identity);
-  }
+int World::describe(const std::string& specification, bool card, std::string* words) {
+  if (const int error = readSpecification(specification, &specifications_, words)) return error;
+  std::vector<DeviceIdentity> identities;
+  for (const DeviceSpecification& device : specifications_) identities.push_back(device.identity);
+  if (card && tree_.adopt(identities, specification)) return 0;
+  const int error = tree_.create(identities);
   if (error) {
     *words = std::string("a temporary directory for sysfs: ") + strerror(error);
     tree_.remove();
   }
   return error;
+}
+
+int World::make(std::string* words) {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  return devices_.empty() ? makeDevices(specifications_, &devices_, words) : 0;
+}
+
+int World::open(const std::string& specification, std::string* words) {
+  const int error = describe(specification, false, words);
+  return error ? error : make(words);
 }
 
 void World::unplug() {
@@ -69,34 +80,43 @@ void World::settle() {
   }
 }
 
-std::string World::sysfsPath(const std::string& path) {
-  const char* root = getenv("SYSFS_PATH");
-  std::string prefix = root && *root ? root : "/sys";
-  while (prefix.size() > 1 && prefix.back() == '/') prefix.pop_back();
+bool World::carrier(size_t device, size_t port) const {
+  if (!devices_.empty()) return devices_[device]->nic.linkUp(static_cast<uint8_t>(port));
+  // What the wire says once it is made: all but interfaces are up (wire/).
+  const std::string& interface = specifications_[device].identity.ports[port - 1].interface;
+  return interface.empty() || interfaceRuns(interface);
+}
+
+std::string World::sysfsPath(const std::string& path, bool* lists) {
   const std::lock_guard<std::mutex> guard(mutex_);
-  if (tree_.path().empty() || path.compare(0, prefix.size(), prefix) != 0) return {};
-  const std::string below = path.substr(prefix.size());
-  constexpr char kClass[] = "/class/infiniband";
-  if (below.compare(0, sizeof kClass - 1, kClass) != 0) return {};
-  for (const auto& device : devices_) {
-    for (size_t port = 1; port <= device->identity.ports.size(); port++) {
-      if (!SysfsTree::saysCarrier(below, device->identity, port)) continue;
-      tree_.setCarrier(device->identity, port, device->nic.linkUp(static_cast<uint8_t>(port)));
-    }
+  size_t device, port;
+  if (tree_.saysCarrier(path, &device, &port) && port >= 1 && port <= specifications_[device].identity.ports.size()) {
+    tree_.setCarrier(device, port, carrier(device, port));
   }
-  const std::string ours = tree_.path() + below;
-  return access(ours.c_str(), F_OK) == 0 ? ours : std::string();
+  *lists = tree_.lists(path);
+  return tree_.redirect(path);
+}
+
+std::string World::originalPath(const std::string& path) const {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  return tree_.original(path);
+}
+
+int World::deviceNumber(const std::string& path) const {
+  constexpr char kFolder[] = "/dev/infiniband/";
+  if (path.compare(0, sizeof kFolder - 1, kFolder) != 0) return -1;
+  const std::lock_guard<std::mutex> guard(mutex_);
+  if (unplugged_) return -1;  // there may be others of the same name by now
+  for (const DeviceSpecification& device : specifications_) {
+    if (device.identity.uverbs == path.substr(sizeof kFolder - 1)) return static_cast<int>(device.identity.index);
+  }
+  return -1;
 }
 
 std::shared_ptr<Device> World::device(const std::string& path) const {
-  constexpr char kFolder[] = "/dev/infiniband/";
-  if (path.compare(0, sizeof kFolder - 1, kFolder) != 0) return nullptr;
+  const int number = deviceNumber(path);
   const std::lock_guard<std::mutex> guard(mutex_);
-  if (unplugged_) return nullptr;  // there may be others of the same name by now
-  for (const auto& device : devices_) {
-    if (device->identity.uverbs == path.substr(sizeof kFolder - 1)) return device;
-  }
-  return nullptr;
+  return number < 0 || devices_.empty() ? nullptr : devices_[static_cast<size_t>(number)];
 }
 
 int World::openFile(const std::shared_ptr<Device>& device) {

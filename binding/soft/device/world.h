@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "device/specification.h"
 #include "driver/driver.h"
 #include "sysfs/tree.h"
 #include "uverbs/verbs_file.h"
@@ -21,7 +22,13 @@ class World {
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
-  // Makes the devices that `specification` asks for (specification.h). An errno and the words for it, or 0.
+  // Shows the devices of a specification in sysfs: whoever only reads needs no NIC and takes no seat at a wire. With
+  // `card`, the text that `ibverbs soft` mounted a tree of, that tree is taken, if it is there. An errno and the words
+  // for it, or 0.
+  int describe(const std::string& specification, bool card, std::string* words);
+  // Makes the devices that describe() showed. An errno and the words for it, or 0; harmless the second time.
+  int make(std::string* words);
+  // Both.
   int open(const std::string& specification, std::string* words);
   // Unplugs the devices: they are no longer listed; an open context gets IBV_EVENT_DEVICE_FATAL, has its queues
   // flushed, and can only be closed.
@@ -36,10 +43,15 @@ class World {
   const std::vector<std::shared_ptr<Device>>& devices() const { return devices_; }
   Driver& driver() { return driver_; }
 
-  // The file of the generated tree that answers for a path below /sys, or an empty string.
-  std::string sysfsPath(const std::string& path);
-  // Whether a path below /dev/infiniband is one of ours.
+  // The file of the generated tree that answers for a path below the root of sysfs, or an empty string; `lists` says
+  // whether it lists devices.
+  std::string sysfsPath(const std::string& path, bool* lists);
+  // The path below /sys of a file of the tree, or an empty string.
+  std::string originalPath(const std::string& path) const;
+  // The device whose file a path below /dev/infiniband is, or nothing.
   std::shared_ptr<Device> device(const std::string& path) const;
+  // Its number: minus one where there is none. It need not be made yet.
+  int deviceNumber(const std::string& path) const;
 
   // open(2) of a device file. A descriptor, or −1 and errno.
   int openFile(const std::shared_ptr<Device>& device);
@@ -60,9 +72,11 @@ class World {
  private:
   // While nothing is open no thread steps the NICs: this does, until ports know what has become of their wires.
   void settle();
+  bool carrier(size_t device, size_t port) const;
 
   mutable std::mutex mutex_;
   bool unplugged_ = false;
+  std::vector<DeviceSpecification> specifications_;
   std::vector<std::shared_ptr<Device>> devices_;
   SysfsTree tree_;
   Driver driver_;

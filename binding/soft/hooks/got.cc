@@ -25,6 +25,7 @@ struct Dynamic {
   const char* strings = nullptr;
   const ElfW(Rela)* tables[2] = {nullptr, nullptr};  // DT_JMPREL, DT_RELA
   size_t sizes[2] = {0, 0};
+  std::vector<size_t> needed;  // offsets into the strings
 };
 
 Dynamic readDynamic(const dl_phdr_info& info) {
@@ -45,6 +46,7 @@ Dynamic readDynamic(const dl_phdr_info& info) {
       case DT_PLTRELSZ: found.sizes[0] = entry->d_un.d_val; break;
       case DT_RELA: found.tables[1] = reinterpret_cast<const ElfW(Rela)*>(at(entry->d_un.d_ptr)); break;
       case DT_RELASZ: found.sizes[1] = entry->d_un.d_val; break;
+      case DT_NEEDED: found.needed.push_back(entry->d_un.d_val); break;
       default: break;
     }
   }
@@ -76,22 +78,29 @@ std::string baseName(const char* path) {
 
 }  // namespace
 
-size_t GotPatches::apply(const std::vector<Replacement>& replacements, bool (*wanted)(const std::string&)) {
+size_t GotPatches::apply(const std::vector<Replacement>& replacements, Whose whose,
+                         bool (*wanted)(const std::string&)) {
   struct Search {
     const std::vector<Replacement>& replacements;
+    Whose whose;
     bool (*wanted)(const std::string&);
     std::vector<Object>& objects;
-  } search{replacements, wanted, objects_};
+  } search{replacements, whose, wanted, objects_};
   dl_iterate_phdr(
       [](dl_phdr_info* info, size_t, void* data) {
         auto& search = *static_cast<Search*>(data);
-        if (!info->dlpi_name || !search.wanted(baseName(info->dlpi_name))) return 0;
+        if (!info->dlpi_name) return 0;
         for (const Object& known : search.objects) {
           if (known.base == info->dlpi_addr && known.path == info->dlpi_name) return 0;
         }
-        Object object{info->dlpi_name, info->dlpi_addr, {}};
         const Dynamic dynamic = readDynamic(*info);
         if (!dynamic.symbols || !dynamic.strings) return 0;
+        bool wanted = search.wanted(baseName(info->dlpi_name));
+        if (search.whose == Whose::dependents) {
+          for (const size_t needed : dynamic.needed) wanted = wanted || search.wanted(dynamic.strings + needed);
+        }
+        if (!wanted) return 0;
+        Object object{info->dlpi_name, info->dlpi_addr, {}};
         for (int table = 0; table < 2; table++) {
           const size_t count = dynamic.tables[table] ? dynamic.sizes[table] / sizeof(ElfW(Rela)) : 0;
           for (size_t i = 0; i < count; i++) {

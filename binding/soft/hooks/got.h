@@ -9,18 +9,19 @@
 #include <string>
 #include <vector>
 
-namespace soft {
+#include "hooks/replacement.h"
 
-struct Replacement {
-  const char* name;
-  void* function;
-};
+namespace soft {
 
 class GotPatches {
  public:
-  // Patches every loaded object whose base name `wanted` accepts and that is not patched yet. Returns how many slots
-  // now hold a replacement.
-  size_t apply(const std::vector<Replacement>& replacements, bool (*wanted)(const std::string& baseName));
+  // The objects of wanted names, or also those that were linked against one (DT_NEEDED): UCX's and DPDK's plug-ins,
+  // pyverbs' modules.
+  enum class Whose { theirOwn, dependents };
+
+  // Patches every loaded object that is wanted by its base name and not patched yet. Returns how many slots now hold a
+  // replacement.
+  size_t apply(const std::vector<Replacement>& replacements, Whose whose, bool (*wanted)(const std::string& baseName));
 
   // Puts the old addresses back, in the objects that are still loaded.
   void restore();

@@ -18,8 +18,12 @@ constexpr uint16_t kNoVlan = 0xffff;  // what libibverbs says where there is non
 
 template <typename Function>
 Function libibverbs(const char* name) {
-  void* function = dlvsym(RTLD_NEXT, name, "IBVERBS_1.1");
-  return reinterpret_cast<Function>(function ? function : dlsym(RTLD_NEXT, name));
+  // Its caller has it loaded, maybe for itself alone (a plug-in of UCX's or DPDK's): not everybody's search leads to
+  // it.
+  static void* const library = dlopen("libibverbs.so.1", RTLD_NOW | RTLD_NOLOAD);
+  void* const from = library ? library : RTLD_NEXT;
+  void* function = dlvsym(from, name, "IBVERBS_1.1");
+  return reinterpret_cast<Function>(function ? function : dlsym(from, name));
 }
 
 // mlx5_query_rt_values, with the clock that the CQEs' timestamps are of.

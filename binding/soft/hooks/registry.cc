@@ -1,12 +1,13 @@
 #include "hooks/registry.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 
+#include "hooks/environment.h"
 #include "wire/life_lines.h"
 
 namespace soft {
@@ -61,7 +62,10 @@ void Registry::afterForkInChild() {
     new std::shared_ptr<World>(entry.world);
   }
   registry.entries_.clear();
+  registry.described_.reset();
   registry.environmentDone_ = false;
+  if (registry.claim_ >= 0) ::close(registry.claim_);
+  registry.claim_ = -1;
   registry.mutex_.unlock();
   registry.environmentMutex_.unlock();
 }
@@ -116,35 +120,98 @@ std::vector<std::shared_ptr<World>> Registry::worlds() {
 
 bool Registry::any() {
   const std::lock_guard<std::mutex> guard(mutex_);
-  return std::any_of(entries_.begin(), entries_.end(), [](const Entry& entry) { return !entry.world->unplugged(); });
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [this](const Entry& entry) { return entry.world != described_ && !entry.world->unplugged(); });
+}
+
+// Shows the world of the environment, in place of one that was shown before.
+int Registry::describe(const std::string& specification, bool card, std::string* words) {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
+    if (entry->world != described_) continue;
+    entries_.erase(entry);
+    break;
+  }
+  described_.reset();
+  for (const Entry& entry : entries_) {
+    if (!entry.world->unplugged()) return 0;  // softConnectX() made one
+  }
+  auto world = std::make_shared<World>();
+  if (const int error = world->describe(specification, card, words)) return error;
+  described_ = world;
+  entries_.push_back({next_++, std::move(world)});
+  return 0;
+}
+
+void Registry::describeEnvironment() {
+  const std::lock_guard<std::mutex> one(environmentMutex_);
+  const environment::Devices asked = environment::devices();
+  if (environmentDone_ || described_ || asked.specification.empty()) return;
+  std::string why;
+  const bool card = !asked.card.empty();
+  if (const int error = describe(card ? asked.card : asked.specification, card, &why))
+    complain(error, "IBVERBS_SOFT=" + asked.specification + ": " + why);
 }
 
 int Registry::fromEnvironment(std::string* words) {
   const std::lock_guard<std::mutex> one(environmentMutex_);
   if (environmentDone_) return 0;
-  const char* value = getenv("IBVERBS_SOFT");
-  const std::string specification = value ? value : "";
-  if (specification.empty() || specification == "0") return 0;
-  uint32_t number;
+  const environment::Devices asked = environment::devices();
+  if (asked.specification.empty()) return 0;
   std::string why;
-  const int error = add(specification == "1" ? "loop" : specification, &number, &why);
+  // A second process beside the one that has the card gets a card of its own.
+  const bool card = !asked.card.empty() && (claim_ >= 0 || (claim_ = environment::claim(asked.card)) >= 0);
+  int error = 0;
+  if (!described_ || (!card && !asked.card.empty()))
+    error = describe(card ? asked.card : asked.specification, card, &why);
+  if (!error && described_) {
+    error = described_->make(&why);
+    const std::lock_guard<std::mutex> guard(mutex_);
+    if (error) {
+      entries_.erase(std::remove_if(entries_.begin(), entries_.end(),
+                                    [this](const Entry& entry) { return entry.world == described_; }),
+                     entries_.end());
+    }
+    described_.reset();
+  }
   environmentDone_ = error == 0;
-  if (error) *words = "IBVERBS_SOFT=" + specification + ": " + why;
+  if (error) *words = "IBVERBS_SOFT=" + asked.specification + ": " + why;
+  return error;
+}
+
+int Registry::complain(int error, const std::string& words) {
+  if (error && !complained_.exchange(true)) fprintf(stderr, "%s\n", words.c_str());
   return error;
 }
 
 void Registry::fromEnvironmentOrComplain() {
   std::string words;
-  if (fromEnvironment(&words) == 0 || complained_.exchange(true)) return;
-  fprintf(stderr, "%s\n", words.c_str());
+  complain(fromEnvironment(&words), words);
 }
 
-std::string Registry::sysfsPath(const std::string& path) {
+std::string Registry::sysfsPath(const std::string& path, bool* lists) {
+  *lists = false;
   for (const auto& world : worlds()) {
-    std::string ours = world->sysfsPath(path);
+    std::string ours = world->sysfsPath(path, lists);
     if (!ours.empty()) return ours;
   }
   return {};
+}
+
+std::string Registry::originalPath(const std::string& path) {
+  for (const auto& world : worlds()) {
+    std::string original = world->originalPath(path);
+    if (!original.empty()) return original;
+  }
+  return {};
+}
+
+int Registry::deviceNumber(const std::string& path) {
+  for (const auto& world : worlds()) {
+    const int number = world->deviceNumber(path);
+    if (number >= 0) return number;
+  }
+  return -1;
 }
 
 std::shared_ptr<Device> Registry::device(const std::string& path, std::shared_ptr<World>* owner) {

@@ -21,12 +21,16 @@ struct MemoryRegionAttributes {
 
 enum class WindowType : uint8_t { type1 = 1, type2 = 2 };  // ibv_mw_type
 
+// What a compressed completion tells beside its byte count (mlx5-abi.h, mlx5_ib_cqe_comp_res_format).
+enum class CqeCompression : uint8_t { none, hash, checksum, checksumStride };
+
 // mlx5-abi.h, mlx5_ib_create_cq.
 struct CompletionQueueAttributes {
-  void* buffer = nullptr;      // entries * cqeSize bytes, every op_own preset to MLX5_CQE_INVALID << 4 by libmlx5
-  uint32_t entries = 0;        // a power of two
-  uint32_t cqeSize = 64;       // 64 or 128
-  void* doorbell = nullptr;    // two big-endian words: consumer index, arm (mlx5.h, MLX5_CQ_SET_CI, MLX5_CQ_ARM_DB)
+  void* buffer = nullptr;    // entries * cqeSize bytes, every op_own preset to MLX5_CQE_INVALID << 4 by libmlx5
+  uint32_t entries = 0;      // a power of two
+  uint32_t cqeSize = 64;     // 64 or 128
+  void* doorbell = nullptr;  // two big-endian words: consumer index, arm (mlx5.h, MLX5_CQ_SET_CI, MLX5_CQ_ARM_DB)
+  CqeCompression compression = CqeCompression::none;
   bool ignoreOverrun = false;  // IBV_CREATE_CQ_ATTR_IGNORE_OVERRUN
   const void* bell = nullptr;  // the register that is written after the arm word (MLX5_CQ_DOORBELL), or null: not known
   void* cookie = nullptr;      // comes back with each completion event
@@ -116,10 +120,21 @@ struct SharedReceiveQueueAttributes {
   void* cookie = nullptr;
 };
 
+// How a striding receive queue cuts its WQEs' memory (mlx5-abi.h, mlx5_ib_create_wq): each takes frames until its
+// strides are used up.
+struct Striding {
+  uint8_t logStrideBytes = 0;  // single_stride_log_num_of_bytes; 0: the queue is not striding, a WQE takes one frame
+  uint8_t logStrides = 0;      // single_wqe_log_num_of_strides
+  // two_byte_shift_en: two zeroes come before each frame (mlx5dv.h), so that what follows its Ethernet header is
+  // aligned
+  bool shift = false;
+};
+
 struct WorkQueueAttributes {
   uint32_t pd = 0;
   uint32_t cq = 0;
-  ReceiveRing ring;
+  ReceiveRing ring;  // a striding queue's WQEs begin with mlx5_wqe_srq_next_seg
+  Striding striding;
   uint32_t userIndex = 0;
   bool stripVlan = false;   // IBV_WQ_FLAGS_CVLAN_STRIPPING
   bool scatterFcs = false;  // IBV_WQ_FLAGS_SCATTER_FCS

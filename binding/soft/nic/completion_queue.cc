@@ -22,6 +22,9 @@ CompletionQueue::CompletionQueue(uint32_t number, const CompletionQueueAttribute
       mask_(attributes.entries - 1),
       cqeSize_(attributes.cqeSize),
       ignoreOverrun_(attributes.ignoreOverrun) {
+  if (attributes.compression != CqeCompression::none) {
+    session_ = std::make_unique<CompressionSession>(attributes.compression, attributes.entries);
+  }
   if (!guardedStore(doorbell_ + 4, kNotArmed)) fail();
 }
 
@@ -67,7 +70,7 @@ int CompletionQueue::resize(void* buffer, uint32_t entries, uint32_t cqeSize, ui
   if (!loadConsumer()) return EFAULT;
   if (waiting() >= entries) return EINVAL;  // would not fit
   if (!hold(Cqe(MLX5_CQE_RESIZE_CQ, false, now, 0, 0, 0), 0)) return EIO;
-  flush([](uint32_t) {});
+  flush([](uint32_t) {});  // it ends a session
   if (error_) return EIO;
   // mlx5_cq_resize_copy_cqes moves entry i of the old ring to i + 1 of the new one and counts the resize entry as
   // consumed: so the producer's index goes on unchanged.

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "nic/attributes.h"
+#include "nic/compression.h"
 #include "nic/cqe.h"
 #include "nic/doorbell_registers.h"
 
@@ -20,22 +22,20 @@ class CompletionQueue {
   bool hold(const Cqe& cqe, uint32_t qpn) {
     if (error_) return false;
     if (full()) return fail();
+    if (session_ != nullptr) return collect(cqe) || fail();
     prefetchForWrite(entry(producer_ + kPrefetched));
     cqe.layOut(held_[heldCount_], owner(producer_));
     heldFor_[heldCount_++] = qpn;
-    ++producer_;
-    if (cqe.solicited()) {
-      solicitedBefore_ = solicitedEnd_;
-      solicitedEnd_ = producer_;
-    }
-    return true;
+    return count(cqe);
   }
   bool holdsAll() const { return heldCount_ == kHeld; }
 
-  // Writes the entries that are held, in their order. Where its memory is gone the CQ is in error, and lost(qpn) is
-  // called for each entry that was not written. No entry is held beyond the step that it came in.
+  // Writes the entries that are held or collected to be compressed, in their order. Where its memory is gone the CQ is
+  // in error, and lost(qpn) is called for each entry that was held and not written. No entry is held beyond the step
+  // that it came in.
   template <typename Lost>
   void flush(Lost lost) {
+    if (session_ != nullptr && session_->count() != 0 && !writeSession()) fail();
     const uint32_t count = heldCount_;
     heldCount_ = 0;
     for (uint32_t i = 0; i < count; ++i) {
@@ -44,6 +44,8 @@ class CompletionQueue {
       if (error_) lost(heldFor_[i]);
     }
   }
+  // Whether its entries are to have a checksum.
+  bool wantsChecksum() const { return session_ != nullptr && session_->carriesChecksum(); }
 
   // Whether to raise an event now: armed, and there is an entry behind the index that the driver armed at and behind
   // the last one that an event told of. A driver that arms before it polls arms at an index before that entry, and
@@ -93,20 +95,42 @@ class CompletionQueue {
 
   bool fail();
 
-  uint8_t* entry(uint64_t index) const {
-    return buffer_ + (index & mask_) * cqeSize_ + (cqeSize_ - 64);  // 128: the second half
-  }
+  // The 64 bytes of an entry; of 128 bytes they are the second half.
+  uint8_t* entry(uint64_t index) const { return buffer_ + (index & mask_) * cqeSize_ + (cqeSize_ - 64); }
   uint8_t owner(uint64_t index) const { return (index & (uint64_t{mask_} + 1)) != 0 ? 1 : 0; }
+
+  bool hand(const Cqe& cqe) { return cqe.hand(entry(producer_), owner(producer_)) && count(cqe); }
+  bool collect(const Cqe& cqe) {
+    if (!session_->accepts(cqe)) {
+      if (session_->count() != 0 && !writeSession()) return false;
+      if (!session_->accepts(cqe)) return hand(cqe);
+    }
+    session_->add(cqe);
+    return count(cqe);
+  }
+  bool writeSession() {
+    const uint64_t first = producer_ - session_->count();
+    return session_->write([this, first](uint32_t i) { return entry(first + i); }, owner(first));
+  }
+  bool count(const Cqe& cqe) {
+    ++producer_;
+    if (cqe.solicited()) {
+      solicitedBefore_ = solicitedEnd_;
+      solicitedEnd_ = producer_;
+    }
+    return true;
+  }
 
   // Entries that are held at most, and how far ahead of the next one lines are asked for.
   static constexpr uint32_t kHeld = 32, kPrefetched = 4;
 
   uint8_t* buffer_;
   uint8_t* doorbell_;
-  uint64_t producer_ = 0;  // those that are held included
+  uint64_t producer_ = 0;  // those that are held or collected included
   uint64_t held_[kHeld][8];
   uint32_t heldFor_[kHeld];
   uint32_t heldCount_ = 0;
+  std::unique_ptr<CompressionSession> session_;  // null: nothing is compressed
   // Indices behind the last entry that a solicited-only request wants to hear of, behind the one before it, and behind
   // the last entry that an event told of.
   uint64_t solicitedEnd_ = 0;

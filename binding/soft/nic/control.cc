@@ -141,6 +141,13 @@ int Engine::createWorkQueue(const WorkQueueAttributes& attributes, uint32_t* wqn
   CompletionQueue* cq = cqs_.find(attributes.cq);
   if (cq == nullptr || pds_.find(attributes.pd) == nullptr) return EINVAL;
   if (const int error = checkRing(attributes.ring, false)) return error;
+  const Striding& striding = attributes.striding;
+  if (striding.logStrideBytes != 0) {
+    if (striding.logStrideBytes < kMinLogStrideBytes || striding.logStrideBytes > kMaxLogStrideBytes) return EINVAL;
+    if (striding.logStrides < kMinLogStrides || striding.logStrides > kMaxLogStrides) return EINVAL;
+    // Its WQE has a scatter entry behind what comes before it.
+    if ((16u << (attributes.ring.signature ? 1 : 0)) + 16 > 1u << attributes.ring.strideShift) return EINVAL;
+  }
   *wqn = wqs_.allocate();
   if (*wqn == 0) return ENOSPC;
   wqList_.push_back(wqs_.insert(*wqn, std::make_unique<WorkQueue>(*wqn, attributes, cq)));
@@ -153,7 +160,7 @@ int Engine::modifyWorkQueue(uint32_t wqn, WorkQueueState state) {
   WorkQueue* wq = wqs_.find(wqn);
   if (wq == nullptr) return ENOENT;
   if (state == WorkQueueState::ready && wq->state == WorkQueueState::err) return EINVAL;
-  if (state == WorkQueueState::reset) wq->receiver.queue.reset();
+  if (state == WorkQueueState::reset) wq->receiver.reset();
   if (state == WorkQueueState::err) {
     flushFromNowOn(wq->receiver);
   } else {

@@ -1,5 +1,5 @@
 // Completion queue elements: mlx5_cqe64 of infiniband/mlx5dv.h, and the fields that it leaves out of the kernel's
-// include/linux/mlx5/device.h (rss_hash_result, rss_hash_type). check_sum stays 0: libmlx5 does not read it.
+// include/linux/mlx5/device.h (rss_hash_result, rss_hash_type, check_sum).
 #pragma once
 
 #include <infiniband/mlx5dv.h>
@@ -30,6 +30,11 @@ enum class CqeL4 : uint8_t { none = 0, tcpNoAck = 1, udp = 2, tcpAckNoData = 3, 
 
 // flags_rqpn, bits 25..24 (kernel: MLX5_CQE_ROCE_L3_HEADER_TYPE_*).
 enum class CqeL3 : uint8_t { ipv6 = 1, ipv4 = 2 };
+
+// op_own, bits 3..2: how the entry is to be read (kernel: mlx5_get_cqe_format; 1 and 2 are MLX5_INLINE_SCATTER_32 and
+// …_64).
+constexpr uint8_t kCqeFormatMask = 3 << 2;
+constexpr uint8_t kCqeCompressed = 3 << 2;  // kernel: MLX5_COMPRESSED
 
 // The fields. The entry itself is never half done where the driver looks: it is laid out elsewhere, and written whole.
 class Cqe {
@@ -76,6 +81,46 @@ class Cqe {
     hashType_ = type;
   }
 
+  // The ones' complement sum over what follows the Ethernet header and its tags, in memory order (kernel: en_rx.c,
+  // mlx5e_handle_csum takes it for CHECKSUM_COMPLETE). Only queues whose compressed entries carry it pay for it.
+  void setChecksum(uint16_t sum) { checksum_ = __builtin_bswap16(sum); }
+  // Of a striding receive queue: wqe_counter is the first stride of the frame, the WQE stands in wqe_id, and the upper
+  // half of byte_cnt says how many strides are used up (kernel: mpwrq_get_cqe_consumed_strides, …_stride_index).
+  void setStrides(uint16_t wqe, uint16_t strides) {
+    wqeId_ = wqe;
+    strides_ = strides;
+    byteCount_ |= uint32_t{strides} << 16;
+  }
+  // Strides that no frame had room in (kernel: mpwrq_is_filler_cqe).
+  void setFiller() { byteCount_ |= 1u << 31; }
+
+  // Whether it can stand as a title: a receive that is done (cqc, mini_cqe_res_format: of requests the kernel and DPDK
+  // compress none).
+  bool compressible() const {
+    const int opcode = opOwn_ >> 4;
+    return opcode >= MLX5_CQE_RESP_WR_IMM && opcode <= MLX5_CQE_RESP_SEND_INV && (opOwn_ & kCqeFormatMask) == 0;
+  }
+  // Whether `next` may follow it under one title: alike in all that the title tells for the others, and next in its
+  // receive queue, because a reader counts wqe_counter on by one, or by the strides used up (kernel: en_rx.c,
+  // mlx5e_decompress_cqe).
+  bool precedes(const Cqe& next) const {
+    return userIndex_ == next.userIndex_ && number_ == next.number_ && immediate_ == next.immediate_ &&
+           source_ == next.source_ && vlanTag_ == next.vlanTag_ && opOwn_ == next.opOwn_ &&
+           hashType_ == next.hashType_ && checks_ == next.checks_ && types_ == next.types_ && wqeId_ == next.wqeId_ &&
+           next.wqeCounter_ == static_cast<uint16_t>(wqeCounter_ + strides_);
+  }
+  // Turns it into the title of `count` compressed entries.
+  void makeTitle(uint32_t count) {
+    byteCount_ = count;
+    opOwn_ |= kCqeCompressed;
+  }
+  // Its eight bytes in a mini array (kernel: struct mlx5_mini_cqe8; DPDK: mlx5_prm.h), as they lie in memory.
+  uint64_t miniWithHash() const { return big(uint64_t{hash_} << 32 | byteCount_); }
+  uint64_t miniWithChecksum() const { return big(uint64_t{checksum_} << 48 | byteCount_); }
+  uint64_t miniWithChecksumAndStride() const {
+    return big(uint64_t{checksum_} << 48 | uint64_t{wqeCounter_} << 32 | byteCount_);
+  }
+
   // Whether a request for solicited completions alone is notified of this one: its sender asked for that, or it is
   // unsuccessful (ibv_req_notify_cq(3)).
   bool solicited() const {
@@ -85,14 +130,21 @@ class Cqe {
 
   // Its 64 bytes, as eight words of memory; `owner` is the bit of this lap in op_own, the last byte.
   void layOut(uint64_t (&words)[8], uint8_t owner) const {
-    words[0] = 0;
-    words[1] = big(hash_);                      // rss_hash_result at 12
-    words[2] = big(uint64_t{hashType_} << 56);  // rss_hash_type at 16
+    words[0] = big(uint64_t{wqeId_} << 32);                                 // wqe_id at 2
+    words[1] = big(hash_);                                                  // rss_hash_result at 12
+    words[2] = big(uint64_t{hashType_} << 56 | uint64_t{checksum_} << 16);  // rss_hash_type at 16, check_sum at 20
     words[3] = big(uint64_t{source_} << 32 | uint64_t{checks_} << 24 | uint64_t{types_} << 16 | vlanTag_);
     words[4] = big(uint64_t{userIndex_} << 32 | immediate_);
     words[5] = big(byteCount_);  // byte_cnt at 44
     words[6] = big(timestamp_);
     words[7] = big(uint64_t{number_} << 32 | uint64_t{wqeCounter_} << 16 | opOwn_ | owner);
+  }
+
+  // Writes them at `entry`, the word with op_own last: that store hands the entry over. False when its memory is gone.
+  [[nodiscard]] bool hand(uint8_t* entry, uint8_t owner) const {
+    uint64_t words[8];
+    layOut(words, owner);
+    return guardedHand(entry, words);
   }
 
  private:
@@ -105,8 +157,11 @@ class Cqe {
   uint32_t byteCount_ = 0;  // byte_cnt
   uint32_t source_ = 0;     // flags_rqpn
   uint32_t hash_ = 0;
-  uint16_t wqeCounter_;   // wqe_counter
-  uint16_t vlanTag_ = 0;  // vlan_info
+  uint16_t wqeCounter_;    // wqe_counter
+  uint16_t wqeId_ = 0;     // wqe_id
+  uint16_t strides_ = 1;   // how far it moves wqe_counter on
+  uint16_t checksum_ = 0;  // check_sum
+  uint16_t vlanTag_ = 0;   // vlan_info
   uint8_t opOwn_;
   uint8_t hashType_ = 0;
   uint8_t checks_ = 0;  // hds_ip_ext

@@ -157,15 +157,20 @@ bool Engine::flush(QueuePair& qp) {
 }
 
 bool Engine::flushReceives(Receiver& receiver) {
+  const uint32_t number = receiver.queuePair != nullptr ? receiver.queuePair->number : receiver.workQueue->number;
   ReceiveWqe wqe;
   bool busy = false;
-  while (receiver.queue.take(&wqe)) {
-    const uint32_t number = receiver.queuePair != nullptr ? receiver.queuePair->number : receiver.workQueue->number;
+  const auto flush = [&](uint16_t index) {
     Cqe cqe = Cqe::error(MLX5_CQE_RESP_ERR, MLX5_CQE_SYNDROME_WR_FLUSH_ERR, VendorSyndrome::flushed, 0,
-                         receiver.userIndex, number, wqe.index);
+                         receiver.userIndex, number, index);
     complete(receiver.cq, cqe, receiver.queuePair);
     busy = true;
+  };
+  if (receiver.strides.isOpen()) {  // no entry told that all of it is used up
+    receiver.strides.close();
+    flush(receiver.strides.wqe().index);
   }
+  while (receiver.queue.take(&wqe)) flush(wqe.index);
   return busy;
 }
 

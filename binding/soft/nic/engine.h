@@ -153,11 +153,14 @@ class Engine {
   bool transmitFrames(QueuePair& qp);
   void prefetchPayload(const SendWqe& wqe) const;
   SendResult transmitFrame(QueuePair& qp, const SendWqe& wqe);
+  SendResult emitFrame(QueuePair& qp, const EthSegment& eth, const GatherList& list, uint64_t offset, uint64_t payload);
+  SendResult transmitManyFrames(QueuePair& qp, const SendWqe& wqe, const EthSegment& eth, const GatherList& list);
   SendResult transmitSegments(QueuePair& qp, const SendWqe& wqe, const EthSegment& eth, const GatherList& list);
   bool drain(Port& port, FrameQueue* queue);
   void receiveFrame(Port& port, const uint8_t* frame, size_t length);
   void deliver(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,
                const ChecksumStatus& checks);
+  bool openStrides(Receiver& receiver, uint64_t bytes);
   void receiverLost(Receiver& receiver);
   void failWorkQueue(WorkQueue& wq);
   void receiverError(Receiver& receiver, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);

@@ -84,30 +84,43 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
   }
   PacketHash hash;
   Receiver& receiver = *rule.target->pick(frame, layers, &hash);
-  receiver.queue.prefetchAhead(memory_);
+  const bool strip = receiver.stripVlan && layers.vlan;
+  const size_t skipped = strip ? 4 : 0;  // the tag, behind the two addresses
+  const size_t size = length - skipped;
+  const size_t written = size + (receiver.scatterFcs ? 4 : 0);
+  StrideAllocator& strides = receiver.strides;
+  if (!strides.used()) receiver.queue.prefetchAhead(memory_);
   ReceiveWqe wqe;
-  if (!receiver.open || !receiver.queue.take(&wqe)) {
+  if (!receiver.open || !(strides.used() ? openStrides(receiver, written) : receiver.queue.take(&wqe))) {
     ++port.counters.receiveNoBuffer;
     if (receiver.queue.lost()) receiverLost(receiver);
     return;
   }
-  const bool strip = receiver.stripVlan && layers.vlan;
-  const size_t skipped = strip ? 4 : 0;  // the tag, behind the two addresses
-  const size_t size = length - skipped;
+  uint64_t at = 0;
   ScatterResult result = ScatterResult::ok;
-  if (strip) {
-    result = wqe.scatter(memory_, receiver.pd, 0, frame, 12);
-    if (result == ScatterResult::ok) result = wqe.scatter(memory_, receiver.pd, 12, frame + 16, size - 12);
-  } else {
-    result = wqe.scatter(memory_, receiver.pd, 0, frame, size);
+  if (strides.used()) {
+    wqe = strides.wqe();
+    at = strides.offset();
+    // For a whole WQE, or for the 16 bits that byte_cnt has for it.
+    if (!strides.hasRoom(written) || written > 0xffff) result = ScatterResult::tooLong;
   }
-  size_t written = size;
-  if (result == ScatterResult::ok && receiver.scatterFcs) {
+  const auto scatter = [&](const uint8_t* bytes, size_t count) {
+    if (result == ScatterResult::ok) result = wqe.scatter(memory_, receiver.pd, at, bytes, count);
+    at += count;
+  };
+  constexpr uint8_t kZeroes[2] = {};
+  scatter(kZeroes, strides.shift());
+  if (strip) {
+    scatter(frame, 12);
+    scatter(frame + 16, size - 12);
+  } else {
+    scatter(frame, size);
+  }
+  if (receiver.scatterFcs) {
     uint8_t sequence[4];
     const uint32_t crc = crc32(frame, length);
     for (int i = 0; i < 4; ++i) sequence[i] = static_cast<uint8_t>(crc >> (8 * i));  // IEEE 802.3, 3.2.9
-    result = wqe.scatter(memory_, receiver.pd, size, sequence, 4);
-    written += 4;
+    scatter(sequence, 4);
   }
   if (result == ScatterResult::tooLong) {
     receiverError(receiver, wqe.index, MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
@@ -119,8 +132,14 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
   }
   // sop_drop_qpn of a raw packet carries the flow tag, not the QP (libmlx5 mlx5_cq_read_flow_tag; the kernel's default
   // is 0).
-  Cqe cqe(MLX5_CQE_RESP_SEND, false, now_, receiver.userIndex, rule.rule.tag & 0xffffff, wqe.index);
+  Cqe cqe(MLX5_CQE_RESP_SEND, false, now_, receiver.userIndex, rule.rule.tag & 0xffffff,
+          strides.used() ? strides.next() : wqe.index);
   cqe.setByteCount(static_cast<uint32_t>(written));
+  if (strides.used()) {
+    const uint16_t count = strides.needed(written);
+    cqe.setStrides(wqe.index, count);
+    strides.take(count);
+  }
   const uint8_t l3 = layers.ipVersion == 4   ? MLX5_CQE_L3_HDR_TYPE_IPV4
                      : layers.ipVersion == 6 ? MLX5_CQE_L3_HDR_TYPE_IPV6
                                              : MLX5_CQE_L3_HDR_TYPE_NONE;
@@ -130,8 +149,26 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
   if ((layers.ipVersion != 0 && !checks.l3Ok) || (l4 != CqeL4::none && !checks.l4Ok))
     ++port.counters.receiveChecksumBad;
   if (strip) cqe.setStrippedVlan(layers.vlanTag);
+  if (receiver.cq->wantsChecksum()) cqe.setChecksum(checksumFold(checksumAdd(frame + layers.l3, length - layers.l3)));
   if (hash.type != 0) cqe.setHash(hash.value, hash.type);
   complete(receiver.cq, cqe, receiver.queuePair);
+}
+
+// Room for a frame in a striding queue. False when it needs a WQE that is not posted: then the open one is kept for a
+// shorter frame (inferred).
+bool Engine::openStrides(Receiver& receiver, uint64_t bytes) {
+  StrideAllocator& strides = receiver.strides;
+  if (strides.hasRoom(bytes)) return true;
+  ReceiveWqe wqe;
+  if (!receiver.queue.take(&wqe)) return false;
+  if (strides.isOpen()) {
+    Cqe filler(MLX5_CQE_RESP_SEND, false, now_, receiver.userIndex, 0, strides.next());
+    filler.setFiller();
+    filler.setStrides(strides.wqe().index, strides.left());
+    complete(receiver.cq, filler, receiver.queuePair);
+  }
+  strides.open(wqe);
+  return true;
 }
 
 void Engine::receiverLost(Receiver& receiver) {
@@ -148,6 +185,7 @@ void Engine::failWorkQueue(WorkQueue& wq) {
 }
 
 void Engine::receiverError(Receiver& receiver, uint16_t index, uint8_t syndrome, VendorSyndrome vendor) {
+  receiver.strides.close();
   if (receiver.queuePair != nullptr) {
     completeReceiveError(*receiver.queuePair, index, syndrome, vendor);
     toError(*receiver.queuePair);

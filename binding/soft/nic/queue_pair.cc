@@ -12,7 +12,7 @@ QueuePair::QueuePair(uint32_t number, const QueuePairAttributes& attributes, Com
       sendCq(sendCq),
       srq(srq),
       sq(attributes.sq),
-      receiver(attributes.rq, receiveCq, attributes.pd, attributes.userIndex),
+      receiver(attributes.rq, Striding{}, receiveCq, attributes.pd, attributes.userIndex),
       watch(number) {
   receiver.queuePair = this;
   receiver.stripVlan = attributes.stripVlan;

@@ -9,6 +9,7 @@
 #include "nic/doorbell_registers.h"
 #include "nic/port.h"
 #include "nic/receive_queue.h"
+#include "nic/stride_allocator.h"
 #include "nic/toeplitz.h"
 #include "nic/wqe.h"
 #include "roce/transport.h"
@@ -20,10 +21,16 @@ struct WorkQueue;
 
 // Where received messages go: the receive half of a QP, or a work queue.
 struct Receiver {
-  Receiver(const ReceiveRing& ring, CompletionQueue* cq, uint32_t pd, uint32_t userIndex)
-      : queue(ring, false), cq(cq), pd(pd), userIndex(userIndex) {}
+  Receiver(const ReceiveRing& ring, const Striding& striding, CompletionQueue* cq, uint32_t pd, uint32_t userIndex)
+      : queue(ring, false, striding.logStrideBytes != 0), strides(striding), cq(cq), pd(pd), userIndex(userIndex) {}
+
+  void reset() {
+    queue.reset();
+    strides.close();
+  }
 
   ReceiveQueue queue;
+  StrideAllocator strides;
   CompletionQueue* cq;
   uint32_t pd;
   uint32_t userIndex;
@@ -60,7 +67,7 @@ class RawTarget {
 struct SharedReceiveQueue {
   SharedReceiveQueue(uint32_t number, const SharedReceiveQueueAttributes& attributes)
       : number(number),
-        queue(attributes.ring, true),
+        queue(attributes.ring, true, true),
         pd(attributes.pd),
         limit(attributes.limit),
         cookie(attributes.cookie) {}
@@ -76,7 +83,9 @@ struct SharedReceiveQueue {
 
 struct WorkQueue {
   WorkQueue(uint32_t number, const WorkQueueAttributes& attributes, CompletionQueue* cq)
-      : number(number), receiver(attributes.ring, cq, attributes.pd, attributes.userIndex), cookie(attributes.cookie) {
+      : number(number),
+        receiver(attributes.ring, attributes.striding, cq, attributes.pd, attributes.userIndex),
+        cookie(attributes.cookie) {
     receiver.workQueue = this;
     receiver.stripVlan = attributes.stripVlan;
     receiver.scatterFcs = attributes.scatterFcs;
@@ -120,10 +129,12 @@ struct QueuePair {
   CompletionQueue* sendCq;
   SharedReceiveQueue* srq;
   SendRing sq;
-  uint16_t sendHead = 0;   // the next block to look at
-  uint32_t segmented = 0;  // of a TSO WQE that the wire had no room for: payload bytes that are out
-  bool sendLost = false;   // the memory of its send ring or of its record is gone
-  bool fatal = false;      // qpFatal was raised for that
+  uint16_t sendHead = 0;  // the next block to look at
+  // Of a WQE of many frames that the wire had no room for: what is out, payload bytes of a TSO WQE, frames of an
+  // enhanced multi-packet one.
+  uint32_t segmented = 0;
+  bool sendLost = false;  // the memory of its send ring or of its record is gone
+  bool fatal = false;     // qpFatal was raised for that
   bool lastWqeReported = false;
   bool established = false;  // communicationEstablished was raised
   Receiver receiver;

@@ -82,12 +82,13 @@ struct ReceiveWqe {
 
 class ReceiveQueue {
  public:
-  ReceiveQueue(const ReceiveRing& ring, bool shared)
+  // `nextSegment`: its WQEs begin with mlx5_wqe_srq_next_seg.
+  ReceiveQueue(const ReceiveRing& ring, bool shared, bool nextSegment)
       : buffer_(static_cast<const uint8_t*>(ring.buffer)),
         doorbell_(ring.doorbell),
         count_(ring.count),
         shift_(ring.strideShift),
-        prefix_(shared || ring.signature ? 16 : 0),
+        prefix_((nextSegment ? 16 : 0) + (ring.signature && !shared ? 16 : 0)),
         shared_(shared) {}
 
   // Takes the next posted WQE. False when there is none.

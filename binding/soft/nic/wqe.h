@@ -18,6 +18,11 @@ enum : uint8_t {
   kEthL3Checksum = MLX5_ETH_WQE_L3_CSUM,
   kEthL4Checksum = MLX5_ETH_WQE_L4_CSUM,
 };
+// One WQE, many frames: mlx5_ifc.h's enhanced_multi_pkt_send_wqe and the older multi_pkt_send_wqe (DPDK:
+// mlx5_prm.h, MLX5_OPCODE_ENHANCED_MPSW, MLX5_OPC_MOD_MPW of MLX5_OPCODE_TSO; kernel: MLX5_OPCODE_ENHANCED_MPSW). Not
+// in mlx5dv.h.
+constexpr uint8_t kOpcodeEnhancedMultiPacket = 0x29;
+constexpr uint8_t kModifierMultiPacket = 0x01;
 constexpr uint16_t kEthInsertVlan = 1 << 15;  // MLX5_ETH_WQE_INSERT_VLAN, in place of the inline header's size
 
 // One send WQE: mlx5_wqe_ctrl_seg, then segments of 16 bytes each.
@@ -51,6 +56,11 @@ struct SendWqe {
   bool signaled() const { return (flags() & MLX5_WQE_CTRL_CQ_UPDATE) != 0; }
   bool solicited() const { return (flags() & MLX5_WQE_CTRL_SOLICITED) != 0; }
   bool fenced() const { return (flags() & 0xe0) >= 0x80; }  // MLX5_WQE_CTRL_FENCE and the strong-ordering modes
+
+  bool enhancedMultiPacket() const { return opcode() == kOpcodeEnhancedMultiPacket; }
+  bool multiPacket() const { return opcode() == MLX5_OPCODE_TSO && opcodeModifier() == kModifierMultiPacket; }
+  // Whether `at` is of the copy: inline data.
+  bool holds(const uint8_t* at) const { return at >= bytes && at < bytes + sizeof bytes; }
 
   uint32_t size() const { return segments * kSegment; }
   // Basic blocks that it takes in the ring; a WQE that says 0 takes one, or the queue would never move on.

@@ -2,132 +2,82 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cinttypes>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+
+#include "device/card.h"
+#include "libc/real.h"
+#include "sysfs/infiniband.h"
+#include "sysfs/pci.h"
 
 namespace soft {
 namespace {
 
 constexpr char kPrefix[] = "ibverbs-soft-";
 
+// Directories that list the machine's devices beside ours.
+constexpr const char* kLists[] = {"/class/infiniband", "/class/infiniband_verbs", "/class/infiniband_mad",
+                                  "/bus/pci/devices", "/bus/pci/drivers/mlx5_core"};
+// Attributes of the whole machine: those of ours are the kernel's.
+constexpr const char* kAttributes[] = {"/class/infiniband_verbs/abi_version", "/class/infiniband_mad/abi_version"};
+
 std::string temporaryFolder() {
   const char* folder = getenv("TMPDIR");
   return folder && *folder == '/' ? folder : "/tmp";
 }
 
-int makeFolders(const std::string& path) {
-  for (size_t at = 1; (at = path.find('/', at)) != std::string::npos; at++) {
-    if (mkdir(path.substr(0, at).c_str(), 0755) && errno != EEXIST) return errno;
-  }
-  return mkdir(path.c_str(), 0755) && errno != EEXIST ? errno : 0;
-}
-
-// Another process may be removing the same tree: a file that is gone already is no error.
-int removeEntry(const char* path, const struct stat*, int, FTW*) {
-  ::remove(path);
-  return 0;
-}
-
-void removeTree(const std::string& path) { nftw(path.c_str(), removeEntry, 8, FTW_DEPTH | FTW_PHYS); }
-
-// Writes files under one folder; the first failure is kept and the rest left out.
-class Writer {
- public:
-  explicit Writer(std::string folder) : folder_(std::move(folder)) { error_ = makeFolders(folder_); }
-
-  template <typename... Arguments>
-  void file(const char* name, const char* format, Arguments... arguments) {
-    if (error_) return;
-    const int fd = ::open((folder_ + "/" + name).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0 || dprintf(fd, format, arguments...) < 0) error_ = errno;
-    if (fd >= 0) ::close(fd);
-  }
-  void text(const char* name, const char* words) { file(name, "%s\n", words); }
-
-  int error() const { return error_; }
-
- private:
-  std::string folder_;
-  int error_;
-};
-
-// Four groups of four hexadecimal digits, as node_guid has them.
-std::string guidText(uint64_t guid) {
-  char text[20];
-  snprintf(text, sizeof text, "%04x:%04x:%04x:%04x", static_cast<unsigned>(guid >> 48 & 0xffff),
-           static_cast<unsigned>(guid >> 32 & 0xffff), static_cast<unsigned>(guid >> 16 & 0xffff),
-           static_cast<unsigned>(guid & 0xffff));
-  return text;
-}
-
-std::string gidText(const Gid& gid) {
-  std::string text;
-  for (size_t i = 0; i < gid.size(); i += 2) {
-    char group[6];
-    snprintf(group, sizeof group, "%s%02x%02x", i ? ":" : "", gid[i], gid[i + 1]);
-    text += group;
-  }
-  return text;
-}
-
-std::string portFolder(const DeviceIdentity& device, size_t port) {
-  return "/class/infiniband/" + device.name + "/ports/" + std::to_string(port);
-}
-
-// As mlx5_query_port_roce says it (drivers/infiniband/hw/mlx5/main.c), in the words of core/sysfs.c.
-void writeState(Writer& attributes, bool up) {
-  attributes.text("state", up ? "4: ACTIVE" : "1: DOWN");
-  attributes.text("phys_state", up ? "5: LinkUp" : "3: Disabled");
-}
-
-int writePort(const std::string& folder, const PortIdentity& port) {
-  Writer attributes(folder);
-  attributes.text("link_layer", "Ethernet");
-  writeState(attributes, true);
-  attributes.text("rate", "100 Gb/sec (4X EDR)");
-  attributes.text("lid", "0x0");
-  attributes.text("sm_lid", "0x0");
-  attributes.text("cap_mask", "0x00010000");
-  Writer gids(folder + "/gids"), types(folder + "/gid_attrs/types"), keys(folder + "/pkeys");
-  keys.text("0", "0xffff");
-  for (size_t i = 0; i < port.gids.size(); i++) {
-    const std::string index = std::to_string(i);
-    gids.text(index.c_str(), gidText(port.gids[i].gid).c_str());
-    types.text(index.c_str(), "RoCE v2");
-    if (!port.interface.empty()) Writer(folder + "/gid_attrs/ndevs").text(index.c_str(), port.interface.c_str());
-  }
-  for (const Writer* writer : {&attributes, &gids, &types, &keys}) {
-    if (writer->error()) return writer->error();
-  }
-  return 0;
-}
-
-// Links each entry of the machine's own /sys/class/`name` into ours.
-void linkReal(const std::string& path, const char* name) {
-  const std::string real = std::string("/sys/class/") + name;
-  DIR* folder = opendir(real.c_str());
+// Links each entry of the machine's own directory into ours.
+void linkReal(const std::string& tree, const std::string& list) {
+  DIR* folder = real::opendir(("/sys" + list).c_str());
   if (!folder) return;
   while (const dirent* entry = readdir(folder)) {
-    if (entry->d_name[0] == '.' || strcmp(entry->d_name, "abi_version") == 0) continue;
-    // A link that cannot be made leaves that device out of the list, and nothing else.
-    if (symlink((real + "/" + entry->d_name).c_str(), (path + "/class/" + name + "/" + entry->d_name).c_str()))
-      continue;
+    if (entry->d_type != DT_LNK) continue;
+    // A link that cannot be made leaves that device out of the list, and nothing else; where one of ours has its name,
+    // ours is seen.
+    if (symlink(("/sys" + list + "/" + entry->d_name).c_str(), (tree + list + "/" + entry->d_name).c_str())) continue;
   }
   closedir(folder);
 }
 
+bool below(const std::string& path, const std::string& root) {
+  return path.compare(0, root.size(), root) == 0 && (path.size() == root.size() || path[root.size()] == '/');
+}
+
 }  // namespace
 
-int SysfsTree::create() {
+void writeTree(Folder& tree, const std::vector<DeviceIdentity>& devices) {
+  tree.text("/class/infiniband_verbs/abi_version", "6");  // IB_USER_VERBS_ABI_VERSION
+  tree.text("/class/infiniband_mad/abi_version", "5");    // IB_USER_MAD_ABI_VERSION
+  for (const char* list : kLists) tree.make(list);
+  const std::vector<std::string> addresses = pciAddresses(devices.size());
+  for (const DeviceIdentity& device : devices) {
+    writePciFunction(tree, addresses[device.index]);
+    writeInfiniband(tree, pciFolder(addresses[device.index]), device);
+  }
+}
+
+void SysfsTree::place(const std::vector<DeviceIdentity>& devices) {
+  places_.clear();
+  const std::vector<std::string> addresses = pciAddresses(devices.size());
+  for (const DeviceIdentity& device : devices) {
+    const std::string& address = addresses[device.index];
+    Place place{device.name, pciFolder(address), pciFolder(address) + "/infiniband/" + device.name, {}};
+    place.roots = {place.function, "/class/infiniband/" + device.name, "/class/infiniband_verbs/" + device.uverbs,
+                   "/bus/pci/devices/" + address, std::string("/bus/pci/drivers/") + card::kDriver + "/" + address};
+    for (size_t port = 1; port <= device.ports.size(); port++)
+      place.roots.push_back("/class/infiniband_mad/" + madName(device, port));
+    places_.push_back(std::move(place));
+  }
+}
+
+int SysfsTree::create(const std::vector<DeviceIdentity>& devices) {
   sweepSysfsTrees();
   std::string path = temporaryFolder() + "/" + kPrefix + "XXXXXX";
   if (!mkdtemp(path.data())) return errno;
@@ -135,62 +85,75 @@ int SysfsTree::create() {
   // Held as long as the process lives: that is how a sweep knows that the tree is in use.
   lock_ = ::open((path_ + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_ < 0 || flock(lock_, LOCK_EX | LOCK_NB)) return errno;
-  Writer verbs(path_ + "/class/infiniband_verbs");
-  verbs.text("abi_version", "6");  // IB_USER_VERBS_ABI_VERSION
-  if (const int error = makeFolders(path_ + "/class/infiniband")) return error;
-  linkReal(path_, "infiniband");
-  linkReal(path_, "infiniband_verbs");
-  return verbs.error();
+  Folder tree(path_);
+  writeTree(tree, devices);
+  for (const char* list : kLists) linkReal(path_, list);
+  place(devices);
+  return tree.error();
 }
 
-int SysfsTree::add(const DeviceIdentity& device) {
-  Writer verbs(path_ + "/class/infiniband_verbs/" + device.uverbs);
-  verbs.text("ibdev", device.name.c_str());
-  verbs.text("abi_version", "1");  // MLX5_IB_UVERBS_ABI_VERSION
-  verbs.text("dev", "1:3");        // /dev/null: libibverbs compares it with the descriptor that it opened
-  const std::string folder = path_ + "/class/infiniband/" + device.name;
-  Writer attributes(folder);
-  attributes.text("node_type", "1: CA");
-  attributes.text("node_guid", guidText(device.guid).c_str());
-  attributes.text("sys_image_guid", guidText(device.guid).c_str());
-  attributes.text("fw_ver", "0.0.0");
-  attributes.text("board_id", "SOFT");
-  attributes.text("hca_type", "MT4125");
-  attributes.text("hw_rev", "0");
-  attributes.text("node_desc", "software ConnectX");
-  Writer bus(folder + "/device");
-  // A ConnectX-6 Dx: what libmlx5's table of PCI ids must know.
-  bus.text("modalias", "pci:v000015B3d0000101Dsv000015B3sd00000000bc02sc00i00");
-  bus.text("vendor", "0x15b3");
-  bus.text("device", "0x101d");
-  for (const Writer* writer : {&verbs, &attributes, &bus}) {
-    if (writer->error()) return writer->error();
+bool SysfsTree::adopt(const std::vector<DeviceIdentity>& devices, const std::string& card) {
+  FILE* file = real::fopen((std::string("/sys") + kMarker).c_str(), "re");
+  if (!file) return false;
+  std::string there(card.size() + 2, '\0');
+  there.resize(fread(there.data(), 1, there.size(), file));
+  fclose(file);
+  if (there != card + "\n") return false;
+  mounted_ = true;
+  path_ = "/sys";
+  place(devices);
+  // The machine's addresses were read with ours among them: what is there says where it is.
+  for (size_t i = 0; i < places_.size(); i++) {
+    char* folder = real::realpath(("/sys/class/infiniband/" + places_[i].name).c_str(), nullptr);
+    if (folder) places_[i].folder = std::string(folder).substr(path_.size());
+    free(folder);
   }
-  for (size_t i = 0; i < device.ports.size(); i++) {
-    if (const int error = writePort(path_ + portFolder(device, i + 1), device.ports[i])) return error;
+  return true;
+}
+
+std::string SysfsTree::redirect(const std::string& path) const {
+  if (path_.empty() || mounted_) return {};
+  bool ours = lists(path);
+  for (const char* attribute : kAttributes) ours |= path == attribute;
+  for (const Place& place : places_) {
+    for (const std::string& root : place.roots) ours |= below(path, root);
   }
-  return 0;
+  return ours ? path_ + path : std::string();
 }
 
-int SysfsTree::withdraw(const DeviceIdentity& device) {
-  removeTree(path_ + "/class/infiniband_verbs/" + device.uverbs);
-  removeTree(path_ + "/class/infiniband/" + device.name);
-  return 0;
+bool SysfsTree::lists(const std::string& path) const {
+  return std::any_of(std::begin(kLists), std::end(kLists), [&path](const char* list) { return path == list; });
 }
 
-bool SysfsTree::saysCarrier(const std::string& path, const DeviceIdentity& device, size_t port) {
-  const std::string folder = portFolder(device, port);
-  return path == folder + "/state" || path == folder + "/phys_state";
+std::string SysfsTree::original(const std::string& path) const {
+  if (path_.empty() || mounted_ || !below(path, path_)) return {};
+  return "/sys" + path.substr(path_.size());
 }
 
-void SysfsTree::setCarrier(const DeviceIdentity& device, size_t port, bool up) {
-  Writer attributes(path_ + portFolder(device, port));
-  writeState(attributes, up);
+bool SysfsTree::saysCarrier(const std::string& path, size_t* device, size_t* port) const {
+  const size_t end = path.rfind('/');
+  const std::string file = path.substr(end + 1);
+  if (path_.empty() || (file != "state" && file != "phys_state")) return false;
+  const size_t start = path.rfind("/ports/", end);
+  if (start == std::string::npos) return false;
+  *port = static_cast<size_t>(atoi(path.c_str() + start + strlen("/ports/")));
+  for (*device = 0; *device < places_.size(); ++*device) {
+    const Place& place = places_[*device];
+    // Through whichever of its links.
+    if (path.find("/" + place.name + "/ports/") != std::string::npos) return true;
+  }
+  return false;
+}
+
+void SysfsTree::setCarrier(size_t device, size_t port, bool up) {
+  Folder tree(path_);
+  writeCarrier(tree, places_[device].folder, port, up);
 }
 
 void SysfsTree::remove() {
-  if (!path_.empty()) removeTree(path_);
+  if (!path_.empty() && !mounted_) removeTree(path_);
   path_.clear();
+  mounted_ = false;
   if (lock_ >= 0) ::close(lock_);
   lock_ = -1;
 }

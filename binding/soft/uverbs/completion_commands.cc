@@ -27,6 +27,16 @@ uint64_t roundUp(uint64_t value) {
   return power;
 }
 
+// cq.c, mini_cqe_res_format_to_hw: exactly one of the bits of mlx5_ib_cqe_comp_res_format.
+int compressionOf(uint8_t format, CqeCompression* compression) {
+  switch (format) {
+    case MLX5_IB_CQE_RES_FORMAT_HASH: *compression = CqeCompression::hash; return 0;
+    case MLX5_IB_CQE_RES_FORMAT_CSUM: *compression = CqeCompression::checksum; return 0;
+    case MLX5_IB_CQE_RES_FORMAT_CSUM_STRIDX: *compression = CqeCompression::checksumStride; return 0;
+    default: return EINVAL;
+  }
+}
+
 // The part that both requests have, and mlx5_ib_create_cq: drivers/infiniband/hw/mlx5/cq.c, mlx5_ib_create_cq
 int create(VerbsFile& file, const ib_uverbs_ex_create_cq& request, const mlx5_ib_create_cq& driver, size_t driverSize,
            std::shared_ptr<CompletionQueue>* created, uint32_t* entries) {
@@ -35,10 +45,10 @@ int create(VerbsFile& file, const ib_uverbs_ex_create_cq& request, const mlx5_ib
   if (driverSize < offsetof(mlx5_ib_create_cq, cqe_comp_en)) return EINVAL;
   if (request.cqe == 0 || request.cqe >= limits::kCompletions) return EINVAL;
   if (request.flags & ~kFlags) return EOPNOTSUPP;
-  if (request.comp_vector != 0) return EINVAL;
+  if (request.comp_vector >= limits::completionVectors()) return EINVAL;
   if (driver.cqe_size != 64 && driver.cqe_size != 128) return EINVAL;
-  if (driver.cqe_comp_en) return EOPNOTSUPP;  // compressed completions
   if (driver.flags & ~static_cast<uint32_t>(MLX5_IB_CREATE_CQ_FLAGS_CQE_128B_PAD)) return EOPNOTSUPP;
+  if ((driver.flags & MLX5_IB_CREATE_CQ_FLAGS_CQE_128B_PAD) && driver.cqe_size != 128) return EOPNOTSUPP;
 
   auto queue = std::make_shared<CompletionQueue>();
   if (request.comp_channel >= 0) {
@@ -52,6 +62,9 @@ int create(VerbsFile& file, const ib_uverbs_ex_create_cq& request, const mlx5_ib
   if (const int error = populate(driver.buf_addr, uint64_t{*entries} * driver.cqe_size, true)) return error;
   if (const int error = populate(driver.db_addr, 8, true)) return error;
   CompletionQueueAttributes attributes;
+  if (driver.cqe_comp_en == 1) {
+    if (const int error = compressionOf(driver.cqe_comp_res_format, &attributes.compression)) return error;
+  }
   attributes.buffer = reinterpret_cast<void*>(driver.buf_addr);
   attributes.entries = *entries;
   attributes.cqeSize = driver.cqe_size;

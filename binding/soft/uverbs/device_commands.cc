@@ -1,12 +1,23 @@
 // GET_CONTEXT, QUERY_DEVICE, EX_QUERY_DEVICE and QUERY_PORT: what a context, the device and its ports are able to.
 #include <infiniband/verbs.h>
 #include <rdma/mlx5-abi.h>
+#include <unistd.h>
 
+#include <algorithm>
+
+#include "device/card.h"
+#include "nic/compression.h"
 #include "nic/limits.h"
 #include "uverbs/limits.h"
 #include "uverbs/verbs_file.h"
 
 namespace soft::uverbs {
+
+uint32_t limits::completionVectors() {
+  constexpr long kFewest = 2, kMost = 1024;
+  return static_cast<uint32_t>(std::clamp(sysconf(_SC_NPROCESSORS_ONLN), kFewest, kMost));
+}
+
 namespace {
 
 uint32_t bit(ibv_qp_type type) { return 1u << type; }
@@ -28,7 +39,7 @@ int getContext(VerbsFile& file, const Command& command) {
   if (error) return error;
   ib_uverbs_get_context_resp response{};
   response.async_fd = static_cast<uint32_t>(events->descriptor());
-  response.num_comp_vectors = 1;
+  response.num_comp_vectors = limits::completionVectors();
   mlx5_ib_alloc_ucontext_resp answer{};
   answer.qp_tab_size = limits::kQueuePairs;
   answer.bf_reg_size = 512;
@@ -63,13 +74,14 @@ int getContext(VerbsFile& file, const Command& command) {
 
 ib_uverbs_query_device_resp describe(const Device& device) {
   ib_uverbs_query_device_resp response{};
-  response.fw_ver = 0;
+  response.fw_ver = card::kFirmware;
   response.node_guid = htobe64(device.identity.guid);
   response.sys_image_guid = response.node_guid;
   response.max_mr_size = ~uint64_t{0};
   response.page_size_cap = 0xfffff000;
-  response.vendor_id = 0x02c9;
-  response.vendor_part_id = 0x101d;  // ConnectX-6 Dx
+  response.vendor_id = card::kVendorOui;
+  response.vendor_part_id = card::kDevice;
+  response.hw_ver = card::kRevision;
   response.max_qp = device.quotas.queuePairs.most;
   response.max_qp_wr = limits::kReceiveRequests;
   response.device_cap_flags = IB_UVERBS_DEVICE_PORT_ACTIVE_EVENT | IB_UVERBS_DEVICE_SYS_IMAGE_GUID |
@@ -125,13 +137,22 @@ int queryDeviceExtended(VerbsFile& file, const Command& command) {
                              IB_UVERBS_RAW_PACKET_CAP_SCATTER_FCS;
   response.response_length = command.coreRoom(sizeof response);
   mlx5_ib_query_device_resp driver{};
-  driver.tso_caps.max_tso = 1 << 16;
+  driver.tso_caps.max_tso = kMaxTso;
   driver.tso_caps.supported_qpts = bit(IBV_QPT_RAW_PACKET);
   driver.rss_caps.rx_hash_function = MLX5_RX_HASH_FUNC_TOEPLITZ;
   driver.rss_caps.rx_hash_fields_mask = MLX5_RX_HASH_SRC_IPV4 | MLX5_RX_HASH_DST_IPV4 | MLX5_RX_HASH_SRC_IPV6 |
                                         MLX5_RX_HASH_DST_IPV6 | MLX5_RX_HASH_SRC_PORT_TCP | MLX5_RX_HASH_DST_PORT_TCP |
                                         MLX5_RX_HASH_SRC_PORT_UDP | MLX5_RX_HASH_DST_PORT_UDP;
-  driver.flags = MLX5_IB_QUERY_DEV_RESP_FLAGS_CQE_128B_PAD;
+  driver.cqe_comp_caps.max_num = CompressionSession::kMost;
+  driver.cqe_comp_caps.supported_format =
+      MLX5_IB_CQE_RES_FORMAT_HASH | MLX5_IB_CQE_RES_FORMAT_CSUM | MLX5_IB_CQE_RES_FORMAT_CSUM_STRIDX;
+  driver.mlx5_ib_support_multi_pkt_send_wqes = MLX5_IB_ALLOW_MPW | MLX5_IB_SUPPORT_EMPW;
+  driver.flags = MLX5_IB_QUERY_DEV_RESP_FLAGS_CQE_128B_COMP | MLX5_IB_QUERY_DEV_RESP_FLAGS_CQE_128B_PAD;
+  driver.striding_rq_caps.min_single_stride_log_num_of_bytes = kMinLogStrideBytes;
+  driver.striding_rq_caps.max_single_stride_log_num_of_bytes = kMaxLogStrideBytes;
+  driver.striding_rq_caps.min_single_wqe_log_num_of_strides = kMinLogStrides;
+  driver.striding_rq_caps.max_single_wqe_log_num_of_strides = kMaxLogStrides;
+  driver.striding_rq_caps.supported_qpts = bit(IBV_QPT_RAW_PACKET);
   driver.response_length = command.driverRoom(sizeof response, sizeof driver);
   return command.respond(response, driver);
 }

@@ -28,5 +28,9 @@ constexpr uint32_t kBlueFlameRegisters = 512;  // MLX5_MAX_BFREGS of libmlx5
 
 constexpr uint32_t kDynamicRegisters = 512;  // of thread domains
 
+// Completion vectors: mlx5_core has an event queue a processor (mlx5_irq_table_create, pci_irq.c). One thread serves
+// all of them here; two at least, so that a program meets a second one on every machine.
+uint32_t completionVectors();
+
 }  // namespace limits
 }  // namespace soft::uverbs

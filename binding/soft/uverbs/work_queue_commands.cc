@@ -2,12 +2,26 @@
 #include <infiniband/verbs.h>
 #include <rdma/mlx5-abi.h>
 
+#include "nic/limits.h"
 #include "uverbs/limits.h"
 #include "uverbs/receive_ring.h"
 #include "uverbs/verbs_file.h"
 
 namespace soft::uverbs {
 namespace {
+
+// qp.c, prepare_user_rq.
+int strided(const mlx5_ib_create_wq& driver, Striding* striding) {
+  if (driver.comp_mask & ~static_cast<uint32_t>(MLX5_IB_CREATE_WQ_STRIDING_RQ)) return EOPNOTSUPP;
+  if (!(driver.comp_mask & MLX5_IB_CREATE_WQ_STRIDING_RQ)) return 0;
+  const uint32_t bytes = driver.single_stride_log_num_of_bytes, count = driver.single_wqe_log_num_of_strides;
+  if (bytes < kMinLogStrideBytes || bytes > kMaxLogStrideBytes) return EINVAL;
+  if (count < kMinLogStrides || count > kMaxLogStrides) return EINVAL;
+  striding->logStrideBytes = static_cast<uint8_t>(bytes);
+  striding->logStrides = static_cast<uint8_t>(count);
+  striding->shift = driver.two_byte_shift_en != 0;
+  return 0;
+}
 
 int createQueue(VerbsFile& file, const Command& command) {
   ib_uverbs_ex_create_wq request;
@@ -16,7 +30,7 @@ int createQueue(VerbsFile& file, const Command& command) {
   if (command.driverSize(sizeof request) < offsetof(mlx5_ib_create_wq, single_stride_log_num_of_bytes)) return EINVAL;
   constexpr uint32_t kFlags = IBV_WQ_FLAGS_CVLAN_STRIPPING | IBV_WQ_FLAGS_SCATTER_FCS;
   if (request.comp_mask || request.wq_type != IBV_WQT_RQ) return EINVAL;
-  if (request.create_flags & ~kFlags || driver.comp_mask) return EOPNOTSUPP;  // striding receive queues among them
+  if (request.create_flags & ~kFlags) return EOPNOTSUPP;
   if (driver.flags & ~static_cast<uint32_t>(MLX5_WQ_FLAG_SIGNATURE)) return EINVAL;
   const auto domain = file.domains.find(request.pd_handle);
   const auto completions = file.completionQueues.find(request.cq_handle);
@@ -25,6 +39,7 @@ int createQueue(VerbsFile& file, const Command& command) {
   Place place = file.workQueues.reserve();
   if (!place) return ENOMEM;
   WorkQueueAttributes attributes;
+  if (const int error = strided(driver, &attributes.striding)) return error;
   const ReceiveRingRequest ring{driver.buf_addr, driver.db_addr, driver.rq_wqe_count, driver.rq_wqe_shift,
                                 (driver.flags & MLX5_WQ_FLAG_SIGNATURE) != 0};
   if (const int error = receiveRing(ring, &attributes.ring)) return error;

@@ -81,4 +81,13 @@ bool InterfaceLink::read(const uint8_t* messages, uint32_t length) {
   return changed;
 }
 
+bool interfaceRuns(const std::string& name) {
+  ifreq request{};
+  strncpy(request.ifr_name, name.c_str(), sizeof request.ifr_name - 1);
+  const int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const bool up = ioctl(any, SIOCGIFFLAGS, &request) == 0 && carries(static_cast<unsigned>(request.ifr_flags));
+  close(any);
+  return up;
+}
+
 }  // namespace soft

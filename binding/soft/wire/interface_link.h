@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace soft {
 
@@ -33,5 +34,8 @@ class InterfaceLink {
   bool up_ = false;
   uint32_t mtu_ = 0;
 };
+
+// Whether frames go through an interface now.
+bool interfaceRuns(const std::string& name);
 
 }  // namespace soft

@@ -1,11 +1,9 @@
 /** `ibverbs soft`: runs any program with software ConnectX devices. */
-import { spawn } from 'node:child_process'
-import { constants } from 'node:os'
+import { basename } from 'node:path'
 import type { Command } from '../command.js'
 import { ExitCode } from '../exit-code.js'
 import type { Session } from '../session.js'
 import { parse, UsageError } from '../usage.js'
-import { preloadable } from './preload.js'
 
 const options = {
   wire: {
@@ -15,17 +13,30 @@ const options = {
     argument: 'WIRE',
     help: "a device and its ports' wires, or several; 'loop' by default",
   },
+  by: {
+    type: 'string',
+    argument: 'WAY',
+    help: 'mount or preload; by default the first that works (-v says which)',
+  },
+  verbose: { type: 'boolean', short: 'v', help: 'say which way, and why' },
 } as const
+
+const ways = ['mount', 'preload'] as const
 
 export const soft: Command = {
   name: 'soft',
   summary: 'run any verbs program on software ConnectX devices',
-  synopsis: ['[-w WIRE] -- PROGRAM [ARGUMENTS]'],
+  synopsis: ['[-w WIRE] [--by WAY] [-v] -- PROGRAM [ARGUMENTS]'],
   description: `
 Runs a program that uses libibverbs as if the machine had ConnectX NICs, mlx5_soft0, mlx5_soft1 and
 so on, without hardware, kernel module or privilege. The program, libibverbs and libmlx5 are the
 installed ones: they write real work queue entries, and a NIC, a thread of the program, answers.
-It sets IBVERBS_SOFT and LD_PRELOAD for the program and does nothing else.
+
+It becomes the program: exit code, signals, terminal and working directory are the program's; 127 is
+no such program, 126 one that cannot be run. IBVERBS_SOFT, IBVERBS_SOFT_CARD and LD_PRELOAD are set
+for it, behind an LD_PRELOAD that was there. Its way to the devices is, if that is allowed, a mount
+namespace with them in /sys, which static programs and shell scripts read as well; else LD_PRELOAD
+alone. Their device files answer only programs that are linked dynamically.
 
 WIRE connects the ports: loop (a port to itself), pair (two devices to each other), socket:PATH (a
 port here to one of another program), interface:NAME (of this machine).
@@ -46,33 +57,30 @@ options the same.`,
 
 async function run(args: readonly string[], session: Session): Promise<ExitCode> {
   const { values, positionals } = parse(args, options)
-  const [program, ...rest] = positionals
+  const [program] = positionals
   if (program === undefined) throw new UsageError('the program is missing')
-  const { softLibraryPath } = await import('../../soft/index.js')
-  const library = preloadable(softLibraryPath())
-  const child = spawn(program, rest, {
-    stdio: 'inherit',
-    env: {
-      ...process.env,
-      IBVERBS_SOFT: values.wire?.join(';') ?? process.env.IBVERBS_SOFT ?? 'loop',
-      LD_PRELOAD: [library.path, process.env.LD_PRELOAD].filter(Boolean).join(':'),
-    },
-  })
-  const end = () => child.kill('SIGTERM')
-  session.signal.addEventListener('abort', end, { once: true })
+  const way = ways.find((each) => each === values.by)
+  if (values.by !== undefined && way === undefined) {
+    throw new UsageError(`--by ${values.by}: there is ${ways.join(' and ')}`)
+  }
+  if (basename(program) === 'rdma') {
+    session.complain(
+      'rdma of iproute2 asks the kernel by netlink, which knows no software devices; ibv_devinfo and ibstat see them',
+    )
+    return ExitCode.failed
+  }
+  const { becomeProgram } = await import('../../soft/library.js')
   try {
-    return await new Promise((resolve, reject) => {
-      child.once('error', reject)
-      // The program's own exit code, or a shell's code for a signal.
-      child.once('exit', (code, signal) =>
-        resolve((code ?? 128 + constants.signals[signal ?? 'SIGKILL']) as ExitCode),
-      )
+    return becomeProgram(positionals, {
+      way: way ?? 'auto',
+      verbose: values.verbose ?? false,
+      environment: {
+        ...process.env,
+        IBVERBS_SOFT: values.wire?.join(';') ?? process.env.IBVERBS_SOFT ?? 'loop',
+      },
     })
   } catch (error) {
-    session.complain(`${program}: ${(error as Error).message}`)
+    session.complain((error as Error).message)
     return ExitCode.failed
-  } finally {
-    session.signal.removeEventListener('abort', end)
-    library.remove()
   }
 }

@@ -3,7 +3,7 @@
 // it, or a CQE that libmlx5 could not read.
 //
 // The input is a program of small operations, so that most inputs get past the first check (see Program).
-#include "frames.h"
+#include "work_queue.h"
 
 namespace {
 
@@ -56,15 +56,18 @@ constexpr int kAllAccess = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IB
 
 class Program {
  public:
+  // The first byte says what there is: bit 0 a bad wire, bits 1 and 2 whether completions are compressed and how, bit 3
+  // a striding receive queue in the place of a raw packet queue pair's.
   explicit Program(Input& input)
       : input_(input),
-        cq_(card_.nic, 256),
+        shape_(input.byte()),
+        cq_(card_.nic, 256, 64, nullptr, static_cast<CqeCompression>(shape_ >> 1 & 3)),
         free_(card_.nic, card_.pd, kAllAccess),
         readOnly_(card_.nic, card_.pd, IBV_ACCESS_REMOTE_READ),
         srqRing_(16 * 64) {
     LinkOptions link;
     link.loop = true;
-    if (input.byte() & 1) {
+    if (shape_ & 1) {
       link.direction[0].loss = link.direction[0].duplicate = link.direction[0].reorder = 0.1;
     }
     wire_ = makeLinkWire(link);
@@ -91,7 +94,11 @@ class Program {
       qps_.push_back(std::make_unique<Qp>(card_.nic, attributes, 16, 16, 6));
     }
     for (size_t i = 0; i < qps_.size(); ++i) bringUp(i);
-    card_.everythingTo(*qps_[0]);
+    if (shape_ & 8) {
+      wq_ = std::make_unique<Wq>(card_, cq_, Striding{6, 3, (shape_ & 16) != 0}, 16, 6);
+    } else {
+      card_.everythingTo(*qps_[0]);
+    }
     FlowRule inner;  // so that the rule looks into tunnels
     inner.qpn = qps_[0]->number;
     inner.inner.value.destinationPort = inner.inner.mask.destinationPort = 6;
@@ -142,7 +149,13 @@ class Program {
       case 3:
       case 4: postSend(qp); break;
       case 5:
-      case 6: postReceive(qp); break;
+      case 6:
+        if (wq_ != nullptr && (code & 0x80) != 0) {
+          postStrides();
+        } else {
+          postReceive(qp);
+        }
+        break;
       case 7:
       case 8: step(); break;
       case 9: qp.doorbell[input_.byte() & 1] = __builtin_bswap32(input_.half()); break;
@@ -205,8 +218,8 @@ class Program {
   }
 
   void postSend(Qp& qp) {
-    static constexpr uint8_t kOpcodes[] = {0x0a, 0x0a, 0x0e, 0x08, 0x09, 0x0b, 0x10,
-                                           0x11, 0x12, 0x01, 0x25, 0x00, 0x14, 0x1b};
+    static constexpr uint8_t kOpcodes[] = {0x0a, 0x0a, 0x0e, 0x08, 0x09, 0x0b, 0x10, 0x11,
+                                           0x12, 0x01, 0x25, 0x00, 0x14, 0x1b, 0x29};
     const uint8_t choice = input_.byte();
     Wqe wqe(choice & 0x80 ? choice : kOpcodes[choice % sizeof kOpcodes], input_.byte());
     std::memcpy(&wqe.bytes[12], random(4).data(), 4);
@@ -299,6 +312,17 @@ class Program {
             .inlined(ethernet(0x0800, ipv4(6, tcp(1, 2, 3, 4, pattern(9)))));
       // RoCE by hand, from a raw packet queue: a request to the RC queue pair.
       case 6: return Wqe(MLX5_OPCODE_SEND).eth(flags).inlined(ethernet(0x0800, ipv4(17, udp(49152, 4791, random(40)))));
+      case 7: {
+        Wqe wqe = Wqe(kOpcodeEnhancedMultiPacket, flags).eth(flags).inlined(inner);
+        for (uint32_t i = input_.byte() % 12; i != 0; --i) wqe.data(sge(i * 300, 60 + input_.byte()));
+        return wqe;
+      }
+      case 8: {
+        Wqe wqe = Wqe(MLX5_OPCODE_TSO, flags).eth(flags, {}, 60);
+        wqe.bytes[0] = kModifierMultiPacket;
+        for (uint32_t i = input_.byte() % 6; i != 0; --i) wqe.data(sge(i * 300, 60));
+        return wqe;
+      }
       default: return Wqe(MLX5_OPCODE_SEND).eth(flags, pattern(18)).data(sge(0, 100));
     }
   }
@@ -359,6 +383,17 @@ class Program {
     qp.doorbell[0] = __builtin_bswap32(qp.posted);
   }
 
+  void postStrides() {
+    if (input_.byte() & 3) {
+      wq_->post({sge((input_.byte() & 15) * 512, 512)});
+      return;
+    }
+    uint8_t* at = &wq_->ring[(wq_->posted % 16u) << 6];
+    for (int i = 0; i < 4; ++i) std::memcpy(at + i * 16, (input_.byte() == 0 ? random(16) : pointer()).data(), 16);
+    ++wq_->posted;
+    wq_->doorbell = __builtin_bswap32(wq_->posted + (input_.byte() == 0 ? input_.half() : 0));
+  }
+
   void postShared() {
     uint8_t* at = &srqRing_[(input_.byte() & 15) * 64];
     if (input_.byte() == 0) std::memcpy(at, random(16).data(), 16);
@@ -382,6 +417,7 @@ class Program {
   }
 
   Input& input_;
+  const uint8_t shape_;
   Card card_;
   std::shared_ptr<Wire> wire_;
   Gid gid_;
@@ -393,6 +429,7 @@ class Program {
   alignas(4) uint32_t srqDoorbell_ = 0;
   uint16_t srqPosted_ = 0;
   std::vector<std::unique_ptr<Qp>> qps_;
+  std::unique_ptr<Wq> wq_;
 };
 
 }  // namespace
