@@ -4,6 +4,7 @@
 #include "argument.h"
 #include "environment.h"
 #include "ethernet/ethernet.h"
+#include "mlx5/mlx5.h"
 #include "ring/ring.h"
 #include "soft/addon/soft_library.h"
 #include "verbs/verbs.h"
@@ -54,6 +55,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   ring::initialize(env, exports);
   verbs::initialize(env, exports);
   ethernet::initialize(env, exports);
+  mlx5::initialize(env, exports);
   soft_library::initialize(env, exports);
   return exports;
 }

@@ -46,6 +46,18 @@ export function closedError(what: string): Error {
   return Object.assign(new Error(`the ${what} is closed`), { code: 'ERR_IBVERBS_CLOSED' })
 }
 
+/**
+ * The use of calls whose rings were handed over ({@link "ibverbs/mlx5".direct}): an Error with code ERR_IBVERBS_DIRECT.
+ */
+export function directError(what: string): Error {
+  return Object.assign(
+    new Error(
+      `direct() handed over the rings of this ${what}: whoever took them drives it, and there is no way back`,
+    ),
+    { code: 'ERR_IBVERBS_DIRECT' },
+  )
+}
+
 /** A second consumer where only one is allowed: an Error with code ERR_IBVERBS_BUSY. */
 export function busyError(message: string): Error {
   return Object.assign(new Error(message), { code: 'ERR_IBVERBS_BUSY' })

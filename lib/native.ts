@@ -5,6 +5,7 @@
 import { loadError, locateAddon, requireAddon } from './addon.js'
 import { VerbsError } from './errors.js'
 import type { EthernetNative, NetlinkNative } from './ethernet/native.js'
+import type { Mlx5Native } from './mlx5/native.js'
 import type { RingNative } from './ring/native.js'
 import type { SoftNative } from './soft/native.js'
 import type { VerbsNative } from './verbs/native.js'
@@ -36,6 +37,7 @@ export interface Native {
   verbs: VerbsNative
   ethernet: EthernetNative
   netlink: NetlinkNative
+  mlx5: Mlx5Native
   soft: SoftNative
 }
 

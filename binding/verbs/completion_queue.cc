@@ -7,6 +7,7 @@
 #include "argument.h"
 #include "clock.h"
 #include "hot_call.h"
+#include "verbs/protection_domain.h"
 #include "verbs/queue_pair.h"
 #include "verbs/records.h"
 #include "verbs/rxe_ring.h"
@@ -30,6 +31,8 @@ int CompletionQueue::release(const char** syscall) {
   if (int32_t* mailbox = pollBell_.mailbox()) mailbox[1] = 0;
   *syscall = "ibv_destroy_cq";
   const int error = ibv_destroy_cq(ibv);
+  // The queue was all that used the parent domain: nothing can refuse.
+  if (!error && ring) ring->memory.close(syscall);
   if (!error) columns_.release();
   return error;
 }
@@ -56,13 +59,19 @@ void CompletionQueue::eventRead() {
 int CompletionQueue::arm(bool solicitedOnly) {
   const Armed wanted = solicitedOnly ? Armed::solicitedOnly : Armed::any;
   if (armed_ >= wanted) return 0;
+  // libmlx5 arms with a consumer index of its own, which stands still once the ring is JavaScript's.
+  if (ring && ring->taken()) return EBUSY;
   const int error = ibv_req_notify_cq(ibv, solicitedOnly);
   if (!error) armed_ = wanted;
   return error;
 }
 
+int CompletionQueue::pollDevice(int most, ibv_wc* completions) {
+  return ring && ring->taken() ? 0 : ibv_poll_cq(ibv, most, completions);
+}
+
 int CompletionQueue::next(ibv_wc* completions, int most) {
-  if (kept_.empty()) return ibv_poll_cq(ibv, most, completions);
+  if (kept_.empty()) return pollDevice(most, completions);
   int count = 0;
   for (; count < most && !kept_.empty(); count++) {
     completions[count] = kept_.front();
@@ -101,6 +110,7 @@ bool CompletionQueue::deliver(const ibv_wc& completion, uint32_t row) {
 }
 
 int32_t CompletionQueue::poll() {
+  if (ring && ring->taken()) return kHandedOver;
   ibv_wc completions[kChunk];
   uint32_t row = 0;
   while (row < batch_) {
@@ -142,7 +152,7 @@ void CompletionQueue::sift(uint32_t pair, OfPair ofPair) {
   for (const ibv_wc& completion : kept_) take(completion);
   ibv_wc completions[kChunk];
   int got;
-  while ((got = ibv_poll_cq(ibv, kChunk, completions)) > 0) {
+  while ((got = pollDevice(kChunk, completions)) > 0) {
     for (int i = 0; i < got; i++) take(completions[i]);
   }
   kept_.swap(others);
@@ -156,7 +166,7 @@ void CompletionQueue::purge(const QueuePair& pair) {
 uint32_t CompletionQueue::hold(const QueuePair& pair) {
   ibv_wc completions[kChunk];
   int got;
-  while ((got = ibv_poll_cq(ibv, kChunk, completions)) > 0) kept_.insert(kept_.end(), completions, completions + got);
+  while ((got = pollDevice(kChunk, completions)) > 0) kept_.insert(kept_.end(), completions, completions + got);
   publish();
   return static_cast<uint32_t>(std::count_if(kept_.begin(), kept_.end(), [&](const ibv_wc& completion) {
     return static_cast<uint32_t>(completion.wr_id >> 32) == pair.id && !(completion.wr_id & QueuePair::kReceiveName);
@@ -176,7 +186,38 @@ CompletionQueue& queueOf(const Napi::CallbackInfo& info) {
   return Environment::of(info.Env()).handle<CompletionQueue>(info, 0, "completion queue");
 }
 
-// createCompletionQueue(context, entries, batch, block): ibv_create_cq(3). { handle, entries, and, for rxe, ring }
+// Creates the queue with its ring in memory of JavaScript's. Undefined, or what lacks.
+Napi::Value createOverMemory(const Napi::CallbackInfo& info, CompletionQueue& queue, int entries) {
+  Napi::Env env = info.Env();
+  auto& domain = Environment::of(env).handle<ProtectionDomain>(info, 4, "domain");
+  if (&domain.context != &queue.context) throwArgumentRange(env, "domain", "of the queue's own context");
+  queue.ring = std::make_unique<mlx5::CompletionQueueRing>(SharedMemory(env, info[5], "memory"));
+  mlx5::RingMemory& memory = queue.ring->memory;
+  const char* syscall;
+  int error = memory.open(domain.ibv, false, &syscall);
+  if (!error) {
+    ibv_cq_init_attr_ex attributes{};
+    attributes.cqe = static_cast<uint32_t>(entries);
+    attributes.cq_context = &queue;
+    attributes.channel = queue.context.channel;
+    attributes.wc_flags = IBV_WC_STANDARD_FLAGS;
+    attributes.comp_mask = IBV_CQ_INIT_ATTR_MASK_PD;
+    attributes.parent_domain = memory.domain();
+    syscall = "ibv_create_cq_ex";
+    ibv_cq_ex* created = ibv_create_cq_ex(queue.context.ibv, &attributes);
+    if (created) queue.ibv = ibv_cq_ex_to_cq(created);
+    else error = errno;
+  }
+  if (!error) return env.Undefined();
+  const char* ignored;
+  memory.close(&ignored);
+  if (memory.lacking()) return mlx5::lacking(env, memory);
+  throwErrno(env, error, syscall, std::to_string(entries) + " entries");
+}
+
+// createCompletionQueue(context, entries, batch, block, domain, memory): ibv_create_cq(3). `memory`, if given, is for
+// the device's own ring (mlx5/ring_memory.h), by way of that protection domain; if it is too small the result is {
+// handle: 0, lacking: bytes }. { handle, entries, and, for rxe, ring }
 Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Environment& environment = Environment::of(env);
@@ -188,8 +229,12 @@ Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
     throwArgumentRange(env, "block", "as large as the columns and the control words");
   }
   auto queue = std::make_unique<CompletionQueue>(context, batch, std::move(block));
+  if (!info[5].IsUndefined()) {
+    const Napi::Value lacking = createOverMemory(info, *queue, entries);
+    if (!lacking.IsUndefined()) return lacking;
+  }
   const std::vector<UverbsMapping> before = context.isRxe ? uverbsMappings() : std::vector<UverbsMapping>();
-  queue->ibv = ibv_create_cq(context.ibv, entries, queue.get(), context.channel, 0);
+  if (!queue->ibv) queue->ibv = ibv_create_cq(context.ibv, entries, queue.get(), context.channel, 0);
   if (!queue->ibv) throwErrno(env, errno, "ibv_create_cq", std::to_string(entries) + " entries");
   Napi::Object result = Napi::Object::New(env);
   if (const void* ring = context.isRxe ? newRxeRing(before, queue->ibv) : nullptr) {

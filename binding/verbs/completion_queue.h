@@ -1,8 +1,10 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 
 #include "bell.h"
+#include "mlx5/completion_queue_ring.h"
 #include "shared_memory.h"
 #include "verbs/context.h"
 #include "verbs/records.h"
@@ -26,6 +28,9 @@ class CompletionQueue : public Handle {
   void watchRing() { watched_ = true; }
 
   int release(const char** syscall) override;
+
+  // What a poll returns once JavaScript reads the device's ring itself: no errno.
+  static constexpr int32_t kHandedOver = INT32_MIN + 1;
 
   // Fills the columns with up to a batch of completions and returns how many; negative errno on failure.
   int32_t poll();
@@ -60,8 +65,13 @@ class CompletionQueue : public Handle {
 
   Context& context;
   ibv_cq* ibv = nullptr;
+  // Only where the device's ring lies in memory of JavaScript's.
+  std::unique_ptr<mlx5::CompletionQueueRing> ring;
 
  private:
+  // ibv_poll_cq(3); nothing where JavaScript reads the device's ring itself.
+  int pollDevice(int most, ibv_wc* completions);
+
   // Publishes how many completions are kept here, which the device's ring does not show.
   void publish();
   template <typename OfPair>

@@ -33,6 +33,8 @@ int QueuePair::release(const char** syscall) {
   *syscall = "ibv_destroy_qp";
   const int error = ibv_destroy_qp(ibv);
   if (error) return error;
+  // The queue pair was all that used the parent domain: nothing can refuse.
+  if (rings) rings->memory.close(syscall);
   afterReset();
   sendQueue.giveCredits(sizes_.maxSendWr);
   receiveQueue.giveCredits(sizes_.maxReceiveWr);
@@ -59,7 +61,7 @@ int QueuePair::detachMulticast(const ibv_gid& gid, uint16_t lid) {
 void QueuePair::drain() {
   // SoftRoCE before Linux 6.2 can hang in ibv_destroy_qp while requests are in flight: move to ERR, which flushes them,
   // and wait briefly for the flushes. Completions of other queue pairs that arrive meanwhile are kept for their poller.
-  if (send_.outstanding() + receive_.outstanding() == 0 || ibv->state == IBV_QPS_RESET) return;
+  if (handedOver_ || send_.outstanding() + receive_.outstanding() == 0 || ibv->state == IBV_QPS_RESET) return;
   ibv_qp_attr attributes{};
   attributes.qp_state = IBV_QPS_ERR;
   if (ibv_modify_qp(ibv, &attributes, IBV_QP_STATE)) return;
@@ -117,8 +119,9 @@ QueuePair& pairOf(const Napi::CallbackInfo& info) {
   return environmentOf(info).handle<QueuePair>(info, 0, "queue pair");
 }
 
-// createQueuePair(domain, sendQueue, receiveQueue, { type, maxSendWr, … }, { control, send, receive }):
-// ibv_create_qp(3).
+// createQueuePair(domain, sendQueue, receiveQueue, { type, maxSendWr, … }, { control, send, receive }, memory):
+// ibv_create_qp(3). `memory`, if given, is for the device's own rings: see mlx5/ring_memory.h. If it is too small the
+// result is { handle: 0, lacking: bytes }.
 // { handle, number, and the capabilities that the provider granted }
 Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -163,6 +166,9 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   auto pair = std::make_unique<QueuePair>(domain, sendQueue, receiveQueue, sizes, std::move(shared));
   pair->longestMessage = longestMessage;
   pair->longestReceive = longestReceive;
+  if (!info[5].IsUndefined()) {
+    pair->rings = std::make_unique<mlx5::QueuePairRings>(SharedMemory(env, info[5], "memory"));
+  }
   if (!sendQueue.takeCredits(sizes.maxSendWr)) {
     throwErrno(env, ENOSPC, "ibv_create_qp",
                "the send completion queue has " + std::to_string(sendQueue.freeCredits()) + " of " +
@@ -183,12 +189,22 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   attributes.recv_cq = receiveQueue.ibv;
   attributes.qp_type = type;
   attributes.cap = {sizes.maxSendWr, sizes.maxReceiveWr, sizes.maxSendSge, sizes.maxReceiveSge, sizes.maxInline};
-  pair->ibv = ibv_create_qp(domain.ibv, &attributes);
-  if (!pair->ibv) {
-    const int error = errno;
+  const char* syscall = "ibv_create_qp";
+  int error = pair->rings ? pair->rings->memory.open(domain.ibv, true, &syscall) : 0;
+  if (!error) {
+    syscall = "ibv_create_qp";
+    pair->ibv = ibv_create_qp(pair->rings ? pair->rings->memory.domain() : domain.ibv, &attributes);
+    if (!pair->ibv) error = errno;
+  }
+  if (error) {
     sendQueue.giveCredits(sizes.maxSendWr);
     receiveQueue.giveCredits(sizes.maxReceiveWr);
-    throwErrno(env, error, "ibv_create_qp");
+    if (pair->rings) {
+      const char* ignored;
+      pair->rings->memory.close(&ignored);
+      if (pair->rings->memory.lacking()) return mlx5::lacking(env, pair->rings->memory);
+    }
+    throwErrno(env, error, syscall);
   }
   pair->maxInline = attributes.cap.max_inline_data;
 

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "bell.h"
+#include "mlx5/queue_pair_rings.h"
 #include "ring/shared_ring.h"
 #include "shared_memory.h"
 #include "verbs/completion_queue.h"
@@ -53,6 +55,9 @@ class QueuePair : public Handle {
   int attachMulticast(const ibv_gid& gid, uint16_t lid);
   int detachMulticast(const ibv_gid& gid, uint16_t lid);
 
+  // JavaScript drives the device's rings from here on: submit() posts nothing.
+  void handOver() { handedOver_ = true; }
+
   // Something failed: the device may have moved the queue pair to ERR.
   void suspect() { suspect_ = true; }
 
@@ -65,6 +70,8 @@ class QueuePair : public Handle {
   CompletionQueue& sendQueue;
   CompletionQueue& receiveQueue;
   ibv_qp* ibv = nullptr;
+  // Only where the device's rings lie in memory of JavaScript's.
+  std::unique_ptr<mlx5::QueuePairRings> rings;
   uint32_t maxInline = 0;  // what the provider granted
   // Maximum bytes that the elements of a request may send, write or read together; and that one element of a receive
   // states to the device, since no message is longer. Below 2^31: bit 31 of byte_count in struct mlx5_wqe_data_seg says
@@ -107,6 +114,7 @@ class QueuePair : public Handle {
   WorkQueue send_, receive_;
   uint32_t unsignaled_ = 0;  // accepted since the last signalled one
   bool suspect_ = false;
+  bool handedOver_ = false;
   RequestList<ibv_send_wr> sends_;
   RequestList<ibv_recv_wr> receives_;
   std::vector<Group> groups_;

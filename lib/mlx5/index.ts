@@ -2,6 +2,10 @@
  * Direct verbs (mlx5dv(7)): what a ConnectX and its driver say to each other, byte by byte. For the real thing and for the
  * software ConnectX alike.
  */
+import * as fields from './layout/index.js'
+
+export { DeviceClock } from './clock.js'
+export { createCompletionQueue, createQueuePair, type Mlx5CompletionQueueOptions } from './create.js'
 export {
   type CompletionOptions,
   type DecodedCompletion,
@@ -22,5 +26,14 @@ export {
   type SendRequestOptions,
 } from './decode/send-request.js'
 export { formatEntry } from './decode/text.js'
-export type { Source } from './layout/field.js'
+export { type Mlx5Device, type Mlx5Flag, queryDevice } from './device.js'
+export { type DirectCompletionQueue, type DirectQueuePair, type DirectRing, direct } from './direct.js'
+export type { FieldLayout, Reading, Source, StructLayout } from './layout/field.js'
 export type { CqeFormatName, CqeOpcodeName, CqeSyndromeName, SendOpcodeName } from './layout/names.js'
+export { isSupported } from './supported.js'
+
+/**
+ * Where each field of a ring's entry lies, and the numbers that fields hold: what a driver of one's own needs. All fields are
+ * big-endian, as DataView's calls are by default.
+ */
+export const layout = fields

@@ -1,5 +1,5 @@
 import { abortSignal, boolean, integer, type Names, options as optionsOf } from '../argument.js'
-import { busyError, closedError, VerbsError } from '../errors.js'
+import { busyError, closedError, directError, VerbsError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { ownCopy, plainAccess } from '../hot/own-copy.js'
 import { Kind, native } from '../native.js'
@@ -17,6 +17,7 @@ import {
 import type { Context } from './context.js'
 import type { CompletionParts, CompletionPolls } from './hot/parts.js'
 import { orLargest } from './largest.js'
+import type { RingPlace } from './queue-pair/ring-place.js'
 import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './request/records.js'
 import { statusHint } from './status-hint.js'
 
@@ -48,6 +49,8 @@ const spinSlice = 50
 
 /** In the mailbox of a closed queue, whose bell rings nothing. */
 const closedStatus = -(2 ** 31)
+/** Of a queue whose ring was handed over (binding/verbs/completion_queue.h). */
+const handedOverStatus = closedStatus + 1
 
 /** Queues with a pending wait, by handle. */
 const sleeping = new Map<number, CompletionQueue>()
@@ -106,6 +109,9 @@ export class CompletionQueue extends NativeHandle {
     },
   })
   #solicitedOnly = false
+  #handedOver = false
+  /** Events that came while nobody waited for one. */
+  #unseen = 0
   #spinning = false
   #keepAlive = true
 
@@ -146,9 +152,9 @@ export class CompletionQueue extends NativeHandle {
       plain: plainAccess,
       closedStatus,
       fail: (status) => {
-        throw status === closedStatus
-          ? closedError('completion queue')
-          : new VerbsError(-status, 'ibv_poll_cq')
+        if (status === closedStatus) throw closedError('completion queue')
+        if (status === handedOverStatus) throw directError('completion queue')
+        throw new VerbsError(-status, 'ibv_poll_cq')
       },
       QueueControl,
       RxeRing,
@@ -158,11 +164,19 @@ export class CompletionQueue extends NativeHandle {
   }
 
   /** @internal */
-  static create(context: Context, contextHandle: number, entries: number, batch: number): CompletionQueue {
+  static create(
+    context: Context,
+    contextHandle: number,
+    entries: number,
+    batch: number,
+    place?: { domain: number; rings: RingPlace },
+  ): CompletionQueue {
     const words = completionColumns * batch + queueControlWords
     const columns = new Uint32Array(new SharedArrayBuffer(words * 4))
+    const over = (sizes: { entries: number }, memory?: Uint8Array<SharedArrayBuffer>) =>
+      native.verbs.createCompletionQueue(contextHandle, sizes.entries, batch, columns, place?.domain, memory)
     const make = (sizes: { entries: number }) =>
-      native.verbs.createCompletionQueue(contextHandle, sizes.entries, batch, columns)
+      place ? place.rings((memory) => over(sizes, memory)) : over(sizes)
     const made = orLargest({ entries }, [['entries', 1]], make, Kind.CompletionQueue, 'ibv_create_cq')
     let queue: CompletionQueue
     try {
@@ -191,6 +205,32 @@ export class CompletionQueue extends NativeHandle {
   watch(watcher: () => void): { handle: number; stop: () => void } {
     watchers.set(this.#handle, watcher)
     return { handle: this.#handle, stop: () => watchers.delete(this.#handle) }
+  }
+
+  /**
+   * From here on somebody else reads the device's ring: polls and waits throw ERR_IBVERBS_DIRECT.
+   *
+   * @throws Error ERR_IBVERBS_DIRECT at the second time, ERR_IBVERBS_BUSY during a wait
+   * @internal
+   */
+  handOver(): void {
+    this.#assertAlone()
+    this.#handedOver = true
+    this.watch(() => this.#unseen++)
+  }
+
+  /**
+   * Of a queue that was handed over: the next event, or one that came since the last call.
+   *
+   * @internal
+   */
+  async nextEvent(options?: WaitOptions): Promise<void> {
+    const signal = waitSignal(options)
+    signal?.throwIfAborted()
+    this.assertOpen()
+    if (this.#waiter.pending) throw busyError('somebody waits on this completion queue already')
+    if (this.#unseen > 0) this.#unseen--
+    else await this.#waiter.start(signal)
   }
 
   /** Entries that no queue pair has reserved. */
@@ -287,6 +327,7 @@ export class CompletionQueue extends NativeHandle {
 
   #assertAlone(): void {
     this.assertOpen()
+    if (this.#handedOver) throw directError('completion queue')
     if (this.#waiter.pending || this.#spinning)
       throw busyError('somebody waits on this completion queue already')
   }
@@ -301,6 +342,10 @@ export class CompletionQueue extends NativeHandle {
 
   #wake(): void {
     if (!this.#waiter.pending) return
+    if (this.#handedOver) {
+      this.#waiter.resolve(0)
+      return
+    }
     try {
       const count = this.#armAndPoll(this.#solicitedOnly)
       if (count > 0) this.#waiter.resolve(count)

@@ -25,6 +25,7 @@ import {
 import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
 import { ProtectionDomain } from './protection-domain.js'
 import { QueuePair } from './queue-pair/queue-pair.js'
+import type { RingPlace } from './queue-pair/ring-place.js'
 
 /** Maximum number of events that a context keeps until somebody asks for them; beyond it, the oldest is dropped. */
 const eventBacklog = 1024
@@ -168,6 +169,15 @@ export class Context extends NativeHandle {
     const { batch = 64 } = optionsOf('options', options, completionQueueOptionNames)
     integer('options.batch', batch, 1, 1 << 20)
     return CompletionQueue.create(this, this.#handle, entries, batch)
+  }
+
+  /** {@link createCompletionQueue}, with the device's ring in memory of our own. @internal */
+  createCompletionQueueOver(
+    entries: number,
+    batch: number,
+    place: { domain: number; rings: RingPlace },
+  ): CompletionQueue {
+    return CompletionQueue.create(this, this.#handle, entries, batch, place)
   }
 
   /**

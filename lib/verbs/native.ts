@@ -24,7 +24,9 @@ export interface VerbsNative {
     entries: number,
     batch: number,
     block: Uint32Array,
-  ): { handle: number; entries: number; ring?: ArrayBuffer }
+    domain?: number,
+    memory?: Uint8Array<SharedArrayBuffer>,
+  ): { handle: number; entries: number; ring?: ArrayBuffer; lacking?: number }
   /** A function that leaves in the mailbox how many completions were polled, or a negative errno. */
   pollBell(queue: number, mailbox: Int32Array): () => void
   pollFor(queue: number, microseconds: number): number
@@ -36,6 +38,7 @@ export interface VerbsNative {
     receiveQueue: number,
     options: NativeQueuePairOptions,
     rings: { control: Uint32Array; send: RingWords; receive: RingWords },
+    memory?: Uint8Array<SharedArrayBuffer>,
   ): NativeQueuePairResult
   modifyQueuePair(pair: number, attributes: NativeQueuePairAttributes): void
   queryQueuePair(pair: number): NativeQueuePairState
@@ -97,7 +100,9 @@ export interface NativeQueuePairOptions extends QueuePairCapabilities {
 }
 
 export interface NativeQueuePairResult extends QueuePairCapabilities {
+  /** 0: the memory for the device's rings is too small for `lacking` bytes. */
   handle: number
+  lacking?: number
   number: number
 }
 

@@ -17,7 +17,13 @@ import {
   steer,
   vxlan,
 } from 'ibverbs/ethernet'
-import { decodeCompletion, decodeReceiveRequest, decodeSendRequest } from 'ibverbs/mlx5'
+import {
+  createCompletionQueue,
+  createQueuePair,
+  decodeCompletion,
+  decodeReceiveRequest,
+  decodeSendRequest,
+} from 'ibverbs/mlx5'
 import { type SoftConnectX, softConnectX } from 'ibverbs/soft'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PublicApi } from './public-api.js'
@@ -137,6 +143,8 @@ const places: Record<string, Call | typeof data> = {
   ...flowRule('steer(rule)', (rule) => steer('lo', rule, 0)),
   'gre.outer(options)': (options) => gre.outer(options),
   'vxlan.outer(options)': (options) => vxlan.outer(options),
+  'createCompletionQueue(options)': (options) => createCompletionQueue(pair.domain, 1, options),
+  'createQueuePair(options)': (options) => createQueuePair(pair.domain, options),
   'decodeSendRequest(options)': (options) => decodeSendRequest(new Uint8Array(16), options),
   'decodeReceiveRequest(options)': (options) => decodeReceiveRequest(new Uint8Array(16), options),
   'decodeCompletion(options)': (options) => decodeCompletion(new Uint8Array(64), options),

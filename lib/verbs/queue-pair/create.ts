@@ -8,6 +8,7 @@ import { orLargest } from '../largest.js'
 import { RequestRings } from '../request/rings.js'
 import type { QueuePairCapabilities } from './capabilities.js'
 import { checkQueuePairOptions, type QueuePairOptions } from './options.js'
+import type { RingPlace } from './ring-place.js'
 
 /** A new queue pair of the device, and what it was created with. @internal */
 export interface CreatedQueuePair {
@@ -40,12 +41,13 @@ export function createQueuePair(
   device: DeviceQueries,
   domainHandle: number,
   options: QueuePairOptions,
+  place?: RingPlace,
 ): CreatedQueuePair {
   const checked = checkQueuePairOptions(device, options)
   const { type, sizes, sendCq, receiveCq, port, gid, longest } = checked
   const rings = new RequestRings(sizes)
   const { control, send, receive } = rings
-  const make = (tried: QueuePairCapabilities) =>
+  const over = (tried: QueuePairCapabilities, memory?: Uint8Array<SharedArrayBuffer>) =>
     native.verbs.createQueuePair(
       domainHandle,
       idOf('options.sendCq', sendCq, CompletionQueue),
@@ -57,7 +59,10 @@ export function createQueuePair(
         longestReceive: longest.receive,
       },
       { control, send: send.words, receive: receive.words },
+      memory,
     )
+  const make = (tried: QueuePairCapabilities) =>
+    place ? place((memory) => over(tried, memory)) : over(tried)
   const { handle, number, ...capabilities } = orLargest(
     sizes,
     sizeOrder,

@@ -1,5 +1,5 @@
 import { integer } from '../../argument.js'
-import { closedError, type VerbsError, verbsError } from '../../errors.js'
+import { closedError, directError, type VerbsError, verbsError } from '../../errors.js'
 import type { Alternative } from '../../flow/alternative.js'
 import type { FlowRule } from '../../flow/rule.js'
 import { NativeHandle } from '../../handle.js'
@@ -30,6 +30,7 @@ import {
 import { connectingAttributes, initialAttributes } from './connection.js'
 import { type CreatedQueuePair, createQueuePair } from './create.js'
 import type { QueuePairOptions } from './options.js'
+import type { RingPlace } from './ring-place.js'
 import { diagnose } from './transition.js'
 
 /** In the control words when the queue pair is closed, and its bell rings nothing: more than any ring holds. */
@@ -63,7 +64,8 @@ export class QueuePair extends NativeHandle {
   readonly longestMessage: number
 
   readonly #handle: number
-  readonly #ring: () => void
+  #ring: () => void
+  #handedOver = false
   readonly #control: Uint32Array
   readonly #send: RequestRing
   readonly #receive: RequestRing
@@ -107,9 +109,14 @@ export class QueuePair extends NativeHandle {
   }
 
   /** @internal */
-  static create(domain: ProtectionDomain, domainHandle: number, options: QueuePairOptions): QueuePair {
+  static create(
+    domain: ProtectionDomain,
+    domainHandle: number,
+    options: QueuePairOptions,
+    place?: RingPlace,
+  ): QueuePair {
     const { context } = domain
-    const created = createQueuePair(context, domainHandle, options)
+    const created = createQueuePair(context, domainHandle, options, place)
     const pair = new QueuePair(domain, created)
     context.adopt(created.handle, pair)
     return pair
@@ -287,9 +294,24 @@ export class QueuePair extends NativeHandle {
     control[Control.submitted] = closed
     this.#ring()
     const accepted = control[Control.submitted]
-    if (accepted === closed) throw closedError('queue pair')
+    if (accepted === closed) throw this.#handedOver ? directError('queue pair') : closedError('queue pair')
     if (accepted !== posted) this.#error = refusalOf(control, this)
     return accepted
+  }
+
+  /**
+   * From here on somebody else drives the device's rings: posting and submitting throw ERR_IBVERBS_DIRECT.
+   *
+   * @throws Error ERR_IBVERBS_DIRECT at the second time
+   * @internal
+   */
+  handOver(): void {
+    this.assertOpen()
+    if (this.#handedOver) throw directError('queue pair')
+    this.#handedOver = true
+    this.#send.handOver()
+    this.#receive.handOver()
+    this.#ring = () => {}
   }
 
   /** Why the last {@link submit} refused a request; its `cookie` says which. Null when it refused none. */
@@ -324,6 +346,7 @@ export class QueuePair extends NativeHandle {
    */
   async drain(): Promise<void> {
     this.assertOpen()
+    if (this.#handedOver) return
     this.submit()
     // In SQD the device holds the sends back, for as long as it stays in that state.
     while (!this.closed && !native.verbs.settled(this.#handle) && this.state !== 'SQD') {

@@ -1,4 +1,5 @@
 import { rangeError, typeError } from '../../argument.js'
+import { directError } from '../../errors.js'
 import { LocalProducer } from '../../ring/local.js'
 import { allocateRing } from '../../ring/ring.js'
 import { Element, elementWords } from './records.js'
@@ -9,9 +10,10 @@ import { Element, elementWords } from './records.js'
  * post to a full queue fails at once.
  */
 export class RequestRing extends LocalProducer {
-  declare private readonly depth: number
+  declare private depth: number
   declare private readonly control: Uint32Array
   declare private readonly accepted: number
+  declare private handedOver: boolean
 
   /**
    * @param depth requests of the queue
@@ -22,6 +24,7 @@ export class RequestRing extends LocalProducer {
     this.depth = depth
     this.control = control
     this.accepted = accepted
+    this.handedOver = false
   }
 
   /** How many more requests the queue can take. */
@@ -31,7 +34,18 @@ export class RequestRing extends LocalProducer {
 
   /** Claims the next record: the index of its first word, or −1 if the queue is full. */
   claim(): number {
-    return this.free > 0 ? this.push() : -1
+    return this.free > 0 ? this.push() : this.#none()
+  }
+
+  /** From here on nothing can be posted: the device's own ring is somebody else's. */
+  handOver(): void {
+    this.handedOver = true
+    this.depth = 0
+  }
+
+  #none(): -1 {
+    if (this.handedOver) throw directError('queue pair')
+    return -1
   }
 }
 

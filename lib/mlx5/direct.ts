@@ -1,0 +1,183 @@
+import { integer, typeError } from '../argument.js'
+import { closedError, verbsError } from '../errors.js'
+import { idOf } from '../handle.js'
+import { native } from '../native.js'
+import { cells } from '../ring/ring.js'
+import { CompletionQueue } from '../verbs/completion-queue.js'
+import { QueuePair } from '../verbs/queue-pair/queue-pair.js'
+import type { WaitOptions } from '../wait-options.js'
+import { ringMemoryOf } from './create.js'
+import { basicBlock } from './layout/names.js'
+import { ArmMailbox, type NativePlace, SendMailbox } from './native.js'
+import type { RingMemory } from './ring-memory.js'
+
+/** One of a device's rings, as it lies in memory. Fields are big-endian, as DataView's calls are by default. */
+export interface DirectRing {
+  /** All of it. */
+  readonly bytes: Uint8Array<SharedArrayBuffer>
+  /** The same bytes. */
+  readonly view: DataView<SharedArrayBuffer>
+  /** Bytes from one entry to the next. */
+  readonly stride: number
+  /** Entries: a power of two. */
+  readonly count: number
+  /** The doorbell record's word: how far the program has come. Big-endian, which an Int32Array is not. */
+  readonly record: Int32Array<SharedArrayBuffer>
+}
+
+/** A queue pair whose rings are the caller's. */
+export interface DirectQueuePair {
+  /** In units of 64 bytes (MLX5_SEND_WQE_BB). */
+  readonly send: DirectRing
+  /** Empty where the queue pair has a shared receive queue or none. */
+  readonly receive: DirectRing
+  /** Number of the queue pair. */
+  readonly number: number
+  /** Bytes of half the register: so many of a request can be copied there. 0: none, eight bytes only. */
+  readonly blueFlame: number
+  /**
+   * Tells the device of sends, in the order that it must have: the requests are visible, then the doorbell record, then
+   * the register. One native call a batch.
+   *
+   * @param producer counter of 64-byte blocks behind the last request, modulo 2¹⁶
+   * @param last counter of the last request's first block, modulo 2¹⁶
+   * @param copied of a request alone in its batch, whose data are inline: its bytes, rounded up to 64, at most
+   *   {@link blueFlame}. They are written to the register, which saves the device a read (BlueFlame)
+   * @throws Error ERR_IBVERBS_CLOSED
+   */
+  ringSend(producer: number, last: number, copied?: number): void
+  /** Tells the device of receives: their counter, modulo 2¹⁶. Only memory is written. */
+  publishReceives(producer: number): void
+}
+
+/** A completion queue whose ring is the caller's. */
+export interface DirectCompletionQueue extends DirectRing {
+  /** Number of the completion queue. */
+  readonly number: number
+  /** Tells the device which entries may be overwritten: how many were taken so far, modulo 2²⁴. Only memory is written. */
+  setConsumerIndex(index: number): void
+  /**
+   * Asks for an event at the next completion, or the next that is solicited or failed: the arm record, then the register.
+   * {@link event} waits for it.
+   *
+   * @param sequence one more with each event that was taken, modulo 4
+   * @param index as in {@link setConsumerIndex}
+   * @throws Error ERR_IBVERBS_CLOSED
+   */
+  arm(sequence: number, index: number, solicitedOnly?: boolean): void
+  /**
+   * Resolves at the next event of this queue (ibv_get_cq_event(3)), or at once if one has come since the last call: one for
+   * each arming, at most. Keeps the process alive, as `wait` does.
+   *
+   * @throws Error ERR_IBVERBS_BUSY if another call is pending, ERR_IBVERBS_CLOSED
+   */
+  event(options?: WaitOptions): Promise<void>
+}
+
+/**
+ * Hands over the rings of a queue that {@link createQueuePair} or {@link createCompletionQueue} of this module created. From
+ * here on the caller is the driver, with no way back: `post`, `submit`, `poll` and `wait` throw ERR_IBVERBS_DIRECT, as a second
+ * direct() does. The queue is closed as before; after that the memory stays readable, and what is written there goes nowhere.
+ *
+ * @throws Error ERR_IBVERBS_DIRECT at the second time, ERR_IBVERBS_CLOSED; VerbsError EINVAL for a queue that others created,
+ *   whose rings libmlx5 keeps
+ */
+export function direct(queue: QueuePair): DirectQueuePair
+export function direct(queue: CompletionQueue): DirectCompletionQueue
+export function direct(queue: QueuePair | CompletionQueue): DirectQueuePair | DirectCompletionQueue {
+  if (queue instanceof QueuePair) return directQueuePair(queue)
+  if (queue instanceof CompletionQueue) return directCompletionQueue(queue)
+  throw typeError('queue', 'a QueuePair or a CompletionQueue', queue)
+}
+
+function memoryOf(queue: QueuePair | CompletionQueue, creator: string): RingMemory {
+  const memory = ringMemoryOf(queue)
+  if (memory) return memory
+  throw verbsError(
+    'EINVAL',
+    'mlx5dv_init_obj',
+    `libmlx5 keeps the rings of a queue that ibverbs/mlx5's ${creator} did not create`,
+  )
+}
+
+function ringAt({ bytes }: RingMemory, place: NativePlace, record: number): DirectRing {
+  const { offset, count, stride } = place
+  const length = count * stride
+  if ((length > 0 && offset < 0) || record < 0) {
+    throw verbsError('ENOTSUP', 'mlx5dv_init_obj', 'libmlx5 put the ring elsewhere than was asked')
+  }
+  const start = bytes.byteOffset + Math.max(offset, 0)
+  return {
+    bytes: new Uint8Array(bytes.buffer, start, length),
+    view: new DataView(bytes.buffer, start, length),
+    stride,
+    count,
+    record: new Int32Array(bytes.buffer, bytes.byteOffset + record, 1),
+  }
+}
+
+const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
+/** Stores a big-endian word after all that was written before. */
+function publish(record: Int32Array, value: number): void {
+  const swapped = little
+    ? ((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)
+    : value
+  Atomics.store(record, 0, swapped)
+}
+
+function directQueuePair(pair: QueuePair): DirectQueuePair {
+  const memory = memoryOf(pair, 'createQueuePair')
+  const handle = idOf('queue', pair, QueuePair)
+  pair.handOver()
+  const { send, receive, record, blueFlame } = native.mlx5.takeQueuePair(handle)
+  const mailbox = cells(SendMailbox.words)
+  const ring = native.mlx5.sendBell(handle, mailbox)
+  // MLX5_RCV_DBR and MLX5_SND_DBR, mlx5dv.h.
+  const rings = { send: ringAt(memory, send, record + 4), receive: ringAt(memory, receive, record) }
+  return {
+    ...rings,
+    number: pair.number,
+    blueFlame,
+    ringSend(producer, last, copied = 0) {
+      integer('producer', producer, 0, 0xffff)
+      integer('last', last, 0, 0xffff)
+      integer('copied', copied, 0, blueFlame)
+      mailbox[SendMailbox.producer] = producer
+      mailbox[SendMailbox.last] = last
+      mailbox[SendMailbox.blueFlame] = Math.ceil(copied / basicBlock) * basicBlock
+      mailbox[SendMailbox.rung] = 0
+      ring()
+      if (mailbox[SendMailbox.rung] === 0) throw closedError('queue pair')
+    },
+    publishReceives(producer) {
+      publish(rings.receive.record, integer('producer', producer, 0, 0xffff))
+    },
+  }
+}
+
+function directCompletionQueue(queue: CompletionQueue): DirectCompletionQueue {
+  const memory = memoryOf(queue, 'createCompletionQueue')
+  const handle = idOf('queue', queue, CompletionQueue)
+  queue.handOver()
+  const { record, number, ...place } = native.mlx5.takeCompletionQueue(handle)
+  const mailbox = cells(ArmMailbox.words)
+  const ring = native.mlx5.armBell(handle, mailbox)
+  // MLX5_CQ_SET_CI, the first word of the record (rdma-core's providers/mlx5/mlx5.h).
+  const entries = ringAt(memory, place, record)
+  return {
+    ...entries,
+    number,
+    setConsumerIndex(index) {
+      publish(entries.record, integer('index', index, 0, 0xffffff))
+    },
+    arm(sequence, index, solicitedOnly = false) {
+      integer('sequence', sequence, 0, 3)
+      integer('index', index, 0, 0xffffff)
+      mailbox[ArmMailbox.arm] = (sequence << 28) | (solicitedOnly ? 1 << 24 : 0) | index
+      mailbox[ArmMailbox.rung] = 0
+      ring()
+      if (mailbox[ArmMailbox.rung] === 0) throw closedError('completion queue')
+    },
+    event: (options) => queue.nextEvent(options),
+  }
+}

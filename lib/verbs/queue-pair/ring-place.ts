@@ -1,0 +1,11 @@
+/**
+ * Where a device's own rings shall lie, if not where its provider puts them.
+ *
+ * `make` creates the object over the given memory; handle 0 says that it is too small for `lacking` bytes. The function
+ * returns what `make` returned over memory that was large enough.
+ *
+ * @internal
+ */
+export type RingPlace = <T extends { handle: number; lacking?: number }>(
+  make: (memory: Uint8Array<SharedArrayBuffer>) => T,
+) => T
