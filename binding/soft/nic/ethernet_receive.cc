@@ -54,6 +54,13 @@ void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
   parseLayers(frame, length, 0, &layers);
   const bool roce = roceQps_ != 0 && layers.protocol == kProtocolUdp && layers.l4 != 0 && !layers.fragment &&
                     !layers.truncated && layers.end >= layers.l4 + 8 && load16(frame + layers.l4 + 2) == kPortRoce;
+  // A sniffer gets a copy of what goes to a queue pair of a transport, too, and before that queue pair acts on it
+  // (drivers/infiniband/hw/mlx5/fs.c, create_sniffer_rule: a table of the port's own, before all others).
+  const bool sniffed = roce && port.steering.sniffs();
+  if (sniffed) {
+    const ChecksumStatus checks = checkChecksums(frame, layers);
+    for (const CompiledRule& sniffer : port.steering.sniffers()) deliver(port, sniffer, frame, length, layers, checks);
+  }
   if (roce && roce::receiveFrame(*this, port, frame, length, layers)) return;
   if (port.steering.empty()) {
     ++port.counters.receiveUnmatched;
@@ -71,8 +78,9 @@ void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
     }
   }
   const ChecksumStatus checks = checkChecksums(frame, layers);
-  const bool found = port.steering.match(
-      key, inner, [&](const CompiledRule& rule) { deliver(port, rule, frame, length, layers, checks); });
+  const bool found = port.steering.match(key, inner, [&](const CompiledRule& rule) {
+    if (!sniffed || rule.rule.type != FlowType::sniffer) deliver(port, rule, frame, length, layers, checks);
+  });
   if (!found) ++port.counters.receiveUnmatched;
 }
 
