@@ -36,7 +36,7 @@ enum class CqeL3 : uint8_t { ipv6 = 1, ipv4 = 2 };
 constexpr uint8_t kCqeFormatMask = 3 << 2;
 constexpr uint8_t kCqeCompressed = 3 << 2;  // kernel: MLX5_COMPRESSED
 
-// The fields, in registers until hand() writes them: the entry itself is never half done where the driver looks.
+// The fields. The entry itself is never half done where the driver looks: it is laid out elsewhere, and written whole.
 class Cqe {
  public:
   Cqe(uint8_t opcode, bool solicited, uint64_t timestamp, uint32_t userIndex, uint32_t number, uint16_t wqeCounter)
@@ -128,19 +128,22 @@ class Cqe {
     return (opOwn_ & 2) != 0 || opcode == MLX5_CQE_REQ_ERR || opcode == MLX5_CQE_RESP_ERR;
   }
 
-  // Writes the 64 bytes at `entry`, the word with op_own last: that store hands the entry over. False when its memory
-  // is gone.
+  // Its 64 bytes, as eight words of memory; `owner` is the bit of this lap in op_own, the last byte.
+  void layOut(uint64_t (&words)[8], uint8_t owner) const {
+    words[0] = big(uint64_t{wqeId_} << 32);                                 // wqe_id at 2
+    words[1] = big(hash_);                                                  // rss_hash_result at 12
+    words[2] = big(uint64_t{hashType_} << 56 | uint64_t{checksum_} << 16);  // rss_hash_type at 16, check_sum at 20
+    words[3] = big(uint64_t{source_} << 32 | uint64_t{checks_} << 24 | uint64_t{types_} << 16 | vlanTag_);
+    words[4] = big(uint64_t{userIndex_} << 32 | immediate_);
+    words[5] = big(byteCount_);  // byte_cnt at 44
+    words[6] = big(timestamp_);
+    words[7] = big(uint64_t{number_} << 32 | uint64_t{wqeCounter_} << 16 | opOwn_ | owner);
+  }
+
+  // Writes them at `entry`, the word with op_own last: that store hands the entry over. False when its memory is gone.
   [[nodiscard]] bool hand(uint8_t* entry, uint8_t owner) const {
-    const uint64_t words[8] = {
-        big(uint64_t{wqeId_} << 32),                                 // wqe_id at 2
-        big(hash_),                                                  // rss_hash_result at 12
-        big(uint64_t{hashType_} << 56 | uint64_t{checksum_} << 16),  // rss_hash_type at 16, check_sum at 20
-        big(uint64_t{source_} << 32 | uint64_t{checks_} << 24 | uint64_t{types_} << 16 | vlanTag_),
-        big(uint64_t{userIndex_} << 32 | immediate_),
-        big(byteCount_),  // byte_cnt at 44
-        big(timestamp_),
-        big(uint64_t{number_} << 32 | uint64_t{wqeCounter_} << 16 | opOwn_ | owner),
-    };
+    uint64_t words[8];
+    layOut(words, owner);
     return guardedHand(entry, words);
   }
 

@@ -16,7 +16,7 @@
 namespace soft {
 
 // How the work on one WQE ended.
-struct SendResult {
+struct alignas(4) SendResult {  // one register
   enum class Kind : uint8_t { done, stalled, failed };
   Kind kind = Kind::done;
   uint8_t syndrome = 0;  // MLX5_CQE_SYNDROME_*
@@ -95,8 +95,12 @@ class Engine {
   uint64_t now() const { return now_; }
   // Where a frame for `destinationMac` goes: the wire, or back to the port itself; null while the link is down.
   FrameQueue* outgoing(Port& port, const uint8_t* destinationMac);
-  // Writes a CQE; on overrun raises the events, and the QP that it was for is lost.
-  void complete(CompletionQueue* cq, Cqe& cqe, QueuePair* qp);
+  // Writes a CQE, within this step; on overrun raises the events, and the QP that it was for is lost.
+  void complete(CompletionQueue* cq, const Cqe& cqe, QueuePair* qp) {
+    if (cq->holdsAll()) writeCompletions(*cq);
+    if (!cq->hold(cqe, qp != nullptr ? qp->number : 0)) return completionLost(*cq, qp);
+    touch(*cq);
+  }
   void completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount = 0);
   void completeSendError(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
   void completeReceiveError(QueuePair& qp, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
@@ -122,17 +126,24 @@ class Engine {
   void activate(QueuePair& qp);
   void forget(QueuePair& qp);
   void lose(QueuePair& qp);
-  void touch(CompletionQueue& cq);
+  void touch(CompletionQueue& cq) {
+    if (cq.touched) return;
+    cq.touched = true;
+    touched_.push_back(&cq);
+  }
   void flushFromNowOn(Receiver& receiver);
   void flushNoMore(Receiver& receiver);
   bool stepActive();
   bool flushLate();
   bool walk(bool busy);
   void answer();
+  void writeCompletions(CompletionQueue& cq);
+  void writeCompletions();
   void raiseCompletions();
   void setTimer(QueuePair& qp);
   void expireTimers();
 
+  void completionLost(CompletionQueue& cq, QueuePair* qp);
   bool stepQueuePair(QueuePair& qp);
   bool flush(QueuePair& qp);
   bool flushSends(QueuePair& qp);
@@ -140,6 +151,7 @@ class Engine {
 
   // Raw packet QPs: ethernet_transmit.cc, ethernet_receive.cc.
   bool transmitFrames(QueuePair& qp);
+  void prefetchPayload(const SendWqe& wqe) const;
   SendResult transmitFrame(QueuePair& qp, const SendWqe& wqe);
   SendResult emitFrame(QueuePair& qp, const EthSegment& eth, const GatherList& list, uint64_t offset, uint64_t payload);
   SendResult transmitManyFrames(QueuePair& qp, const SendWqe& wqe, const EthSegment& eth, const GatherList& list);
@@ -192,6 +204,8 @@ class Engine {
   uint64_t now_ = 0;
   bool failed_ = false;
   SendWqe wqe_;  // scratch: the WQE that is being worked on
+  static constexpr uint32_t kAhead = 4;
+  SendWqe ahead_[kAhead];  // the same, and those behind it: raw packet queues read ahead
 };
 
 }  // namespace soft

@@ -67,13 +67,13 @@ void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
     return;
   }
   FlowKey key, innerKey;
-  extractKey(frame, layers, &key);
+  extractKey(frame, layers, port.steering.outerWords(), &key);
   const FlowKey* inner = nullptr;
   if (port.steering.inspectsInner()) {
     if (const size_t at = vxlanInner(frame, layers)) {
       Layers innerLayers;
       parseLayers(frame, layers.end, at, &innerLayers);
-      extractKey(frame, innerLayers, &innerKey);
+      extractKey(frame, innerLayers, port.steering.innerWords(), &innerKey);
       inner = &innerKey;
     }
   }
@@ -97,6 +97,7 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
   const size_t size = length - skipped;
   const size_t written = size + (receiver.scatterFcs ? 4 : 0);
   StrideAllocator& strides = receiver.strides;
+  if (!strides.used()) receiver.queue.prefetchAhead(memory_);
   ReceiveWqe wqe;
   if (!receiver.open || !(strides.used() ? openStrides(receiver, written) : receiver.queue.take(&wqe))) {
     ++port.counters.receiveNoBuffer;

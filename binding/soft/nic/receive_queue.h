@@ -119,6 +119,20 @@ class ReceiveQueue {
     return true;
   }
 
+  // Asks for what will be needed some WQEs from now: the WQE itself, and the memory that a nearer one names.
+  void prefetchAhead(const MemoryTable& memory) const {
+    if (shared_) return;  // who comes next is in the WQE before
+    const uint16_t left = static_cast<uint16_t>(posted_ - taken_);
+    const auto at = [this](uint32_t ahead) {
+      return buffer_ + (size_t{(taken_ + ahead) & (count_ - 1)} << shift_) + prefix_;
+    };
+    if (left > kWqesAhead) prefetch(at(kWqesAhead));
+    uint64_t low, high;
+    if (left <= kTargetsAhead || !guardedLoad16(at(kTargetsAhead), &low, &high)) return;
+    const DataSegment segment(low, high);
+    prefetchForWrite(memory.guess(segment.lkey, segment.address));
+  }
+
   // How many WQEs are posted and not taken.
   uint16_t posted() {
     if (count_ == 0 || lost_ || !loadPosted()) return 0;
@@ -139,6 +153,8 @@ class ReceiveQueue {
   uint32_t count() const { return count_; }
 
  private:
+  static constexpr uint32_t kWqesAhead = 16, kTargetsAhead = 6;
+
   bool loadPosted() {
     uint32_t word;
     if (!loadDoorbell(doorbell_, &word)) return lose();
