@@ -162,7 +162,8 @@ class Engine {
   SendResult transmitSegments(QueuePair& qp, const SendWqe& wqe, const EthSegment& eth, const GatherList& list);
   bool drain(Port& port, FrameQueue* queue);
   void receiveFrame(Port& port, const uint8_t* frame, size_t length);
-  bool steer(Port& port, const uint8_t* frame, size_t length, const Layers& layers, const QueuePair* sender);
+  bool steer(Port& port, const uint8_t* frame, size_t length, const Layers& layers, bool sniffed,
+             const QueuePair* sender);
   // Whether a frame that a raw packet queue pair sends goes out on the wire, having given it to others of its port.
   bool leaves(const QueuePair& sender, const uint8_t* frame, size_t length) {
     return (transportDomains_ < 2 && selfLoopbacks_ == 0) || loopBack(sender, frame, length);

@@ -60,13 +60,21 @@ void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
   parseLayers(frame, length, 0, &layers);
   const bool roce = roceQps_ != 0 && layers.protocol == kProtocolUdp && layers.l4 != 0 && !layers.fragment &&
                     !layers.truncated && layers.end >= layers.l4 + 8 && load16(frame + layers.l4 + 2) == kPortRoce;
+  // A sniffer gets a copy of what goes to a queue pair of a transport, too, and before that queue pair acts on it
+  // (drivers/infiniband/hw/mlx5/fs.c, create_sniffer_rule: a table of the port's own, before all others).
+  const bool sniffed = roce && port.steering.sniffs();
+  if (sniffed) {
+    const ChecksumStatus checks = checkChecksums(frame, layers);
+    for (const CompiledRule& sniffer : port.steering.sniffers()) deliver(port, sniffer, frame, length, layers, checks);
+  }
   if (roce && roce::receiveFrame(*this, port, frame, length, layers)) return;
-  if (port.steering.empty() || !steer(port, frame, length, layers, nullptr)) ++port.counters.receiveUnmatched;
+  if (port.steering.empty() || !steer(port, frame, length, layers, sniffed, nullptr)) ++port.counters.receiveUnmatched;
 }
 
 // Hands the frame to those that the rules lead to: of a frame from the wire to all, of one that a queue pair of this
-// port sends to those that it may reach. Whether a rule matched.
-bool Engine::steer(Port& port, const uint8_t* frame, size_t length, const Layers& layers, const QueuePair* sender) {
+// port sends to those that it may reach, and where sniffers have it already, to others. Whether a rule matched.
+bool Engine::steer(Port& port, const uint8_t* frame, size_t length, const Layers& layers, bool sniffed,
+                   const QueuePair* sender) {
   FlowKey key, innerKey;
   extractKey(frame, layers, port.steering.outerWords(), &key);
   const FlowKey* inner = nullptr;
@@ -80,6 +88,7 @@ bool Engine::steer(Port& port, const uint8_t* frame, size_t length, const Layers
   }
   const ChecksumStatus checks = checkChecksums(frame, layers);
   return port.steering.match(key, inner, [&](const CompiledRule& rule) {
+    if (sniffed && rule.rule.type == FlowType::sniffer) return;
     if (sender != nullptr && rule.target != nullptr && !rule.target->hears(*sender, isGroup(frame))) return;
     deliver(port, rule, frame, length, layers, checks);
   });
@@ -100,7 +109,7 @@ bool Engine::loopBack(const QueuePair& sender, const uint8_t* frame, size_t leng
   port.counters.receiveBytes += length;
   Layers layers;
   parseLayers(frame, length, 0, &layers);
-  if (!steer(port, frame, length, layers, &sender)) ++port.counters.receiveUnmatched;
+  if (!steer(port, frame, length, layers, false, &sender)) ++port.counters.receiveUnmatched;
   return group;
 }
 
