@@ -1,9 +1,11 @@
 /** `ibverbs explain`: one request on a ConnectX, and every byte of what program and device say to each other. */
 import type { Command } from '../command.js'
 import { ExitCode } from '../exit-code.js'
+import { Output } from '../output.js'
 import type { Session } from '../session.js'
 import { noMoreOperands, parse, UsageError, wordOption } from '../usage.js'
 import { conversationJson } from './json.js'
+import { conversationPage } from './page.js'
 import { conversationText } from './text.js'
 
 /** As `kinds` of conversation.ts, which loads the library. */
@@ -22,13 +24,18 @@ const options = {
     argument: 'NAME',
     help: 'a ConnectX whose port is connected to itself; by default a software ConnectX',
   },
+  html: {
+    type: 'string',
+    argument: 'FILE',
+    help: 'write a page that steps through it, which needs nothing but itself',
+  },
   json: { type: 'boolean', help: 'print one JSON object; bytes as hexadecimal digits' },
 } as const
 
 export const explain: Command = {
   name: 'explain',
   summary: 'one request on a ConnectX, byte by byte',
-  synopsis: ['[-t KIND] [-d NAME] [--json]'],
+  synopsis: ['[-t KIND] [-d NAME] [--html FILE | --json]'],
   description: `
 Drives the rings of a ConnectX by hand for one request from a queue pair to another, and prints the
 conversation: the requests with each segment and field, the doorbell records before and after, what
@@ -39,6 +46,7 @@ are libmlx5's real ones.`,
   examples: [
     ['ibverbs explain', 'an Ethernet frame'],
     ['ibverbs explain -t write', 'an RDMA write, with its packet and its acknowledgement'],
+    ['ibverbs explain -t send --html send.html', 'a page to step through'],
     ['ibverbs explain -t atomic --json', 'for a program'],
   ],
   run,
@@ -48,11 +56,20 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const { values, positionals } = parse(args, options)
   noMoreOperands(positionals, 0)
   const kind = wordOption('--type', values.type, kinds) ?? 'frame'
+  if (values.html !== undefined && values.json) throw new UsageError('--html and --json exclude each other')
   if (values.device === '') throw new UsageError('--device is empty')
   const { converse } = await import('./conversation.js')
   await using devices = await chosenDevice(values.device)
   const conversation = await converse(devices.name, kind, session.signal)
-  session.print(values.json ? conversationJson(conversation) : conversationText(conversation, session.style))
+  if (values.html !== undefined) {
+    const output = await Output.open(values.html, session.signal)
+    try {
+      await output.write(new TextEncoder().encode(conversationPage(conversation)))
+    } finally {
+      await output.close()
+    }
+  } else if (values.json) session.print(conversationJson(conversation))
+  else session.print(conversationText(conversation, session.style))
   return ExitCode.ok
 }
 
