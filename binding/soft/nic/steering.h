@@ -59,6 +59,8 @@ class Steering {
     return words_ >> FlowKey::kWords;
   }
   bool empty() const { return rules_.empty() && sniffers_.empty(); }
+  bool sniffs() const { return !sniffers_.empty(); }
+  const std::vector<CompiledRule>& sniffers() const { return sniffers_; }
 
   // Calls visit(rule) for each rule that gets the frame. Two rules that match exactly alike both do (the kernel gives
   // one table entry two destinations); behind a DONT_TRAP rule the search goes on. Returns whether any did.
