@@ -1,9 +1,11 @@
-// cc: -libverbs
+// cc: -lmlx5 -libverbs
 // Frames per second through a raw packet queue pair whose port receives what it sends: bench/harness/soft/raw-worker.ts
 // in C.
 //
-//   soft_raw size=64 batch=32 window=512
+//   soft_raw size=64 batch=32 window=512             through ibv_post_send, ibv_post_recv and ibv_poll_cq
+//   soft_raw size=64 batch=32 window=512 direct=1    writes the WQEs and reads the CQEs itself (mlx5dv.h)
 //   loop 20000 1000  →  [frames a second]   sent and received, over 20000 after 1000 untimed
+#include <infiniband/mlx5dv.h>
 #include <infiniband/verbs.h>
 
 #include "serve.h"
@@ -11,8 +13,15 @@
 enum { kFrames = 4096, kFrameSize = 2048, kReceives = 2048, kSends = 1024, kMaxBatch = 256, kEtherType = 0x88b5 };
 enum { kSequence = 14 };
 
+// A completion queue, read without ibv_poll_cq.
+struct completions {
+  uint8_t *entries;
+  __be32 *doorbell;
+  uint32_t next, count;
+};
+
 struct port {
-  int size, batch, window;
+  int size, batch, window, direct;
   uint8_t *memory;
   struct ibv_mr *region;
   struct ibv_qp *pair;
@@ -24,6 +33,10 @@ struct port {
   struct ibv_sge send_sges[kMaxBatch];
   struct ibv_recv_wr receives[kMaxBatch];
   struct ibv_sge receive_sges[kMaxBatch];
+  struct mlx5dv_qp rings;
+  struct completions sent_entries, received_entries;
+  uint32_t receive_frames[kReceives], received;  // by the slot of the receive WQE
+  unsigned flip;                                 // which half of the register is next
 };
 
 static void check(const struct ibv_wc *wc) {
@@ -88,16 +101,93 @@ static inline int receive_batch(struct port *port) {
   return count;
 }
 
+// The entry that `queue` has next, or NULL. Its last word hands it over: opcode, owner bit, WQE counter.
+static inline struct mlx5_cqe64 *next_entry(struct completions *queue, uint8_t opcode) {
+  struct mlx5_cqe64 *entry = (struct mlx5_cqe64 *)(queue->entries + (queue->next & (queue->count - 1)) * 64);
+  const uint8_t own = __atomic_load_n(&entry->op_own, __ATOMIC_ACQUIRE);
+  if ((own & 1) != ((queue->next & queue->count) != 0) || own >> 4 == MLX5_CQE_INVALID) return NULL;
+  if (own >> 4 != opcode) {
+    fprintf(stderr, "completion: opcode %d\n", own >> 4);
+    exit(1);
+  }
+  queue->next++;
+  return entry;
+}
+
+static inline void heed(struct completions *queue) { *queue->doorbell = htobe32(queue->next & 0xffffff); }
+
+static inline void reap_direct(struct port *port) {
+  const struct mlx5_cqe64 *entry;
+  while ((entry = next_entry(&port->sent_entries, MLX5_CQE_REQ)) != NULL) {
+    const uint16_t index = be16toh(entry->wqe_counter);
+    do port->free[port->free_count++] = port->sent[port->tail % kSends];
+    while ((uint16_t)port->tail++ != index);
+    heed(&port->sent_entries);
+  }
+}
+
+static inline void send_batch_direct(struct port *port) {
+  uint64_t first = 0;
+  for (int i = 0; i < port->batch; i++) {
+    const uint32_t frame = port->free[--port->free_count];
+    uint8_t *const at = port->memory + frame * kFrameSize;
+    memcpy(at + kSequence, &port->sequence, sizeof port->sequence);
+    port->sequence++;
+    struct mlx5_wqe_ctrl_seg *const wqe =
+        (void *)((uint8_t *)port->rings.sq.buf + (port->head & (port->rings.sq.wqe_cnt - 1)) * MLX5_SEND_WQE_BB);
+    const uint8_t flags = i + 1 == port->batch ? MLX5_WQE_CTRL_CQ_UPDATE : 0;
+    mlx5dv_set_ctrl_seg(wqe, (uint16_t)port->head, MLX5_OPCODE_SEND, 0, port->pair->qp_num, flags, 3, 0, 0);
+    memset(wqe + 1, 0, sizeof(struct mlx5_wqe_eth_seg));
+    mlx5dv_set_data_seg((void *)(wqe + 2), (uint32_t)port->size, port->region->lkey, (uintptr_t)at);
+    memcpy(&first, wqe, sizeof first);
+    port->sent[port->head++ % kSends] = frame;
+  }
+  __atomic_store_n(&port->rings.dbrec[MLX5_SND_DBR], htobe32(port->head & 0xffff), __ATOMIC_RELEASE);
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  __atomic_store_n((uint64_t *)((uint8_t *)port->rings.bf.reg + port->flip), first, __ATOMIC_RELEASE);
+  port->flip ^= port->rings.bf.size;
+}
+
+static inline int receive_batch_direct(struct port *port) {
+  int count = 0;
+  for (; count < port->batch; count++) {
+    const struct mlx5_cqe64 *entry = next_entry(&port->received_entries, MLX5_CQE_RESP_SEND);
+    if (entry == NULL) break;
+    // The WQE that it was, and the one that follows the last: the ring is as large as the frames are many.
+    const uint32_t slot = port->received++ & (port->rings.rq.wqe_cnt - 1);
+    const uint32_t index = port->receive_frames[slot];
+    const uint8_t *frame = port->memory + index * kFrameSize;
+    uint32_t sequence;
+    memcpy(&sequence, frame + kSequence, sizeof sequence);
+    if (be32toh(entry->byte_cnt) != (uint32_t)port->size || frame[12] != kEtherType >> 8 ||
+        sequence != port->expected++) {
+      fprintf(stderr, "frame %u where %u should be\n", sequence, port->expected - 1);
+      exit(1);
+    }
+    mlx5dv_set_data_seg((void *)((uint8_t *)port->rings.rq.buf + slot * port->rings.rq.stride), kFrameSize,
+                        port->region->lkey, (uintptr_t)frame);
+  }
+  if (count == 0) return 0;
+  heed(&port->received_entries);
+  __atomic_store_n(&port->rings.dbrec[MLX5_RCV_DBR], htobe32((port->received + kReceives) & 0xffff), __ATOMIC_RELEASE);
+  return count;
+}
+
 static void transfer(struct port *port, long total) {
   uint64_t since = now();
   uint32_t looks = 0;
   for (long sent = 0, received = 0; received < total;) {
     if (sent < total && sent - received + port->batch <= port->window) {
-      reap(port);
-      send_batch(port);
+      if (port->direct) {
+        reap_direct(port);
+        send_batch_direct(port);
+      } else {
+        reap(port);
+        send_batch(port);
+      }
       sent += port->batch;
     }
-    const int count = receive_batch(port);
+    const int count = port->direct ? receive_batch_direct(port) : receive_batch(port);
     received += count;
     if (count > 0 || (++looks & 4095) != 0) continue;
     if (now() - since > 10000000000u) {
@@ -128,6 +218,24 @@ static void modify(struct ibv_qp *pair, enum ibv_qp_state state, int mask) {
   struct ibv_qp_attr attributes = {.qp_state = state, .port_num = 1};
   errno = ibv_modify_qp(pair, &attributes, IBV_QP_STATE | mask);
   if (errno != 0) fail("ibv_modify_qp");
+}
+
+static void take_ring(struct ibv_cq *cq, struct completions *ring) {
+  struct mlx5dv_cq direct;
+  struct mlx5dv_obj object = {.cq = {.in = cq, .out = &direct}};
+  if (mlx5dv_init_obj(&object, MLX5DV_OBJ_CQ) != 0) fail("mlx5dv_init_obj");
+  *ring = (struct completions){.entries = direct.buf, .doorbell = &direct.dbrec[0], .count = direct.cqe_cnt};
+}
+
+// What ibv_post_recv has posted by now stays posted.
+static void take_rings(struct port *port) {
+  struct mlx5dv_obj object = {.qp = {.in = port->pair, .out = &port->rings}};
+  if (mlx5dv_init_obj(&object, MLX5DV_OBJ_QP) != 0) fail("mlx5dv_init_obj");
+  take_ring(port->send_cq, &port->sent_entries);
+  take_ring(port->receive_cq, &port->received_entries);
+  if (port->rings.rq.wqe_cnt == kReceives) return;
+  fprintf(stderr, "a receive ring of %u WQEs where %d were wanted\n", port->rings.rq.wqe_cnt, kReceives);
+  exit(1);
 }
 
 static void port_open(struct port *port) {
@@ -164,7 +272,10 @@ static void port_open(struct port *port) {
                                           .send_flags = last ? IBV_SEND_SIGNALED : 0};
   }
   for (uint32_t frame = 0; frame < kReceives; frame += kMaxBatch) {
-    for (int i = 0; i < kMaxBatch; i++) receive_into(port, i, frame + (uint32_t)i);
+    for (int i = 0; i < kMaxBatch; i++) {
+      receive_into(port, i, frame + (uint32_t)i);
+      port->receive_frames[frame + (uint32_t)i] = frame + (uint32_t)i;
+    }
     post_receives(port, kMaxBatch);
   }
   for (uint32_t frame = kReceives; frame < kFrames; frame++) {
@@ -181,7 +292,7 @@ int main(int argc, char **argv) {
   static struct port port = {.size = 64, .batch = 32, .window = 512};
   for (int i = 1; i < argc; i++) {
     if (sscanf(argv[i], "size=%d", &port.size) != 1 && sscanf(argv[i], "batch=%d", &port.batch) != 1 &&
-        sscanf(argv[i], "window=%d", &port.window) != 1) {
+        sscanf(argv[i], "window=%d", &port.window) != 1 && sscanf(argv[i], "direct=%d", &port.direct) != 1) {
       fprintf(stderr, "not understood: %s\n", argv[i]);
       return 2;
     }
@@ -191,6 +302,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   port_open(&port);
+  if (port.direct) take_rings(&port);
   serve(answer, &port);
   return 0;
 }

@@ -1,10 +1,13 @@
-/** Frames/s through a raw packet queue pair of the software ConnectX, sent and received, against the same loop in C */
+/**
+ * Frames/s through a raw packet queue pair of the software ConnectX, sent and received, against the same loop in C.
+ * IBVERBS_SOFT_BEFORE=PATH names a libibverbs_soft.so of another build: the loops in C run against themselves on it.
+ */
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { softLibraryPath } from 'ibverbs/soft'
 import type { Bench } from '../harness/bench.js'
 import { LineChild } from '../harness/child.js'
-import type { Side } from '../harness/compare.js'
+import type { Metric, Side } from '../harness/compare.js'
 import { processors } from '../harness/ethernet/sides.js'
 
 const worker = fileURLToPath(new URL('../harness/soft/raw-worker.js', import.meta.url))
@@ -36,13 +39,36 @@ const bench: Bench = {
         const parameters = { size, batch, window }
         const words = Object.entries(parameters).map(([name, value]) => `${name}=${value}`)
         const preload = `LD_PRELOAD=${softLibraryPath()}`
+        const c = (library: string, ...more: string[]) =>
+          side([library, session.peer('soft_raw'), ...words, ...more], count)
+        const metrics = (what: string): [Metric] => [
+          { case: `${size} B, batches of ${batch}${what}`, unit: 'frames/s' },
+        ]
         await session.compare({
           peer: 'c',
-          metrics: [{ case: `${size} B, batches of ${batch}`, unit: 'frames/s' }],
+          metrics: metrics(''),
           roundsPerOpening: 5,
           ours: () => side([process.execPath, worker, JSON.stringify(parameters)], count),
-          theirs: () => side([preload, session.peer('soft_raw'), ...words], count),
+          theirs: () => c(preload),
         })
+        await session.compare({
+          peer: 'c',
+          metrics: metrics(', C over direct rings'),
+          roundsPerOpening: 5,
+          ours: () => c(preload, 'direct=1'),
+          theirs: () => c(preload),
+        })
+        const { IBVERBS_SOFT_BEFORE: before } = process.env
+        if (before === undefined) continue
+        for (const [what, ...more] of [['C'], ['C over direct rings', 'direct=1']]) {
+          await session.compare({
+            peer: 'before',
+            metrics: metrics(`, ${what}`),
+            roundsPerOpening: 5,
+            ours: () => c(preload, ...more),
+            theirs: () => c(`LD_PRELOAD=${before}`, ...more),
+          })
+        }
       }
     }
   },

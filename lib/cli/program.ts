@@ -16,6 +16,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   generate: async () => (await import('./generate/generate.js')).generate,
   forward: async () => (await import('./forward.js')).forward,
   reflect: async () => (await import('./reflect.js')).reflect,
+  explain: async () => (await import('./explain/explain.js')).explain,
   soft: async () => (await import('./soft/soft.js')).soft,
   doctor: async () => (await import('./doctor/doctor.js')).doctor,
 }

@@ -2,7 +2,18 @@ import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { ibverbs, main, Running, start } from './run.js'
 
-const commands = ['devices', 'ping', 'send', 'dump', 'generate', 'forward', 'reflect', 'soft', 'doctor']
+const commands = [
+  'devices',
+  'ping',
+  'send',
+  'dump',
+  'generate',
+  'forward',
+  'reflect',
+  'explain',
+  'soft',
+  'doctor',
+]
 
 describe('help', () => {
   test.each([['--help'], ['-h'], ['help']])(

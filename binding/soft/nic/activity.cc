@@ -32,12 +32,6 @@ void Engine::heard(QueuePair& qp) {
   heard_.push_back(&qp);
 }
 
-void Engine::touch(CompletionQueue& cq) {
-  if (cq.touched) return;
-  cq.touched = true;
-  touched_.push_back(&cq);
-}
-
 // Before it is destroyed.
 void Engine::forget(QueuePair& qp) {
   queues_.remove(&qp.watch);
@@ -144,10 +138,19 @@ void Engine::answer() {
   }
 }
 
+void Engine::writeCompletions(CompletionQueue& cq) {
+  cq.flush([this, &cq](uint32_t qpn) { completionLost(cq, qps_.find(qpn)); });
+}
+
+void Engine::writeCompletions() {
+  // A queue pair that is lost with its completions may have others to be touched.
+  for (size_t i = 0; i < touched_.size(); ++i) writeCompletions(*touched_[i]);
+}
+
 void Engine::raiseCompletions() {
+  writeCompletions();
   for (CompletionQueue* cq : touched_) {
     cq->touched = false;
-    cq->flush();  // takeError() says where it could not
     if (cq->takeEvent()) events_.completion(cq->number, cq->cookie);
     if (cq->takeError()) events_.asynchronous({AsyncEventType::cqError, cq->number, cq->cookie});
   }

@@ -69,8 +69,9 @@ int CompletionQueue::resize(void* buffer, uint32_t entries, uint32_t cqeSize, ui
   if (error_) return EIO;
   if (!loadConsumer()) return EFAULT;
   if (waiting() >= entries) return EINVAL;  // would not fit
-  Cqe cqe(MLX5_CQE_RESIZE_CQ, false, now, 0, 0, 0);
-  if (!write(cqe)) return EIO;  // it ends a session
+  if (!hold(Cqe(MLX5_CQE_RESIZE_CQ, false, now, 0, 0, 0), 0)) return EIO;
+  flush([](uint32_t) {});  // it ends a session
+  if (error_) return EIO;
   // mlx5_cq_resize_copy_cqes moves entry i of the old ring to i + 1 of the new one and counts the resize entry as
   // consumed: so the producer's index goes on unchanged.
   buffer_ = static_cast<uint8_t*>(buffer);

@@ -17,14 +17,40 @@ class CompletionQueue {
  public:
   CompletionQueue(uint32_t number, const CompletionQueueAttributes& attributes);
 
-  // Writes one entry. False when the ring is full (overrun) or its memory is gone: then the CQ is in error and stays
-  // so.
-  bool write(Cqe& cqe) {
+  // Keeps one entry until flush() writes it, its line asked for meanwhile; `qpn` is whose it is, 0 for nobody's. Not
+  // while holdsAll(). False when the ring is full (overrun): then the CQ is in error and stays so.
+  bool hold(const Cqe& cqe, uint32_t qpn) {
+    if (error_) return false;
+    if (full()) return fail();
+    if (session_ != nullptr) return collect(cqe) || fail();
+    prefetchForWrite(entry(producer_ + kPrefetched));
+    if (!cqe.layBefore(entry(producer_))) return fail();
+    cqe.layOut(held_[heldCount_], owner(producer_));
+    heldFor_[heldCount_++] = qpn;
+    return count(cqe);
+  }
+  bool holdsAll() const { return heldCount_ == kHeld; }
+  bool holdsNone() const { return heldCount_ == 0; }
+  // Writes one entry at once, while holdsNone(). False as above, and where its memory is gone.
+  bool write(const Cqe& cqe) {
     if (error_) return false;
     return !full() && (session_ == nullptr ? hand(cqe) : collect(cqe)) ? true : fail();
   }
-  // Writes what was collected to be compressed. False as above.
-  bool flush() { return session_ == nullptr || session_->count() == 0 || writeSession() || fail(); }
+
+  // Writes the entries that are held or collected to be compressed, in their order. Where its memory is gone the CQ is
+  // in error, and lost(qpn) is called for each entry that was held and not written. No entry is held beyond the step
+  // that it came in.
+  template <typename Lost>
+  void flush(Lost lost) {
+    if (session_ != nullptr && session_->count() != 0 && !writeSession()) fail();
+    const uint32_t count = heldCount_;
+    heldCount_ = 0;
+    for (uint32_t i = 0; i < count; ++i) {
+      // The word with op_own last: that store hands the entry over.
+      if (!error_ && !guardedHand(entry(producer_ - count + i), held_[i])) fail();
+      if (error_) lost(heldFor_[i]);
+    }
+  }
   // Whether its entries are to have a checksum.
   bool wantsChecksum() const { return session_ != nullptr && session_->carriesChecksum(); }
 
@@ -34,7 +60,8 @@ class CompletionQueue {
   // (mlx5_ifc.h, cqc_bits; that this is what it is for is inferred).
   bool takeEvent();
 
-  // Writes the MLX5_CQE_RESIZE_CQ entry, then goes on in the new ring, one entry further: the driver copies the rest.
+  // Between steps. Writes the MLX5_CQE_RESIZE_CQ entry, then goes on in the new ring, one entry further: the driver
+  // copies the rest.
   int resize(void* buffer, uint32_t entries, uint32_t cqeSize, uint64_t now);
 
   bool error() const { return error_; }
@@ -45,6 +72,9 @@ class CompletionQueue {
     return due;
   }
   uint32_t entries() const { return mask_ + 1; }
+  // The longest message that an entry brings itself (qp.c, configure_responder_scat_cqe: MLX5_RES_SCAT_DATA32_CQE, or
+  // …_DATA64_CQE with entries of 128 bytes).
+  uint32_t inlineRoom() const { return cqeSize_ == 128 ? 64 : 32; }
   uint64_t produced() const { return producer_; }
   // mlx5.h: MLX5_CQ_SET_CI = 0, MLX5_CQ_ARM_DB = 1.
   const uint8_t* armRecord() const { return doorbell_ + 4; }
@@ -101,9 +131,15 @@ class CompletionQueue {
     return true;
   }
 
+  // Entries that are held at most, and how far ahead of the next one lines are asked for.
+  static constexpr uint32_t kHeld = 32, kPrefetched = 4;
+
   uint8_t* buffer_;
   uint8_t* doorbell_;
-  uint64_t producer_ = 0;                        // those that are collected included
+  uint64_t producer_ = 0;  // those that are held or collected included
+  uint64_t held_[kHeld][8];
+  uint32_t heldFor_[kHeld];
+  uint32_t heldCount_ = 0;
   std::unique_ptr<CompressionSession> session_;  // null: nothing is compressed
   // Indices behind the last entry that a solicited-only request wants to hear of, behind the one before it, and behind
   // the last entry that an event told of.

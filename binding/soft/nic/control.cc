@@ -48,6 +48,11 @@ std::vector<int> Engine::descriptors() const {
   return list;
 }
 
+void Engine::allocateTransportDomain(uint32_t* number) {
+  ++transportDomains_;
+  *number = ++lastTransportDomain_;
+}
+
 int Engine::allocateProtectionDomain(uint32_t* pdn) {
   *pdn = pds_.allocate();
   if (*pdn == 0) return ENOSPC;

@@ -36,7 +36,7 @@ enum class CqeL3 : uint8_t { ipv6 = 1, ipv4 = 2 };
 constexpr uint8_t kCqeFormatMask = 3 << 2;
 constexpr uint8_t kCqeCompressed = 3 << 2;  // kernel: MLX5_COMPRESSED
 
-// The fields, in registers until hand() writes them: the entry itself is never half done where the driver looks.
+// The fields. The entry itself is never half done where the driver looks: it is laid out elsewhere, and written whole.
 class Cqe {
  public:
   Cqe(uint8_t opcode, bool solicited, uint64_t timestamp, uint32_t userIndex, uint32_t number, uint16_t wqeCounter)
@@ -94,6 +94,15 @@ class Cqe {
   // Strides that no frame had room in (kernel: mpwrq_is_filler_cqe).
   void setFiller() { byteCount_ |= 1u << 31; }
 
+  // Scatter to CQE: the entry brings the message itself, in place of the fields of its first 32 bytes, or, in an entry
+  // of 128 bytes, in the 64 bytes before it (libmlx5 cq.c: MLX5_INLINE_SCATTER_32, …_64). `data` is read when it is
+  // laid out.
+  void setInline(const uint8_t* data, uint32_t length, uint32_t room) {
+    inline_ = data;
+    inlineLength_ = length;
+    opOwn_ |= room == 64 ? MLX5_INLINE_SCATTER_64 : MLX5_INLINE_SCATTER_32;
+  }
+
   // Whether it can stand as a title: a receive that is done (cqc, mini_cqe_res_format: of requests the kernel and DPDK
   // compress none).
   bool compressible() const {
@@ -128,25 +137,39 @@ class Cqe {
     return (opOwn_ & 2) != 0 || opcode == MLX5_CQE_REQ_ERR || opcode == MLX5_CQE_RESP_ERR;
   }
 
-  // Writes the 64 bytes at `entry`, the word with op_own last: that store hands the entry over. False when its memory
-  // is gone.
+  // Its 64 bytes, as eight words of memory; `owner` is the bit of this lap in op_own, the last byte.
+  void layOut(uint64_t (&words)[8], uint8_t owner) const {
+    words[0] = big(uint64_t{wqeId_} << 32);                                 // wqe_id at 2
+    words[1] = big(hash_);                                                  // rss_hash_result at 12
+    words[2] = big(uint64_t{hashType_} << 56 | uint64_t{checksum_} << 16);  // rss_hash_type at 16, check_sum at 20
+    words[3] = big(uint64_t{source_} << 32 | uint64_t{checks_} << 24 | uint64_t{types_} << 16 | vlanTag_);
+    words[4] = big(uint64_t{userIndex_} << 32 | immediate_);
+    words[5] = big(byteCount_);  // byte_cnt at 44
+    words[6] = big(timestamp_);
+    words[7] = big(uint64_t{number_} << 32 | uint64_t{wqeCounter_} << 16 | opOwn_ | owner);
+    if ((opOwn_ & kCqeFormatMask) == MLX5_INLINE_SCATTER_32) std::memcpy(words, inline_, inlineLength_);
+  }
+  // Writes what comes in the 64 bytes before it. False when their memory is gone.
+  [[nodiscard]] bool layBefore(uint8_t* entry) const {
+    if ((opOwn_ & kCqeFormatMask) != MLX5_INLINE_SCATTER_64) return true;
+    uint8_t message[64] = {};
+    std::memcpy(message, inline_, inlineLength_);
+    return guardedCopy64(entry - 64, message);
+  }
+
+  // Writes them at `entry`, the word with op_own last: that store hands the entry over. False when its memory is gone.
   [[nodiscard]] bool hand(uint8_t* entry, uint8_t owner) const {
-    const uint64_t words[8] = {
-        big(uint64_t{wqeId_} << 32),                                 // wqe_id at 2
-        big(hash_),                                                  // rss_hash_result at 12
-        big(uint64_t{hashType_} << 56 | uint64_t{checksum_} << 16),  // rss_hash_type at 16, check_sum at 20
-        big(uint64_t{source_} << 32 | uint64_t{checks_} << 24 | uint64_t{types_} << 16 | vlanTag_),
-        big(uint64_t{userIndex_} << 32 | immediate_),
-        big(byteCount_),  // byte_cnt at 44
-        big(timestamp_),
-        big(uint64_t{number_} << 32 | uint64_t{wqeCounter_} << 16 | opOwn_ | owner),
-    };
+    if (!layBefore(entry)) return false;
+    uint64_t words[8];
+    layOut(words, owner);
     return guardedHand(entry, words);
   }
 
  private:
   static uint64_t big(uint64_t value) { return __builtin_bswap64(value); }
 
+  const uint8_t* inline_ = nullptr;  // with one of those two formats
+  uint32_t inlineLength_ = 0;
   uint32_t userIndex_;  // srqn_uidx
   uint64_t timestamp_;
   uint32_t number_;         // sop_drop_qpn

@@ -34,6 +34,7 @@ bool Engine::step(uint64_t now) {
   expireTimers();
   bool busy = stepActive();
   busy |= flushLate();
+  writeCompletions();  // a wire may take its time
   if (!failed_) {
     for (const std::unique_ptr<Port>& port : ports_) {
       if (port->wire == nullptr) continue;
@@ -51,6 +52,7 @@ bool Engine::step(uint64_t now) {
       busy |= drain(*port, port->end.receive);
       busy |= drain(*port, &port->loopback);
     }
+    writeCompletions();
     answer();
   }
   busy |= walk(busy);
@@ -75,21 +77,19 @@ bool Engine::stepQueuePair(QueuePair& qp) {
   }
 }
 
-void Engine::complete(CompletionQueue* cq, Cqe& cqe, QueuePair* qp) {
-  if (cq->write(cqe)) {
-    touch(*cq);
-    return;
-  }
-  if (cq->takeError()) events_.asynchronous({AsyncEventType::cqError, cq->number, cq->cookie});
+void Engine::completionLost(CompletionQueue& cq, QueuePair* qp) {
+  if (cq.takeError()) events_.asynchronous({AsyncEventType::cqError, cq.number, cq.cookie});
   if (qp != nullptr && qp->state != QueuePairState::err) {
     toError(*qp);
     raise(AsyncEventType::qpFatal, *qp);
   }
 }
 
-void Engine::completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount) {
+void Engine::completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount,
+                          const uint8_t* response) {
   Cqe cqe = Cqe::request(wqeOpcode, now_, qp.userIndex, qp.number, index);
   cqe.setByteCount(byteCount);
+  if (response != nullptr) cqe.setInline(response, byteCount, qp.sendCq->inlineRoom());
   complete(qp.sendCq, cqe, &qp);
 }
 

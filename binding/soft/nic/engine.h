@@ -16,7 +16,7 @@
 namespace soft {
 
 // How the work on one WQE ended.
-struct SendResult {
+struct alignas(4) SendResult {  // one register
   enum class Kind : uint8_t { done, stalled, failed };
   Kind kind = Kind::done;
   uint8_t syndrome = 0;  // MLX5_CQE_SYNDROME_*
@@ -59,6 +59,8 @@ class Engine {
   int connect(uint8_t port, std::shared_ptr<Wire> wire, int end);
   int setLink(uint8_t port, bool up);
   Port* port(uint8_t number);
+  void allocateTransportDomain(uint32_t* number);
+  void freeTransportDomain() { --transportDomains_; }
   int allocateProtectionDomain(uint32_t* pdn);
   int freeProtectionDomain(uint32_t pdn);
   int createMemoryRegion(const MemoryRegionAttributes& attributes, uint32_t* mkey);
@@ -95,9 +97,17 @@ class Engine {
   uint64_t now() const { return now_; }
   // Where a frame for `destinationMac` goes: the wire, or back to the port itself; null while the link is down.
   FrameQueue* outgoing(Port& port, const uint8_t* destinationMac);
-  // Writes a CQE; on overrun raises the events, and the QP that it was for is lost.
-  void complete(CompletionQueue* cq, Cqe& cqe, QueuePair* qp);
-  void completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount = 0);
+  // Writes a CQE, within this step; on overrun raises the events, and the QP that it was for is lost.
+  void complete(CompletionQueue* cq, const Cqe& cqe, QueuePair* qp) {
+    if (cq->holdsAll()) writeCompletions(*cq);
+    // A message that somebody waits for: the first of a step is not held.
+    const bool atOnce = !cq->touched && cq->holdsNone() && qp != nullptr && qp->transport != nullptr;
+    if (!(atOnce ? cq->write(cqe) : cq->hold(cqe, qp != nullptr ? qp->number : 0))) return completionLost(*cq, qp);
+    touch(*cq);
+  }
+  // With `response`, that many bytes come in the entry itself.
+  void completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount = 0,
+                    const uint8_t* response = nullptr);
   void completeSendError(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
   void completeReceiveError(QueuePair& qp, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
   // Takes a receive WQE of the QP's own queue or its SRQ, with the SRQ's limit event.
@@ -122,17 +132,24 @@ class Engine {
   void activate(QueuePair& qp);
   void forget(QueuePair& qp);
   void lose(QueuePair& qp);
-  void touch(CompletionQueue& cq);
+  void touch(CompletionQueue& cq) {
+    if (cq.touched) return;
+    cq.touched = true;
+    touched_.push_back(&cq);
+  }
   void flushFromNowOn(Receiver& receiver);
   void flushNoMore(Receiver& receiver);
   bool stepActive();
   bool flushLate();
   bool walk(bool busy);
   void answer();
+  void writeCompletions(CompletionQueue& cq);
+  void writeCompletions();
   void raiseCompletions();
   void setTimer(QueuePair& qp);
   void expireTimers();
 
+  void completionLost(CompletionQueue& cq, QueuePair* qp);
   bool stepQueuePair(QueuePair& qp);
   bool flush(QueuePair& qp);
   bool flushSends(QueuePair& qp);
@@ -140,12 +157,20 @@ class Engine {
 
   // Raw packet QPs: ethernet_transmit.cc, ethernet_receive.cc.
   bool transmitFrames(QueuePair& qp);
+  void prefetchPayload(const SendWqe& wqe) const;
   SendResult transmitFrame(QueuePair& qp, const SendWqe& wqe);
   SendResult emitFrame(QueuePair& qp, const EthSegment& eth, const GatherList& list, uint64_t offset, uint64_t payload);
   SendResult transmitManyFrames(QueuePair& qp, const SendWqe& wqe, const EthSegment& eth, const GatherList& list);
   SendResult transmitSegments(QueuePair& qp, const SendWqe& wqe, const EthSegment& eth, const GatherList& list);
   bool drain(Port& port, FrameQueue* queue);
   void receiveFrame(Port& port, const uint8_t* frame, size_t length);
+  bool steer(Port& port, const uint8_t* frame, size_t length, const Layers& layers, bool sniffed,
+             const QueuePair* sender);
+  // Whether a frame that a raw packet queue pair sends goes out on the wire, having given it to others of its port.
+  bool leaves(const QueuePair& sender, const uint8_t* frame, size_t length) {
+    return (transportDomains_ < 2 && selfLoopbacks_ == 0) || loopBack(sender, frame, length);
+  }
+  bool loopBack(const QueuePair& sender, const uint8_t* frame, size_t length);
   void deliver(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,
                const ChecksumStatus& checks);
   bool openStrides(Receiver& receiver, uint64_t bytes);
@@ -171,7 +196,9 @@ class Engine {
   Table<uint8_t> flows_;  // the port of each
   std::vector<QueuePair*> qpList_;
   std::vector<WorkQueue*> wqList_;
-  uint32_t roceQps_ = 0;  // while there is none, RoCE frames are like any other
+  uint32_t transportDomains_ = 0, lastTransportDomain_ = 0;
+  uint32_t selfLoopbacks_ = 0;  // queue pairs that hear frames of their own transport domain
+  uint32_t roceQps_ = 0;        // while there is none, RoCE frames are like any other
 
   // A blue flame register: two halves by turns, each begins with a control segment.
   DoorbellRegisters queues_{2, 256, 8};
@@ -192,6 +219,8 @@ class Engine {
   uint64_t now_ = 0;
   bool failed_ = false;
   SendWqe wqe_;  // scratch: the WQE that is being worked on
+  static constexpr uint32_t kAhead = 4;
+  SendWqe ahead_[kAhead];  // the same, and those behind it: raw packet queues read ahead
 };
 
 }  // namespace soft

@@ -7,6 +7,8 @@ namespace soft {
 
 namespace {
 
+bool isGroup(const uint8_t* frame) { return (frame[0] & 1) != 0; }
+
 constexpr uint32_t kBatch = 256;
 constexpr size_t kMinFrame = 14;
 
@@ -21,6 +23,10 @@ CqeL4 l4Type(const uint8_t* frame, const Layers& layers) {
 }
 
 }  // namespace
+
+bool RawTarget::hears(const QueuePair& sender, bool group) const {
+  return transportDomain != sender.target.transportDomain || (group ? ownGroups : ownUnicast);
+}
 
 Receiver* RawTarget::pick(const uint8_t* frame, const Layers& layers, PacketHash* hash) const {
   if (!rss) return direct;
@@ -54,26 +60,57 @@ void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
   parseLayers(frame, length, 0, &layers);
   const bool roce = roceQps_ != 0 && layers.protocol == kProtocolUdp && layers.l4 != 0 && !layers.fragment &&
                     !layers.truncated && layers.end >= layers.l4 + 8 && load16(frame + layers.l4 + 2) == kPortRoce;
-  if (roce && roce::receiveFrame(*this, port, frame, length, layers)) return;
-  if (port.steering.empty()) {
-    ++port.counters.receiveUnmatched;
-    return;
+  // A sniffer gets a copy of what goes to a queue pair of a transport, too, and before that queue pair acts on it
+  // (drivers/infiniband/hw/mlx5/fs.c, create_sniffer_rule: a table of the port's own, before all others).
+  const bool sniffed = roce && port.steering.sniffs();
+  if (sniffed) {
+    const ChecksumStatus checks = checkChecksums(frame, layers);
+    for (const CompiledRule& sniffer : port.steering.sniffers()) deliver(port, sniffer, frame, length, layers, checks);
   }
+  if (roce && roce::receiveFrame(*this, port, frame, length, layers)) return;
+  if (port.steering.empty() || !steer(port, frame, length, layers, sniffed, nullptr)) ++port.counters.receiveUnmatched;
+}
+
+// Hands the frame to those that the rules lead to: of a frame from the wire to all, of one that a queue pair of this
+// port sends to those that it may reach, and where sniffers have it already, to others. Whether a rule matched.
+bool Engine::steer(Port& port, const uint8_t* frame, size_t length, const Layers& layers, bool sniffed,
+                   const QueuePair* sender) {
   FlowKey key, innerKey;
-  extractKey(frame, layers, &key);
+  extractKey(frame, layers, port.steering.outerWords(), &key);
   const FlowKey* inner = nullptr;
   if (port.steering.inspectsInner()) {
     if (const size_t at = vxlanInner(frame, layers)) {
       Layers innerLayers;
       parseLayers(frame, layers.end, at, &innerLayers);
-      extractKey(frame, innerLayers, &innerKey);
+      extractKey(frame, innerLayers, port.steering.innerWords(), &innerKey);
       inner = &innerKey;
     }
   }
   const ChecksumStatus checks = checkChecksums(frame, layers);
-  const bool found = port.steering.match(
-      key, inner, [&](const CompiledRule& rule) { deliver(port, rule, frame, length, layers, checks); });
-  if (!found) ++port.counters.receiveUnmatched;
+  return port.steering.match(key, inner, [&](const CompiledRule& rule) {
+    if (sniffed && rule.rule.type == FlowType::sniffer) return;
+    if (sender != nullptr && rule.target != nullptr && !rule.target->hears(*sender, isGroup(frame))) return;
+    deliver(port, rule, frame, length, layers, checks);
+  });
+}
+
+// Local loopback. The kernel enables it in the port's vport for the second context, or for a queue pair that asks for
+// its own frames (drivers/infiniband/hw/mlx5/main.c, mlx5_ib_enable_lb); what is for a group goes to others on the port
+// as well as out, what is for the port's own address stays inside; a TIR hears none of its own transport domain but
+// where self_lb_block lets it. Which frames a card turns back is told nowhere: that it is these two kinds is inferred
+// from rdma-core's tests of flows, which between two contexts send to a group, "must be multicast" (tests/utils.py).
+// Returns whether the frame still leaves.
+bool Engine::loopBack(const QueuePair& sender, const uint8_t* frame, size_t length) {
+  Port& port = *sender.port;
+  if (port.wire->loops()) return true;
+  const bool group = isGroup(frame);
+  if (!group && std::memcmp(frame, port.attributes.mac.data(), 6) != 0) return true;
+  ++port.counters.receiveFrames;
+  port.counters.receiveBytes += length;
+  Layers layers;
+  parseLayers(frame, length, 0, &layers);
+  if (!steer(port, frame, length, layers, false, &sender)) ++port.counters.receiveUnmatched;
+  return group;
 }
 
 void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,
@@ -89,6 +126,7 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
   const size_t size = length - skipped;
   const size_t written = size + (receiver.scatterFcs ? 4 : 0);
   StrideAllocator& strides = receiver.strides;
+  if (!strides.used()) receiver.queue.prefetchAhead(memory_);
   ReceiveWqe wqe;
   if (!receiver.open || !(strides.used() ? openStrides(receiver, written) : receiver.queue.take(&wqe))) {
     ++port.counters.receiveNoBuffer;

@@ -11,6 +11,7 @@ namespace soft {
 namespace {
 
 constexpr uint32_t kBatch = 64;            // WQEs of one queue before the next queue has its turn
+constexpr uint32_t kPrefetched = 16;       // blocks of the ring that are asked for ahead
 constexpr uint64_t kMaxFrame = 9978 + 22;  // a ConnectX' largest MTU, Ethernet header and two tags
 constexpr uint64_t kMinFrame = 14;         // nothing shorter has an Ethernet header; padding is the wire's business
 
@@ -73,14 +74,34 @@ SendResult Engine::gather(const QueuePair& qp, const SendWqe& wqe, uint32_t offs
 bool Engine::transmitFrames(QueuePair& qp) {
   uint16_t backlog = qp.sendBacklog();
   if (backlog == 0) return false;
-  for (uint32_t i = 0; i < kBatch && backlog != 0; ++i) {
-    if (!qp.fetch(&wqe_, qp.sendHead)) return true;
-    const uint32_t blocks = wqe_.blocks();
+  const auto* ring = static_cast<const uint8_t*>(qp.sq.buffer);
+  const auto prefetchBlock = [&](uint32_t index) { prefetch(ring + size_t{index & (qp.sq.count - 1)} * 64); };
+  for (uint32_t i = 0; i < kPrefetched && i < backlog; ++i) prefetchBlock(qp.sendHead + i);
+  // What was posted is the NIC's, so that it may be read before its turn (a card fetches WQEs ahead, too).
+  uint32_t read = 0;
+  uint16_t readHead = qp.sendHead, unread = backlog;
+  const auto readNext = [&] {
+    SendWqe& wqe = ahead_[read % kAhead];
+    if (!qp.fetch(&wqe, readHead)) {
+      unread = 0;
+      return;
+    }
+    const uint16_t blocks = static_cast<uint16_t>(std::min<uint32_t>(wqe.blocks(), unread));
+    for (uint32_t i = 0; i < blocks; ++i) prefetchBlock(readHead + kPrefetched + i);
+    readHead += blocks;
+    unread -= blocks;
+    ++read;
+    prefetchPayload(wqe);
+  };
+  while (read < kAhead && unread != 0) readNext();
+  for (uint32_t i = 0; i < read; ++i) {
+    SendWqe& wqe = ahead_[i % kAhead];
+    const uint32_t blocks = wqe.blocks();
     SendResult result;
-    if (blocks > backlog || blocks > qp.sq.count || wqe_.queuePair() != qp.number) {
+    if (blocks > backlog || blocks > qp.sq.count || wqe.queuePair() != qp.number) {
       result = SendResult::badWqe();
     } else {
-      result = transmitFrame(qp, wqe_);
+      result = transmitFrame(qp, wqe);
     }
     if (result.kind == SendResult::Kind::stalled) return i != 0;
     const uint16_t index = qp.sendHead;
@@ -89,13 +110,24 @@ bool Engine::transmitFrames(QueuePair& qp) {
     backlog -= taken;
     qp.segmented = 0;
     if (result.kind == SendResult::Kind::failed) {
-      completeSendError(qp, wqe_.opcode(), index, result.syndrome, result.vendor);
+      completeSendError(qp, wqe.opcode(), index, result.syndrome, result.vendor);
       toSendError(qp);
       return true;
     }
-    if (wqe_.signaled()) completeSend(qp, wqe_.opcode(), index);
+    if (wqe.signaled()) completeSend(qp, wqe.opcode(), index);
+    // A completion queue overran, or the queue pair's own frame was too long for its receive.
+    if (qp.state != QueuePairState::rts) return true;
+    if (read < kBatch && unread != 0) readNext();
   }
   return true;
+}
+
+void Engine::prefetchPayload(const SendWqe& wqe) const {
+  const uint32_t at = EthSegment(wqe).end;
+  if (at + SendWqe::kSegment > wqe.size()) return;
+  const DataSegment segment(wqe.bytes + at);
+  if (segment.isInline()) return;
+  prefetch(memory_.guess(segment.lkey, segment.address));
 }
 
 SendResult Engine::transmitFrame(QueuePair& qp, const SendWqe& wqe) {
@@ -133,7 +165,7 @@ SendResult Engine::emitFrame(QueuePair& qp, const EthSegment& eth, const GatherL
     waitForWire();
     return SendResult::stalled();
   }
-  std::memcpy(frame + tag, eth.inlineHeader, eth.inlineLength);
+  if (eth.inlineLength != 0) std::memcpy(frame + tag, eth.inlineHeader, eth.inlineLength);
   if (!list.copy(frame + tag + eth.inlineLength, offset, payload)) return SendResult::noAccess();
   if (eth.insertVlan) {
     std::memmove(frame, frame + tag, 12);
@@ -141,7 +173,7 @@ SendResult Engine::emitFrame(QueuePair& qp, const EthSegment& eth, const GatherL
     store16(frame + 14, eth.vlanTag);
   }
   applyChecksums(frame, length + tag, eth.checksums);
-  port.end.transmit->commit(length + tag);
+  if (leaves(qp, frame, length + tag)) port.end.transmit->commit(length + tag);
   ++port.counters.transmitFrames;
   port.counters.transmitBytes += length + tag;
   return {};
@@ -171,6 +203,7 @@ SendResult Engine::transmitManyFrames(QueuePair& qp, const SendWqe& wqe, const E
     return {};
   }
   for (; qp.segmented < list.count; ++qp.segmented) {  // here it counts frames that are out
+    if (qp.segmented + kAhead < list.count) prefetch(list.pieces[qp.segmented + kAhead].at);
     GatherList frame;
     frame.pieces[0] = list.pieces[qp.segmented];
     frame.count = 1;
@@ -199,7 +232,7 @@ SendResult Engine::transmitSegments(QueuePair& qp, const SendWqe&, const EthSegm
     segmenter.writeHeader(frame, qp.segmented);
     if (!list.copy(frame + eth.inlineLength, qp.segmented, payload)) return SendResult::noAccess();
     applyChecksums(frame, length, eth.checksums);
-    port.end.transmit->commit(length);
+    if (leaves(qp, frame, length)) port.end.transmit->commit(length);
     ++port.counters.transmitFrames;
     port.counters.transmitBytes += length;
     qp.segmented += payload;

@@ -55,6 +55,13 @@ class MemoryTable {
     return entry.base + offset;
   }
 
+  // Where it would lie, unchecked: for prefetches, which do no harm wherever they lead.
+  const void* guess(uint32_t key, uint64_t address) const {
+    const uint32_t index = key >> 8;
+    if (index >= keys_.size()) return nullptr;
+    return reinterpret_cast<const void*>(reinterpret_cast<uint64_t>(keys_[index].base) + (address - keys_[index].iova));
+  }
+
   // For a remote key: the same, and a type 2 window must be bound to `qpn`.
   uint8_t* translateRemote(uint32_t key, uint64_t address, uint64_t length, uint32_t pd, uint32_t access,
                            uint32_t qpn) const {

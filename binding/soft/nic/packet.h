@@ -63,7 +63,8 @@ struct FlowKey {
   }
 };
 
-void extractKey(const uint8_t* frame, const Layers& layers, FlowKey* key);
+// `words`: a bit for each word that is needed; others may be left as they are.
+void extractKey(const uint8_t* frame, const Layers& layers, uint32_t words, FlowKey* key);
 void packFields(const FlowFields& fields, FlowKey* key);
 
 }  // namespace soft

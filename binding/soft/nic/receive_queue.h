@@ -44,6 +44,24 @@ struct ReceiveWqe {
     return ScatterResult::ok;
   }
 
+  // What scatter() from the beginning would say, without writing.
+  ScatterResult check(const MemoryTable& memory, uint32_t pd, uint64_t length) const {
+    const uint8_t* at = list;
+    for (uint32_t left = maxSegments; length != 0; at += SendWqe::kSegment, --left) {
+      if (left == 0) return ScatterResult::tooLong;
+      uint64_t low, high;
+      if (!read(at, &low, &high)) return ScatterResult::protection;
+      const DataSegment segment(low, high);
+      if (segment.isEnd()) return ScatterResult::tooLong;
+      const uint64_t part = std::min(length, segment.bytes());
+      if (memory.translate(segment.lkey, segment.address, part, pd, kAccessLocalWrite) == nullptr) {
+        return ScatterResult::protection;
+      }
+      length -= part;
+    }
+    return ScatterResult::ok;
+  }
+
   // Whether an element has MLX5_INLINE_SEG: a receive WQE with inline data names no memory to write to.
   bool isInline() const {
     const uint8_t* at = list;
@@ -119,6 +137,20 @@ class ReceiveQueue {
     return true;
   }
 
+  // Asks for what will be needed some WQEs from now: the WQE itself, and the memory that a nearer one names.
+  void prefetchAhead(const MemoryTable& memory) const {
+    if (shared_) return;  // who comes next is in the WQE before
+    const uint16_t left = static_cast<uint16_t>(posted_ - taken_);
+    const auto at = [this](uint32_t ahead) {
+      return buffer_ + (size_t{(taken_ + ahead) & (count_ - 1)} << shift_) + prefix_;
+    };
+    if (left > kWqesAhead) prefetch(at(kWqesAhead));
+    uint64_t low, high;
+    if (left <= kTargetsAhead || !guardedLoad16(at(kTargetsAhead), &low, &high)) return;
+    const DataSegment segment(low, high);
+    prefetchForWrite(memory.guess(segment.lkey, segment.address));
+  }
+
   // How many WQEs are posted and not taken.
   uint16_t posted() {
     if (count_ == 0 || lost_ || !loadPosted()) return 0;
@@ -139,6 +171,8 @@ class ReceiveQueue {
   uint32_t count() const { return count_; }
 
  private:
+  static constexpr uint32_t kWqesAhead = 16, kTargetsAhead = 6;
+
   bool loadPosted() {
     uint32_t word;
     if (!loadDoorbell(doorbell_, &word)) return lose();

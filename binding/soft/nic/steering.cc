@@ -45,16 +45,6 @@ uint64_t mix(uint64_t hash, uint64_t word) {
 
 }  // namespace
 
-bool CompiledRule::matches(const FlowKey& outer, const FlowKey* inner) const {
-  for (const Word& word : words) {
-    const bool inside = word.index >= FlowKey::kWords;
-    if (inside && inner == nullptr) return false;
-    const uint64_t key = inside ? inner->words[word.index - FlowKey::kWords] : outer.words[word.index];
-    if ((key & word.mask) != word.value) return false;
-  }
-  return true;
-}
-
 bool CompiledRule::sameMatch(const CompiledRule& other) const {
   return rule.type == other.rule.type && rule.priority == other.rule.priority && words == other.words;
 }
@@ -105,7 +95,9 @@ bool Steering::Shape::hash(const FlowKey& outer, const FlowKey* inner, uint64_t*
 // Once after each change, when the next frame comes: a table that is being filled is not read.
 void Steering::index() {
   shapes_.clear();
+  words_ = 0;
   for (uint32_t i = 0; i < rules_.size(); ++i) {
+    for (const CompiledRule::Word& word : rules_[i].words) words_ |= 1u << word.index;
     rules_[i].nextIsAlike = i + 1 < rules_.size() && rules_[i + 1].sameMatch(rules_[i]);
     if (i != 0 && rules_[i - 1].nextIsAlike) continue;
     auto shape = std::find_if(shapes_.begin(), shapes_.end(),
@@ -117,6 +109,8 @@ void Steering::index() {
     shape->rules.push_back(i);
   }
   for (Shape& shape : shapes_) {
+    shape.first = shape.rules[0];
+    shape.only = shape.rules.size() == 1;
     uint32_t bits = 1;
     while ((size_t{1} << bits) < 2 * shape.rules.size()) ++bits;
     shape.shift = 64 - bits;
@@ -132,20 +126,7 @@ void Steering::index() {
   indexed_ = true;
 }
 
-uint32_t Steering::find(const FlowKey& outer, const FlowKey* inner, uint32_t from) const {
-  uint32_t first = kNone;
-  for (const Shape& shape : shapes_) {
-    if (shape.rules.front() >= first) break;  // so are all rules of those behind it
-    first = std::min(first, find(shape, outer, inner, from));
-  }
-  return first;
-}
-
 uint32_t Steering::find(const Shape& shape, const FlowKey& outer, const FlowKey* inner, uint32_t from) const {
-  if (shape.rules.size() == 1) {
-    const uint32_t only = shape.rules[0];
-    return only >= from && rules_[only].matches(outer, inner) ? only : kNone;
-  }
   uint64_t hash;
   if (!shape.hash(outer, inner, &hash)) return kNone;
   // Rules of several priorities may ask for the same: all that do are in this run of slots, in their order.

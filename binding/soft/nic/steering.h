@@ -3,6 +3,7 @@
 // A frame is not compared with each: rules that look at the same bits share a hash table.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -16,7 +17,15 @@ class RawTarget;
 
 // A rule as it is compared: only the words that its mask touches.
 struct CompiledRule {
-  bool matches(const FlowKey& outer, const FlowKey* inner) const;
+  bool matches(const FlowKey& outer, const FlowKey* inner) const {
+    for (const Word& word : words) {
+      const bool inside = word.index >= FlowKey::kWords;
+      if (inside && inner == nullptr) return false;
+      const uint64_t key = inside ? inner->words[word.index - FlowKey::kWords] : outer.words[word.index];
+      if ((key & word.mask) != word.value) return false;
+    }
+    return true;
+  }
   bool sameMatch(const CompiledRule& other) const;
 
   struct Word {
@@ -40,7 +49,18 @@ class Steering {
   void add(const FlowRule& rule, RawTarget* target, uint32_t number);
   bool remove(uint32_t number, RawTarget** target);
   bool inspectsInner() const { return innerRules_ != 0; }
+  // The words of the outer key that rules look at, and of the inner one: a bit for each.
+  uint32_t outerWords() {
+    if (!indexed_) index();
+    return words_ & ((1u << FlowKey::kWords) - 1);
+  }
+  uint32_t innerWords() {
+    if (!indexed_) index();
+    return words_ >> FlowKey::kWords;
+  }
   bool empty() const { return rules_.empty() && sniffers_.empty(); }
+  bool sniffs() const { return !sniffers_.empty(); }
+  const std::vector<CompiledRule>& sniffers() const { return sniffers_; }
 
   // Calls visit(rule) for each rule that gets the frame. Two rules that match exactly alike both do (the kernel gives
   // one table entry two destinations); behind a DONT_TRAP rule the search goes on. Returns whether any did.
@@ -68,6 +88,8 @@ class Steering {
     bool sameBits(const std::vector<CompiledRule::Word>& words) const;
     bool hash(const FlowKey& outer, const FlowKey* inner, uint64_t* hash) const;
 
+    uint32_t first = 0;                     // the first of its rules
+    bool only = false;                      // and the only one
     std::vector<CompiledRule::Word> words;  // of its first rule
     std::vector<uint32_t> rules;            // in order: only the first of those that match exactly alike
     std::vector<uint32_t> slots;            // open addressing, twice as many as there are rules: places in `rules`, + 1
@@ -76,7 +98,18 @@ class Steering {
 
   void index();
   // The first rule from `from` on that the frame matches.
-  uint32_t find(const FlowKey& outer, const FlowKey* inner, uint32_t from) const;
+  uint32_t find(const FlowKey& outer, const FlowKey* inner, uint32_t from) const {
+    uint32_t first = kNone;
+    for (const Shape& shape : shapes_) {
+      if (shape.first >= first) break;  // so are all rules of those behind it
+      if (shape.only) {
+        if (shape.first >= from && rules_[shape.first].matches(outer, inner)) first = shape.first;
+      } else {
+        first = std::min(first, find(shape, outer, inner, from));
+      }
+    }
+    return first;
+  }
   uint32_t find(const Shape& shape, const FlowKey& outer, const FlowKey* inner, uint32_t from) const;
 
   std::vector<CompiledRule> rules_;
@@ -84,6 +117,7 @@ class Steering {
   bool indexed_ = true;        // the shapes are those of the rules
   std::vector<CompiledRule> sniffers_;
   uint32_t innerRules_ = 0;
+  uint32_t words_ = 0;  // of both keys, as in CompiledRule::Word
 };
 
 }  // namespace soft

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -82,9 +83,11 @@ int SysfsTree::create(const std::vector<DeviceIdentity>& devices) {
   std::string path = temporaryFolder() + "/" + kPrefix + "XXXXXX";
   if (!mkdtemp(path.data())) return errno;
   path_ = path;
-  // Held as long as the process lives: that is how a sweep knows that the tree is in use.
-  lock_ = ::open((path_ + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock_ < 0 || flock(lock_, LOCK_EX | LOCK_NB)) return errno;
+  // Held as long as the process lives: that is how a sweep knows that the tree is in use. It gets its name when it is
+  // locked: another process that sweeps between the two would take the tree away.
+  const std::string unlocked = path_ + "/unlocked", locked = path_ + "/lock";
+  lock_ = ::open(unlocked.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_ < 0 || flock(lock_, LOCK_EX | LOCK_NB) || rename(unlocked.c_str(), locked.c_str())) return errno;
   Folder tree(path_);
   writeTree(tree, devices);
   for (const char* list : kLists) linkReal(path_, list);

@@ -299,6 +299,41 @@ TEST(a_completion_queue_whose_memory_is_gone_is_in_error) {
   }
 }
 
+TEST(every_queue_pair_whose_completion_is_lost_with_its_queue_is_in_error) {
+  for (const Way way : kWays) {
+    keepFaultHandler();
+    Card card;
+    EQUAL(card.nic.connect(1, makeLoopWire()), 0);
+    Pages pages;
+    alignas(64) uint32_t record[2] = {};
+    CompletionQueueAttributes attributes;
+    attributes.buffer = pages.at;
+    attributes.entries = 16;
+    attributes.doorbell = record;
+    Cq receives(card.nic, 16), sends(card.nic, 16);
+    EQUAL(card.nic.createCompletionQueue(attributes, &sends.number), 0);
+    Region memory(card.nic, card.pd, 4096);
+    std::unique_ptr<Qp> pairs[3];
+    for (auto& pair : pairs) {
+      pair = card.rawQp(sends, receives);
+      pair->bringUp();
+      // The third has nothing to complete.
+      if (&pair != &pairs[2]) pair->send(Wqe(MLX5_OPCODE_SEND).eth().data(memory.sge(0, 64)));
+    }
+    pages.take(way);
+    card.step();
+    EQUAL(card.counters().transmitFrames, 2);
+    size_t errors = 0;
+    for (const AsyncEvent& event : card.events.events) errors += event.type == AsyncEventType::cqError ? 1 : 0;
+    EQUAL(errors, 1);
+    for (const auto& pair : pairs) {
+      const bool lost = &pair != &pairs[2];
+      EQUAL(card.events.has(AsyncEventType::qpFatal, pair->number), lost);
+      EQUAL(static_cast<int>(pair->state()), static_cast<int>(lost ? QueuePairState::err : QueuePairState::rts));
+    }
+  }
+}
+
 TEST(a_completion_queue_whose_record_is_gone_is_in_error) {
   for (const Way way : kWays) {
     Parts parts;
