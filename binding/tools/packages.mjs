@@ -139,6 +139,15 @@ export const packages = [
   { group: 'pages', debian: 'chromium', fedora: 'chromium', present: () => findBrowser() !== undefined },
 
   { group: 'long', debian: 'dpdk-dev', fedora: 'dpdk', present: commands('dpdk-testpmd') },
+  { group: 'long', debian: 'ucx-utils', fedora: 'ucx', present: commands('ucx_info', 'ucx_perftest') },
+  {
+    group: 'long',
+    debian: 'libfabric-bin',
+    fedora: 'libfabric',
+    present: commands('fi_info', 'fi_pingpong'),
+  },
+  { group: 'long', debian: 'openmpi-bin', fedora: 'openmpi', present: commands('mpirun') },
+  { group: 'long', debian: 'libopenmpi-dev', fedora: 'openmpi-devel', present: commands('mpicc') },
   { group: 'long', debian: 'clang', fedora: 'clang', present: commands('clang++') },
   {
     group: 'long',

@@ -29,7 +29,11 @@ export interface DirectRing {
 export interface DirectQueuePair {
   /** In units of 64 bytes (MLX5_SEND_WQE_BB). */
   readonly send: DirectRing
-  /** Empty where the queue pair has a shared receive queue or none. */
+  /**
+   * Empty where the queue pair has a shared receive queue or none. Of RC and UC a message of up to 32 bytes (64 with CQEs
+   * of 128 bytes) comes in its completion, and not in the memory that a receive names, unless the environment has
+   * MLX5_SCATTER_TO_CQE=0 (mlx5dv(7)).
+   */
   readonly receive: DirectRing
   /** Number of the queue pair. */
   readonly number: number

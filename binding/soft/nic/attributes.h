@@ -68,8 +68,13 @@ struct QueuePairAttributes {
   ReceiveRing rq;
   bool stripVlan = false;   // IBV_QP_CREATE_CVLAN_STRIPPING
   bool scatterFcs = false;  // IBV_QP_CREATE_SCATTER_FCS: 4 bytes of frame check sequence behind each frame received
-  bool signalAll = false;   // sq_sig_all; libmlx5 sets the bit in each WQE itself, this only answers queries
-  void* cookie = nullptr;   // comes back with each asynchronous event
+  bool scatterReceives = false;  // cs_res of the QP context: short messages come with their completion
+  bool scatterRequests = false;  // cs_req: so do the responses to reads and atomic operations
+  uint32_t transportDomain = 0;  // the context's; of a raw packet QP
+  bool ownUnicast = false,
+       ownGroups = false;  // MLX5_QP_FLAG_TIR_ALLOW_SELF_LB_UC, …_MC: hears its own context's frames
+  bool signalAll = false;  // sq_sig_all; libmlx5 sets the bit in each WQE itself, this only answers queries
+  void* cookie = nullptr;  // comes back with each asynchronous event
 };
 
 // The address that a connected QP talks to, resolved by the front end as ib_uverbs and the GID table do.
@@ -147,6 +152,8 @@ struct RssQueuePairAttributes {
   uint32_t indirectionTable = 0;
   uint64_t fields = 0;       // MLX5_RX_HASH_* bits
   std::vector<uint8_t> key;  // Toeplitz, 40 bytes; empty with fields 0: everything to the first queue
+  uint32_t transportDomain = 0;
+  bool ownUnicast = false, ownGroups = false;
 };
 
 enum class FlowType : uint8_t { normal = 0, allDefault = 1, multicastDefault = 2, sniffer = 3 };  // ibv_flow_attr_type

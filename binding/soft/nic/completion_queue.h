@@ -24,11 +24,18 @@ class CompletionQueue {
     if (full()) return fail();
     if (session_ != nullptr) return collect(cqe) || fail();
     prefetchForWrite(entry(producer_ + kPrefetched));
+    if (!cqe.layBefore(entry(producer_))) return fail();
     cqe.layOut(held_[heldCount_], owner(producer_));
     heldFor_[heldCount_++] = qpn;
     return count(cqe);
   }
   bool holdsAll() const { return heldCount_ == kHeld; }
+  bool holdsNone() const { return heldCount_ == 0; }
+  // Writes one entry at once, while holdsNone(). False as above, and where its memory is gone.
+  bool write(const Cqe& cqe) {
+    if (error_) return false;
+    return !full() && (session_ == nullptr ? hand(cqe) : collect(cqe)) ? true : fail();
+  }
 
   // Writes the entries that are held or collected to be compressed, in their order. Where its memory is gone the CQ is
   // in error, and lost(qpn) is called for each entry that was held and not written. No entry is held beyond the step
@@ -65,6 +72,9 @@ class CompletionQueue {
     return due;
   }
   uint32_t entries() const { return mask_ + 1; }
+  // The longest message that an entry brings itself (qp.c, configure_responder_scat_cqe: MLX5_RES_SCAT_DATA32_CQE, or
+  // …_DATA64_CQE with entries of 128 bytes).
+  uint32_t inlineRoom() const { return cqeSize_ == 128 ? 64 : 32; }
   uint64_t produced() const { return producer_; }
   // mlx5.h: MLX5_CQ_SET_CI = 0, MLX5_CQ_ARM_DB = 1.
   const uint8_t* armRecord() const { return doorbell_ + 4; }

@@ -94,6 +94,15 @@ class Cqe {
   // Strides that no frame had room in (kernel: mpwrq_is_filler_cqe).
   void setFiller() { byteCount_ |= 1u << 31; }
 
+  // Scatter to CQE: the entry brings the message itself, in place of the fields of its first 32 bytes, or, in an entry
+  // of 128 bytes, in the 64 bytes before it (libmlx5 cq.c: MLX5_INLINE_SCATTER_32, …_64). `data` is read when it is
+  // laid out.
+  void setInline(const uint8_t* data, uint32_t length, uint32_t room) {
+    inline_ = data;
+    inlineLength_ = length;
+    opOwn_ |= room == 64 ? MLX5_INLINE_SCATTER_64 : MLX5_INLINE_SCATTER_32;
+  }
+
   // Whether it can stand as a title: a receive that is done (cqc, mini_cqe_res_format: of requests the kernel and DPDK
   // compress none).
   bool compressible() const {
@@ -138,10 +147,19 @@ class Cqe {
     words[5] = big(byteCount_);  // byte_cnt at 44
     words[6] = big(timestamp_);
     words[7] = big(uint64_t{number_} << 32 | uint64_t{wqeCounter_} << 16 | opOwn_ | owner);
+    if ((opOwn_ & kCqeFormatMask) == MLX5_INLINE_SCATTER_32) std::memcpy(words, inline_, inlineLength_);
+  }
+  // Writes what comes in the 64 bytes before it. False when their memory is gone.
+  [[nodiscard]] bool layBefore(uint8_t* entry) const {
+    if ((opOwn_ & kCqeFormatMask) != MLX5_INLINE_SCATTER_64) return true;
+    uint8_t message[64] = {};
+    std::memcpy(message, inline_, inlineLength_);
+    return guardedCopy64(entry - 64, message);
   }
 
   // Writes them at `entry`, the word with op_own last: that store hands the entry over. False when its memory is gone.
   [[nodiscard]] bool hand(uint8_t* entry, uint8_t owner) const {
+    if (!layBefore(entry)) return false;
     uint64_t words[8];
     layOut(words, owner);
     return guardedHand(entry, words);
@@ -150,6 +168,8 @@ class Cqe {
  private:
   static uint64_t big(uint64_t value) { return __builtin_bswap64(value); }
 
+  const uint8_t* inline_ = nullptr;  // with one of those two formats
+  uint32_t inlineLength_ = 0;
   uint32_t userIndex_;  // srqn_uidx
   uint64_t timestamp_;
   uint32_t number_;         // sop_drop_qpn

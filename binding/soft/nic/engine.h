@@ -59,6 +59,8 @@ class Engine {
   int connect(uint8_t port, std::shared_ptr<Wire> wire, int end);
   int setLink(uint8_t port, bool up);
   Port* port(uint8_t number);
+  void allocateTransportDomain(uint32_t* number);
+  void freeTransportDomain() { --transportDomains_; }
   int allocateProtectionDomain(uint32_t* pdn);
   int freeProtectionDomain(uint32_t pdn);
   int createMemoryRegion(const MemoryRegionAttributes& attributes, uint32_t* mkey);
@@ -98,10 +100,14 @@ class Engine {
   // Writes a CQE, within this step; on overrun raises the events, and the QP that it was for is lost.
   void complete(CompletionQueue* cq, const Cqe& cqe, QueuePair* qp) {
     if (cq->holdsAll()) writeCompletions(*cq);
-    if (!cq->hold(cqe, qp != nullptr ? qp->number : 0)) return completionLost(*cq, qp);
+    // A message that somebody waits for: the first of a step is not held.
+    const bool atOnce = !cq->touched && cq->holdsNone() && qp != nullptr && qp->transport != nullptr;
+    if (!(atOnce ? cq->write(cqe) : cq->hold(cqe, qp != nullptr ? qp->number : 0))) return completionLost(*cq, qp);
     touch(*cq);
   }
-  void completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount = 0);
+  // With `response`, that many bytes come in the entry itself.
+  void completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount = 0,
+                    const uint8_t* response = nullptr);
   void completeSendError(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
   void completeReceiveError(QueuePair& qp, uint16_t index, uint8_t syndrome, VendorSyndrome vendor);
   // Takes a receive WQE of the QP's own queue or its SRQ, with the SRQ's limit event.
@@ -158,6 +164,13 @@ class Engine {
   SendResult transmitSegments(QueuePair& qp, const SendWqe& wqe, const EthSegment& eth, const GatherList& list);
   bool drain(Port& port, FrameQueue* queue);
   void receiveFrame(Port& port, const uint8_t* frame, size_t length);
+  bool steer(Port& port, const uint8_t* frame, size_t length, const Layers& layers, bool sniffed,
+             const QueuePair* sender);
+  // Whether a frame that a raw packet queue pair sends goes out on the wire, having given it to others of its port.
+  bool leaves(const QueuePair& sender, const uint8_t* frame, size_t length) {
+    return (transportDomains_ < 2 && selfLoopbacks_ == 0) || loopBack(sender, frame, length);
+  }
+  bool loopBack(const QueuePair& sender, const uint8_t* frame, size_t length);
   void deliver(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,
                const ChecksumStatus& checks);
   bool openStrides(Receiver& receiver, uint64_t bytes);
@@ -183,7 +196,9 @@ class Engine {
   Table<uint8_t> flows_;  // the port of each
   std::vector<QueuePair*> qpList_;
   std::vector<WorkQueue*> wqList_;
-  uint32_t roceQps_ = 0;  // while there is none, RoCE frames are like any other
+  uint32_t transportDomains_ = 0, lastTransportDomain_ = 0;
+  uint32_t selfLoopbacks_ = 0;  // queue pairs that hear frames of their own transport domain
+  uint32_t roceQps_ = 0;        // while there is none, RoCE frames are like any other
 
   // A blue flame register: two halves by turns, each begins with a control segment.
   DoorbellRegisters queues_{2, 256, 8};

@@ -7,6 +7,8 @@ namespace soft {
 
 namespace {
 
+bool isGroup(const uint8_t* frame) { return (frame[0] & 1) != 0; }
+
 constexpr uint32_t kBatch = 256;
 constexpr size_t kMinFrame = 14;
 
@@ -21,6 +23,10 @@ CqeL4 l4Type(const uint8_t* frame, const Layers& layers) {
 }
 
 }  // namespace
+
+bool RawTarget::hears(const QueuePair& sender, bool group) const {
+  return transportDomain != sender.target.transportDomain || (group ? ownGroups : ownUnicast);
+}
 
 Receiver* RawTarget::pick(const uint8_t* frame, const Layers& layers, PacketHash* hash) const {
   if (!rss) return direct;
@@ -62,10 +68,13 @@ void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
     for (const CompiledRule& sniffer : port.steering.sniffers()) deliver(port, sniffer, frame, length, layers, checks);
   }
   if (roce && roce::receiveFrame(*this, port, frame, length, layers)) return;
-  if (port.steering.empty()) {
-    ++port.counters.receiveUnmatched;
-    return;
-  }
+  if (port.steering.empty() || !steer(port, frame, length, layers, sniffed, nullptr)) ++port.counters.receiveUnmatched;
+}
+
+// Hands the frame to those that the rules lead to: of a frame from the wire to all, of one that a queue pair of this
+// port sends to those that it may reach, and where sniffers have it already, to others. Whether a rule matched.
+bool Engine::steer(Port& port, const uint8_t* frame, size_t length, const Layers& layers, bool sniffed,
+                   const QueuePair* sender) {
   FlowKey key, innerKey;
   extractKey(frame, layers, port.steering.outerWords(), &key);
   const FlowKey* inner = nullptr;
@@ -78,10 +87,30 @@ void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
     }
   }
   const ChecksumStatus checks = checkChecksums(frame, layers);
-  const bool found = port.steering.match(key, inner, [&](const CompiledRule& rule) {
-    if (!sniffed || rule.rule.type != FlowType::sniffer) deliver(port, rule, frame, length, layers, checks);
+  return port.steering.match(key, inner, [&](const CompiledRule& rule) {
+    if (sniffed && rule.rule.type == FlowType::sniffer) return;
+    if (sender != nullptr && rule.target != nullptr && !rule.target->hears(*sender, isGroup(frame))) return;
+    deliver(port, rule, frame, length, layers, checks);
   });
-  if (!found) ++port.counters.receiveUnmatched;
+}
+
+// Local loopback. The kernel enables it in the port's vport for the second context, or for a queue pair that asks for
+// its own frames (drivers/infiniband/hw/mlx5/main.c, mlx5_ib_enable_lb); what is for a group goes to others on the port
+// as well as out, what is for the port's own address stays inside; a TIR hears none of its own transport domain but
+// where self_lb_block lets it. Which frames a card turns back is told nowhere: that it is these two kinds is inferred
+// from rdma-core's tests of flows, which between two contexts send to a group, "must be multicast" (tests/utils.py).
+// Returns whether the frame still leaves.
+bool Engine::loopBack(const QueuePair& sender, const uint8_t* frame, size_t length) {
+  Port& port = *sender.port;
+  if (port.wire->loops()) return true;
+  const bool group = isGroup(frame);
+  if (!group && std::memcmp(frame, port.attributes.mac.data(), 6) != 0) return true;
+  ++port.counters.receiveFrames;
+  port.counters.receiveBytes += length;
+  Layers layers;
+  parseLayers(frame, length, 0, &layers);
+  if (!steer(port, frame, length, layers, false, &sender)) ++port.counters.receiveUnmatched;
+  return group;
 }
 
 void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,

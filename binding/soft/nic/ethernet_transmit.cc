@@ -115,6 +115,8 @@ bool Engine::transmitFrames(QueuePair& qp) {
       return true;
     }
     if (wqe.signaled()) completeSend(qp, wqe.opcode(), index);
+    // A completion queue overran, or the queue pair's own frame was too long for its receive.
+    if (qp.state != QueuePairState::rts) return true;
     if (read < kBatch && unread != 0) readNext();
   }
   return true;
@@ -171,7 +173,7 @@ SendResult Engine::emitFrame(QueuePair& qp, const EthSegment& eth, const GatherL
     store16(frame + 14, eth.vlanTag);
   }
   applyChecksums(frame, length + tag, eth.checksums);
-  port.end.transmit->commit(length + tag);
+  if (leaves(qp, frame, length + tag)) port.end.transmit->commit(length + tag);
   ++port.counters.transmitFrames;
   port.counters.transmitBytes += length + tag;
   return {};
@@ -230,7 +232,7 @@ SendResult Engine::transmitSegments(QueuePair& qp, const SendWqe&, const EthSegm
     segmenter.writeHeader(frame, qp.segmented);
     if (!list.copy(frame + eth.inlineLength, qp.segmented, payload)) return SendResult::noAccess();
     applyChecksums(frame, length, eth.checksums);
-    port.end.transmit->commit(length);
+    if (leaves(qp, frame, length)) port.end.transmit->commit(length);
     ++port.counters.transmitFrames;
     port.counters.transmitBytes += length;
     qp.segmented += payload;

@@ -109,6 +109,16 @@ int Nic::counters(uint8_t number, PortCounters* counters) {
   const Control lock(*this); \
   return engine_->__VA_ARGS__
 
+void Nic::allocateTransportDomain(uint32_t* number) {
+  const Control lock(*this);
+  engine_->allocateTransportDomain(number);
+}
+
+void Nic::freeTransportDomain() {
+  const Control lock(*this);
+  engine_->freeTransportDomain();
+}
+
 int Nic::allocateProtectionDomain(uint32_t* pdn) { SOFT_CREATE(allocateProtectionDomain(pdn)); }
 int Nic::freeProtectionDomain(uint32_t pdn) { SOFT_CALL(freeProtectionDomain(pdn)); }
 int Nic::createMemoryRegion(const MemoryRegionAttributes& attributes, uint32_t* mkey) {

@@ -44,6 +44,10 @@ class Nic {
   int setGid(uint8_t port, uint32_t index, const Gid& gid);  // what arrives for another address is not ours
   int counters(uint8_t port, PortCounters* counters);
 
+  // A context's: what the raw packet QPs of one send comes back to those of another, see loopBack().
+  void allocateTransportDomain(uint32_t* number);
+  void freeTransportDomain();
+
   int allocateProtectionDomain(uint32_t* pdn);
   int freeProtectionDomain(uint32_t pdn);
 

@@ -6,6 +6,8 @@ QueuePair::QueuePair(uint32_t number, const QueuePairAttributes& attributes, Com
                      CompletionQueue* receiveCq, SharedReceiveQueue* srq)
     : number(number),
       type(attributes.type),
+      scatterReceives(attributes.scatterReceives),
+      scatterRequests(attributes.scatterRequests),
       pd(attributes.pd),
       userIndex(attributes.userIndex),
       cookie(attributes.cookie),
@@ -18,6 +20,9 @@ QueuePair::QueuePair(uint32_t number, const QueuePairAttributes& attributes, Com
   receiver.stripVlan = attributes.stripVlan;
   receiver.scatterFcs = attributes.scatterFcs;
   target.direct = &receiver;
+  target.transportDomain = attributes.transportDomain;
+  target.ownUnicast = attributes.ownUnicast;
+  target.ownGroups = attributes.ownGroups;
 }
 
 QueuePair::~QueuePair() = default;

@@ -58,10 +58,14 @@ struct Rss {
 class RawTarget {
  public:
   Receiver* pick(const uint8_t* frame, const Layers& layers, PacketHash* hash) const;
+  // Whether it takes what a queue pair of its own port sends.
+  bool hears(const QueuePair& sender, bool group) const;
 
   Receiver* direct = nullptr;
   std::unique_ptr<Rss> rss;
   uint32_t rules = 0;  // how many lead here
+  uint32_t transportDomain = 0;
+  bool ownUnicast = false, ownGroups = false;  // hears frames of its own transport domain
 };
 
 struct SharedReceiveQueue {
@@ -122,6 +126,7 @@ struct QueuePair {
   uint32_t number;
   QueuePairType type;
   QueuePairState state = QueuePairState::reset;
+  bool scatterReceives, scatterRequests;
   bool rssOnly = false;  // an RSS QP: nothing but a target of flow rules
   uint32_t pd;
   uint32_t userIndex;

@@ -66,6 +66,7 @@ int Engine::createQueuePair(const QueuePairAttributes& attributes, uint32_t* qpn
     ++roceQps_;
   }
   QueuePair* made = list(*qpn, std::move(qp));
+  if (made->target.ownUnicast || made->target.ownGroups) ++selfLoopbacks_;
   if (sq.count != 0) queues_.add(sq.bell, sq.doorbell, &made->watch);
   if (sendCq != nullptr) ++sendCq->users;
   if (receiveCq != nullptr) ++receiveCq->users;
@@ -90,6 +91,9 @@ int Engine::createRssQueuePair(const RssQueuePairAttributes& attributes, uint32_
   QueuePairAttributes plain;
   plain.type = QueuePairType::rawPacket;
   plain.pd = attributes.pd;
+  plain.transportDomain = attributes.transportDomain;
+  plain.ownUnicast = attributes.ownUnicast;
+  plain.ownGroups = attributes.ownGroups;
   auto qp = std::make_unique<QueuePair>(*qpn, plain, nullptr, nullptr, nullptr);
   qp->rssOnly = true;
   qp->target.direct = nullptr;
@@ -97,6 +101,7 @@ int Engine::createRssQueuePair(const RssQueuePairAttributes& attributes, uint32_
   key.resize(Toeplitz::kKeyBytes);
   qp->target.rss = std::make_unique<Rss>(key.data(), attributes.fields, table);
   ++table->users;
+  if (attributes.ownUnicast || attributes.ownGroups) ++selfLoopbacks_;
   list(*qpn, std::move(qp));
   return 0;
 }
@@ -188,6 +193,7 @@ int Engine::destroyQueuePair(uint32_t qpn) {
   if (qp->srq != nullptr) --qp->srq->users;
   if (qp->target.rss != nullptr) --qp->target.rss->table->users;
   if (qp->transport != nullptr) --roceQps_;
+  if (qp->target.ownUnicast || qp->target.ownGroups) --selfLoopbacks_;
   forget(*qp);
   qps_.remove(qpn);
   return 0;

@@ -44,6 +44,24 @@ struct ReceiveWqe {
     return ScatterResult::ok;
   }
 
+  // What scatter() from the beginning would say, without writing.
+  ScatterResult check(const MemoryTable& memory, uint32_t pd, uint64_t length) const {
+    const uint8_t* at = list;
+    for (uint32_t left = maxSegments; length != 0; at += SendWqe::kSegment, --left) {
+      if (left == 0) return ScatterResult::tooLong;
+      uint64_t low, high;
+      if (!read(at, &low, &high)) return ScatterResult::protection;
+      const DataSegment segment(low, high);
+      if (segment.isEnd()) return ScatterResult::tooLong;
+      const uint64_t part = std::min(length, segment.bytes());
+      if (memory.translate(segment.lkey, segment.address, part, pd, kAccessLocalWrite) == nullptr) {
+        return ScatterResult::protection;
+      }
+      length -= part;
+    }
+    return ScatterResult::ok;
+  }
+
   // Whether an element has MLX5_INLINE_SEG: a receive WQE with inline data names no memory to write to.
   bool isInline() const {
     const uint8_t* at = list;

@@ -105,7 +105,7 @@ void Requester::readResponse(const Packet& packet) {
   ReceiveWqe list;
   list.list = wqe.bytes + request.data;
   list.maxSegments = (wqe.size() - request.data) / SendWqe::kSegment;
-  if (list.scatter(engine_.memory(), qp_.pd, offset, packet.payload, packet.payloadLength) != ScatterResult::ok) {
+  if (place(entry, list, offset, packet.payload, packet.payloadLength) != ScatterResult::ok) {
     failOldest(MLX5_CQE_SYNDROME_LOCAL_PROT_ERR, VendorSyndrome::localProtection);
     return;
   }
@@ -130,11 +130,21 @@ void Requester::atomicResponse(const Packet& packet) {
   // In the host's byte order, as a ConnectX hands it over (kernel: atomic_requestor_endianness).
   uint8_t bytes[8];
   std::memcpy(bytes, &packet.original, sizeof bytes);
-  if (list.scatter(engine_.memory(), qp_.pd, 0, bytes, sizeof bytes) != ScatterResult::ok) {
+  if (place(entry, list, 0, bytes, sizeof bytes) != ScatterResult::ok) {
     failOldest(MLX5_CQE_SYNDROME_LOCAL_PROT_ERR, VendorSyndrome::localProtection);
     return;
   }
   responseDone(entry, 1);
+}
+
+ScatterResult Requester::place(const Outstanding& entry, const ReceiveWqe& list, uint64_t offset, const uint8_t* data,
+                               uint32_t length) {
+  const bool inlined = qp_.scatterRequests && entry.signaled && entry.length != 0 && entry.packets == 1 &&
+                       entry.length <= qp_.sendCq->inlineRoom();
+  if (!inlined) return list.scatter(engine_.memory(), qp_.pd, offset, data, length);
+  std::memcpy(response_, data, length);
+  hasResponse_ = true;
+  return list.check(engine_.memory(), qp_.pd, length);
 }
 
 void Requester::responseDone(Outstanding& entry, uint32_t packets) {

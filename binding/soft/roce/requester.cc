@@ -52,7 +52,7 @@ void Requester::reset() {
   ackDeadline_ = kNever;
   rnrUntil_ = 0;
   retries_ = rnrRetries_ = 0;
-  repeated_ = notifyDrained_ = false;
+  repeated_ = notifyDrained_ = hasResponse_ = false;
 }
 
 void Requester::abandon() {
@@ -63,7 +63,7 @@ void Requester::abandon() {
   reads_ = 0;
   ackDeadline_ = kNever;
   rnrUntil_ = 0;
-  notifyDrained_ = false;
+  notifyDrained_ = hasResponse_ = false;
 }
 
 uint64_t Requester::deadline() const { return rnrUntil_ != 0 ? rnrUntil_ : ackDeadline_; }
@@ -274,8 +274,10 @@ void Requester::settle() {
     if (oldest_ == cursor_) return;  // not all of it is sent
     if (entry.packets != 0 && psnDistance(psnAdd(entry.firstPsn, entry.packets), oldestPsn_) < 0) return;
     ++oldest_;  // first: a completion queue that overruns ends in abandon()
+    const uint8_t* response = hasResponse_ ? response_ : nullptr;
+    hasResponse_ = false;
     if (entry.signaled) {
-      engine_.completeSend(qp_, entry.opcode, entry.index, entry.waitsForData ? entry.length : 0);
+      engine_.completeSend(qp_, entry.opcode, entry.index, entry.waitsForData ? entry.length : 0, response);
     }
   }
   if (windowUsed(sentEnd_) == 0) ackDeadline_ = kNever;

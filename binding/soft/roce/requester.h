@@ -78,6 +78,9 @@ class Requester {
   // Tries once more, or fails when the retries are used up.
   void retry(uint32_t psn);
   void responseDone(Outstanding& entry, uint32_t packets);
+  // Puts a response where the WQE says, or keeps it for the completion where that is to bring it (cs_req).
+  ScatterResult place(const Outstanding& entry, const ReceiveWqe& list, uint64_t offset, const uint8_t* data,
+                      uint32_t length);
   void progress();
 
   // Completes, in order, what is done; reports the failure that has come to the front.
@@ -107,6 +110,9 @@ class Requester {
   uint8_t rnrRetries_ = 0;
   bool repeated_ = false;  // oldestPsn_ was asked for again because later news made its loss certain
   bool notifyDrained_ = false;
+  // The response of the oldest WQE, which completes next.
+  uint8_t response_[64];
+  bool hasResponse_ = false;
 };
 
 }  // namespace roce

@@ -115,7 +115,7 @@ bool Responder::send(const Packet& packet, bool first, bool last) {
     received_ = 0;
     message_ = Message::send;
   }
-  if (!scatter(packet)) return false;
+  if (!scatter(packet, first && last)) return false;
   if (!last) {
     expected_ = psnAdd(expected_, 1);
     return true;
@@ -133,17 +133,25 @@ bool Responder::send(const Packet& packet, bool first, bool last) {
     opcode = MLX5_CQE_RESP_SEND_IMM;
   }
   expected_ = psnAdd(expected_, 1);
-  complete(packet, opcode, static_cast<uint32_t>(received_));
+  complete(packet, opcode, static_cast<uint32_t>(received_), first && comesInline(packet));
   return true;
 }
 
-bool Responder::scatter(const Packet& packet) {
+bool Responder::comesInline(const Packet& packet) const {
+  return qp_.scatterReceives && packet.payloadLength != 0 && packet.payloadLength <= qp_.receiver.cq->inlineRoom();
+}
+
+bool Responder::scatter(const Packet& packet, bool whole) {
   const uint32_t pd = qp_.srq != nullptr ? qp_.srq->pd : qp_.pd;
   // A packet that does not fit is not written in part.
   const bool fits = received_ + packet.payloadLength <= wqe_.capacity();
-  const ScatterResult result = fits
-                                   ? wqe_.scatter(engine_.memory(), pd, received_, packet.payload, packet.payloadLength)
-                                   : ScatterResult::tooLong;
+  ScatterResult result = ScatterResult::tooLong;
+  if (fits && whole && comesInline(packet)) {
+    // libmlx5 copies it where the WQE says; that a card looks at the keys although it writes nothing is inferred.
+    result = wqe_.check(engine_.memory(), pd, packet.payloadLength);
+  } else if (fits) {
+    result = wqe_.scatter(engine_.memory(), pd, received_, packet.payload, packet.payloadLength);
+  }
   if (result == ScatterResult::tooLong) {
     return refuseReceive(kNakInvalidRequest, MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
   }
@@ -154,11 +162,12 @@ bool Responder::scatter(const Packet& packet) {
   return true;
 }
 
-void Responder::complete(const Packet& packet, uint8_t cqeOpcode, uint32_t bytes) {
+void Responder::complete(const Packet& packet, uint8_t cqeOpcode, uint32_t bytes, bool inlined) {
   Cqe cqe(cqeOpcode, packet.solicited, engine_.now(), qp_.userIndex, qp_.number, wqe_.index);
   cqe.setByteCount(bytes);
   if (packet.immediate != nullptr) cqe.setImmediate(packet.immediate);
   cqe.setSource(qp_.attributes.destinationQpn);
+  if (inlined) cqe.setInline(packet.payload, packet.payloadLength, qp_.receiver.cq->inlineRoom());
   message_ = Message::none;
   holdsWqe_ = false;
   messages_ = psnAdd(messages_, 1);
@@ -197,7 +206,7 @@ bool Responder::write(const Packet& packet, bool first, bool last) {
   message_ = last ? Message::none : Message::write;
   if (!last) return true;
   if (immediate) {
-    complete(packet, MLX5_CQE_RESP_WR_IMM, length_);
+    complete(packet, MLX5_CQE_RESP_WR_IMM, length_, false);
   } else {
     messages_ = psnAdd(messages_, 1);
   }

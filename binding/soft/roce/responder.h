@@ -71,8 +71,10 @@ class Responder {
   bool allows(uint32_t access) const { return (qp_.attributes.accessFlags & access) != 0; }
   bool takeReceive();
   bool checkSize(const Packet& packet, bool last) const;
-  bool scatter(const Packet& packet);
-  void complete(const Packet& packet, uint8_t cqeOpcode, uint32_t bytes);
+  bool scatter(const Packet& packet, bool whole);
+  // Whether the message, which is all in this packet, comes with its completion.
+  bool comesInline(const Packet& packet) const;
+  void complete(const Packet& packet, uint8_t cqeOpcode, uint32_t bytes, bool inlined);
 
   // Refusals: of a request, which says an event; of what a receive WQE allows, which says its completion.
   bool refuse(NakCode code, AsyncEventType event);

@@ -68,6 +68,7 @@ int getContext(VerbsFile& file, const Command& command) {
   }
   file.registers = answer.tot_bfregs;
   file.asynchronousFile = events;
+  file.nic().allocateTransportDomain(&file.transportDomain);
   file.device->listen(events);
   return 0;
 }

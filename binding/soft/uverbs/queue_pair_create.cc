@@ -85,6 +85,15 @@ int createOrdinary(VerbsFile& file, const ib_uverbs_ex_create_qp& request, const
   attributes.stripVlan = request.create_flags & IBV_QP_CREATE_CVLAN_STRIPPING;
   attributes.scatterFcs = request.create_flags & IBV_QP_CREATE_SCATTER_FCS;
   attributes.signalAll = request.sq_sig_all;
+  // qp.c, create_user_qp: cs_res of RC and UC, cs_req of RC where every request is signaled or the flag allows it
+  // (configure_requester_scat_cqe).
+  const bool connected = attributes.type == QueuePairType::rc || attributes.type == QueuePairType::uc;
+  attributes.scatterReceives = connected && (driver.flags & MLX5_QP_FLAG_SCATTER_CQE);
+  attributes.scatterRequests = attributes.scatterReceives && attributes.type == QueuePairType::rc &&
+                               (request.sq_sig_all || (driver.flags & MLX5_QP_FLAG_ALLOW_SCATTER_CQE));
+  attributes.transportDomain = file.transportDomain;
+  attributes.ownUnicast = raw && (driver.flags & MLX5_QP_FLAG_TIR_ALLOW_SELF_LB_UC);
+  attributes.ownGroups = raw && (driver.flags & MLX5_QP_FLAG_TIR_ALLOW_SELF_LB_MC);
   attributes.cookie = static_cast<EventSource*>(pair);
   pair->type = attributes.type;
   // What mlx5_ib_query_qp and the creation's answer tell of the receive side is the ring's own size.
@@ -115,6 +124,9 @@ int createRss(VerbsFile& file, const ib_uverbs_ex_create_qp& request, const mlx5
   attributes.pd = domain->pdn;
   attributes.indirectionTable = table->number;
   attributes.fields = driver.rx_hash_fields_mask;
+  attributes.transportDomain = file.transportDomain;
+  attributes.ownUnicast = driver.flags & MLX5_QP_FLAG_TIR_ALLOW_SELF_LB_UC;
+  attributes.ownGroups = driver.flags & MLX5_QP_FLAG_TIR_ALLOW_SELF_LB_MC;
   if (attributes.fields) attributes.key.assign(driver.rx_hash_key, driver.rx_hash_key + driver.rx_key_len);
   pair->type = QueuePairType::rawPacket;
   pair->rss = true;

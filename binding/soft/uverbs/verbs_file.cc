@@ -166,7 +166,10 @@ int VerbsFile::release() {
   regions.clear([&](MemoryRegion& region) { destroyed(engine.destroyMemoryRegion(region.key)); });
   addressHandles.clear([](AddressHandle&) {});
   domains.clear([&](ProtectionDomain& domain) { destroyed(engine.freeProtectionDomain(domain.pdn)); });
-  if (asynchronousFile) device->stopListening(asynchronousFile);
+  if (asynchronousFile) {
+    engine.freeTransportDomain();
+    device->stopListening(asynchronousFile);
+  }
   return refusal;
 }
 

@@ -50,6 +50,7 @@ class VerbsFile {
   const std::shared_ptr<Device> device;
   std::shared_ptr<EventFile> asynchronousFile;  // null before GET_CONTEXT
   uint32_t registers = 0;                       // tot_bfregs
+  uint32_t transportDomain = 0;
 
   Table<ProtectionDomain> domains{device->quotas.domains};
   Table<MemoryRegion> regions{device->quotas.regions};

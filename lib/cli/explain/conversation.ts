@@ -47,6 +47,8 @@ export interface Conversation {
 /** Milliseconds for the device to answer. */
 const patience = 5000
 const page = 4096
+/** More than 64 bytes: what is shorter may come with its completion (scatter to CQE), and its memory stays as it was. */
+const greeting = 'hello, peer! This message is too long for a completion, so memory has it whole.'
 
 /**
  * Opens the device, does one request on it, and closes it.
@@ -101,7 +103,7 @@ class Talk {
 
   async run(): Promise<Step[]> {
     const kind = this.#kind
-    const message = kind === 'frame' ? exampleFrame(this.#mac) : new TextEncoder().encode('hello, peer!')
+    const message = kind === 'frame' ? exampleFrame(this.#mac) : new TextEncoder().encode(greeting)
     const length = kind === 'atomic' ? 8 : message.length
     const here = { memory: this.#memory, offset: 0, length }
     const there = { memory: this.#memory, offset: page, length }

@@ -56,8 +56,10 @@ inline Wqe datagram(uint8_t opcode, const soft::Gid& to, const soft::Mac& mac, u
 }
 
 struct Side {
-  Side(Card& card, uint32_t access, uint32_t cqEntries = 256)
-      : sendCq(card.nic, cqEntries), receiveCq(card.nic, cqEntries), memory(card.nic, card.pd, 1 << 20, access) {}
+  Side(Card& card, uint32_t access, uint32_t cqEntries = 256, uint32_t cqeSize = 64)
+      : sendCq(card.nic, cqEntries, cqeSize),
+        receiveCq(card.nic, cqEntries, cqeSize),
+        memory(card.nic, card.pd, 1 << 20, access) {}
   Sge put(const Bytes& data, size_t offset = 0) {
     std::copy(data.begin(), data.end(), memory.bytes.begin() + static_cast<long>(offset));
     return memory.sge(offset, static_cast<uint32_t>(data.size()));
@@ -84,6 +86,8 @@ struct PeersOptions {
   uint32_t psn = 0xfffffd;  // so that every test goes through 0
   uint32_t blocks = 64, wqes = 64;
   uint32_t srq = 0;  // of b
+  bool scatterReceives = false, scatterRequests = false;
+  uint32_t cqeSize = 64;
 };
 
 struct Peers {
@@ -91,8 +95,8 @@ struct Peers {
       : options(options),
         card(2),
         wire(std::make_shared<ScriptedWire>()),
-        a(card, options.memoryAccess),
-        b(card, options.memoryAccess) {
+        a(card, options.memoryAccess, 256, options.cqeSize),
+        b(card, options.memoryAccess, 256, options.cqeSize) {
     EQUAL(card.nic.connect(1, wire, 0), 0);
     EQUAL(card.nic.connect(2, wire, 1), 0);
     for (uint8_t port = 1; port <= 2; ++port) {
@@ -119,6 +123,8 @@ struct Peers {
     attributes.receiveCq = side.receiveCq.number;
     attributes.userIndex = kUserIndex;
     attributes.srq = srq;
+    attributes.scatterReceives = options.scatterReceives;
+    attributes.scatterRequests = options.scatterRequests;
     return std::make_unique<Qp>(card.nic, attributes, options.blocks, options.wqes, 6);
   }
 
