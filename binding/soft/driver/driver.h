@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "driver/crowding.h"
 #include "driver/doorbell_pages.h"
 #include "driver/held_stores.h"
 
@@ -53,12 +54,19 @@ class Driver {
   bool settled();
   void stirAll();
   void sleep();
+  void nap(uint64_t time);
+  // Until a command, a frame, a timer, a doorbell where `doorbells` says so, or until `time` nanoseconds have passed.
+  void wait(uint64_t time, bool doorbells);
 
   // How long after its last work the thread looks on without sleeping, in nanoseconds: longer than it takes a program
   // to see a completion and ring the next doorbell, and short enough that an idle NIC costs nothing.
   static constexpr uint64_t kLinger = 50'000;
   // The longest nap where only a timer wakes, and how soon what did not fit in a socket is tried again.
   static constexpr uint64_t kLongestNap = 1'000'000, kShortestNap = 20'000;
+
+  // The same in a crowd (crowding.h). Then it naps, the longer the longer it has had no work, and sleeps at last: to be
+  // woken by a doorbell costs a protection of the pages, which other processors have to hear of, and a fault.
+  static constexpr uint64_t kLingerInCrowd = 5'000, kAwakeInCrowd = 2'000'000;
 
   // How often it looks whether somebody took the place of its fault handler: some milliseconds.
   static constexpr unsigned kStepsPerLook = 8192;
@@ -72,6 +80,7 @@ class Driver {
   HeldStores held_{pages_};
   std::atomic<bool> holds_{false};  // whether any page is held
   uint64_t nap_ = kShortestNap;
+  Crowding crowding_;
 };
 
 }  // namespace soft

@@ -34,6 +34,12 @@ class CompletionQueue {
     return count(cqe);
   }
   bool holdsAll() const { return heldCount_ == kHeld; }
+  bool holdsNone() const { return heldCount_ == 0; }
+  // Writes one entry at once, while holdsNone(). False as above, and where its memory is gone.
+  bool write(const Cqe& cqe) {
+    if (error_) return false;
+    return !full() && (session_ == nullptr ? hand(cqe) : collect(cqe)) ? true : fail();
+  }
 
   // Writes the entries that are held or collected to be compressed, in their order. Where its memory is gone the CQ is
   // in error, and lost(qpn) is called for each entry that was held and not written. No entry is held beyond the step

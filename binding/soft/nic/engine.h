@@ -107,7 +107,9 @@ class Engine {
   // Writes a CQE, within this step; on overrun raises the events, and the QP that it was for is lost.
   void complete(CompletionQueue* cq, const Cqe& cqe, QueuePair* qp) {
     if (cq->holdsAll()) writeCompletions(*cq);
-    if (!cq->hold(cqe, qp != nullptr ? qp->number : 0)) return completionLost(*cq, qp);
+    // A message that somebody waits for: the first of a step is not held.
+    const bool atOnce = !cq->touched && cq->holdsNone() && qp != nullptr && qp->transport != nullptr;
+    if (!(atOnce ? cq->write(cqe) : cq->hold(cqe, qp != nullptr ? qp->number : 0))) return completionLost(*cq, qp);
     touch(*cq);
   }
   // With `response`, that many bytes come in the entry itself.
