@@ -1,7 +1,7 @@
 // Strict mode (binding/soft/nic/strict.cc): a driver that forgets the register, or writes it before the record.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type AsyncEvent, open } from 'ibverbs'
+import { open } from 'ibverbs'
 import { createCompletionQueue, createQueuePair, direct } from 'ibverbs/mlx5'
 import { type SoftOptions, softConnectX } from 'ibverbs/soft'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -102,13 +102,10 @@ describe('softConnectX({ strict })', () => {
   test('violations() names queue pair and index of what ran ahead', async () => {
     const { soft, context, pair, rings } = device({ strict: true })
     expect(soft.violations()).toEqual([])
-    const event = new Promise<AsyncEvent>((resolve) => {
-      context.onEvent = resolve
-    })
     // The record says one block, and the register tells of the sixth.
     writeInline(rings, 5, new Uint8Array(4))
     rings.ringSend(1, 5)
-    expect(await event).toMatchObject({ type: 'QP_FATAL', queuePair: pair })
+    expect(await context.nextEvent()).toMatchObject({ type: 'QP_FATAL', queuePair: pair })
     const number = pair.number.toString(16).padStart(6, '0')
     const words = `mlx5_soft0: queue pair 0x${number}: its register told of the WQE with index 5, up to block 6, while its doorbell record said 1. `
     expect(soft.violations()).toEqual([expect.stringContaining(words)])
