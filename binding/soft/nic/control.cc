@@ -8,8 +8,8 @@ namespace soft {
 
 namespace {
 
-constexpr uint32_t kMaxCqes = 1u << 22;  // the consumer index has 24 bits
-constexpr uint32_t kMaxIndirection = 1u << 10;
+constexpr uint32_t kMaxCqes = 1u << 22;         // the consumer index has 24 bits
+constexpr uint32_t kMaxIndirection = 1u << 11;  // max_rwq_indirection_table_size
 
 }  // namespace
 

@@ -1,5 +1,8 @@
 #include "sysfs/infiniband.h"
 
+#include <net/if.h>
+#include <net/if_arp.h>
+
 #include <cstdio>
 
 #include "device/card.h"
@@ -73,6 +76,21 @@ void writePort(Folder& tree, const std::string& device, size_t number, const Por
   }
 }
 
+// net/IF. What does not change as long as it is there: its state is in the interface's own place, /sys/class/net, which
+// a process in another network namespace than its sysfs has not.
+void writeInterface(Folder& tree, const std::string& function, const PortIdentity& port) {
+  const std::string folder = function + "/net/" + port.interface + "/";
+  tree.text(folder + "ifindex", std::to_string(if_nametoindex(port.interface.c_str())));
+  tree.text(folder + "address", macText(port.mac));
+  tree.text(folder + "addr_len", std::to_string(port.mac.size()));
+  tree.text(folder + "type", std::to_string(ARPHRD_ETHER));
+  tree.text(folder + "dev_port", "0");  // a PCI function of its own has the first (mlx5e_build_nic_netdev)
+  tree.text(folder + "dev_id", "0x0");
+  tree.text(folder + "uevent",
+            "INTERFACE=" + port.interface + "\nIFINDEX=" + std::to_string(if_nametoindex(port.interface.c_str())));
+  tree.link(function + "/net/" + port.interface + "/device", function);
+}
+
 }  // namespace
 
 std::string madName(const DeviceIdentity& device, size_t port) {
@@ -108,9 +126,7 @@ void writeInfiniband(Folder& tree, const std::string& function, const DeviceIden
   }
 
   for (const PortIdentity& port : device.ports) {
-    if (port.interface.empty()) continue;
-    // Not a copy: the interface goes on changing.
-    tree.linkOut(function + "/net/" + port.interface, "/sys/class/net/" + port.interface);
+    if (!port.interface.empty()) writeInterface(tree, function, port);
   }
 }
 

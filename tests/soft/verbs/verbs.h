@@ -136,13 +136,13 @@ struct Cq {
 
 // A queue pair that completes sends and receives in queues of its own.
 struct Qp {
-  Qp(Device& device, ibv_qp_type type, ibv_srq* srq = nullptr)
+  Qp(Device& device, ibv_qp_type type, ibv_srq* srq = nullptr, uint32_t elements = 4)
       : device(device), sends(device), receives(device), type(type) {
     ibv_qp_init_attr attributes{};
     attributes.send_cq = sends.cq;
     attributes.recv_cq = receives.cq;
     attributes.srq = srq;
-    attributes.cap = {16, 16, 4, 4, 0};
+    attributes.cap = {16, 16, elements, elements, 0};
     attributes.qp_type = type;
     qp = ibv_create_qp(device.pd, &attributes);
     CHECK(qp != nullptr);
@@ -248,8 +248,8 @@ struct Qp {
 
 // Two queue pairs of one device, connected to each other.
 struct Pair {
-  explicit Pair(Device& device, ibv_qp_type type = IBV_QPT_RC, ibv_srq* srq = nullptr)
-      : a(device, type), b(device, type, srq) {
+  explicit Pair(Device& device, ibv_qp_type type = IBV_QPT_RC, ibv_srq* srq = nullptr, uint32_t elements = 4)
+      : a(device, type, nullptr, elements), b(device, type, srq, elements) {
     a.connect(b);
     b.connect(a);
   }
