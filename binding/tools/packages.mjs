@@ -20,6 +20,10 @@ export const groups = {
     purpose: 'the programs that ours are compared with',
     without: 'everything of the project itself still works, without comparison',
   },
+  pages: {
+    purpose: 'a browser that looks at the pages',
+    without: 'all but the tests of the pages still works',
+  },
   long: {
     purpose: 'peers of the long tests and benchmarks',
     without: 'npm test does not need them',
@@ -62,6 +66,10 @@ export function findCommand(name) {
       }
     })
 }
+
+/** Path of a Chromium: Debian's, or another that is there. */
+export const findBrowser = () =>
+  ['chromium', 'chromium-browser', 'google-chrome'].map(findCommand).find((path) => path !== undefined)
 
 /** rdma-core's providers are plug-ins in a directory beside the library. */
 const provider = (name) => () =>
@@ -127,6 +135,8 @@ export const packages = [
   { group: 'peers', debian: 'iproute2', fedora: 'iproute', present: commands('ip', 'rdma') },
   { group: 'peers', debian: 'iputils-ping', fedora: 'iputils', present: commands('ping') },
   { group: 'peers', debian: 'ethtool', fedora: 'ethtool', present: commands('ethtool') },
+
+  { group: 'pages', debian: 'chromium', fedora: 'chromium', present: () => findBrowser() !== undefined },
 
   { group: 'long', debian: 'dpdk-dev', fedora: 'dpdk', present: commands('dpdk-testpmd') },
   { group: 'long', debian: 'ucx-utils', fedora: 'ucx', present: commands('ucx_info', 'ucx_perftest') },

@@ -23,7 +23,7 @@ const ci = Boolean(process.env.CI) && process.env.CI !== 'false'
 
 /**
  * @param {object} [options]
- * @param {string[]} [options.groups] which of build, rdma, ethernet, peers and vm
+ * @param {string[]} [options.groups] which of packages.mjs's
  * @param {(line: string) => void} [options.say] told each step that does something
  * @returns {Promise<Record<string, boolean>>} whether each group that was asked for is complete
  */

@@ -64,22 +64,17 @@ export const beds = {
   types: {
     what: 'tests and configuration under tsc',
     needs: ['build'],
-    run: (context) =>
-      check(
-        [
-          process.execPath,
-          join(project, 'node_modules/typescript/bin/tsc'),
-          '-p',
-          'tests/tsconfig.json',
-          '--noEmit',
-        ],
-        context,
-      ),
+    run: (context) => check(['npm', 'run', '--silent', 'typecheck'], context),
   },
   native: {
     what: 'what needs neither device nor privilege',
     needs: ['build'],
     run: (context) => runHere('native', context, { exclude: context.variant.exclude }),
+  },
+  pages: {
+    what: 'the pages that commands write, in a headless Chromium',
+    needs: ['build', 'rdma', 'pages'],
+    run: (context) => runHere('pages', context),
   },
   ethernet: {
     what: 'packet queues on veth pairs, in a network namespace of its own, and on software ConnectX',

@@ -5,7 +5,8 @@ const kernels = ['device', 'cli-devices', 'cli-ping', 'events', 'soft-rxe']
 
 /** For each bed that runs test files: its folders, and the folders or files in them that it excludes. */
 export const places = {
-  native: { has: ['tests/'], leaves: ['tests/ethernet/', 'tests/verbs/'] },
+  native: { has: ['tests/'], leaves: ['tests/ethernet/', 'tests/pages/', 'tests/verbs/'] },
+  pages: { has: ['tests/pages/'], leaves: [] },
   ethernet: { has: ['tests/ethernet/'], leaves: ['tests/ethernet/vm/'] },
   soft: { has: ['tests/verbs/'], leaves: kernels.map((name) => `tests/verbs/${name}.test.ts`) },
   rxe: { has: ['tests/verbs/', 'tests/ethernet/vm/'], leaves: [] },

@@ -31,7 +31,7 @@ if (process.env.npm_lifecycle_event) {
 
 const setup = measured()
 const long = words.variants.includes('long') ? ['long'] : []
-const ready = await prepare({ groups: ['build', 'rdma', 'ethernet', 'peers', 'vm', ...long] })
+const ready = await prepare({ groups: ['build', 'rdma', 'ethernet', 'peers', 'vm', 'pages', ...long] })
 if (!ready.build) {
   console.error('nothing can be tested without a build')
   console.log('0 passed, 1 failed')

@@ -21,7 +21,7 @@ export async function variants({ variants: names, files }) {
     node: process.execPath,
     // A long-running file runs when it is named.
     env: Object.values(files ?? {}).some(hasLong) ? { IBVERBS_LONG: '1' } : {},
-    beds: ['lint', 'types', ...all],
+    beds: ['lint', 'types', 'pages', ...all],
     vmSeconds: 1800,
   }
   if (names.length === 0) return [plain]

@@ -34,7 +34,15 @@ bool CompletionQueue::fail() {
   return false;
 }
 
-bool CompletionQueue::takeEvent() {
+// Whether moderation holds back the event that so many entries call for.
+bool CompletionQueue::heldBack(uint64_t entries, uint64_t now) {
+  if (moderationCount_ == 0 && moderationPeriod_ == 0) return false;
+  if (moderationCount_ != 0 && entries >= moderationCount_) return false;
+  if (heldSince_ == kNever) heldSince_ = now;
+  return moderationPeriod_ == 0 || now < heldSince_ + moderationPeriod_;
+}
+
+bool CompletionQueue::takeEvent(uint64_t now) {
   uint32_t armed;
   if (!loadDoorbell(doorbell_ + 4, &armed)) return error_ ? false : fail();
   if (armed == kNotArmed) return false;
@@ -53,13 +61,17 @@ bool CompletionQueue::takeEvent() {
   const uint64_t anyBehind = std::max(anyFrom_, notifiedEnd_);
   const uint64_t solicitedBehind = std::max(index, notifiedEnd_);
   if (anySequence_ == sequence && producer_ > anyBehind) {
+    if (heldBack(producer_ - anyBehind, now)) return false;
     notifiedEnd_ = anyBehind + 1;
   } else if (solicitedEnd_ > solicitedBehind) {
+    if (heldBack(producer_ - solicitedBehind, now)) return false;
     // Where there are several of them the first may be any entry: rather an event too many than one too few.
     notifiedEnd_ = solicitedBefore_ > solicitedBehind ? solicitedBehind + 1 : solicitedEnd_;
   } else {
+    heldSince_ = kNever;
     return false;
   }
+  heldSince_ = kNever;
   firedSequence_ = sequence;
   anySequence_ = -1;
   return true;

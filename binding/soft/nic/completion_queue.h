@@ -10,6 +10,7 @@
 #include "nic/compression.h"
 #include "nic/cqe.h"
 #include "nic/doorbell_registers.h"
+#include "wire/wire.h"
 
 namespace soft {
 
@@ -58,7 +59,19 @@ class CompletionQueue {
   // the last one that an event told of. A driver that arms before it polls arms at an index before that entry, and
   // takes an event without an entry for a failure (rdma-core's rc_pingpong.c); a card keeps last_notified_index for it
   // (mlx5_ifc.h, cqc_bits; that this is what it is for is inferred).
-  bool takeEvent();
+  // A moderated queue waits at time `now` until so many entries call for the event, or for so long since it was due.
+  bool takeEvent(uint64_t now);
+  // MODIFY_CQ: `count` entries (0: however many), `period` microseconds (0: however long), whichever comes first; both
+  // 0: no moderation. That a card reckons so of both is inferred (cqc_bits: cq_max_count, cq_period).
+  void moderate(uint16_t count, uint16_t period) {
+    moderationCount_ = count;
+    moderationPeriod_ = uint64_t{period} * 1000;
+  }
+  // When an event that moderation holds back is to be raised at the latest; kNever when there is none, or no such time.
+  uint64_t eventDeadline() const {
+    return heldSince_ == kNever || moderationPeriod_ == 0 ? kNever : heldSince_ + moderationPeriod_;
+  }
+  bool holdsEvent() const { return heldSince_ != kNever; }
 
   // Between steps. Writes the MLX5_CQE_RESIZE_CQ entry, then goes on in the new ring, one entry further: the driver
   // copies the rest.
@@ -104,14 +117,18 @@ class CompletionQueue {
   }
 
   bool fail();
+  bool heldBack(uint64_t entries, uint64_t now);
 
   // The 64 bytes of an entry; of 128 bytes they are the second half.
   uint8_t* entry(uint64_t index) const { return buffer_ + (index & mask_) * cqeSize_ + (cqeSize_ - 64); }
   uint8_t owner(uint64_t index) const { return (index & (uint64_t{mask_} + 1)) != 0 ? 1 : 0; }
 
   bool hand(const Cqe& cqe) { return cqe.hand(entry(producer_), owner(producer_)) && count(cqe); }
+  // A session ends where the ring does: DPDK's vectorised receive reads mini arrays and fills its mbufs straight on
+  // from the title (mlx5_rxtx_vec_sse.h, rxq_cq_decompress_v), so a card's cannot go on at the ring's beginning
+  // (inferred; the kernel's reader would take it).
   bool collect(const Cqe& cqe) {
-    if (!session_->accepts(cqe)) {
+    if ((producer_ & mask_) == 0 || !session_->accepts(cqe)) {
       if (session_->count() != 0 && !writeSession()) return false;
       if (!session_->accepts(cqe)) return hand(cqe);
     }
@@ -149,9 +166,12 @@ class CompletionQueue {
   uint32_t mask_;
   uint32_t cqeSize_;
   uint32_t consumer_ = 0;
-  int firedSequence_ = -1;  // the arm sequence number that has had its event
-  int anySequence_ = -1;    // the one that was seen to ask for any completion
-  uint64_t anyFrom_ = 0;    // and from which entry on
+  int firedSequence_ = -1;         // the arm sequence number that has had its event
+  int anySequence_ = -1;           // the one that was seen to ask for any completion
+  uint64_t anyFrom_ = 0;           // and from which entry on
+  uint64_t moderationPeriod_ = 0;  // nanoseconds
+  uint64_t heldSince_ = kNever;    // an event is due and held back since then
+  uint16_t moderationCount_ = 0;
   bool ignoreOverrun_;
   bool error_ = false;
   bool errorDue_ = false;

@@ -106,6 +106,14 @@ int Engine::resizeCompletionQueue(uint32_t cqn, void* buffer, uint32_t entries, 
   return cq->resize(buffer, entries, cqeSize, now_);
 }
 
+int Engine::moderateCompletionQueue(uint32_t cqn, uint16_t count, uint16_t period) {
+  CompletionQueue* cq = cqs_.find(cqn);
+  if (cq == nullptr) return ENOENT;
+  touch(*cq);
+  cq->moderate(count, period);
+  return 0;
+}
+
 int Engine::destroyCompletionQueue(uint32_t cqn) {
   CompletionQueue* cq = cqs_.find(cqn);
   if (cq == nullptr) return ENOENT;

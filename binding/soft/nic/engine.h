@@ -68,6 +68,7 @@ class Engine {
   int createMemoryWindow(uint32_t pd, WindowType type, uint32_t* rkey);
   int createCompletionQueue(const CompletionQueueAttributes& attributes, uint32_t* cqn);
   int resizeCompletionQueue(uint32_t cqn, void* buffer, uint32_t entries, uint32_t cqeSize);
+  int moderateCompletionQueue(uint32_t cqn, uint16_t count, uint16_t period);
   int destroyCompletionQueue(uint32_t cqn);
   int createSharedReceiveQueue(const SharedReceiveQueueAttributes& attributes, uint32_t* srqn);
   SharedReceiveQueue* sharedReceiveQueue(uint32_t srqn) { return srqs_.find(srqn); }

@@ -138,6 +138,9 @@ int Nic::createCompletionQueue(const CompletionQueueAttributes& attributes, uint
 int Nic::resizeCompletionQueue(uint32_t cqn, void* buffer, uint32_t entries, uint32_t cqeSize) {
   SOFT_CREATE(resizeCompletionQueue(cqn, buffer, entries, cqeSize));
 }
+int Nic::moderateCompletionQueue(uint32_t cqn, uint16_t count, uint16_t period) {
+  SOFT_CREATE(moderateCompletionQueue(cqn, count, period));
+}
 int Nic::destroyCompletionQueue(uint32_t cqn) { SOFT_CALL(destroyCompletionQueue(cqn)); }
 int Nic::createSharedReceiveQueue(const SharedReceiveQueueAttributes& attributes, uint32_t* srqn) {
   SOFT_CREATE(createSharedReceiveQueue(attributes, srqn));

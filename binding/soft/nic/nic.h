@@ -63,6 +63,8 @@ class Nic {
   int createCompletionQueue(const CompletionQueueAttributes& attributes, uint32_t* cqn);
   // Writes the RESIZE_CQ entry to the old ring and goes on in the new one (mlx5_cq_resize_copy_cqes copies the rest).
   int resizeCompletionQueue(uint32_t cqn, void* buffer, uint32_t entries, uint32_t cqeSize);
+  // Interrupt moderation: completion_queue.h.
+  int moderateCompletionQueue(uint32_t cqn, uint16_t count, uint16_t period);
   int destroyCompletionQueue(uint32_t cqn);  // EBUSY while a queue completes to it
 
   int createSharedReceiveQueue(const SharedReceiveQueueAttributes& attributes, uint32_t* srqn);
