@@ -39,8 +39,11 @@ bool CompletionQueue::write(const Cqe& cqe) {
   return !full() && (session_ == nullptr ? hand(cqe) : collect(cqe)) ? true : fail();
 }
 
+// A session ends where the ring does: DPDK's vectorised receive reads mini arrays and fills its mbufs straight on from
+// the title (mlx5_rxtx_vec_sse.h, rxq_cq_decompress_v), so a card's cannot go on at the ring's beginning (inferred; the
+// kernel's reader would take it).
 bool CompletionQueue::collect(const Cqe& cqe) {
-  if (!session_->accepts(cqe)) {
+  if ((producer_ & mask_) == 0 || !session_->accepts(cqe)) {
     if (session_->count() != 0 && !writeSession()) return false;
     if (!session_->accepts(cqe)) return hand(cqe);
   }
