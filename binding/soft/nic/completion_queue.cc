@@ -27,6 +27,28 @@ bool CompletionQueue::fail() {
   return false;
 }
 
+bool CompletionQueue::write(const Cqe& cqe) {
+  if (error_) return false;
+  return !full() && (session_ == nullptr ? hand(cqe) : collect(cqe)) ? true : fail();
+}
+
+// A session ends where the ring does: DPDK's vectorised receive reads mini arrays and fills its mbufs straight on from
+// the title (mlx5_rxtx_vec_sse.h, rxq_cq_decompress_v), so a card's cannot go on at the ring's beginning (inferred; the
+// kernel's reader would take it).
+bool CompletionQueue::collect(const Cqe& cqe) {
+  if ((producer_ & mask_) == 0 || !session_->accepts(cqe)) {
+    if (session_->count() != 0 && !writeSession()) return false;
+    if (!session_->accepts(cqe)) return hand(cqe);
+  }
+  session_->add(cqe);
+  return count(cqe);
+}
+
+bool CompletionQueue::writeSession() {
+  const uint64_t first = producer_ - session_->count();
+  return session_->write([this, first](uint32_t i) { return entry(first + i); }, owner(first));
+}
+
 // Whether moderation holds back the event that so many entries call for.
 bool CompletionQueue::heldBack(uint64_t entries, uint64_t now) {
   if (moderationCount_ == 0 && moderationPeriod_ == 0) return false;

@@ -37,10 +37,7 @@ class CompletionQueue {
   bool holdsAll() const { return heldCount_ == kHeld; }
   bool holdsNone() const { return heldCount_ == 0; }
   // Writes one entry at once, while holdsNone(). False as above, and where its memory is gone.
-  bool write(const Cqe& cqe) {
-    if (error_) return false;
-    return !full() && (session_ == nullptr ? hand(cqe) : collect(cqe)) ? true : fail();
-  }
+  bool write(const Cqe& cqe);
 
   // Writes the entries that are held or collected to be compressed, in their order. Where its memory is gone the CQ is
   // in error, and lost(qpn) is called for each entry that was held and not written. No entry is held beyond the step
@@ -132,21 +129,8 @@ class CompletionQueue {
   uint8_t owner(uint64_t index) const { return (index & (uint64_t{mask_} + 1)) != 0 ? 1 : 0; }
 
   bool hand(const Cqe& cqe) { return cqe.hand(entry(producer_), owner(producer_)) && count(cqe); }
-  // A session ends where the ring does: DPDK's vectorised receive reads mini arrays and fills its mbufs straight on
-  // from the title (mlx5_rxtx_vec_sse.h, rxq_cq_decompress_v), so a card's cannot go on at the ring's beginning
-  // (inferred; the kernel's reader would take it).
-  bool collect(const Cqe& cqe) {
-    if ((producer_ & mask_) == 0 || !session_->accepts(cqe)) {
-      if (session_->count() != 0 && !writeSession()) return false;
-      if (!session_->accepts(cqe)) return hand(cqe);
-    }
-    session_->add(cqe);
-    return count(cqe);
-  }
-  bool writeSession() {
-    const uint64_t first = producer_ - session_->count();
-    return session_->write([this, first](uint32_t i) { return entry(first + i); }, owner(first));
-  }
+  bool collect(const Cqe& cqe);
+  bool writeSession();
   bool count(const Cqe& cqe) {
     ++producer_;
     if (cqe.solicited()) {
