@@ -3,7 +3,7 @@
 //
 // - Where the record has news, the driver wrote it first, as it must. The page is opened, and closed again once the
 //   register has changed, before the NIC works on what was posted: who waits for a completion and rings anew is held
-//   anew. That costs some ten microseconds a ring; a driver that rings more often than every hundred finds the page
+//   anew. That costs some fifty microseconds a ring; a driver that rings more often than every hundred finds the page
 //   open until the NIC has nothing more to do.
 // - Where it has none, the store is ahead of its record, or tells again what was told (an arming at the same index, the
 //   rest of a WQE that is copied into the register). The thread executes that one store (single_step.h), and the word
