@@ -80,6 +80,18 @@ __attribute__((visibility("default"))) size_t ibverbs_soft_describe(uint32_t num
   return all.size() + 1;
 }
 
+__attribute__((visibility("default"))) size_t ibverbs_soft_violations(uint32_t number, char* text, size_t size) {
+  const auto world = soft::Registry::instance().world(number);
+  std::string all;
+  if (world) {
+    for (const auto& device : world->devices()) {
+      for (const std::string& words : device->violations()) all += words + "\n";
+    }
+  }
+  if (size) snprintf(text, size, "%s", all.c_str());
+  return all.size() + 1;
+}
+
 __attribute__((visibility("default"))) int ibverbs_soft_set_link(uint32_t number, const char* name, uint8_t port,
                                                                  int up) {
   const auto world = soft::Registry::instance().world(number);

@@ -21,6 +21,10 @@ void ibverbs_soft_close(uint32_t number);
 // bytes that it needs; what does not fit is left out.
 size_t ibverbs_soft_describe(uint32_t number, char* text, size_t size);
 
+// What drivers did in strict mode that would hang on a card, a line each. Returns the bytes that it needs; what does
+// not fit is left out.
+size_t ibverbs_soft_violations(uint32_t number, char* text, size_t size);
+
 // Takes a port's link down or up. 0 or an errno.
 int ibverbs_soft_set_link(uint32_t number, const char* device, uint8_t port, int up);
 
@@ -28,5 +32,6 @@ typedef int (*ibverbs_soft_open_t)(const char*, uint32_t*, char*, size_t);
 typedef int (*ibverbs_soft_environment_t)(char*, size_t);
 typedef void (*ibverbs_soft_close_t)(uint32_t);
 typedef size_t (*ibverbs_soft_describe_t)(uint32_t, char*, size_t);
+typedef size_t (*ibverbs_soft_violations_t)(uint32_t, char*, size_t);
 typedef int (*ibverbs_soft_set_link_t)(uint32_t, const char*, uint8_t, int);
 }

@@ -9,6 +9,8 @@ export interface SoftNative {
   close(number: number): void
   /** Lines of `key=value`; empty after it is closed. */
   describe(number: number): string
+  /** A line for each violation in strict mode; empty after it is closed. */
+  violations(number: number): string
   /**
    * This process becomes the launcher of binding/soft/launch/, with these words behind the library's name and these
    * variables `NAME=value`. Returns only by an error.

@@ -89,6 +89,16 @@ export class SoftConnectX {
   }
 
   /**
+   * What drivers did on strict devices (`softConnectX({ strict: true })`) that would hang on a card: a sentence for each,
+   * the oldest first, with the device, the queue and the index. Each also raised QP_FATAL or CQ_ERR. At most 1000 a device.
+   */
+  violations(): string[] {
+    this.#assertOpen()
+    const text = native.soft.violations(this.#number).trimEnd()
+    return text === '' ? [] : text.split('\n')
+  }
+
+  /**
    * Removes the devices. Contexts that are still open get the event DEVICE_FATAL, have their requests flushed, and can only
    * be closed; the NIC's thread and memory go with the last of them. Closing twice is harmless.
    */

@@ -2,7 +2,15 @@
  * Translates the options of a software ConnectX into the specification that the native side parses
  * (binding/soft/device/specification.h).
  */
-import { integer, type Names, options as optionsOf, rangeError, string, typeError } from '../argument.js'
+import {
+  boolean,
+  integer,
+  type Names,
+  options as optionsOf,
+  rangeError,
+  string,
+  typeError,
+} from '../argument.js'
 
 /** One value for both directions, or a pair: from the first port to the second, and back. */
 export type PerDirection = number | readonly [number, number]
@@ -71,6 +79,15 @@ export interface SoftOptions {
    * ConnectX has; set a few to test how a program handles their exhaustion.
    */
   maxObjects?: number
+  /**
+   * Finds drivers that forget to write a doorbell register, or write it before the doorbell record: on a card they hang,
+   * here they would work, because the NIC reads the records. Strict devices take sends of a queue pair with a register of
+   * its own (a thread domain's) up to the index that the register told, and arm a context's only completion queue when
+   * its register says so. A register that is ahead of its record raises QP_FATAL or CQ_ERR, and
+   * {@link SoftConnectX.violations} says why; so does a WQE that was copied into the register (BlueFlame) and is not the
+   * one in the ring. By default as IBVERBS_SOFT_STRICT says (1: strict), else false.
+   */
+  strict?: boolean
 }
 const softOptionNames = {
   wire: true,
@@ -80,6 +97,7 @@ const softOptionNames = {
   minimumInline: true,
   mtu: true,
   maxObjects: true,
+  strict: true,
 } as const satisfies Names<SoftOptions>
 
 const links = {
@@ -111,6 +129,7 @@ export function specification(given: SoftOptions | undefined): string {
     throw rangeError('options.mtu', '256, 512, 1024, 2048 or 4096', options.mtu)
   }
   if (options.maxObjects !== undefined) integer('options.maxObjects', options.maxObjects, 1, 1 << 24)
+  if (options.strict !== undefined) boolean('options.strict', options.strict)
   if (ports === 2 && wire !== 'loop' && wire !== 'pair') {
     throw rangeError('options.ports', '1: a socket or an interface is the wire of one port', ports)
   }
@@ -123,6 +142,7 @@ export function specification(given: SoftOptions | undefined): string {
     if (options.minimumInline !== undefined) query.push(`minimumInline=${options.minimumInline}`)
     if (options.mtu !== undefined) query.push(`mtu=${options.mtu}`)
     if (options.maxObjects !== undefined) query.push(`maxObjects=${options.maxObjects}`)
+    if (options.strict !== undefined) query.push(`strict=${options.strict ? 1 : 0}`)
     return `${wire}${mac}${query.length > 0 ? `?${query.join('&')}` : ''}`
   })
   return words.join(ports === 2 ? '+' : ';')

@@ -4,6 +4,8 @@ import { undoAll } from './over.js'
 import { startReaper } from './reaper.mjs'
 
 startReaper()
+// Software ConnectX of every test, in the programs that it starts too, are strict (binding/soft/nic/strict.cc).
+process.env.IBVERBS_SOFT_STRICT ??= '1'
 // The runner has ended.
 if (process.listenerCount('disconnect') === 0) process.once('disconnect', () => process.exit(1))
 afterAll(undoAll)

@@ -45,7 +45,7 @@ describe('IBVERBS_SOFT', () => {
       'loop?minimumInline=17': '"minimumInline" must be 0 or 18, not "17"',
       'loop?loss=2': '"loss" must be a number from 0 to 1, not "2"',
       'loop?lost=1':
-        'there is no option "lost": there are minimumInline, mtu, maxObjects, bandwidth, delay, jitter, loss, duplicate, reorder, queue, seed',
+        'there is no option "lost": there are minimumInline, mtu, maxObjects, strict, bandwidth, delay, jitter, loss, duplicate, reorder, queue, seed',
     }
     const { code, stdout, stderr } = await node(
       `import { listDevices, open } from 'ibverbs'

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { execFileSync } from '../beds/child.js'
 import { freePort } from '../beds/free-port.js'
 import { type Finished, main, Running, start } from '../cli/run.js'
+import { ways } from './ways.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'soft-programs-long-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -60,19 +61,15 @@ async function listening(port: number, server: Running): Promise<void> {
 describe('UCX', () => {
   const transports = ['rc_verbs', 'rc_mlx5', 'ud_verbs', 'ud_mlx5']
 
-  test.each(['mount', 'preload'])(
-    'ucx_info -d by %s: all its transports find the device',
-    options,
-    async (by) => {
-      needed('ucx_info', 'ucx-utils')
-      const { code, stdout } = await start(['soft', '--by', by, '--', 'ucx_info', '-d']).finished
-      expect(code).toBe(0)
-      const found = [...stdout.matchAll(/Transport: (\S+)\n#\s+Device: mlx5_soft0:1\n/g)].map(
-        ([, name]) => name,
-      )
-      expect(found.sort()).toEqual(transports.toSorted())
-    },
-  )
+  test.each(ways)('ucx_info -d by %s: all its transports find the device', options, async (by) => {
+    needed('ucx_info', 'ucx-utils')
+    const { code, stdout } = await start(['soft', '--by', by, '--', 'ucx_info', '-d']).finished
+    expect(code).toBe(0)
+    const found = [...stdout.matchAll(/Transport: (\S+)\n#\s+Device: mlx5_soft0:1\n/g)].map(
+      ([, name]) => name,
+    )
+    expect(found.sort()).toEqual(transports.toSorted())
+  })
 
   // rc_v and rc_x bring the datagrams that they are connected by.
   test.each(['rc_v', 'rc_x', 'ud_v', 'ud_x'])('ucx_perftest over %s', options, async (transport) => {

@@ -24,6 +24,7 @@ struct Library {
   ibverbs_soft_environment_t environment = nullptr;
   ibverbs_soft_close_t close = nullptr;
   ibverbs_soft_describe_t describe = nullptr;
+  ibverbs_soft_violations_t violations = nullptr;
   ibverbs_soft_set_link_t setLink = nullptr;
 } library;
 
@@ -52,8 +53,10 @@ Napi::Value load(const Napi::CallbackInfo& info) {
   library.environment = reinterpret_cast<ibverbs_soft_environment_t>(dlsym(handle, "ibverbs_soft_environment"));
   library.close = reinterpret_cast<ibverbs_soft_close_t>(dlsym(handle, "ibverbs_soft_close"));
   library.describe = reinterpret_cast<ibverbs_soft_describe_t>(dlsym(handle, "ibverbs_soft_describe"));
+  library.violations = reinterpret_cast<ibverbs_soft_violations_t>(dlsym(handle, "ibverbs_soft_violations"));
   library.setLink = reinterpret_cast<ibverbs_soft_set_link_t>(dlsym(handle, "ibverbs_soft_set_link"));
-  if (!library.open || !library.environment || !library.close || !library.describe || !library.setLink) {
+  if (!library.open || !library.environment || !library.close || !library.describe || !library.violations ||
+      !library.setLink) {
     library = {};
     throwErrno(env, ENOEXEC, "dlopen", file + " is of another version");
   }
@@ -94,6 +97,16 @@ Napi::Value describe(const Napi::CallbackInfo& info) {
   functions.describe(number, text.data(), text.size());
   text.pop_back();  // the terminating zero
   return Napi::String::New(info.Env(), text);
+}
+
+// violations(number): what drivers did in strict mode that would hang on a card, a line each
+Napi::Value violations(const Napi::CallbackInfo& info) {
+  const Library& functions = loaded(info.Env());
+  const uint32_t number = argument::uint32(info, 0, "number");
+  // One may come between the two calls: it is in the next answer.
+  std::string text(functions.violations(number, nullptr, 0), '\0');
+  functions.violations(number, text.data(), text.size());
+  return Napi::String::New(info.Env(), text.c_str());
 }
 
 // setLink(number, device, port, up)
@@ -179,6 +192,7 @@ void initialize(Napi::Env env, Napi::Object exports) {
   soft.Set("environment", Napi::Function::New(env, environment, "environment"));
   soft.Set("close", Napi::Function::New(env, closeDevices, "close"));
   soft.Set("describe", Napi::Function::New(env, describe, "describe"));
+  soft.Set("violations", Napi::Function::New(env, violations, "violations"));
   soft.Set("setLink", Napi::Function::New(env, setLink, "setLink"));
   soft.Set("become", Napi::Function::New(env, become, "become"));
   exports.Set("soft", soft);

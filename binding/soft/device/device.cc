@@ -1,6 +1,7 @@
 #include "device/device.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "uverbs/objects.h"
 
@@ -39,6 +40,18 @@ bool Device::flushEvents() {
     if (const auto file = known.lock()) all &= file->flush();
   }
   return all;
+}
+
+void Device::violation(const std::string& words) {
+  std::string line = identity.name + ": " + words;
+  if (outspoken_) fprintf(stderr, "ibverbs soft: %s\n", line.c_str());
+  const std::lock_guard<std::mutex> guard(mutex_);
+  if (violations_.size() < kViolations) violations_.push_back(std::move(line));
+}
+
+std::vector<std::string> Device::violations() {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  return violations_;
 }
 
 void Device::completion(uint32_t, void* cookie) {

@@ -34,7 +34,7 @@ bool linkOptions(const PortSpecification& port, LinkOptions* link) {
       else if (name == "queue") direction.queueBytes = static_cast<uint64_t>(number(text, name, 1u << 30));
       else
         throw Problem{EINVAL, "there is no option \"" + name +
-                                  "\": there are minimumInline, mtu, maxObjects, bandwidth, delay, "
+                                  "\": there are minimumInline, mtu, maxObjects, strict, bandwidth, delay, "
                                   "jitter, loss, duplicate, reorder, queue, seed"};
     }
   }

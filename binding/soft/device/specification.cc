@@ -34,7 +34,7 @@ double number(const std::string& text, const std::string& name, double most) {
 }
 
 bool isDeviceOption(const std::string& name) {
-  return name == "minimumInline" || name == "mtu" || name == "maxObjects";
+  return name == "minimumInline" || name == "mtu" || name == "maxObjects" || name == "strict";
 }
 
 namespace {
@@ -47,6 +47,10 @@ PortSpecification parsePort(const std::string& text) {
   if (question != std::string::npos) {
     for (const std::string& option : split(rest.substr(question + 1), '&')) {
       const size_t equals = option.find('=');
+      if (option == "strict") {
+        port.options[option] = "1";
+        continue;
+      }
       if (equals == std::string::npos) throw Problem{EINVAL, "option \"" + option + "\" has no value"};
       port.options[option.substr(0, equals)] = option.substr(equals + 1);
     }
@@ -105,6 +109,18 @@ std::string withOtherEnd(const std::string& specification) {
   return specification + other;
 }
 
+// A switch: 0 or 1.
+bool flag(const std::string& text, const std::string& name) {
+  if (text != "0" && text != "1") throw Problem{EINVAL, name + " must be 0 or 1, not \"" + text + "\""};
+  return text == "1";
+}
+
+// What devices are that do not say whether they are strict.
+bool strictUnlessTold() {
+  const char* value = getenv("IBVERBS_SOFT_STRICT");
+  return value != nullptr && *value != 0 && flag(value, "IBVERBS_SOFT_STRICT");
+}
+
 DeviceSpecification readDevice(const std::string& text, size_t index) {
   DeviceSpecification device;
   DeviceIdentity& identity = device.identity;
@@ -112,6 +128,7 @@ DeviceSpecification readDevice(const std::string& text, size_t index) {
   identity.uverbs = "uverbs_soft" + std::to_string(index);
   identity.index = index;
   NicAttributes& attributes = device.attributes;
+  attributes.strict = strictUnlessTold();
   std::vector<PortSpecification>& ports = device.ports;
   for (const std::string& part : split(text, '+')) {
     ports.push_back(parsePort(part));
@@ -122,6 +139,8 @@ DeviceSpecification readDevice(const std::string& text, size_t index) {
         throw Problem{EINVAL, "\"minimumInline\" must be 0 or 18, not \"" + minimum->second + "\""};
       attributes.minimumInlineHeader = minimum->second == "18" ? 18 : 0;
     }
+    const auto strict = port.options.find("strict");
+    if (strict != port.options.end()) attributes.strict = flag(strict->second, "\"strict\"");
     const auto mtu = port.options.find("mtu");
     static const std::set<std::string> mtus{"256", "512", "1024", "2048", "4096"};
     if (mtu != port.options.end() && mtus.count(mtu->second) == 0)

@@ -4,11 +4,13 @@
 //   device   = port *( "+" port )                its ports, from 1
 //   port     = wire [ "@" MAC ] [ "?" option *( "&" option ) ]
 //   wire     = "loop" | "pair" [ ":" NAME ] | "socket:" PATH | "interface:" NAME
-//   option   = "minimumInline=" BYTES | "mtu=" BYTES | link = VALUE [ "," VALUE ]
+//   option   = "minimumInline=" BYTES | "mtu=" BYTES | "maxObjects=" COUNT | "strict" [ "=" ( "0" | "1" ) ]
+//            | link = VALUE [ "," VALUE ]
 //
 // "loop": a port that hears what it sends. Both ports of a pair name it; "pair" alone is short for two devices, each
 // with one end, where "pair+pair" is one device with both. A link's options (bandwidth, delay, jitter, loss, duplicate,
 // reorder, queue, seed: wire.h, LinkDirection) go with the first of them, one value for both directions or one each.
+// "strict" (nic/strict.cc) is of a device; IBVERBS_SOFT_STRICT=1 makes it so of all that do not say "strict=0".
 // ibv_rc_pingpong between two processes: "socket:/tmp/wire" in both.
 #pragma once
 

@@ -87,6 +87,10 @@ void Driver::halt() {
   asleep_ = true;  // so that the wake is not left out
   wake();
   thread_.join();
+  {
+    const std::lock_guard<std::mutex> guard(pagesMutex_);
+    held_.end(devices_);
+  }
   // What the last commands left to be sent, acknowledgements and flushes, still reaches the wires.
   stepAll();
   devices_.clear();
@@ -117,6 +121,18 @@ bool Driver::giveBackPage(void* page) {
   return pages_.giveBack(page);
 }
 
+void Driver::hold(const void* bell) {
+  const std::lock_guard<std::mutex> guard(pagesMutex_);
+  if (pages_.hold(bell)) holds_ = true;
+}
+
+bool Driver::serveHeld() {
+  const std::lock_guard<std::mutex> guard(pagesMutex_);
+  const bool busy = held_.serve(devices_);
+  holds_ = pages_.heldCount() != 0;
+  return busy;
+}
+
 bool Driver::stepAll() {
   const uint64_t now = monotonicNow();
   crowding_.look(now);
@@ -140,10 +156,15 @@ void Driver::run() {
   unsigned idle = 0, steps = 0;
   while (!stopping_.load(std::memory_order_relaxed)) {
     if (++steps % kStepsPerLook == 0) keepFaultHandler();
-    if (stepAll()) {
+    const bool served = holds_.load(std::memory_order_relaxed) && serveHeld();
+    if (stepAll() || served) {
       idle = 0;
       nap_ = kShortestNap;
       continue;
+    }
+    if (holds_.load(std::memory_order_relaxed)) {
+      const std::lock_guard<std::mutex> guard(pagesMutex_);
+      held_.close(devices_);
     }
     // The clock is asked only once in a while: a step that finds nothing costs less than the question.
     if (idle++ == 0) lastBusy = monotonicNow();
@@ -194,10 +215,11 @@ void Driver::sleep() {
   asleep_.store(true, std::memory_order_seq_cst);
   {
     const std::lock_guard<std::mutex> guard(pagesMutex_);
-    if (pages_.canWake() && !pages_.protect()) {
+    if (held_.stepping() || (pages_.canWake() && !pages_.protect())) {
       asleep_ = false;
       return;
     }
+    held_.closed();
   }
   // A doorbell rung just before the pages were protected is found by a look at all records: its register may have said
   // the same before. So is what a command left that saw `asleep_` unset.
@@ -217,6 +239,7 @@ void Driver::sleep() {
   asleep_ = false;
   {
     const std::lock_guard<std::mutex> guard(pagesMutex_);
+    if (pages_.heldCount() != 0) held_.serve(devices_);
     pages_.unprotect();
   }
   stirAll();  // the same of the doorbell that woke us: its record was written before its register

@@ -13,6 +13,7 @@
 
 #include "driver/crowding.h"
 #include "driver/doorbell_pages.h"
+#include "driver/held_stores.h"
 
 namespace soft {
 
@@ -40,6 +41,8 @@ class Driver {
 
   void* takePage();
   bool giveBackPage(void* page);
+  // Stores to the page of that register wait until the NIC has read the records (held_stores.h).
+  void hold(const void* bell);
 
   // What wakes a sleeping NIC: "userfaultfd", or "timer" where that is not allowed.
   static const char* wakeup() { return DoorbellPages::allowed() ? "userfaultfd" : "timer"; }
@@ -47,6 +50,7 @@ class Driver {
  private:
   void run();
   bool stepAll();
+  bool serveHeld();
   bool settled();
   void stirAll();
   void sleep();
@@ -73,6 +77,8 @@ class Driver {
   int wakeDescriptor_ = -1;
   std::mutex pagesMutex_;
   DoorbellPages pages_;
+  HeldStores held_{pages_};
+  std::atomic<bool> holds_{false};  // whether any page is held
   uint64_t nap_ = kShortestNap;
   Crowding crowding_;
 };

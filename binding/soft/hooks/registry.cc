@@ -172,6 +172,9 @@ int Registry::fromEnvironment(std::string* words) {
                                     [this](const Entry& entry) { return entry.world == described_; }),
                      entries_.end());
     }
+    if (!error) {
+      for (const auto& device : described_->devices()) device->speakUp();
+    }
     described_.reset();
   }
   environmentDone_ = error == 0;

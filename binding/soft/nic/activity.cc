@@ -149,12 +149,14 @@ void Engine::writeCompletions() {
 
 void Engine::raiseCompletions() {
   writeCompletions();
+  size_t kept = 0;
   for (CompletionQueue* cq : touched_) {
-    cq->touched = false;
-    if (cq->takeEvent()) events_.completion(cq->number, cq->cookie);
+    if (cq->takeEvent(now_)) events_.completion(cq->number, cq->cookie);
     if (cq->takeError()) events_.asynchronous({AsyncEventType::cqError, cq->number, cq->cookie});
+    cq->touched = cq->holdsEvent();  // then it is looked at again in the next step
+    if (cq->touched) touched_[kept++] = cq;
   }
-  touched_.clear();
+  touched_.resize(kept);
 }
 
 // The clock may have an earlier time for a queue pair than it needs by now (an acknowledgement came), never a later
@@ -186,6 +188,7 @@ void Engine::expireTimers() {
 
 uint64_t Engine::deadline() {
   uint64_t earliest = late_.empty() ? kNever : now_ + kLateLook;
+  for (const CompletionQueue* cq : touched_) earliest = std::min(earliest, cq->eventDeadline());
   if (failed_) return earliest;
   for (const std::unique_ptr<Port>& port : ports_) {
     if (port->wire != nullptr) earliest = std::min(earliest, port->wire->deadline());

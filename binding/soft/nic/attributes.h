@@ -55,6 +55,7 @@ struct SendRing {
   uint32_t count = 0;          // a power of two, or 0 for none
   void* doorbell = nullptr;    // big-endian word: blocks posted so far, modulo 65536 (word MLX5_SND_DBR of the record)
   const void* bell = nullptr;  // the blue flame register that is written after that, or null: not known
+  bool ownBell = false;        // a thread domain's: no other thread writes there
 };
 
 struct QueuePairAttributes {
@@ -219,6 +220,7 @@ struct NicAttributes {
   std::vector<PortAttributes> ports;
   uint32_t minimumInlineHeader = 0;  // 0 or 18: what each raw packet WQE must carry inline (eth_min_inline)
   uint32_t maxMessageSize = 1u << 30;
+  bool strict = false;  // what registers told counts, not what doorbell records say (nic/strict.cc)
 };
 
 }  // namespace soft

@@ -5,14 +5,6 @@
 
 namespace soft {
 
-namespace {
-
-// Never a value of the driver's (bits 31..30 and 27..25 are always 0): tells "not armed yet" from a first arm at index
-// 0 with sequence number 0, which is the word 0 (libmlx5 mlx5_arm_cq).
-constexpr uint32_t kNotArmed = 0xffffffff;
-
-}  // namespace
-
 CompletionQueue::CompletionQueue(uint32_t number, const CompletionQueueAttributes& attributes)
     : number(number),
       cookie(attributes.cookie),
@@ -21,6 +13,7 @@ CompletionQueue::CompletionQueue(uint32_t number, const CompletionQueueAttribute
       doorbell_(static_cast<uint8_t*>(attributes.doorbell)),
       mask_(attributes.entries - 1),
       cqeSize_(attributes.cqeSize),
+      told_(kNotArmed),
       ignoreOverrun_(attributes.ignoreOverrun) {
   if (attributes.compression != CqeCompression::none) {
     session_ = std::make_unique<CompressionSession>(attributes.compression, attributes.entries);
@@ -34,9 +27,40 @@ bool CompletionQueue::fail() {
   return false;
 }
 
-bool CompletionQueue::takeEvent() {
+bool CompletionQueue::write(const Cqe& cqe) {
+  if (error_) return false;
+  return !full() && (session_ == nullptr ? hand(cqe) : collect(cqe)) ? true : fail();
+}
+
+// A session ends where the ring does: DPDK's vectorised receive reads mini arrays and fills its mbufs straight on from
+// the title (mlx5_rxtx_vec_sse.h, rxq_cq_decompress_v), so a card's cannot go on at the ring's beginning (inferred; the
+// kernel's reader would take it).
+bool CompletionQueue::collect(const Cqe& cqe) {
+  if ((producer_ & mask_) == 0 || !session_->accepts(cqe)) {
+    if (session_->count() != 0 && !writeSession()) return false;
+    if (!session_->accepts(cqe)) return hand(cqe);
+  }
+  session_->add(cqe);
+  return count(cqe);
+}
+
+bool CompletionQueue::writeSession() {
+  const uint64_t first = producer_ - session_->count();
+  return session_->write([this, first](uint32_t i) { return entry(first + i); }, owner(first));
+}
+
+// Whether moderation holds back the event that so many entries call for.
+bool CompletionQueue::heldBack(uint64_t entries, uint64_t now) {
+  if (moderationCount_ == 0 && moderationPeriod_ == 0) return false;
+  if (moderationCount_ != 0 && entries >= moderationCount_) return false;
+  if (heldSince_ == kNever) heldSince_ = now;
+  return moderationPeriod_ == 0 || now < heldSince_ + moderationPeriod_;
+}
+
+bool CompletionQueue::takeEvent(uint64_t now) {
   uint32_t armed;
   if (!loadDoorbell(doorbell_ + 4, &armed)) return error_ ? false : fail();
+  if (watch.judged()) armed = told_;
   if (armed == kNotArmed) return false;
   const int sequence = static_cast<int>(armed >> 28 & 3);
   if (sequence == firedSequence_) return false;
@@ -53,13 +77,17 @@ bool CompletionQueue::takeEvent() {
   const uint64_t anyBehind = std::max(anyFrom_, notifiedEnd_);
   const uint64_t solicitedBehind = std::max(index, notifiedEnd_);
   if (anySequence_ == sequence && producer_ > anyBehind) {
+    if (heldBack(producer_ - anyBehind, now)) return false;
     notifiedEnd_ = anyBehind + 1;
   } else if (solicitedEnd_ > solicitedBehind) {
+    if (heldBack(producer_ - solicitedBehind, now)) return false;
     // Where there are several of them the first may be any entry: rather an event too many than one too few.
     notifiedEnd_ = solicitedBefore_ > solicitedBehind ? solicitedBehind + 1 : solicitedEnd_;
   } else {
+    heldSince_ = kNever;
     return false;
   }
+  heldSince_ = kNever;
   firedSequence_ = sequence;
   anySequence_ = -1;
   return true;

@@ -10,11 +10,16 @@
 #include "nic/compression.h"
 #include "nic/cqe.h"
 #include "nic/doorbell_registers.h"
+#include "wire/wire.h"
 
 namespace soft {
 
 class CompletionQueue {
  public:
+  // Never a value of the driver's (bits 31..30 and 27..25 are always 0): tells "not armed yet" from a first arm at
+  // index 0 with sequence number 0, which is the word 0 (libmlx5 mlx5_arm_cq).
+  static constexpr uint32_t kNotArmed = 0xffffffff;
+
   CompletionQueue(uint32_t number, const CompletionQueueAttributes& attributes);
 
   // Keeps one entry until flush() writes it, its line asked for meanwhile; `qpn` is whose it is, 0 for nobody's. Not
@@ -32,10 +37,7 @@ class CompletionQueue {
   bool holdsAll() const { return heldCount_ == kHeld; }
   bool holdsNone() const { return heldCount_ == 0; }
   // Writes one entry at once, while holdsNone(). False as above, and where its memory is gone.
-  bool write(const Cqe& cqe) {
-    if (error_) return false;
-    return !full() && (session_ == nullptr ? hand(cqe) : collect(cqe)) ? true : fail();
-  }
+  bool write(const Cqe& cqe);
 
   // Writes the entries that are held or collected to be compressed, in their order. Where its memory is gone the CQ is
   // in error, and lost(qpn) is called for each entry that was held and not written. No entry is held beyond the step
@@ -58,7 +60,19 @@ class CompletionQueue {
   // the last one that an event told of. A driver that arms before it polls arms at an index before that entry, and
   // takes an event without an entry for a failure (rdma-core's rc_pingpong.c); a card keeps last_notified_index for it
   // (mlx5_ifc.h, cqc_bits; that this is what it is for is inferred).
-  bool takeEvent();
+  // A moderated queue waits at time `now` until so many entries call for the event, or for so long since it was due.
+  bool takeEvent(uint64_t now);
+  // MODIFY_CQ: `count` entries (0: however many), `period` microseconds (0: however long), whichever comes first; both
+  // 0: no moderation. That a card reckons so of both is inferred (cqc_bits: cq_max_count, cq_period).
+  void moderate(uint16_t count, uint16_t period) {
+    moderationCount_ = count;
+    moderationPeriod_ = uint64_t{period} * 1000;
+  }
+  // When an event that moderation holds back is to be raised at the latest; kNever when there is none, or no such time.
+  uint64_t eventDeadline() const {
+    return heldSince_ == kNever || moderationPeriod_ == 0 ? kNever : heldSince_ + moderationPeriod_;
+  }
+  bool holdsEvent() const { return heldSince_ != kNever; }
 
   // Between steps. Writes the MLX5_CQE_RESIZE_CQ entry, then goes on in the new ring, one entry further: the driver
   // copies the rest.
@@ -71,6 +85,11 @@ class CompletionQueue {
     errorDue_ = false;
     return due;
   }
+  // It is in error, and asks for nothing more. Returns false.
+  bool fail();
+  // Where its register alone decides what is armed: the word that the register told.
+  void tell(uint32_t arm) { told_ = arm; }
+  uint32_t told() const { return told_; }
   uint32_t entries() const { return mask_ + 1; }
   // The longest message that an entry brings itself (qp.c, configure_responder_scat_cqe: MLX5_RES_SCAT_DATA32_CQE, or
   // …_DATA64_CQE with entries of 128 bytes).
@@ -103,25 +122,15 @@ class CompletionQueue {
     return waiting() > mask_ && !ignoreOverrun_;
   }
 
-  bool fail();
+  bool heldBack(uint64_t entries, uint64_t now);
 
   // The 64 bytes of an entry; of 128 bytes they are the second half.
   uint8_t* entry(uint64_t index) const { return buffer_ + (index & mask_) * cqeSize_ + (cqeSize_ - 64); }
   uint8_t owner(uint64_t index) const { return (index & (uint64_t{mask_} + 1)) != 0 ? 1 : 0; }
 
   bool hand(const Cqe& cqe) { return cqe.hand(entry(producer_), owner(producer_)) && count(cqe); }
-  bool collect(const Cqe& cqe) {
-    if (!session_->accepts(cqe)) {
-      if (session_->count() != 0 && !writeSession()) return false;
-      if (!session_->accepts(cqe)) return hand(cqe);
-    }
-    session_->add(cqe);
-    return count(cqe);
-  }
-  bool writeSession() {
-    const uint64_t first = producer_ - session_->count();
-    return session_->write([this, first](uint32_t i) { return entry(first + i); }, owner(first));
-  }
+  bool collect(const Cqe& cqe);
+  bool writeSession();
   bool count(const Cqe& cqe) {
     ++producer_;
     if (cqe.solicited()) {
@@ -149,9 +158,13 @@ class CompletionQueue {
   uint32_t mask_;
   uint32_t cqeSize_;
   uint32_t consumer_ = 0;
-  int firedSequence_ = -1;  // the arm sequence number that has had its event
-  int anySequence_ = -1;    // the one that was seen to ask for any completion
-  uint64_t anyFrom_ = 0;    // and from which entry on
+  uint32_t told_;
+  int firedSequence_ = -1;         // the arm sequence number that has had its event
+  int anySequence_ = -1;           // the one that was seen to ask for any completion
+  uint64_t anyFrom_ = 0;           // and from which entry on
+  uint64_t moderationPeriod_ = 0;  // nanoseconds
+  uint64_t heldSince_ = kNever;    // an event is due and held back since then
+  uint16_t moderationCount_ = 0;
   bool ignoreOverrun_;
   bool error_ = false;
   bool errorDue_ = false;

@@ -16,8 +16,8 @@
 
 namespace soft {
 
-// A session that is being collected. How long a card waits for a next entry is not told; here a step's end, or an entry
-// that does not fit, ends it.
+// A session that is being collected. How long a card waits for a next entry is not told; here a step's end, an entry
+// that does not fit, or the end of the ring ends it.
 class CompressionSession {
  public:
   static constexpr uint32_t kMost = 64;  // cqe_compression_max_num

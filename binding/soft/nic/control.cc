@@ -93,7 +93,7 @@ int Engine::createCompletionQueue(const CompletionQueueAttributes& attributes, u
   *cqn = cqs_.allocate();
   if (*cqn == 0) return ENOSPC;
   CompletionQueue* cq = cqs_.insert(*cqn, std::make_unique<CompletionQueue>(*cqn, attributes));
-  arms_.add(attributes.bell, cq->armRecord(), &cq->watch);
+  arms_.add(attributes.bell, cq->armRecord(), &cq->watch, attributes_.strict);
   return 0;
 }
 
@@ -104,6 +104,14 @@ int Engine::resizeCompletionQueue(uint32_t cqn, void* buffer, uint32_t entries, 
   if (cqeSize != 64 && cqeSize != 128) return EINVAL;
   touch(*cq);
   return cq->resize(buffer, entries, cqeSize, now_);
+}
+
+int Engine::moderateCompletionQueue(uint32_t cqn, uint16_t count, uint16_t period) {
+  CompletionQueue* cq = cqs_.find(cqn);
+  if (cq == nullptr) return ENOENT;
+  touch(*cq);
+  cq->moderate(count, period);
+  return 0;
 }
 
 int Engine::destroyCompletionQueue(uint32_t cqn) {

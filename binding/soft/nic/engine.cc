@@ -25,12 +25,7 @@ Engine::~Engine() = default;
 
 bool Engine::step(uint64_t now) {
   now_ = now;
-  queues_.look([this](uint32_t qpn) {
-    if (QueuePair* qp = qps_.find(qpn)) activate(*qp);
-  });
-  arms_.look([this](uint32_t cqn) {
-    if (CompletionQueue* cq = cqs_.find(cqn)) touch(*cq);
-  });
+  lookAtRegisters();
   expireTimers();
   bool busy = stepActive();
   busy |= flushLate();
@@ -57,6 +52,7 @@ bool Engine::step(uint64_t now) {
   }
   busy |= walk(busy);
   raiseCompletions();
+  if (!violations_.empty()) tellViolations();
   return busy;
 }
 

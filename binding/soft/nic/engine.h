@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "nic/doorbell_registers.h"
 #include "nic/events.h"
 #include "nic/memory_region.h"
+#include "nic/nic.h"
 #include "nic/queue_pair.h"
 #include "nic/table.h"
 
@@ -49,6 +51,11 @@ class Engine {
 
   bool step(uint64_t now);
   uint64_t deadline();
+  bool judges(const void* bell, size_t size);
+  // What a writer that waits at a register's door is about to do (nic.h).
+  BellState atDoor(const void* address, size_t size);
+  void stored(const void* address, size_t size);
+  uint32_t rings(const void* address, size_t size) const;
   bool settled() const { return queues_.settled() && arms_.settled(); }
   void stir() {
     queues_.stir();
@@ -68,6 +75,7 @@ class Engine {
   int createMemoryWindow(uint32_t pd, WindowType type, uint32_t* rkey);
   int createCompletionQueue(const CompletionQueueAttributes& attributes, uint32_t* cqn);
   int resizeCompletionQueue(uint32_t cqn, void* buffer, uint32_t entries, uint32_t cqeSize);
+  int moderateCompletionQueue(uint32_t cqn, uint16_t count, uint16_t period);
   int destroyCompletionQueue(uint32_t cqn);
   int createSharedReceiveQueue(const SharedReceiveQueueAttributes& attributes, uint32_t* srqn);
   SharedReceiveQueue* sharedReceiveQueue(uint32_t srqn) { return srqs_.find(srqn); }
@@ -98,7 +106,7 @@ class Engine {
   // Where a frame for `destinationMac` goes: the wire, or back to the port itself; null while the link is down.
   FrameQueue* outgoing(Port& port, const uint8_t* destinationMac);
   // Writes a CQE, within this step; on overrun raises the events, and the QP that it was for is lost.
-  void complete(CompletionQueue* cq, const Cqe& cqe, QueuePair* qp) {
+  [[gnu::always_inline]] void complete(CompletionQueue* cq, const Cqe& cqe, QueuePair* qp) {
     if (cq->holdsAll()) writeCompletions(*cq);
     // A message that somebody waits for: the first of a step is not held.
     const bool atOnce = !cq->touched && cq->holdsNone() && qp != nullptr && qp->transport != nullptr;
@@ -128,6 +136,17 @@ class Engine {
   SendResult configureKey(QueuePair& qp, const SendWqe& wqe);
 
  private:
+  // What registers tell where the doorbell records alone do not count, in strict.cc.
+  void lookAtRegisters();
+  void beginRings(QueuePair& qp);
+  void tell(QueuePair& qp, const DoorbellRegisters::Told& told);
+  void tell(CompletionQueue& cq, const DoorbellRegisters::Told& told);
+  bool copiedAsPosted(QueuePair& qp, const DoorbellRegisters::Told& told, uint16_t index, uint32_t segments,
+                      uint32_t* wrong);
+  void violate(QueuePair& qp, const std::string& words);
+  void violate(CompletionQueue& cq, const std::string& words);
+  void tellViolations();
+
   // Which queues have something to do, in activity.cc.
   void activate(QueuePair& qp);
   void forget(QueuePair& qp);
@@ -214,6 +233,7 @@ class Engine {
     bool operator<(const Timer& other) const { return time > other.time; }  // the earliest on top of a heap
   };
   std::vector<Timer> timers_;
+  std::vector<std::string> violations_;  // of this step
   bool blocked_ = false;
 
   uint64_t now_ = 0;

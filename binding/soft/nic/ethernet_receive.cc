@@ -146,7 +146,7 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
     at += count;
   };
   constexpr uint8_t kZeroes[2] = {};
-  scatter(kZeroes, strides.shift());
+  if (strides.shift() != 0) scatter(kZeroes, strides.shift());
   if (strip) {
     scatter(frame, 12);
     scatter(frame + 16, size - 12);

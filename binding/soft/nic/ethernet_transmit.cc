@@ -151,8 +151,8 @@ SendResult Engine::transmitFrame(QueuePair& qp, const SendWqe& wqe) {
 }
 
 // The inline header, and `length` bytes of the list from `offset` on.
-SendResult Engine::emitFrame(QueuePair& qp, const EthSegment& eth, const GatherList& list, uint64_t offset,
-                             uint64_t payload) {
+inline SendResult Engine::emitFrame(QueuePair& qp, const EthSegment& eth, const GatherList& list, uint64_t offset,
+                                    uint64_t payload) {
   const uint64_t length = eth.inlineLength + payload;
   if (length < kMinFrame || length > kMaxFrame) {
     return SendResult::failed(MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <stdexcept>
+#include <string>
 
 namespace soft {
 
@@ -34,6 +36,9 @@ class Events {
   virtual ~Events() = default;
   virtual void completion(uint32_t cqn, void* cookie) = 0;
   virtual void asynchronous(const AsyncEvent& event) = 0;
+  // A driver did what would hang on a card (nic/strict.cc): in words. At the end of a step: who steps by hand has it
+  // thrown.
+  virtual void violation(const std::string& words) { throw std::logic_error(words); }
 };
 
 }  // namespace soft

@@ -33,6 +33,7 @@ struct Chain {
 };
 Chain segmentation{SIGSEGV, {}, {}}, bus{SIGBUS, {}, {}};
 std::mutex installing;
+std::atomic<SentSignal> sent{nullptr};
 std::atomic<bool> ending{false};  // no handler takes the fault: it ends the process
 
 // A handler that came after ours may have kept ours as the one before it, and call it with what we passed on: that is
@@ -144,6 +145,11 @@ void onFault(int signal, siginfo_t* info, void* context) {
 #else
   const bool chained = __builtin_dwarf_cfa() != static_cast<void*>(info);
 #endif
+  const SentSignal order = info->si_code == SI_QUEUE && signal == SIGSEGV ? sent.load() : nullptr;
+  if (order != nullptr && order(info, context)) {
+    errno = error;
+    return;
+  }
   if (info->si_code <= 0 || !goOnBehind(static_cast<ucontext_t*>(context))) {
     passOn(signal == SIGBUS ? bus : segmentation, chained, info, context);
   }
@@ -184,6 +190,11 @@ void keepFaultHandler() {
   const std::lock_guard<std::mutex> guard(installing);
   keep(segmentation);
   keep(bus);
+}
+
+void keepFaultHandler(SentSignal onSent) {
+  sent = onSent;
+  keepFaultHandler();
 }
 
 void unblockFaults() {

@@ -48,6 +48,26 @@ void Nic::stir() {
   engine_->stir();
 }
 
+bool Nic::judges(const void* bell, size_t size) {
+  const Control lock(*this);
+  return engine_->judges(bell, size);
+}
+
+BellState Nic::atDoor(const void* address, size_t size) {
+  const Control lock(*this);
+  return engine_->atDoor(address, size);
+}
+
+void Nic::stored(const void* address, size_t size) {
+  const Control lock(*this);
+  engine_->stored(address, size);
+}
+
+uint32_t Nic::rings(const void* address, size_t size) {
+  const Control lock(*this);
+  return engine_->rings(address, size);
+}
+
 uint64_t Nic::deadline() {
   const Control lock(*this);
   return engine_->deadline();
@@ -137,6 +157,9 @@ int Nic::createCompletionQueue(const CompletionQueueAttributes& attributes, uint
 }
 int Nic::resizeCompletionQueue(uint32_t cqn, void* buffer, uint32_t entries, uint32_t cqeSize) {
   SOFT_CREATE(resizeCompletionQueue(cqn, buffer, entries, cqeSize));
+}
+int Nic::moderateCompletionQueue(uint32_t cqn, uint16_t count, uint16_t period) {
+  SOFT_CREATE(moderateCompletionQueue(cqn, count, period));
 }
 int Nic::destroyCompletionQueue(uint32_t cqn) { SOFT_CALL(destroyCompletionQueue(cqn)); }
 int Nic::createSharedReceiveQueue(const SharedReceiveQueueAttributes& attributes, uint32_t* srqn) {

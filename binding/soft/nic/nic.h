@@ -27,6 +27,13 @@ namespace soft {
 
 class Engine;
 
+// What the records say to a writer that waits in the fault of its store to a register.
+enum class BellState : uint8_t {
+  shared,   // no queue rings alone there: the records count
+  told,     // no record has news for the register: one may follow too late, or nothing is new, or a copy goes on
+  waiting,  // a record has news, as it must be
+};
+
 // Control operations return 0 or an errno (EINVAL, ENOENT, EBUSY, EOPNOTSUPP, ENOSPC, EIO once the device is gone).
 // Numbers are 24 bits and never 0.
 class Nic {
@@ -63,6 +70,8 @@ class Nic {
   int createCompletionQueue(const CompletionQueueAttributes& attributes, uint32_t* cqn);
   // Writes the RESIZE_CQ entry to the old ring and goes on in the new one (mlx5_cq_resize_copy_cqes copies the rest).
   int resizeCompletionQueue(uint32_t cqn, void* buffer, uint32_t entries, uint32_t cqeSize);
+  // Interrupt moderation: completion_queue.h.
+  int moderateCompletionQueue(uint32_t cqn, uint16_t count, uint16_t period);
   int destroyCompletionQueue(uint32_t cqn);  // EBUSY while a queue completes to it
 
   int createSharedReceiveQueue(const SharedReceiveQueueAttributes& attributes, uint32_t* srqn);
@@ -101,6 +110,16 @@ class Nic {
   bool settled();
   // Has the steps to come look at every doorbell record once.
   void stir();
+
+  // Whether a queue rings alone in the register at `bell`, and is judged by it (strict.cc).
+  bool judges(const void* bell, size_t size = 1);
+  // For who keeps the pages of such registers write-protected (driver/held_stores.h): a writer waits in the fault of
+  // its store to `address` (`size` 1, or where only the page is known, its size). What the records say now is what they
+  // say when the store is done, and stored() judges it by that.
+  BellState atDoor(const void* address, size_t size);
+  void stored(const void* address, size_t size);
+  // How often the registers there were seen to change.
+  uint32_t rings(const void* address, size_t size);
 
   // When idle: the time of the next timer (retransmission, delayed frame), kNever when there is none.
   uint64_t deadline();

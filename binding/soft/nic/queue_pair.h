@@ -1,12 +1,14 @@
 // Queue pairs and the other objects that receive messages.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "nic/attributes.h"
 #include "nic/completion_queue.h"
 #include "nic/doorbell_registers.h"
+#include "nic/limits.h"
 #include "nic/port.h"
 #include "nic/receive_queue.h"
 #include "nic/stride_allocator.h"
@@ -102,6 +104,12 @@ struct WorkQueue {
   uint32_t users = 0;  // indirection tables
 };
 
+// What a queue pair's own register told (strict.cc).
+struct Rings {
+  uint16_t told = 0;            // the block behind the last WQE that it told of
+  uint8_t copies[2][256] = {};  // what its halves held at the last look: a WQE may have been copied there (BlueFlame)
+};
+
 struct QueuePair {
   QueuePair(uint32_t number, const QueuePairAttributes& attributes, CompletionQueue* sendCq, CompletionQueue* receiveCq,
             SharedReceiveQueue* srq);
@@ -113,7 +121,15 @@ struct QueuePair {
     if (sq.count == 0 || sendLost) return 0;
     uint32_t posted;
     sendLost = !loadDoorbell(sq.doorbell, &posted);
-    return sendLost ? uint16_t{0} : static_cast<uint16_t>(posted - sendHead);
+    if (sendLost) return 0;
+    const auto backlog = static_cast<uint16_t>(posted - sendHead);
+    return watch.judged() ? std::min(backlog, rung()) : backlog;
+  }
+  // Of those, at most as many as its register told of. What is flushed was posted, whatever was told.
+  uint16_t rung() const {
+    if (state == QueuePairState::sqe || state == QueuePairState::err) return 0xffff;
+    const auto ahead = static_cast<uint16_t>(rings->told - sendHead);
+    return ahead > kMaxWqes ? uint16_t{0} : ahead;  // behind: sends that were flushed, untold
   }
   // Copies the WQE at `index`. False when the ring's memory is gone: the queue pair is lost.
   bool fetch(SendWqe* wqe, uint16_t index) {
@@ -153,9 +169,10 @@ struct QueuePair {
   size_t place = 0;
   DoorbellRegisters::Watch watch;
   bool active = false;
-  bool heard = false;       // a packet came for it in this step
-  uint32_t idle = 0;        // steps in which it was looked at and had nothing to do
-  uint64_t timer = kNever;  // the time that the engine's clock has for it
+  std::unique_ptr<Rings> rings;  // where its watch is alone
+  bool heard = false;            // a packet came for it in this step
+  uint32_t idle = 0;             // steps in which it was looked at and had nothing to do
+  uint64_t timer = kNever;       // the time that the engine's clock has for it
 };
 
 }  // namespace soft

@@ -67,7 +67,10 @@ int Engine::createQueuePair(const QueuePairAttributes& attributes, uint32_t* qpn
   }
   QueuePair* made = list(*qpn, std::move(qp));
   if (made->target.ownUnicast || made->target.ownGroups) ++selfLoopbacks_;
-  if (sq.count != 0) queues_.add(sq.bell, sq.doorbell, &made->watch);
+  if (sq.count != 0) {
+    queues_.add(sq.bell, sq.doorbell, &made->watch, attributes_.strict && sq.ownBell);
+    if (made->watch.alone) beginRings(*made);
+  }
   if (sendCq != nullptr) ++sendCq->users;
   if (receiveCq != nullptr) ++receiveCq->users;
   if (srq != nullptr) ++srq->users;
@@ -115,6 +118,9 @@ void Engine::resetQueuePair(QueuePair& qp) {
   qp.receiver.open = false;
   qp.lastWqeReported = qp.established = false;
   flushNoMore(qp.receiver);
+  if (!qp.watch.alone) return;
+  queues_.forgetRings(&qp.watch);
+  beginRings(qp);
 }
 
 int Engine::modifyQueuePair(uint32_t qpn, const QueuePairChange& change) {

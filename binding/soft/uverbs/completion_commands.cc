@@ -73,6 +73,7 @@ int create(VerbsFile& file, const ib_uverbs_ex_create_cq& request, const mlx5_ib
   attributes.bell = file.armRegister();
   attributes.cookie = static_cast<EventSource*>(queue.get());
   if (const int error = file.nic().createCompletionQueue(attributes, &queue->cqn)) return error;
+  file.holdStores(attributes.bell);
   *created = std::move(queue);
   return 0;
 }
@@ -127,6 +128,17 @@ int createQueueExtended(VerbsFile& file, const Command& command) {
   return finish(file, command, queue, entries, response, place);
 }
 
+// drivers/infiniband/core/uverbs_cmd.c, ib_uverbs_ex_modify_cq; cq.c, mlx5_ib_modify_cq
+int modifyQueue(VerbsFile& file, const Command& command) {
+  ib_uverbs_ex_modify_cq request;
+  if (const int error = command.request(&request)) return error;
+  if (request.attr_mask == 0) return EINVAL;
+  if (request.attr_mask & ~static_cast<uint32_t>(IBV_CQ_ATTR_MODERATE)) return EOPNOTSUPP;
+  const auto queue = file.completionQueues.find(request.cq_handle);
+  if (!queue || request.attr.cq_period > limits::kModerationPeriod) return EINVAL;
+  return file.nic().moderateCompletionQueue(queue->cqn, request.attr.cq_count, request.attr.cq_period);
+}
+
 // mlx5_ib_resize_cq: the new ring's memory comes with the request
 int resizeQueue(VerbsFile& file, const Command& command) {
   ib_uverbs_resize_cq request;
@@ -168,7 +180,7 @@ int destroyQueue(VerbsFile& file, const Command& command) {
 const std::vector<CommandEntry> completionCommands{
     {IB_USER_VERBS_CMD_CREATE_COMP_CHANNEL, false, createChannel}, {IB_USER_VERBS_CMD_CREATE_CQ, false, createQueue},
     {IB_USER_VERBS_EX_CMD_CREATE_CQ, true, createQueueExtended},   {IB_USER_VERBS_CMD_RESIZE_CQ, false, resizeQueue},
-    {IB_USER_VERBS_CMD_DESTROY_CQ, false, destroyQueue},
+    {IB_USER_VERBS_EX_CMD_MODIFY_CQ, true, modifyQueue},           {IB_USER_VERBS_CMD_DESTROY_CQ, false, destroyQueue},
 };
 
 }  // namespace soft::uverbs

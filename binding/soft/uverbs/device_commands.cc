@@ -136,6 +136,8 @@ int queryDeviceExtended(VerbsFile& file, const Command& command) {
   response.max_wq_type_rq = file.device->quotas.workQueues.most;
   response.raw_packet_caps = IB_UVERBS_RAW_PACKET_CAP_CVLAN_STRIPPING | IB_UVERBS_RAW_PACKET_CAP_IP_CSUM |
                              IB_UVERBS_RAW_PACKET_CAP_SCATTER_FCS;
+  response.cq_moderation_caps.max_cq_moderation_count = limits::kModerationCount;
+  response.cq_moderation_caps.max_cq_moderation_period = limits::kModerationPeriod;
   response.response_length = command.coreRoom(sizeof response);
   mlx5_ib_query_device_resp driver{};
   driver.tso_caps.max_tso = kMaxTso;

@@ -10,6 +10,7 @@ namespace limits {
 constexpr uint32_t kQueuePairs = 1 << 17;
 constexpr uint32_t kCompletionQueues = 1 << 20;
 constexpr uint32_t kCompletions = 1 << 22;
+constexpr uint16_t kModerationCount = 0xffff, kModerationPeriod = 0xfff;  // MLX5_MAX_CQ_COUNT, MLX5_MAX_CQ_PERIOD (µs)
 constexpr uint32_t kMemoryRegions = 1 << 22;
 constexpr uint32_t kProtectionDomains = 1 << 20;
 constexpr uint32_t kSharedReceiveQueues = 1 << 20;

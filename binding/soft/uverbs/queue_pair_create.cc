@@ -81,6 +81,7 @@ int createOrdinary(VerbsFile& file, const ib_uverbs_ex_create_qp& request, const
   const bool dynamic = driver.flags & MLX5_QP_FLAG_BFREG_INDEX;
   pair->blueFlame = dynamic ? driver.bfreg_index : file.nextRegister();
   attributes.sq.bell = file.blueFlame(pair->blueFlame, dynamic);
+  attributes.sq.ownBell = dynamic;
   attributes.userIndex = driver.uidx & 0xffffff;
   attributes.stripVlan = request.create_flags & IBV_QP_CREATE_CVLAN_STRIPPING;
   attributes.scatterFcs = request.create_flags & IBV_QP_CREATE_SCATTER_FCS;
@@ -100,7 +101,9 @@ int createOrdinary(VerbsFile& file, const ib_uverbs_ex_create_qp& request, const
   pair->maxReceiveWr = attributes.rq.count;
   const uint32_t stride = 1u << attributes.rq.strideShift;
   pair->maxReceiveSge = attributes.rq.count ? (stride - (attributes.rq.signature ? 16 : 0)) / 16 : 0;
-  return file.nic().createQueuePair(attributes, &pair->qpn);
+  const int error = file.nic().createQueuePair(attributes, &pair->qpn);
+  if (error == 0 && dynamic) file.holdStores(attributes.sq.bell);
+  return error;
 }
 
 // A queue pair that only spreads what it is steered over an indirection table: qp.c, mlx5_ib_create_rss_qp

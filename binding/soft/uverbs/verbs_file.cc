@@ -130,7 +130,10 @@ uint32_t VerbsFile::nextRegister() {
   // of the first half of the pages have locks.
   const uint32_t shared = registers / 2;
   if (shared < 2) return 0;
-  const uint32_t turn = 1 + registerTurn_++ % (shared - 1);
+  // On a strict device stores to the page that arms completion queues may be held: where there are others, no queue
+  // pair rings there.
+  const uint32_t first = device->attributes.strict && shared > 2 ? 2 : 1;
+  const uint32_t turn = first + registerTurn_++ % (shared - first);
   return turn / 2 * 4 + turn % 2;
 }
 
@@ -147,6 +150,10 @@ const void* VerbsFile::blueFlame(uint32_t index, bool dynamic) const {
 const void* VerbsFile::armRegister() const {
   const auto page = pages_.find(0);
   return page == pages_.end() ? nullptr : page->second + 0x20;
+}
+
+void VerbsFile::holdStores(const void* bell) {
+  if (bell != nullptr && nic().judges(bell)) world.driver().hold(bell);
 }
 
 int VerbsFile::release() {

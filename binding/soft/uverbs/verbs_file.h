@@ -45,6 +45,8 @@ class VerbsFile {
   // completion queues; null where its page was not mapped.
   const void* blueFlame(uint32_t index, bool dynamic) const;
   const void* armRegister() const;
+  // Stores to that register's page wait until the NIC has read the records, where a strict device judges by them.
+  void holdStores(const void* bell);
 
   World& world;
   const std::shared_ptr<Device> device;

@@ -43,8 +43,9 @@ port here to one of another program), interface:NAME (of this machine).
 Several devices and ports: ';' or another -w begins another device, '+' another port; pair:NAME
 joins the two that name it. '@' gives a port its MAC address, '?' its options:
 loop@02:00:0a:00:00:01?loss=0.01&delay=5000&seed=3 (also bandwidth, jitter, duplicate, reorder,
-queue, mtu, minimumInline, maxObjects). softConnectX() and IBVERBS_SOFT spell wires and
-options the same.`,
+queue, mtu, minimumInline, maxObjects). loop?strict finds a program that forgets a doorbell register
+or writes it before the record, which hangs on a card: QP_FATAL or CQ_ERR, and words on standard
+error. softConnectX() and IBVERBS_SOFT spell wires and options the same.`,
   options,
   examples: [
     ['ibverbs soft -- ibv_devinfo -v', 'what there is'],

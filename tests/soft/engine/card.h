@@ -129,7 +129,7 @@ struct Region {
 struct Qp {
   Qp(soft::Nic& nic, soft::QueuePairAttributes attributes, uint32_t sqBlocks, uint32_t rqCount, uint32_t stride)
       : nic(nic), sqBlocks(sqBlocks), rqCount(rqCount), stride(stride), sq(sqBlocks * 64), rq(rqCount << stride) {
-    attributes.sq = {sq.data(), sqBlocks, &doorbell[1], attributes.sq.bell};
+    attributes.sq = {sq.data(), sqBlocks, &doorbell[1], attributes.sq.bell, attributes.sq.ownBell};
     attributes.rq.buffer = rq.data();
     attributes.rq.count = attributes.srq != 0 ? 0 : rqCount;
     attributes.rq.strideShift = stride;
@@ -202,11 +202,13 @@ constexpr uint32_t kUserIndex = 0x00abcd;
 constexpr soft::Mac kMac{0x02, 0, 0, 0, 0, 1};
 
 struct Card {
-  explicit Card(size_t ports = 1, uint32_t minimumInline = 0) : nic(attributes(ports, minimumInline), events) {
+  explicit Card(size_t ports = 1, uint32_t minimumInline = 0) : Card(attributes(ports, minimumInline)) {}
+  explicit Card(const soft::NicAttributes& attributes) : nic(attributes, events) {
     EQUAL(nic.allocateProtectionDomain(&pd), 0);
   }
   static soft::NicAttributes attributes(size_t ports, uint32_t minimumInline) {
     soft::NicAttributes result;
+    result.strict = true;
     result.minimumInlineHeader = minimumInline;
     for (size_t i = 0; i < ports; ++i) {
       soft::PortAttributes port;

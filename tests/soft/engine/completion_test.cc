@@ -47,6 +47,49 @@ TEST(an_armed_queue_raises_one_event) {
   EQUAL(loop.card.events.completions.size(), 2);
 }
 
+TEST(moderation_holds_an_event_back_until_so_many_entries) {
+  Loop loop;
+  const Wqe wqe = Wqe(MLX5_OPCODE_SEND).eth().data(loop.put(ethernet(0x88b5, pattern(50))));
+  const auto& events = loop.card.events.completions;
+  EQUAL(loop.card.nic.moderateCompletionQueue(loop.receiveCq.number, 3, 0), 0);
+  for (uint32_t sequence = 0; sequence < 3; ++sequence) {
+    loop.receiveCq.arm(sequence);
+    for (int i = 0; i < 2; ++i) loop.round(wqe);
+    loop.card.step(100);
+    EQUAL(events.size(), sequence);
+    EQUAL(loop.card.nic.deadline(), kNever);
+    loop.round(wqe);
+    EQUAL(events.size(), sequence + 1);
+  }
+  // What is held back goes out when moderation ends.
+  loop.receiveCq.arm(3);
+  loop.round(wqe);
+  EQUAL(events.size(), 3);
+  EQUAL(loop.card.nic.moderateCompletionQueue(loop.receiveCq.number, 0, 0), 0);
+  loop.card.step();
+  EQUAL(events.size(), 4);
+  EQUAL(loop.card.nic.moderateCompletionQueue(0xffffff, 1, 0), ENOENT);
+}
+
+TEST(moderation_holds_an_event_back_for_so_long) {
+  Loop loop;
+  const Wqe wqe = Wqe(MLX5_OPCODE_SEND).eth().data(loop.put(ethernet(0x88b5, pattern(50))));
+  const auto& events = loop.card.events.completions;
+  EQUAL(loop.card.nic.moderateCompletionQueue(loop.receiveCq.number, 100, 50), 0);
+  for (uint32_t sequence = 0; sequence < 3; ++sequence) {
+    loop.receiveCq.arm(sequence);
+    loop.round(wqe);
+    EQUAL(events.size(), sequence);
+    const uint64_t end = loop.card.nic.deadline();
+    CHECK(end > loop.card.now && end <= loop.card.now + 50'000);
+    loop.card.nic.step(loop.card.now = end - 1);
+    EQUAL(events.size(), sequence);
+    loop.card.nic.step(loop.card.now = end);
+    EQUAL(events.size(), sequence + 1);
+    EQUAL(loop.card.nic.deadline(), kNever);
+  }
+}
+
 TEST(arming_the_first_time_at_index_zero_counts) {
   Loop loop;
   loop.receiveCq.arm(0);
