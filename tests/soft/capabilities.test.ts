@@ -36,12 +36,16 @@ const compressed = ['engine/libmlx5_forms_program.cc', 'compressed_completions_o
 const clock = ['verbs/clock_test.cc', 'a_completion_is_stamped_between_two_looks_at_the_clock']
 const segments = ['engine/libmlx5_raw_program.cc', 'libmlx5_writes_a_tso_wqe_that_becomes_segments']
 
+const moderation = ['verbs/moderation_test.cc', 'moderation_has_the_limits_that_the_device_tells']
+
 /** Announced: where the test is that sees it hold. Bits are numbered as in verbs.h and mlx5dv.h. */
 const tests: Readonly<Record<string, string[]>> = {
   num_comp_vectors: [
     'verbs/vectors_test.cc',
     'each_completion_vector_raises_events_and_there_is_none_beyond',
   ],
+  'cq_mod_caps.max_cq_count': moderation,
+  'cq_mod_caps.max_cq_period': moderation,
   max_mr_size: ['large-regions.test.ts', 'are a region, whose last bytes reach a peer'],
   page_size_cap: ['large-regions.test.ts', 'are an arena, from a page on to the last byte'],
   max_qp: ofEach,

@@ -129,8 +129,10 @@ describe.each(ways)('by %s', (by) => {
 
   test('a second process beside one that has the card gets a card of its own, or the two could not talk', async () => {
     const wire = join(folder, `wire-${by}`)
-    const end = `ibv_rc_pingpong -g 0 -n 20 -p ${await freePort()}`
-    const ends = `${end} & until ${end} localhost; do sleep 0.2; done; wait`
+    const port = await freePort()
+    const end = `ibv_rc_pingpong -g 0 -n 20 -p ${port}`
+    // A client that came too early would be a third process, with an address of its own.
+    const ends = `${end} & until ss -Hltn sport = :${port} | grep -q .; do sleep 0.1; done; ${end} localhost; wait`
     const { code, stdout } = await ibverbs([
       'soft',
       '--by',

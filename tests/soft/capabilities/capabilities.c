@@ -88,6 +88,7 @@ int main(void) {
   BITS(all, raw_packet_caps);
   VALUE(all, tm_caps.max_num_tags);
   VALUE(all, cq_mod_caps.max_cq_count);
+  VALUE(all, cq_mod_caps.max_cq_period);
   VALUE(all, max_dm_size);
   VALUE(all, pci_atomic_caps.fetch_add);
   VALUE(all, xrc_odp_caps);
