@@ -51,6 +51,8 @@ class Driver {
   void run();
   bool stepAll();
   bool serveHeld();
+  // Whether a wire leads out of this process.
+  bool reachesOthers();
   bool settled();
   void stirAll();
   void sleep();
