@@ -82,20 +82,11 @@ inline void checkStore(const void*, size_t) {}
 // - the last line comes behind all others, in stores that are seen whole: aligned to their size, of 16 bytes only where
 //   the processor promises that (with AVX: SDM 3A, 9.1.1; AMD's APM 2, 7.3.2);
 // - on arm64, where stores are seen in any order, each store of the last line is a release.
-// A routine that does more than copy (sums while it copies) keeps the first two for what lies before the last line and
-// gives that line, landsLast() bytes, to guardedLand(). Completions are written behind it, with a release of their own
-// (guardedHand()).
+// Completions are written behind it, with a release of their own (guardedHand()).
 [[nodiscard]] inline bool guardedLand(void* to, const void* from, size_t length) {
   checkLoad(from, length);
   checkStore(to, length);
   return soft_guarded_land(to, from, length) != 0;
-}
-
-// How many of `length` bytes at `to` lie in their last cache line.
-inline size_t landsLast(const void* to, size_t length) {
-  if (length == 0) return 0;
-  const size_t inLine = (reinterpret_cast<uintptr_t>(to) + length - 1) % 64 + 1;
-  return inLine < length ? inLine : length;
 }
 
 // A word, acquired, as it lies in memory.

@@ -85,16 +85,6 @@ TEST(payload_is_the_same_at_its_target_and_nothing_around_it_changes) {
   }
 }
 
-TEST(what_lands_last_is_what_lies_in_the_last_cache_line) {
-  EQUAL(landsLast(target.bytes, 0), 0);
-  EQUAL(landsLast(target.bytes, 1), 1);
-  EQUAL(landsLast(target.bytes, 64), 64);
-  EQUAL(landsLast(target.bytes, 65), 1);
-  EQUAL(landsLast(target.bytes + 63, 65), 64);
-  EQUAL(landsLast(target.bytes + 60, 4), 4);
-  EQUAL(landsLast(target.bytes + 60, 6), 2);
-}
-
 #if defined(__x86_64__)
 TEST(payload_is_stored_in_ascending_order_and_no_store_straddles_a_line) {
   // The watcher sees such a store.
