@@ -51,6 +51,7 @@ class SwitchedWire : public Wire {
   bool step(uint64_t now) override { return wire_->step(now); }
   uint64_t deadline() const override { return wire_->deadline(); }
   void descriptors(std::vector<int>* list) const override { wire_->descriptors(list); }
+  bool leavesProcess() const override { return wire_->leavesProcess(); }
 
  private:
   std::shared_ptr<Wire> wire_;

@@ -56,6 +56,8 @@ int Driver::start(std::vector<std::shared_ptr<Device>> devices) {
     return error;
   }
   devices_ = std::move(devices);
+  reachesOthers_ =
+      std::any_of(devices_.begin(), devices_.end(), [](const auto& device) { return device->nic.leavesProcess(); });
   stopping_ = false;
   // Signals are the program's: none may be delivered here but the faults of memory that the program took away
   // (nic/guarded.h).
@@ -135,15 +137,10 @@ bool Driver::serveHeld() {
 
 bool Driver::stepAll() {
   const uint64_t now = monotonicNow();
-  crowding_.look(now);
+  if (reachesOthers_) crowding_.look(now);
   bool busy = false;
   for (const auto& device : devices_) busy |= device->nic.step(now);
   return busy;
-}
-
-bool Driver::reachesOthers() {
-  return std::any_of(devices_.begin(), devices_.end(),
-                     [](const auto& device) { return !device->nic.descriptors().empty(); });
 }
 
 bool Driver::settled() {
@@ -173,9 +170,7 @@ void Driver::run() {
     }
     // The clock is asked only once in a while: a step that finds nothing costs less than the question.
     if (idle++ == 0) lastBusy = monotonicNow();
-    // Within one process a crowd is the program's own affair: to nap there cost a program that sends to itself two
-    // thirds of its frames, after any gap.
-    const bool crowded = crowding_.crowded() && reachesOthers();
+    const bool crowded = crowding_.crowded();
     if (!crowded && idle % 32 != 0) continue;
     const uint64_t quiet = monotonicNow() - lastBusy;
     if (quiet < (crowded ? kLingerInCrowd : kLinger)) continue;

@@ -3,9 +3,7 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -51,8 +49,6 @@ class Driver {
   void run();
   bool stepAll();
   bool serveHeld();
-  // Whether a wire leads out of this process.
-  bool reachesOthers();
   bool settled();
   void stirAll();
   void sleep();
@@ -83,6 +79,9 @@ class Driver {
   std::atomic<bool> holds_{false};  // whether any page is held
   uint64_t nap_ = kShortestNap;
   Crowding crowding_;
+  // Whether a wire leads out of this process. If none does a crowd is the program's own affair: to nap there cost a
+  // program that sends to itself two thirds of its frames, after any gap. So then none is looked for.
+  bool reachesOthers_ = false;
 };
 
 }  // namespace soft

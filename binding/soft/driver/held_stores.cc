@@ -2,6 +2,8 @@
 
 #include <sched.h>
 
+#include <algorithm>
+
 #include "device/device.h"
 #include "driver/driver.h"
 #include "driver/single_step.h"

@@ -1,4 +1,5 @@
 // The control operations: what firmware commands do on the card. Those of queue pairs are in queue_pair_control.cc.
+#include <algorithm>
 #include <cerrno>
 
 #include "nic/engine.h"
@@ -46,6 +47,11 @@ std::vector<int> Engine::descriptors() const {
     if (port->wire != nullptr) port->wire->descriptors(&list);
   }
   return list;
+}
+
+bool Engine::leavesProcess() const {
+  return std::any_of(ports_.begin(), ports_.end(),
+                     [](const auto& port) { return port->wire != nullptr && port->wire->leavesProcess(); });
 }
 
 void Engine::allocateTransportDomain(uint32_t* number) {

@@ -97,6 +97,7 @@ class Engine {
   void fail();
   bool failed() const { return failed_; }
   std::vector<int> descriptors() const;
+  bool leavesProcess() const;
   MemoryTable& memory() { return memory_; }
 
   // For the transports (roce/).

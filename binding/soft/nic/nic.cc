@@ -78,6 +78,11 @@ std::vector<int> Nic::descriptors() {
   return engine_->descriptors();
 }
 
+bool Nic::leavesProcess() {
+  const Control lock(*this);
+  return engine_->leavesProcess();
+}
+
 void Nic::fail() {
   const Control lock(*this);
   engine_->fail();

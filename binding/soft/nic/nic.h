@@ -125,6 +125,8 @@ class Nic {
   uint64_t deadline();
   // When idle: what else to poll, besides the doorbells: the wires' descriptors.
   std::vector<int> descriptors();
+  // Whether a wire leads out of this process.
+  bool leavesProcess();
 
  private:
   // Control operations must not starve behind a thread that steps without pause: it gives way when one waits.

@@ -58,6 +58,7 @@ class InterfaceWire : public Wire {
     list->push_back(descriptor_);
     list->push_back(link_.descriptor());
   }
+  bool leavesProcess() const override { return true; }
   uint64_t deadline() const override { return retryAt_; }
   bool up() const override { return link_.up(); }
   uint32_t mtu() const override { return payloadOf(link_.mtu()); }

@@ -48,6 +48,7 @@ class SocketWire : public Wire {
     if (peer_ >= 0) list->push_back(peer_);
     else if (listener_ >= 0) list->push_back(listener_);
   }
+  bool leavesProcess() const override { return true; }
   uint64_t deadline() const override { return retryAt_; }
   bool up() const override { return peer_ >= 0; }
 

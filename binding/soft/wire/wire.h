@@ -37,6 +37,9 @@ class Wire {
   // Adds what to poll(POLLIN) while asleep.
   virtual void descriptors(std::vector<int>*) const {}
 
+  // Whether it leads out of this process, from the beginning to the end of the wire.
+  virtual bool leavesProcess() const { return false; }
+
   // Whether what an end sends comes back to it.
   virtual bool loops() const { return false; }
 
