@@ -162,8 +162,7 @@ int Engine::createWorkQueue(const WorkQueueAttributes& attributes, uint32_t* wqn
   if (const int error = checkRing(attributes.ring, false)) return error;
   const Striding& striding = attributes.striding;
   if (striding.logStrideBytes != 0) {
-    if (striding.logStrideBytes < kMinLogStrideBytes || striding.logStrideBytes > kMaxLogStrideBytes) return EINVAL;
-    if (striding.logStrides < kMinLogStrides || striding.logStrides > kMaxLogStrides) return EINVAL;
+    if (!validStrides(striding.logStrideBytes, striding.logStrides)) return EINVAL;
     // Its WQE has a scatter entry behind what comes before it.
     if ((16u << (attributes.ring.signature ? 1 : 0)) + 16 > 1u << attributes.ring.strideShift) return EINVAL;
   }

@@ -18,6 +18,10 @@ constexpr uint32_t kMaxTso = 1u << 16;
 // least number of strides as firmware with ext_stride_num_range has it).
 constexpr uint8_t kMinLogStrideBytes = 6, kMaxLogStrideBytes = 13;
 constexpr uint8_t kMinLogStrides = 3, kMaxLogStrides = 16;
+inline bool validStrides(uint32_t logBytes, uint32_t logCount) {
+  return logBytes >= kMinLogStrideBytes && logBytes <= kMaxLogStrideBytes && logCount >= kMinLogStrides &&
+         logCount <= kMaxLogStrides;
+}
 
 inline bool powerOfTwo(uint64_t value) { return value != 0 && (value & (value - 1)) == 0; }
 

@@ -18,7 +18,7 @@ enum : uint32_t {
   kAccessWindowBind = 1 << 4,
 };
 
-struct MemoryKey {
+struct alignas(64) MemoryKey {  // a power of two: its place in the table is a shift, not a division, per element
   uint8_t* base = nullptr;
   uint64_t iova = 0;
   uint64_t length = 0;

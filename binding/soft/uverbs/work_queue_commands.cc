@@ -15,8 +15,7 @@ int strided(const mlx5_ib_create_wq& driver, Striding* striding) {
   if (driver.comp_mask & ~static_cast<uint32_t>(MLX5_IB_CREATE_WQ_STRIDING_RQ)) return EOPNOTSUPP;
   if (!(driver.comp_mask & MLX5_IB_CREATE_WQ_STRIDING_RQ)) return 0;
   const uint32_t bytes = driver.single_stride_log_num_of_bytes, count = driver.single_wqe_log_num_of_strides;
-  if (bytes < kMinLogStrideBytes || bytes > kMaxLogStrideBytes) return EINVAL;
-  if (count < kMinLogStrides || count > kMaxLogStrides) return EINVAL;
+  if (!validStrides(bytes, count)) return EINVAL;
   striding->logStrideBytes = static_cast<uint8_t>(bytes);
   striding->logStrides = static_cast<uint8_t>(count);
   striding->shift = driver.two_byte_shift_en != 0;
