@@ -25,7 +25,7 @@ const elements = [
   'a_message_is_gathered_from_and_read_into_as_many_elements_as_announced',
 ]
 const tables = ['verbs/announced_test.cc', 'a_port_has_the_gids_and_partition_keys_that_it_announces']
-const hashing = ['engine/steering_test.cc', 'receive_side_scaling_spreads_by_the_published_hashes']
+const hashing = ['engine/rss_test.cc', 'receive_side_scaling_spreads_by_the_published_hashes']
 const workQueues = ['engine/libmlx5_raw_program.cc', 'receive_side_scaling_through_work_queues']
 const windows2 = [
   'engine/libmlx5_rdma_program.cc',
@@ -110,7 +110,7 @@ const tests: Readonly<Record<string, string[]>> = {
   ...Object.fromEntries(
     Array.from({ length: 8 }, (_, bit) => [`rss_caps.rx_hash_fields_mask[${bit}]`, hashing]),
   ),
-  'rss_caps.rx_hash_function[0]': ['engine/steering_test.cc', 'toeplitz_gives_the_published_results'],
+  'rss_caps.rx_hash_function[0]': ['engine/rss_test.cc', 'toeplitz_gives_the_published_results'],
   max_wq_type_rq: ofEach,
   'raw_packet_caps[0]': [
     'engine/libmlx5_raw_program.cc',

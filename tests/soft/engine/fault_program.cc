@@ -12,7 +12,7 @@
 #include <memory>
 #include <thread>
 
-#include "test.h"
+#include "rc_pair.h"
 
 namespace {
 
@@ -55,31 +55,11 @@ struct Device {
     return qp;
   }
   void connect(ibv_qp* qp, const ibv_qp* peer) const {
-    ibv_qp_attr attributes{};
-    attributes.qp_state = IBV_QPS_INIT;
-    attributes.port_num = 1;
-    attributes.qp_access_flags = kAll;
-    EQUAL(ibv_modify_qp(qp, &attributes, IBV_QP_STATE | IBV_QP_PORT | IBV_QP_PKEY_INDEX | IBV_QP_ACCESS_FLAGS), 0);
-    attributes.qp_state = IBV_QPS_RTR;
-    attributes.path_mtu = IBV_MTU_1024;
-    attributes.dest_qp_num = peer->qp_num;
-    attributes.max_dest_rd_atomic = 1;
-    attributes.ah_attr.is_global = 1;
-    attributes.ah_attr.port_num = 1;
-    CHECK(ibv_query_gid(context, 1, 0, &attributes.ah_attr.grh.dgid) == 0);
-    attributes.ah_attr.grh.hop_limit = 1;
-    EQUAL(ibv_modify_qp(qp, &attributes,
-                        IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-                            IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER),
-          0);
-    attributes.qp_state = IBV_QPS_RTS;
-    attributes.timeout = 14;
-    attributes.retry_cnt = 7;
-    attributes.max_rd_atomic = 1;
-    EQUAL(ibv_modify_qp(qp, &attributes,
-                        IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
-                            IBV_QP_MAX_QP_RD_ATOMIC),
-          0);
+    ibv_qp_attr settings{};
+    settings.qp_access_flags = kAll;
+    settings.timeout = 14;
+    settings.retry_cnt = 7;
+    ::connect(qp, peer, settings);
   }
   // The status of one write or read of a page.
   int run(ibv_qp* qp, ibv_wr_opcode opcode, const ibv_mr* local, const ibv_mr* far) const {

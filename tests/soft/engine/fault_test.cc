@@ -1,48 +1,15 @@
 // Memory that disappears under the NIC: unmapped, protected, a truncated file. The request that uses it fails, and
 // nothing else does.
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <csetjmp>
-#include <csignal>
 #include <map>
 
 #include "frames.h"
 #include "nic/fault_handler.h"
 #include "nic/guarded.h"
+#include "pages.h"
 
 using namespace soft;
 
 namespace {
-
-enum class Way { unmap, protect, truncate };
-constexpr Way kWays[] = {Way::unmap, Way::protect, Way::truncate};
-
-// Two pages of a memfd, of which the second disappears, or both.
-struct Pages {
-  Pages() {
-    descriptor = memfd_create("pages", MFD_CLOEXEC);
-    CHECK(descriptor >= 0 && ftruncate(descriptor, kSize) == 0);
-    void* memory = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
-    CHECK(memory != MAP_FAILED);
-    at = static_cast<uint8_t*>(memory);
-  }
-  ~Pages() {
-    munmap(at, kSize);
-    close(descriptor);
-  }
-  void take(Way way, size_t from = 0) {
-    switch (way) {
-      case Way::unmap: EQUAL(munmap(at + from, kSize - from), 0); return;
-      case Way::protect: EQUAL(mprotect(at + from, kSize - from, PROT_NONE), 0); return;
-      case Way::truncate: EQUAL(ftruncate(descriptor, static_cast<off_t>(from)), 0); return;
-    }
-  }
-  static constexpr size_t kPage = 4096, kSize = 2 * kPage;
-  int descriptor;
-  uint8_t* at;
-};
 
 // A raw packet queue pair that receives its own frames, with each of its parts in pages of its own.
 struct Parts {
@@ -343,119 +310,4 @@ TEST(a_completion_queue_whose_record_is_gone_is_in_error) {
     CHECK(parts.card.events.has(AsyncEventType::cqError, parts.cqn[0]));
     EQUAL(parts.count(AsyncEventType::cqError), 1);
   }
-}
-
-namespace {
-
-sigjmp_buf jump;
-volatile int seen = 0;
-struct sigaction kept;
-
-void jumping(int) {
-  ++seen;
-  siglongjmp(jump, 1);
-}
-
-// As many libraries do: passes a signal that is not its own to the previous handler, which is ours.
-void chaining(int signal, siginfo_t* info, void* context) {
-  ++seen;
-  kept.sa_sigaction(signal, info, context);
-}
-
-// A wild pointer in a child process: the signal or the exit code that the child ended with.
-int inChild(void (*body)()) {
-  const pid_t child = fork();
-  if (child == 0) {
-    body();
-    _exit(0);
-  }
-  int status = 0;
-  CHECK(waitpid(child, &status, 0) == child);
-  return WIFSIGNALED(status) ? WTERMSIG(status) : 256 + WEXITSTATUS(status);
-}
-
-volatile int* volatile nowhere = reinterpret_cast<volatile int*>(uintptr_t{64});
-
-void wild() { *nowhere = 1; }
-
-void handle(void (*simple)(int), void (*full)(int, siginfo_t*, void*) = nullptr) {
-  struct sigaction action{};
-  if (full != nullptr) {
-    action.sa_sigaction = full;
-    action.sa_flags = SA_SIGINFO;
-  } else {
-    action.sa_handler = simple;
-  }
-  sigaction(SIGSEGV, &action, &kept);
-}
-
-bool heldBack() {
-  uint32_t value;
-  Pages gone;
-  gone.take(Way::protect);
-  return !guardedLoad(gone.at, &value);
-}
-
-}  // namespace
-
-TEST(a_wild_pointer_still_ends_the_process) {
-  handle(SIG_DFL);
-  EQUAL(inChild([] {
-          keepFaultHandler();
-          if (heldBack()) wild();
-        }),
-        SIGSEGV);
-  EQUAL(inChild([] {
-          keepFaultHandler();
-          raise(SIGSEGV);
-          _exit(1);
-        }),
-        SIGSEGV);
-}
-
-TEST(the_handler_that_was_there_before_hears_of_every_other_fault) {
-  seen = 0;
-  handle(jumping);
-  keepFaultHandler();
-  CHECK(heldBack());
-  EQUAL(seen, 0);
-  for (int i = 0; i < 3; ++i) {
-    if (sigsetjmp(jump, 1) == 0) wild();
-  }
-  EQUAL(seen, 3);
-  CHECK(heldBack());
-  EQUAL(seen, 3);
-}
-
-TEST(the_handler_that_comes_after_hears_of_every_other_fault) {
-  keepFaultHandler();
-  seen = 0;
-  handle(jumping);
-  keepFaultHandler();
-  CHECK(heldBack());
-  EQUAL(seen, 0);
-  if (sigsetjmp(jump, 1) == 0) wild();
-  EQUAL(seen, 1);
-}
-
-TEST(a_handler_that_comes_after_and_calls_ours_is_called_once) {
-  seen = 0;
-  handle(SIG_DFL);
-  EQUAL(inChild([] {
-          keepFaultHandler();
-          handle(nullptr, chaining);
-          keepFaultHandler();
-          if (!heldBack() || seen != 0) _exit(1);
-          wild();
-        }),
-        SIGSEGV);
-  // Behind both, a handler that was installed first.
-  EQUAL(inChild([] {
-          handle([](int) { _exit(seen == 1 ? 7 : 8); });
-          keepFaultHandler();
-          handle(nullptr, chaining);
-          keepFaultHandler();
-          wild();
-        }),
-        256 + 7);
 }

@@ -6,19 +6,12 @@
 #include <infiniband/verbs.h>
 #include <sched.h>
 
-#include <ctime>
 #include <fstream>
 #include <map>
 
-#include "test.h"
+#include "rc_pair.h"
 
 namespace {
-
-uint64_t nanoseconds() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
-}
 
 constexpr int kPairs = 40, kDepth = 8;
 
@@ -34,7 +27,6 @@ struct Device {
     domain = ibv_alloc_pd(context);
     region = ibv_reg_mr(domain, memory, sizeof memory, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
     CHECK(region != nullptr);
-    CHECK(ibv_query_gid(context, 1, 0, &gid) == 0);
     for (int i = 0; i < kPairs; ++i) {
       queues[i] = ibv_create_cq(context, 2 * kDepth, nullptr, nullptr, 0);
       ibv_qp_init_attr attributes{};
@@ -43,7 +35,9 @@ struct Device {
       attributes.cap = {kDepth, 1, 1, 1, 0};
       pairs[i] = ibv_create_qp(domain, &attributes);
       CHECK(pairs[i] != nullptr);
-      connect(pairs[i]);
+      ibv_qp_attr settings{};
+      settings.qp_access_flags = IBV_ACCESS_REMOTE_WRITE;
+      connect(pairs[i], pairs[i], settings);
     }
   }
   ~Device() {
@@ -54,32 +48,6 @@ struct Device {
     EQUAL(ibv_dereg_mr(region), 0);
     EQUAL(ibv_dealloc_pd(domain), 0);
     EQUAL(ibv_close_device(context), 0);
-  }
-  void connect(ibv_qp* pair) const {
-    ibv_qp_attr attributes{};
-    attributes.qp_state = IBV_QPS_INIT;
-    attributes.port_num = 1;
-    attributes.qp_access_flags = IBV_ACCESS_REMOTE_WRITE;
-    EQUAL(ibv_modify_qp(pair, &attributes, IBV_QP_STATE | IBV_QP_PORT | IBV_QP_PKEY_INDEX | IBV_QP_ACCESS_FLAGS), 0);
-    attributes.qp_state = IBV_QPS_RTR;
-    attributes.path_mtu = IBV_MTU_1024;
-    attributes.dest_qp_num = pair->qp_num;
-    attributes.max_dest_rd_atomic = 1;
-    attributes.ah_attr.is_global = 1;
-    attributes.ah_attr.port_num = 1;
-    attributes.ah_attr.grh.dgid = gid;
-    attributes.ah_attr.grh.hop_limit = 1;
-    EQUAL(ibv_modify_qp(pair, &attributes,
-                        IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-                            IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER),
-          0);
-    attributes.qp_state = IBV_QPS_RTS;
-    attributes.timeout = 0;  // no retransmission makes up for a missed request
-    attributes.max_rd_atomic = 1;
-    EQUAL(ibv_modify_qp(pair, &attributes,
-                        IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
-                            IBV_QP_MAX_QP_RD_ATOMIC),
-          0);
   }
   void write(int i) {
     ibv_sge sge{reinterpret_cast<uint64_t>(memory), 8, region->lkey};
@@ -134,7 +102,6 @@ struct Device {
   ibv_context* context = nullptr;
   ibv_pd* domain = nullptr;
   ibv_mr* region = nullptr;
-  ibv_gid gid{};
   ibv_qp* pairs[kPairs] = {};
   ibv_cq* queues[kPairs] = {};
   alignas(64) uint8_t memory[4096] = {};

@@ -2,6 +2,7 @@
 #include <infiniband/mlx5dv.h>
 
 #include "libmlx5_device.h"
+#include "rc_pair.h"
 
 namespace {
 
@@ -26,38 +27,15 @@ struct RcPair {
     EQUAL(ibv_destroy_cq(cq), 0);
   }
   void connect() {
-    ibv_gid gid;
-    EQUAL(ibv_query_gid(device.context, 1, 0, &gid), 0);
     for (int i = 0; i < 2; ++i) {
-      ibv_qp_attr attributes{};
-      attributes.qp_state = IBV_QPS_RESET;
-      EQUAL(ibv_modify_qp(qps[i], &attributes, IBV_QP_STATE), 0);
-      attributes.qp_state = IBV_QPS_INIT;
-      attributes.port_num = 1;
-      attributes.qp_access_flags = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ;
-      EQUAL(ibv_modify_qp(qps[i], &attributes, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS),
-            0);
-      attributes.qp_state = IBV_QPS_RTR;
-      attributes.path_mtu = IBV_MTU_1024;
-      attributes.dest_qp_num = qps[1 - i]->qp_num;
-      attributes.max_dest_rd_atomic = 1;
-      attributes.min_rnr_timer = 12;
-      attributes.ah_attr.is_global = 1;
-      attributes.ah_attr.port_num = 1;
-      attributes.ah_attr.grh.dgid = gid;
-      attributes.ah_attr.grh.hop_limit = 1;
-      EQUAL(ibv_modify_qp(qps[i], &attributes,
-                          IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-                              IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER),
-            0);
-      attributes.qp_state = IBV_QPS_RTS;
-      attributes.timeout = 14;
-      attributes.retry_cnt = attributes.rnr_retry = 7;
-      attributes.max_rd_atomic = 1;
-      EQUAL(ibv_modify_qp(qps[i], &attributes,
-                          IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
-                              IBV_QP_MAX_QP_RD_ATOMIC),
-            0);
+      ibv_qp_attr settings{};
+      settings.qp_state = IBV_QPS_RESET;
+      EQUAL(ibv_modify_qp(qps[i], &settings, IBV_QP_STATE), 0);
+      settings.qp_access_flags = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ;
+      settings.min_rnr_timer = 12;
+      settings.timeout = 14;
+      settings.retry_cnt = settings.rnr_retry = 7;
+      ::connect(qps[i], qps[1 - i], settings);
     }
   }
   ibv_wc wait() {

@@ -12,15 +12,9 @@
 #include <ctime>
 #include <thread>
 
-#include "test.h"
+#include "rc_pair.h"
 
 namespace {
-
-uint64_t nanoseconds() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
-}
 
 int turns() {
   const char* wanted = getenv("TURNS");
@@ -84,7 +78,9 @@ struct Pair {
     attributes.cap = {kDepth, 1, 1, 1, 0};
     pair = ibv_create_qp(parent, &attributes);
     CHECK(pair != nullptr);
-    connect(context);
+    ibv_qp_attr settings{};
+    settings.qp_access_flags = IBV_ACCESS_REMOTE_WRITE;
+    connect(pair, pair, settings);
     mlx5dv_obj object{};
     object.qp.in = pair;
     object.qp.out = &rings;
@@ -94,33 +90,6 @@ struct Pair {
     EQUAL(ibv_destroy_qp(pair), 0);
     EQUAL(ibv_dealloc_pd(parent), 0);
     EQUAL(ibv_dealloc_td(td), 0);
-  }
-  void connect(ibv_context* context) {
-    ibv_gid gid;
-    EQUAL(ibv_query_gid(context, 1, 0, &gid), 0);
-    ibv_qp_attr attributes{};
-    attributes.qp_state = IBV_QPS_INIT;
-    attributes.port_num = 1;
-    attributes.qp_access_flags = IBV_ACCESS_REMOTE_WRITE;
-    EQUAL(ibv_modify_qp(pair, &attributes, IBV_QP_STATE | IBV_QP_PORT | IBV_QP_PKEY_INDEX | IBV_QP_ACCESS_FLAGS), 0);
-    attributes.qp_state = IBV_QPS_RTR;
-    attributes.path_mtu = IBV_MTU_1024;
-    attributes.dest_qp_num = pair->qp_num;
-    attributes.max_dest_rd_atomic = 1;
-    attributes.ah_attr.is_global = 1;
-    attributes.ah_attr.port_num = 1;
-    attributes.ah_attr.grh.dgid = gid;
-    attributes.ah_attr.grh.hop_limit = 1;
-    EQUAL(ibv_modify_qp(pair, &attributes,
-                        IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-                            IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER),
-          0);
-    attributes.qp_state = IBV_QPS_RTS;
-    attributes.max_rd_atomic = 1;
-    EQUAL(ibv_modify_qp(pair, &attributes,
-                        IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
-                            IBV_QP_MAX_QP_RD_ATOMIC),
-          0);
   }
 
   // An RDMA write of 8 bytes into the ring: three segments of one block.
