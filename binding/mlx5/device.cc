@@ -30,7 +30,7 @@ Napi::Value queryDevice(const Napi::CallbackInfo& info) {
   attributes.comp_mask = MLX5DV_CONTEXT_MASK_CQE_COMPRESION | MLX5DV_CONTEXT_MASK_SWP |
                          MLX5DV_CONTEXT_MASK_STRIDING_RQ | MLX5DV_CONTEXT_MASK_TUNNEL_OFFLOADS |
                          MLX5DV_CONTEXT_MASK_DYN_BFREGS | MLX5DV_CONTEXT_MASK_CLOCK_INFO_UPDATE |
-                         MLX5DV_CONTEXT_MASK_HCA_CORE_CLOCK | MLX5DV_CONTEXT_MASK_NUM_LAG_PORTS;
+                         MLX5DV_CONTEXT_MASK_NUM_LAG_PORTS;
   const int error = mlx5dv_query_device(context.ibv, &attributes);
   if (error) throwErrno(env, error, "mlx5dv_query_device");
   Napi::Object result = Napi::Object::New(env);

@@ -9,7 +9,7 @@
 
 namespace mlx5 {
 
-int QueuePairRings::read(ibv_qp* pair) {
+int QueuePairRings::take(ibv_qp* pair) {
   mlx5dv_obj object{};
   object.qp.in = pair;
   object.qp.out = &rings_;
@@ -42,7 +42,7 @@ void QueuePairRings::ring(QueuePairRings& rings, int32_t* mailbox) {
 // As libmlx5's own (providers/mlx5/qp.c, post_send_db): requests, then the record, then the register. The numbers are
 // JavaScript's and may be any: what is read lies within the ring, and what is written within the register.
 void QueuePairRings::ring(uint16_t producer, uint16_t last, uint32_t blueFlame) {
-  if (rings_.sq.wqe_cnt == 0) return;
+  if (rings_.sq.wqe_cnt == 0) return;  // not taken yet
   memoryBeforeMemory();
   __atomic_store_n(&rings_.dbrec[MLX5_SND_DBR], htobe32(producer), __ATOMIC_RELEASE);
   registerBarrier();

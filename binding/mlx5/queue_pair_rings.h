@@ -20,7 +20,8 @@ class QueuePairRings {
   explicit QueuePairRings(SharedMemory memory) : memory(std::move(memory)) {}
 
   // mlx5dv_init_obj: 0 or an errno.
-  int read(ibv_qp* pair);
+  int take(ibv_qp* pair);
+  bool taken() const { return rings_.dbrec != nullptr; }
   Napi::Object describe(Napi::Env env) const;
   Napi::Value sendBell(Napi::Env env, Napi::Value mailbox) { return bell_.bind(env, *this, mailbox, kMailboxWords); }
 

@@ -26,9 +26,8 @@ verbs::CompletionQueue& queueOf(const Napi::CallbackInfo& info) {
 // { send: { offset, count, stride }, receive, record, blueFlame }
 Napi::Value takeQueuePair(const Napi::CallbackInfo& info) {
   verbs::QueuePair& pair = pairOf(info);
-  const int error = pair.rings->read(pair.ibv);
+  const int error = pair.rings->take(pair.ibv);
   if (error) throwErrno(info.Env(), error, "mlx5dv_init_obj");
-  pair.handOver();
   return pair.rings->describe(info.Env());
 }
 

@@ -244,7 +244,7 @@ uint32_t QueuePair::take(SharedRing& ring, uint32_t accepted) {
 }
 
 uint32_t QueuePair::submit() {
-  if (handedOver_) return 0;
+  if (handedOver()) return 0;
   shared_.control.words()[records::kRefusedErrno] = 0;
   // An index that JavaScript overwrote with an impossible one counts as an empty ring, until the next publish().
   uint32_t available;

@@ -55,9 +55,6 @@ class QueuePair : public Handle {
   int attachMulticast(const ibv_gid& gid, uint16_t lid);
   int detachMulticast(const ibv_gid& gid, uint16_t lid);
 
-  // JavaScript drives the device's rings from here on: submit() posts nothing.
-  void handOver() { handedOver_ = true; }
-
   // Something failed: the device may have moved the queue pair to ERR.
   void suspect() { suspect_ = true; }
 
@@ -81,6 +78,8 @@ class QueuePair : public Handle {
   static constexpr uint32_t kReceiveName = 1u << 31;  // tells a receive's wr_id from a send's
 
  private:
+  // JavaScript drives the device's rings: submit() posts nothing.
+  bool handedOver() const { return rings && rings->taken(); }
   uint32_t postSends(uint32_t available);
   uint32_t postReceives(uint32_t available);
   // Takes `accepted` requests out of a ring, and tells of one that was refused behind them.
@@ -114,7 +113,6 @@ class QueuePair : public Handle {
   WorkQueue send_, receive_;
   uint32_t unsignaled_ = 0;  // accepted since the last signalled one
   bool suspect_ = false;
-  bool handedOver_ = false;
   RequestList<ibv_send_wr> sends_;
   RequestList<ibv_recv_wr> receives_;
   std::vector<Group> groups_;

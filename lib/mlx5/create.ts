@@ -1,23 +1,11 @@
 /** Queue pairs and completion queues whose rings lie in memory that JavaScript sees: what {@link direct} needs. */
-import { integer, type Names, options as optionsOf } from '../argument.js'
 import { idOf } from '../handle.js'
-import type { CompletionQueue } from '../verbs/completion-queue.js'
+import type { CompletionQueue, CompletionQueueOptions } from '../verbs/completion-queue.js'
 import { ProtectionDomain } from '../verbs/protection-domain.js'
 import type { QueuePairOptions } from '../verbs/queue-pair/options.js'
 import { QueuePair } from '../verbs/queue-pair/queue-pair.js'
 import { RingMemory } from './ring-memory.js'
 import { assertSupported } from './supported.js'
-
-/** Options of {@link createCompletionQueue}. */
-export interface Mlx5CompletionQueueOptions {
-  /** Maximum number of completions that one poll returns; 64 by default. */
-  batch?: number
-}
-const completionQueueOptionNames = { batch: true } as const satisfies Names<Mlx5CompletionQueueOptions>
-
-const page = 4096
-/** Bytes of the largest request that libmlx5 makes room for with one element and nothing inline. */
-const largeRequest = 128
 
 const memories = new WeakMap<QueuePair | CompletionQueue, RingMemory>()
 
@@ -36,16 +24,13 @@ export const ringMemoryOf = (queue: QueuePair | CompletionQueue): RingMemory | u
 export function createCompletionQueue(
   domain: ProtectionDomain,
   entries: number,
-  options?: Mlx5CompletionQueueOptions,
+  options?: CompletionQueueOptions,
 ): CompletionQueue {
   const handle = idOf('domain', domain, ProtectionDomain)
-  const { context } = domain
-  assertSupported(context)
-  integer('entries', entries, 1, context.limits.maxCqe)
-  const { batch = 64 } = optionsOf('options', options, completionQueueOptionNames)
-  integer('options.batch', batch, 1, 1 << 20)
-  const memory = new RingMemory(2 * 64 * entries + 2 * page)
-  const queue = context.createCompletionQueueOver(entries, batch, { domain: handle, rings: memory.place })
+  assertSupported(domain.context)
+  const memory = new RingMemory()
+  const place = { domain: handle, rings: memory.place }
+  const queue = domain.context.createCompletionQueueAt(place, entries, options)
   memories.set(queue, memory)
   return queue
 }
@@ -59,9 +44,7 @@ export function createCompletionQueue(
 export function createQueuePair(domain: ProtectionDomain, options: QueuePairOptions): QueuePair {
   const handle = idOf('domain', domain, ProtectionDomain)
   assertSupported(domain.context)
-  const { maxSendWr = 64, maxReceiveWr = 64 } = options ?? {}
-  const guess = (Number(maxSendWr) * largeRequest + Number(maxReceiveWr) * 64) * 2 + 4 * page
-  const memory = new RingMemory(Number.isSafeInteger(guess) && guess > 0 && guess < 2 ** 30 ? guess : page)
+  const memory = new RingMemory()
   const pair = QueuePair.create(domain, handle, options, memory.place)
   memories.set(pair, memory)
   return pair

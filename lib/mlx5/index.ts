@@ -5,7 +5,7 @@
 import * as fields from './layout/index.js'
 
 export { DeviceClock } from './clock.js'
-export { createCompletionQueue, createQueuePair, type Mlx5CompletionQueueOptions } from './create.js'
+export { createCompletionQueue, createQueuePair } from './create.js'
 export {
   type CompletionOptions,
   type DecodedCompletion,

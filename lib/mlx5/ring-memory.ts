@@ -1,15 +1,18 @@
+import { native } from '../native.js'
 import { Arena } from '../ring/arena.js'
-import type { RingPlace } from '../verbs/queue-pair/ring-place.js'
+import type { RingPlace } from '../verbs/ring-place.js'
+
+/** What is enough for a small queue, in pages, and what is added to what was lacking: libmlx5 asks in several pieces. */
+const spare = 4
+
+const allocate = (byteLength: number): Arena => {
+  const { pageSize } = native.ring
+  return Arena.allocate((Math.ceil(byteLength / pageSize) + spare) * pageSize)
+}
 
 /** The memory in which libmlx5 puts an object's rings. */
 export class RingMemory {
-  #arena: Arena
-  readonly #largest = 2 ** 30
-
-  /** @param guess bytes to begin with */
-  constructor(guess: number) {
-    this.#arena = Arena.allocate(guess)
-  }
+  #arena = allocate(0)
 
   /** In one piece, in whole pages. Views of it stay good when the object is closed. */
   get bytes(): Uint8Array<SharedArrayBuffer> {
@@ -20,10 +23,8 @@ export class RingMemory {
   readonly place: RingPlace = (make) => {
     for (;;) {
       const made = make(this.bytes)
-      if (made.handle !== 0) return made
-      const size = Math.max(2 * this.bytes.length, made.lacking ?? 0)
-      if (size > this.#largest) return made
-      this.#arena = Arena.allocate(size)
+      if (made.lacking === undefined) return made
+      this.#arena = allocate(made.lacking)
     }
   }
 }

@@ -17,8 +17,8 @@ import {
 import type { Context } from './context.js'
 import type { CompletionParts, CompletionPolls } from './hot/parts.js'
 import { orLargest } from './largest.js'
-import type { RingPlace } from './queue-pair/ring-place.js'
 import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './request/records.js'
+import type { RingPlace } from './ring-place.js'
 import { statusHint } from './status-hint.js'
 
 /** Options of {@link Context.createCompletionQueue}. */

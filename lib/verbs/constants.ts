@@ -67,6 +67,7 @@ export type Access = keyof typeof AccessFlag
 export const QueuePairTypes = { RC: 2, UC: 3, UD: 4, RAW_PACKET: 8 } as const
 /** Reliable connection, unreliable connection, unreliable datagram, raw Ethernet frames. */
 export type QueuePairType = keyof typeof QueuePairTypes
+export const queuePairTypes = Object.keys(QueuePairTypes) as QueuePairType[]
 
 /** The queue pair number that datagrams to a multicast group carry (InfiniBand 9.6.1). */
 export const multicastQueuePair = 0xffffff

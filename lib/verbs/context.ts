@@ -25,7 +25,7 @@ import {
 import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
 import { ProtectionDomain } from './protection-domain.js'
 import { QueuePair } from './queue-pair/queue-pair.js'
-import type { RingPlace } from './queue-pair/ring-place.js'
+import type { RingPlace } from './ring-place.js'
 
 /** Maximum number of events that a context keeps until somebody asks for them; beyond it, the oldest is dropped. */
 const eventBacklog = 1024
@@ -164,19 +164,19 @@ export class Context extends NativeHandle {
    * @param entries entries to ask for; the device may grant more
    */
   createCompletionQueue(entries: number, options?: CompletionQueueOptions): CompletionQueue {
+    return this.createCompletionQueueAt(undefined, entries, options)
+  }
+
+  /** {@link createCompletionQueue}, with the device's ring where `place` says. @internal */
+  createCompletionQueueAt(
+    place: { domain: number; rings: RingPlace } | undefined,
+    entries: number,
+    options: CompletionQueueOptions | undefined,
+  ): CompletionQueue {
     this.assertOpen()
     integer('entries', entries, 1, this.limits.maxCqe)
     const { batch = 64 } = optionsOf('options', options, completionQueueOptionNames)
     integer('options.batch', batch, 1, 1 << 20)
-    return CompletionQueue.create(this, this.#handle, entries, batch)
-  }
-
-  /** {@link createCompletionQueue}, with the device's ring in memory of our own. @internal */
-  createCompletionQueueOver(
-    entries: number,
-    batch: number,
-    place: { domain: number; rings: RingPlace },
-  ): CompletionQueue {
     return CompletionQueue.create(this, this.#handle, entries, batch, place)
   }
 

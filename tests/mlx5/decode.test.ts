@@ -124,7 +124,7 @@ describe('send requests', () => {
       hasRoute: '1',
       gidIndex: '3',
       flowLabel: '0xfffff',
-      gid: '0000:0000:0000:0000:0000:ffff:0a00:0001',
+      gid: '::ffff:10.0.0.1',
     })
   })
 
@@ -355,12 +355,12 @@ test('doorbells', () => {
 test('an entry as text', () => {
   const text = formatEntry(decodeSendRequest(entries.send, { type: 'RC' }))
   expect(text.split('\n').slice(0, 6)).toEqual([
-    'send request 48879: SEND_IMM',
-    '  control segment (struct mlx5_wqe_ctrl_seg), bytes 0–15',
-    '       0: 00 be ef 0b 12 34 56 02 00 00 00 0a 01 02 03 04',
-    '    opcodeModifier   0x00  — opmod_idx_opcode[31:24]',
-    '    index            48879  — opmod_idx_opcode[23:8]',
-    '    opcode           SEND_IMM  — opmod_idx_opcode[7:0]',
+    '   send request 48879: SEND_IMM',
+    '   control segment struct mlx5_wqe_ctrl_seg',
+    '      0: 00 be ef 0b 12 34 56 02 00 00 00 0a 01 02 03 04  .....4V.........',
+    '         opcodeModifier   0x00        opmod_idx_opcode[31:24]',
+    '         index            48879       opmod_idx_opcode[23:8]',
+    '         opcode           SEND_IMM    opmod_idx_opcode[7:0]',
   ])
 })
 

@@ -9,17 +9,21 @@ import { findBrowser } from '../../binding/tools/packages.mjs'
 /** A browser, and a folder for pages. */
 export async function openBrowser() {
   const folder = mkdtempSync(join(tmpdir(), 'ibverbs-pages-'))
+  const remove = () => rmSync(folder, { recursive: true, maxRetries: 10 })
   const browser = await launch({
     executablePath: findBrowser(),
     // Its sandbox needs user namespaces and no root; what it shows here is our own.
     args: ['--no-sandbox', '--disable-gpu'],
     userDataDir: join(folder, 'profile'),
+  }).catch((error) => {
+    remove()
+    throw error
   })
   return {
     folder,
     async close(): Promise<void> {
       await browser.close()
-      rmSync(folder, { recursive: true, maxRetries: 10 })
+      remove()
     },
     /**
      * Opens a file as a page. When it is closed, it must have asked for nothing but itself and said nothing on the console.

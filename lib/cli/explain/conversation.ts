@@ -17,12 +17,9 @@ import {
   layout,
 } from '../../mlx5/index.js'
 import { exampleFrame } from './example-frame.js'
+import type { Kind } from './kinds.js'
 import * as requests from './requests.js'
 import { Sniffer } from './sniffer.js'
-
-/** What is asked of the device. */
-export type Kind = (typeof kinds)[number]
-export const kinds = ['frame', 'send', 'write', 'read', 'atomic'] as const
 
 export type Side = 'sender' | 'wire' | 'receiver'
 
@@ -191,11 +188,11 @@ class Talk {
   /** Waits for a queue's first entry. */
   async #completion(queue: DirectCompletionQueue, what: string): Promise<DecodedCompletion> {
     const deadline = performance.now() + patience
-    const { opcode, owner } = layout.otherCqe.fields
-    const at = queue.stride - layout.cqeLength
+    const at = queue.stride - layout.cqeLength + layout.otherCqe.fields.opcode.offset
     for (;;) {
-      const own = queue.bytes[at + opcode.offset]
-      if (own >> opcode.low !== layout.CqeOpcode.INVALID && (own & 1) === owner.low) break
+      const own = queue.bytes[at]
+      // In the first lap the owner bit is 0.
+      if (own >> 4 !== layout.CqeOpcode.INVALID && (own & 1) === 0) break
       this.#signal.throwIfAborted()
       if (performance.now() > deadline) {
         throw new Error(

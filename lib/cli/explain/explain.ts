@@ -5,11 +5,9 @@ import { Output } from '../output.js'
 import type { Session } from '../session.js'
 import { noMoreOperands, parse, UsageError, wordOption } from '../usage.js'
 import { conversationJson } from './json.js'
+import { kinds } from './kinds.js'
 import { conversationPage } from './page.js'
 import { conversationText } from './text.js'
-
-/** As `kinds` of conversation.ts, which loads the library. */
-const kinds = ['frame', 'send', 'write', 'read', 'atomic'] as const
 
 const options = {
   type: {

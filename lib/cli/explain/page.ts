@@ -1,9 +1,11 @@
 /** A conversation as a page that steps through it. */
-import { placeOf } from '../../mlx5/decode/text.js'
+import { hexBytes } from '../../mlx5/decode/entry.js'
+import { namedFields, placeOf } from '../../mlx5/decode/text.js'
 import type { DecodedEntry, DecodedField, DecodedSegment } from '../../mlx5/index.js'
 import { type Html, html } from '../../pages/html.js'
 import { pageText } from '../../pages/page.js'
 import { frameText } from '../frame/frame-text.js'
+import { changes } from './changes.js'
 import type { Conversation, Step } from './conversation.js'
 import { conversationJson } from './json.js'
 import { script } from './page-script.js'
@@ -33,13 +35,11 @@ ${bytes ? bytesHtml(side, bytes) : ''}${entry ? (before ? changeHtml(before, ent
 `
 }
 
-const pair = (byte: number) => byte.toString(16).padStart(2, '0')
-
 /** Bytes, each with its offset: what a field covers lights up. */
 function row(bytes: Uint8Array, from = 0, label = '', changed?: Uint8Array): Html {
   const each = Array.from(bytes, (byte, i) => {
     const mark = changed !== undefined && changed[i] !== byte ? html` class="changed"` : ''
-    return html`<b data-at="${from + i}"${mark}>${pair(byte)}</b>`
+    return html`<b data-at="${from + i}"${mark}>${hexBytes(bytes.subarray(i, i + 1))}</b>`
   })
   return html`<div class="bytes">${label === '' ? '' : html`<span class="label">${label}</span>`}<span>${each}</span></div>`
 }
@@ -58,7 +58,7 @@ ${entry.segments.map((segment) => segmentHtml(segment, entry.bytes))}`
 
 function segmentHtml(segment: DecodedSegment, bytes: Uint8Array): Html {
   const { title, struct, source, offset, length, fields } = segment
-  const named = fields.filter(({ value }) => !(value instanceof Uint8Array) || value.length < 16)
+  const named = namedFields(fields)
   // What has no field of its own lights up as a whole.
   const whole = named.length === 0 ? html` data-bytes="${offset}-${offset + length}"` : ''
   return html`<h3${whole}>${title} <a class="note" href="${source.url}">struct ${struct}</a></h3>
@@ -73,12 +73,10 @@ function fieldHtml(field: DecodedField): Html {
 }
 
 function changeHtml(before: DecodedEntry, after: DecodedEntry): Html {
-  const old = before.segments.flatMap(({ fields }): readonly DecodedField[] => fields)
-  const changed = after.segments
-    .flatMap(({ fields }): readonly DecodedField[] => fields)
-    .flatMap((field, i) =>
-      field.text === old[i].text ? [] : [{ ...field, text: `${old[i].text} → ${field.text}` }],
-    )
+  const changed = changes(before, after).map(({ was, ...field }) => ({
+    ...field,
+    text: `${was} → ${field.text}`,
+  }))
   const [{ struct, source }] = after.segments
   return html`<h3>${after.title} <a class="note" href="${source.url}">${struct}</a></h3>
 ${row(before.bytes, 0, 'before')}${row(after.bytes, 0, 'after', before.bytes)}

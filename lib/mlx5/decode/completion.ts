@@ -1,5 +1,5 @@
 import { boolean, instance, integer, oneOf, options as optionsObject } from '../../argument.js'
-import type { QueuePairType } from '../../verbs/constants.js'
+import { type QueuePairType, queuePairTypes } from '../../verbs/constants.js'
 import {
   cqeInlineData,
   cqeLength,
@@ -24,7 +24,7 @@ import {
   CqeSyndrome,
   type CqeSyndromeName,
 } from '../layout/names.js'
-import { type DecodedEntry, DecodeError, Reader } from './entry.js'
+import { type DecodedEntry, DecodeError, hexNumber, Reader } from './entry.js'
 import { explainSyndrome } from './syndrome.js'
 
 /** How to read a completion. */
@@ -35,7 +35,6 @@ export interface CompletionOptions {
   striding?: boolean
 }
 const optionNames = { type: true, striding: true } as const
-const types = ['RAW_PACKET', 'RC', 'UC', 'UD'] as const
 
 /** An entry of a completion queue (a CQE). */
 export interface DecodedCompletion extends DecodedEntry {
@@ -62,7 +61,7 @@ const nameOf = <Name extends string>(names: Readonly<Record<Name, number>>, valu
 export function decodeCompletion(bytes: Uint8Array, options?: CompletionOptions): DecodedCompletion {
   instance('bytes', bytes, Uint8Array)
   const { type = 'RC', striding = false } = optionsObject('options', options, optionNames)
-  oneOf('options.type', type, types)
+  oneOf('options.type', type, queuePairTypes)
   boolean('options.striding', striding)
   if (bytes.length !== cqeLength && bytes.length !== 2 * cqeLength) {
     throw new DecodeError(
@@ -87,7 +86,7 @@ export function decodeCompletion(bytes: Uint8Array, options?: CompletionOptions)
     const vendor = reader.number(at, errorCqe.fields.vendorSyndrome)
     return {
       ...common,
-      title: `completion: ${name}, ${syndrome ?? `syndrome 0x${number.toString(16).padStart(2, '0')}`}`,
+      title: `completion: ${name}, ${syndrome ?? `syndrome ${hexNumber(number)}`}`,
       ...(syndrome && { syndrome }),
       explanation: explainSyndrome(number, vendor),
     }

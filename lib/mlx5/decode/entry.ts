@@ -1,4 +1,6 @@
 /** What decoding gives: an entry of a ring as segments and fields, with what each byte is called and where that is defined. */
+import { format as formatIpv6 } from '../../headers/ipv6.js'
+import { formatMac } from '../../headers/mac.js'
 import type { FieldLayout, Reading, Source, StructLayout } from '../layout/field.js'
 
 /** A field, read. */
@@ -60,10 +62,12 @@ export class DecodeError extends Error {
   }
 }
 
-const digits = (value: number | bigint, bits: number) =>
+/** 0x and as many digits as so many bits have. */
+export const hexNumber = (value: number | bigint, bits = 8) =>
   `0x${value.toString(16).padStart(Math.ceil(bits / 4), '0')}`
-const pairs = (bytes: Uint8Array, separator: string) =>
-  Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(separator)
+/** Bytes in pairs of digits: '0a 1b'. */
+export const hexBytes = (bytes: Uint8Array) =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ')
 
 /** The entry's bytes, and what was found in them so far. Reads only what was copied: rings change while one looks. */
 export class Reader {
@@ -104,7 +108,7 @@ export class Reader {
     const place = { name, member, offset: at + offset, length, high, low }
     if (reading.kind === 'bytes' || reading.kind === 'mac' || reading.kind === 'gid') {
       const value = this.bytes.slice(at + offset, at + offset + length)
-      return { ...place, value, text: textOfBytes(value, reading.kind) }
+      return { ...place, value, text: textsOfBytes[reading.kind](value) }
     }
     const value = this.#word(at, layout)
     return { ...place, value, text: textOf(value, high - low + 1, reading) }
@@ -125,25 +129,21 @@ export class Reader {
   }
 }
 
-function textOfBytes(bytes: Uint8Array, kind: 'bytes' | 'mac' | 'gid'): string {
-  if (kind === 'mac') return pairs(bytes, ':')
-  if (kind === 'bytes') return pairs(bytes, ' ')
-  return pairs(bytes, '').replace(/(.{4})(?=.)/g, '$1:')
-}
+const textsOfBytes = { bytes: hexBytes, mac: formatMac, gid: formatIpv6 } as const
 
 function textOf(value: number | bigint, bits: number, reading: Reading): string {
   switch (reading.kind) {
     case 'hex':
-      return digits(value, bits)
+      return hexNumber(value, bits)
     case 'name': {
       const [name] = Object.entries(reading.names).find(([, number]) => number === value) ?? []
-      return name ?? `${digits(value, bits)} (unknown)`
+      return name ?? `${hexNumber(value, bits)} (unknown)`
     }
     case 'flags': {
       const known = Object.entries(reading.flags).filter(([, bit]) => (Number(value) & bit) !== 0)
       const rest = known.reduce((rest, [, bit]) => rest & ~bit, Number(value))
       const names = known.map(([name]) => name)
-      if (rest !== 0 || names.length === 0) names.push(digits(rest, bits))
+      if (rest !== 0 || names.length === 0) names.push(hexNumber(rest, bits))
       return names.join(' | ')
     }
     default:

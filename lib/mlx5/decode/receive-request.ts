@@ -1,9 +1,8 @@
 import { boolean, instance, options as optionsObject } from '../../argument.js'
-import { segmentUnit } from '../layout/names.js'
+import { invalidLkey, segmentUnit } from '../layout/names.js'
 import { nextSegment } from '../layout/receive-request.js'
 import { dataSegment } from '../layout/send-request.js'
 import { type DecodedEntry, DecodeError, Reader } from './entry.js'
-import { endsList } from './send-request.js'
 
 /** How to read a receive request. */
 export interface ReceiveRequestOptions {
@@ -46,7 +45,7 @@ export function decodeReceiveRequest(
   }
   let elements = 0
   for (let ended = false; at < reader.bytes.length; at += dataSegment.length) {
-    ended ||= endsList(reader.number(at, dataSegment.fields.key))
+    ended ||= reader.number(at, dataSegment.fields.key) === invalidLkey
     reader.add(at, ended ? { ...dataSegment, title: 'end of the list' } : dataSegment)
     if (!ended) elements++
   }

@@ -1,7 +1,7 @@
 import { instance, object, oneOf } from '../../argument.js'
-import type { QueuePairType } from '../../verbs/constants.js'
+import { type QueuePairType, queuePairTypes } from '../../verbs/constants.js'
 import { bits, bytes as bytesReading, hex, kernelQp, type StructLayout, word } from '../layout/field.js'
-import { basicBlock, invalidLkey, SendOpcode, type SendOpcodeName, segmentUnit } from '../layout/names.js'
+import { basicBlock, SendOpcode, type SendOpcodeName, segmentUnit } from '../layout/names.js'
 import {
   atomicMaskSegment,
   atomicSegment,
@@ -16,9 +16,7 @@ import {
   umrControlSegment,
   unknownSegment,
 } from '../layout/send-request.js'
-import { type DecodedEntry, DecodeError, Reader } from './entry.js'
-
-const types = ['RAW_PACKET', 'RC', 'UC', 'UD'] as const satisfies QueuePairType[]
+import { type DecodedEntry, DecodeError, hexNumber, Reader } from './entry.js'
 
 /** How to read a send request. */
 export interface SendRequestOptions {
@@ -51,7 +49,7 @@ const opcodeNames = new Map<number, SendOpcodeName>(
 export function decodeSendRequest(bytes: Uint8Array, options: SendRequestOptions): DecodedSendRequest {
   instance('bytes', bytes, Uint8Array)
   object('options', options, 'an object', optionNames)
-  const type = oneOf('options.type', options.type, types)
+  const type = oneOf('options.type', options.type, queuePairTypes)
   if (bytes.length < segmentUnit) {
     throw new DecodeError(
       `a send request has ${segmentUnit} bytes at least, not ${bytes.length}`,
@@ -74,7 +72,7 @@ export function decodeSendRequest(bytes: Uint8Array, options: SendRequestOptions
   const code = reader.number(0, controlSegment.fields.opcode)
   const opcode = opcodeNames.get(code)
   readSegments(reader, opcode, type)
-  const name = opcode ?? `opcode 0x${code.toString(16).padStart(2, '0')}`
+  const name = opcode ?? `opcode ${hexNumber(code)}`
   return {
     title: `send request ${index}: ${name}`,
     index,
@@ -192,6 +190,3 @@ function readData(reader: Reader, at: number): number {
 }
 
 const roundUp = (length: number) => Math.ceil(length / segmentUnit) * segmentUnit
-
-/** Whether a data segment ends a list. */
-export const endsList = (key: number) => key === invalidLkey

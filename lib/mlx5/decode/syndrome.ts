@@ -1,5 +1,7 @@
 /** Error completions in words. */
+
 import { CqeSyndrome, type CqeSyndromeName } from '../layout/names.js'
+import { hexNumber } from './entry.js'
 
 /** What each syndrome means and what usually causes it (InfiniBand 11.6.2, ibv_poll_cq(3), mlx5dv.h). */
 const meanings: Readonly<Record<CqeSyndromeName, string>> = {
@@ -45,10 +47,8 @@ const vendors: Readonly<Record<number, string>> = {
 /** A sentence about an error completion. */
 export function explainSyndrome(syndrome: number, vendor: number): string {
   const known = (Object.keys(CqeSyndrome) as CqeSyndromeName[]).find((name) => CqeSyndrome[name] === syndrome)
-  const meaning = known
-    ? meanings[known]
-    : `syndrome 0x${syndrome.toString(16).padStart(2, '0')} is not in mlx5dv.h`
+  const meaning = known ? meanings[known] : `syndrome ${hexNumber(syndrome)} is not in mlx5dv.h`
   if (vendor === 0) return meaning
-  const number = `vendor syndrome 0x${vendor.toString(16).padStart(2, '0')}`
+  const number = `vendor syndrome ${hexNumber(vendor)}`
   return `${meaning} (${number}${vendors[vendor] ? `: ${vendors[vendor]}` : ''})`
 }

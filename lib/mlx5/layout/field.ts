@@ -66,12 +66,6 @@ export const dpdkPrm: Source = {
   file: 'drivers/common/mlx5/mlx5_prm.h',
   url: 'https://github.com/DPDK/dpdk/blob/v22.11/drivers/common/mlx5/mlx5_prm.h',
 }
-/** What a ConnectX does with them. */
-export const manual: Source = {
-  file: 'Mellanox Adapters Programmer’s Reference Manual (PRM)',
-  url: 'https://network.nvidia.com/files/doc-2020/ethernet-adapters-programming-manual.pdf',
-}
-
 export const decimal: Reading = { kind: 'decimal' }
 export const hex: Reading = { kind: 'hex' }
 export const bytes: Reading = { kind: 'bytes' }

@@ -6,9 +6,9 @@ import { type QueuePairType, QueuePairTypes } from '../constants.js'
 import type { DeviceQueries } from '../device-queries.js'
 import { orLargest } from '../largest.js'
 import { RequestRings } from '../request/rings.js'
+import type { RingPlace } from '../ring-place.js'
 import type { QueuePairCapabilities } from './capabilities.js'
 import { checkQueuePairOptions, type QueuePairOptions } from './options.js'
-import type { RingPlace } from './ring-place.js'
 
 /** A new queue pair of the device, and what it was created with. @internal */
 export interface CreatedQueuePair {

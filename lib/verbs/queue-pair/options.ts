@@ -4,7 +4,7 @@ import { idOf } from '../../handle.js'
 import { bestGid, type GidEntry } from '../address/gid.js'
 import { gidAt } from '../address/gid-table.js'
 import { CompletionQueue } from '../completion-queue.js'
-import { type QueuePairType, QueuePairTypes } from '../constants.js'
+import { type QueuePairType, queuePairTypes } from '../constants.js'
 import type { DeviceQueries } from '../device-queries.js'
 import type { QueuePairCapabilities } from './capabilities.js'
 import { type LongestMessage, longestMessage } from './longest-message.js'
@@ -87,7 +87,7 @@ export function checkQueuePairOptions(
   options: QueuePairOptions,
 ): CheckedQueuePairOptions {
   object('options', options, 'an object', queuePairOptionNames)
-  const type = oneOf('options.type', options.type, Object.keys(QueuePairTypes) as QueuePairType[])
+  const type = oneOf('options.type', options.type, queuePairTypes)
   const [sendName, sendCq] = queueOf(options, 'sendCq')
   const [receiveName, receiveCq] = queueOf(options, 'receiveCq')
   idOf(sendName, sendCq, CompletionQueue)

@@ -19,6 +19,7 @@ import { refusalOf } from '../request/refusal.js'
 import type { RequestRing } from '../request/ring.js'
 import { PreparedSend, type SendOptions } from '../request/send.js'
 import { PreparedTransfer, type TransferOptions } from '../request/transfer.js'
+import type { RingPlace } from '../ring-place.js'
 import { fromNative, type QueuePairAttributes, type QueuePairQuery, toNative } from './attributes.js'
 import type { QueuePairCapabilities } from './capabilities.js'
 import {
@@ -30,7 +31,6 @@ import {
 import { connectingAttributes, initialAttributes } from './connection.js'
 import { type CreatedQueuePair, createQueuePair } from './create.js'
 import type { QueuePairOptions } from './options.js'
-import type { RingPlace } from './ring-place.js'
 import { diagnose } from './transition.js'
 
 /** In the control words when the queue pair is closed, and its bell rings nothing: more than any ring holds. */

@@ -1,8 +1,8 @@
 /**
  * Where a device's own rings shall lie, if not where its provider puts them.
  *
- * `make` creates the object over the given memory; handle 0 says that it is too small for `lacking` bytes. The function
- * returns what `make` returned over memory that was large enough.
+ * `make` creates the object over the given memory; `lacking` says that this is too small: so many bytes are needed at
+ * least. The function returns what `make` returned over memory that was large enough.
  *
  * @internal
  */
