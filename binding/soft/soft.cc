@@ -24,7 +24,7 @@ void append(std::string* text, const PortIdentity& port, size_t number) {
 }
 
 // Where the path of this library does not fit LD_PRELOAD, `ibverbs soft` gave it a link in a folder that bears the
-// number of its process (lib/cli/soft/preload.ts), which by now is the program: it goes with it.
+// number of its process (launch/preload_path.cc), which by now is the program: it goes with it.
 __attribute__((destructor)) void whenEnding() {
   const char* value = getenv("LD_PRELOAD");
   if (!value) return;

@@ -51,6 +51,7 @@ export function node(script: string, { flags = [], env = {} }: NodeOptions = {})
 
 /** Resolves when the event loop has been idle for a tenth of a second: a loop that something keeps busy never is. */
 export async function loopRests(): Promise<void> {
+  // Idleness is no event: it is measured over a time.
   for (let utilization = 1; utilization > 0.5; ) {
     const before = performance.eventLoopUtilization()
     await new Promise((resolve) => setTimeout(resolve, 100))

@@ -6,7 +6,8 @@ import { spawn } from 'node:child_process'
 /** The environment variable that marks this process's children. */
 export const mark = { IBVERBS_TESTED_BY: String(process.pid) }
 
-// The pipe ends with its writer. A regular exit leaves no processes, and says so.
+// The pipe ends with its writer. A regular exit leaves no processes, and says so. Those that are ended are no children of
+// the shell, which can wait for no others: it looks again until none is left, new ones neither.
 const script = `
 read -r word && exit
 marked() { grep -lsz "^IBVERBS_TESTED_BY=$1\\$" /proc/[0-9]*/environ; }

@@ -124,7 +124,7 @@ const tests: Readonly<Record<string, string[]>> = {
   // What mlx5_ib says of each RoCE port (mlx5_query_port_roce); a rule of the kernel's, not of the card's.
   'port_cap_flags[16]': ['sysfs.test.ts', 'ibstat and ibstatus, which read it themselves'],
   'port_cap_flags[26]': ['verbs/clock_test.cc', 'the_mac_address_behind_a_gid_is_the_one_that_packets_go_to'],
-  max_vl_num: ['sysfs.test.ts', 'ibstat and ibstatus, which read it themselves'],
+  max_vl_num: ['programs.test.ts', 'ibv_devinfo -v describes the device'],
   // MLX5DV_CONTEXT_FLAGS_CQE_V1, MPW_ALLOWED, ENHANCED_MPW, CQE_128B_COMP, CQE_128B_PAD
   'flags[0]': ['engine/libmlx5_raw_program.cc', 'a_thousand_frames_go_round_both_rings'],
   'flags[2]': ['engine/multi_packet_test.cc', 'the_older_form_is_cut_by_its_length'],

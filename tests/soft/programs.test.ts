@@ -71,6 +71,7 @@ test('ibv_devinfo -v describes the device', async () => {
     /^\t\tport:\t1$/m,
     /^\t\t\tstate:\t+PORT_ACTIVE \(4\)$/m,
     /^\t\t\tactive_mtu:\t+4096 \(5\)$/m,
+    /^\t\t\tmax_vl_num:\t+1 \(1\)$/m,
     /^\t\t\tlink_layer:\t+Ethernet$/m,
     /^\t\t\tGID\[ {2}0\]:\t+fe80::aff:fe00:1, RoCE v2$/m,
     /^\t\t\tGID\[ {2}1\]:\t+::ffff:10\.0\.0\.1, RoCE v2$/m,
@@ -220,7 +221,7 @@ describe('ibverbs soft', () => {
     expect(preload.stderr).toBe('ibverbs soft: by preload: asked for\n')
     expect(await ibverbs(['soft', '--by', 'force', '--', 'true'])).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('--by force: there is mount and preload'),
+      stderr: expect.stringContaining("--by must be mount or preload, not 'force'"),
     })
   })
 

@@ -131,7 +131,8 @@ describe.each(ways)('by %s', (by) => {
     const wire = join(folder, `wire-${by}`)
     const port = await freePort()
     const end = `ibv_rc_pingpong -g 0 -n 20 -p ${port}`
-    // A client that came too early would be a third process, with an address of its own.
+    // A client that came too early would be a third process, with an address of its own. No event says that the server
+    // listens: it prints its address before, and the kernel tells of sockets' ends alone (sock_diag(7)).
     const ends = `${end} & until ss -Hltn sport = :${port} | grep -q .; do sleep 0.1; done; ${end} localhost; wait`
     const { code, stdout } = await ibverbs([
       'soft',
@@ -149,6 +150,13 @@ describe.each(ways)('by %s', (by) => {
     expect(
       new Set(stdout.match(/local address: .*(GID \S+)/g)?.map((line) => line.split('GID ')[1])).size,
     ).toBe(2)
+  })
+
+  test('libibverbs finds it where SYSFS_PATH sends it elsewhere', async () => {
+    const all = ['soft', '--by', by, ...wires, '--', 'ibv_devices']
+    const { code, stdout } = await ibverbs(all, { env: { SYSFS_PATH: join(folder, 'no-such-sysfs') } })
+    expect(code).toBe(0)
+    expect(stdout.match(/mlx5_soft\d/g)).toEqual(['mlx5_soft0', 'mlx5_soft1'])
   })
 
   test('what reads it takes no seat at a wire', async () => {

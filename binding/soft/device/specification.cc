@@ -2,8 +2,6 @@
 
 #include <net/if.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,7 +10,10 @@
 #include <cstring>
 #include <set>
 
+#include "wire/interface_link.h"
+
 namespace soft {
+
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> parts;
   size_t at = 0;
@@ -82,15 +83,11 @@ PortSpecification parsePort(const std::string& text) {
 
 // A port on an interface has the interface's own address: what the network sends to it is for us.
 Mac interfaceMac(const std::string& name) {
-  ifreq request{};
-  strncpy(request.ifr_name, name.c_str(), sizeof request.ifr_name - 1);
-  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  const int failed = ioctl(socket, SIOCGIFHWADDR, &request);
-  const int error = errno;
-  ::close(socket);
-  if (failed) throw Problem{error, "interface " + name + ": " + strerror(error)};
+  ifreq answer{};
+  if (const int error = askInterface(name, SIOCGIFHWADDR, &answer))
+    throw Problem{error, "interface " + name + ": " + strerror(error)};
   Mac mac;
-  memcpy(mac.data(), request.ifr_hwaddr.sa_data, mac.size());
+  memcpy(mac.data(), answer.ifr_hwaddr.sa_data, mac.size());
   return mac;
 }
 
@@ -173,6 +170,12 @@ int readSpecification(const std::string& text, std::vector<DeviceSpecification>*
     *words = problem.words;
     return problem.error;
   }
+}
+
+std::vector<DeviceIdentity> identitiesOf(const std::vector<DeviceSpecification>& devices) {
+  std::vector<DeviceIdentity> identities;
+  for (const DeviceSpecification& device : devices) identities.push_back(device.identity);
+  return identities;
 }
 
 std::string withAddresses(const std::vector<DeviceSpecification>& devices) {

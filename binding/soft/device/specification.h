@@ -45,6 +45,8 @@ struct DeviceSpecification {
   std::vector<PortSpecification> ports;
 };
 
+std::vector<DeviceIdentity> identitiesOf(const std::vector<DeviceSpecification>& devices);
+
 // Reads a specification: nothing is made, no wire touched. An errno, and in `words` what was wrong; or 0.
 int readSpecification(const std::string& text, std::vector<DeviceSpecification>* devices, std::string* words);
 

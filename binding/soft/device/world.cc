@@ -14,8 +14,7 @@ namespace soft {
 
 int World::describe(const std::string& specification, bool card, std::string* words) {
   if (const int error = readSpecification(specification, &specifications_, words)) return error;
-  std::vector<DeviceIdentity> identities;
-  for (const DeviceSpecification& device : specifications_) identities.push_back(device.identity);
+  const std::vector<DeviceIdentity> identities = identitiesOf(specifications_);
   if (card && tree_.adopt(identities, specification)) return 0;
   const int error = tree_.create(identities);
   if (error) {

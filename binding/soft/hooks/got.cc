@@ -63,12 +63,14 @@ bool isRelro(const dl_phdr_info& info, uintptr_t address) {
   return false;
 }
 
-void store(const GotPatches::Slot& slot, void* value) {
+// `readOnly`: after relocation the linker made the page read-only (PT_GNU_RELRO).
+void store(uintptr_t slot, void* value, bool readOnly) {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  void* start = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(slot.address) & ~(page - 1));
-  if (slot.readOnly && mprotect(start, page, PROT_READ | PROT_WRITE)) return;
-  __atomic_store_n(slot.address, value, __ATOMIC_RELEASE);  // other threads may be calling through it
-  if (slot.readOnly) mprotect(start, page, PROT_READ);
+  void* start = reinterpret_cast<void*>(slot & ~(page - 1));
+  if (readOnly && mprotect(start, page, PROT_READ | PROT_WRITE)) return;
+  // Other threads may be calling through it.
+  __atomic_store_n(reinterpret_cast<void**>(slot), value, __ATOMIC_RELEASE);
+  if (readOnly) mprotect(start, page, PROT_READ);
 }
 
 std::string baseName(const char* path) {
@@ -78,8 +80,7 @@ std::string baseName(const char* path) {
 
 }  // namespace
 
-size_t GotPatches::apply(const std::vector<Replacement>& replacements, Whose whose,
-                         bool (*wanted)(const std::string&)) {
+void GotPatches::apply(const std::vector<Replacement>& replacements, Whose whose, bool (*wanted)(const std::string&)) {
   struct Search {
     const std::vector<Replacement>& replacements;
     Whose whose;
@@ -100,7 +101,6 @@ size_t GotPatches::apply(const std::vector<Replacement>& replacements, Whose who
           for (const size_t needed : dynamic.needed) wanted = wanted || search.wanted(dynamic.strings + needed);
         }
         if (!wanted) return 0;
-        Object object{info->dlpi_name, info->dlpi_addr, {}};
         for (int table = 0; table < 2; table++) {
           const size_t count = dynamic.tables[table] ? dynamic.sizes[table] / sizeof(ElfW(Rela)) : 0;
           for (size_t i = 0; i < count; i++) {
@@ -111,32 +111,14 @@ size_t GotPatches::apply(const std::vector<Replacement>& replacements, Whose who
             for (const Replacement& replacement : search.replacements) {
               if (strcmp(name, replacement.name) != 0) continue;
               const uintptr_t address = info->dlpi_addr + relocation.r_offset;
-              auto** slot = reinterpret_cast<void**>(address);
-              object.slots.push_back({slot, *slot, isRelro(*info, address)});
-              store(object.slots.back(), replacement.function);
+              store(address, replacement.function, isRelro(*info, address));
             }
           }
         }
-        search.objects.push_back(std::move(object));
+        search.objects.push_back({info->dlpi_name, info->dlpi_addr});
         return 0;
       },
       &search);
-  size_t slots = 0;
-  for (const Object& object : objects_) slots += object.slots.size();
-  return slots;
-}
-
-void GotPatches::restore() {
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, size_t, void* data) {
-        for (const Object& object : *static_cast<std::vector<Object>*>(data)) {
-          if (object.base != info->dlpi_addr || object.path != info->dlpi_name) continue;
-          for (const Slot& slot : object.slots) store(slot, slot.original);
-        }
-        return 0;
-      },
-      &objects_);
-  objects_.clear();
 }
 
 }  // namespace soft

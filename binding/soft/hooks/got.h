@@ -19,24 +19,14 @@ class GotPatches {
   // pyverbs' modules.
   enum class Whose { theirOwn, dependents };
 
-  // Patches every loaded object that is wanted by its base name and not patched yet. Returns how many slots now hold a
-  // replacement.
-  size_t apply(const std::vector<Replacement>& replacements, Whose whose, bool (*wanted)(const std::string& baseName));
-
-  // Puts the old addresses back, in the objects that are still loaded.
-  void restore();
-
-  struct Slot {
-    void** address;
-    void* original;
-    bool readOnly;  // after relocation the linker made the page read-only (PT_GNU_RELRO)
-  };
+  // Patches every loaded object that is wanted by its base name and not patched yet. The old addresses are gone: this
+  // library stays loaded.
+  void apply(const std::vector<Replacement>& replacements, Whose whose, bool (*wanted)(const std::string& baseName));
 
  private:
   struct Object {
     std::string path;
     size_t base;
-    std::vector<Slot> slots;
   };
   std::vector<Object> objects_;
 };

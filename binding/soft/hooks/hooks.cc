@@ -22,6 +22,12 @@ bool isVerbs(const std::string& library) {
   return false;
 }
 
+// Whether this library was preloaded: its exported functions come before the C library's.
+bool isPreloaded() {
+  static const bool preloaded = dlsym(dlopen(nullptr, RTLD_NOW), "ibverbs_soft_open") != nullptr;
+  return preloaded;
+}
+
 }  // namespace
 
 void patchLoaded() {
@@ -29,11 +35,6 @@ void patchLoaded() {
   descriptors.apply(descriptorReplacements(), GotPatches::Whose::theirOwn, isVerbs);
   // Preloaded, the exported functions have come first already.
   if (!isPreloaded()) paths.apply(pathReplacements(), GotPatches::Whose::dependents, isVerbs);
-}
-
-bool isPreloaded() {
-  static const bool preloaded = dlsym(dlopen(nullptr, RTLD_NOW), "ibverbs_soft_open") != nullptr;
-  return preloaded;
 }
 
 bool installHooks() {

@@ -8,7 +8,4 @@ namespace soft {
 // when it is not there yet. Any number of times. False when there is no libibverbs.
 bool installHooks();
 
-// Whether this library was preloaded: its exported functions come before the C library's.
-bool isPreloaded();
-
 }  // namespace soft

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -99,7 +100,7 @@ int soft_stat(const char* path, struct stat* status) {
   const int device = node(path);
   if (device < 0) return real::stat(Led(path).path(), status);
   const int result = real::stat(kNode, status);
-  status->st_rdev = makedev(card::kVerbsMajor, minorOf(device));
+  if (result == 0) status->st_rdev = makedev(card::kVerbsMajor, minorOf(device));
   return result;
 }
 
@@ -126,8 +127,10 @@ int soft_statx(int folder, const char* path, int flags, unsigned mask, struct st
   if (device < 0) return real::statx(folder, Led(path).path(), flags, mask, status);
   const int result = real::statx(AT_FDCWD, kNode, flags, mask, status);
 #ifdef STATX_BASIC_STATS
-  status->stx_rdev_major = card::kVerbsMajor;
-  status->stx_rdev_minor = minorOf(device);
+  if (result == 0) {
+    status->stx_rdev_major = card::kVerbsMajor;
+    status->stx_rdev_minor = minorOf(device);
+  }
 #endif
   return result;
 }
@@ -141,6 +144,9 @@ int soft_faccessat(int folder, const char* path, int mode, int flags) {
   if (!concerns(path)) return real::faccessat(folder, path, mode, flags);
   return real::faccessat(folder, node(path) >= 0 ? kNode : Led(path).path(), mode, flags);
 }
+
+// With the effective user's rights, where access(2) takes the real one's.
+int soft_eaccess(const char* path, int mode) { return soft_faccessat(AT_FDCWD, path, mode, AT_EACCESS); }
 
 int soft_chdir(const char* path) { return concerns(path) ? real::chdir(Led(path).path()) : real::chdir(path); }
 
@@ -173,7 +179,10 @@ char* soft_realpath(const char* path, char* resolved) {
   if (!original.empty()) memcpy(found, original.c_str(), original.size() + 1);
   return found;
 }
-char* soft_realpath_chk(const char* path, char* resolved, size_t) { return soft_realpath(path, resolved); }
+char* soft_realpath_chk(const char* path, char* resolved, size_t room) {
+  if (room < PATH_MAX) abort();
+  return soft_realpath(path, resolved);
+}
 char* soft_canonicalize(const char* path) { return soft_realpath(path, nullptr); }
 }
 
@@ -208,8 +217,8 @@ char* soft_canonicalize(const char* path) { return soft_realpath(path, nullptr);
   HOOK(__fxstatat64, soft_fxstatat)           \
   HOOK(statx, soft_statx)                     \
   HOOK(access, soft_access)                   \
-  HOOK(eaccess, soft_access)                  \
-  HOOK(euidaccess, soft_access)               \
+  HOOK(eaccess, soft_eaccess)                 \
+  HOOK(euidaccess, soft_eaccess)              \
   HOOK(faccessat, soft_faccessat)             \
   HOOK(chdir, soft_chdir)                     \
   HOOK(readlink, soft_readlink)               \

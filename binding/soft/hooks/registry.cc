@@ -124,15 +124,18 @@ bool Registry::any() {
                      [this](const Entry& entry) { return entry.world != described_ && !entry.world->unplugged(); });
 }
 
+// With mutex_ held.
+void Registry::forgetDescribed() {
+  entries_.erase(std::remove_if(entries_.begin(), entries_.end(),
+                                [this](const Entry& entry) { return entry.world == described_; }),
+                 entries_.end());
+  described_.reset();
+}
+
 // Shows the world of the environment, in place of one that was shown before.
 int Registry::describe(const std::string& specification, bool card, std::string* words) {
   const std::lock_guard<std::mutex> guard(mutex_);
-  for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
-    if (entry->world != described_) continue;
-    entries_.erase(entry);
-    break;
-  }
-  described_.reset();
+  forgetDescribed();
   for (const Entry& entry : entries_) {
     if (!entry.world->unplugged()) return 0;  // softConnectX() made one
   }
@@ -145,12 +148,13 @@ int Registry::describe(const std::string& specification, bool card, std::string*
 
 void Registry::describeEnvironment() {
   const std::lock_guard<std::mutex> one(environmentMutex_);
+  if (environmentDone_ || described_) return;
   const environment::Devices asked = environment::devices();
-  if (environmentDone_ || described_ || asked.specification.empty()) return;
+  if (asked.specification.empty()) return;
   std::string why;
   const bool card = !asked.card.empty();
-  if (const int error = describe(card ? asked.card : asked.specification, card, &why))
-    complain(error, "IBVERBS_SOFT=" + asked.specification + ": " + why);
+  if (describe(card ? asked.card : asked.specification, card, &why))
+    complain("IBVERBS_SOFT=" + asked.specification + ": " + why);
 }
 
 int Registry::fromEnvironment(std::string* words) {
@@ -168,28 +172,24 @@ int Registry::fromEnvironment(std::string* words) {
     error = described_->make(&why);
     const std::lock_guard<std::mutex> guard(mutex_);
     if (error) {
-      entries_.erase(std::remove_if(entries_.begin(), entries_.end(),
-                                    [this](const Entry& entry) { return entry.world == described_; }),
-                     entries_.end());
-    }
-    if (!error) {
+      forgetDescribed();
+    } else {
       for (const auto& device : described_->devices()) device->speakUp();
+      described_.reset();
     }
-    described_.reset();
   }
   environmentDone_ = error == 0;
   if (error) *words = "IBVERBS_SOFT=" + asked.specification + ": " + why;
   return error;
 }
 
-int Registry::complain(int error, const std::string& words) {
-  if (error && !complained_.exchange(true)) fprintf(stderr, "%s\n", words.c_str());
-  return error;
+void Registry::complain(const std::string& words) {
+  if (!complained_.exchange(true)) fprintf(stderr, "%s\n", words.c_str());
 }
 
 void Registry::fromEnvironmentOrComplain() {
   std::string words;
-  complain(fromEnvironment(&words), words);
+  if (fromEnvironment(&words)) complain(words);
 }
 
 std::string Registry::sysfsPath(const std::string& path, bool* lists) {

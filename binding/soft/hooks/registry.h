@@ -52,7 +52,8 @@ class Registry {
   std::vector<std::shared_ptr<World>> worlds();
   void sweep();
   int describe(const std::string& specification, bool card, std::string* words);
-  int complain(int error, const std::string& words);
+  void forgetDescribed();
+  void complain(const std::string& words);
 
   struct Entry {
     uint32_t number;

@@ -8,17 +8,6 @@
 namespace soft {
 namespace {
 
-// Where libibverbs is told to look for sysfs (sysfs.c, ibv_get_sysfs_path): it, too, asks once.
-const std::string& root() {
-  static const std::string path = [] {
-    const char* given = getenv("SYSFS_PATH");
-    std::string root = given && *given ? given : "/sys";
-    while (root.size() > 1 && root.back() == '/') root.pop_back();
-    return root;
-  }();
-  return path;
-}
-
 bool begins(const std::string& path, const char* with) { return path.compare(0, strlen(with), with) == 0; }
 
 // Without doubled slashes and dots, and without a slash at the end.
@@ -32,16 +21,27 @@ std::string tidy(const char* path) {
   return result;
 }
 
+constexpr char kMachine[] = "/sys";
+
+// Where libibverbs looks for sysfs: it, too, asks once.
+const std::string& root() {
+  static const std::string path = [] {
+    const char* given = getenv("SYSFS_PATH");
+    return given && *given ? tidy(given) : kMachine;
+  }();
+  return path;
+}
+
 }  // namespace
 
+const bool sysfsElsewhere = root() != kMachine;
+
 std::string sysfsPath(const char* path, bool* lists) {
-  bool unused;
-  if (!lists) lists = &unused;
   *lists = false;
-  if (!path || path[0] != '/') return {};
   std::string below = tidy(path);
-  if (!begins(below, root().c_str())) return {};
-  below.erase(0, root().size());
+  if (begins(below, root().c_str())) below.erase(0, root().size());
+  else if (begins(below, kMachine)) below.erase(0, sizeof kMachine - 1);
+  else return {};
   // What follows ".." is the file system's to find, from where the links lead.
   std::string rest;
   const size_t up = below.find("/..");

@@ -9,18 +9,18 @@
 #include <string>
 #include <vector>
 
-#include "device/specification.h"
+#include "device/identity.h"
 
 namespace soft {
 
 // Enters a mount namespace where sysfs shows the devices beside the machine's own: with CAP_SYS_ADMIN as it is, else in
 // a user namespace too. False and `why` where that cannot be; then nothing has changed. `how` says which it was.
-bool enterMountNamespace(const std::vector<DeviceSpecification>& devices, const std::string& card,
+bool enterMountNamespace(const std::vector<DeviceIdentity>& devices, const std::string& card,
                          const std::string& library, std::string* how, std::string* why);
 
 // Covers /sys by a file system that holds the tree of the devices and the machine's own sysfs around it, and, where
 // LD_PRELOAD cannot hold its path, the library. An errno and the call that failed, or 0.
-int mountSysfs(const std::vector<DeviceSpecification>& devices, const std::string& card, const std::string& library,
+int mountSysfs(const std::vector<DeviceIdentity>& devices, const std::string& card, const std::string& library,
                std::string* call);
 
 }  // namespace soft

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <string>
 
+#include "device/specification.h"
 #include "hooks/environment.h"
 #include "launch/launch.h"
 #include "launch/preload_path.h"
@@ -44,7 +45,7 @@ int launch(const std::string& library, const std::string& way, bool verbose, cha
     asked.card = withAddresses(devices);
     setenv("IBVERBS_SOFT_CARD", environment::cardValue(asked).c_str(), 1);
     if (way == "preload") why = "asked for";
-    else mounted = enterMountNamespace(devices, asked.card, library, &how, &why);
+    else mounted = enterMountNamespace(identitiesOf(devices), asked.card, library, &how, &why);
   }
   if (way == "mount" && !mounted) {
     fprintf(stderr, "ibverbs soft: --by mount: %s\n", why.c_str());

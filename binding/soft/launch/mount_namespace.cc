@@ -47,8 +47,8 @@ bool write(const char* path, const std::string& words) {
 }
 
 // An errno and the call that failed, or 0.
-int enter(bool user, const std::vector<DeviceSpecification>& devices, const std::string& card,
-          const std::string& library, std::string* call) {
+int enter(bool user, const std::vector<DeviceIdentity>& devices, const std::string& card, const std::string& library,
+          std::string* call) {
   const std::string uid = std::to_string(geteuid()), gid = std::to_string(getegid());
   *call = "unshare(2)";
   if (unshare(user ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS)) return errno;
@@ -68,7 +68,7 @@ int enter(bool user, const std::vector<DeviceSpecification>& devices, const std:
 
 }  // namespace
 
-bool enterMountNamespace(const std::vector<DeviceSpecification>& devices, const std::string& card,
+bool enterMountNamespace(const std::vector<DeviceIdentity>& devices, const std::string& card,
                          const std::string& library, std::string* how, std::string* why) {
   constexpr uint64_t kAdministrator = uint64_t{1} << 21;  // CAP_SYS_ADMIN
   const Capabilities own = capabilities();

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <climits>
+#include <iterator>
 #include <set>
 
 #include "launch/launch.h"
@@ -16,12 +17,6 @@
 namespace soft {
 namespace {
 
-// The directories that hold something of ours: they are made anew, and the machine's entries put back one by one. All
-// others are bound as they are, with what is mounted in them.
-const std::set<std::string> kMixed{
-    "/class",   "/class/infiniband", "/class/infiniband_verbs", "/class/infiniband_mad",      "/bus",
-    "/bus/pci", "/bus/pci/devices",  "/bus/pci/drivers",        "/bus/pci/drivers/mlx5_core", "/devices"};
-
 struct Failure {
   std::string call;
   int error;
@@ -29,16 +24,16 @@ struct Failure {
 
 class Composition {
  public:
-  Composition(std::string real, const std::vector<DeviceSpecification>& devices) : real_(std::move(real)) {
-    for (const DeviceSpecification& device : devices) {
-      // The machine has none of these names, unless `ibverbs soft` runs within itself.
-      ours_.insert("/class/infiniband/" + device.identity.name);
-      ours_.insert("/class/infiniband_verbs/" + device.identity.uverbs);
-      for (size_t port = 1; port <= device.identity.ports.size(); port++)
-        ours_.insert("/class/infiniband_mad/" + madName(device.identity, port));
+  Composition(std::string real, const std::vector<DeviceIdentity>& devices) : real_(std::move(real)) {
+    for (const std::string list : kLists) {
+      for (size_t at = 0; at != std::string::npos;) mixed_.insert(list.substr(0, at = list.find('/', at + 1)));
     }
-    for (const char* file : {"/class/infiniband_verbs/abi_version", "/class/infiniband_mad/abi_version", kMarker})
-      ours_.insert(file);
+    for (const DeviceIdentity& device : devices) {
+      // The machine has none of these names, unless `ibverbs soft` runs within itself.
+      for (std::string& entry : classEntries(device)) ours_.insert(std::move(entry));
+    }
+    ours_.insert(std::begin(kAttributes), std::end(kAttributes));
+    ours_.insert(kMarker);
   }
 
   void fill(const std::string& folder) {
@@ -65,7 +60,7 @@ class Composition {
 
   void directory(const std::string& path) {
     const int made = mkdir(("/sys" + path).c_str(), 0755);
-    if (kMixed.count(path)) return fill(path);
+    if (mixed_.count(path)) return fill(path);
     bind(path, made);
   }
 
@@ -76,12 +71,15 @@ class Composition {
   }
 
   const std::string real_;
+  // The directories that hold something of ours: they are made anew, and the machine's entries put back one by one. All
+  // others are bound as they are, with what is mounted in them.
+  std::set<std::string> mixed_{"/devices"};
   std::set<std::string> ours_;
 };
 
 }  // namespace
 
-int mountSysfs(const std::vector<DeviceSpecification>& devices, const std::string& card, const std::string& library,
+int mountSysfs(const std::vector<DeviceIdentity>& devices, const std::string& card, const std::string& library,
                std::string* call) {
   const int machine = real::open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (machine < 0) {
@@ -96,10 +94,8 @@ int mountSysfs(const std::vector<DeviceSpecification>& devices, const std::strin
     try {
       // By the descriptor the machine's own is still there below the new one.
       Composition("/proc/self/fd/" + std::to_string(machine), devices).fill("");
-      std::vector<DeviceIdentity> identities;
-      for (const DeviceSpecification& device : devices) identities.push_back(device.identity);
       Folder tree("/sys");
-      writeTree(tree, identities);
+      writeTree(tree, devices);
       tree.text(kMarker, card);
       if (!fitsPreload(library)) {
         tree.text(std::string(kMountedLibrary).substr(4), "");

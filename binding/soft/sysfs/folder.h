@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
 #include <string>
+#include <utility>
 
 namespace soft {
 
@@ -14,6 +16,11 @@ class Folder {
   // One line, as most attributes are.
   void text(const std::string& path, const std::string& words) { bytes(path, words + "\n"); }
   void bytes(const std::string& path, const std::string& bytes);
+  // The attributes in `folder`, which ends in '/'.
+  using Attributes = std::initializer_list<std::pair<const char*, std::string>>;
+  void attributes(const std::string& folder, Attributes all) {
+    for (const auto& [name, words] : all) text(folder + name, words);
+  }
   // A link to `target`, below the same root, in the relative words that the kernel uses.
   void link(const std::string& path, const std::string& target);
 

@@ -57,15 +57,15 @@ void writePort(Folder& tree, const std::string& device, size_t number, const Por
   const std::string folder = device + "/ports/" + std::to_string(number) + "/";
   // All wires but an interface are up when they are made (wire/).
   writeCarrier(tree, device, number, port.interface.empty() || interfaceRuns(port.interface));
-  tree.text(folder + "link_layer", "Ethernet");
-  tree.text(folder + "rate", "100 Gb/sec (4X EDR)");
-  tree.text(folder + "lid", "0x0");
-  tree.text(folder + "lid_mask_count", "0");
-  tree.text(folder + "sm_lid", "0x0");
-  tree.text(folder + "sm_sl", "0");
-  // IB_PORT_CM_SUP and IB_PORT_IP_BASED_GIDS, as QUERY_PORT says
-  tree.text(folder + "cap_mask", "0x04010000");
-  tree.text(folder + "pkeys/0", "0xffff");
+  tree.attributes(folder, {{"link_layer", "Ethernet"},
+                           {"rate", "100 Gb/sec (4X EDR)"},
+                           {"lid", "0x0"},
+                           {"lid_mask_count", "0"},
+                           {"sm_lid", "0x0"},
+                           {"sm_sl", "0"},
+                           // IB_PORT_CM_SUP and IB_PORT_IP_BASED_GIDS, as QUERY_PORT says
+                           {"cap_mask", "0x04010000"},
+                           {"pkeys/0", "0xffff"}});
   for (size_t i = 0; i < port.gids.size(); i++) {
     const std::string index = std::to_string(i);
     tree.text(folder + "gids/" + index, gidText(port.gids[i].gid));
@@ -80,34 +80,42 @@ void writePort(Folder& tree, const std::string& device, size_t number, const Por
 // a process in another network namespace than its sysfs has not.
 void writeInterface(Folder& tree, const std::string& function, const PortIdentity& port) {
   const std::string folder = function + "/net/" + port.interface + "/";
-  tree.text(folder + "ifindex", std::to_string(if_nametoindex(port.interface.c_str())));
-  tree.text(folder + "address", macText(port.mac));
-  tree.text(folder + "addr_len", std::to_string(port.mac.size()));
-  tree.text(folder + "type", std::to_string(ARPHRD_ETHER));
-  tree.text(folder + "dev_port", "0");  // a PCI function of its own has the first (mlx5e_build_nic_netdev)
-  tree.text(folder + "dev_id", "0x0");
-  tree.text(folder + "uevent",
-            "INTERFACE=" + port.interface + "\nIFINDEX=" + std::to_string(if_nametoindex(port.interface.c_str())));
+  const std::string index = std::to_string(if_nametoindex(port.interface.c_str()));
+  tree.attributes(folder, {{"ifindex", index},
+                           {"address", macText(port.mac)},
+                           {"addr_len", std::to_string(port.mac.size())},
+                           {"type", std::to_string(ARPHRD_ETHER)},
+                           {"dev_port", "0"},  // a PCI function of its own has the first (mlx5e_build_nic_netdev)
+                           {"dev_id", "0x0"},
+                           {"uevent", "INTERFACE=" + port.interface + "\nIFINDEX=" + index}});
   tree.link(function + "/net/" + port.interface + "/device", function);
 }
 
-}  // namespace
-
+// The entry of a port, numbered from 1, in /sys/class/infiniband_mad.
 std::string madName(const DeviceIdentity& device, size_t port) {
   return "umad_soft" + std::to_string(device.index) + (port > 1 ? "_" + std::to_string(port) : "");
 }
 
+}  // namespace
+
+std::vector<std::string> classEntries(const DeviceIdentity& device) {
+  std::vector<std::string> entries{"/class/infiniband/" + device.name, "/class/infiniband_verbs/" + device.uverbs};
+  for (size_t port = 1; port <= device.ports.size(); port++)
+    entries.push_back("/class/infiniband_mad/" + madName(device, port));
+  return entries;
+}
+
 void writeInfiniband(Folder& tree, const std::string& function, const DeviceIdentity& device) {
   const std::string folder = writeEntry(tree, function, "infiniband", device.name);
-  tree.text(folder + "node_type", "1: CA");
-  tree.text(folder + "node_guid", guidText(device.guid));
-  tree.text(folder + "sys_image_guid", guidText(device.guid));
-  tree.text(folder + "fw_ver", firmware());
-  tree.text(folder + "board_id", card::kBoard);
-  tree.text(folder + "hca_type", card::kType);
-  tree.text(folder + "hw_rev", std::to_string(card::kRevision));
-  tree.text(folder + "node_desc", "software ConnectX");  // free words: the host's (rdma-ndd)
-  tree.text(folder + "uevent", "NAME=" + device.name);
+  tree.attributes(folder, {{"node_type", "1: CA"},
+                           {"node_guid", guidText(device.guid)},
+                           {"sys_image_guid", guidText(device.guid)},
+                           {"fw_ver", firmware()},
+                           {"board_id", card::kBoard},
+                           {"hca_type", card::kType},
+                           {"hw_rev", std::to_string(card::kRevision)},
+                           {"node_desc", "software ConnectX"},  // free words: the host's (rdma-ndd)
+                           {"uevent", "NAME=" + device.name}});
   for (size_t i = 0; i < device.ports.size(); i++)
     writePort(tree, function + "/infiniband/" + device.name, i + 1, device.ports[i]);
 

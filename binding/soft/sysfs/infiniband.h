@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "device/identity.h"
 #include "sysfs/folder.h"
@@ -14,7 +15,7 @@ void writeInfiniband(Folder& tree, const std::string& function, const DeviceIden
 // Writes whether a port of the device at `folder` (…/infiniband/NAME) has a carrier.
 void writeCarrier(Folder& tree, const std::string& folder, size_t port, bool up);
 
-// The entry of a port, numbered from 1, in /sys/class/infiniband_mad.
-std::string madName(const DeviceIdentity& device, size_t port);
+// The entries of the device in the three classes, below /sys.
+std::vector<std::string> classEntries(const DeviceIdentity& device);
 
 }  // namespace soft

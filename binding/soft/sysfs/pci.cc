@@ -48,10 +48,10 @@ std::string event(const std::string& address) {
   return std::string("DRIVER=") + card::kDriver + "\n" + ids + "PCI_SLOT_NAME=" + address + "\nMODALIAS=" + modalias();
 }
 
-// What the machine's processors are called in these files: all of them are as near as any.
-std::string processors(const char* file) {
+// The machine's processors: all of them are as near as any.
+std::string processors() {
   std::string words;
-  if (FILE* list = real::fopen(file, "re")) {
+  if (FILE* list = real::fopen("/sys/devices/system/cpu/online", "re")) {
     char line[1024];
     if (fgets(line, sizeof line, list)) words = line;
     fclose(list);
@@ -76,30 +76,30 @@ std::vector<std::string> pciAddresses(size_t count) {
 std::string pciFolder(const std::string& address) { return "/devices/pci" + address.substr(0, 7) + "/" + address; }
 
 void writePciFunction(Folder& tree, const std::string& address) {
-  const std::string folder = pciFolder(address) + "/";
-  tree.text(folder + "vendor", format("0x%04x", card::kVendor));
-  tree.text(folder + "device", format("0x%04x", card::kDevice));
-  tree.text(folder + "subsystem_vendor", format("0x%04x", card::kSubsystemVendor));
-  tree.text(folder + "subsystem_device", format("0x%04x", card::kSubsystem));
-  tree.text(folder + "class", format("0x%06x", card::kClass));
-  tree.text(folder + "revision", format("0x%02x", card::kRevision));
-  tree.text(folder + "modalias", modalias());
-  tree.text(folder + "uevent", event(address));
-  tree.text(folder + "numa_node", "-1");  // NUMA_NO_NODE
-  tree.text(folder + "local_cpulist", processors("/sys/devices/system/cpu/online"));
-  tree.text(folder + "enable", "1");
-  tree.text(folder + "irq", "0");
-  tree.text(folder + "current_link_speed", "16.0 GT/s PCIe");
-  tree.text(folder + "current_link_width", "16");
-  tree.text(folder + "max_link_speed", "16.0 GT/s PCIe");
-  tree.text(folder + "max_link_width", "16");
-  tree.text(folder + "sriov_numvfs", "0");
-  tree.text(folder + "sriov_totalvfs", "0");
+  const std::string function = pciFolder(address), folder = function + "/";
+  tree.attributes(folder, {{"vendor", format("0x%04x", card::kVendor)},
+                           {"device", format("0x%04x", card::kDevice)},
+                           {"subsystem_vendor", format("0x%04x", card::kSubsystemVendor)},
+                           {"subsystem_device", format("0x%04x", card::kSubsystem)},
+                           {"class", format("0x%06x", card::kClass)},
+                           {"revision", format("0x%02x", card::kRevision)},
+                           {"modalias", modalias()},
+                           {"uevent", event(address)},
+                           {"numa_node", "-1"},  // NUMA_NO_NODE
+                           {"local_cpulist", processors()},
+                           {"enable", "1"},
+                           {"irq", "0"},
+                           {"current_link_speed", "16.0 GT/s PCIe"},
+                           {"current_link_width", "16"},
+                           {"max_link_speed", "16.0 GT/s PCIe"},
+                           {"max_link_width", "16"},
+                           {"sriov_numvfs", "0"},
+                           {"sriov_totalvfs", "0"}});
   std::string resources;  // six base addresses, the ROM and those of SR-IOV: none is in use
   for (int i = 0; i < 13; i++) resources += "0x0000000000000000 0x0000000000000000 0x0000000000000000\n";
   tree.bytes(folder + "resource", resources);
   tree.bytes(folder + "config", configuration());
-  const std::string function = pciFolder(address), driver = std::string("/bus/pci/drivers/") + card::kDriver;
+  const std::string driver = std::string("/bus/pci/drivers/") + card::kDriver;
   tree.make(driver);
   tree.link(function + "/subsystem", "/bus/pci");
   tree.link(function + "/driver", driver);

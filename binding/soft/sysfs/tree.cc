@@ -23,12 +23,6 @@ namespace {
 
 constexpr char kPrefix[] = "ibverbs-soft-";
 
-// Directories that list the machine's devices beside ours.
-constexpr const char* kLists[] = {"/class/infiniband", "/class/infiniband_verbs", "/class/infiniband_mad",
-                                  "/bus/pci/devices", "/bus/pci/drivers/mlx5_core"};
-// Attributes of the whole machine: those of ours are the kernel's.
-constexpr const char* kAttributes[] = {"/class/infiniband_verbs/abi_version", "/class/infiniband_mad/abi_version"};
-
 std::string temporaryFolder() {
   const char* folder = getenv("TMPDIR");
   return folder && *folder == '/' ? folder : "/tmp";
@@ -69,11 +63,11 @@ void SysfsTree::place(const std::vector<DeviceIdentity>& devices) {
   const std::vector<std::string> addresses = pciAddresses(devices.size());
   for (const DeviceIdentity& device : devices) {
     const std::string& address = addresses[device.index];
-    Place place{device.name, pciFolder(address), pciFolder(address) + "/infiniband/" + device.name, {}};
-    place.roots = {place.function, "/class/infiniband/" + device.name, "/class/infiniband_verbs/" + device.uverbs,
-                   "/bus/pci/devices/" + address, std::string("/bus/pci/drivers/") + card::kDriver + "/" + address};
-    for (size_t port = 1; port <= device.ports.size(); port++)
-      place.roots.push_back("/class/infiniband_mad/" + madName(device, port));
+    const std::string function = pciFolder(address);
+    Place place{device.name, function + "/infiniband/" + device.name, classEntries(device)};
+    for (const std::string& root :
+         {function, "/bus/pci/devices/" + address, std::string("/bus/pci/drivers/") + card::kDriver + "/" + address})
+      place.roots.push_back(root);
     places_.push_back(std::move(place));
   }
 }
@@ -106,16 +100,16 @@ bool SysfsTree::adopt(const std::vector<DeviceIdentity>& devices, const std::str
   path_ = "/sys";
   place(devices);
   // The machine's addresses were read with ours among them: what is there says where it is.
-  for (size_t i = 0; i < places_.size(); i++) {
-    char* folder = real::realpath(("/sys/class/infiniband/" + places_[i].name).c_str(), nullptr);
-    if (folder) places_[i].folder = std::string(folder).substr(path_.size());
+  for (Place& place : places_) {
+    char* folder = real::realpath(("/sys/class/infiniband/" + place.name).c_str(), nullptr);
+    if (folder) place.folder = std::string(folder).substr(path_.size());
     free(folder);
   }
   return true;
 }
 
 std::string SysfsTree::redirect(const std::string& path) const {
-  if (path_.empty() || mounted_) return {};
+  if (path_.empty()) return {};
   bool ours = lists(path);
   for (const char* attribute : kAttributes) ours |= path == attribute;
   for (const Place& place : places_) {

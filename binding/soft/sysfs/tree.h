@@ -28,7 +28,7 @@ class SysfsTree {
   // Takes the tree of these very devices that is mounted over /sys, if it is: `card` is what lies in its kMarker.
   bool adopt(const std::vector<DeviceIdentity>& devices, const std::string& card);
 
-  // The file of the directory that answers for `path`, which begins below /sys; empty where the machine's own does.
+  // The file of the tree that answers for `path`, which begins below /sys; empty where the machine's own does.
   std::string redirect(const std::string& path) const;
   // Whether redirect() leads to a directory that lists devices, in the order of their numbers.
   bool lists(const std::string& path) const;
@@ -43,8 +43,8 @@ class SysfsTree {
 
  private:
   struct Place {
-    std::string name, function, folder;  // of the PCI function and of infiniband/NAME, below /sys
-    std::vector<std::string> roots;      // all paths at which something of it begins
+    std::string name, folder;        // the folder of infiniband/NAME, below /sys
+    std::vector<std::string> roots;  // all paths at which something of it begins
   };
   void place(const std::vector<DeviceIdentity>& devices);
 
@@ -53,6 +53,12 @@ class SysfsTree {
   int lock_ = -1;
   std::vector<Place> places_;
 };
+
+// Directories that list the machine's devices beside ours.
+constexpr const char* kLists[] = {"/class/infiniband", "/class/infiniband_verbs", "/class/infiniband_mad",
+                                  "/bus/pci/devices", "/bus/pci/drivers/mlx5_core"};
+// Attributes of the whole machine: those of ours are the kernel's.
+constexpr const char* kAttributes[] = {"/class/infiniband_verbs/abi_version", "/class/infiniband_mad/abi_version"};
 
 // The file at the root of a mounted tree that holds the specification of its devices, with their addresses.
 constexpr char kMarker[] = "/.ibverbs-soft";

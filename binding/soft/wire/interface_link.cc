@@ -81,13 +81,17 @@ bool InterfaceLink::read(const uint8_t* messages, uint32_t length) {
   return changed;
 }
 
-bool interfaceRuns(const std::string& name) {
-  ifreq request{};
-  strncpy(request.ifr_name, name.c_str(), sizeof request.ifr_name - 1);
+int askInterface(const std::string& name, unsigned long request, ifreq* answer) {
+  strncpy(answer->ifr_name, name.c_str(), sizeof answer->ifr_name - 1);
   const int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  const bool up = ioctl(any, SIOCGIFFLAGS, &request) == 0 && carries(static_cast<unsigned>(request.ifr_flags));
+  const int error = ioctl(any, request, answer) ? errno : 0;
   close(any);
-  return up;
+  return error;
+}
+
+bool interfaceRuns(const std::string& name) {
+  ifreq answer{};
+  return askInterface(name, SIOCGIFFLAGS, &answer) == 0 && carries(static_cast<unsigned>(answer.ifr_flags));
 }
 
 }  // namespace soft

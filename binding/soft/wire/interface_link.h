@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+struct ifreq;
+
 namespace soft {
 
 class InterfaceLink {
@@ -34,6 +36,9 @@ class InterfaceLink {
   bool up_ = false;
   uint32_t mtu_ = 0;
 };
+
+// An ioctl of netdevice(7) about the interface of that name: an errno, or 0.
+int askInterface(const std::string& name, unsigned long request, ifreq* answer);
 
 // Whether frames go through an interface now.
 bool interfaceRuns(const std::string& name);

@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import type { Command } from '../command.js'
 import { ExitCode } from '../exit-code.js'
 import type { Session } from '../session.js'
-import { parse, UsageError } from '../usage.js'
+import { parse, UsageError, wordOption } from '../usage.js'
 
 const options = {
   wire: {
@@ -60,10 +60,7 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   const { values, positionals } = parse(args, options)
   const [program] = positionals
   if (program === undefined) throw new UsageError('the program is missing')
-  const way = ways.find((each) => each === values.by)
-  if (values.by !== undefined && way === undefined) {
-    throw new UsageError(`--by ${values.by}: there is ${ways.join(' and ')}`)
-  }
+  const way = wordOption('--by', values.by, ways)
   if (basename(program) === 'rdma') {
     session.complain(
       'rdma of iproute2 asks the kernel by netlink, which knows no software devices; ibv_devinfo and ibstat see them',

@@ -178,7 +178,7 @@ function boot({
 
     const timedOut = async () => {
       errPort.write('dump\n') // the guest, if it still can, prints what it is doing to the console
-      await new Promise((done) => setTimeout(done, 2000))
+      await new Promise((done) => setTimeout(done, 2000)) // no event: a guest that hangs may say nothing
       const doing = booted ? 'the command was still running' : 'the VM was still booting'
       finish(reject, new VmError('ETIMEDOUT', `${doing} after ${timeoutSeconds} s`, console.lines()))
     }
