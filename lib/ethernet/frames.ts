@@ -107,6 +107,11 @@ export class FrameTable {
     records[record | flagsWord] = briefBit
   }
 
+  /** Adds bits of {@link FrameFlag} to a brief record. */
+  mark(index: number, flags: number): void {
+    this.records[(index << recordShift) | flagsWord] |= flags
+  }
+
   /** Writes all fields of a frame's record, after {@link describe}. */
   complete(index: number, length: number, originalLength: number, flags: number): void {
     const record = index << recordShift

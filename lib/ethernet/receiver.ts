@@ -171,7 +171,8 @@ export class Receiver implements ReceivingEnd {
   }
 
   /**
-   * Takes frames from a descriptor on that hot code does not take: of a frame in several descriptors, or forged.
+   * Takes frames from a descriptor on that hot code does not take: of a frame in several descriptors, of one that is longer
+   * than its place, or forged.
    *
    * @param count frames in the batch so far
    * @param used descriptors that they took
@@ -195,9 +196,12 @@ export class Receiver implements ReceivingEnd {
       if (!this.#port.describes) {
         // Within the frame's place, whatever the ring contains.
         const room = (((index + 1) << shift) >>> 0) - address
-        const length = Math.min(ring.length(at), room)
+        const told = ring.length(at)
+        const length = Math.min(told, room)
         this.#table.describe(index, address, length)
         if (ring.more(at)) used = this.#gather(index, address, address + length, used, available)
+        else if (told > room) this.#complete(index, address, length, told)
+        else this.#table.mark(index, ring.flags(at))
       }
       const record = index * FrameRecord.words
       batchSlots[count] = slot
@@ -237,11 +241,15 @@ export class Receiver implements ReceivingEnd {
       length += fits
       original += told
     }
+    this.#complete(index, from, length, original)
+    return used
+  }
+
+  #complete(index: number, from: number, length: number, original: number): void {
     const truncated = original > length
     if (truncated) this.truncated++
     const type = typeOf(this.#memory, from, this.#link.interface.macBytes)
     this.#table.complete(index, length, original, (type << 8) | (truncated ? FrameFlag.truncated : 0))
-    return used
   }
 
   /** Moves free frames into the fill ring, those of other threads too. */

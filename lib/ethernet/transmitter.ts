@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import { ownCopy } from '../hot/own-copy.js'
-import { type Consumer, cells, DescriptorOption, DescriptorRecord, type Producer } from '../ring/ring.js'
+import { type Consumer, cells, DescriptorOption, type Producer } from '../ring/ring.js'
 import { columnError } from './column-error.js'
 import { FrameFifo } from './frame-fifo.js'
 import { FrameRecord, type FrameTable, headerBytes, tableOf } from './frames.js'
@@ -18,8 +18,6 @@ const { EAGAIN, EIO, EMSGSIZE, ENOBUFS, ERANGE } = constants.errno
 const submitsBetweenLooks = 255
 const tagBytes = 4
 
-const { address: addressWord, addressHigh: addressHighWord } = DescriptorRecord
-const { length: lengthWord, options: optionsWord } = DescriptorRecord
 const { continued } = DescriptorOption
 const { room: roomAt, taken: takenAt, slow: slowAt, submits: submitsAt } = TransmitState
 const { offset: offsetOfFrame, length: lengthOfFrame, words: recordWords } = FrameRecord
@@ -51,7 +49,6 @@ export class Transmitter {
   readonly #table: FrameTable
   readonly #memory: Uint8Array
   readonly #holder: number
-  readonly #capacity: number
   readonly #chunkSize: number
   /** log2 of the chunk size */
   readonly #chunkShift: number
@@ -82,12 +79,11 @@ export class Transmitter {
     this.#outcome = outcome
     this.#memory = frames.arena.bytes
     this.#holder = holder + 1
-    this.#capacity = port.transmit.layout.capacity
     this.#chunkSize = port.chunkSize
     this.#chunkShift = Math.log2(port.chunkSize)
     this.#whole = this.#chunkShift === table.shift
     this.#staged = new FrameFifo(table.slots.count)
-    this.#continued = new Uint8Array(this.#capacity)
+    this.#continued = new Uint8Array(port.transmit.layout.capacity)
     const mailbox = cells(1)
     const compile = ownCopy<(parts: TransmitParts) => TransmitCalls>(
       new URL('./hot/transmit.cjs', import.meta.url),
@@ -166,7 +162,7 @@ export class Transmitter {
     const state = this.#state
     if (state[roomAt] > 0 && length <= this.#port.longest[0]) {
       state[roomAt]--
-      this.#write(table.records[index * recordWords + offsetOfFrame], length, options)
+      this.#ring.write(table.records[index * recordWords + offsetOfFrame], length, options)
     } else {
       this.#stage(index, length)
     }
@@ -197,12 +193,15 @@ export class Transmitter {
     if (this.#link.stuck && !this.#ready()) return 0
     let status: number
     let refused: number
-    // Repeats while the ring, and not the device, was out of room.
+    let again: boolean
+    // Repeats while the ring, and not the device, was out of room. In the device's own ring room comes with completions.
     do {
+      if (this.#ring.room(this.#descriptors) === 0) this.#reap(0)
       refused = this.#staged.count > 0 ? this.#unstageAll() : -1
       this.#ring.publish()
       status = this.#descriptors === 0 ? 0 : this.#kick(true)
-    } while (status === 0 && refused < 0 && this.#staged.count > 0 && this.#descriptors === 0)
+      again = status === 0 && refused < 0 && this.#staged.count > 0 && this.#descriptors === 0
+    } while (again && this.#ring.room(0) > 0)
     this.#reap(status)
     if (port.dropped > this.#dropped) this.#countDropped()
     if (status < 0) this.#stopped(status)
@@ -294,7 +293,7 @@ export class Transmitter {
     const state = this.#state
     const staged = this.#staged.count
     const descriptors = this.#descriptors
-    state[roomAt] = this.#whole && staged === 0 ? this.#capacity - descriptors : 0
+    state[roomAt] = this.#whole && staged === 0 ? this.#ring.room(descriptors) : 0
     const slow = staged > 0 || this.#continuations > 0 || this.#accepted !== 0 || this.#port.failing
     state[slowAt] = slow || !this.#whole || this.#port.takesAll ? 1 : 0
     this.#outcome.pending = staged + descriptors - this.#continuations
@@ -317,7 +316,7 @@ export class Transmitter {
       }
       const last = (from + length - 1) >>> this.#chunkShift
       const count = last - (from >>> this.#chunkShift) + 1
-      if (this.#descriptors + count > this.#capacity) return -1
+      if (count > this.#ring.room(this.#descriptors)) return -1
       this.#staged.shift()
       this.#writeParts(from, length, count)
     }
@@ -328,7 +327,7 @@ export class Transmitter {
   #writeParts(from: number, length: number, count: number): void {
     for (let left = count; left > 0; left--) {
       const fits = left === 1 ? length : this.#chunkSize - (from & (this.#chunkSize - 1))
-      this.#write(from, fits, left === 1 ? 0 : continued)
+      this.#ring.write(from, fits, left === 1 ? 0 : continued)
       if (left > 1) {
         this.#continued[this.#ring.place(1)] = 1
         this.#continuations++
@@ -336,15 +335,6 @@ export class Transmitter {
       from += fits
       length -= fits
     }
-  }
-
-  #write(address: number, length: number, options: number): void {
-    const { words } = this.#ring
-    const at = this.#ring.push()
-    words[at + addressWord] = address
-    words[at + addressHighWord] = 0
-    words[at + lengthWord] = length
-    words[at + optionsWord] = options
   }
 
   /** A VLAN tag may exceed the MTU (packet_extra_vlan_len_allowed in the kernel). */

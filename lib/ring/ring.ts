@@ -42,7 +42,7 @@ export const DescriptorRecord = { address: 0, addressHigh: 1, length: 2, options
 export const DescriptorOption = { continued: 1 } as const
 
 // Constants local to this file: V8 folds them, but loads an exported object's field at each use.
-const { length: lengthWord, options: optionsWord } = DescriptorRecord
+const { addressHigh: addressHighWord, length: lengthWord, options: optionsWord } = DescriptorRecord
 const { status: statusWord } = AddressRecord
 const { continued } = DescriptorOption
 
@@ -147,9 +147,25 @@ export class Producer extends RingEnd {
     return at
   }
 
-  /** Takes `count` places whose records were written without {@link push}. */
-  skip(count: number): void {
-    this.position[0] += count
+  /** Writes the next record of a ring that holds addresses alone. */
+  pushAddress(address: number): void {
+    // The upper half of the address stays zero, as allocated.
+    this.words[this.push()] = address
+  }
+
+  /** Writes the next descriptor. */
+  write(address: number, length: number, options: number): void {
+    const { words } = this
+    const at = this.push()
+    words[at] = address
+    words[at + addressHighWord] = 0
+    words[at + lengthWord] = length
+    words[at + optionsWord] = options
+  }
+
+  /** How many more records fit, with `untaken` that the consumer has not taken. */
+  room(untaken: number): number {
+    return this.layout.capacity - untaken
   }
 
   /** Hands over every record pushed so far. */
@@ -201,6 +217,11 @@ export class Consumer extends RingEnd {
   /** Whether a descriptor's frame continues in the next one. */
   more(at: number): boolean {
     return (this.words[(at + optionsWord) | 0] & continued) !== 0
+  }
+
+  /** What else the record tells of its frame: bits of FrameFlag (lib/ethernet/frames.ts). */
+  flags(_at: number): number {
+    return 0
   }
 
   /** The status in a completion: a positive errno for a frame that was not sent, else 0. */

@@ -202,21 +202,17 @@ export class SlotPool {
 
   /** Moves free frames into a fill ring, at most `most`; returns how many. */
   lend(ring: Producer, most: number, holder: number, shift: number): number {
-    const { words: records, records: first, mask, recordShift } = ring
     const { words, stack } = this
     const change = (this.member + 1) ^ holder
     let lent = 0
     do {
       const { height } = this
       const end = Math.max(0, height - (most - lent))
-      const from = ring.index
       for (let left = height - 1; left >= end; left--) {
         const index = stack[left]
         words[index] ^= change
-        // The upper half of the address stays zero, as allocated.
-        records[first + (((from + height - 1 - left) & mask) << recordShift)] = index << shift
+        ring.pushAddress(index << shift)
       }
-      ring.skip(height - end)
       lent += height - end
       this.height = end
     } while (lent < most && this.pull())
@@ -238,7 +234,6 @@ export class SlotPool {
     first: number,
     frames: number,
   ): number {
-    const { words: records, records: firstRecord, mask, recordShift } = ring
     const { words, stack, indexMask } = this
     const free = this.member + 1
     const end = Math.min(first + frames, this.count - size + 1)
@@ -248,10 +243,10 @@ export class SlotPool {
       while (index < buffer + size && (words[index] & indexMask) === free) index++
       if (index < buffer + size) continue
       for (index = buffer; index < buffer + size; index++) words[index] ^= free ^ holder
-      records[firstRecord + (((ring.index + lent++) & mask) << recordShift)] = buffer << shift
+      ring.pushAddress(buffer << shift)
+      lent++
     }
     if (lent === 0) return 0
-    ring.skip(lent)
     // They lie anywhere on the stack.
     let height = 0
     for (let i = 0; i < this.height; i++) {
@@ -265,14 +260,12 @@ export class SlotPool {
    * Frees the frames that the next `count` records of a completion ring name; returns how many the holder does not own.
    */
   recover(ring: Consumer, count: number, holder: number, shift: number): number {
-    const { words: records, records: first, mask, recordShift } = ring
     const { words, stack, indexMask } = this
     const change = (this.member + 1) ^ holder
-    const end = (ring.index + count) | 0
     let { height } = this
     let invalid = 0
-    for (let next = ring.index; next !== end; next = (next + 1) | 0) {
-      const index = records[first + ((next & mask) << recordShift)] >>> shift
+    for (let i = 0; i < count; i++) {
+      const index = ring.address(ring.at(i)) >>> shift
       // An invalid index reads 0, a word that no holder owns.
       const word = index <= indexMask ? words[index] : 0
       if ((word & indexMask) === holder) {

@@ -93,6 +93,7 @@ class CompressedCompletions extends Consumer {
       address: (at) => this.address(at),
       length: (at) => this.length(at),
       more: (at) => this.more(at),
+      flags: () => 0,
       consume: (count) => this.consume(count),
     }
   }

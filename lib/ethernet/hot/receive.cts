@@ -22,7 +22,7 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
   const { records, shift, frameSize } = parts.table
   const { words: owners, stack, state: pool, indexMask, member, count: frames } = parts.table.slots
   const { slots, offsets, lengths, flags, count: batchCount } = parts.batch
-  const { available, at: recordAt, address, length: lengthOf, more, consume } = parts.ring
+  const { available, at: recordAt, address, length: lengthOf, more, flags: flagsOf, consume } = parts.ring
   const { pushAddress, publish } = parts.fill
   const most = slots.length
   const { hint, receiveBell: bell, replenish } = parts.port
@@ -100,7 +100,8 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
       let told = 0
       if (!describes) {
         told = lengthOf(at)
-        if (told === 0 || more(at)) break
+        // Within the frame's place, whatever the ring contains.
+        if (told <= 0 || told > ((frameSize - (offset & frameMask)) | 0) || more(at)) break
       }
       const generation = ((word ^ holder) + step) & generationMask
       owners[index] = generation | member
@@ -112,15 +113,13 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
         lengths[i] = records[record | lengthAt]
         flags[i] = records[record | flagsAt]
       } else {
-        // Within the frame's place, whatever the ring contains.
-        const place = (frameSize - (offset & frameMask)) | 0
-        const length = told >= 0 && told < place ? told : place
+        const extra = flagsOf(at)
         records[record | offsetAt] = offset
-        records[record | lengthAt] = length
-        records[record | flagsAt] = brief
+        records[record | lengthAt] = told
+        records[record | flagsAt] = brief | extra
         offsets[i] = offset
-        lengths[i] = length
-        flags[i] = 0
+        lengths[i] = told
+        flags[i] = extra
       }
     }
     let count = (first + used) | 0

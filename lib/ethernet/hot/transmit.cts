@@ -22,8 +22,7 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
   const { records, shift, frameSize, headroom } = parts.table
   const { words: owners, stack, state: pool, indexMask, member } = parts.table.slots
   const { longest } = parts.port
-  const capacity = parts.port.transmit.mask + 1
-  const { index: pushedIndex, push: pushDescriptor, publish, allTaken } = parts.ring
+  const { index: pushedIndex, push: pushDescriptor, publish, allTaken, room } = parts.ring
   const { available, at: recordAt, address, consume } = parts.completion
   const { ring, mailbox } = parts.bell
   const { height: heightAt, limit: limitAt } = parts.PoolState
@@ -93,9 +92,9 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
   /** Puts a frame of the caller into the ring; it becomes the queue's. */
   function push(index: number, from: number, length: number): void {
     owners[index] ^= toHolder
-    const room = state[roomAt]
-    if (room > 0 && length <= longest[0]) {
-      state[roomAt] = room - 1
+    const left = state[roomAt]
+    if (left > 0 && length <= longest[0]) {
+      state[roomAt] = left - 1
       // The error that refuses the frame names its length.
       records[(index << recordShift) | lengthAt] = length
       pushDescriptor(from, length)
@@ -211,7 +210,7 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
     state[takenAt] = next
     transmitted[0] += pushed
     recover()
-    state[roomAt] = capacity
+    state[roomAt] = room()
     outcome.pending = 0
     return pushed
   }

@@ -30,6 +30,10 @@ export = function hotConsumer(parts: RingParts): HotConsumer {
     return (words[at + optionsAt] & continued) !== 0
   }
 
+  function flags(): number {
+    return 0
+  }
+
   function consume(count: number): void {
     const next = (position[0] + count) | 0
     position[0] = next
@@ -37,5 +41,5 @@ export = function hotConsumer(parts: RingParts): HotConsumer {
     else Atomics.store(words, consumer, next)
   }
 
-  return { available, at, address, length, more, consume }
+  return { available, at, address, length, more, flags, consume }
 }

@@ -29,10 +29,12 @@ export interface HotConsumer {
   at(ahead: number): number
   /** The place of its frame in the arena, in bytes, as an int32. */
   address(at: number): number
-  /** Bytes of its frame, or of this part of it; negative where it cannot be true. */
+  /** Bytes of its frame, or of this part of it, which may exceed its place; negative where it cannot be true. */
   length(at: number): number
   /** Whether its frame continues in the next record. */
   more(at: number): boolean
+  /** What else it tells of its frame: bits of FrameFlag. */
+  flags(at: number): number
   /** Hands `count` records back to the producer. */
   consume(count: number): void
 }
@@ -49,4 +51,6 @@ export interface HotProducer {
   publish(): void
   /** Whether the other end has taken every record. */
   allTaken(): boolean
+  /** How many more records fit, once the other end has taken every record. */
+  room(): number
 }

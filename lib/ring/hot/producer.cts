@@ -4,6 +4,7 @@ import type { HotProducer, RingParts } from './parts.js' with { 'resolution-mode
 export = function hotProducer(parts: RingParts): HotProducer {
   const { plain } = parts
   const { words, position, mask, records, recordShift, producer, consumer } = parts.ring
+  const capacity = mask + 1
   const { addressHigh: highAt, length: lengthAt, options: optionsAt } = parts.DescriptorRecord
 
   function index(): number {
@@ -37,5 +38,9 @@ export = function hotProducer(parts: RingParts): HotProducer {
     return (taken | 0) === position[0]
   }
 
-  return { index, push, pushAddress, publish, allTaken }
+  function room(): number {
+    return capacity
+  }
+
+  return { index, push, pushAddress, publish, allTaken, room }
 }
