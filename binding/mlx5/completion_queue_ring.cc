@@ -7,8 +7,8 @@
 namespace mlx5 {
 namespace {
 
-// The second word of a completion queue's doorbell record (providers/mlx5/mlx5.h, MLX5_CQ_ARM_DB).
-constexpr size_t kArmRecord = 1;
+// The words of a completion queue's doorbell record (providers/mlx5/mlx5.h, MLX5_CQ_SET_CI and MLX5_CQ_ARM_DB).
+constexpr size_t kSetConsumerIndex = 0, kArmRecord = 1;
 
 }  // namespace
 
@@ -40,6 +40,22 @@ void CompletionQueueRing::arm(CompletionQueueRing& ring, int32_t* mailbox) {
   registerBarrier();
   writeRegister(static_cast<uint8_t*>(cq.cq_uar) + MLX5_CQ_DOORBELL, htobe64(uint64_t{word} << 32 | cq.cqn));
   registerBarrier();
+}
+
+bool CompletionQueueRing::tellsOf(uint16_t wqeCounter) const {
+  if (!ring_.buf) return true;
+  const uint32_t taken = be32toh(__atomic_load_n(&ring_.dbrec[kSetConsumerIndex], __ATOMIC_RELAXED));
+  for (uint32_t i = 0; i < ring_.cqe_cnt; i++) {
+    const uint32_t index = (taken + i) & 0xffffff;
+    // An entry of 128 bytes has the one of 64 in its second half.
+    const auto* entry = reinterpret_cast<const mlx5_cqe64*>(static_cast<const uint8_t*>(ring_.buf) +
+                                                            size_t{(index & (ring_.cqe_cnt - 1)) + 1} * ring_.cqe_size -
+                                                            sizeof(mlx5_cqe64));
+    const uint8_t owner = __atomic_load_n(&entry->op_own, __ATOMIC_ACQUIRE);
+    if (owner >> 4 == MLX5_CQE_INVALID || (owner & MLX5_CQE_OWNER_MASK) != !!(index & ring_.cqe_cnt)) return false;
+    if (owner >> 4 != MLX5_CQE_REQ || be16toh(entry->wqe_counter) == wqeCounter) return true;
+  }
+  return false;
 }
 
 }  // namespace mlx5

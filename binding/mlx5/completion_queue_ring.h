@@ -14,6 +14,10 @@ class CompletionQueueRing {
 
   explicit CompletionQueueRing(SharedMemory memory) : memory(std::move(memory)) {}
 
+  // Whether an entry that JavaScript has not taken tells that the send with this counter is done, or that one has
+  // failed.
+  bool tellsOf(uint16_t wqeCounter) const;
+
   // mlx5dv_init_obj, from which on libmlx5 leaves the consumer index to its caller: 0 or an errno.
   int take(ibv_cq* queue);
   bool taken() const { return ring_.buf != nullptr; }

@@ -1,13 +1,21 @@
 #include "mlx5/queue_pair_rings.h"
 
 #include <endian.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "clock.h"
 #include "mlx5/barrier.h"
 
 namespace mlx5 {
+namespace {
+
+// Nanoseconds that a close waits for sends at most.
+constexpr uint64_t kPatience = 200000000;
+
+}  // namespace
 
 int QueuePairRings::take(ibv_qp* pair) {
   mlx5dv_obj object{};
@@ -36,13 +44,16 @@ Napi::Object QueuePairRings::describe(Napi::Env env) const {
 void QueuePairRings::ring(QueuePairRings& rings, int32_t* mailbox) {
   const auto word = [&](size_t at) { return static_cast<uint32_t>(mailbox[at]); };
   rings.ring(static_cast<uint16_t>(word(kProducer)), static_cast<uint16_t>(word(kLast)), word(kBlueFlame));
-  mailbox[kRung] = 1;
+  mailbox[kStatus] = 0;
+  mailbox[kRung] = rings.producer_;
 }
 
 // As libmlx5's own (providers/mlx5/qp.c, post_send_db): requests, then the record, then the register. The numbers are
 // JavaScript's and may be any: what is read lies within the ring, and what is written within the register.
 void QueuePairRings::ring(uint16_t producer, uint16_t last, uint32_t blueFlame) {
   if (rings_.sq.wqe_cnt == 0) return;  // not taken yet
+  producer_ = producer;
+  last_ = last;
   memoryBeforeMemory();
   __atomic_store_n(&rings_.dbrec[MLX5_SND_DBR], htobe32(producer), __ATOMIC_RELEASE);
   registerBarrier();
@@ -64,6 +75,13 @@ void QueuePairRings::ring(uint16_t producer, uint16_t last, uint32_t blueFlame) 
   }
   registerBarrier();
   half_ ^= rings_.bf.size;  // 0 where the register has no halves
+}
+
+void QueuePairRings::awaitSends(const CompletionQueueRing& completions) const {
+  const int32_t* mailbox = bell_.mailbox();
+  if (!mailbox || mailbox[kCompleted] < 0 || static_cast<uint16_t>(mailbox[kCompleted]) == producer_) return;
+  const uint64_t deadline = monotonicNanoseconds() + kPatience;
+  while (!completions.tellsOf(last_) && monotonicNanoseconds() < deadline) sched_yield();
 }
 
 }  // namespace mlx5

@@ -2,18 +2,21 @@
 #pragma once
 
 #include "bell.h"
+#include "mlx5/completion_queue_ring.h"
 #include "mlx5/ring_memory.h"
 
 namespace mlx5 {
 
 class QueuePairRings {
  public:
-  // What JavaScript writes to the mailbox of the send bell.
+  // The mailbox of the send bell.
   enum Mailbox : size_t {
+    kStatus,     // 0: it was rung. The bell is the queue pair's as long as that is open, and then writes nothing
     kProducer,   // the counter of 64-byte blocks behind the last request, modulo 2^16
     kLast,       // the counter of the last request's first block
     kBlueFlame,  // bytes of the last request that go into the register, a multiple of 64; 0: its first 8
-    kRung,       // the bell sets it: it is the queue pair's as long as that is open
+    kRung,       // what the bell told the device last: a producer
+    kCompleted,  // the counter behind the last request that has completed, for awaitSends(); negative: unknown
     kMailboxWords,
   };
 
@@ -24,6 +27,10 @@ class QueuePairRings {
   bool taken() const { return rings_.dbrec != nullptr; }
   Napi::Object describe(Napi::Env env) const;
   Napi::Value sendBell(Napi::Env env, Napi::Value mailbox) { return bell_.bind(env, *this, mailbox, kMailboxWords); }
+
+  // Waits until the sends that the device was told of are done, a fifth of a second at most: what JavaScript does not
+  // read any more shows in the ring of their completion queue.
+  void awaitSends(const CompletionQueueRing& completions) const;
 
   RingMemory memory;
 
@@ -36,6 +43,7 @@ class QueuePairRings {
 
   mlx5dv_qp rings_{};
   uint32_t half_ = 0;  // which half of the register is written next
+  uint16_t producer_ = 0, last_ = 0;
   Bell<QueuePairRings, ring> bell_;
 };
 

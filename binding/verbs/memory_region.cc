@@ -1,22 +1,31 @@
 #include "verbs/memory_region.h"
 
+#include <unistd.h>
+
 #include "argument.h"
 #include "verbs/verbs.h"
 
 namespace verbs {
 namespace {
 
-// registerMemory(domain, bytes, access): ibv_reg_mr(3). { handle, lkey, rkey, address }
+// registerMemory(domain, bytes, access, fromZero): ibv_reg_mr(3), or ibv_reg_mr_iova(3), so that the device's addresses
+// are offsets from the page in which the memory begins (uverbs refuses another offset in the page): such a region is
+// for nobody who posts through libibverbs. { handle, lkey, rkey, address }
 Napi::Value registerMemory(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Environment& environment = Environment::of(env);
   ProtectionDomain& domain = environment.handle<ProtectionDomain>(info, 0, "domain");
   SharedMemory memory(env, info[1], "memory");
   const int access = static_cast<int>(argument::uint32(info, 2, "access"));
-  ibv_mr* region = ibv_reg_mr(domain.ibv, memory.data(), memory.length(), access);
-  if (!region) throwErrno(env, errno, "ibv_reg_mr", std::to_string(memory.length()) + " bytes");
+  const bool fromZero = argument::boolean(env, info[3], "fromZero");
+  const auto inPage = reinterpret_cast<uintptr_t>(memory.data()) % static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  ibv_mr* region = fromZero ? ibv_reg_mr_iova(domain.ibv, memory.data(), memory.length(), inPage, access)
+                            : ibv_reg_mr(domain.ibv, memory.data(), memory.length(), access);
+  if (!region) {
+    throwErrno(env, errno, fromZero ? "ibv_reg_mr_iova" : "ibv_reg_mr", std::to_string(memory.length()) + " bytes");
+  }
   const uint32_t lkey = region->lkey, rkey = region->rkey;
-  const auto address = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(region->addr));
+  const auto address = static_cast<uint64_t>(fromZero ? inPage : reinterpret_cast<uintptr_t>(region->addr));
   Napi::Object result = Napi::Object::New(env);
   result.Set("handle", environment.open(std::make_unique<MemoryRegion>(domain, region, std::move(memory), access)));
   result.Set("lkey", Napi::Number::New(env, lkey));

@@ -26,7 +26,8 @@ QueuePair::QueuePair(ProtectionDomain& domain, CompletionQueue& sendQueue, Compl
       receives_(sizes.maxReceiveWr, sizes.maxReceiveSge) {}
 
 int QueuePair::release(const char** syscall) {
-  drain();
+  if (!handedOver()) drain();
+  else if (sendQueue.ring) rings->awaitSends(*sendQueue.ring);
   // The kernel does not destroy a member of a group (EBUSY): where a detach fails, ibv_destroy_qp reports it.
   for (const Group& group : groups_) ibv_detach_mcast(ibv, &group.gid, group.lid);
   groups_.clear();
@@ -61,7 +62,7 @@ int QueuePair::detachMulticast(const ibv_gid& gid, uint16_t lid) {
 void QueuePair::drain() {
   // SoftRoCE before Linux 6.2 can hang in ibv_destroy_qp while requests are in flight: move to ERR, which flushes them,
   // and wait briefly for the flushes. Completions of other queue pairs that arrive meanwhile are kept for their poller.
-  if (handedOver() || send_.outstanding() + receive_.outstanding() == 0 || ibv->state == IBV_QPS_RESET) return;
+  if (send_.outstanding() + receive_.outstanding() == 0 || ibv->state == IBV_QPS_RESET) return;
   ibv_qp_attr attributes{};
   attributes.qp_state = IBV_QPS_ERR;
   if (ibv_modify_qp(ibv, &attributes, IBV_QP_STATE)) return;

@@ -76,6 +76,7 @@ FORWARD(rdma_core::library(), ssize_t, _ibv_query_gid_table,
 FORWARD(rdma_core::library(), int, ibv_query_pkey, (ibv_context* context, uint8_t port, int index, __be16* pkey),
         (context, port, index, pkey), minusOne())
 
+FORWARD(rdma_core::library(), ibv_qp_ex*, ibv_qp_to_qp_ex, (ibv_qp* pair), (pair), null<ibv_qp_ex>())
 FORWARD(rdma_core::library(), ibv_pd*, ibv_alloc_pd, (ibv_context* context), (context), null<ibv_pd>())
 FORWARD(rdma_core::library(), int, ibv_dealloc_pd, (ibv_pd* domain), (domain), ENOSYS)
 

@@ -1,8 +1,9 @@
 /** Options of every command that opens a packet queue. */
 import type { PacketBackend, PacketQueueOptions } from '../ethernet/index.js'
+import { usualOfDevice } from '../ethernet/raw-packet/rdma-port.js'
 import { integerOption, UsageError, wordOption } from './usage.js'
 
-const backends = ['af_packet', 'af_xdp', 'raw_packet_qp'] as const
+const backends = ['af_packet', 'af_xdp', 'raw_packet_qp', 'mlx5'] as const
 
 /** For the help of the commands that take an interface. */
 export const interfaceHelp = `An interface is one of the kernel's, or a port of an RDMA device such as mlx5_0/1, on a raw
@@ -12,7 +13,7 @@ export const queueFlags = {
   backend: {
     type: 'string',
     argument: 'NAME',
-    help: 'af_packet (default), af_xdp: instead of the kernel, raw_packet_qp',
+    help: 'af_packet (default), af_xdp: instead of the kernel, raw_packet_qp, mlx5',
   },
   queue: { type: 'string', argument: 'ID', help: "for af_xdp: the device's receive queue, or all (0)" },
 } as const
@@ -31,7 +32,7 @@ export function queueOptions(
   values: { backend?: string; queue?: string },
   name: string,
 ): Pick<PacketQueueOptions, 'backend' | 'queueId'> & { backend: PacketBackend } {
-  const usual = name.includes('/') ? 'raw_packet_qp' : 'af_packet'
+  const usual = name.includes('/') ? usualOfDevice(name) : 'af_packet'
   const backend = wordOption('--backend', values.backend, backends) ?? usual
   const queueId = values.queue === 'all' ? 'all' : integerOption('--queue', values.queue, 0, 65535)
   if (queueId !== undefined && backend !== 'af_xdp') {

@@ -10,6 +10,7 @@ import { tableOf } from './frames.js'
 import { queueCount } from './interface/channels.js'
 import type { Link } from './interface/link.js'
 import { setUpNic } from './interface/nic-setup.js'
+import { Mlx5Port } from './mlx5/port.js'
 import type { Settings } from './options.js'
 import { unsupportedOption } from './port-options.js'
 import type { QueueParts } from './queue-parts.js'
@@ -29,7 +30,9 @@ import { type Way, wayOver } from './way.js'
 export function openWay(link: Link, settings: Settings, queue: QueueParts): Way {
   if (settings.backend === 'af_xdp') return openXdp(link, settings, queue)
   const notUsed: WayReport['notUsed'][number][] = []
-  if (settings.backend === 'raw_packet_qp') return openRaw(link, settings, queue, notUsed)
+  if (settings.backend === 'raw_packet_qp' || settings.backend === 'mlx5') {
+    return openDevice(link, settings, queue, notUsed)
+  }
   if (settings.backend === undefined) {
     const why = settings.exclusive
       ? tryXdp(link, settings, queue)
@@ -90,12 +93,24 @@ function openXdpSockets(link: Link, settings: Settings, queue: QueueParts, whole
   return way
 }
 
-function openRaw(link: Link, settings: Settings, queue: QueueParts, notUsed: WayReport['notUsed']): Way {
+const untried = {
+  what: 'mlx5',
+  why: "its driver was not yet run on a real ConnectX: ask for it with backend: 'mlx5'",
+}
+
+function openDevice(
+  link: Link,
+  settings: Settings,
+  queue: QueueParts,
+  notUsed: WayReport['notUsed'][number][],
+): Way {
   const { filter } = settings
   const program = filter === undefined ? undefined : compileFilter(filter, 'wire')
   if (program) refuseMetadata(program, filter as string, 'a raw packet queue pair')
   const rdma = settings.rdma ?? portBehind(link.interface.name, settings.device)
-  const port = new RawPacket(link.interface, rdma, settings, queue.onEvent, notUsed)
+  if (!settings.named && settings.backend === 'raw_packet_qp') notUsed.push(untried)
+  const Port = settings.backend === 'mlx5' ? Mlx5Port : RawPacket
+  const port = new Port(link.interface, rdma, settings, queue.onEvent, notUsed)
   const rdmaLink = new RdmaLink(link.interface, port)
   const { frames, holder, batch, closed } = queue
   // With a filter, frames are taken into a batch of its own first.

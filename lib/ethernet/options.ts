@@ -19,14 +19,15 @@ import { type FanoutOptions, fanoutArgument } from './af-packet/fanout.js'
 import { FramePool, type FramePoolOptions, framePoolOptionNames } from './frames.js'
 import type { NetworkInterface } from './interface/interfaces.js'
 import { type PortOption, type UnsupportedOption, unsupportedOption } from './port-options.js'
-import type { RdmaPort } from './raw-packet/rdma-port.js'
+import { type RdmaPort, usualOfDevice } from './raw-packet/rdma-port.js'
 import type { PacketBackend, ReceivePath } from './report.js'
 
 /** Options of {@link PacketQueue.open}. */
 export interface PacketQueueOptions extends FramePoolOptions {
   /**
    * The backend to use; opening fails where it does not work. Default: 'af_packet', beside which the kernel's network
-   * stack works on undisturbed; with {@link exclusive}, the best backend that works.
+   * stack works on undisturbed; with {@link exclusive}, the best backend that works; on a port of an RDMA device
+   * 'raw_packet_qp', libibverbs' driver, but on a software ConnectX 'mlx5', this package's own, in TypeScript.
    */
   backend?: PacketBackend
   /**
@@ -194,6 +195,8 @@ export interface Settings {
   batch: number
   /** undefined: any */
   backend: PacketBackend | undefined
+  /** whether the caller named the backend */
+  named: boolean
   exclusive: boolean
   queueId: number | 'all' | undefined
   /** the RDMA port that the caller named; undefined: the one behind the interface */
@@ -241,7 +244,7 @@ export function settingsOf(
 ): Settings {
   const options = optionsOf('options', given, packetQueueOptionNames)
   if (options.backend !== undefined) oneOf('options.backend', options.backend, packetBackends)
-  const { backend = rdma ? 'raw_packet_qp' : undefined } = options
+  const { backend = rdma && usualOfDevice(rdma.rdmaDevice) } = options
   const raw = rawOptions(options, backend, rdma)
   const {
     exclusive = false,
@@ -318,6 +321,7 @@ export function settingsOf(
     frames,
     batch,
     backend,
+    named: options.backend !== undefined,
     exclusive,
     queueId,
     ...raw,
@@ -325,6 +329,7 @@ export function settingsOf(
       af_packet: options.receiveFrames ?? batch,
       af_xdp: options.receiveFrames ?? half,
       raw_packet_qp: options.receiveFrames ?? half,
+      mlx5: options.receiveFrames ?? half,
     },
     busyPoll,
     flows,
@@ -358,7 +363,7 @@ function unsupportedByAll(
   return unsupported && backend === undefined && xdp ? unsupportedOption(ofPorts, 'af_xdp') : unsupported
 }
 
-const packetBackends = ['af_packet', 'af_xdp', 'raw_packet_qp'] as const satisfies PacketBackend[]
+const packetBackends = ['af_packet', 'af_xdp', 'raw_packet_qp', 'mlx5'] as const satisfies PacketBackend[]
 
 /** The options of raw packet queue pairs alone. */
 function rawOptions(
@@ -371,14 +376,15 @@ function rawOptions(
   if (port !== undefined) integer('options.port', port, 1, 255)
   if (mtu !== undefined) integer('options.mtu', mtu, 68, 65535)
   boolean('options.transmitChecksum', transmitChecksum)
-  if (rdma && backend !== 'raw_packet_qp') {
-    throw rangeError('options.backend', "'raw_packet_qp' for a port of an RDMA device", backend)
+  const ofDevice = backend === 'raw_packet_qp' || backend === 'mlx5'
+  if (rdma && !ofDevice) {
+    throw rangeError('options.backend', "'raw_packet_qp' or 'mlx5' for a port of an RDMA device", backend)
   }
-  if (mtu !== undefined && backend === 'raw_packet_qp' && !rdma) {
+  if (mtu !== undefined && ofDevice && !rdma) {
     throw typeError('options.mtu', 'left out: the interface has one', mtu)
   }
   if (device !== undefined && rdma) throw typeError('options.device', 'left out: the name says it', device)
-  if (port !== undefined && device === undefined && !rdma && backend === 'raw_packet_qp') {
+  if (port !== undefined && device === undefined && !rdma && ofDevice) {
     throw typeError('options.port', 'left out where "options.device" is', port)
   }
   return {

@@ -15,10 +15,10 @@ const support = {
   steer: ['af_xdp'],
   channels: ['af_xdp'],
   busyPoll: ['af_xdp'],
-  device: ['raw_packet_qp'],
-  port: ['raw_packet_qp'],
-  mtu: ['raw_packet_qp'],
-  transmitChecksum: ['raw_packet_qp'],
+  device: ['raw_packet_qp', 'mlx5'],
+  port: ['raw_packet_qp', 'mlx5'],
+  mtu: ['raw_packet_qp', 'mlx5'],
+  transmitChecksum: ['raw_packet_qp', 'mlx5'],
 } as const satisfies Record<string, readonly PacketBackend[]>
 
 /** An option that not every port supports. */
@@ -28,6 +28,7 @@ const spelling: Record<PacketBackend, string> = {
   af_packet: "backend: 'af_packet'",
   af_xdp: "backend: 'af_xdp' or exclusive: true",
   raw_packet_qp: "backend: 'raw_packet_qp'",
+  mlx5: "backend: 'mlx5'",
 }
 
 /** The value that the other ports expect in an option's place. */

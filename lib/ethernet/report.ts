@@ -1,7 +1,7 @@
 import type { Fanout } from './af-packet/fanout.js'
 
 /** The backends of a `PacketQueue`. */
-export type PacketBackend = 'af_packet' | 'af_xdp' | 'raw_packet_qp'
+export type PacketBackend = 'af_packet' | 'af_xdp' | 'raw_packet_qp' | 'mlx5'
 
 /** How received frames leave the kernel: through a ring that it shares with JavaScript, or by a system call. */
 export type ReceivePath = 'ring' | 'recvmmsg'
@@ -12,8 +12,8 @@ export interface BackendReport {
   /** Whether frames move between the device and the arena without a copy. */
   readonly zeroCopy: boolean
   /**
-   * How received frames leave the kernel; null for a queue that only transmits, and for a raw packet queue pair, whose
-   * frames bypass the kernel.
+   * How received frames leave the kernel; null for a queue that only transmits, and for a raw packet queue pair (of
+   * 'mlx5' too), whose frames bypass the kernel.
    */
   readonly receivePath: ReceivePath | null
   /**

@@ -224,6 +224,7 @@ export class Transmitter {
     const status = this.#port.completesOnKick ? this.#kick() : 0
     this.#reap(status)
     if (status < 0) this.#stopped(status)
+    else if (this.#port.failing) this.#stopped(-EIO)
     return this.#told()
   }
 

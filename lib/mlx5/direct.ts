@@ -89,8 +89,8 @@ export interface DirectCompletionQueue extends DirectRing {
 export function direct(queue: QueuePair): DirectQueuePair
 export function direct(queue: CompletionQueue): DirectCompletionQueue
 export function direct(queue: QueuePair | CompletionQueue): DirectQueuePair | DirectCompletionQueue {
-  if (queue instanceof QueuePair) return directQueuePair(queue)
-  if (queue instanceof CompletionQueue) return directCompletionQueue(queue)
+  if (queue instanceof QueuePair) return takeQueuePair(queue).rings
+  if (queue instanceof CompletionQueue) return takeCompletionQueue(queue)
   throw typeError('queue', 'a QueuePair or a CompletionQueue', queue)
 }
 
@@ -129,17 +129,26 @@ function publish(record: Int32Array, value: number): void {
   Atomics.store(record, 0, swapped)
 }
 
-function directQueuePair(pair: QueuePair): DirectQueuePair {
+/**
+ * {@link direct}, and the bell behind `ringSend`.
+ *
+ * @internal
+ */
+export function takeQueuePair(pair: QueuePair): {
+  rings: DirectQueuePair
+  bell: { ring: () => void; mailbox: Int32Array }
+} {
   const memory = memoryOf(pair, 'createQueuePair')
   const handle = idOf('queue', pair, QueuePair)
   pair.handOver()
   const { send, receive, record, blueFlame } = native.mlx5.takeQueuePair(handle)
   const mailbox = cells(SendMailbox.words)
+  mailbox[SendMailbox.completed] = -1
   const ring = native.mlx5.sendBell(handle, mailbox)
   // MLX5_RCV_DBR and MLX5_SND_DBR, mlx5dv.h.
-  const rings = { send: ringAt(memory, send, record + 4), receive: ringAt(memory, receive, record) }
-  return {
-    ...rings,
+  const both = { send: ringAt(memory, send, record + 4), receive: ringAt(memory, receive, record) }
+  const rings: DirectQueuePair = {
+    ...both,
     number: pair.number,
     blueFlame,
     ringSend(producer, last, copied = 0) {
@@ -149,17 +158,19 @@ function directQueuePair(pair: QueuePair): DirectQueuePair {
       mailbox[SendMailbox.producer] = producer
       mailbox[SendMailbox.last] = last
       mailbox[SendMailbox.blueFlame] = Math.ceil(copied / basicBlock) * basicBlock
-      mailbox[SendMailbox.rung] = 0
+      mailbox[SendMailbox.status] = -1
       ring()
-      if (mailbox[SendMailbox.rung] === 0) throw closedError('queue pair')
+      if (mailbox[SendMailbox.status] !== 0) throw closedError('queue pair')
     },
     publishReceives(producer) {
-      publish(rings.receive.record, integer('producer', producer, 0, 0xffff))
+      publish(both.receive.record, integer('producer', producer, 0, 0xffff))
     },
   }
+  return { rings, bell: { ring, mailbox } }
 }
 
-function directCompletionQueue(queue: CompletionQueue): DirectCompletionQueue {
+/** {@link direct} of a completion queue. @internal */
+export function takeCompletionQueue(queue: CompletionQueue): DirectCompletionQueue {
   const memory = memoryOf(queue, 'createCompletionQueue')
   const handle = idOf('queue', queue, CompletionQueue)
   queue.handOver()

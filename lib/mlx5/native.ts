@@ -5,6 +5,7 @@ export interface Mlx5Native {
   isSupported(context: number): boolean
   queryDevice(context: number): NativeMlx5Device
   clockInfo(context: number): NativeClockInfo
+  inlineHeaderBytes(context: number): number
   takeQueuePair(pair: number): NativeQueuePairRings
   /** A function that tells the device of sends: see {@link SendMailbox}. */
   sendBell(pair: number, mailbox: Int32Array): () => void
@@ -14,7 +15,15 @@ export interface Mlx5Native {
 }
 
 /** Words of the send bell's mailbox (binding/mlx5/queue_pair_rings.h). */
-export const SendMailbox = { producer: 0, last: 1, blueFlame: 2, rung: 3, words: 4 } as const
+export const SendMailbox = {
+  status: 0,
+  producer: 1,
+  last: 2,
+  blueFlame: 3,
+  rung: 4,
+  completed: 5,
+  words: 6,
+} as const
 /** Words of the arm bell's mailbox (binding/mlx5/completion_queue_ring.h). */
 export const ArmMailbox = { arm: 0, rung: 1, words: 2 } as const
 

@@ -60,6 +60,17 @@ export class ProtectionDomain extends NativeHandle {
     return MemoryRegion.register(this, this.#handle, arena, options?.access)
   }
 
+  /**
+   * Registers memory so that the device's addresses are offsets from the page in which it begins (ibv_reg_mr_iova(3)): for
+   * who writes the requests. `post` would take addresses.
+   *
+   * @internal
+   */
+  registerMemoryFromZero(arena: Arena, access: readonly Access[]): MemoryRegion {
+    this.assertOpen()
+    return MemoryRegion.register(this, this.#handle, arena, access, true)
+  }
+
   /** Creates a queue pair (ibv_create_qp(3)): see {@link QueuePairOptions}. */
   createQueuePair(options: QueuePairOptions): QueuePair {
     this.assertOpen()

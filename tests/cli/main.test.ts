@@ -138,7 +138,7 @@ describe('wrong usage: exit code 2, nothing on standard output, and the reason',
     ],
     [
       ['dump', 'lo', '--backend', 'dpdk'],
-      usage('dump', "--backend must be af_packet or af_xdp or raw_packet_qp, not 'dpdk'"),
+      usage('dump', "--backend must be af_packet or af_xdp or raw_packet_qp or mlx5, not 'dpdk'"),
     ],
     [['generate', 'lo'], usage('generate', '--to is missing: a MAC address, or an IP address and a port')],
     [

@@ -19,13 +19,26 @@ const onWire = (mac: string, ...words: string[]) =>
   start(words, { env: { IBVERBS_SOFT: `socket:${join(folder, 'wire')}@${mac}` } })
 const [here, there] = ['02:00:00:00:00:01', '02:00:00:00:00:02']
 
-test('generate sends, dump receives', async () => {
-  const dumping = onWire(there, 'dump', port, '--check', '--json', '-c', '500', 'ether proto 0x88b5')
-  await dumping.until(/^listening on .*, raw_packet_qp$/m)
-  const flags = ['--to', there, '-r', '5k', '-c', '500', '--json']
+test.each([
+  ['mlx5', []],
+  ['raw_packet_qp', ['--backend', 'raw_packet_qp']],
+] as const)('generate sends, dump receives: %s', async (backend, driver) => {
+  const dumping = onWire(
+    there,
+    'dump',
+    port,
+    ...driver,
+    '--check',
+    '--json',
+    '-c',
+    '500',
+    'ether proto 0x88b5',
+  )
+  await dumping.until(new RegExp(`^listening on .*, ${backend}$`, 'm'))
+  const flags = ['--to', there, '-r', '5k', '-c', '500', '--json', ...driver]
   const generated = await onWire(here, 'generate', port, ...flags).finished
   expect(generated).toMatchObject({ code: 0, stderr: '' })
-  expect(JSON.parse(generated.stdout)).toMatchObject({ backend: 'raw_packet_qp', sent: 500 })
+  expect(JSON.parse(generated.stdout)).toMatchObject({ backend, sent: 500 })
   const { code, stdout } = await dumping.finished
   expect(code).toBe(0)
   expect(JSON.parse(stdout)).toMatchObject({ frames: 500, lost: 0, duplicated: 0, reordered: 0 })
@@ -33,7 +46,7 @@ test('generate sends, dump receives', async () => {
 
 test('what was sent arrives, though the peer sleeps until the sender has ended', async () => {
   const dumping = onWire(there, 'dump', port, '--check', '--json', '-c', '500', 'ether proto 0x88b5')
-  await dumping.until(/^listening on .*, raw_packet_qp$/m)
+  await dumping.until(/^listening on .*, mlx5$/m)
   dumping.child.kill('SIGSTOP')
   // More frames than the socket between the two has room for.
   const generating = onWire(here, 'generate', port, '--to', there, '-r', '5k', '-c', '500', '--json')
@@ -47,7 +60,7 @@ test('what was sent arrives, though the peer sleeps until the sender has ended',
 
 test('reflect returns the frames that generate counts', async () => {
   const reflecting = onWire(there, 'reflect', port)
-  await reflecting.until(/^reflecting on .*, raw_packet_qp$/m)
+  await reflecting.until(/^reflecting on .*, mlx5$/m)
   const flags = ['--to', there, '-r', '5k', '-c', '500', '--receive', '--json', '--linger', '5']
   const { code, stdout } = await onWire(here, 'generate', port, ...flags).finished
   expect({ code, received: JSON.parse(stdout).received }).toMatchObject({
@@ -66,7 +79,7 @@ test('forward joins two devices', async () => {
   const forwarding = start(['forward', port, 'mlx5_soft1/1', '--transparent', '--json'], {
     env: { IBVERBS_SOFT: `${left};${right}` },
   })
-  await forwarding.until(/^forwarding between .*, raw_packet_qp$/m)
+  await forwarding.until(/^forwarding between .*, mlx5$/m)
   const dumping = start(['dump', port, '--check', '--json', '-c', '500'], {
     env: { IBVERBS_SOFT: socket('right', there) },
   })
@@ -86,5 +99,5 @@ test('forward joins two devices', async () => {
 test('the error names an unsupported option', async () => {
   const { code, stderr } = await onWire(here, 'dump', port, '-Q', 'inout').finished
   expect(code).toBe(2)
-  expect(stderr).toContain("ibverbs dump: '-Q inout' needs af_packet: raw_packet_qp sees what arrives\n")
+  expect(stderr).toContain("ibverbs dump: '-Q inout' needs af_packet: mlx5 sees what arrives\n")
 })

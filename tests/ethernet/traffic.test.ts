@@ -37,6 +37,7 @@ describe.each(ways)('%s', (way) => {
           af_packet: { receiveRingFull: 0 },
           recvmmsg: { receiveBufferFull: 0, undescribed: 0 },
           raw_packet_qp: {},
+          mlx5: {},
         }[way],
         truncated: 0,
         transmitted: 1501,
@@ -347,9 +348,14 @@ describe.each(ways)('%s', (way) => {
     using veth = pair()
     const send = raw ? {} : { sendBuffer: 32768 }
     using small = open(veth.a, packet ? { receiveBuffer: 65536, ...send } : send)
-    const receive = { af_xdp: 2048 * 2048, af_packet: 65536, recvmmsg: 131072, raw_packet_qp: 2048 * 2048 }[
-      way
-    ]
+    const places = 2048 * 2048
+    const receive = {
+      af_xdp: places,
+      af_packet: 65536,
+      recvmmsg: 131072,
+      raw_packet_qp: places,
+      mlx5: places,
+    }[way]
     expect(small.bufferSizes).toEqual({ receive, send: raw ? 1024 * 2048 : 65536 })
     using standard = open(veth.b)
     // 32 MiB, or what net.core.rmem_max allows without CAP_NET_ADMIN over the machine; more than the system's default

@@ -16,7 +16,7 @@ export interface Wire extends Disposable {
 /** A veth pair, or two software ports, with a queue on each end. */
 export function openWire(options: PacketQueueOptions & { mtu?: number } = {}): Wire {
   const { mtu, ...queueOptions } = options
-  const raw = options.backend === 'raw_packet_qp'
+  const raw = options.backend === 'raw_packet_qp' || options.backend === 'mlx5'
   const veth = raw ? softPair() : vethPair({ mtu })
   const given = raw ? options : queueOptions
   const a = PacketQueue.open(veth.a, given)
@@ -35,22 +35,25 @@ export const backends: readonly ('af_packet' | 'af_xdp')[] = process.env.IBVERBS
   : ['af_packet', 'af_xdp']
 
 /** The backends that choose frames by address. */
-export const addressing: readonly ('af_packet' | 'af_xdp' | 'raw_packet_qp')[] = [
+export const addressing: readonly ('af_packet' | 'af_xdp' | 'raw_packet_qp' | 'mlx5')[] = [
   ...backends,
   'raw_packet_qp',
+  'mlx5',
 ]
 
-/** The backends: AF_PACKET once for each receive path, and raw packet queue pairs on software devices. */
-export const ways: readonly ('af_packet' | 'af_xdp' | 'recvmmsg' | 'raw_packet_qp')[] = [
+/** The backends: AF_PACKET once for each receive path, and raw packet queue pairs on software devices, by both drivers. */
+export const ways: readonly ('af_packet' | 'af_xdp' | 'recvmmsg' | 'raw_packet_qp' | 'mlx5')[] = [
   ...backends,
   'recvmmsg',
   'raw_packet_qp',
+  'mlx5',
 ]
 
 /** A backend's properties that the tests need, and queues on it. */
 export function on(way: (typeof ways)[number]) {
   const xdp = way === 'af_xdp'
-  const raw = way === 'raw_packet_qp'
+  const direct = way === 'mlx5'
+  const raw = direct || way === 'raw_packet_qp'
   const packet = !xdp && !raw
   const backend = way === 'recvmmsg' ? 'af_packet' : way
   const receivePath = packet ? (way === 'recvmmsg' ? 'recvmmsg' : 'ring') : undefined
@@ -63,8 +66,8 @@ export function on(way: (typeof ways)[number]) {
     receivePath: raw ? null : (receivePath ?? 'ring'),
     /** the system calls in the errors of receiving and of sending */
     syscalls: {
-      receive: raw ? 'ibv_poll_cq' : way === 'recvmmsg' ? 'recvmmsg' : 'poll',
-      transmit: raw ? 'ibv_post_send' : xdp ? 'sendto' : 'sendmmsg',
+      receive: direct ? 'ibverbs/mlx5' : raw ? 'ibv_poll_cq' : way === 'recvmmsg' ? 'recvmmsg' : 'poll',
+      transmit: direct ? 'ibverbs/mlx5' : raw ? 'ibv_post_send' : xdp ? 'sendto' : 'sendmmsg',
     },
     /** bytes before a received frame that the kernel reserves (XDP_PACKET_HEADROOM) */
     reserve: xdp ? 256 : 0,

@@ -9,6 +9,10 @@ const worker = fileURLToPath(new URL('ring-worker.js', import.meta.url))
 export const ringSide = (batch: number, request: string, queues = 1): Promise<Side> =>
   side(process.execPath, [worker, JSON.stringify({ batch, queues })], request)
 
+/** Ours on a ConnectX's rings in plain memory. */
+export const cardSide = (batch: number, request: string, card: 'multi-packet' | 'single'): Promise<Side> =>
+  side(process.execPath, [worker, JSON.stringify({ batch, card })], request)
+
 /** The same in C. */
 export const cRingSide = (session: Session, batch: number, request: string): Promise<Side> =>
   side(session.peer('ring_cost'), [`batch=${batch}`], request)

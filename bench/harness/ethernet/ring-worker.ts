@@ -1,6 +1,7 @@
 // JavaScript's own part of moving frames, on rings in plain memory; bench/peers/ring_cost.c in TypeScript.
 //
-//   ring-worker.js '{"batch":32}'        with "queues":4, one function serves four queues in turn, after a fifth was closed
+//   ring-worker.js '{"batch":32}'        with "queues":4, one function serves four queues in turn, after a fifth was closed;
+//                                        with "card":"multi-packet" or "single", on a ConnectX's rings
 //   tx COUNT WARMUP     →  [ns a frame]    claim, send, submit
 //   rx COUNT WARMUP     →  [ns a frame]    receive, release, and back into the fill ring
 //   look COUNT WARMUP   →  [ns a frame]    the same, reading offset and length too
@@ -11,18 +12,25 @@ import { performance } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
 import { FramePool, type PacketQueue } from 'ibverbs/ethernet'
 import { queueOver } from './internals.js'
+import { MockCard } from './mock-card.js'
 import { MockPort } from './mock-port.js'
 
-const { batch, queues = 1 }: { batch: number; queues?: number } = JSON.parse(process.argv[2])
+interface Parameters {
+  batch: number
+  queues?: number
+  card?: 'multi-packet' | 'single'
+}
+const { batch, queues = 1, card }: Parameters = JSON.parse(process.argv[2])
 const frameCount = 2048
 const size = 64
 
-function open(receiveFrames: number): { queue: PacketQueue; port: MockPort } {
-  const port = new MockPort(frameCount, size)
-  return {
-    queue: queueOver(new FramePool({ frameCount, frameSize: 2048 }), batch, port, receiveFrames),
-    port,
-  }
+function open(receiveFrames: number): { queue: PacketQueue; port: MockPort | MockCard } {
+  const frames = new FramePool({ frameCount, frameSize: 2048 })
+  const port =
+    card === undefined
+      ? new MockPort(frameCount, size)
+      : new MockCard(frameCount, size, batch, frames.arena.bytes, card === 'multi-packet')
+  return { queue: queueOver(frames, batch, port, receiveFrames), port }
 }
 
 const out = open(0)

@@ -4,13 +4,20 @@
 //   loop 20000 1000  →  [frames a second]   sent and received, over 20000 after 1000 untimed
 import { performance } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
-import { PacketQueue } from 'ibverbs/ethernet'
+import { type PacketBackend, PacketQueue } from 'ibverbs/ethernet'
 
-const { size, batch, window }: { size: number; batch: number; window: number } = JSON.parse(process.argv[2])
+interface Parameters {
+  size: number
+  batch: number
+  window: number
+  /** By default the one that the queue takes by itself. */
+  backend?: PacketBackend
+}
+const { size, batch, window, backend }: Parameters = JSON.parse(process.argv[2])
 const etherType = 0x88b5
 const sequenceAt = 14
 
-const queue = PacketQueue.open('mlx5_soft0', { batch, frameCount: 4096, promiscuous: true })
+const queue = PacketQueue.open('mlx5_soft0', { backend, batch, frameCount: 4096, promiscuous: true })
 const { memory } = queue
 const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength)
 let sequence = 0

@@ -2,10 +2,11 @@
 import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import type { PacketQueue } from '../../ethernet/index.js'
+import { isSoftware } from '../../soft/device-name.js'
 import { ExitCode } from '../exit-code.js'
 import { jsonText } from '../json.js'
 import { LiveLine, Speed } from '../live-line.js'
-import { type Busy, isSoftware, oversubscriptionWarning } from '../oversubscription.js'
+import { type Busy, oversubscriptionWarning } from '../oversubscription.js'
 import type { Session } from '../session.js'
 import { dropsText, refusalsText } from '../totals.js'
 import { GeneratedFrame, shortestFrame } from '../traffic/generated-frame.js'
@@ -144,7 +145,7 @@ export class Generator {
   /** Without a hardware device, the reflector runs on this machine too. */
   #busy(): Busy {
     const { backend, interface: device } = this.#queue
-    const software = backend === 'raw_packet_qp' && isSoftware(device.name)
+    const software = (backend === 'raw_packet_qp' || backend === 'mlx5') && isSoftware(device.name)
     const near =
       this.#check !== undefined && (software || !existsSync(`/sys/class/net/${device.name}/device`))
     const ends = near ? 2 : 1

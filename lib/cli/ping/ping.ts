@@ -1,9 +1,10 @@
 /** `ibverbs ping`: latency of RC, UC or UD between two processes or hosts; rdma-core's programs may be the peer. */
 import type { Context } from '../../index.js'
+import { isSoftware } from '../../soft/device-name.js'
 import type { Command } from '../command.js'
 import { ExitCode } from '../exit-code.js'
 import { jsonText } from '../json.js'
-import { isSoftware, oversubscriptionWarning } from '../oversubscription.js'
+import { oversubscriptionWarning } from '../oversubscription.js'
 import type { Session } from '../session.js'
 import {
   integerOption,

@@ -170,10 +170,8 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
     for (let i = 0; i < count; i = (i + 1) | 0) pass(slots[i])
   }
 
-  /** Frees the frames that the device is done with. */
-  function recover(): void {
-    const count = available()
-    if (count === 0) return
+  /** Frees the next frames that the device is done with. */
+  function recover(count: number): void {
     let height = pool[heightAt]
     let invalid = 0
     for (let i = 0; i < count; i = (i + 1) | 0) {
@@ -207,9 +205,12 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
     publish()
     ring()
     if (mailbox[0] !== 0 || !allTaken()) return transmitter.kicked(mailbox[0])
+    const done = available()
+    // Of completions themselves: frames were not sent.
+    if (attention[0] !== 0) return transmitter.kicked(0)
     state[takenAt] = next
     transmitted[0] += pushed
-    recover()
+    if (done > 0) recover(done)
     state[roomAt] = room()
     outcome.pending = 0
     return pushed

@@ -2,15 +2,15 @@ import { constants } from 'node:os'
 import { VerbsError } from '../../errors.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
 import { Link } from '../interface/link.js'
-import type { RawPacket } from './port.js'
+import type { DevicePort } from './device-port.js'
 
 const { ENETDOWN, ENODEV, EIO } = constants.errno
 
 /** An RDMA device's port as a queue's link: its state is the port's, and its errors use the terms of verbs. */
 export class RdmaLink extends Link {
-  readonly #port: RawPacket
+  readonly #port: DevicePort
 
-  constructor(networkInterface: NetworkInterface, port: RawPacket) {
+  constructor(networkInterface: NetworkInterface, port: DevicePort) {
     super(networkInterface)
     this.#port = port
     this.stuck = !port.active

@@ -3,6 +3,7 @@ import { integer, string } from '../../argument.js'
 import { VerbsError, verbsError } from '../../errors.js'
 import { parse as ipv6Bytes } from '../../headers/ipv6.js'
 import { formatMac } from '../../headers/mac.js'
+import { isSoftware } from '../../soft/device-name.js'
 import type { Context } from '../../verbs/context.js'
 import { listDevices, open as openContext } from '../../verbs/device.js'
 import { listInterfaces, type NetworkInterface, queryInterface } from '../interface/interfaces.js'
@@ -13,6 +14,14 @@ export interface RdmaPort {
   readonly rdmaDevice: string
   /** From 1. */
   readonly port: number
+}
+
+/**
+ * Who drives a device's rings if nobody is named: this package those of a software ConnectX, which its tests run on; libibverbs
+ * those of a real one, as long as no selftest of such a device is known.
+ */
+export function usualOfDevice(name: string): 'mlx5' | 'raw_packet_qp' {
+  return isSoftware(name) ? 'mlx5' : 'raw_packet_qp'
 }
 
 /** The default payload of a frame on a port without a network interface, whose MTU it would otherwise be. */

@@ -1,0 +1,112 @@
+/** What the hot files of a driver get: the only things that they use, besides the language itself (lib/hot/own-copy.ts). */
+import type { HotConsumer, HotProducer } from '../../ring/hot/parts.js'
+import type { SendMailbox } from '../native.js'
+import type { FrameFields, ReceiveState, SendState } from './state.js'
+
+/** A ring of the device's: its bytes, as words of this machine and by a view that is big-endian by default. */
+export interface RingBytes {
+  words: Int32Array
+  view: DataView
+  /** log2 of the entries. */
+  countShift: number
+  /** log2 of the bytes from one entry to the next. */
+  strideShift: number
+}
+
+/** Of record.cts. */
+export interface RecordParts {
+  plain: boolean
+  record: Int32Array
+  /** The bits that the device takes. */
+  mask: number
+  DataView: DataViewConstructor
+}
+
+/** Common to all. */
+interface Parts {
+  /** Whether plain loads and stores do for the hand-over. */
+  plain: boolean
+  /** How far this end has come. */
+  position: Int32Array
+  fields: typeof FrameFields
+}
+
+/** Common to the two ends of a send queue. */
+interface SendParts extends Parts {
+  state: Int32Array
+  mailbox: Int32Array
+  /** By frame, modulo its length: its offset in the arena. */
+  sent: Uint32Array
+  /** By a request's first block: how many frames were pushed when it was sealed, and the counter of the block behind it. */
+  framesAt: Int32Array
+  blockBehind: Int32Array
+  SendState: typeof SendState
+  SendMailbox: typeof SendMailbox
+}
+
+/** Of send-requests.cts. */
+export interface SendRequestParts extends SendParts {
+  ring: RingBytes
+  /** The queue pair's number, in the place where a request has it. */
+  number: number
+  /** Key of the arena, as a word in the ring; and the ring from the first key, and from the first address's upper half. */
+  key: number
+  keys: Int32Array
+  addressHighs: Int32Array
+  /** Checksums that each frame is sent with: EthernetFlag bits. */
+  checksums: number
+  /** The most frames of a request. */
+  mostFrames: number
+  /** Bytes of each frame that lie in its request: 0 or 18. */
+  inlined: number
+  /** The arena, and what its offsets need to be the device's addresses. */
+  memory: Uint8Array
+  base: number
+}
+
+export interface HotSendRequests extends HotProducer {
+  /** Writes a frame that is sent with these checksums, in a request of its own. */
+  write(address: number, length: number, checksums: number): void
+  /** How many frames the device was not told of. */
+  outstanding(): number
+}
+
+/** Of send-completions.cts. */
+export interface SendCompletionParts extends SendParts {
+  ring: RingBytes
+  /** Tells the device which entries may be overwritten. */
+  setConsumerIndex: (index: number) => void
+  /** A request has failed; the entry begins at byte `at`, and its frames at number `from`. */
+  failed(at: number, from: number): void
+}
+
+/** Of receive-requests.cts. */
+export interface ReceiveRequestParts extends Parts {
+  ring: RingBytes
+  /** Tells the device how many requests there are. */
+  setProducerIndex: (index: number) => void
+  /** By request, modulo its length: the offset in the arena where the device writes. */
+  posted: Int32Array
+  headroom: number
+  /** What an offset needs to be the device's address. */
+  base: number
+}
+
+/** Of receive-completions.cts. */
+export interface ReceiveCompletionParts extends Parts {
+  ring: RingBytes
+  /** Tells the device which entries may be overwritten. */
+  setConsumerIndex: (index: number) => void
+  /** By request, modulo its length: the offset in the arena. */
+  posted: Int32Array
+  state: Int32Array
+  /** The most entries that a look finds. */
+  most: number
+  /** FrameFlag.checksumValid */
+  checksumValid: number
+  /** A request has failed; the entry begins at byte `at`. */
+  failed(at: number): void
+  ReceiveState: typeof ReceiveState
+}
+
+export type HotCompletions = HotConsumer
