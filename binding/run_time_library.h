@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 
+#include <cerrno>
 #include <string>
 
 class RunTimeLibrary {
@@ -23,6 +24,13 @@ class RunTimeLibrary {
   void* handle_;
   std::string error_;
 };
+
+// What a function gives that is missing where it creates an object: errno says so.
+template <typename T>
+T* null() {
+  errno = ENOSYS;
+  return nullptr;
+}
 
 // Defines a function of the library's that calls it, or, where the library or the function is missing, gives `missing`.
 #define FORWARD(library, type, name, parameters, arguments, missing)                        \

@@ -186,7 +186,8 @@ CompletionQueue& queueOf(const Napi::CallbackInfo& info) {
   return Environment::of(info.Env()).handle<CompletionQueue>(info, 0, "completion queue");
 }
 
-// Creates the queue with its ring in memory of JavaScript's. Undefined, or what lacks.
+// Creates the queue with its ring in memory of JavaScript's, and its completions compressed in a format of
+// mlx5dv_cqe_comp_res_format if one is given. Undefined, or what lacks.
 Napi::Value createOverMemory(const Napi::CallbackInfo& info, CompletionQueue& queue, int entries) {
   Napi::Env env = info.Env();
   auto& domain = Environment::of(env).handle<ProtectionDomain>(info, 4, "domain");
@@ -203,8 +204,17 @@ Napi::Value createOverMemory(const Napi::CallbackInfo& info, CompletionQueue& qu
     attributes.wc_flags = IBV_WC_STANDARD_FLAGS;
     attributes.comp_mask = IBV_CQ_INIT_ATTR_MASK_PD;
     attributes.parent_domain = memory.domain();
-    syscall = "ibv_create_cq_ex";
-    ibv_cq_ex* created = ibv_create_cq_ex(queue.context.ibv, &attributes);
+    ibv_cq_ex* created;
+    if (const uint32_t format = info[6].IsUndefined() ? 0 : argument::uint32(info, 6, "format")) {
+      mlx5dv_cq_init_attr compressed{};
+      compressed.comp_mask = MLX5DV_CQ_INIT_ATTR_MASK_COMPRESSED_CQE;
+      compressed.cqe_comp_res_format = static_cast<uint8_t>(format);
+      syscall = "mlx5dv_create_cq";
+      created = mlx5dv_create_cq(queue.context.ibv, &attributes, &compressed);
+    } else {
+      syscall = "ibv_create_cq_ex";
+      created = ibv_create_cq_ex(queue.context.ibv, &attributes);
+    }
     if (created) queue.ibv = ibv_cq_ex_to_cq(created);
     else error = errno;
   }
@@ -215,9 +225,9 @@ Napi::Value createOverMemory(const Napi::CallbackInfo& info, CompletionQueue& qu
   throwErrno(env, error, syscall, std::to_string(entries) + " entries");
 }
 
-// createCompletionQueue(context, entries, batch, block, domain, memory): ibv_create_cq(3). `memory`, if given, is for
-// the device's own ring (mlx5/ring_memory.h), by way of that protection domain; if it is too small the result is {
-// handle: 0, lacking: bytes }. { handle, entries, and, for rxe, ring }
+// createCompletionQueue(context, entries, batch, block, domain, memory, format): ibv_create_cq(3). `memory`, if given,
+// is for the device's own ring (mlx5/ring_memory.h), by way of that protection domain; if it is too small the result is
+// { handle: 0, lacking: bytes }. { handle, entries, and, for rxe, ring }
 Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Environment& environment = Environment::of(env);

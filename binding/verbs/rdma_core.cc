@@ -27,12 +27,6 @@ const RunTimeLibrary& library() {
   return instance;
 }
 
-template <typename T>
-T* null() {
-  errno = ENOSYS;
-  return nullptr;
-}
-
 int minusOne() {
   errno = ENOSYS;
   return -1;
@@ -51,7 +45,6 @@ std::string libraryPath() {
 }  // namespace rdma_core
 
 using rdma_core::minusOne;
-using rdma_core::null;
 
 extern "C" {
 

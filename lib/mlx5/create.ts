@@ -4,6 +4,7 @@ import type { CompletionQueue, CompletionQueueOptions } from '../verbs/completio
 import { ProtectionDomain } from '../verbs/protection-domain.js'
 import type { QueuePairOptions } from '../verbs/queue-pair/options.js'
 import { QueuePair } from '../verbs/queue-pair/queue-pair.js'
+import { CompressionFormat, type CompressionFormatName } from './device.js'
 import { RingMemory } from './ring-memory.js'
 import { assertSupported } from './supported.js'
 
@@ -26,10 +27,28 @@ export function createCompletionQueue(
   entries: number,
   options?: CompletionQueueOptions,
 ): CompletionQueue {
+  return createCompressed(domain, entries, options, undefined)
+}
+
+/**
+ * {@link createCompletionQueue}, with completions compressed in this format: only who takes the ring ({@link direct}) can
+ * read them.
+ *
+ * @internal
+ */
+export function createCompressed(
+  domain: ProtectionDomain,
+  entries: number,
+  options: CompletionQueueOptions | undefined,
+  format: CompressionFormatName | undefined,
+): CompletionQueue {
   const handle = idOf('domain', domain, ProtectionDomain)
   assertSupported(domain.context)
   const memory = new RingMemory()
-  const place = { domain: handle, rings: memory.place }
+  const place = {
+    ...{ domain: handle, rings: memory.place },
+    ...(format && { format: CompressionFormat[format] }),
+  }
   const queue = domain.context.createCompletionQueueAt(place, entries, options)
   memories.set(queue, memory)
   return queue

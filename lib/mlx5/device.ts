@@ -9,7 +9,7 @@ export interface Mlx5Device {
   /** MLX5DV_CONTEXT_FLAGS_*, by name. */
   flags: Mlx5Flag[]
   /** Compressed completions: how many a title stands for at most, and the formats of mini completions. */
-  compression?: { maxCompletions: number; formats: ('HASH' | 'CSUM' | 'CSUM_STRIDX')[] }
+  compression?: { maxCompletions: number; formats: CompressionFormatName[] }
   /** Software parsing: MLX5DV_SW_PARSING*, as bits, and the types of queue pairs, as bits of ibv_qp_type. */
   softwareParsing?: { offloads: number; queuePairTypes: number }
   /** Striding receive queues: the least and largest logarithms of a stride's bytes, and of strides in a request. */
@@ -42,7 +42,14 @@ const flags = {
 /** Name of one of MLX5DV_CONTEXT_FLAGS_*. */
 export type Mlx5Flag = keyof typeof flags
 
-const formats = { HASH: 1 << 0, CSUM: 1 << 1, CSUM_STRIDX: 1 << 2 } as const
+/** What a mini completion tells beside its byte count, by the name of MLX5DV_CQE_RES_FORMAT_*. */
+export type CompressionFormatName = 'HASH' | 'CSUM' | 'CSUM_STRIDX'
+/** MLX5DV_CQE_RES_FORMAT_* @internal */
+export const CompressionFormat: Readonly<Record<CompressionFormatName, number>> = {
+  HASH: 1 << 0,
+  CSUM: 1 << 1,
+  CSUM_STRIDX: 1 << 2,
+}
 
 const names = <Name extends string>(bits: number, all: Readonly<Record<Name, number>>): Name[] =>
   (Object.keys(all) as Name[]).filter((name) => (bits & all[name]) !== 0)
@@ -60,7 +67,7 @@ export function queryDevice(context: Context): Mlx5Device {
     ...(compression && {
       compression: {
         maxCompletions: compression.maxCompletions,
-        formats: names(compression.formats, formats),
+        formats: names(compression.formats, CompressionFormat),
       },
     }),
   }

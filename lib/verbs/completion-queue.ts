@@ -18,7 +18,7 @@ import type { Context } from './context.js'
 import type { CompletionParts, CompletionPolls } from './hot/parts.js'
 import { orLargest } from './largest.js'
 import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './request/records.js'
-import type { RingPlace } from './ring-place.js'
+import type { CompletionRingPlace } from './ring-place.js'
 import { statusHint } from './status-hint.js'
 
 /** Options of {@link Context.createCompletionQueue}. */
@@ -169,12 +169,20 @@ export class CompletionQueue extends NativeHandle {
     contextHandle: number,
     entries: number,
     batch: number,
-    place?: { domain: number; rings: RingPlace },
+    place?: CompletionRingPlace,
   ): CompletionQueue {
     const words = completionColumns * batch + queueControlWords
     const columns = new Uint32Array(new SharedArrayBuffer(words * 4))
     const over = (sizes: { entries: number }, memory?: Uint8Array<SharedArrayBuffer>) =>
-      native.verbs.createCompletionQueue(contextHandle, sizes.entries, batch, columns, place?.domain, memory)
+      native.verbs.createCompletionQueue(
+        contextHandle,
+        sizes.entries,
+        batch,
+        columns,
+        place?.domain,
+        memory,
+        place?.format,
+      )
     const make = (sizes: { entries: number }) =>
       place ? place.rings((memory) => over(sizes, memory)) : over(sizes)
     const made = orLargest({ entries }, [['entries', 1]], make, Kind.CompletionQueue, 'ibv_create_cq')

@@ -25,7 +25,7 @@ import {
 import type { DeviceAttributes, PortAttributes } from './device-attributes.js'
 import { ProtectionDomain } from './protection-domain.js'
 import { QueuePair } from './queue-pair/queue-pair.js'
-import type { RingPlace } from './ring-place.js'
+import type { CompletionRingPlace } from './ring-place.js'
 
 /** Maximum number of events that a context keeps until somebody asks for them; beyond it, the oldest is dropped. */
 const eventBacklog = 1024
@@ -169,7 +169,7 @@ export class Context extends NativeHandle {
 
   /** {@link createCompletionQueue}, with the device's ring where `place` says. @internal */
   createCompletionQueueAt(
-    place: { domain: number; rings: RingPlace } | undefined,
+    place: CompletionRingPlace | undefined,
     entries: number,
     options: CompletionQueueOptions | undefined,
   ): CompletionQueue {

@@ -26,6 +26,7 @@ export interface VerbsNative {
     block: Uint32Array,
     domain?: number,
     memory?: Uint8Array<SharedArrayBuffer>,
+    format?: number,
   ): { handle: number; entries: number; ring?: ArrayBuffer; lacking?: number }
   /** A function that leaves in the mailbox how many completions were polled, or a negative errno. */
   pollBell(queue: number, mailbox: Int32Array): () => void

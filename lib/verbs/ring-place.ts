@@ -9,3 +9,15 @@
 export type RingPlace = <T extends { handle: number; lacking?: number }>(
   make: (memory: Uint8Array<SharedArrayBuffer>) => T,
 ) => T
+
+/**
+ * Where a completion queue's ring shall lie, and in which format of mlx5dv_cqe_comp_res_format its completions are
+ * compressed, if they are.
+ *
+ * @internal
+ */
+export interface CompletionRingPlace {
+  domain: number
+  rings: RingPlace
+  format?: number
+}

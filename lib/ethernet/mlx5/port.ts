@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import { verbsError } from '../../errors.js'
-import { createCompletionQueue, createQueuePair } from '../../mlx5/create.js'
+import { createCompletionQueue, createCompressed, createQueuePair } from '../../mlx5/create.js'
 import { decodeCompletion } from '../../mlx5/decode/completion.js'
 import { queryDevice } from '../../mlx5/device.js'
 import { type DirectCompletionQueue, takeCompletionQueue, takeQueuePair } from '../../mlx5/direct.js'
@@ -71,7 +71,10 @@ export class Mlx5Port extends DevicePort implements Port {
       assertAddressable(frames.arena.byteLength, base)
       const overflow = domain.registerMemory(overflowBytes, { access: ['LOCAL_WRITE'] })
       const sendCq = createCompletionQueue(domain, this.sendDepth, { batch: 1 })
-      const receiveCq = createCompletionQueue(domain, sizes.maxReceiveWr, { batch: 1 })
+      const { flags, compression } = queryDevice(context)
+      // The format that costs the device least: nothing is read of a mini completion but its byte count.
+      const format = compression?.formats.find((each) => each === 'HASH')
+      const receiveCq = createCompressed(domain, sizes.maxReceiveWr, { batch: 1 }, format)
       const pair = createQueuePair(domain, { ...sizes, sendCq, receiveCq })
       // libmlx5 writes the receive queue's record at this transition: from here on nobody does but this port.
       pair.connect()
@@ -83,7 +86,7 @@ export class Mlx5Port extends DevicePort implements Port {
         {
           ...{ pair: rings, completions: sent, mailbox: bell.mailbox, failed, key, base },
           memory: frames.arena.bytes,
-          multiPacket: queryDevice(context).flags.includes('ENHANCED_MPW'),
+          multiPacket: flags.includes('ENHANCED_MPW'),
           inlined: inlineHeaderBytes(context),
           checksums: settings.transmitChecksum,
         },

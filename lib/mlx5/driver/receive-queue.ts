@@ -126,6 +126,7 @@ export function receiveQueue(parts: ReceiveQueueParts): { requests: Producer; co
     ring: ringBytes(completions),
     setConsumerIndex: recordSetter(completions.record, consumerMask),
     posted,
+    told: cells(completions.count),
     state: cells(ReceiveState.words),
     most: parts.batch,
     checksumValid: parts.checksumValid,

@@ -99,6 +99,8 @@ export interface ReceiveCompletionParts extends Parts {
   setConsumerIndex: (index: number) => void
   /** By request, modulo its length: the offset in the arena. */
   posted: Int32Array
+  /** By frame, modulo its length: its bytes, and its flags above them. */
+  told: Int32Array
   state: Int32Array
   /** The most entries that a look finds. */
   most: number

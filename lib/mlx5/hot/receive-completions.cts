@@ -2,14 +2,18 @@ import type { HotCompletions, ReceiveCompletionParts } from './parts.js' with { 
 
 /**
  * The end of a receive queue's completion queue that reads received frames, one copy a queue (lib/hot/own-copy.ts). A record
- * is an entry, named by its number, which is also its request's: a receive queue completes in order.
+ * is a frame, named by its number, which is also its request's: a receive queue completes in order. Each has an entry, but
+ * for compressed ones: there one entry, the title, stands for several frames, and others among theirs hold eight mini
+ * completions each (mlx5e_decompress_cqes_start and _cont, Linux: en_rx.c).
  */
 export = function receiveCompletions(parts: ReceiveCompletionParts): HotCompletions {
-  const { plain, position, setConsumerIndex, state, posted, most, checksumValid, failed } = parts
+  const { plain, position, setConsumerIndex, state, posted, told, most, checksumValid, failed } = parts
   const { words, view, countShift, strideShift } = parts.ring
-  const { opcodeShift, ownerBit, received, invalid, completedBytes, goodChecks } = parts.fields
+  const { opcodeShift, formatShift, ownerBit, received, invalid, compressed, completedBytes, goodChecks } =
+    parts.fields
   const { known: knownAt } = parts.ReceiveState
-  const entryMask = (1 << countShift) - 1
+  const entries = 1 << countShift
+  const entryMask = entries - 1
   const requestMask = posted.length - 1
   /** An entry of 128 bytes has the one of 64 in its second half. */
   const start = (1 << strideShift) - 64
@@ -17,29 +21,69 @@ export = function receiveCompletions(parts: ReceiveCompletionParts): HotCompleti
   const ownerWord = (start + parts.fields.ownerWord) >> 2
   const checksWord = (start + parts.fields.checksWord) >> 2
   const lengthByte = start + completedBytes
-  /** Opcode and owner bit of an entry that tells of a frame. */
-  const told = (15 << opcodeShift) | (1 << ownerBit)
+  /** Opcode, format and owner bit of an entry that tells of a frame. */
+  const kind = (15 << opcodeShift) | (3 << formatShift) | (1 << ownerBit)
   const frame = received << opcodeShift
+  /** In `told`: bytes of the frame; above them its flags. */
+  const lengthMask = 0xffffff
+  const flagsShift = 24
 
-  /** Whether an entry that tells of no frame is there: then a request has failed. */
-  function odd(index: number, word: number): void {
+  function flagsOf(index: number): number {
+    return (words[((index & entryMask) << wordShift) + checksWord] & goodChecks) === goodChecks
+      ? checksumValid << flagsShift
+      : 0
+  }
+
+  /** Of a number in its lap: whether the owner bit of an entry that is there is set. */
+  function owner(index: number): number {
+    return ((index >>> countShift) & 1) << ownerBit
+  }
+
+  /** Reads an entry that does not tell of one frame; returns of how many it does. */
+  function odd(index: number, word: number): number {
     const opcode = word >>> opcodeShift
-    if (((word >>> ownerBit) & 1) !== ((index >>> countShift) & 1) || opcode === invalid) return
+    if ((word & (1 << ownerBit)) !== owner(index) || opcode === invalid) return 0
+    if (opcode === received && ((word >>> formatShift) & 3) === compressed) {
+      const count = view.getInt32(((index & entryMask) << strideShift) + lengthByte)
+      if (count > 0 && count <= entries) return expand(index, count)
+    }
     failed(((index & entryMask) << strideShift) + start)
+    return 0
+  }
+
+  /** Reads a session's mini completions: the first eight lie behind the title, the next eight entries behind it, and so on. */
+  function expand(index: number, count: number): number {
+    const flags = flagsOf(index)
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      const holder = index + (i < 8 ? 1 : i & ~7)
+      const mini = ((holder & entryMask) << strideShift) + start + ((i & 7) << 3)
+      told[(index + i) & entryMask] = (view.getInt32(mini + 4) & lengthMask) | flags
+    }
+    // What lies in these entries is no completion, in the next but one lap neither, when its owner bit would fit again.
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      const covered = (index + i) | 0
+      words[((covered & entryMask) << wordShift) + ownerWord] = (invalid << opcodeShift) | owner(covered)
+    }
+    return count
   }
 
   function available(): number {
     let known = state[knownAt]
     let index = (position[0] + known) | 0
     while (known < most) {
-      const at = ((index & entryMask) << wordShift) + ownerWord
-      const word = plain ? words[at] : Atomics.load(words, at)
-      if ((word & told) !== (frame | (((index >>> countShift) & 1) << ownerBit))) {
-        odd(index, word)
-        break
+      const entry = index & entryMask
+      const word = plain
+        ? words[(entry << wordShift) + ownerWord]
+        : Atomics.load(words, (entry << wordShift) + ownerWord)
+      let frames = 1
+      if ((word & kind) === (frame | owner(index))) {
+        told[entry] = (view.getInt32((entry << strideShift) + lengthByte) & lengthMask) | flagsOf(index)
+      } else {
+        frames = odd(index, word)
+        if (frames === 0) break
       }
-      known = (known + 1) | 0
-      index = (index + 1) | 0
+      known = (known + frames) | 0
+      index = (index + frames) | 0
     }
     state[knownAt] = known
     return known
@@ -54,7 +98,7 @@ export = function receiveCompletions(parts: ReceiveCompletionParts): HotCompleti
   }
 
   function length(at: number): number {
-    return view.getInt32(((at & entryMask) << strideShift) + lengthByte)
+    return told[at & entryMask] & lengthMask
   }
 
   function more(): boolean {
@@ -62,9 +106,7 @@ export = function receiveCompletions(parts: ReceiveCompletionParts): HotCompleti
   }
 
   function flags(at: number): number {
-    return (words[((at & entryMask) << wordShift) + checksWord] & goodChecks) === goodChecks
-      ? checksumValid
-      : 0
+    return told[at & entryMask] >>> flagsShift
   }
 
   function consume(count: number): void {

@@ -1,6 +1,6 @@
 /** What the hot files of a driver and the classes beside them share: words by name, and where fields lie. */
 import { frameCqe } from '../layout/completion.js'
-import { CompletionMode, CqeCheck, CqeOpcode, EthernetFlag, SendOpcode } from '../layout/names.js'
+import { CompletionMode, CqeCheck, CqeFormat, CqeOpcode, EthernetFlag, SendOpcode } from '../layout/names.js'
 import { controlSegment, dataSegment, ethernetSegment, inlineHeaderStart } from '../layout/send-request.js'
 
 /**
@@ -61,8 +61,10 @@ export const FrameFields = {
   /** The word with counter, signature, opcode and owner bit. */
   ownerWord: cqe.wqeCounter.offset,
   ownerBit: 24,
+  formatShift: 26,
   opcodeShift: 28,
   requester: CqeOpcode.REQ,
   received: CqeOpcode.RESP_SEND,
   invalid: CqeOpcode.INVALID,
+  compressed: CqeFormat.COMPRESSED,
 } as const
