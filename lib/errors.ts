@@ -58,6 +58,16 @@ export function directError(what: string): Error {
   )
 }
 
+/** A poll of what only {@link directError}'s direct() can read. */
+export function compressedError(): Error {
+  return Object.assign(
+    new Error(
+      'the completions of this queue are compressed, which libibverbs cannot read: take its ring with direct()',
+    ),
+    { code: 'ERR_IBVERBS_DIRECT' },
+  )
+}
+
 /** A second consumer where only one is allowed: an Error with code ERR_IBVERBS_BUSY. */
 export function busyError(message: string): Error {
   return Object.assign(new Error(message), { code: 'ERR_IBVERBS_BUSY' })

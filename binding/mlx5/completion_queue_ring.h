@@ -12,7 +12,8 @@ class CompletionQueueRing {
   // the doorbell record (mlx5dv.h, MLX5_CQ_DB_REQ_NOT). The bell sets kRung: it is the queue's as long as that is open.
   enum Mailbox : size_t { kArm, kRung, kMailboxWords };
 
-  explicit CompletionQueueRing(SharedMemory memory) : memory(std::move(memory)) {}
+  // `unreadable`: libibverbs cannot poll it, so that it is JavaScript's from the beginning.
+  CompletionQueueRing(SharedMemory memory, bool unreadable) : memory(std::move(memory)), unreadable_(unreadable) {}
 
   // Whether an entry that JavaScript has not taken tells that the send with this counter is done, or that one has
   // failed.
@@ -20,7 +21,7 @@ class CompletionQueueRing {
 
   // mlx5dv_init_obj, from which on libmlx5 leaves the consumer index to its caller: 0 or an errno.
   int take(ibv_cq* queue);
-  bool taken() const { return ring_.buf != nullptr; }
+  bool handedOver() const { return unreadable_ || ring_.buf != nullptr; }
   Napi::Object describe(Napi::Env env) const;
   Napi::Value armBell(Napi::Env env, Napi::Value mailbox) { return bell_.bind(env, *this, mailbox, kMailboxWords); }
 
@@ -30,6 +31,7 @@ class CompletionQueueRing {
   static void arm(CompletionQueueRing& ring, int32_t* mailbox);
 
   mlx5dv_cq ring_{};
+  const bool unreadable_;
   Bell<CompletionQueueRing, arm> bell_;
 };
 

@@ -10,6 +10,9 @@ namespace mlx5 {
 // Why libmlx5 cannot be opened; empty when it is.
 const std::string& unavailable();
 
+// mlx5dv_create_qp(3) with mlx5dv_qp_create_flags, otherwise as ibv_create_qp(3): null, and errno.
+ibv_qp* createQueuePair(ibv_context* context, ibv_pd* domain, ibv_qp_init_attr* attributes, uint32_t flags);
+
 // Whether the device is a ConnectX of libmlx5's, and libmlx5 is there (mlx5dv_is_supported).
 bool isSupported(ibv_context* context);
 

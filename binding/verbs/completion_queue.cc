@@ -60,14 +60,14 @@ int CompletionQueue::arm(bool solicitedOnly) {
   const Armed wanted = solicitedOnly ? Armed::solicitedOnly : Armed::any;
   if (armed_ >= wanted) return 0;
   // libmlx5 arms with a consumer index of its own, which stands still once the ring is JavaScript's.
-  if (ring && ring->taken()) return EBUSY;
+  if (ring && ring->handedOver()) return EBUSY;
   const int error = ibv_req_notify_cq(ibv, solicitedOnly);
   if (!error) armed_ = wanted;
   return error;
 }
 
 int CompletionQueue::pollDevice(int most, ibv_wc* completions) {
-  return ring && ring->taken() ? 0 : ibv_poll_cq(ibv, most, completions);
+  return ring && ring->handedOver() ? 0 : ibv_poll_cq(ibv, most, completions);
 }
 
 int CompletionQueue::next(ibv_wc* completions, int most) {
@@ -110,7 +110,7 @@ bool CompletionQueue::deliver(const ibv_wc& completion, uint32_t row) {
 }
 
 int32_t CompletionQueue::poll() {
-  if (ring && ring->taken()) return kHandedOver;
+  if (ring && ring->handedOver()) return kHandedOver;
   ibv_wc completions[kChunk];
   uint32_t row = 0;
   while (row < batch_) {
@@ -186,13 +186,34 @@ CompletionQueue& queueOf(const Napi::CallbackInfo& info) {
   return Environment::of(info.Env()).handle<CompletionQueue>(info, 0, "completion queue");
 }
 
-// Creates the queue with its ring in memory of JavaScript's, and its completions compressed in a format of
-// mlx5dv_cqe_comp_res_format if one is given. Undefined, or what lacks.
+// What mlx5dv_create_cq(3) may be asked for: { entryBytes, format, padded }, of which 0 is the usual.
+void cardOptions(Napi::Env env, const Napi::Value& given, mlx5dv_cq_init_attr* attributes) {
+  if (given.IsUndefined()) return;
+  Napi::Object options = argument::object(env, given, "options");
+  if (const auto bytes = argument::field<uint32_t>(options, "entryBytes")) {
+    attributes->comp_mask |= MLX5DV_CQ_INIT_ATTR_MASK_CQE_SIZE;
+    attributes->cqe_size = static_cast<uint16_t>(bytes);
+  }
+  if (const auto format = argument::field<uint32_t>(options, "format")) {
+    attributes->comp_mask |= MLX5DV_CQ_INIT_ATTR_MASK_COMPRESSED_CQE;
+    attributes->cqe_comp_res_format = static_cast<uint8_t>(format);
+  }
+  if (argument::field<uint32_t>(options, "padded")) {
+    attributes->comp_mask |= MLX5DV_CQ_INIT_ATTR_MASK_FLAGS;
+    attributes->flags = MLX5DV_CQ_INIT_ATTR_FLAGS_CQE_PAD;
+  }
+}
+
+// Creates the queue with its ring in memory of JavaScript's. Undefined, or what lacks.
 Napi::Value createOverMemory(const Napi::CallbackInfo& info, CompletionQueue& queue, int entries) {
   Napi::Env env = info.Env();
   auto& domain = Environment::of(env).handle<ProtectionDomain>(info, 4, "domain");
   if (&domain.context != &queue.context) throwArgumentRange(env, "domain", "of the queue's own context");
-  queue.ring = std::make_unique<mlx5::CompletionQueueRing>(SharedMemory(env, info[5], "memory"));
+  mlx5dv_cq_init_attr more{};
+  cardOptions(env, info[6], &more);
+  // libmlx5's own poll reads no compressed completions.
+  const bool unreadable = more.comp_mask & MLX5DV_CQ_INIT_ATTR_MASK_COMPRESSED_CQE;
+  queue.ring = std::make_unique<mlx5::CompletionQueueRing>(SharedMemory(env, info[5], "memory"), unreadable);
   mlx5::RingMemory& memory = queue.ring->memory;
   const char* syscall;
   int error = memory.open(domain.ibv, false, &syscall);
@@ -204,17 +225,9 @@ Napi::Value createOverMemory(const Napi::CallbackInfo& info, CompletionQueue& qu
     attributes.wc_flags = IBV_WC_STANDARD_FLAGS;
     attributes.comp_mask = IBV_CQ_INIT_ATTR_MASK_PD;
     attributes.parent_domain = memory.domain();
-    ibv_cq_ex* created;
-    if (const uint32_t format = info[6].IsUndefined() ? 0 : argument::uint32(info, 6, "format")) {
-      mlx5dv_cq_init_attr compressed{};
-      compressed.comp_mask = MLX5DV_CQ_INIT_ATTR_MASK_COMPRESSED_CQE;
-      compressed.cqe_comp_res_format = static_cast<uint8_t>(format);
-      syscall = "mlx5dv_create_cq";
-      created = mlx5dv_create_cq(queue.context.ibv, &attributes, &compressed);
-    } else {
-      syscall = "ibv_create_cq_ex";
-      created = ibv_create_cq_ex(queue.context.ibv, &attributes);
-    }
+    syscall = more.comp_mask != 0 ? "mlx5dv_create_cq" : "ibv_create_cq_ex";
+    ibv_cq_ex* created = more.comp_mask != 0 ? mlx5dv_create_cq(queue.context.ibv, &attributes, &more)
+                                             : ibv_create_cq_ex(queue.context.ibv, &attributes);
     if (created) queue.ibv = ibv_cq_ex_to_cq(created);
     else error = errno;
   }
@@ -225,7 +238,7 @@ Napi::Value createOverMemory(const Napi::CallbackInfo& info, CompletionQueue& qu
   throwErrno(env, error, syscall, std::to_string(entries) + " entries");
 }
 
-// createCompletionQueue(context, entries, batch, block, domain, memory, format): ibv_create_cq(3). `memory`, if given,
+// createCompletionQueue(context, entries, batch, block, domain, memory, options): ibv_create_cq(3). `memory`, if given,
 // is for the device's own ring (mlx5/ring_memory.h), by way of that protection domain; if it is too small the result is
 // { handle: 0, lacking: bytes }. { handle, entries, and, for rxe, ring }
 Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {

@@ -120,9 +120,9 @@ QueuePair& pairOf(const Napi::CallbackInfo& info) {
   return environmentOf(info).handle<QueuePair>(info, 0, "queue pair");
 }
 
-// createQueuePair(domain, sendQueue, receiveQueue, { type, maxSendWr, … }, { control, send, receive }, memory):
-// ibv_create_qp(3). `memory`, if given, is for the device's own rings: see mlx5/ring_memory.h. If it is too small the
-// result is { handle: 0, lacking: bytes }.
+// createQueuePair(domain, sendQueue, receiveQueue, { type, maxSendWr, … }, { control, send, receive }, memory, flags):
+// ibv_create_qp(3), or mlx5dv_create_qp(3) if there are flags (mlx5dv_qp_create_flags). `memory`, if given, is for the
+// device's own rings: see mlx5/ring_memory.h. If it is too small the result is { handle: 0, lacking: bytes }.
 // { handle, number, and the capabilities that the provider granted }
 Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -167,6 +167,7 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   auto pair = std::make_unique<QueuePair>(domain, sendQueue, receiveQueue, sizes, std::move(shared));
   pair->longestMessage = longestMessage;
   pair->longestReceive = longestReceive;
+  const uint32_t flags = info[6].IsUndefined() ? 0 : argument::uint32(info, 6, "flags");
   if (!info[5].IsUndefined()) {
     pair->rings = std::make_unique<mlx5::QueuePairRings>(SharedMemory(env, info[5], "memory"));
   }
@@ -193,8 +194,10 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   const char* syscall = "ibv_create_qp";
   int error = pair->rings ? pair->rings->memory.open(domain.ibv, true, &syscall) : 0;
   if (!error) {
-    syscall = "ibv_create_qp";
-    pair->ibv = ibv_create_qp(pair->rings ? pair->rings->memory.domain() : domain.ibv, &attributes);
+    ibv_pd* parent = pair->rings ? pair->rings->memory.domain() : domain.ibv;
+    syscall = flags != 0 ? "mlx5dv_create_qp" : "ibv_create_qp";
+    pair->ibv = flags != 0 ? mlx5::createQueuePair(domain.context.ibv, parent, &attributes, flags)
+                           : ibv_create_qp(parent, &attributes);
     if (!pair->ibv) error = errno;
   }
   if (error) {

@@ -50,6 +50,8 @@ export const CompressionFormat: Readonly<Record<CompressionFormatName, number>> 
   CSUM: 1 << 1,
   CSUM_STRIDX: 1 << 2,
 }
+/** @internal */
+export const compressionFormats = Object.keys(CompressionFormat) as CompressionFormatName[]
 
 const names = <Name extends string>(bits: number, all: Readonly<Record<Name, number>>): Name[] =>
   (Object.keys(all) as Name[]).filter((name) => (bits & all[name]) !== 0)

@@ -5,7 +5,12 @@
 import * as fields from './layout/index.js'
 
 export { DeviceClock } from './clock.js'
-export { createCompletionQueue, createQueuePair } from './create.js'
+export {
+  createCompletionQueue,
+  createQueuePair,
+  type Mlx5CompletionQueueOptions,
+  type Mlx5QueuePairOptions,
+} from './create.js'
 export {
   type CompletionOptions,
   type DecodedCompletion,
@@ -26,7 +31,7 @@ export {
   type SendRequestOptions,
 } from './decode/send-request.js'
 export { formatEntry } from './decode/text.js'
-export { type Mlx5Device, type Mlx5Flag, queryDevice } from './device.js'
+export { type CompressionFormatName, type Mlx5Device, type Mlx5Flag, queryDevice } from './device.js'
 export { type DirectCompletionQueue, type DirectQueuePair, type DirectRing, direct } from './direct.js'
 export type { FieldLayout, Reading, Source, StructLayout } from './layout/field.js'
 export type { CqeFormatName, CqeOpcodeName, CqeSyndromeName, SendOpcodeName } from './layout/names.js'

@@ -1,5 +1,5 @@
 import { abortSignal, boolean, integer, type Names, options as optionsOf } from '../argument.js'
-import { busyError, closedError, directError, VerbsError } from '../errors.js'
+import { busyError, closedError, compressedError, directError, VerbsError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { ownCopy, plainAccess } from '../hot/own-copy.js'
 import { Kind, native } from '../native.js'
@@ -109,6 +109,8 @@ export class CompletionQueue extends NativeHandle {
     },
   })
   #solicitedOnly = false
+  /** Its completions are compressed, which libibverbs cannot read. */
+  #unreadable = false
   #handedOver = false
   /** Events that came while nobody waited for one. */
   #unseen = 0
@@ -153,7 +155,7 @@ export class CompletionQueue extends NativeHandle {
       closedStatus,
       fail: (status) => {
         if (status === closedStatus) throw closedError('completion queue')
-        if (status === handedOverStatus) throw directError('completion queue')
+        if (status === handedOverStatus) throw this.#direct()
         throw new VerbsError(-status, 'ibv_poll_cq')
       },
       QueueControl,
@@ -181,7 +183,7 @@ export class CompletionQueue extends NativeHandle {
         columns,
         place?.domain,
         memory,
-        place?.format,
+        place?.card,
       )
     const make = (sizes: { entries: number }) =>
       place ? place.rings((memory) => over(sizes, memory)) : over(sizes)
@@ -193,6 +195,7 @@ export class CompletionQueue extends NativeHandle {
       native.close(made.handle, Kind.CompletionQueue)
       throw error
     }
+    queue.#unreadable = place !== undefined && place.card.format !== 0
     context.adopt(made.handle, queue)
     return queue
   }
@@ -222,7 +225,7 @@ export class CompletionQueue extends NativeHandle {
    * @internal
    */
   handOver(): void {
-    this.#assertAlone()
+    this.#assertNobodyWaits()
     this.#handedOver = true
     this.watch(() => this.#unseen++)
   }
@@ -334,6 +337,16 @@ export class CompletionQueue extends NativeHandle {
   }
 
   #assertAlone(): void {
+    this.#assertNobodyWaits()
+    if (this.#unreadable) throw this.#direct()
+  }
+
+  #direct(): Error {
+    if (this.#handedOver) return directError('completion queue')
+    return compressedError()
+  }
+
+  #assertNobodyWaits(): void {
     this.assertOpen()
     if (this.#handedOver) throw directError('completion queue')
     if (this.#waiter.pending || this.#spinning)

@@ -26,7 +26,7 @@ export interface VerbsNative {
     block: Uint32Array,
     domain?: number,
     memory?: Uint8Array<SharedArrayBuffer>,
-    format?: number,
+    options?: { entryBytes: number; format: number; padded: number },
   ): { handle: number; entries: number; ring?: ArrayBuffer; lacking?: number }
   /** A function that leaves in the mailbox how many completions were polled, or a negative errno. */
   pollBell(queue: number, mailbox: Int32Array): () => void
@@ -40,6 +40,7 @@ export interface VerbsNative {
     options: NativeQueuePairOptions,
     rings: { control: Uint32Array; send: RingWords; receive: RingWords },
     memory?: Uint8Array<SharedArrayBuffer>,
+    createFlags?: number,
   ): NativeQueuePairResult
   modifyQueuePair(pair: number, attributes: NativeQueuePairAttributes): void
   queryQueuePair(pair: number): NativeQueuePairState

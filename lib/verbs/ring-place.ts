@@ -11,13 +11,24 @@ export type RingPlace = <T extends { handle: number; lacking?: number }>(
 ) => T
 
 /**
- * Where a completion queue's ring shall lie, and in which format of mlx5dv_cqe_comp_res_format its completions are
- * compressed, if they are.
+ * Where a completion queue's ring shall lie, and what mlx5dv_create_cq(3) is asked for: 0 is the usual.
  *
  * @internal
  */
 export interface CompletionRingPlace {
   domain: number
   rings: RingPlace
-  format?: number
+  /** `format` is one of mlx5dv_cqe_comp_res_format: completions are compressed. */
+  card: { entryBytes: number; format: number; padded: number }
+}
+
+/**
+ * Where a queue pair's rings shall lie, and how mlx5dv_create_qp(3) is asked for it.
+ *
+ * @internal
+ */
+export interface QueuePairRingPlace {
+  rings: RingPlace
+  /** mlx5dv_qp_create_flags */
+  createFlags: number
 }

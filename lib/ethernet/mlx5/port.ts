@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import { verbsError } from '../../errors.js'
-import { createCompletionQueue, createCompressed, createQueuePair } from '../../mlx5/create.js'
+import { createCompletionQueue, createQueuePair } from '../../mlx5/create.js'
 import { decodeCompletion } from '../../mlx5/decode/completion.js'
 import { queryDevice } from '../../mlx5/device.js'
 import { type DirectCompletionQueue, takeCompletionQueue, takeQueuePair } from '../../mlx5/direct.js'
@@ -73,8 +73,11 @@ export class Mlx5Port extends DevicePort implements Port {
       const sendCq = createCompletionQueue(domain, this.sendDepth, { batch: 1 })
       const { flags, compression } = queryDevice(context)
       // The format that costs the device least: nothing is read of a mini completion but its byte count.
-      const format = compression?.formats.find((each) => each === 'HASH')
-      const receiveCq = createCompressed(domain, sizes.maxReceiveWr, { batch: 1 }, format)
+      const compressed = compression?.formats.find((each) => each === 'HASH')
+      const receiveCq = createCompletionQueue(domain, sizes.maxReceiveWr, {
+        batch: 1,
+        compression: compressed,
+      })
       const pair = createQueuePair(domain, { ...sizes, sendCq, receiveCq })
       // libmlx5 writes the receive queue's record at this transition: from here on nobody does but this port.
       pair.connect()

@@ -6,7 +6,7 @@ import { type QueuePairType, QueuePairTypes } from '../constants.js'
 import type { DeviceQueries } from '../device-queries.js'
 import { orLargest } from '../largest.js'
 import { RequestRings } from '../request/rings.js'
-import type { RingPlace } from '../ring-place.js'
+import type { QueuePairRingPlace } from '../ring-place.js'
 import type { QueuePairCapabilities } from './capabilities.js'
 import { checkQueuePairOptions, type QueuePairOptions } from './options.js'
 
@@ -41,7 +41,7 @@ export function createQueuePair(
   device: DeviceQueries,
   domainHandle: number,
   options: QueuePairOptions,
-  place?: RingPlace,
+  place?: QueuePairRingPlace,
 ): CreatedQueuePair {
   const checked = checkQueuePairOptions(device, options)
   const { type, sizes, sendCq, receiveCq, port, gid, longest } = checked
@@ -60,9 +60,10 @@ export function createQueuePair(
       },
       { control, send: send.words, receive: receive.words },
       memory,
+      place?.createFlags,
     )
   const make = (tried: QueuePairCapabilities) =>
-    place ? place((memory) => over(tried, memory)) : over(tried)
+    place ? place.rings((memory) => over(tried, memory)) : over(tried)
   const { handle, number, ...capabilities } = orLargest(
     sizes,
     sizeOrder,

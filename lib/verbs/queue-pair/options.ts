@@ -41,7 +41,7 @@ export interface QueuePairOptions {
   /** RC, UC, UD: first packet sequence number to send, 24 bits; random by default. */
   packetSequenceNumber?: number
 }
-const queuePairOptionNames = {
+export const queuePairOptionNames = {
   type: true,
   cq: true,
   sendCq: true,

@@ -19,7 +19,7 @@ import { refusalOf } from '../request/refusal.js'
 import type { RequestRing } from '../request/ring.js'
 import { PreparedSend, type SendOptions } from '../request/send.js'
 import { PreparedTransfer, type TransferOptions } from '../request/transfer.js'
-import type { RingPlace } from '../ring-place.js'
+import type { QueuePairRingPlace } from '../ring-place.js'
 import { fromNative, type QueuePairAttributes, type QueuePairQuery, toNative } from './attributes.js'
 import type { QueuePairCapabilities } from './capabilities.js'
 import {
@@ -113,7 +113,7 @@ export class QueuePair extends NativeHandle {
     domain: ProtectionDomain,
     domainHandle: number,
     options: QueuePairOptions,
-    place?: RingPlace,
+    place?: QueuePairRingPlace,
   ): QueuePair {
     const { context } = domain
     const created = createQueuePair(context, domainHandle, options, place)
