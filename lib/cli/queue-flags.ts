@@ -18,6 +18,27 @@ export const queueFlags = {
   queue: { type: 'string', argument: 'ID', help: "for af_xdp: the device's receive queue, or all (0)" },
 } as const
 
+export const timestampFlags = {
+  timestamps: {
+    type: 'string',
+    argument: 'CLOCK',
+    help: "software (af_packet's default), or hardware: the device's clock",
+  },
+} as const
+
+/** @throws UsageError for a clock that the backend has not */
+export function timestampOption(
+  value: string | undefined,
+  backend: PacketBackend,
+): 'software' | 'hardware' | undefined {
+  const clock = wordOption('--timestamps', value, ['software', 'hardware'])
+  if (clock === undefined) return backend === 'af_packet' ? 'software' : undefined
+  if (backend === 'af_packet' || (backend === 'mlx5' && clock === 'hardware')) return clock
+  throw new UsageError(
+    `'--timestamps ${clock}' needs ${clock === 'hardware' ? 'af_packet or mlx5' : 'af_packet'}, not ${backend}`,
+  )
+}
+
 /**
  * With AF_PACKET each frame has room for a super-frame, several segments of one of this host's connections under one header:
  * the largest IP packet, its Ethernet header and a VLAN tag. Most of that memory is never touched.

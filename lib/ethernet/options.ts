@@ -130,6 +130,9 @@ export interface PacketQueueOptions extends FramePoolOptions {
    * Of AF_PACKET: stamp each received frame with its arrival time, by the kernel's clock ('software' or true) or by the
    * device's ('hardware', which needs CAP_NET_ADMIN and a device that stamps every frame; its clock is not the
    * system's: see phc2sys(8)). The device stamps for as long as the queue is open. Default false.
+   *
+   * Of mlx5: 'hardware', the time in the frame's completion, converted to the system's clock as the kernel relates the two
+   * (mlx5dv_ts_to_ns(3)). Each frame then has a completion of its own, uncompressed, and costs a microsecond more.
    */
   timestamps?: boolean | 'software' | 'hardware'
   /**
@@ -264,6 +267,13 @@ export function settingsOf(
   boolean('options.promiscuous', promiscuous)
   boolean('options.outgoing', outgoing)
   if (typeof timestamps !== 'boolean') oneOf('options.timestamps', timestamps, ['software', 'hardware'])
+  if (timestamps && timestamps !== 'hardware' && backend === 'mlx5') {
+    throw typeError(
+      'options.timestamps',
+      "'hardware' with backend: 'mlx5', whose frames pass by the kernel",
+      timestamps,
+    )
+  }
   if (receivePath !== undefined) oneOf('options.receivePath', receivePath, ['ring', 'recvmmsg'])
   boolean('options.transmitOnly', transmitOnly)
   if (receiveBuffer !== undefined) integer('options.receiveBuffer', receiveBuffer, 0, 2 ** 30)

@@ -7,7 +7,7 @@ import type { PacketBackend } from './report.js'
 const support = {
   outgoing: ['af_packet'],
   fanout: ['af_packet'],
-  timestamps: ['af_packet'],
+  timestamps: ['af_packet', 'mlx5'],
   receivePath: ['af_packet'],
   receiveBuffer: ['af_packet'],
   sendBuffer: ['af_packet', 'af_xdp'],

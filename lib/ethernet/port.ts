@@ -53,6 +53,8 @@ export interface Port {
    * everything there is.
    */
   readonly describes: boolean
+  /** When a received frame arrived, in nanoseconds since 1970, where its record tells; `at` as in `receive`. */
+  stamp?(at: number): bigint
   /**
    * How many frames of the arena, neighbours, lie in a buffer that one record of `fill` posts: a power of two. More than
    * 1 is a striding receive queue: each received frame takes the next place of the buffer, or several with a descriptor

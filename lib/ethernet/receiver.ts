@@ -94,6 +94,7 @@ export class Receiver implements ReceivingEnd {
       scarce: Math.min(port.scarce, this.#target),
       framesPerBuffer,
       describes: port.describes,
+      stamped: port.stamp !== undefined,
       ReceiveState,
       receiver: {
         look: () => this.#look(),
@@ -200,8 +201,9 @@ export class Receiver implements ReceivingEnd {
         const length = Math.min(told, room)
         this.#table.describe(index, address, length)
         if (ring.more(at)) used = this.#gather(index, address, address + length, used, available)
-        else if (told > room) this.#complete(index, address, length, told)
+        else if (told > room || this.#port.stamp) this.#complete(index, address, length, told, ring.flags(at))
         else this.#table.mark(index, ring.flags(at))
+        if (this.#port.stamp) this.#table.stamp(index, this.#port.stamp(at))
       }
       const record = index * FrameRecord.words
       batchSlots[count] = slot
@@ -245,11 +247,11 @@ export class Receiver implements ReceivingEnd {
     return used
   }
 
-  #complete(index: number, from: number, length: number, original: number): void {
+  #complete(index: number, from: number, length: number, original: number, flags = 0): void {
     const truncated = original > length
     if (truncated) this.truncated++
     const type = typeOf(this.#memory, from, this.#link.interface.macBytes)
-    this.#table.complete(index, length, original, (type << 8) | (truncated ? FrameFlag.truncated : 0))
+    this.#table.complete(index, length, original, (type << 8) | flags | (truncated ? FrameFlag.truncated : 0))
   }
 
   /** Moves free frames into the fill ring, those of other threads too. */

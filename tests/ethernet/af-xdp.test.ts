@@ -90,7 +90,10 @@ describe('which backend', () => {
     using queue = PacketQueue.open(veth.a, { exclusive: true, timestamps: true })
     expect(queue.backend).toBe('af_packet')
     expect(queue.report.notUsed).toEqual([
-      { what: 'af_xdp', why: "options.timestamps must be left out, or with backend: 'af_packet'" },
+      {
+        what: 'af_xdp',
+        why: "options.timestamps must be left out, or with backend: 'af_packet' or backend: 'mlx5'",
+      },
     ])
     expect((await warned)[0]).toMatchObject({
       name: 'IbverbsWarning',

@@ -61,7 +61,8 @@ test('what was sent arrives, though the peer sleeps until the sender has ended',
 test('reflect returns the frames that generate counts', async () => {
   const reflecting = onWire(there, 'reflect', port)
   await reflecting.until(/^reflecting on .*, mlx5$/m)
-  const flags = ['--to', there, '-r', '5k', '-c', '500', '--receive', '--json', '--linger', '5']
+  const clock = ['--timestamps', 'hardware']
+  const flags = ['--to', there, '-r', '5k', '-c', '500', '--receive', '--json', '--linger', '5', ...clock]
   const { code, stdout } = await onWire(here, 'generate', port, ...flags).finished
   expect({ code, received: JSON.parse(stdout).received }).toMatchObject({
     code: 0,
@@ -96,7 +97,20 @@ test('forward joins two devices', async () => {
   ])
 })
 
+test('dump with the device’s clock', async () => {
+  const dumping = onWire(there, 'dump', port, '--timestamps', 'hardware', '-c', '1', 'ether proto 0x88b5')
+  await dumping.until(/^listening on .*, mlx5$/m)
+  const generating = onWire(here, 'generate', port, '--to', there, '-r', '5k', '-c', '20')
+  expect(await generating.finished).toMatchObject({ code: 0 })
+  const { code, stdout } = await dumping.finished
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/^\d\d:\d\d:\d\d\.\d{6} /)
+})
+
 test('the error names an unsupported option', async () => {
+  const clock = await onWire(here, 'dump', port, '--timestamps', 'software').finished
+  expect(clock.code).toBe(2)
+  expect(clock.stderr).toContain("ibverbs dump: '--timestamps software' needs af_packet, not mlx5\n")
   const { code, stderr } = await onWire(here, 'dump', port, '-Q', 'inout').finished
   expect(code).toBe(2)
   expect(stderr).toContain("ibverbs dump: '-Q inout' needs af_packet: mlx5 sees what arrives\n")

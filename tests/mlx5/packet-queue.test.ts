@@ -226,6 +226,46 @@ test('over memory that begins in the middle of a page', async () => {
   expect(queue.statistics()).toMatchObject({ received: 3000, transmitted: 3000, invalid: 0 })
 })
 
+test("timestamps: 'hardware': when each frame came, by the device's clock in the system's time", async () => {
+  using wire = openPair()
+  using queue = PacketQueue.open('mlx5_soft0', {
+    ...{ backend: 'mlx5', timestamps: 'hardware', flows: [{ etherType: 0x88b7 }] },
+  })
+  const { b } = wire
+  const own = queue.interface.macBytes
+  const before = Date.now()
+  for (let i = 0; i < 20; i++) {
+    const slot = b.claim()
+    b.memory.set([...own, ...b.interface.macBytes, 0x88, 0xb7], b.offset(slot))
+    b.send(slot, 60 + i)
+  }
+  expect(b.submit()).toBe(20)
+  let last = 0n
+  for (let got = 0; got < 20; ) {
+    await queue.wait({ signal: AbortSignal.timeout(60_000) })
+    const n = queue.receive()
+    for (let i = 0; i < n; i++, got++) {
+      const slot = queue.slot(i)
+      const time = BigInt(queue.seconds(slot)) * 1_000_000_000n + BigInt(queue.nanoseconds(slot))
+      expect(time).toBeGreaterThanOrEqual(last)
+      last = time
+      // The kernel's relation of the two clocks is exact to a millisecond here.
+      expect(Number(time / 1_000_000n)).toBeGreaterThanOrEqual(before - 1)
+      expect(Number(time / 1_000_000n)).toBeLessThanOrEqual(Date.now() + 1)
+      expect([queue.length(slot), queue.originalLength(slot), queue.flags(slot)]).toEqual([
+        60 + got,
+        60 + got,
+        0,
+      ])
+      queue.forward(slot)
+    }
+  }
+  expect(queue.submit()).toBeGreaterThan(0)
+  expect(thrownBy(() => PacketQueue.open('mlx5_soft0', { backend: 'mlx5', timestamps: true })).message).toBe(
+    "\"options.timestamps\" must be 'hardware' with backend: 'mlx5', whose frames pass by the kernel, not true",
+  )
+})
+
 test('frames that were accepted are sent, though the queue closes at once', async () => {
   using wire = openPair({ promiscuous: true })
   const { a, b } = wire

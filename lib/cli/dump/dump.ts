@@ -6,7 +6,14 @@ import { ExitCode } from '../exit-code.js'
 import { filterHelp, filterOf } from '../filter.js'
 import { Input } from '../input.js'
 import { LiveLine, Speed } from '../live-line.js'
-import { interfaceHelp, queueFlags, queueOptions, superFrames } from '../queue-flags.js'
+import {
+  interfaceHelp,
+  queueFlags,
+  queueOptions,
+  superFrames,
+  timestampFlags,
+  timestampOption,
+} from '../queue-flags.js'
 import type { Session } from '../session.js'
 import { dropsText, framesText } from '../totals.js'
 import { grouped, perSecondText } from '../traffic/rate.js'
@@ -59,6 +66,7 @@ const options = {
   json: { type: 'boolean', help: 'print one JSON object for each frame: { time, length, text, bytes }' },
   check: { type: 'boolean', help: "count the frames of 'ibverbs generate': lost, duplicated, reordered" },
   ...queueFlags,
+  ...timestampFlags,
 } as const
 
 export const dump: Command = {
@@ -99,13 +107,13 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
     promiscuous: !values['no-promiscuous'],
     filter: filterOf(words),
   }
-  // The other backends see incoming frames only, and have no clock: dump then takes the time when it sees a frame.
+  // The other backends see incoming frames only. Without a clock dump takes the time when it sees a frame.
   const packet = opening.backend === 'af_packet'
   const direction = wordOption('--direction', values.direction, ['in', 'inout']) ?? (packet ? 'inout' : 'in')
   if (!packet && direction === 'inout') {
     throw new UsageError(`'-Q inout' needs af_packet: ${opening.backend} sees what arrives`)
   }
-  if (packet) opening.timestamps = true
+  opening.timestamps = timestampOption(values.timestamps, common.backend)
   opening.outgoing = direction === 'inout'
 
   const { listInterfaces, PacketQueue } = await import('../../ethernet/index.js')
@@ -132,7 +140,7 @@ async function runFile(
   values: Values,
   session: Session,
 ): Promise<ExitCode> {
-  for (const option of ['no-promiscuous', 'direction', 'backend', 'queue'] as const)
+  for (const option of ['no-promiscuous', 'direction', 'backend', 'queue', 'timestamps'] as const)
     if (values[option] !== undefined) throw new UsageError(`--${option} and --read exclude each other`)
   const make = sinkMaker(values, words, session)
   const expression = filterOf(words)

@@ -1,7 +1,7 @@
 /** `ibverbs generate`: sends numbered frames at a rate, and checks those that come back. */
 import type { Command } from '../command.js'
 import type { ExitCode } from '../exit-code.js'
-import { interfaceHelp, queueFlags, queueOptions } from '../queue-flags.js'
+import { interfaceHelp, queueFlags, queueOptions, timestampFlags, timestampOption } from '../queue-flags.js'
 import type { Session } from '../session.js'
 import { rateOption } from '../traffic/rate.js'
 import { integerOption, numberOption, operands, parse, UsageError } from '../usage.js'
@@ -34,6 +34,7 @@ const options = {
   },
   json: { type: 'boolean', help: 'print one JSON object, times in µs' },
   ...queueFlags,
+  ...timestampFlags,
 } as const
 
 export const generate: Command = {
@@ -75,13 +76,14 @@ async function run(args: readonly string[], session: Session): Promise<ExitCode>
   }
   if (values.linger !== undefined && !settings.receive) throw new UsageError('--linger needs --receive')
   const opening = queueOptions(values, name)
+  if (values.timestamps !== undefined && !settings.receive)
+    throw new UsageError('--timestamps needs --receive')
+  const timestamps = timestampOption(values.timestamps, opening.backend)
 
   const { PacketQueue } = await import('../../ethernet/index.js')
   const destination = await destinationOf(address, name, session.signal)
   try {
-    const listening = settings.receive
-      ? { flows: destination.flows, timestamps: opening.backend === 'af_packet' }
-      : { transmitOnly: true }
+    const listening = settings.receive ? { flows: destination.flows, timestamps } : { transmitOnly: true }
     const queue = PacketQueue.open(name, { ...opening, ...listening })
     try {
       return await new Generator(queue, destination, settings, session).run()

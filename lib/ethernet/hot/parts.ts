@@ -65,6 +65,8 @@ export interface ReceiveParts extends HalfParts {
   scarce: number
   framesPerBuffer: number
   describes: boolean
+  /** Whether each frame's record tells when it arrived, which the class reads. */
+  stamped: boolean
   /** The bit of `link` that says that the interface is gone. */
   gone: number
   ReceiveState: typeof ReceiveState

@@ -16,6 +16,7 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
     scarce,
     framesPerBuffer,
     describes,
+    stamped,
     holder,
     receiver,
   } = parts
@@ -101,7 +102,7 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
       if (!describes) {
         told = lengthOf(at)
         // Within the frame's place, whatever the ring contains.
-        if (told <= 0 || told > ((frameSize - (offset & frameMask)) | 0) || more(at)) break
+        if (stamped || told <= 0 || told > ((frameSize - (offset & frameMask)) | 0) || more(at)) break
       }
       const generation = ((word ^ holder) + step) & generationMask
       owners[index] = generation | member

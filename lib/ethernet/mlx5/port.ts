@@ -1,10 +1,11 @@
 import { constants } from 'node:os'
 import { verbsError } from '../../errors.js'
+import { DeviceClock } from '../../mlx5/clock.js'
 import { createCompletionQueue, createQueuePair } from '../../mlx5/create.js'
 import { decodeCompletion } from '../../mlx5/decode/completion.js'
 import { queryDevice } from '../../mlx5/device.js'
 import { type DirectCompletionQueue, takeCompletionQueue, takeQueuePair } from '../../mlx5/direct.js'
-import { receiveQueue } from '../../mlx5/driver/receive-queue.js'
+import { type ReceiveCompletions, receiveQueue } from '../../mlx5/driver/receive-queue.js'
 import { sendQueue } from '../../mlx5/driver/send-queue.js'
 import { inlineHeaderBytes } from '../../mlx5/inline-header.js'
 import { assertSupported } from '../../mlx5/supported.js'
@@ -21,6 +22,8 @@ import type { WayReport } from '../report.js'
 import type { PortStatistics } from '../statistics.js'
 
 const { EIO, EBADF } = constants.errno
+/** Milliseconds. */
+const clockAge = 1000
 
 /**
  * A ConnectX's rings, which this package drives itself (ibverbs/mlx5), in the ring vocabulary.
@@ -41,6 +44,7 @@ export class Mlx5Port extends DevicePort implements Port {
   readonly receive: Consumer
   readonly transmit: Producer
   readonly completion: Consumer
+  readonly stamp?: (at: number) => bigint
   failure = ''
   readonly #sent: Arming
   readonly #received: Arming
@@ -73,7 +77,8 @@ export class Mlx5Port extends DevicePort implements Port {
       const sendCq = createCompletionQueue(domain, this.sendDepth, { batch: 1 })
       const { flags, compression } = queryDevice(context)
       // The format that costs the device least: nothing is read of a mini completion but its byte count.
-      const compressed = compression?.formats.find((each) => each === 'HASH')
+      const stamped = settings.timestamps === 'hardware'
+      const compressed = stamped ? undefined : compression?.formats.find((each) => each === 'HASH')
       const receiveCq = createCompletionQueue(domain, sizes.maxReceiveWr, {
         batch: 1,
         compression: compressed,
@@ -106,6 +111,7 @@ export class Mlx5Port extends DevicePort implements Port {
       this.completion = sending.completions
       this.fill = receiving.requests
       this.receive = receiving.completions
+      if (stamped) this.stamp = stamper(DeviceClock.of(context), receiving.completions)
       this.#sent = new Arming(sent, () => sending.entries())
       this.#received = new Arming(received, () => receiving.completions.index)
       this.connect(pair)
@@ -161,6 +167,19 @@ export class Mlx5Port extends DevicePort implements Port {
     }
     this.failing = true
     if (this.attention[0] === 0) this.attention[0] = EIO
+  }
+}
+
+/** Converts a completion's time; the kernel's relation between the clocks is a second old at most. */
+function stamper(clock: DeviceClock, completions: ReceiveCompletions): (at: number) => bigint {
+  let refreshed = performance.now()
+  return (at) => {
+    const now = performance.now()
+    if (now - refreshed > clockAge) {
+      clock.refresh()
+      refreshed = now
+    }
+    return clock.nanoseconds(completions.timestamp(at))
   }
 }
 

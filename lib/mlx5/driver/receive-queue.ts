@@ -4,6 +4,7 @@ import { Consumer, cells, Producer } from '../../ring/ring.js'
 import type { DirectCompletionQueue, DirectQueuePair } from '../direct.js'
 import type { HotCompletions, ReceiveCompletionParts, ReceiveRequestParts } from '../hot/parts.js'
 import { FrameFields, ReceiveState } from '../hot/state.js'
+import { frameCqe } from '../layout/completion.js'
 import { dataSegment } from '../layout/send-request.js'
 import { consumerMask, receiveMask, recordSetter } from './record.js'
 import { layoutOf, memoryWords, ringBytes } from './ring-bytes.js'
@@ -56,12 +57,21 @@ class ReceiveRequests extends Producer {
 }
 
 /** Received frames. */
-class ReceiveCompletions extends Consumer {
+export class ReceiveCompletions extends Consumer {
+  readonly #queue: DirectCompletionQueue
   readonly #hot: HotCompletions
 
   constructor(queue: DirectCompletionQueue, hot: HotCompletions, position: Int32Array<SharedArrayBuffer>) {
     super(memoryWords(queue), queue.stride / 4, layoutOf(queue), position)
+    this.#queue = queue
     this.#hot = hot
+  }
+
+  /** When the frame came, in cycles of the device's clock; of a compressed completion it is the title's. */
+  timestamp(at: number): bigint {
+    const { view, count, stride } = this.#queue
+    const entry = ((at & (count - 1)) + 1) * stride - frameCqe.length
+    return view.getBigUint64(entry + frameCqe.fields.timestamp.offset)
   }
 
   override hot(): HotConsumer {
@@ -98,7 +108,10 @@ class ReceiveCompletions extends Consumer {
 }
 
 /** The two ends of a receive queue of frames. */
-export function receiveQueue(parts: ReceiveQueueParts): { requests: Producer; completions: Consumer } {
+export function receiveQueue(parts: ReceiveQueueParts): {
+  requests: Producer
+  completions: ReceiveCompletions
+} {
   const { pair, completions } = parts
   prepare(parts)
   const requests = ringBytes(pair.receive)
