@@ -290,6 +290,7 @@ Napi::Value queryQueuePair(const Napi::CallbackInfo& info) {
   set("maxDestRdAtomic", attr.max_dest_rd_atomic);
   set("minRnrTimer", attr.min_rnr_timer);
   set("destQpNum", attr.dest_qp_num);
+  set("sqDraining", attr.sq_draining);
   set("maxSendWr", attr.cap.max_send_wr);
   set("maxRecvWr", attr.cap.max_recv_wr);
   set("maxSendSge", attr.cap.max_send_sge);

@@ -143,6 +143,7 @@ export interface NativeQueuePairAttributes {
 
 /** With the sizes of struct ibv_qp_cap. */
 export interface NativeQueuePairState extends Required<NativeQueuePairAttributes> {
+  sqDraining: number
   maxSendWr: number
   maxRecvWr: number
   maxSendSge: number

@@ -210,3 +210,8 @@ export function rdmaResources(): Record<string, number> {
   }
   return total
 }
+
+/** Waits until a queue pair that went to SQD may leave it: the kernel drains the sends in its own time. */
+export async function drained(pair: QueuePair): Promise<void> {
+  while (pair.query().sqDraining) await new Promise((resolve) => setImmediate(resolve))
+}

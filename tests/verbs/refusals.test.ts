@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import {
   completion,
   completions,
+  drained,
   fault,
   outcome,
   pattern,
@@ -273,6 +274,7 @@ describe('a local region', () => {
     const [a] = rxe.connected('RC')
     const region = a.domain.registerMemory(4096)
     a.pair.modify({ state: 'SQD' }) // the send waits until it is back in RTS
+    await drained(a.pair)
     a.pair.prepareSend({ memory: region }).post(1, 0, 10)
     expect(a.pair.submit()).toBe(1)
     region.close()

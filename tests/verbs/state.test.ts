@@ -1,6 +1,6 @@
 import type { QueuePairAttributes, QueuePairState } from 'ibverbs'
 import { describe, expect, it } from 'vitest'
-import { completion, completions, outcome, rows, type Side, thrownBy, useRxe } from '../beds/rxe.js'
+import { completion, completions, drained, outcome, rows, type Side, thrownBy, useRxe } from '../beds/rxe.js'
 
 const rxe = useRxe()
 
@@ -49,6 +49,7 @@ describe('modify', () => {
     for (const state of ['SQD', 'RTS', 'ERR', 'RESET'] as const) {
       a.pair.modify({ state })
       seen.push(a.pair.state)
+      await drained(a.pair)
     }
     expect(seen).toEqual(['RESET', 'INIT', 'RTR', 'RTS', 'SQD', 'RTS', 'ERR', 'RESET'])
   })

@@ -12,17 +12,17 @@ import { assertSupported } from '../../mlx5/supported.js'
 import { type Consumer, cells, type Producer } from '../../ring/ring.js'
 import type { CompletionQueue } from '../../verbs/completion-queue.js'
 import type { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
-import { FrameFlag } from '../frames.js'
+import { FrameFlag, headerBytes } from '../frames.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
 import type { Settings } from '../options.js'
 import type { Bell, Hint, Port, ReceiveCounts } from '../port.js'
-import { DevicePort, headerBytes, overflowBytes } from '../raw-packet/device-port.js'
+import { DevicePort, overflowBytes } from '../raw-packet/device-port.js'
 import type { RdmaPort } from '../raw-packet/rdma-port.js'
 import type { WayReport } from '../report.js'
 import type { PortStatistics } from '../statistics.js'
 
 const { EIO, EBADF } = constants.errno
-/** Milliseconds. */
+/** Milliseconds after which the kernel is asked anew how its clock and the device's relate. */
 const clockAge = 1000
 
 /**
@@ -76,8 +76,8 @@ export class Mlx5Port extends DevicePort implements Port {
       const overflow = domain.registerMemory(overflowBytes, { access: ['LOCAL_WRITE'] })
       const sendCq = createCompletionQueue(domain, this.sendDepth, { batch: 1 })
       const { flags, compression } = queryDevice(context)
-      // The format that costs the device least: nothing is read of a mini completion but its byte count.
       const stamped = settings.timestamps === 'hardware'
+      // The format that costs the device least: nothing is read of a mini completion but its byte count.
       const compressed = stamped ? undefined : compression?.formats.find((each) => each === 'HASH')
       const receiveCq = createCompletionQueue(domain, sizes.maxReceiveWr, {
         batch: 1,

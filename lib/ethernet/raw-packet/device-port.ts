@@ -19,7 +19,6 @@ const { EIO, ENETDOWN, ENODEV } = constants.errno
 const mostSends = 1024
 /** Receives the rest of a frame that exceeds its place: the frame is truncated, and the queue pair goes on. */
 export const overflowBytes = 2 ** 16
-export const headerBytes = 14
 
 /**
  * What a raw packet queue pair's port is whoever drives its rings, libibverbs (port.ts) or this package (mlx5/port.ts): the

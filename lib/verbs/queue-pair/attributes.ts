@@ -78,6 +78,8 @@ const queuePairAttributeNames = {
 
 /** What {@link QueuePair.query} returns: the attributes, and the sizes by the names of ibv_qp_cap. */
 export interface QueuePairQuery extends Required<Omit<QueuePairAttributes, 'currentState'>> {
+  /** In SQD: sends are still under way, and RTS is refused. */
+  sqDraining: boolean
   maxSendWr: number
   maxRecvWr: number
   maxSendSge: number
@@ -151,9 +153,10 @@ function assertPartition(name: string, index: number, device: DeviceQueries): vo
 
 /** Names for the binding's numbers. @internal */
 export function fromNative(queried: NativeQueuePairState): QueuePairQuery {
-  const { state, access, pathMtu, currentState: _, ...rest } = queried
+  const { state, access, pathMtu, sqDraining, currentState: _, ...rest } = queried
   return {
     ...rest,
+    sqDraining: sqDraining !== 0,
     state: nameOf(QueuePairStates, state),
     access: (Object.keys(AccessFlag) as Access[]).filter((name) => access & AccessFlag[name]),
     pathMtu: pathMtu ? mtuBytes(pathMtu) : 0,

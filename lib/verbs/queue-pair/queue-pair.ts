@@ -1,5 +1,5 @@
 import { integer } from '../../argument.js'
-import { closedError, directError, type VerbsError, verbsError } from '../../errors.js'
+import { closedError, directError, VerbsError, verbsError } from '../../errors.js'
 import type { Alternative } from '../../flow/alternative.js'
 import type { FlowRule } from '../../flow/rule.js'
 import { NativeHandle } from '../../handle.js'
@@ -142,14 +142,25 @@ export class QueuePair extends NativeHandle {
    */
   modify(attributes: QueuePairAttributes): void {
     const wanted = toNative(this.domain.context, attributes)
-    const wrong = diagnose(this.type, this.state, attributes)
+    const from = this.state
+    const wrong = diagnose(this.type, from, attributes)
     if (wrong) throw verbsError('EINVAL', 'ibv_modify_qp', wrong)
     if (attributes.state === 'RESET') {
       // The binding drops what it finds in the rings.
       this.#send.publish()
       this.#receive.publish()
     }
-    native.verbs.modifyQueuePair(this.#handle, wanted)
+    try {
+      native.verbs.modifyQueuePair(this.#handle, wanted)
+    } catch (error) {
+      if (from !== 'SQD' || attributes.state !== 'RTS' || !(error instanceof VerbsError)) throw error
+      // rxe_qp_chk_attr, Linux 6.1. By now they may be drained.
+      throw new VerbsError(
+        -error.errno,
+        error.syscall,
+        'SQD → RTS waits for the sends that were under way: until query().sqDraining is false, or for the event SQ_DRAINED',
+      )
+    }
   }
 
   /**
