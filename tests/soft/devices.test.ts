@@ -317,8 +317,10 @@ describe('other threads and processes', () => {
       { eval: true },
     )
     const signal = AbortSignal.timeout(limit)
+    // A worker that has ended tells of its last message and its exit in one turn: who waits for one after the other misses it.
+    const exited = once(worker, 'exit', { signal })
     expect((await once(worker, 'message', { signal }))[0]).toEqual(['mlx5_soft1', 2])
-    await once(worker, 'exit', { signal })
+    await exited
     expect(nicThread()).toBe(null)
   })
 

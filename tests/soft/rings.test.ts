@@ -6,13 +6,15 @@ import { Random } from '../beds/random.js'
 import { forge, goOn } from '../ethernet/forged-rings.js'
 import { collect, frame, queueFrame, transmit } from '../ethernet/traffic.js'
 
+/** Rings between this thread and the binding; those of the mlx5 driver: tests/mlx5/packet-queue.test.ts. */
+const backend = 'raw_packet_qp'
 /** Words of a ring (lib/ring/ring.ts). */
 const [producer, consumer, records] = [0, 16, 32]
 
 function openWire(options?: PacketQueueOptions) {
   const soft = softConnectX({ wire: 'pair' })
-  const a = PacketQueue.open('mlx5_soft0', options)
-  const b = PacketQueue.open('mlx5_soft1', options)
+  const a = PacketQueue.open('mlx5_soft0', { backend, ...options })
+  const b = PacketQueue.open('mlx5_soft1', { backend, ...options })
   const close = (): void => {
     a.close()
     b.close()
@@ -72,8 +74,8 @@ test('thousands of random words in the rings', async () => {
   using soft = softConnectX({ wire: 'pair' })
   for (let round = 0; round < 20; round++) {
     const frames = new FramePool({ frameCount: 64 })
-    using a = PacketQueue.open('mlx5_soft0', { frames, batch: 16, promiscuous: true })
-    using b = PacketQueue.open('mlx5_soft1', { frameCount: 64, batch: 16, promiscuous: true })
+    using a = PacketQueue.open('mlx5_soft0', { backend, frames, batch: 16, promiscuous: true })
+    using b = PacketQueue.open('mlx5_soft1', { backend, frameCount: 64, batch: 16, promiscuous: true })
     for (let i = 0; i < 150; i++) {
       for (const queue of [a, b]) {
         forge(queue, random, 5)
@@ -88,8 +90,8 @@ test('thousands of random words in the rings', async () => {
   expect(errors).toContain('EFAULT')
   expect(errors).toContain('ERANGE')
   // The device still works.
-  using a = PacketQueue.open('mlx5_soft0')
-  using b = PacketQueue.open('mlx5_soft1')
+  using a = PacketQueue.open('mlx5_soft0', { backend })
+  using b = PacketQueue.open('mlx5_soft1', { backend })
   transmit(a, frame(b, a, 60))
   expect(await collect(b, 1)).toEqual([frame(b, a, 60)])
   expect(soft.closed).toBe(false)

@@ -141,6 +141,7 @@ export function sendQueue(
     key: bigEndian(parts.key),
     keys: wordsFrom(pair.send, FrameFields.key),
     addressHighs: wordsFrom(pair.send, FrameFields.addressHigh),
+    addressLows: viewFrom(pair.send, FrameFields.addressLow),
     checksums: parts.checksums ? FrameFields.bothChecksums : 0,
     mostFrames: parts.multiPacket ? Math.min(mostFrames, count) : 1,
     inlined: parts.inlined,
@@ -175,6 +176,10 @@ export function sendQueue(
 /** A ring's words from this byte on. */
 function wordsFrom({ bytes }: DirectRing, offset: number): Int32Array {
   return new Int32Array(bytes.buffer, bytes.byteOffset + offset, (bytes.byteLength - offset) >> 2)
+}
+
+function viewFrom({ bytes }: DirectRing, offset: number): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset + offset, bytes.byteLength - offset)
 }
 
 /** A number as a word in a ring. */

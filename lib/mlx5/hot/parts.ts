@@ -49,10 +49,12 @@ export interface SendRequestParts extends SendParts {
   ring: RingBytes
   /** The queue pair's number, in the place where a request has it. */
   number: number
-  /** Key of the arena, as a word in the ring; and the ring from the first key, and from the first address's upper half. */
+  /** Key of the arena, as a word in the ring. */
   key: number
+  /** The ring from the first data segment's key on, from its address's upper half, and from its lower one. */
   keys: Int32Array
   addressHighs: Int32Array
+  addressLows: DataView
   /** Checksums that each frame is sent with: EthernetFlag bits. */
   checksums: number
   /** The most frames of a request. */

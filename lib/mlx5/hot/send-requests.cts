@@ -11,9 +11,9 @@ export = function sendRequests(parts: SendRequestParts): HotSendRequests {
   const { number, key, mostFrames, inlined, memory, base } = parts
   const usualChecksums = parts.checksums
   const { words, view, countShift } = parts.ring
-  const { keys, addressHighs } = parts
+  const { keys, addressHighs, addressLows } = parts
   const { fields } = parts
-  const { indexShift, send, multiPacket, signalled, indexAndOpcode, numberAndSegments, addressLow } = fields
+  const { indexShift, send, multiPacket, signalled, indexAndOpcode, numberAndSegments } = fields
   const {
     block: blockAt,
     open: openAt,
@@ -64,23 +64,28 @@ export = function sendRequests(parts: SendRequestParts): HotSendRequests {
   }
 
   /** Begins a request of so many frames at most; returns where its first data segment goes. */
-  function begin(most: number, checksums: number): number {
+  function beginOf(most: number): number {
     if (state[openAt] !== 0) seal(0)
     state[openAt] = 1
-    state[checksumsAt] = checksums
+    state[checksumsAt] = usualChecksums
     const first = ((state[blockAt] << 6) + headBytes) & byteMask
     state[endAt] = (first + most * 16) & byteMask
     return first
   }
 
+  function begin(): number {
+    return beginOf(mostFrames)
+  }
+
+  // As short as it can be: V8 inlines it into the program's own loop, with all that is around it, or not at all.
   function push(address: number, length: number): void {
     let at = state[nextAt]
-    if (at === state[endAt]) at = begin(mostFrames, usualChecksums)
+    if (at === state[endAt]) at = begin()
     const word = at >> 2
     view.setInt32(at, length)
     keys[word] = key
     addressHighs[word] = 0
-    view.setInt32(at + addressLow, address + base)
+    addressLows.setInt32(at, address + base)
     state[nextAt] = (at + 16) & byteMask
     const next = position[0]
     sent[next & sentMask] = address
@@ -89,7 +94,7 @@ export = function sendRequests(parts: SendRequestParts): HotSendRequests {
 
   /** Writes a frame's first bytes into a request of its own, padded with zeros where it has fewer, and names the rest. */
   function pushInlined(address: number, length: number): void {
-    const start = begin(1, usualChecksums) - headBytes
+    const start = beginOf(1) - headBytes
     view.setUint16(start + fields.inlineSize, inlined)
     for (let i = 0; i < inlined; i = (i + 1) | 0) {
       view.setUint8(start + fields.inlineStart + i, i < length ? memory[address + i] : 0)
@@ -107,7 +112,7 @@ export = function sendRequests(parts: SendRequestParts): HotSendRequests {
     if (inlined > 0) {
       pushInlined(address, length)
     } else {
-      state[nextAt] = begin(1, usualChecksums)
+      state[nextAt] = beginOf(1)
       push(address, length)
     }
     state[checksumsAt] = checksums | usualChecksums
