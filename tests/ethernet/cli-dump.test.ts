@@ -280,12 +280,13 @@ describe('ibverbs dump', () => {
     expect(tshark(file).map(({ bytes }) => bytes)).toEqual(expected.map((frame) => frame.toString('hex')))
     const [inbound, outbound] = [1, 2]
     const fields = ['-e', 'frame.interface_name', '-e', 'frame.packet_flags_direction']
-    const text = tool('tshark', ['-n', '-r', file, '-T', 'fields', ...fields]).replaceAll('0x0000000', '')
+    const text = tool('tshark', ['-n', '-r', file, '-T', 'fields', ...fields])
     expect(
       text
         .trimEnd()
         .split('\n')
-        .map((line) => line.replace(/0x0*/, '')),
+        // The direction, not the interface, whose name may hold 0x too.
+        .map((line) => line.replace(/\t0x0*/, '\t')),
     ).toEqual([outbound, inbound, inbound, inbound].map((direction) => `${veth.b}\t${direction}`))
     const about = tool('capinfos', ['-M', file])
     expect(about).toMatch(/Description = udp or arp\n/)
