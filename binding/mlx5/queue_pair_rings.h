@@ -11,11 +11,11 @@ class QueuePairRings {
  public:
   // The mailbox of the send bell.
   enum Mailbox : size_t {
-    kStatus,     // 0: it was rung. The bell is the queue pair's as long as that is open, and then writes nothing
+    kStatus,     // 0: this bell cannot fail
     kProducer,   // the counter of 64-byte blocks behind the last request, modulo 2^16
     kLast,       // the counter of the last request's first block
     kBlueFlame,  // bytes of the last request that go into the register, a multiple of 64; 0: its first 8
-    kRung,       // what the bell told the device last: a producer
+    kRung,       // what the bell told the device last, a producer
     kCompleted,  // the counter behind the last request that has completed, for awaitSends(); negative: unknown
     kMailboxWords,
   };

@@ -8,7 +8,7 @@
 namespace verbs {
 namespace {
 
-// registerMemory(domain, bytes, access, fromZero): ibv_reg_mr(3), or ibv_reg_mr_iova(3), so that the device's addresses
+// registerMemory(domain, bytes, access, fromPage): ibv_reg_mr(3), or ibv_reg_mr_iova(3), so that the device's addresses
 // are offsets from the page in which the memory begins (uverbs refuses another offset in the page): such a region is
 // for nobody who posts through libibverbs. { handle, lkey, rkey, address }
 Napi::Value registerMemory(const Napi::CallbackInfo& info) {
@@ -17,15 +17,15 @@ Napi::Value registerMemory(const Napi::CallbackInfo& info) {
   ProtectionDomain& domain = environment.handle<ProtectionDomain>(info, 0, "domain");
   SharedMemory memory(env, info[1], "memory");
   const int access = static_cast<int>(argument::uint32(info, 2, "access"));
-  const bool fromZero = argument::boolean(env, info[3], "fromZero");
+  const bool fromPage = argument::boolean(env, info[3], "fromPage");
   const auto inPage = reinterpret_cast<uintptr_t>(memory.data()) % static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  ibv_mr* region = fromZero ? ibv_reg_mr_iova(domain.ibv, memory.data(), memory.length(), inPage, access)
+  ibv_mr* region = fromPage ? ibv_reg_mr_iova(domain.ibv, memory.data(), memory.length(), inPage, access)
                             : ibv_reg_mr(domain.ibv, memory.data(), memory.length(), access);
   if (!region) {
-    throwErrno(env, errno, fromZero ? "ibv_reg_mr_iova" : "ibv_reg_mr", std::to_string(memory.length()) + " bytes");
+    throwErrno(env, errno, fromPage ? "ibv_reg_mr_iova" : "ibv_reg_mr", std::to_string(memory.length()) + " bytes");
   }
   const uint32_t lkey = region->lkey, rkey = region->rkey;
-  const auto address = static_cast<uint64_t>(fromZero ? inPage : reinterpret_cast<uintptr_t>(region->addr));
+  const auto address = static_cast<uint64_t>(fromPage ? inPage : reinterpret_cast<uintptr_t>(region->addr));
   Napi::Object result = Napi::Object::New(env);
   result.Set("handle", environment.open(std::make_unique<MemoryRegion>(domain, region, std::move(memory), access)));
   result.Set("lkey", Napi::Number::New(env, lkey));

@@ -121,13 +121,6 @@ export class FrameTable {
     this.records[record | flagsWord] = flags
   }
 
-  /** Writes when a frame arrived, in nanoseconds since 1970, into a full record. */
-  stamp(index: number, nanoseconds: bigint): void {
-    const record = index << recordShift
-    this.records[record | FrameRecord.seconds] = Number(nanoseconds / 1_000_000_000n)
-    this.records[record | FrameRecord.nanoseconds] = Number(nanoseconds % 1_000_000_000n)
-  }
-
   /** A word of the record of the caller's slot. */
   word(slot: number, word: number): number {
     const record = this.slots.index(slot) << recordShift

@@ -110,7 +110,8 @@ function openDevice(
   const rdma = settings.rdma ?? portBehind(link.interface.name, settings.device)
   if (!settings.named && settings.backend === 'raw_packet_qp') notUsed.push(untried)
   const Port = settings.backend === 'mlx5' ? Mlx5Port : RawPacket
-  const port = new Port(link.interface, rdma, settings, queue.onEvent, notUsed)
+  const { onEvent } = queue
+  const port = new Port({ networkInterface: link.interface, rdma, settings, onEvent, notUsed })
   const rdmaLink = new RdmaLink(link.interface, port)
   const { frames, holder, batch, closed } = queue
   // With a filter, frames are taken into a batch of its own first.

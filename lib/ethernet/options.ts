@@ -131,8 +131,9 @@ export interface PacketQueueOptions extends FramePoolOptions {
    * device's ('hardware', which needs CAP_NET_ADMIN and a device that stamps every frame; its clock is not the
    * system's: see phc2sys(8)). The device stamps for as long as the queue is open. Default false.
    *
-   * Of mlx5: 'hardware', the time in the frame's completion, converted to the system's clock as the kernel relates the two
-   * (mlx5dv_ts_to_ns(3)). Each frame then has a completion of its own, uncompressed, and costs a microsecond more.
+   * Of mlx5: 'hardware', the time in the frame's completion, converted to the system's clock as the kernel relates the
+   * two (mlx5dv_ts_to_ns(3)). Each frame then has a completion of its own, uncompressed, and is not received by the
+   * shortest code.
    */
   timestamps?: boolean | 'software' | 'hardware'
   /**

@@ -1,3 +1,4 @@
+import type { HotFill, HotTransmit } from '../ring/hot/parts.js'
 import type { Consumer, Producer } from '../ring/ring.js'
 import type { FrameTable } from './frames.js'
 import type { PacketBackend, WayReport } from './report.js'
@@ -24,6 +25,22 @@ export interface Hint {
   readonly bits: number
 }
 
+type OfRing = 'words' | 'layout'
+/** What a queue asks of each of a port's rings, in AF_XDP's formats or in a device's own. */
+export type FillRing = Pick<Producer, OfRing | 'pushAddress' | 'publish'> & { hot(): HotFill }
+export type ReceiveRing = Pick<
+  Consumer,
+  OfRing | 'available' | 'at' | 'address' | 'length' | 'more' | 'flags' | 'consume' | 'hot'
+>
+export type TransmitRing = Pick<
+  Producer,
+  OfRing | 'index' | 'pushed' | 'place' | 'write' | 'publish' | 'outstanding' | 'room'
+> & { hot(): HotTransmit }
+export type CompletionRing = Pick<
+  Consumer,
+  OfRing | 'available' | 'at' | 'address' | 'status' | 'consume' | 'hot'
+>
+
 /**
  * A way to a device: four rings and two doorbells, and what it cannot do. A queue pushes free frames into `fill` and
  * takes received ones from `receive`; it pushes frames to send into `transmit` and takes them back from `completion`.
@@ -42,19 +59,22 @@ export interface Port {
   readonly syscalls: { readonly receive: string; readonly transmit: string }
 
   /** Records: AddressRecord, the arena offset of a frame to receive into. */
-  readonly fill: Producer
+  readonly fill: FillRing
   /** Records: DescriptorRecord. */
-  readonly receive: Consumer
-  readonly transmit: Producer
-  readonly completion: Consumer
+  readonly receive: ReceiveRing
+  readonly transmit: TransmitRing
+  readonly completion: CompletionRing
 
   /**
    * Whether the other end writes the record of each received frame (FrameRecord); otherwise its descriptor holds
    * everything there is.
    */
   readonly describes: boolean
-  /** When a received frame arrived, in nanoseconds since 1970, where its record tells; `at` as in `receive`. */
-  stamp?(at: number): bigint
+  /**
+   * Where a received frame's record tells when it arrived: writes the seconds since 1970 and the nanoseconds after them
+   * into two words; `at` as in `receive`.
+   */
+  stamp?(at: number, words: Uint32Array, place: number): void
   /**
    * How many frames of the arena, neighbours, lie in a buffer that one record of `fill` posts: a power of two. More than
    * 1 is a striding receive queue: each received frame takes the next place of the buffer, or several with a descriptor

@@ -2,14 +2,14 @@ import { constants } from 'node:os'
 import { rangeError, typeError } from '../argument.js'
 import { verbsError } from '../errors.js'
 import { ownCopy } from '../hot/own-copy.js'
-import { type Consumer, cells, type Producer } from '../ring/ring.js'
+import { cells } from '../ring/ring.js'
 import type { Batch } from './batch.js'
 import { FrameFlag, FrameRecord, type FrameTable, tableOf, typeOf } from './frames.js'
 import { commonParts } from './hot/common.js'
 import type { ReceiveCalls, ReceiveParts } from './hot/parts.js'
 import { ReceiveState } from './hot/state.js'
 import { type Link, LinkState } from './interface/link.js'
-import type { Port, ReceivingEnd } from './port.js'
+import type { FillRing, Port, ReceiveRing, ReceivingEnd } from './port.js'
 import type { QueueParts } from './queue-parts.js'
 
 const { EFAULT, ERANGE } = constants.errno
@@ -53,8 +53,8 @@ export class Receiver implements ReceivingEnd {
   /** Where the next look for free buffers begins: the index of a frame. */
   #sweep = 0
   readonly #batch: Batch
-  readonly #ring: Consumer
-  readonly #fill: Producer
+  readonly #ring: ReceiveRing
+  readonly #fill: FillRing
   readonly #state = cells(2)
   readonly #received = new Float64Array(new SharedArrayBuffer(64), 0, 1)
 
@@ -203,7 +203,7 @@ export class Receiver implements ReceivingEnd {
         if (ring.more(at)) used = this.#gather(index, address, address + length, used, available)
         else if (told > room || this.#port.stamp) this.#complete(index, address, length, told, ring.flags(at))
         else this.#table.mark(index, ring.flags(at))
-        if (this.#port.stamp) this.#table.stamp(index, this.#port.stamp(at))
+        this.#port.stamp?.(at, records, index * FrameRecord.words + FrameRecord.seconds)
       }
       const record = index * FrameRecord.words
       batchSlots[count] = slot

@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import { ownCopy } from '../hot/own-copy.js'
-import { type Consumer, cells, DescriptorOption, type Producer } from '../ring/ring.js'
+import { cells, DescriptorOption } from '../ring/ring.js'
 import { columnError } from './column-error.js'
 import { FrameFifo } from './frame-fifo.js'
 import { FrameRecord, type FrameTable, headerBytes, tableOf } from './frames.js'
@@ -10,7 +10,7 @@ import type { TransmitCalls, TransmitParts } from './hot/parts.js'
 import { type Outcome, TransmitState } from './hot/state.js'
 import type { Link } from './interface/link.js'
 import { finishFrame, unfinishedFlags } from './offload.js'
-import type { Port } from './port.js'
+import type { CompletionRing, Port, TransmitRing } from './port.js'
 import type { QueueParts } from './queue-parts.js'
 
 const { EAGAIN, EIO, EMSGSIZE, ENOBUFS, ERANGE } = constants.errno
@@ -43,8 +43,8 @@ export class Transmitter {
   readonly calls: TransmitCalls
   readonly #outcome: Outcome
   readonly #port: Port
-  readonly #ring: Producer
-  readonly #completion: Consumer
+  readonly #ring: TransmitRing
+  readonly #completion: CompletionRing
   readonly #link: Link
   readonly #table: FrameTable
   readonly #memory: Uint8Array

@@ -36,6 +36,11 @@ export class DeviceClock {
     this.#info = native.mlx5.clockInfo(this.#handle)
   }
 
+  /** The relation of the last {@link refresh}. @internal */
+  get relation(): NativeClockInfo {
+    return this.#info
+  }
+
   /**
    * The system's time at a reading of the clock, by the relation of the last {@link refresh}.
    *

@@ -9,6 +9,7 @@ import type { WaitOptions } from '../wait-options.js'
 import { ringMemoryOf } from './create.js'
 import { basicBlock } from './layout/names.js'
 import { ArmMailbox, type NativePlace, SendMailbox } from './native.js'
+import { consumerMask, receiveMask, recordSetter } from './record.js'
 import type { RingMemory } from './ring-memory.js'
 
 /** One of a device's rings, as it lies in memory. Fields are big-endian, as DataView's calls are by default. */
@@ -120,15 +121,6 @@ function ringAt({ bytes }: RingMemory, place: NativePlace, record: number): Dire
   }
 }
 
-const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
-/** Stores a big-endian word after all that was written before. */
-function publish(record: Int32Array, value: number): void {
-  const swapped = little
-    ? ((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)
-    : value
-  Atomics.store(record, 0, swapped)
-}
-
 /**
  * {@link direct}, and the bell behind `ringSend`.
  *
@@ -147,6 +139,7 @@ export function takeQueuePair(pair: QueuePair): {
   const ring = native.mlx5.sendBell(handle, mailbox)
   // MLX5_RCV_DBR and MLX5_SND_DBR, mlx5dv.h.
   const both = { send: ringAt(memory, send, record + 4), receive: ringAt(memory, receive, record) }
+  const setReceives = recordSetter(both.receive.record, receiveMask)
   const rings: DirectQueuePair = {
     ...both,
     number: pair.number,
@@ -158,12 +151,12 @@ export function takeQueuePair(pair: QueuePair): {
       mailbox[SendMailbox.producer] = producer
       mailbox[SendMailbox.last] = last
       mailbox[SendMailbox.blueFlame] = Math.ceil(copied / basicBlock) * basicBlock
-      mailbox[SendMailbox.status] = -1
+      mailbox[SendMailbox.rung] = -1
       ring()
-      if (mailbox[SendMailbox.status] !== 0) throw closedError('queue pair')
+      if (mailbox[SendMailbox.rung] < 0) throw closedError('queue pair')
     },
     publishReceives(producer) {
-      publish(both.receive.record, integer('producer', producer, 0, 0xffff))
+      setReceives(integer('producer', producer, 0, receiveMask))
     },
   }
   return { rings, bell: { ring, mailbox } }
@@ -179,11 +172,12 @@ export function takeCompletionQueue(queue: CompletionQueue): DirectCompletionQue
   const ring = native.mlx5.armBell(handle, mailbox)
   // MLX5_CQ_SET_CI, the first word of the record (rdma-core's providers/mlx5/mlx5.h).
   const entries = ringAt(memory, place, record)
+  const setConsumer = recordSetter(entries.record, consumerMask)
   return {
     ...entries,
     number,
     setConsumerIndex(index) {
-      publish(entries.record, integer('index', index, 0, 0xffffff))
+      setConsumer(integer('index', index, 0, consumerMask))
     },
     arm(sequence, index, solicitedOnly = false) {
       integer('sequence', sequence, 0, 3)

@@ -100,19 +100,11 @@ class RingEnd {
    */
   declare readonly position: Int32Array
 
-  /**
-   * @param layout of a ring that {@link allocateRing} did not make
-   * @param position where the end's own code counts
-   */
-  constructor(
-    words: RingWords,
-    recordWords: number,
-    layout = ownLayout(words, recordWords),
-    position = cells(1),
-  ) {
+  /** @param layout of a ring that {@link allocateRing} did not make */
+  constructor(words: RingWords, recordWords: number, layout = ownLayout(words, recordWords)) {
     this.words = words
     this.layout = layout
-    this.position = position
+    this.position = cells(1)
     this.mask = (layout.capacity - 1) | 0
     this.producer = layout.producer | 0
     this.consumer = layout.consumer | 0

@@ -201,7 +201,7 @@ export class SlotPool {
   }
 
   /** Moves free frames into a fill ring, at most `most`; returns how many. */
-  lend(ring: Producer, most: number, holder: number, shift: number): number {
+  lend(ring: Pick<Producer, 'pushAddress'>, most: number, holder: number, shift: number): number {
     const { words, stack } = this
     const change = (this.member + 1) ^ holder
     let lent = 0
@@ -226,7 +226,7 @@ export class SlotPool {
    * @returns how many buffers, at most `most`
    */
   lendBuffers(
-    ring: Producer,
+    ring: Pick<Producer, 'pushAddress'>,
     most: number,
     size: number,
     holder: number,
@@ -259,7 +259,7 @@ export class SlotPool {
   /**
    * Frees the frames that the next `count` records of a completion ring name; returns how many the holder does not own.
    */
-  recover(ring: Consumer, count: number, holder: number, shift: number): number {
+  recover(ring: Pick<Consumer, 'at' | 'address'>, count: number, holder: number, shift: number): number {
     const { words, stack, indexMask } = this
     const change = (this.member + 1) ^ holder
     let { height } = this

@@ -44,7 +44,7 @@ export class MemoryRegion extends NativeHandle {
     domainHandle: number,
     arena: Arena,
     access: readonly Access[] | undefined,
-    fromZero = false,
+    fromPage = false,
   ): MemoryRegion {
     const names = access ?? defaultAccess
     const flags = accessFlags('options.access', names)
@@ -57,7 +57,7 @@ export class MemoryRegion extends NativeHandle {
       domain,
       arena,
       Object.freeze([...names]),
-      native.verbs.registerMemory(domainHandle, arena.bytes, flags, fromZero),
+      native.verbs.registerMemory(domainHandle, arena.bytes, flags, fromPage),
     )
   }
 

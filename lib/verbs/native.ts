@@ -18,7 +18,7 @@ export interface VerbsNative {
     onEvent: (context: number, type: number, subject: number) => void,
   ): void
   allocateProtectionDomain(context: number): number
-  registerMemory(domain: number, bytes: Uint8Array, access: number, fromZero: boolean): NativeMemoryRegion
+  registerMemory(domain: number, bytes: Uint8Array, access: number, fromPage: boolean): NativeMemoryRegion
   createCompletionQueue(
     context: number,
     entries: number,

@@ -66,7 +66,7 @@ export class ProtectionDomain extends NativeHandle {
    *
    * @internal
    */
-  registerMemoryFromZero(arena: Arena, access: readonly Access[]): MemoryRegion {
+  registerMemoryFromPage(arena: Arena, access: readonly Access[]): MemoryRegion {
     this.assertOpen()
     return MemoryRegion.register(this, this.#handle, arena, access, true)
   }

@@ -3,6 +3,7 @@ import { createCompletionQueue, createQueuePair, DeviceClock, direct, layout } f
 import { softConnectX } from 'ibverbs/soft'
 import { expect, test } from 'vitest'
 import { toNanoseconds } from '../../lib/mlx5/clock.js'
+import { Stamps } from '../../lib/mlx5/stamps.js'
 import { Random } from '../beds/random.js'
 import { entryAt, look, writeInline } from './by-hand.js'
 import { runC } from './header.js'
@@ -83,3 +84,35 @@ return 0;
     printed.trim().split('\n'),
   )
 })
+
+test.each([41, 48, 63, 64])(
+  'without a bigint for each: to a nanosecond the same, of a counter of %i bits',
+  (bits) => {
+    const random = new Random(bits)
+    const mask = (1n << BigInt(bits)) - 1n
+    const word = () => (BigInt(random.u32()) << 32n) | BigInt(random.u32())
+    const words = new Uint32Array(2)
+    for (let i = 0; i < 2000; i++) {
+      const shift = BigInt(random.integer(10, 32))
+      const relation = {
+        nanoseconds: 1_700_000_000_000_000_000n + (word() >> 8n),
+        lastCycles: random.chance(1 / 4) ? mask - BigInt(random.below(1000)) : word() & mask,
+        fraction: word() & ((1n << shift) - 1n),
+        // From a quarter of a nanosecond to 16 to a cycle.
+        multiplier: (1n << (shift - 2n)) + (word() % (1n << (shift + 4n))),
+        ...{ shift, mask },
+      }
+      let looks = 0
+      const stamps = new Stamps({ relation, refresh: () => looks++ } as never)
+      for (let near = 0; near < 5; near++) {
+        const cycles = (relation.lastCycles + BigInt(random.integer(-1e6, 1e7))) & mask
+        stamps.write(Number(cycles >> 32n), Number(cycles & 0xffff_ffffn), words, 0)
+        const got = BigInt(words[0]) * 1_000_000_000n + BigInt(words[1])
+        const difference = Number(got - toNanoseconds(relation, cycles))
+        expect(Math.abs(difference)).toBeLessThanOrEqual(1)
+      }
+      // The first, and none within a second of it.
+      expect(looks).toBe(1)
+    }
+  },
+)

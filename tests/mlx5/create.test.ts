@@ -1,5 +1,4 @@
 /** What mlx5dv_create_cq(3) and mlx5dv_create_qp(3) may be asked for, as the device's rings then are. */
-import { type Context, open, type ProtectionDomain } from 'ibverbs'
 import {
   createCompletionQueue,
   createQueuePair,
@@ -9,31 +8,19 @@ import {
   type Mlx5QueuePairOptions,
   queryDevice,
 } from 'ibverbs/mlx5'
-import { type SoftConnectX, softConnectX } from 'ibverbs/soft'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { thrownBy } from '../beds/process.js'
 import { writeMessage, writeReceive } from './by-hand.js'
+import { useCard } from './card.js'
 
-let soft: SoftConnectX
-let context: Context
-let domain: ProtectionDomain
-
-beforeEach(() => {
-  soft = softConnectX({ strict: true })
-  context = open('mlx5_soft0')
-  domain = context.allocateProtectionDomain()
-})
-afterEach(() => {
-  context.close()
-  soft.close()
-})
+const card = useCard()
 
 function loop(queue: Mlx5CompletionQueueOptions = {}, more: Partial<Mlx5QueuePairOptions> = {}) {
-  const sendCq = createCompletionQueue(domain, 64, queue)
-  const receiveCq = createCompletionQueue(domain, 64, queue)
-  const pair = createQueuePair(domain, { type: 'RC', sendCq, receiveCq, ...more })
+  const sendCq = createCompletionQueue(card.domain, 64, queue)
+  const receiveCq = createCompletionQueue(card.domain, 64, queue)
+  const pair = createQueuePair(card.domain, { type: 'RC', sendCq, receiveCq, ...more })
   pair.connect(pair.endpoint)
-  const memory = domain.registerMemory(8192)
+  const memory = card.domain.registerMemory(8192)
   return { sendCq, receiveCq, pair, memory }
 }
 
@@ -68,7 +55,7 @@ describe('a completion queue', () => {
   )
 
   test('with compressed completions is for who reads them: polls and waits are refused from the beginning', async () => {
-    const { formats } = queryDevice(context).compression ?? { formats: [] }
+    const { formats } = queryDevice(card.context).compression ?? { formats: [] }
     expect(formats).toContain('HASH')
     const queues = loop({ compression: 'HASH' })
     const refused = expect.objectContaining({
@@ -83,15 +70,15 @@ describe('a completion queue', () => {
   })
 
   test('padded, where the device can and entries have 128 bytes', () => {
-    const can = queryDevice(context).flags.includes('CQE_128B_PAD')
-    const make = () => createCompletionQueue(domain, 64, { padded: true, entryBytes: 128 }).close()
+    const can = queryDevice(card.context).flags.includes('CQE_128B_PAD')
+    const make = () => createCompletionQueue(card.domain, 64, { padded: true, entryBytes: 128 }).close()
     if (can) make()
     else expect(thrownBy(make)).toMatchObject({ syscall: 'mlx5dv_create_cq' })
-    expect(thrownBy(() => createCompletionQueue(domain, 64, { padded: true, entryBytes: 64 }))).toMatchObject(
-      {
-        syscall: 'mlx5dv_create_cq',
-      },
-    )
+    expect(
+      thrownBy(() => createCompletionQueue(card.domain, 64, { padded: true, entryBytes: 64 })),
+    ).toMatchObject({
+      syscall: 'mlx5dv_create_cq',
+    })
   })
 
   test.each([
@@ -101,7 +88,7 @@ describe('a completion queue', () => {
     [{ compresion: 'HASH' }, /"options.compresion" is not known.*compression/],
     [{ batch: 0 }, 'options.batch'],
   ])('%j: refused by name', (options, name) => {
-    expect(() => createCompletionQueue(domain, 64, options as Mlx5CompletionQueueOptions)).toThrow(name)
+    expect(() => createCompletionQueue(card.domain, 64, options as Mlx5CompletionQueueOptions)).toThrow(name)
   })
 })
 
@@ -121,9 +108,9 @@ describe('a queue pair', () => {
     [{ scatterToCqe: 1 }, 'options.scatterToCqe'],
     [{ scaterToCqe: true }, /"options.scaterToCqe" is not known.*scatterToCqe/],
   ])('%j: refused by name', (options, name) => {
-    const cq = createCompletionQueue(domain, 256)
-    expect(() => createQueuePair(domain, { type: 'RC', cq, ...options } as Mlx5QueuePairOptions)).toThrow(
-      name,
-    )
+    const cq = createCompletionQueue(card.domain, 256)
+    expect(() =>
+      createQueuePair(card.domain, { type: 'RC', cq, ...options } as Mlx5QueuePairOptions),
+    ).toThrow(name)
   })
 })

@@ -2,7 +2,6 @@
 
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { type Context, open, type ProtectionDomain } from 'ibverbs'
 import {
   createCompletionQueue,
   createQueuePair,
@@ -14,30 +13,18 @@ import {
   layout,
   queryDevice,
 } from 'ibverbs/mlx5'
-import { type SoftConnectX, softConnectX } from 'ibverbs/soft'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { spawnSync } from '../beds/child.js'
 import { look, writeFrame, writeInline, writeMessage, writeReceive } from './by-hand.js'
+import { useCard } from './card.js'
 
-let soft: SoftConnectX
-let context: Context
-let domain: ProtectionDomain
-
-beforeEach(() => {
-  soft = softConnectX({ wire: 'loop' })
-  context = open(soft.devices()[0].name)
-  domain = context.allocateProtectionDomain()
-})
-afterEach(() => {
-  context.close()
-  soft.close()
-})
+const card = useCard()
 
 /** A queue pair that is connected to itself, and its queues. */
 function loop(type: 'RC' | 'RAW_PACKET', sizes: { maxSendWr?: number; maxReceiveWr?: number } = {}) {
-  const sendCq = createCompletionQueue(domain, 64)
-  const receiveCq = createCompletionQueue(domain, 64)
-  const pair = createQueuePair(domain, { type, sendCq, receiveCq, maxInline: 44, ...sizes })
+  const sendCq = createCompletionQueue(card.domain, 64)
+  const receiveCq = createCompletionQueue(card.domain, 64)
+  const pair = createQueuePair(card.domain, { type, sendCq, receiveCq, maxInline: 44, ...sizes })
   if (type === 'RC') pair.connect(pair.endpoint)
   else pair.connect()
   return { pair, sendCq, receiveCq }
@@ -71,8 +58,8 @@ class Sleeper {
 }
 
 test('what the device can do', () => {
-  expect(isSupported(context)).toBe(true)
-  const device = queryDevice(context)
+  expect(isSupported(card.context)).toBe(true)
+  const device = queryDevice(card.context)
   expect(device.flags).toContain('CQE_V1')
   expect(device.maxDynamicRegisters).toBeGreaterThan(0)
 })
@@ -94,8 +81,14 @@ describe('the rings', () => {
   })
 
   test('of requests that are larger than thought', () => {
-    const cq = createCompletionQueue(domain, 64)
-    const pair = createQueuePair(domain, { type: 'RC', cq, maxSendSge: 20, maxReceiveSge: 20, maxSendWr: 50 })
+    const cq = createCompletionQueue(card.domain, 64)
+    const pair = createQueuePair(card.domain, {
+      type: 'RC',
+      cq,
+      maxSendSge: 20,
+      maxReceiveSge: 20,
+      maxSendWr: 50,
+    })
     const { send, receive } = direct(pair)
     expect(send.count).toBeGreaterThanOrEqual(50 * 6)
     expect(receive.stride).toBeGreaterThanOrEqual(20 * 16)
@@ -103,7 +96,7 @@ describe('the rings', () => {
 
   test('serve libibverbs as long as nobody takes them', async () => {
     const { pair, sendCq, receiveCq } = loop('RC')
-    const memory = domain.registerMemory(64)
+    const memory = card.domain.registerMemory(64)
     memory.bytes.set([7, 8, 9])
     pair.prepareReceive({ memory }).post(1, 32, 3)
     pair.prepareSend({ memory }).post(2, 0, 3)
@@ -116,7 +109,7 @@ describe('the rings', () => {
 
 test('messages: requests, doorbells and completions written and read by hand, laps and laps', async () => {
   const { pair, sendCq, receiveCq } = loop('RC', { maxSendWr: 4, maxReceiveWr: 4 })
-  const memory = domain.registerMemory(8192)
+  const memory = card.domain.registerMemory(8192)
   const rings = direct(pair)
   const [sends, receives] = [sendCq, receiveCq].map((cq) => new Sleeper(direct(cq)))
   for (let i = 0; i < 300; i++) {
@@ -148,7 +141,7 @@ test('messages: requests, doorbells and completions written and read by hand, la
 test('frames: checksums asked for, and what the completion says of them', async () => {
   const { pair, sendCq, receiveCq } = loop('RAW_PACKET')
   pair.createFlow('allDefault')
-  const memory = domain.registerMemory(8192)
+  const memory = card.domain.registerMemory(8192)
   const rings = direct(pair)
   const [sends, receives] = [sendCq, receiveCq].map((cq) => new Sleeper(direct(cq)))
   // An IPv4 frame of UDP to ourselves, without its checksums.
@@ -181,7 +174,7 @@ test('frames: checksums asked for, and what the completion says of them', async 
 
 test('an error completion, in words', async () => {
   const { pair, sendCq } = loop('RC')
-  const memory = domain.registerMemory(64)
+  const memory = card.domain.registerMemory(64)
   const rings = direct(pair)
   writeMessage(rings, 0, { memory, offset: 60, length: 64 })
   rings.ringSend(1, 0)
@@ -197,7 +190,7 @@ test('an error completion, in words', async () => {
 describe('one owner', () => {
   test('who takes the rings is the only driver, for good', async () => {
     const { pair, sendCq } = loop('RC')
-    const memory = domain.registerMemory(64)
+    const memory = card.domain.registerMemory(64)
     const send = pair.prepareSend({ memory })
     const receive = pair.prepareReceive({ memory })
     const queue = direct(sendCq)
@@ -238,8 +231,8 @@ describe('one owner', () => {
   })
 
   test('of other queues libmlx5 keeps the rings', async () => {
-    const cq = context.createCompletionQueue(8)
-    const pair = domain.createQueuePair({ type: 'RC', cq, maxSendWr: 2, maxReceiveWr: 2 })
+    const cq = card.context.createCompletionQueue(8)
+    const pair = card.domain.createQueuePair({ type: 'RC', cq, maxSendWr: 2, maxReceiveWr: 2 })
     for (const call of [() => direct(cq), () => direct(pair)]) {
       expect(await thrown(call)).toMatchObject({
         code: 'EINVAL',
@@ -259,7 +252,7 @@ describe('after close()', () => {
     const queue = direct(sendCq)
     rings.send.bytes[0] = 77
     const event = queue.event()
-    context.close()
+    card.context.close()
     await expect(event).rejects.toMatchObject({ code: 'ERR_IBVERBS_CLOSED' })
     for (const call of [
       () => rings.ringSend(1, 0),
@@ -324,7 +317,7 @@ test.each([
 
 test('a worker that is terminated in direct traffic takes its rings with it', async () => {
   for (let i = 0; i < 5; i++) {
-    const worker = new Worker(traffic, { workerData: { way: 'message', device: context.name } })
+    const worker = new Worker(traffic, { workerData: { way: 'message', device: card.context.name } })
     await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject))
     await worker.terminate()
   }

@@ -249,9 +249,9 @@ test("timestamps: 'hardware': when each frame came, by the device's clock in the
       const time = BigInt(queue.seconds(slot)) * 1_000_000_000n + BigInt(queue.nanoseconds(slot))
       expect(time).toBeGreaterThanOrEqual(last)
       last = time
-      // The kernel's relation of the two clocks is exact to a millisecond here.
-      expect(Number(time / 1_000_000n)).toBeGreaterThanOrEqual(before - 1)
-      expect(Number(time / 1_000_000n)).toBeLessThanOrEqual(Date.now() + 1)
+      // The kernel relates the two clocks at its own times.
+      expect(Number(time / 1_000_000n)).toBeGreaterThanOrEqual(before - 60_000)
+      expect(Number(time / 1_000_000n)).toBeLessThanOrEqual(Date.now() + 60_000)
       expect([queue.length(slot), queue.originalLength(slot), queue.flags(slot)]).toEqual([
         60 + got,
         60 + got,
@@ -307,7 +307,7 @@ describe('rings that their user overwrites', () => {
   })
 })
 
-test('a device that is no ConnectX, or a port that is none: refused by name', () => {
+test('an interface with no ConnectX behind it: refused by name', () => {
   using _ = softConnectX({ wire: 'loop' })
   expect(thrownBy(() => PacketQueue.open('lo', { backend: 'mlx5' }))).toMatchObject({ code: 'ENODEV' })
 })

@@ -1,4 +1,5 @@
-import { type Consumer, cells, type Producer, receiveQueue, SendMailbox, sendQueue } from './internals.js'
+import { cells, receiveQueue, SendMailbox, sendQueue } from './internals.js'
+import { MockQueue } from './mock-queue.js'
 
 /** Bytes of an entry of a completion queue, and of a receive request with two elements. */
 const entryBytes = 64
@@ -27,32 +28,22 @@ function completions(count: number) {
  * completes each hand-over at once, and delivers as many frames as requested into the requests in their order. It lies in the
  * queue's own thread. The doorbell is a function in JavaScript: a native one is not part of this cost.
  */
-export class MockCard {
+export class MockCard extends MockQueue {
   readonly name = 'mlx5' as const
-  readonly dropped = 0
   readonly zeroCopy = true
   readonly report = { backend: this.name } as never
   readonly syscalls = { receive: 'ibverbs/mlx5', transmit: 'ibverbs/mlx5' }
-  readonly describes = false
-  readonly scarce = 2 ** 30
-  readonly chunkSize = 2048
-  readonly longest = cells(1).fill(1514)
-  readonly attention = cells(1)
-  readonly transmitAttention = this.attention
-  readonly hint = { words: new Uint32Array(new SharedArrayBuffer(64)), at: cells(1), cell: 0, bits: 1 }
   readonly transmitBell: { ring: () => void; mailbox: Int32Array }
-  readonly takesAll = false
-  readonly completesOnKick = false
-  readonly failing = false
-  readonly fill: Producer
-  readonly receive: Consumer
-  readonly transmit: Producer
-  readonly completion: Consumer
+  readonly fill: ReturnType<typeof receiveQueue>['requests']
+  readonly receive: ReturnType<typeof receiveQueue>['completions']
+  readonly transmit: ReturnType<typeof sendQueue>['requests']
+  readonly completion: ReturnType<typeof sendQueue>['completions']
   readonly #entries: Int32Array
   readonly #count: number
   #given = 0
 
   constructor(count: number, length: number, batch: number, memory: Uint8Array, multiPacket: boolean) {
+    super()
     this.#count = count
     const [sends, receives] = [ring(count, 64), ring(count, requestBytes)]
     const [sent, incoming] = [completions(count), completions(count)]
@@ -62,13 +53,10 @@ export class MockCard {
       throw new Error('a completion tells of an error')
     }
     const common = { pair, key: 1, base: 0, failed }
-    const sending = sendQueue(
-      {
-        ...{ ...common, completions: sent, mailbox, memory, multiPacket },
-        ...{ inlined: 0, checksums: false },
-      },
-      5,
-    )
+    const sending = sendQueue({
+      ...{ ...common, completions: sent, mailbox, memory, multiPacket },
+      ...{ inlined: 0, checksums: false },
+    })
     const overflow = { address: 0n, length: 1, key: 1 }
     const receiving = receiveQueue({
       ...{ ...common, completions: incoming, batch, overflow },
@@ -109,25 +97,8 @@ export class MockCard {
     this.#given = (this.#given + count) | 0
   }
 
-  poll(): number {
-    return 0
-  }
-
   kick(): number {
     this.transmitBell.ring()
     return 0
   }
-
-  arm(): void {}
-  disarm(): void {}
-  promiscuous(): void {}
-  joinGroup(): void {}
-  leaveGroup(): void {}
-  statistics({ received, truncated }: { received: number; truncated: number; unwanted: number }) {
-    return { received, truncated, drops: {} }
-  }
-  bufferSizes(): { receive: number; send: number } {
-    return { receive: 0, send: 0 }
-  }
-  close(): void {}
 }

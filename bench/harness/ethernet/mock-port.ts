@@ -1,4 +1,5 @@
 import { allocateRing, Consumer, cells, Producer } from './internals.js'
+import { MockQueue } from './mock-queue.js'
 
 const addressWords = 2
 const descriptorWords = 4
@@ -16,9 +17,8 @@ const records = 32
  * moves the indices only, and a frame that differs counts as `invalid`. It lies in the queue's own thread, and needs no
  * Atomics.
  */
-export class MockPort {
+export class MockPort extends MockQueue {
   readonly name = 'af_xdp' as const
-  readonly dropped = 0
   readonly zeroCopy = false
   readonly report = Object.freeze({
     ...{ backend: 'af_xdp' as const, zeroCopy: false, receivePath: null, mode: null },
@@ -33,17 +33,7 @@ export class MockPort {
     },
   })
   readonly syscalls = { receive: 'poll', transmit: 'sendto' }
-  readonly describes = false
-  readonly scarce = 2 ** 30
-  readonly chunkSize = 2048
-  readonly longest: Int32Array
-  readonly attention = cells(1)
-  /** An empty look needs no call: the hint's word stays 0. */
-  readonly hint = { words: new Uint32Array(new SharedArrayBuffer(64)), at: cells(1), cell: 0, bits: 1 }
   readonly transmitBell: { ring: () => void; mailbox: Int32Array }
-  readonly takesAll = false
-  readonly completesOnKick = false
-  readonly failing = false
   readonly fill: Producer
   readonly receive: Consumer
   readonly transmit: Producer
@@ -55,9 +45,9 @@ export class MockPort {
   #sent = 0
 
   constructor(capacity: number, length: number) {
+    super()
     this.#capacity = capacity
     this.#length = length
-    this.longest = cells(1).fill(1514)
     const mailbox = cells(1)
     this.transmitBell = {
       ring: () => {
@@ -87,10 +77,6 @@ export class MockPort {
     this.fill.words[consumer] = this.#given
   }
 
-  poll(): number {
-    return 0
-  }
-
   kick(): number {
     const { words } = this.transmit
     const end = words[producer] | 0
@@ -105,17 +91,4 @@ export class MockPort {
     this.completion.words[producer] = end
     return 0
   }
-
-  arm(): void {}
-  disarm(): void {}
-  promiscuous(): void {}
-  joinGroup(): void {}
-  leaveGroup(): void {}
-  statistics({ received, truncated }: { received: number; truncated: number; unwanted: number }) {
-    return { received, truncated, drops: {} }
-  }
-  bufferSizes(): { receive: number; send: number } {
-    return { receive: 0, send: 0 }
-  }
-  close(): void {}
 }

@@ -16,7 +16,7 @@ export interface RawParameters {
 }
 
 /** Frames that one round transfers: some milliseconds; two spinning threads on two processors are not left alone for longer. */
-export const roundOf = (batch: number): number => (batch === 1 ? 8000 : 32_000)
+const roundOf = (batch: number): number => (batch === 1 ? 8000 : 32_000)
 
 /** Ours: a queue of this backend that receives what it sends, [frames a second]. */
 export const ourRawSide = (parameters: RawParameters, backend: 'mlx5' | 'raw_packet_qp'): Promise<Side> =>

@@ -1,7 +1,7 @@
 /** What the hot files get: the only things that they use, besides the language itself (lib/hot/own-copy.ts). */
 
 import type { types } from 'node:util'
-import type { HotConsumer, HotProducer } from '../../ring/hot/parts.js'
+import type { HotConsumer, HotFill, HotTransmit } from '../../ring/hot/parts.js'
 import type { PoolState } from '../../ring/slots.js'
 import type { Batch } from '../batch.js'
 import type { FrameRecord, FrameTable } from '../frames.js'
@@ -55,7 +55,7 @@ interface HalfParts extends Parts {
 /** Of receive.cts. */
 export interface ReceiveParts extends HalfParts {
   ring: HotConsumer
-  fill: HotProducer
+  fill: HotFill
   batch: Batch
   state: Int32Array
   /** One number: how many frames were received. */
@@ -86,7 +86,7 @@ export interface ReceiveCalls extends Pick<QueueCalls, 'receive'> {
 
 /** Of transmit.cts. */
 export interface TransmitParts extends HalfParts {
-  ring: HotProducer
+  ring: HotTransmit
   completion: HotConsumer
   bell: Bell
   state: Int32Array

@@ -206,7 +206,7 @@ export = function transmitCalls(parts: TransmitParts): TransmitCalls {
     ring()
     if (mailbox[0] !== 0 || !allTaken()) return transmitter.kicked(mailbox[0])
     const done = available()
-    // Of completions themselves: frames were not sent.
+    // A completion that failed sets it: its frames were not sent.
     if (attention[0] !== 0) return transmitter.kicked(0)
     state[takenAt] = next
     transmitted[0] += pushed

@@ -5,25 +5,30 @@ import { createCompletionQueue, createQueuePair } from '../../mlx5/create.js'
 import { decodeCompletion } from '../../mlx5/decode/completion.js'
 import { queryDevice } from '../../mlx5/device.js'
 import { type DirectCompletionQueue, takeCompletionQueue, takeQueuePair } from '../../mlx5/direct.js'
-import { type ReceiveCompletions, receiveQueue } from '../../mlx5/driver/receive-queue.js'
+import { receiveQueue } from '../../mlx5/driver/receive-queue.js'
 import { sendQueue } from '../../mlx5/driver/send-queue.js'
 import { inlineHeaderBytes } from '../../mlx5/inline-header.js'
+import { frameCqe } from '../../mlx5/layout/completion.js'
+import { Stamps } from '../../mlx5/stamps.js'
 import { assertSupported } from '../../mlx5/supported.js'
-import { type Consumer, cells, type Producer } from '../../ring/ring.js'
+import { cells } from '../../ring/ring.js'
 import type { CompletionQueue } from '../../verbs/completion-queue.js'
 import type { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
 import { FrameFlag, headerBytes } from '../frames.js'
-import type { NetworkInterface } from '../interface/interfaces.js'
-import type { Settings } from '../options.js'
-import type { Bell, Hint, Port, ReceiveCounts } from '../port.js'
-import { DevicePort, overflowBytes } from '../raw-packet/device-port.js'
-import type { RdmaPort } from '../raw-packet/rdma-port.js'
-import type { WayReport } from '../report.js'
+import type {
+  Bell,
+  CompletionRing,
+  FillRing,
+  Hint,
+  Port,
+  ReceiveCounts,
+  ReceiveRing,
+  TransmitRing,
+} from '../port.js'
+import { DevicePort, type DevicePortParts, overflowBytes } from '../raw-packet/device-port.js'
 import type { PortStatistics } from '../statistics.js'
 
-const { EIO, EBADF } = constants.errno
-/** Milliseconds after which the kernel is asked anew how its clock and the device's relate. */
-const clockAge = 1000
+const { EIO } = constants.errno
 
 /**
  * A ConnectX's rings, which this package drives itself (ibverbs/mlx5), in the ring vocabulary.
@@ -40,36 +45,29 @@ export class Mlx5Port extends DevicePort implements Port {
   /** What came lies in memory: no call brings more. */
   readonly hint: Hint = { words: new Uint32Array(cells(1).buffer), at: cells(1), cell: 0, bits: 1 }
   readonly transmitBell: Bell
-  readonly fill: Producer
-  readonly receive: Consumer
-  readonly transmit: Producer
-  readonly completion: Consumer
-  readonly stamp?: (at: number) => bigint
+  readonly fill: FillRing
+  readonly receive: ReceiveRing
+  readonly transmit: TransmitRing
+  readonly completion: CompletionRing
+  readonly stamp?: Port['stamp']
   failure = ''
   readonly #sent: Arming
   readonly #received: Arming
 
   /**
-   * @param onEvent called on libuv's loop after {@link arm}, and when the port goes down or the device is removed
-   * @param notUsed the backends tried before, with the reasons
    * @throws VerbsError ENOTSUP for a device that is no ConnectX, EPERM without CAP_NET_RAW, ENOMEM where too little memory
    *   may be locked
    */
-  constructor(
-    networkInterface: NetworkInterface,
-    rdma: RdmaPort,
-    settings: Settings,
-    onEvent: () => void,
-    notUsed: WayReport['notUsed'],
-  ) {
-    super('mlx5', networkInterface, rdma, settings, onEvent, notUsed)
+  constructor(parts: DevicePortParts) {
+    super('mlx5', parts)
+    const { networkInterface, settings } = parts
     const { frames, batch } = settings
     const { sizes, context } = this
     try {
       assertSupported(context)
       this.longest[0] = networkInterface.mtu + headerBytes
       const domain = context.allocateProtectionDomain()
-      const region = domain.registerMemoryFromZero(frames.arena, ['LOCAL_WRITE'])
+      const region = domain.registerMemoryFromPage(frames.arena, ['LOCAL_WRITE'])
       const key = region.lkey
       const base = Number(region.address)
       assertAddressable(frames.arena.byteLength, base)
@@ -90,16 +88,13 @@ export class Mlx5Port extends DevicePort implements Port {
       const [sent, received] = [sendCq, receiveCq].map((queue) => takeCompletionQueue(queue))
       this.transmitBell = bell
       const failed = (entry: Uint8Array): void => this.#failed(entry)
-      const sending = sendQueue(
-        {
-          ...{ pair: rings, completions: sent, mailbox: bell.mailbox, failed, key, base },
-          memory: frames.arena.bytes,
-          multiPacket: flags.includes('ENHANCED_MPW'),
-          inlined: inlineHeaderBytes(context),
-          checksums: settings.transmitChecksum,
-        },
-        EIO,
-      )
+      const sending = sendQueue({
+        ...{ pair: rings, completions: sent, mailbox: bell.mailbox, failed, key, base },
+        memory: frames.arena.bytes,
+        multiPacket: flags.includes('ENHANCED_MPW'),
+        inlined: inlineHeaderBytes(context),
+        checksums: settings.transmitChecksum,
+      })
       const receiving = receiveQueue({
         ...{ pair: rings, completions: received, failed, key, base, batch },
         headroom: frames.headroom,
@@ -111,9 +106,9 @@ export class Mlx5Port extends DevicePort implements Port {
       this.completion = sending.completions
       this.fill = receiving.requests
       this.receive = receiving.completions
-      if (stamped) this.stamp = stamper(DeviceClock.of(context), receiving.completions)
-      this.#sent = new Arming(sent, () => sending.entries())
-      this.#received = new Arming(received, () => receiving.completions.index)
+      if (stamped) this.stamp = stamper(DeviceClock.of(context), received)
+      this.#sent = new Arming(sent, sending.entries)
+      this.#received = new Arming(received, receiving.entries)
       this.connect(pair)
     } catch (error) {
       this.close()
@@ -131,10 +126,8 @@ export class Mlx5Port extends DevicePort implements Port {
     const fault = this.takeFault()
     if (fault !== 0) return -fault
     if (this.failing) return -EIO
-    const { ring, mailbox } = this.transmitBell
-    mailbox[0] = -EBADF
-    ring()
-    return mailbox[0]
+    this.transmitBell.ring()
+    return 0
   }
 
   /** A device counts frames without a request for the whole port, so that this queue's own drops are unknown. */
@@ -170,16 +163,13 @@ export class Mlx5Port extends DevicePort implements Port {
   }
 }
 
-/** Converts a completion's time; the kernel's relation between the clocks is a second old at most. */
-function stamper(clock: DeviceClock, completions: ReceiveCompletions): (at: number) => bigint {
-  let refreshed = performance.now()
-  return (at) => {
-    const now = performance.now()
-    if (now - refreshed > clockAge) {
-      clock.refresh()
-      refreshed = now
-    }
-    return clock.nanoseconds(completions.timestamp(at))
+/** Reads when the frame of a completion came: in an entry of 128 bytes it is in the second half. */
+function stamper(clock: DeviceClock, { view, count, stride }: DirectCompletionQueue): Port['stamp'] {
+  const stamps = new Stamps(clock)
+  const timestamp = stride - frameCqe.length + frameCqe.fields.timestamp.offset
+  return (at, words, place) => {
+    const byte = (at & (count - 1)) * stride + timestamp
+    stamps.write(view.getUint32(byte), view.getUint32(byte + 4), words, place)
   }
 }
 

@@ -20,6 +20,16 @@ const mostSends = 1024
 /** Receives the rest of a frame that exceeds its place: the frame is truncated, and the queue pair goes on. */
 export const overflowBytes = 2 ** 16
 
+export interface DevicePortParts {
+  networkInterface: NetworkInterface
+  rdma: RdmaPort
+  settings: Settings
+  /** Called on libuv's loop after {@link DevicePort.arm}, and when the port goes down or the device is removed. */
+  onEvent: () => void
+  /** The backends tried before, with the reasons. */
+  notUsed: WayReport['notUsed']
+}
+
 /**
  * What a raw packet queue pair's port is whoever drives its rings, libibverbs (port.ts) or this package (mlx5/port.ts): the
  * device's events, the steering, the sizes.
@@ -54,18 +64,10 @@ export abstract class DevicePort {
   #counted = false
   #gone = false
 
-  /**
-   * @param onEvent called on libuv's loop after {@link arm}, and when the port goes down or the device is removed
-   * @param notUsed the backends tried before, with the reasons
-   * @throws VerbsError ENOTSUP from a port that is not Ethernet
-   */
+  /** @throws VerbsError ENOTSUP from a port that is not Ethernet */
   constructor(
     readonly name: PacketBackend,
-    networkInterface: NetworkInterface,
-    { rdmaDevice, port }: RdmaPort,
-    settings: Settings,
-    onEvent: () => void,
-    notUsed: WayReport['notUsed'],
+    { networkInterface, rdma: { rdmaDevice, port }, settings, onEvent, notUsed }: DevicePortParts,
   ) {
     const { frames, transmitOnly } = settings
     this.networkInterface = networkInterface
@@ -100,7 +102,6 @@ export abstract class DevicePort {
         queues: networkInterface.index === 0 ? 0 : queueCount(networkInterface.name),
         fanout: null,
         untold: [],
-
         notUsed,
       })
     } catch (error) {

@@ -15,13 +15,9 @@ import { MemoryRegion } from '../../verbs/memory-region.js'
 import { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
 import { arenaFramesOf } from '../arena-frames.js'
 import { headerBytes } from '../frames.js'
-import type { NetworkInterface } from '../interface/interfaces.js'
-import type { Settings } from '../options.js'
 import { type Bell, type Port, type ReceiveCounts, unlimited } from '../port.js'
-import type { WayReport } from '../report.js'
 import type { PortStatistics } from '../statistics.js'
-import { DevicePort, overflowBytes } from './device-port.js'
-import type { RdmaPort } from './rdma-port.js'
+import { DevicePort, type DevicePortParts, overflowBytes } from './device-port.js'
 
 const { EIO } = constants.errno
 
@@ -47,19 +43,12 @@ export class RawPacket extends DevicePort implements Port {
   readonly #handle: number
 
   /**
-   * @param onEvent called on libuv's loop after {@link arm}, and when the port goes down or the device is removed
-   * @param notUsed the backends tried before, with the reasons
    * @throws VerbsError EPERM without CAP_NET_RAW, ENOTSUP from a device without raw packet queue pairs, ENOMEM where
    *   too little memory may be locked
    */
-  constructor(
-    networkInterface: NetworkInterface,
-    rdma: RdmaPort,
-    settings: Settings,
-    onEvent: () => void,
-    notUsed: WayReport['notUsed'],
-  ) {
-    super('raw_packet_qp', networkInterface, rdma, settings, onEvent, notUsed)
+  constructor(parts: DevicePortParts) {
+    super('raw_packet_qp', parts)
+    const { networkInterface, settings } = parts
     const { frames, batch } = settings
     const { sizes, sendDepth } = this
     try {

@@ -1,13 +1,12 @@
 import { ownCopy, plainAccess } from '../../hot/own-copy.js'
-import type { HotConsumer, HotProducer } from '../../ring/hot/parts.js'
-import { Consumer, cells, Producer } from '../../ring/ring.js'
+import type { HotConsumer, HotFill } from '../../ring/hot/parts.js'
+import { cells } from '../../ring/ring.js'
 import type { DirectCompletionQueue, DirectQueuePair } from '../direct.js'
-import type { HotCompletions, ReceiveCompletionParts, ReceiveRequestParts } from '../hot/parts.js'
+import type { ReceiveCompletionParts, ReceiveRequestParts } from '../hot/parts.js'
 import { FrameFields, ReceiveState } from '../hot/state.js'
-import { frameCqe } from '../layout/completion.js'
 import { dataSegment } from '../layout/send-request.js'
-import { consumerMask, receiveMask, recordSetter } from './record.js'
-import { layoutOf, memoryWords, ringBytes } from './ring-bytes.js'
+import { consumerMask, receiveMask, recordSetter } from '../record.js'
+import { placeOf, ringBytes } from './ring-bytes.js'
 
 /** Memory that a receive names. */
 export interface Element {
@@ -34,105 +33,26 @@ export interface ReceiveQueueParts {
   failed(entry: Uint8Array): void
 }
 
-/** The requests of a receive queue: each a free frame's place, and the overflow behind it. */
-class ReceiveRequests extends Producer {
-  readonly #hot: HotProducer
-
-  constructor(pair: DirectQueuePair, hot: HotProducer, position: Int32Array<SharedArrayBuffer>) {
-    super(memoryWords(pair.receive), pair.receive.stride / 4, layoutOf(pair.receive), position)
-    this.#hot = hot
-  }
-
-  override hot(): HotProducer {
-    return this.#hot
-  }
-
-  override pushAddress(address: number): void {
-    this.#hot.pushAddress(address)
-  }
-
-  override publish(): void {
-    this.#hot.publish()
-  }
-}
-
-/** Received frames. */
-export class ReceiveCompletions extends Consumer {
-  readonly #queue: DirectCompletionQueue
-  readonly #hot: HotCompletions
-
-  constructor(queue: DirectCompletionQueue, hot: HotCompletions, position: Int32Array<SharedArrayBuffer>) {
-    super(memoryWords(queue), queue.stride / 4, layoutOf(queue), position)
-    this.#queue = queue
-    this.#hot = hot
-  }
-
-  /** When the frame came, in cycles of the device's clock; of a compressed completion it is the title's. */
-  timestamp(at: number): bigint {
-    const { view, count, stride } = this.#queue
-    const entry = ((at & (count - 1)) + 1) * stride - frameCqe.length
-    return view.getBigUint64(entry + frameCqe.fields.timestamp.offset)
-  }
-
-  override hot(): HotConsumer {
-    return this.#hot
-  }
-
-  override available(): number {
-    return this.#hot.available()
-  }
-
-  override at(ahead: number): number {
-    return this.#hot.at(ahead)
-  }
-
-  override address(at: number): number {
-    return this.#hot.address(at) >>> 0
-  }
-
-  override length(at: number): number {
-    return this.#hot.length(at) >>> 0
-  }
-
-  override more(at: number): boolean {
-    return this.#hot.more(at)
-  }
-
-  override flags(at: number): number {
-    return this.#hot.flags(at)
-  }
-
-  override consume(count: number): void {
-    this.#hot.consume(count)
-  }
-}
-
-/** The two ends of a receive queue of frames. */
-export function receiveQueue(parts: ReceiveQueueParts): {
-  requests: Producer
-  completions: ReceiveCompletions
-} {
+/** The two ends of a receive queue of frames: requests that each name a free frame's place, and completions. */
+export function receiveQueue(parts: ReceiveQueueParts) {
   const { pair, completions } = parts
   prepare(parts)
-  const requests = ringBytes(pair.receive)
-  const requested = cells(1)
-  const posted = cells(pair.receive.count)
-  const compileRequests = ownCopy<(parts: ReceiveRequestParts) => HotProducer>(
+  const compileRequests = ownCopy<(parts: ReceiveRequestParts) => HotFill>(
     new URL('../hot/receive-requests.cjs', import.meta.url),
   )
-  const hotRequests = compileRequests({
-    plain: plainAccess,
+  const compileCompletions = ownCopy<(parts: ReceiveCompletionParts) => HotConsumer>(
+    new URL('../hot/receive-completions.cjs', import.meta.url),
+  )
+  const posted = cells(pair.receive.count)
+  const fill = compileRequests({
     fields: FrameFields,
-    position: requested,
-    ring: requests,
+    position: cells(1),
+    ring: ringBytes(pair.receive),
     setProducerIndex: recordSetter(pair.receive.record, receiveMask),
     ...{ posted, headroom: parts.headroom, base: parts.base },
   })
   const taken = cells(1)
-  const compileCompletions = ownCopy<(parts: ReceiveCompletionParts) => HotCompletions>(
-    new URL('../hot/receive-completions.cjs', import.meta.url),
-  )
-  const hotCompletions = compileCompletions({
+  const receive = compileCompletions({
     plain: plainAccess,
     fields: FrameFields,
     position: taken,
@@ -147,8 +67,15 @@ export function receiveQueue(parts: ReceiveQueueParts): {
     ReceiveState,
   })
   return {
-    requests: new ReceiveRequests(pair, hotRequests, requested),
-    completions: new ReceiveCompletions(completions, hotCompletions, taken),
+    requests: { ...placeOf(pair.receive), ...fill, hot: () => fill },
+    completions: {
+      ...placeOf(completions),
+      ...receive,
+      address: (at: number) => receive.address(at) >>> 0,
+      hot: () => receive,
+    },
+    /** How many entries of the completion queue were taken. */
+    entries: () => taken[0],
   }
 }
 

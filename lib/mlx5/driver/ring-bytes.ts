@@ -8,14 +8,12 @@ export function ringBytes({ bytes, view, stride, count }: DirectRing): RingBytes
   return { words, view, countShift: Math.log2(count), strideShift: Math.log2(stride) }
 }
 
-/** All of the memory in which a ring lies, as words of this machine. */
-export const memoryWords = ({ bytes }: DirectRing): RingWords => new Uint32Array(bytes.buffer)
-
 /**
- * Where in {@link memoryWords} ring and record lie. The record is big-endian, and the only index in memory: how far the
- * device is, completions tell.
+ * A ring for inspection (`PacketQueue.rings`): all of the memory in which it lies, and where ring and record lie there. The
+ * record is big-endian, and the only index in memory: how far the device is, completions tell.
  */
-export function layoutOf({ bytes, record, count }: DirectRing): RingLayout {
+export function placeOf({ bytes, record, count }: DirectRing): { words: RingWords; layout: RingLayout } {
   const place = record.byteOffset / 4
-  return { producer: place, consumer: place, records: bytes.byteOffset / 4, capacity: count }
+  const layout = { producer: place, consumer: place, records: bytes.byteOffset / 4, capacity: count }
+  return { words: new Uint32Array(bytes.buffer), layout }
 }

@@ -1,12 +1,15 @@
+import { constants } from 'node:os'
 import { ownCopy, plainAccess } from '../../hot/own-copy.js'
-import type { HotConsumer, HotProducer } from '../../ring/hot/parts.js'
-import { Consumer, cells, Producer } from '../../ring/ring.js'
+import type { HotConsumer } from '../../ring/hot/parts.js'
+import { cells } from '../../ring/ring.js'
 import type { DirectCompletionQueue, DirectQueuePair, DirectRing } from '../direct.js'
-import type { HotCompletions, HotSendRequests, SendCompletionParts, SendRequestParts } from '../hot/parts.js'
+import type { HotSendRequests, SendCompletionParts, SendRequestParts } from '../hot/parts.js'
 import { FrameFields, SendState } from '../hot/state.js'
 import { SendMailbox } from '../native.js'
-import { consumerMask, recordSetter } from './record.js'
-import { layoutOf, memoryWords, ringBytes } from './ring-bytes.js'
+import { consumerMask, recordSetter } from '../record.js'
+import { placeOf, ringBytes } from './ring-bytes.js'
+
+const { EIO } = constants.errno
 
 /** Frames of a multi-packet request, at most: the six bits of its size count control and Ethernet segment too. */
 const mostFrames = 61
@@ -30,95 +33,13 @@ export interface SendQueueParts {
   failed(entry: Uint8Array): void
 }
 
-/** The requests of a send queue: Ethernet frames of an arena. */
-class SendRequests extends Producer {
-  readonly #hot: HotSendRequests
-
-  constructor(pair: DirectQueuePair, hot: HotSendRequests, position: Int32Array<SharedArrayBuffer>) {
-    super(memoryWords(pair.send), pair.send.stride / 4, layoutOf(pair.send), position)
-    this.#hot = hot
-  }
-
-  override hot(): HotProducer {
-    return this.#hot
-  }
-
-  /** @param options 1: the device computes this frame's checksums */
-  override write(address: number, length: number, options: number): void {
-    if (options === 0) this.#hot.push(address, length)
-    else this.#hot.write(address, length, FrameFields.bothChecksums)
-  }
-
-  override publish(): void {
-    this.#hot.publish()
-  }
-
-  override outstanding(): number {
-    return this.#hot.outstanding()
-  }
-
-  override room(): number {
-    return this.#hot.room()
-  }
-}
-
-/** The frames of a send queue that are done: a record is a frame. */
-class SendCompletions extends Consumer {
-  readonly #hot: HotCompletions
-  readonly #errno: (frame: number) => number
-
-  constructor(
-    queue: DirectCompletionQueue,
-    hot: HotCompletions,
-    position: Int32Array<SharedArrayBuffer>,
-    errno: (frame: number) => number,
-  ) {
-    super(memoryWords(queue), queue.stride / 4, layoutOf(queue), position)
-    this.#hot = hot
-    this.#errno = errno
-  }
-
-  override hot(): HotConsumer {
-    return this.#hot
-  }
-
-  override available(): number {
-    return this.#hot.available()
-  }
-
-  override at(ahead: number): number {
-    return this.#hot.at(ahead)
-  }
-
-  override address(at: number): number {
-    return this.#hot.address(at)
-  }
-
-  override status(at: number): number {
-    return this.#errno(at)
-  }
-
-  override consume(count: number): void {
-    this.#hot.consume(count)
-  }
-}
-
-/**
- * The two ends of a send queue of frames, which share what was sent.
- *
- * @param errno of a frame that was not sent
- * @returns `entries()` tells how many entries of the completion queue were taken
- */
-export function sendQueue(
-  parts: SendQueueParts,
-  errno: number,
-): { requests: Producer; completions: Consumer; entries: () => number } {
+/** The two ends of a send queue of frames, which share what was sent; of the completions, a record is a frame. */
+export function sendQueue(parts: SendQueueParts) {
   const { pair, completions, mailbox } = parts
   const { count } = pair.send
   const state = cells(SendState.words)
   mailbox[SendMailbox.completed] = 0
   const shared = {
-    plain: plainAccess,
     state,
     mailbox,
     // Four segments to a block, and each request has two more.
@@ -129,13 +50,15 @@ export function sendQueue(
     SendState,
     SendMailbox,
   }
-  const sentPosition = cells(1)
   const compileRequests = ownCopy<(parts: SendRequestParts) => HotSendRequests>(
     new URL('../hot/send-requests.cjs', import.meta.url),
   )
-  const hotRequests = compileRequests({
+  const compileCompletions = ownCopy<(parts: SendCompletionParts) => HotConsumer>(
+    new URL('../hot/send-completions.cjs', import.meta.url),
+  )
+  const transmit = compileRequests({
     ...shared,
-    position: sentPosition,
+    position: cells(1),
     ring: ringBytes(pair.send),
     number: pair.number << 8,
     key: bigEndian(parts.key),
@@ -150,13 +73,10 @@ export function sendQueue(
   })
   /** The number of the first frame whose request failed; those after it fail too. */
   let firstFailed: number | undefined
-  const donePosition = cells(1)
-  const compileCompletions = ownCopy<(parts: SendCompletionParts) => HotCompletions>(
-    new URL('../hot/send-completions.cjs', import.meta.url),
-  )
-  const hotCompletions = compileCompletions({
+  const done = compileCompletions({
     ...shared,
-    position: donePosition,
+    plain: plainAccess,
+    position: cells(1),
     ring: ringBytes(completions),
     setConsumerIndex: recordSetter(completions.record, consumerMask),
     failed: (at, from) => {
@@ -164,11 +84,32 @@ export function sendQueue(
       parts.failed(completions.bytes.slice(at, at + 64))
     },
   })
-  const failure = (frame: number) =>
-    firstFailed !== undefined && ((frame - firstFailed) | 0) >= 0 ? errno : 0
   return {
-    requests: new SendRequests(pair, hotRequests, sentPosition),
-    completions: new SendCompletions(completions, hotCompletions, donePosition, failure),
+    requests: {
+      ...placeOf(pair.send),
+      get index() {
+        return transmit.index()
+      },
+      pushed: (since: number) => (transmit.index() - since) | 0,
+      place: (back: number) => (transmit.index() - back) & (count - 1),
+      /** With option 1 the device computes this frame's checksums. */
+      write(address: number, length: number, options: number) {
+        if (options === 0) transmit.push(address, length)
+        else transmit.write(address, length, FrameFields.bothChecksums)
+      },
+      publish: transmit.publish,
+      outstanding: transmit.outstanding,
+      room: transmit.room,
+      hot: () => transmit,
+    },
+    completions: {
+      ...placeOf(completions),
+      ...done,
+      address: (at: number) => done.address(at) >>> 0,
+      status: (frame: number) => (firstFailed !== undefined && ((frame - firstFailed) | 0) >= 0 ? EIO : 0),
+      hot: () => done,
+    },
+    /** How many entries of the completion queue were taken. */
     entries: () => state[SendState.entries],
   }
 }

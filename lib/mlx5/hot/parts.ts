@@ -1,5 +1,5 @@
 /** What the hot files of a driver get: the only things that they use, besides the language itself (lib/hot/own-copy.ts). */
-import type { HotConsumer, HotProducer } from '../../ring/hot/parts.js'
+import type { HotTransmit } from '../../ring/hot/parts.js'
 import type { SendMailbox } from '../native.js'
 import type { FrameFields, ReceiveState, SendState } from './state.js'
 
@@ -24,8 +24,6 @@ export interface RecordParts {
 
 /** Common to all. */
 interface Parts {
-  /** Whether plain loads and stores do for the hand-over. */
-  plain: boolean
   /** How far this end has come. */
   position: Int32Array
   fields: typeof FrameFields
@@ -66,7 +64,7 @@ export interface SendRequestParts extends SendParts {
   base: number
 }
 
-export interface HotSendRequests extends HotProducer {
+export interface HotSendRequests extends HotTransmit {
   /** Writes a frame that is sent with these checksums, in a request of its own. */
   write(address: number, length: number, checksums: number): void
   /** How many frames the device was not told of. */
@@ -75,6 +73,8 @@ export interface HotSendRequests extends HotProducer {
 
 /** Of send-completions.cts. */
 export interface SendCompletionParts extends SendParts {
+  /** Whether plain loads do for the hand-over. */
+  plain: boolean
   ring: RingBytes
   /** Tells the device which entries may be overwritten. */
   setConsumerIndex: (index: number) => void
@@ -96,6 +96,8 @@ export interface ReceiveRequestParts extends Parts {
 
 /** Of receive-completions.cts. */
 export interface ReceiveCompletionParts extends Parts {
+  /** Whether plain loads do for the hand-over. */
+  plain: boolean
   ring: RingBytes
   /** Tells the device which entries may be overwritten. */
   setConsumerIndex: (index: number) => void
@@ -112,5 +114,3 @@ export interface ReceiveCompletionParts extends Parts {
   failed(at: number): void
   ReceiveState: typeof ReceiveState
 }
-
-export type HotCompletions = HotConsumer

@@ -1,4 +1,5 @@
-import type { HotCompletions, ReceiveCompletionParts } from './parts.js' with { 'resolution-mode': 'import' }
+import type { HotConsumer } from '../../ring/hot/parts.js' with { 'resolution-mode': 'import' }
+import type { ReceiveCompletionParts } from './parts.js' with { 'resolution-mode': 'import' }
 
 /**
  * The end of a receive queue's completion queue that reads received frames, one copy a queue (lib/hot/own-copy.ts). A record
@@ -6,7 +7,7 @@ import type { HotCompletions, ReceiveCompletionParts } from './parts.js' with { 
  * for compressed ones: there one entry, the title, stands for several frames, and others among theirs hold eight mini
  * completions each (mlx5e_decompress_cqes_start and _cont, Linux: en_rx.c).
  */
-export = function receiveCompletions(parts: ReceiveCompletionParts): HotCompletions {
+export = function receiveCompletions(parts: ReceiveCompletionParts): HotConsumer {
   const { plain, position, setConsumerIndex, state, posted, told, most, checksumValid, failed } = parts
   const { words, view, countShift, strideShift } = parts.ring
   const { opcodeShift, formatShift, ownerBit, received, invalid, compressed, completedBytes, goodChecks } =

@@ -1,10 +1,11 @@
-import type { HotCompletions, SendCompletionParts } from './parts.js' with { 'resolution-mode': 'import' }
+import type { HotConsumer } from '../../ring/hot/parts.js' with { 'resolution-mode': 'import' }
+import type { SendCompletionParts } from './parts.js' with { 'resolution-mode': 'import' }
 
 /**
  * The end of a send queue's completion queue that reads which frames are sent, one copy a queue (lib/hot/own-copy.ts). A
  * record is a frame, named by its number; an entry of the queue stands for all frames up to its request's last.
  */
-export = function sendCompletions(parts: SendCompletionParts): HotCompletions {
+export = function sendCompletions(parts: SendCompletionParts): HotConsumer {
   const { plain, position, state, mailbox, sent, framesAt, blockBehind, setConsumerIndex, failed } = parts
   const { words, countShift, strideShift } = parts.ring
   const { ownerWord, ownerBit, opcodeShift, requester, invalid } = parts.fields

@@ -152,14 +152,9 @@ export = function sendRequests(parts: SendRequestParts): HotSendRequests {
     return position[0]
   }
 
-  function pushAddress(address: number): void {
-    push(address, 0)
-  }
-
   return {
     index,
     push: inlined > 0 ? pushInlined : push,
-    pushAddress,
     write,
     publish,
     allTaken,

@@ -39,14 +39,20 @@ export interface HotConsumer {
   consume(count: number): void
 }
 
-/** A producer's end for hot code. */
-export interface HotProducer {
+/** A producer's end for hot code, of a ring that takes free frames: each record holds an address. */
+export interface HotFill {
+  /** Writes the next record. */
+  pushAddress(address: number): void
+  /** Hands over every record written so far. */
+  publish(): void
+}
+
+/** A producer's end for hot code, of a ring that takes frames to send. */
+export interface HotTransmit {
   /** How far this end has come: a wrapping int32. */
   index(): number
   /** Writes the next descriptor: a frame in one piece, without options. */
   push(address: number, length: number): void
-  /** Writes the next record of a ring that holds addresses alone. */
-  pushAddress(address: number): void
   /** Hands over every record written so far. */
   publish(): void
   /** Whether the other end has taken every record. */
@@ -54,3 +60,6 @@ export interface HotProducer {
   /** How many more records fit, once the other end has taken every record. */
   room(): number
 }
+
+/** A producer's end for hot code, in AF_XDP's formats, which is either. */
+export interface HotProducer extends HotFill, HotTransmit {}
