@@ -58,6 +58,14 @@ export function directError(what: string): Error {
   )
 }
 
+/** A {@link "ibverbs/mlx5".direct} of rings that this package's driver has. */
+export function drivenError(what: string): Error {
+  return Object.assign(
+    new Error(`the driver of ibverbs/mlx5 has the rings of this ${what} since its creation`),
+    { code: 'ERR_IBVERBS_DIRECT' },
+  )
+}
+
 /** A poll of what only {@link directError}'s direct() can read. */
 export function compressedError(): Error {
   return Object.assign(

@@ -2,6 +2,8 @@
 
 #include <endian.h>
 
+#include <cstring>
+
 #include "mlx5/barrier.h"
 
 namespace mlx5 {
@@ -42,20 +44,51 @@ void CompletionQueueRing::arm(CompletionQueueRing& ring, int32_t* mailbox) {
   registerBarrier();
 }
 
+// An entry of 128 bytes has the one of 64 in its second half.
+mlx5_cqe64* CompletionQueueRing::entry(uint32_t index) const {
+  return reinterpret_cast<mlx5_cqe64*>(static_cast<uint8_t*>(ring_.buf) +
+                                       size_t{(index & (ring_.cqe_cnt - 1)) + 1} * ring_.cqe_size - sizeof(mlx5_cqe64));
+}
+
+bool CompletionQueueRing::isThere(uint32_t index) const {
+  const uint8_t owner = __atomic_load_n(&entry(index)->op_own, __ATOMIC_ACQUIRE);
+  return owner >> 4 != MLX5_CQE_INVALID && (owner & MLX5_CQE_OWNER_MASK) == !!(index & ring_.cqe_cnt);
+}
+
 bool CompletionQueueRing::tellsOf(uint16_t wqeCounter) const {
   if (!ring_.buf) return true;
   const uint32_t taken = be32toh(__atomic_load_n(&ring_.dbrec[kSetConsumerIndex], __ATOMIC_RELAXED));
   for (uint32_t i = 0; i < ring_.cqe_cnt; i++) {
     const uint32_t index = (taken + i) & 0xffffff;
-    // An entry of 128 bytes has the one of 64 in its second half.
-    const auto* entry = reinterpret_cast<const mlx5_cqe64*>(static_cast<const uint8_t*>(ring_.buf) +
-                                                            size_t{(index & (ring_.cqe_cnt - 1)) + 1} * ring_.cqe_size -
-                                                            sizeof(mlx5_cqe64));
-    const uint8_t owner = __atomic_load_n(&entry->op_own, __ATOMIC_ACQUIRE);
-    if (owner >> 4 == MLX5_CQE_INVALID || (owner & MLX5_CQE_OWNER_MASK) != !!(index & ring_.cqe_cnt)) return false;
-    if (owner >> 4 != MLX5_CQE_REQ || be16toh(entry->wqe_counter) == wqeCounter) return true;
+    if (!isThere(index)) return false;
+    if (entry(index)->op_own >> 4 != MLX5_CQE_REQ || be16toh(entry(index)->wqe_counter) == wqeCounter) return true;
   }
   return false;
+}
+
+// As libmlx5's own: from the newest entry back, those of other queue pairs move into the places of those that go, and
+// the consumer index goes forward.
+void CompletionQueueRing::clean(uint32_t queuePair) {
+  int32_t* mailbox = bell_.mailbox();
+  if (!ring_.buf || !mailbox || mailbox[kDriven] != 1) return;
+  const auto first = static_cast<uint32_t>(mailbox[kConsumer]);
+  uint32_t end = first;
+  while (end - first < ring_.cqe_cnt && isThere(end)) end++;
+  uint32_t to = end;
+  for (uint32_t from = end; from != first;) {
+    from--;
+    if ((be32toh(entry(from)->sop_drop_qpn) & 0xffffff) == queuePair) continue;
+    if (--to == from) continue;
+    mlx5_cqe64* target = entry(to);
+    const uint8_t lap = target->op_own & MLX5_CQE_OWNER_MASK;
+    const size_t before = ring_.cqe_size - sizeof(mlx5_cqe64);
+    memcpy(reinterpret_cast<uint8_t*>(target) - before, reinterpret_cast<const uint8_t*>(entry(from)) - before,
+           ring_.cqe_size);
+    target->op_own = static_cast<uint8_t>((target->op_own & ~MLX5_CQE_OWNER_MASK) | lap);
+  }
+  if (to == first) return;
+  mailbox[kConsumer] = static_cast<int32_t>(to);
+  __atomic_store_n(&ring_.dbrec[kSetConsumerIndex], htobe32(to & 0xffffff), __ATOMIC_RELEASE);
 }
 
 }  // namespace mlx5

@@ -17,6 +17,7 @@ class QueuePairRings {
     kBlueFlame,  // bytes of the last request that go into the register, a multiple of 64; 0: its first 8
     kRung,       // what the bell told the device last, a producer
     kCompleted,  // the counter behind the last request that has completed, for awaitSends(); negative: unknown
+    kGone,       // 1: the queue pair is destroyed
     kMailboxWords,
   };
 
@@ -25,6 +26,10 @@ class QueuePairRings {
   // mlx5dv_init_obj: 0 or an errno.
   int take(ibv_qp* pair);
   bool taken() const { return rings_.dbrec != nullptr; }
+  // The queue pair is destroyed: whoever drives the rings finds it in the mailbox.
+  void tellGone() {
+    if (int32_t* mailbox = bell_.mailbox()) mailbox[kGone] = 1;
+  }
   Napi::Object describe(Napi::Env env) const;
   Napi::Value sendBell(Napi::Env env, Napi::Value mailbox) { return bell_.bind(env, *this, mailbox, kMailboxWords); }
 

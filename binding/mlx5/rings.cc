@@ -1,5 +1,8 @@
+#include <cstring>
+
 #include "environment.h"
 #include "mlx5/mlx5.h"
+#include "verbs/address_handle.h"
 #include "verbs/completion_queue.h"
 #include "verbs/queue_pair.h"
 
@@ -43,6 +46,21 @@ Napi::Value takeCompletionQueue(const Napi::CallbackInfo& info) {
   return queue.ring->describe(info.Env());
 }
 
+// addressVector(addressHandle): the address vector as it lies in a request (struct mlx5_wqe_av), a copy
+Napi::Value addressVector(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto& address = Environment::of(env).handle<verbs::AddressHandle>(info, 0, "address handle");
+  mlx5dv_ah vector{};
+  mlx5dv_obj object{};
+  object.ah.in = address.ibv;
+  object.ah.out = &vector;
+  const int error = mlx5dv_init_obj(&object, MLX5DV_OBJ_AH);
+  if (error) throwErrno(env, error, "mlx5dv_init_obj");
+  auto copy = Napi::ArrayBuffer::New(env, sizeof *vector.av);
+  memcpy(copy.Data(), vector.av, sizeof *vector.av);
+  return copy;
+}
+
 // armBell(queue, mailbox): a function that asks for an event, as the mailbox says
 Napi::Value armBell(const Napi::CallbackInfo& info) { return queueOf(info).ring->armBell(info.Env(), info[1]); }
 
@@ -52,6 +70,7 @@ void initializeRings(Napi::Env env, Napi::Object exports) {
   exports.Set("takeQueuePair", Napi::Function::New(env, takeQueuePair, "takeQueuePair"));
   exports.Set("sendBell", Napi::Function::New(env, sendBell, "sendBell"));
   exports.Set("takeCompletionQueue", Napi::Function::New(env, takeCompletionQueue, "takeCompletionQueue"));
+  exports.Set("addressVector", Napi::Function::New(env, addressVector, "addressVector"));
   exports.Set("armBell", Napi::Function::New(env, armBell, "armBell"));
 }
 

@@ -31,6 +31,7 @@ int CompletionQueue::release(const char** syscall) {
   if (int32_t* mailbox = pollBell_.mailbox()) mailbox[1] = 0;
   *syscall = "ibv_destroy_cq";
   const int error = ibv_destroy_cq(ibv);
+  if (!error && ring) ring->tellGone();
   // The queue was all that used the parent domain: nothing can refuse.
   if (!error && ring) ring->memory.close(syscall);
   if (!error) columns_.release();
@@ -51,6 +52,7 @@ void CompletionQueue::publish() {
 
 void CompletionQueue::eventRead() {
   armed_ = Armed::no;
+  if (ring) ring->eventRead();
   if (++unacknowledged_ < kAcknowledge) return;
   ibv_ack_cq_events(ibv, unacknowledged_);
   unacknowledged_ = 0;
@@ -160,6 +162,7 @@ void CompletionQueue::sift(uint32_t pair, OfPair ofPair) {
 }
 
 void CompletionQueue::purge(const QueuePair& pair) {
+  if (ring && ring->handedOver()) ring->clean(pair.number);
   sift(pair.id, [](const ibv_wc&) {});
 }
 

@@ -35,7 +35,10 @@ int QueuePair::release(const char** syscall) {
   const int error = ibv_destroy_qp(ibv);
   if (error) return error;
   // The queue pair was all that used the parent domain: nothing can refuse.
-  if (rings) rings->memory.close(syscall);
+  if (rings) {
+    rings->tellGone();
+    rings->memory.close(syscall);
+  }
   afterReset();
   sendQueue.giveCredits(sizes_.maxSendWr);
   receiveQueue.giveCredits(sizes_.maxReceiveWr);
@@ -212,7 +215,7 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   }
   pair->maxInline = attributes.cap.max_inline_data;
 
-  const uint32_t number = pair->ibv->qp_num;
+  const uint32_t number = pair->number = pair->ibv->qp_num;
   Napi::Object result = Napi::Object::New(env);
   result.Set("handle", environment.open(std::move(pair)));
   result.Set("number", Napi::Number::New(env, number));

@@ -67,6 +67,7 @@ class QueuePair : public Handle {
   CompletionQueue& sendQueue;
   CompletionQueue& receiveQueue;
   ibv_qp* ibv = nullptr;
+  uint32_t number = 0;  // good after `ibv` is destroyed
   // Only where the device's rings lie in memory of JavaScript's.
   std::unique_ptr<mlx5::QueuePairRings> rings;
   uint32_t maxInline = 0;  // what the provider granted

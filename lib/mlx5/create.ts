@@ -1,23 +1,46 @@
 /** Queue pairs and completion queues whose rings lie in memory that JavaScript sees: what {@link direct} needs. */
-import { boolean, type Names, object, oneOf, options as optionsOf, rangeError } from '../argument.js'
+import {
+  boolean,
+  type Names,
+  object,
+  oneOf,
+  options as optionsOf,
+  rangeError,
+  typeError,
+} from '../argument.js'
 import { idOf } from '../handle.js'
 import {
   type CompletionQueue,
   type CompletionQueueOptions,
   completionQueueOptionNames,
 } from '../verbs/completion-queue.js'
+import type { DriveCompletionQueue, QueuePairDriver } from '../verbs/driver.js'
 import { ProtectionDomain } from '../verbs/protection-domain.js'
+import type { CreatedQueuePair } from '../verbs/queue-pair/create.js'
 import { type QueuePairOptions, queuePairOptionNames } from '../verbs/queue-pair/options.js'
 import { QueuePair } from '../verbs/queue-pair/queue-pair.js'
 import { CompressionFormat, type CompressionFormatName, compressionFormats } from './device.js'
+import { MessageCompletions } from './driver/completion-queue.js'
+import { messageQueuePair } from './driver/queue-pair.js'
 import { RingMemory } from './ring-memory.js'
 import { assertSupported } from './supported.js'
 
 const memories = new WeakMap<QueuePair | CompletionQueue, RingMemory>()
 
+/** Who reads the completion queues that this package drives. */
+const readers = new WeakMap<CompletionQueue, MessageCompletions>()
+
 /** The memory of a queue that this file created; undefined for any other. */
 export const ringMemoryOf = (queue: QueuePair | CompletionQueue): RingMemory | undefined =>
   memories.get(queue)
+
+const drivers = ['libibverbs', 'mlx5'] as const
+/**
+ * Who drives a queue's rings, for as long as it lives: libibverbs, or this package ('mlx5'), which writes the device's own
+ * requests and reads its completions in TypeScript behind the same calls: `post`, `submit`, `poll`, `wait`. Of a submit only
+ * the doorbell is a native call; of a poll nothing is. For {@link direct} choose 'libibverbs'.
+ */
+export type Driver = (typeof drivers)[number]
 
 /** Options of {@link createCompletionQueue}: mlx5dv_create_cq(3). */
 export interface Mlx5CompletionQueueOptions extends CompletionQueueOptions {
@@ -34,12 +57,15 @@ export interface Mlx5CompletionQueueOptions extends CompletionQueueOptions {
    * (MLX5DV_CQ_INIT_ATTR_FLAGS_CQE_PAD). Default false.
    */
   padded?: boolean
+  /** Who reads the ring: see {@link Driver}. Default 'libibverbs'. */
+  driver?: Driver
 }
 const completionQueueNames = {
   ...completionQueueOptionNames,
   entryBytes: true,
   compression: true,
   padded: true,
+  driver: true,
 } as const satisfies Names<Mlx5CompletionQueueOptions>
 
 /** Options of {@link createQueuePair}: mlx5dv_create_qp(3). */
@@ -50,11 +76,17 @@ export interface Mlx5QueuePairOptions extends QueuePairOptions {
    * environment: yes, for messages of completions that the device knows to be signalled.
    */
   scatterToCqe?: boolean
+  /**
+   * Who drives the rings: see {@link Driver}. Default 'libibverbs'. With 'mlx5' the completion queues must have the same
+   * driver, the type is RC, UC or UD, and messages never come in completions.
+   */
+  driver?: Driver
 }
 
 const queuePairNames = {
   ...queuePairOptionNames,
   scatterToCqe: true,
+  driver: true,
 } as const satisfies Names<Mlx5QueuePairOptions>
 
 /** mlx5dv_qp_create_flags */
@@ -62,7 +94,7 @@ const scatterFlags = { disable: 1 << 3, allow: 1 << 4 } as const
 
 /**
  * Creates a completion queue as `Context.createCompletionQueue` does, with its ring in memory that {@link direct} can
- * show.
+ * show, or that this package drives.
  *
  * @param domain any protection domain of the context: libmlx5 allocates the ring by way of it
  * @param entries at least so many
@@ -78,6 +110,7 @@ export function createCompletionQueue(
     entryBytes,
     compression,
     padded = false,
+    driver = 'libibverbs',
     ...rest
   } = optionsOf('options', options, completionQueueNames)
   if (entryBytes !== undefined && entryBytes !== 64 && entryBytes !== 128) {
@@ -85,6 +118,14 @@ export function createCompletionQueue(
   }
   if (compression !== undefined) oneOf('options.compression', compression, compressionFormats)
   boolean('options.padded', padded)
+  const driven = oneOf('options.driver', driver, drivers) === 'mlx5'
+  if (driven && compression !== undefined) {
+    throw typeError(
+      'options.compression',
+      "left out: driver 'mlx5' reads entries of messages, one each",
+      compression,
+    )
+  }
   assertSupported(domain.context)
   const memory = new RingMemory()
   const card = {
@@ -92,27 +133,72 @@ export function createCompletionQueue(
     format: compression === undefined ? 0 : CompressionFormat[compression],
     padded: padded ? 1 : 0,
   }
-  const place = { domain: handle, rings: memory.place, card }
+  let completions: MessageCompletions | undefined
+  const drive: DriveCompletionQueue = (parts) => {
+    completions = new MessageCompletions(memory, parts)
+    return completions
+  }
+  const place = { domain: handle, rings: memory.place, card, drive: driven ? drive : undefined }
   const queue = domain.context.createCompletionQueueAt(place, entries, rest)
+  if (completions) readers.set(queue, completions)
   memories.set(queue, memory)
   return queue
 }
 
 /**
  * Creates a queue pair as {@link ProtectionDomain.createQueuePair} does, with its rings in memory that {@link direct} can
- * show, and with a register of its own (ibv_alloc_td(3)): nobody else rings there.
+ * show, or that this package drives, and with a register of its own (ibv_alloc_td(3)): nobody else rings there.
  *
  * @throws VerbsError ENOTSUP for a device that is no ConnectX
  */
 export function createQueuePair(domain: ProtectionDomain, options: Mlx5QueuePairOptions): QueuePair {
   const handle = idOf('domain', domain, ProtectionDomain)
-  const { scatterToCqe, ...rest } = object('options', options, 'an object', queuePairNames)
+  const {
+    scatterToCqe,
+    driver = 'libibverbs',
+    ...rest
+  } = object('options', options, 'an object', queuePairNames)
+  const driven = oneOf('options.driver', driver, drivers) === 'mlx5'
   if (scatterToCqe !== undefined) boolean('options.scatterToCqe', scatterToCqe)
+  if (driven) assertDrivable(rest, scatterToCqe)
   assertSupported(domain.context)
   const memory = new RingMemory()
-  const createFlags =
-    scatterToCqe === undefined ? 0 : scatterToCqe ? scatterFlags.allow : scatterFlags.disable
-  const pair = QueuePair.create(domain, handle, rest, { rings: memory.place, createFlags })
+  const pair = QueuePair.create(domain, handle, rest, {
+    rings: memory.place,
+    // Of a driver's queue pairs, UD has none to disable.
+    createFlags: scatterFlagsOf(driven && rest.type !== 'UD' ? false : scatterToCqe),
+    drive: driven ? (created) => driverOf(memory, domain, created) : undefined,
+  })
   memories.set(pair, memory)
   return pair
+}
+
+/** Left to the environment where nothing is said. */
+function scatterFlagsOf(scatterToCqe: boolean | undefined): number {
+  if (scatterToCqe === undefined) return 0
+  return scatterToCqe ? scatterFlags.allow : scatterFlags.disable
+}
+
+function assertDrivable({ type }: Pick<QueuePairOptions, 'type'>, scatterToCqe: boolean | undefined): void {
+  if (type === 'RAW_PACKET') {
+    throw typeError(
+      'options.type',
+      "'RC', 'UC' or 'UD' with driver 'mlx5': raw frames have a driver in PacketQueue, with backend 'mlx5'",
+      type,
+    )
+  }
+  if (scatterToCqe) {
+    throw typeError('options.scatterToCqe', "left out or false with driver 'mlx5'", scatterToCqe)
+  }
+}
+
+function driverOf(
+  memory: RingMemory,
+  { members }: ProtectionDomain,
+  created: CreatedQueuePair,
+): QueuePairDriver {
+  const [sends, receives] = [created.sendCq, created.receiveCq].map((queue) => readers.get(queue))
+  // QueuePair.create() has asked both for their driver.
+  if (!sends || !receives) throw new Error('a completion queue without the driver of its queue pair')
+  return messageQueuePair(memory, members, created, { sends, receives })
 }

@@ -1,16 +1,12 @@
-import { integer, typeError } from '../argument.js'
-import { closedError, verbsError } from '../errors.js'
+import { typeError } from '../argument.js'
+import { verbsError } from '../errors.js'
 import { idOf } from '../handle.js'
-import { native } from '../native.js'
-import { cells } from '../ring/ring.js'
 import { CompletionQueue } from '../verbs/completion-queue.js'
 import { QueuePair } from '../verbs/queue-pair/queue-pair.js'
 import type { WaitOptions } from '../wait-options.js'
 import { ringMemoryOf } from './create.js'
-import { basicBlock } from './layout/names.js'
-import { ArmMailbox, type NativePlace, SendMailbox } from './native.js'
-import { consumerMask, receiveMask, recordSetter } from './record.js'
 import type { RingMemory } from './ring-memory.js'
+import { type CompletionRing, completionRing, type QueuePairRings, queuePairRings } from './rings.js'
 
 /** One of a device's rings, as it lies in memory. Fields are big-endian, as DataView's calls are by default. */
 export interface DirectRing {
@@ -84,14 +80,17 @@ export interface DirectCompletionQueue extends DirectRing {
  * here on the caller is the driver, with no way back: `post`, `submit`, `poll` and `wait` throw ERR_IBVERBS_DIRECT, as a second
  * direct() does. The queue is closed as before; after that the memory stays readable, and what is written there goes nowhere.
  *
- * @throws Error ERR_IBVERBS_DIRECT at the second time, ERR_IBVERBS_CLOSED; VerbsError EINVAL for a queue that others created,
+ * @throws Error ERR_IBVERBS_DIRECT at the second time, and for rings that this module's own driver has (option `driver`);
+ *   ERR_IBVERBS_CLOSED; VerbsError EINVAL for a queue that others created,
  *   whose rings libmlx5 keeps
  */
 export function direct(queue: QueuePair): DirectQueuePair
 export function direct(queue: CompletionQueue): DirectCompletionQueue
 export function direct(queue: QueuePair | CompletionQueue): DirectQueuePair | DirectCompletionQueue {
   if (queue instanceof QueuePair) return takeQueuePair(queue).rings
-  if (queue instanceof CompletionQueue) return takeCompletionQueue(queue)
+  if (queue instanceof CompletionQueue) {
+    return { ...takeCompletionQueue(queue).ring, event: (options) => queue.nextEvent(options) }
+  }
   throw typeError('queue', 'a QueuePair or a CompletionQueue', queue)
 }
 
@@ -105,88 +104,22 @@ function memoryOf(queue: QueuePair | CompletionQueue, creator: string): RingMemo
   )
 }
 
-function ringAt({ bytes }: RingMemory, place: NativePlace, record: number): DirectRing {
-  const { offset, count, stride } = place
-  const length = count * stride
-  if ((length > 0 && offset < 0) || record < 0) {
-    throw verbsError('ENOTSUP', 'mlx5dv_init_obj', 'libmlx5 put the ring elsewhere than was asked')
-  }
-  const start = bytes.byteOffset + Math.max(offset, 0)
-  return {
-    bytes: new Uint8Array(bytes.buffer, start, length),
-    view: new DataView(bytes.buffer, start, length),
-    stride,
-    count,
-    record: new Int32Array(bytes.buffer, bytes.byteOffset + record, 1),
-  }
-}
-
 /**
  * {@link direct}, and the bell behind `ringSend`.
  *
  * @internal
  */
-export function takeQueuePair(pair: QueuePair): {
-  rings: DirectQueuePair
-  bell: { ring: () => void; mailbox: Int32Array }
-} {
+export function takeQueuePair(pair: QueuePair): QueuePairRings {
   const memory = memoryOf(pair, 'createQueuePair')
   const handle = idOf('queue', pair, QueuePair)
   pair.handOver()
-  const { send, receive, record, blueFlame } = native.mlx5.takeQueuePair(handle)
-  const mailbox = cells(SendMailbox.words)
-  mailbox[SendMailbox.completed] = -1
-  const ring = native.mlx5.sendBell(handle, mailbox)
-  // MLX5_RCV_DBR and MLX5_SND_DBR, mlx5dv.h.
-  const both = { send: ringAt(memory, send, record + 4), receive: ringAt(memory, receive, record) }
-  const setReceives = recordSetter(both.receive.record, receiveMask)
-  const rings: DirectQueuePair = {
-    ...both,
-    number: pair.number,
-    blueFlame,
-    ringSend(producer, last, copied = 0) {
-      integer('producer', producer, 0, 0xffff)
-      integer('last', last, 0, 0xffff)
-      integer('copied', copied, 0, blueFlame)
-      mailbox[SendMailbox.producer] = producer
-      mailbox[SendMailbox.last] = last
-      mailbox[SendMailbox.blueFlame] = Math.ceil(copied / basicBlock) * basicBlock
-      mailbox[SendMailbox.rung] = -1
-      ring()
-      if (mailbox[SendMailbox.rung] < 0) throw closedError('queue pair')
-    },
-    publishReceives(producer) {
-      setReceives(integer('producer', producer, 0, receiveMask))
-    },
-  }
-  return { rings, bell: { ring, mailbox } }
+  return queuePairRings(memory, handle, pair.number)
 }
 
-/** {@link direct} of a completion queue. @internal */
-export function takeCompletionQueue(queue: CompletionQueue): DirectCompletionQueue {
+/** {@link direct} of a completion queue, and the words behind `arm`. @internal */
+export function takeCompletionQueue(queue: CompletionQueue): CompletionRing {
   const memory = memoryOf(queue, 'createCompletionQueue')
   const handle = idOf('queue', queue, CompletionQueue)
   queue.handOver()
-  const { record, number, ...place } = native.mlx5.takeCompletionQueue(handle)
-  const mailbox = cells(ArmMailbox.words)
-  const ring = native.mlx5.armBell(handle, mailbox)
-  // MLX5_CQ_SET_CI, the first word of the record (rdma-core's providers/mlx5/mlx5.h).
-  const entries = ringAt(memory, place, record)
-  const setConsumer = recordSetter(entries.record, consumerMask)
-  return {
-    ...entries,
-    number,
-    setConsumerIndex(index) {
-      setConsumer(integer('index', index, 0, consumerMask))
-    },
-    arm(sequence, index, solicitedOnly = false) {
-      integer('sequence', sequence, 0, 3)
-      integer('index', index, 0, 0xffffff)
-      mailbox[ArmMailbox.arm] = (sequence << 28) | (solicitedOnly ? 1 << 24 : 0) | index
-      mailbox[ArmMailbox.rung] = 0
-      ring()
-      if (mailbox[ArmMailbox.rung] === 0) throw closedError('completion queue')
-    },
-    event: (options) => queue.nextEvent(options),
-  }
+  return completionRing(memory, handle)
 }

@@ -8,6 +8,7 @@ export { DeviceClock } from './clock.js'
 export {
   createCompletionQueue,
   createQueuePair,
+  type Driver,
   type Mlx5CompletionQueueOptions,
   type Mlx5QueuePairOptions,
 } from './create.js'

@@ -10,6 +10,8 @@ export interface Mlx5Native {
   /** A function that tells the device of sends: see {@link SendMailbox}. */
   sendBell(pair: number, mailbox: Int32Array): () => void
   takeCompletionQueue(queue: number): NativeCompletionRing
+  /** A struct mlx5_wqe_av. */
+  addressVector(addressHandle: number): ArrayBuffer
   /** A function that asks for an event: the mailbox's word goes to the record and to the register. */
   armBell(queue: number, mailbox: Int32Array): () => void
 }
@@ -22,10 +24,11 @@ export const SendMailbox = {
   blueFlame: 3,
   rung: 4,
   completed: 5,
-  words: 6,
+  gone: 6,
+  words: 7,
 } as const
 /** Words of the arm bell's mailbox (binding/mlx5/completion_queue_ring.h). */
-export const ArmMailbox = { arm: 0, rung: 1, words: 2 } as const
+export const ArmMailbox = { arm: 0, rung: 1, events: 2, driven: 3, consumer: 4, gone: 5, words: 6 } as const
 
 /** Where a ring lies in the memory that was given for it; −1: elsewhere. */
 export interface NativePlace {

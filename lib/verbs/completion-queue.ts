@@ -1,5 +1,5 @@
 import { abortSignal, boolean, integer, type Names, options as optionsOf } from '../argument.js'
-import { busyError, closedError, compressedError, directError, VerbsError } from '../errors.js'
+import { busyError, closedError, compressedError, directError, drivenError, VerbsError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { ownCopy, plainAccess } from '../hot/own-copy.js'
 import { Kind, native } from '../native.js'
@@ -15,6 +15,7 @@ import {
   nameOf,
 } from './constants.js'
 import type { Context } from './context.js'
+import type { CompletionDriver, DriveCompletionQueue } from './driver.js'
 import type { CompletionParts, CompletionPolls } from './hot/parts.js'
 import { orLargest } from './largest.js'
 import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './request/records.js'
@@ -111,6 +112,7 @@ export class CompletionQueue extends NativeHandle {
   #solicitedOnly = false
   /** Its completions are compressed, which libibverbs cannot read. */
   #unreadable = false
+  readonly #driver: CompletionDriver | undefined
   #handedOver = false
   /** Events that came while nobody waited for one. */
   #unseen = 0
@@ -122,6 +124,7 @@ export class CompletionQueue extends NativeHandle {
     made: { handle: number; entries: number; ring?: ArrayBuffer },
     batch: number,
     columns: Uint32Array,
+    drive: DriveCompletionQueue | undefined,
   ) {
     const { handle, entries, ring } = made
     super(handle, Kind.CompletionQueue, 'completion queue')
@@ -141,6 +144,16 @@ export class CompletionQueue extends NativeHandle {
     this.vendorError = column(Completion.vendorError)
     this.flowTag = column(Completion.flowTag)
     this.#path = column(Completion.path)
+    const closed = (): never => {
+      throw closedError('completion queue')
+    }
+    this.#driver = drive?.({ handle, columns, batch, closed })
+    if (this.#driver) {
+      const { poll } = this.#driver
+      this.#pollDevice = poll
+      Object.defineProperty(this, 'poll', { value: poll })
+      return
+    }
     const compile = ownCopy<(parts: CompletionParts) => CompletionPolls>(
       new URL('./hot/completion-queue.cjs', import.meta.url),
     )
@@ -154,7 +167,7 @@ export class CompletionQueue extends NativeHandle {
       plain: plainAccess,
       closedStatus,
       fail: (status) => {
-        if (status === closedStatus) throw closedError('completion queue')
+        if (status === closedStatus) return closed()
         if (status === handedOverStatus) throw this.#direct()
         throw new VerbsError(-status, 'ibv_poll_cq')
       },
@@ -190,7 +203,7 @@ export class CompletionQueue extends NativeHandle {
     const made = orLargest({ entries }, [['entries', 1]], make, Kind.CompletionQueue, 'ibv_create_cq')
     let queue: CompletionQueue
     try {
-      queue = new CompletionQueue(context, made, batch, columns)
+      queue = new CompletionQueue(context, made, batch, columns, place?.drive)
     } catch (error) {
       native.close(made.handle, Kind.CompletionQueue)
       throw error
@@ -226,6 +239,7 @@ export class CompletionQueue extends NativeHandle {
    */
   handOver(): void {
     this.#assertNobodyWaits()
+    if (this.#driver) throw drivenError('completion queue')
     this.#handedOver = true
     this.watch(() => this.#unseen++)
   }
@@ -242,6 +256,11 @@ export class CompletionQueue extends NativeHandle {
     if (this.#waiter.pending) throw busyError('somebody waits on this completion queue already')
     if (this.#unseen > 0) this.#unseen--
     else await this.#waiter.start(signal)
+  }
+
+  /** Whether this package's own driver reads the ring. @internal */
+  get driven(): boolean {
+    return this.#driver !== undefined
   }
 
   /** Entries that no queue pair has reserved. */
@@ -285,13 +304,26 @@ export class CompletionQueue extends NativeHandle {
       const deadline = performance.now() + microseconds / 1000
       for (;;) {
         const left = (deadline - performance.now()) * 1000
-        const count = native.verbs.pollFor(this.#handle, Math.max(0, Math.min(spinSlice, Math.ceil(left))))
+        const count = this.#pollFor(Math.max(0, Math.min(spinSlice, Math.ceil(left))))
         if (count > 0 || left <= spinSlice) return count
         await new Promise((resolve) => setImmediate(resolve))
         signal?.throwIfAborted()
       }
     } finally {
       this.#spinning = false
+    }
+  }
+
+  #pollFor(microseconds: number): number {
+    if (!this.#driver) return native.verbs.pollFor(this.#handle, microseconds)
+    const deadline = performance.now() + microseconds / 1000
+    for (;;) {
+      // The clock costs more than a poll.
+      for (let i = 0; i < 64; i++) {
+        const count = this.#pollDevice()
+        if (count > 0) return count
+      }
+      if (performance.now() >= deadline) return 0
     }
   }
 
@@ -357,7 +389,8 @@ export class CompletionQueue extends NativeHandle {
   #armAndPoll(solicitedOnly: boolean): number {
     const count = this.#pollDevice()
     if (count > 0) return count
-    native.verbs.arm(this.#handle, solicitedOnly ? 1 : 0)
+    if (this.#driver) this.#driver.arm(solicitedOnly)
+    else native.verbs.arm(this.#handle, solicitedOnly ? 1 : 0)
     return this.#pollDevice()
   }
 

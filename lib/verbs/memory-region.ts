@@ -21,6 +21,7 @@ export class MemoryRegion extends NativeHandle {
   readonly address: bigint
   /** ibv_access_flags in force, by name: without LOCAL_WRITE nothing can be received into the region. */
   readonly access: readonly Access[]
+  readonly #handle: number
 
   private constructor(
     domain: ProtectionDomain,
@@ -29,6 +30,7 @@ export class MemoryRegion extends NativeHandle {
     made: { handle: number; lkey: number; rkey: number; address: bigint },
   ) {
     super(made.handle, Kind.MemoryRegion, 'memory region')
+    this.#handle = made.handle
     this.domain = domain
     this.arena = arena
     this.bytes = arena.bytes
@@ -36,6 +38,7 @@ export class MemoryRegion extends NativeHandle {
     this.lkey = made.lkey
     this.rkey = made.rkey
     this.address = made.address
+    domain.members.add(made.handle, this)
   }
 
   /** @internal */
@@ -59,6 +62,14 @@ export class MemoryRegion extends NativeHandle {
       Object.freeze([...names]),
       native.verbs.registerMemory(domainHandle, arena.bytes, flags, fromPage),
     )
+  }
+
+  override close(): void {
+    try {
+      super.close()
+    } finally {
+      this.domain.members.closed(this.#handle, this)
+    }
   }
 
   /** Size in bytes. */

@@ -7,6 +7,7 @@ import type { AddressVector } from './address/address-vector.js'
 import type { Endpoint } from './address/endpoint.js'
 import type { Access } from './constants.js'
 import type { Context } from './context.js'
+import { DomainMembers } from './domain-members.js'
 import { MemoryRegion } from './memory-region.js'
 import type { QueuePairOptions } from './queue-pair/options.js'
 import { QueuePair } from './queue-pair/queue-pair.js'
@@ -30,6 +31,8 @@ const registerOptionNames = { access: true, hugePages: true } as const satisfies
  */
 export class ProtectionDomain extends NativeHandle {
   readonly context: Context
+  /** @internal */
+  readonly members = new DomainMembers()
   readonly #handle: number
 
   private constructor(handle: number, context: Context) {

@@ -1,3 +1,5 @@
+import type { DriveCompletionQueue, DriveQueuePair } from './driver.js'
+
 /**
  * Where a device's own rings shall lie, if not where its provider puts them.
  *
@@ -20,6 +22,8 @@ export interface CompletionRingPlace {
   rings: RingPlace
   /** `format` is one of mlx5dv_cqe_comp_res_format: completions are compressed. */
   card: { entryBytes: number; format: number; padded: number }
+  /** Who reads the ring, if not libibverbs. */
+  drive?: DriveCompletionQueue
 }
 
 /**
@@ -31,4 +35,6 @@ export interface QueuePairRingPlace {
   rings: RingPlace
   /** mlx5dv_qp_create_flags */
   createFlags: number
+  /** Who drives the rings, if not libibverbs. */
+  drive?: DriveQueuePair
 }

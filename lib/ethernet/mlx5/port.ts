@@ -4,7 +4,8 @@ import { DeviceClock } from '../../mlx5/clock.js'
 import { createCompletionQueue, createQueuePair } from '../../mlx5/create.js'
 import { decodeCompletion } from '../../mlx5/decode/completion.js'
 import { queryDevice } from '../../mlx5/device.js'
-import { type DirectCompletionQueue, takeCompletionQueue, takeQueuePair } from '../../mlx5/direct.js'
+import { type DirectRing, takeCompletionQueue, takeQueuePair } from '../../mlx5/direct.js'
+import { Arming } from '../../mlx5/driver/arming.js'
 import { receiveQueue } from '../../mlx5/driver/receive-queue.js'
 import { sendQueue } from '../../mlx5/driver/send-queue.js'
 import { inlineHeaderBytes } from '../../mlx5/inline-header.js'
@@ -12,8 +13,6 @@ import { frameCqe } from '../../mlx5/layout/completion.js'
 import { Stamps } from '../../mlx5/stamps.js'
 import { assertSupported } from '../../mlx5/supported.js'
 import { cells } from '../../ring/ring.js'
-import type { CompletionQueue } from '../../verbs/completion-queue.js'
-import type { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
 import { FrameFlag, headerBytes } from '../frames.js'
 import type {
   Bell,
@@ -89,14 +88,14 @@ export class Mlx5Port extends DevicePort implements Port {
       this.transmitBell = bell
       const failed = (entry: Uint8Array): void => this.#failed(entry)
       const sending = sendQueue({
-        ...{ pair: rings, completions: sent, mailbox: bell.mailbox, failed, key, base },
+        ...{ pair: rings, completions: sent.ring, mailbox: bell.mailbox, failed, key, base },
         memory: frames.arena.bytes,
         multiPacket: flags.includes('ENHANCED_MPW'),
         inlined: inlineHeaderBytes(context),
         checksums: settings.transmitChecksum,
       })
       const receiving = receiveQueue({
-        ...{ pair: rings, completions: received, failed, key, base, batch },
+        ...{ pair: rings, completions: received.ring, failed, key, base, batch },
         headroom: frames.headroom,
         room: frames.frameSize - frames.headroom,
         overflow: { address: overflow.address, length: overflow.length, key: overflow.lkey },
@@ -106,7 +105,7 @@ export class Mlx5Port extends DevicePort implements Port {
       this.completion = sending.completions
       this.fill = receiving.requests
       this.receive = receiving.completions
-      if (stamped) this.stamp = stamper(DeviceClock.of(context), received)
+      if (stamped) this.stamp = stamper(DeviceClock.of(context), received.ring)
       this.#sent = new Arming(sent, sending.entries)
       this.#received = new Arming(received, receiving.entries)
       this.connect(pair)
@@ -135,19 +134,9 @@ export class Mlx5Port extends DevicePort implements Port {
     return { received, truncated, drops: {} }
   }
 
-  protected override watched({
-    sendCq,
-    receiveCq,
-  }: QueuePair): { queue: CompletionQueue; taken: () => void }[] {
-    return [
-      { queue: sendCq, taken: () => this.#sent.taken() },
-      { queue: receiveCq, taken: () => this.#received.taken() },
-    ]
-  }
-
   protected override ask(readable: boolean, writable: boolean): boolean {
-    if (readable) this.#received.ask()
-    if (writable) this.#sent.ask()
+    if (readable) this.#received.ask(false)
+    if (writable) this.#sent.ask(false)
     // What completed before the arming raises no event.
     return (readable && this.receive.available() > 0) || (writable && this.completion.available() > 0)
   }
@@ -164,7 +153,7 @@ export class Mlx5Port extends DevicePort implements Port {
 }
 
 /** Reads when the frame of a completion came: in an entry of 128 bytes it is in the second half. */
-function stamper(clock: DeviceClock, { view, count, stride }: DirectCompletionQueue): Port['stamp'] {
+function stamper(clock: DeviceClock, { view, count, stride }: DirectRing): Port['stamp'] {
   const stamps = new Stamps(clock)
   const timestamp = stride - frameCqe.length + frameCqe.fields.timestamp.offset
   return (at, words, place) => {
@@ -177,25 +166,4 @@ function stamper(clock: DeviceClock, { view, count, stride }: DirectCompletionQu
 function assertAddressable(byteLength: number, base: number): void {
   if (byteLength + base <= 2 ** 32) return
   throw verbsError('ENOTSUP', 'ibv_reg_mr_iova', 'an arena of nearly 4 GiB must begin at a page')
-}
-
-/** Asks for the events of a completion queue: one for each asking, with a number that each event raises. */
-class Arming {
-  readonly #queue: DirectCompletionQueue
-  readonly #index: () => number
-  #events = 0
-
-  /** @param index how many of the queue's entries were taken */
-  constructor(queue: DirectCompletionQueue, index: () => number) {
-    this.#queue = queue
-    this.#index = index
-  }
-
-  taken(): void {
-    this.#events++
-  }
-
-  ask(): void {
-    this.#queue.arm(this.#events & 3, this.#index() & 0xffffff)
-  }
 }

@@ -1,7 +1,6 @@
 import { constants } from 'node:os'
 import { VerbsError, verbsError } from '../../errors.js'
 import { cells } from '../../ring/ring.js'
-import type { CompletionQueue } from '../../verbs/completion-queue.js'
 import type { Context } from '../../verbs/context.js'
 import { open as openContext } from '../../verbs/device.js'
 import type { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
@@ -129,9 +128,8 @@ export abstract class DevicePort {
 
   /** The queue pair can send and receive; its completion queues' events go to the queue, and the device's to this port. */
   protected connect(pair: QueuePair): void {
-    const stops = this.watched(pair).map(({ queue, taken }) =>
+    const stops = [pair.sendCq, pair.receiveCq].map((queue) =>
       queue.watch(() => {
-        taken()
         if (this.#awaited) this.#onEvent()
       }),
     )
@@ -146,11 +144,6 @@ export abstract class DevicePort {
       } else if (event.type === 'PORT_ACTIVE' && event.port === this.#port) this.onPort?.(true)
     }
     this.#steering = new RawSteering(pair, this.settings)
-  }
-
-  /** Whose events wake this port, and what else is to be done at one. */
-  protected watched({ sendCq, receiveCq }: QueuePair): { queue: CompletionQueue; taken: () => void }[] {
-    return [sendCq, receiveCq].map((queue) => ({ queue, taken: () => {} }))
   }
 
   /** Installs the steering rules: frames come from now on. Called when the fill ring holds frames. */

@@ -2,11 +2,12 @@ import { constants } from 'node:os'
 import { ownCopy, plainAccess } from '../../hot/own-copy.js'
 import type { HotConsumer } from '../../ring/hot/parts.js'
 import { cells } from '../../ring/ring.js'
-import type { DirectCompletionQueue, DirectQueuePair, DirectRing } from '../direct.js'
+import type { DirectQueuePair, DirectRing } from '../direct.js'
 import type { HotSendRequests, SendCompletionParts, SendRequestParts } from '../hot/parts.js'
 import { FrameFields, SendState } from '../hot/state.js'
 import { SendMailbox } from '../native.js'
 import { consumerMask, recordSetter } from '../record.js'
+import { bigEndian } from './big-endian.js'
 import { placeOf, ringBytes } from './ring-bytes.js'
 
 const { EIO } = constants.errno
@@ -17,7 +18,7 @@ const mostFrames = 61
 /** What the two ends of a send queue share. */
 export interface SendQueueParts {
   pair: DirectQueuePair
-  completions: DirectCompletionQueue
+  completions: DirectRing
   mailbox: Int32Array
   /** The arena; its key; and what its offsets need to be the device's addresses. */
   memory: Uint8Array
@@ -121,11 +122,4 @@ function wordsFrom({ bytes }: DirectRing, offset: number): Int32Array {
 
 function viewFrom({ bytes }: DirectRing, offset: number): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset + offset, bytes.byteLength - offset)
-}
-
-/** A number as a word in a ring. */
-function bigEndian(value: number): number {
-  const word = new Int32Array(1)
-  new DataView(word.buffer).setUint32(0, value)
-  return word[0]
 }

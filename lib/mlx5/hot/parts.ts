@@ -1,7 +1,19 @@
 /** What the hot files of a driver get: the only things that they use, besides the language itself (lib/hot/own-copy.ts). */
 import type { HotTransmit } from '../../ring/hot/parts.js'
-import type { SendMailbox } from '../native.js'
-import type { FrameFields, ReceiveState, SendState } from './state.js'
+import type { CompletionFlag, CompletionOpcode } from '../../verbs/constants.js'
+import type { Completion, Control, Receive, Send, SendFlag } from '../../verbs/request/records.js'
+import type { Refusal } from '../../verbs/request/refusal.js'
+import type { ArmMailbox, SendMailbox } from '../native.js'
+import type {
+  FrameFields,
+  MessageFields,
+  MessageState,
+  ReceiveState,
+  RegionLine,
+  RequestInfo,
+  RequestKind,
+  SendState,
+} from './state.js'
 
 /** A ring of the device's: its bytes, as words of this machine and by a view that is big-endian by default. */
 export interface RingBytes {
@@ -113,4 +125,154 @@ export interface ReceiveCompletionParts extends Parts {
   /** A request has failed; the entry begins at byte `at`. */
   failed(at: number): void
   ReceiveState: typeof ReceiveState
+}
+
+/** A ring of records that posts write, and that a driver takes instead of the binding (lib/verbs/request/ring.ts). */
+export interface RecordRing {
+  words: Uint32Array
+  /** Words of the indices, and of the first record. */
+  producer: number
+  consumer: number
+  first: number
+  mask: number
+  /** log2 of a record's words. */
+  shift: number
+}
+
+/** Of regions.cts. */
+export interface RegionParts {
+  /** By handle, modulo `lines`: {@link RegionLine}. */
+  table: Int32Array
+  /** A power of two. */
+  lines: number
+  /** One word that changes when a region is closed. */
+  closings: Int32Array
+  /** Writes a region's line, which begins at that word, and returns it; −1 when there is no such region. */
+  load(id: number, line: number): number
+  RegionLine: typeof RegionLine
+}
+
+/** Memory of a region: all of the buffer, and where the region begins there. */
+export interface RegionMemory {
+  bytes: Uint8Array
+  words: Int32Array
+  start: number
+}
+
+/** What is remembered of the requests of a queue pair: by a send's first block, and by a receive's place. */
+export interface MessagePair {
+  state: Int32Array
+  control: Uint32Array
+  numberAt: Int32Array
+  behindAt: Int32Array
+  cookieAt: Uint32Array
+  infoAt: Int32Array
+  blockMask: number
+  receiveCookies: Uint32Array
+  receiveMask: number
+}
+
+/** Common to the two ends of a queue pair of messages. */
+interface MessageParts {
+  state: Int32Array
+  control: Uint32Array
+  records: RecordRing
+  ring: RingBytes
+  /** Tells why the request with this cookie is refused, unless one was before it. */
+  refuse(errno: number, reason: number, detail: number, cookie: number, isReceive: number): void
+  /** Where a region is in the table; −1. */
+  find: (id: number) => number
+  table: Int32Array
+  /** By line: bytes of the region. */
+  sizes: Float64Array
+  maxElements: number
+  /** The most bytes of a send, or of an element of a receive. */
+  longest: number
+  /** The most requests under way. */
+  depth: number
+  errno: { EINVAL: number; ENOMEM: number; EMSGSIZE: number }
+  Refusal: typeof Refusal
+  RegionLine: typeof RegionLine
+  MessageState: typeof MessageState
+  Control: typeof Control
+}
+
+/** Of message-sends.cts. */
+export interface MessageSendParts extends MessageParts, Omit<MessagePair, 'receiveCookies' | 'receiveMask'> {
+  mailbox: Int32Array
+  bell: () => void
+  /** By ibv_wr_opcode: {@link RequestKind}; 0 for what the queue pair's type does not have. */
+  kinds: Int32Array
+  /** UD. */
+  datagram: boolean
+  maxInline: number
+  /** Number of the queue pair. */
+  number: number
+  /** Bytes of half the register. */
+  blueFlame: number
+  /** By line: where the region's bytes are. */
+  memories: RegionMemory[]
+  /** Where an address handle's vector begins in `vectors`; −1 when there is none. */
+  vectorOf(id: number): number
+  vectors: Int32Array
+  /** IBV_QPS_RTS */
+  readyToSend: number
+  fields: typeof MessageFields
+  Send: typeof Send
+  SendFlag: typeof SendFlag
+  RequestKind: typeof RequestKind
+  RequestInfo: typeof RequestInfo
+  SendMailbox: typeof SendMailbox
+}
+
+/** Of message-receives.cts. */
+export interface MessageReceiveParts extends MessageParts {
+  cookies: Uint32Array
+  setProducerIndex: (index: number) => void
+  /** The key of an element that ends a list, as a word in the ring. */
+  invalidKey: number
+  Receive: typeof Receive
+}
+
+/** Of message-submit.cts. */
+export interface MessageSubmitParts {
+  control: Uint32Array
+  mailbox: Int32Array
+  receives: () => number
+  sends: () => number
+  Control: typeof Control
+  SendMailbox: typeof SendMailbox
+}
+
+/** Of message-completions.cts. */
+export interface MessageCompletionParts {
+  /** Whether plain loads do for the hand-over. */
+  plain: boolean
+  mailbox: Int32Array
+  ring: RingBytes
+  columns: Uint32Array
+  batch: number
+  /** Throws the error of a closed queue. */
+  closed(): never
+  /** The queue pair with this number, if it uses the queue. */
+  pairOf(number: number): MessagePair | undefined
+  /** Tells the device which entries may be overwritten. */
+  setConsumerIndex: (index: number) => void
+  /** By syndrome: ibv_wc_status. */
+  statusOf: Int32Array
+  fields: typeof MessageFields
+  opcodes: typeof CompletionOpcode
+  flags: typeof CompletionFlag & { WITH_INV: number }
+  ArmMailbox: typeof ArmMailbox
+  MessageState: typeof MessageState
+  RequestInfo: typeof RequestInfo
+  Control: typeof Control
+  Completion: typeof Completion
+}
+
+/** What message-completions.cts makes. */
+export interface HotMessageCompletions {
+  poll(): number
+  /** Queue pairs have come or gone. */
+  forget(): void
 }

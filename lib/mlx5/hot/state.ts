@@ -1,7 +1,22 @@
 /** What the hot files of a driver and the classes beside them share: words by name, and where fields lie. */
 import { frameCqe } from '../layout/completion.js'
-import { CompletionMode, CqeCheck, CqeFormat, CqeOpcode, EthernetFlag, SendOpcode } from '../layout/names.js'
-import { controlSegment, dataSegment, ethernetSegment, inlineHeaderStart } from '../layout/send-request.js'
+import {
+  CompletionMode,
+  CqeCheck,
+  CqeFormat,
+  CqeOpcode,
+  EthernetFlag,
+  FenceMode,
+  inlineSegment,
+  SendOpcode,
+} from '../layout/names.js'
+import {
+  controlSegment,
+  datagramSegment,
+  dataSegment,
+  ethernetSegment,
+  inlineHeaderStart,
+} from '../layout/send-request.js'
 
 /**
  * Words of a send queue's state: the counter of the next request's first block; whether a request is open; the byte of the
@@ -67,4 +82,63 @@ export const FrameFields = {
   received: CqeOpcode.RESP_SEND,
   invalid: CqeOpcode.INVALID,
   compressed: CqeFormat.COMPRESSED,
+} as const
+
+/**
+ * Words of the state of a queue pair of messages: the device's state (ibv_qp_state); the number of the last send request,
+ * counted from 1, and of the last that is done; the counter of the next one's first block, and of the last block that is free
+ * again; sends since the last that generates a completion, and that one's number; how many receives were posted, and how many
+ * of them are done.
+ */
+export const MessageState = {
+  device: 0,
+  sent: 1,
+  done: 2,
+  block: 3,
+  freed: 4,
+  unsignalled: 5,
+  awaited: 6,
+  posted: 7,
+  received: 8,
+  words: 9,
+} as const
+
+/** A memory region in the table of a queue pair; the key is a word as it lies in a ring. A power of two of words. */
+export const RegionLine = { id: 0, key: 1, writable: 2, addressLow: 3, addressHigh: 4, words: 8 } as const
+
+/**
+ * What an opcode of verbs means to the device: its opcode there, ibv_wc_opcode << 8, the segments before its data << 16, and
+ * flags.
+ */
+export const RequestKind = {
+  completion: 8,
+  segments: 16,
+  needsReply: 1 << 20,
+  immediate: 1 << 21,
+  atomic: 1 << 22,
+  swap: 1 << 23,
+} as const
+
+/** What is remembered of a request under way, above its ibv_wc_opcode. */
+export const RequestInfo = { wanted: 1 << 8, immediate: 1 << 9 } as const
+
+const { fields: datagram } = datagramSegment
+
+/** Numbers that a driver of messages writes and reads. */
+export const MessageFields = {
+  signalled: CompletionMode.ALWAYS << control.completion.low,
+  solicited: 1 << control.solicited.low,
+  fenced: FenceMode.SMALL_AND_FENCE << control.fence.low,
+  inline: inlineSegment | 0,
+  extended: (1 << datagram.extended.low) | 0,
+  ownerWord: FrameFields.ownerWord,
+  ownerBit: FrameFields.ownerBit,
+  opcodeShift: FrameFields.opcodeShift,
+  requester: CqeOpcode.REQ,
+  receivedWriteImmediate: CqeOpcode.RESP_WR_IMM,
+  receivedImmediate: CqeOpcode.RESP_SEND_IMM,
+  receivedInvalidate: CqeOpcode.RESP_SEND_INV,
+  requesterError: CqeOpcode.REQ_ERR,
+  responderError: CqeOpcode.RESP_ERR,
+  invalid: CqeOpcode.INVALID,
 } as const

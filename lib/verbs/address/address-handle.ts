@@ -44,11 +44,14 @@ export class AddressHandle extends NativeHandle {
   readonly domain: ProtectionDomain
   /** The address vector, complete with defaults. */
   readonly vector: Readonly<AddressVector>
+  readonly #handle: number
 
   private constructor(handle: number, domain: ProtectionDomain, vector: AddressVector) {
     super(handle, Kind.AddressHandle, 'address handle')
     this.domain = domain
     this.vector = Object.freeze(vector)
+    this.#handle = handle
+    domain.members.add(handle, this)
   }
 
   /** @internal */
@@ -70,6 +73,14 @@ export class AddressHandle extends NativeHandle {
       : destination
     const vector = completeVector(context, address, 'destination', 'ibv_create_ah')
     return new AddressHandle(native.verbs.createAddressHandle(domainHandle, vector), domain, vector)
+  }
+
+  override close(): void {
+    try {
+      super.close()
+    } finally {
+      this.domain.members.closed(this.#handle, this)
+    }
   }
 
   /** @internal */

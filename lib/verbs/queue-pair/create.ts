@@ -1,3 +1,4 @@
+import { typeError } from '../../argument.js'
 import { idOf } from '../../handle.js'
 import { Kind, native } from '../../native.js'
 import type { Endpoint } from '../address/endpoint.js'
@@ -25,6 +26,8 @@ export interface CreatedQueuePair {
   port: number
   gidIndex: number
   longestMessage: number
+  /** Maximum bytes that one element of a receive states to the device. */
+  longestReceive: number
 }
 
 /** The sizes of a request first: a queue holds fewer requests the longer they may be. */
@@ -45,6 +48,7 @@ export function createQueuePair(
 ): CreatedQueuePair {
   const checked = checkQueuePairOptions(device, options)
   const { type, sizes, sendCq, receiveCq, port, gid, longest } = checked
+  assertOneDriver(options, checked, place?.drive !== undefined)
   const rings = new RequestRings(sizes)
   const { control, send, receive } = rings
   const over = (tried: QueuePairCapabilities, memory?: Uint8Array<SharedArrayBuffer>) =>
@@ -93,5 +97,23 @@ export function createQueuePair(
     port,
     gidIndex: gid?.index ?? 0,
     longestMessage: longest.send,
+    longestReceive: longest.receive,
+  }
+}
+
+/** Who drives a queue pair's rings reads its completions too: nobody else knows its requests. */
+function assertOneDriver(
+  options: QueuePairOptions,
+  { sendCq, receiveCq }: { sendCq: CompletionQueue; receiveCq: CompletionQueue },
+  driven: boolean,
+): void {
+  const queues = { sendCq, receiveCq }
+  for (const half of ['sendCq', 'receiveCq'] as const) {
+    if (queues[half].driven === driven) continue
+    const name = options[half] === undefined ? 'options.cq' : `options.${half}`
+    const wanted = driven
+      ? "a completion queue that ibverbs/mlx5's createCompletionQueue created with the same driver"
+      : "a completion queue of libibverbs: its driver is ibverbs/mlx5's, which only queue pairs with that driver can use"
+    throw typeError(name, wanted, queues[half])
   }
 }

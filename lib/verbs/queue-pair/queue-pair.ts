@@ -1,5 +1,5 @@
 import { integer } from '../../argument.js'
-import { closedError, directError, VerbsError, verbsError } from '../../errors.js'
+import { closedError, directError, drivenError, VerbsError, verbsError } from '../../errors.js'
 import type { Alternative } from '../../flow/alternative.js'
 import type { FlowRule } from '../../flow/rule.js'
 import { NativeHandle } from '../../handle.js'
@@ -8,7 +8,9 @@ import { checkEndpoint, type Endpoint } from '../address/endpoint.js'
 import { checkGroup } from '../address/gid.js'
 import type { CompletionQueue } from '../completion-queue.js'
 import { nameOf, type QueuePairState, QueuePairStates, type QueuePairType } from '../constants.js'
+import type { DriveQueuePair, QueuePairDriver } from '../driver.js'
 import { type DefaultFlow, Flow, type FlowOptions } from '../flow.js'
+import type { NativeQueuePairState } from '../native.js'
 import type { ProtectionDomain } from '../protection-domain.js'
 import { type AtomicOptions, PreparedAtomic } from '../request/atomic.js'
 import type { RequestMemory } from '../request/elements.js'
@@ -66,6 +68,7 @@ export class QueuePair extends NativeHandle {
   readonly #handle: number
   #ring: () => void
   #handedOver = false
+  readonly #driver: QueuePairDriver | undefined
   readonly #control: Uint32Array
   readonly #send: RequestRing
   readonly #receive: RequestRing
@@ -73,7 +76,11 @@ export class QueuePair extends NativeHandle {
   readonly #receivePosting: Posting
   #error: VerbsError | null = null
 
-  private constructor(domain: ProtectionDomain, created: CreatedQueuePair) {
+  private constructor(
+    domain: ProtectionDomain,
+    created: CreatedQueuePair,
+    drive: DriveQueuePair | undefined,
+  ) {
     super(created.handle, Kind.QueuePair, 'queue pair')
     const { submitBell } = native.verbs
     const { type, sizes, rings, longestMessage } = created
@@ -89,7 +96,8 @@ export class QueuePair extends NativeHandle {
     this.gidIndex = created.gidIndex
     this.longestMessage = longestMessage
     this.#control = rings.control
-    this.#ring = submitBell(created.handle, rings.control)
+    this.#driver = drive?.(created)
+    this.#ring = this.#driver?.submit ?? submitBell(created.handle, rings.control)
     this.#send = rings.send
     this.#receive = rings.receive
     this.#sendPosting = {
@@ -117,21 +125,32 @@ export class QueuePair extends NativeHandle {
   ): QueuePair {
     const { context } = domain
     const created = createQueuePair(context, domainHandle, options, place)
-    const pair = new QueuePair(domain, created)
+    let pair: QueuePair
+    try {
+      pair = new QueuePair(domain, created, place?.drive)
+    } catch (error) {
+      native.close(created.handle, Kind.QueuePair)
+      throw error
+    }
     context.adopt(created.handle, pair)
     return pair
   }
 
   /** The state, queried from the device (ibv_query_qp(3)). */
   get state(): QueuePairState {
-    this.assertOpen()
-    return nameOf(QueuePairStates, native.verbs.queryQueuePair(this.#handle).state)
+    return nameOf(QueuePairStates, this.#query().state)
   }
 
   /** All attributes, queried from the device (ibv_query_qp(3)). */
   query(): QueuePairQuery {
+    return fromNative(this.#query())
+  }
+
+  #query(): NativeQueuePairState {
     this.assertOpen()
-    return fromNative(native.verbs.queryQueuePair(this.#handle))
+    const told = native.verbs.queryQueuePair(this.#handle)
+    this.#driver?.told(told.state)
+    return told
   }
 
   /**
@@ -152,6 +171,8 @@ export class QueuePair extends NativeHandle {
     }
     try {
       native.verbs.modifyQueuePair(this.#handle, wanted)
+      if (attributes.state !== undefined) this.#driver?.told(QueuePairStates[attributes.state])
+      if (attributes.state === 'RESET') this.#driver?.reset()
     } catch (error) {
       if (from !== 'SQD' || attributes.state !== 'RTS' || !(error instanceof VerbsError)) throw error
       // rxe_qp_chk_attr, Linux 6.1. By now they may be drained.
@@ -318,6 +339,7 @@ export class QueuePair extends NativeHandle {
    */
   handOver(): void {
     this.assertOpen()
+    if (this.#driver) throw drivenError('queue pair')
     if (this.#handedOver) throw directError('queue pair')
     this.#handedOver = true
     this.#send.handOver()
@@ -360,7 +382,8 @@ export class QueuePair extends NativeHandle {
     if (this.#handedOver) return
     this.submit()
     // In SQD the device holds the sends back, for as long as it stays in that state.
-    while (!this.closed && !native.verbs.settled(this.#handle) && this.state !== 'SQD') {
+    const settled = () => this.#driver?.settled() ?? native.verbs.settled(this.#handle)
+    while (!this.closed && !settled() && this.state !== 'SQD') {
       await new Promise((resolve) => setImmediate(resolve))
     }
   }
