@@ -8,7 +8,7 @@ export default defineConfig({
     // The built library is loaded as its users load it, not through Vite, which would take longer.
     server: { deps: { external: [/\/dist\//] } },
     include: ['tests/**/*.test.ts'],
-    setupFiles: ['tests/beds/setup.ts'],
+    setupFiles: ['tests/beds/setup.ts', ...(process.env.IBVERBS_DRIVEN ? ['tests/beds/driven.ts'] : [])],
     // What takes a processor for itself, or more than seconds: `npm run test:long` has it.
     exclude: [...configDefaults.exclude, ...(process.env.IBVERBS_LONG ? [] : ['tests/**/*.long.test.ts'])],
     // Limits for what hangs: nothing is to fail for being slow beside a load.

@@ -22,6 +22,12 @@ constexpr uint32_t kAcknowledge = 64;
 
 }  // namespace
 
+CompletionQueue::CompletionQueue(Context& context, ProtectionDomain* domain, uint32_t batch, SharedMemory columns)
+    : Handle(kKind, domain ? std::vector<Handle*>{&context, domain} : std::vector<Handle*>{&context}),
+      context(context),
+      batch_(batch),
+      columns_(std::move(columns)) {}
+
 int CompletionQueue::release(const char** syscall) {
   // ibv_destroy_cq waits until every event that was read is acknowledged.
   if (unacknowledged_) ibv_ack_cq_events(ibv, unacknowledged_);
@@ -208,10 +214,9 @@ void cardOptions(Napi::Env env, const Napi::Value& given, mlx5dv_cq_init_attr* a
 }
 
 // Creates the queue with its ring in memory of JavaScript's. Undefined, or what lacks.
-Napi::Value createOverMemory(const Napi::CallbackInfo& info, CompletionQueue& queue, int entries) {
+Napi::Value createOverMemory(const Napi::CallbackInfo& info, ProtectionDomain& domain, CompletionQueue& queue,
+                             int entries) {
   Napi::Env env = info.Env();
-  auto& domain = Environment::of(env).handle<ProtectionDomain>(info, 4, "domain");
-  if (&domain.context != &queue.context) throwArgumentRange(env, "domain", "of the queue's own context");
   mlx5dv_cq_init_attr more{};
   cardOptions(env, info[6], &more);
   // libmlx5's own poll reads no compressed completions.
@@ -254,9 +259,14 @@ Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
   if (batch == 0 || block.length() / sizeof(uint32_t) < CompletionQueue::blockWords(batch) || !block.aligned(4)) {
     throwArgumentRange(env, "block", "as large as the columns and the control words");
   }
-  auto queue = std::make_unique<CompletionQueue>(context, batch, std::move(block));
+  ProtectionDomain* domain = nullptr;
   if (!info[5].IsUndefined()) {
-    const Napi::Value lacking = createOverMemory(info, *queue, entries);
+    domain = &environment.handle<ProtectionDomain>(info, 4, "domain");
+    if (&domain->context != &context) throwArgumentRange(env, "domain", "of the queue's own context");
+  }
+  auto queue = std::make_unique<CompletionQueue>(context, domain, batch, std::move(block));
+  if (domain) {
+    const Napi::Value lacking = createOverMemory(info, *domain, *queue, entries);
     if (!lacking.IsUndefined()) return lacking;
   }
   const std::vector<UverbsMapping> before = context.isRxe ? uverbsMappings() : std::vector<UverbsMapping>();

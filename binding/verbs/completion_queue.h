@@ -11,14 +11,15 @@
 
 namespace verbs {
 
+class ProtectionDomain;
 class QueuePair;
 
 class CompletionQueue : public Handle {
  public:
   static constexpr Kind kKind = Kind::CompletionQueue;
 
-  CompletionQueue(Context& context, uint32_t batch, SharedMemory columns)
-      : Handle(kKind, {&context}), context(context), batch_(batch), columns_(std::move(columns)) {}
+  // `domain`: the one by way of which libmlx5 allocates the ring in memory of JavaScript's; null for any other queue.
+  CompletionQueue(Context& context, ProtectionDomain* domain, uint32_t batch, SharedMemory columns);
 
   // How many words the shared block needs.
   static size_t blockWords(uint32_t batch) {

@@ -96,7 +96,8 @@ const scatterFlags = { disable: 1 << 3, allow: 1 << 4 } as const
  * Creates a completion queue as `Context.createCompletionQueue` does, with its ring in memory that {@link direct} can
  * show, or that this package drives.
  *
- * @param domain any protection domain of the context: libmlx5 allocates the ring by way of it
+ * @param domain any protection domain of the context: libmlx5 allocates the ring by way of it, and the queue is closed
+ *   with it
  * @param entries at least so many
  * @throws VerbsError ENOTSUP for a device that is no ConnectX; EINVAL for options that it does not know
  */

@@ -38,7 +38,8 @@ export class MemoryRegion extends NativeHandle {
     this.lkey = made.lkey
     this.rkey = made.rkey
     this.address = made.address
-    domain.members.add(made.handle, this)
+    const writable = access.includes('LOCAL_WRITE')
+    domain.members.addRegion(made.handle, { ...made, bytes: arena.bytes, writable })
   }
 
   /** @internal */
@@ -68,7 +69,7 @@ export class MemoryRegion extends NativeHandle {
     try {
       super.close()
     } finally {
-      this.domain.members.closed(this.#handle, this)
+      if (this.closed) this.domain.members.closed(this.#handle)
     }
   }
 

@@ -55,6 +55,10 @@ const namespace = root
   ? ['unshare', '--net', '--mount']
   : ['unshare', '--map-current-user', '--keep-caps', '--net', '--mount']
 
+// Addresses without an IPv4 GID, and rxe's MTU: as the tests expect from the VM. Tests of the kernel stay there.
+const softPort = (last) => `pair:a@02:01:00:00:00:0${last}?mtu=1024`
+const softPorts = { IBVERBS_SOFT: `${softPort(1)};${softPort(2)}` }
+
 export const beds = {
   lint: {
     what: 'Biome, clang-format, and no module that awaits at its top level',
@@ -84,11 +88,12 @@ export const beds = {
   soft: {
     what: 'verbs on two software ConnectX that are joined, with this machine’s own libibverbs and libmlx5',
     needs: ['build', 'rdma'],
-    run(context) {
-      // Addresses without an IPv4 GID, and rxe's MTU: as the tests expect from the VM. Tests of the kernel stay there.
-      const port = (last) => `pair:a@02:01:00:00:00:0${last}?mtu=1024`
-      return runHere('soft', context, { env: { IBVERBS_SOFT: `${port(1)};${port(2)}` } })
-    },
+    run: (context) => runHere('soft', context, { env: softPorts }),
+  },
+  driven: {
+    what: 'the same, with the driver of ibverbs/mlx5 in place of libibverbs (driven.ts)',
+    needs: ['build', 'rdma'],
+    run: (context) => runHere('driven', context, { env: { ...softPorts, IBVERBS_DRIVEN: '1' } }),
   },
   rxe: {
     what: 'verbs on SoftRoCE, and the kernel’s VLAN, VXLAN and GRE devices, in the VM',

@@ -1,5 +1,7 @@
 // Decides by a test file's folder which beds run it.
 
+import { files as refusedFiles } from './refused.mjs'
+
 /** Tests of the kernel: its devices, addresses and objects. Not for the software ConnectX. */
 const kernels = ['device', 'cli-devices', 'cli-ping', 'events', 'soft-rxe']
 
@@ -9,6 +11,10 @@ export const places = {
   pages: { has: ['tests/pages/'], leaves: [] },
   ethernet: { has: ['tests/ethernet/'], leaves: ['tests/ethernet/vm/'] },
   soft: { has: ['tests/verbs/'], leaves: kernels.map((name) => `tests/verbs/${name}.test.ts`) },
+  driven: {
+    has: ['tests/verbs/'],
+    leaves: [...kernels, ...refusedFiles].map((name) => `tests/verbs/${name}.test.ts`),
+  },
   rxe: { has: ['tests/verbs/', 'tests/ethernet/vm/'], leaves: [] },
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { runCommand } from './command.mjs'
 import { project } from './vm/vm.mjs'
 
-const all = ['native', 'ethernet', 'soft', 'rxe']
+const all = ['native', 'ethernet', 'soft', 'driven', 'rxe']
 
 /** The other Node versions to test: package node-linux-ARCH of npm. */
 const otherNodes = ['22', '24', '26']

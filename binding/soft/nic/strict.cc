@@ -64,9 +64,12 @@ void Engine::tell(QueuePair& qp, const DoorbellRegisters::Told& told) {
   const uint32_t segments = told.word & 0x3f;
   const auto end = static_cast<uint16_t>(index + std::max(1u, (segments + 3) / 4));
   // Whose rings were all seen: with the next WQE no other copy can have come and gone in this half.
-  const bool next = qp.watch.judged() && index == qp.rings->told;
+  const bool follows = index == qp.rings->told;
+  const bool next = qp.watch.judged() && follows && !qp.rings->unseen[told.part];
+  qp.rings->unseen[told.part] = false;
+  if (!follows) qp.rings->unseen[told.part ^ 1] = true;
   uint32_t wrong = 0;
-  const bool same = copiedAsPosted(qp, told, index, next ? segments : 0, &wrong);
+  const bool same = copiedAsPosted(qp, told, index, segments, &wrong) || !next;
   if ((told.word >> 8 & 0xffffff) != qp.number) return;  // no ring of this queue: the card would look elsewhere
   if (qp.state == QueuePairState::reset) return;
   const bool known = qp.watch.judged();
@@ -90,10 +93,12 @@ void Engine::tell(QueuePair& qp, const DoorbellRegisters::Told& told) {
 }
 
 // Whether what is new in the register behind its first eight bytes is the WQE at `index` of `segments`, as far as it
-// has come: a copy may be looked at in its midst, so each byte is the ring's or what was there before.
+// has come: a copy may be looked at in its midst, so each byte is the ring's, or what was there before, or came since
+// then of the WQE before it in this half.
 bool Engine::copiedAsPosted(QueuePair& qp, const DoorbellRegisters::Told& told, uint16_t index, uint32_t segments,
                             uint32_t* wrong) {
   uint8_t* before = qp.rings->copies[told.part];
+  uint8_t* coming = qp.rings->coming[told.part];
   uint8_t now[256];
   for (size_t i = 0; i < sizeof now; i += 8) {
     const uint64_t word = __atomic_load_n(reinterpret_cast<const uint64_t*>(told.at + i), __ATOMIC_ACQUIRE);
@@ -101,14 +106,13 @@ bool Engine::copiedAsPosted(QueuePair& qp, const DoorbellRegisters::Told& told, 
   }
   const uint32_t length = std::min<uint32_t>(segments * SendWqe::kSegment, sizeof now);
   bool same = true;
-  if (length > 8 && std::memcmp(now + 8, before + 8, length - 8) != 0) {
-    SendWqe posted;
-    if (posted.fetch(qp.sq.buffer, qp.sq.count, index)) {
-      for (uint32_t i = 8; i < length && same; ++i) {
-        same = now[i] == before[i] || now[i] == posted.bytes[i];
-        *wrong = i;
-      }
+  SendWqe posted;
+  if (length > 8 && posted.fetch(qp.sq.buffer, qp.sq.count, index)) {
+    for (uint32_t i = 8; i < length && same; ++i) {
+      same = now[i] == before[i] || now[i] == posted.bytes[i] || now[i] == coming[i];
+      *wrong = i;
     }
+    std::memcpy(coming, posted.bytes, length);
   }
   std::memcpy(before, now, sizeof now);
   return same;

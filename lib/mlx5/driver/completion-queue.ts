@@ -86,8 +86,12 @@ export class MessageCompletions implements CompletionDriver {
     this.#forget()
   }
 
-  /** Whether the send request that begins at this block has completed, though nobody has polled it yet. */
-  tellsOf(number: number, block: number): boolean {
+  /**
+   * Whether the send request that begins at this place of the ring has completed, though nobody has polled it yet.
+   *
+   * @param mask of places in the queue pair's ring
+   */
+  tellsOf(number: number, place: number, mask: number): boolean {
     const { ring, mailbox } = this.#queue
     const { view, count, stride } = ring
     const { opcode, owner, wqeCounter, queuePairNumber } = requesterCqe.fields
@@ -99,7 +103,7 @@ export class MessageCompletions implements CompletionDriver {
       if (kind === CqeOpcode.INVALID || (own & 1) !== ((index & count) === 0 ? 0 : 1)) return false
       if ((view.getUint32(at + queuePairNumber.offset) & 0xffffff) !== number) continue
       if (kind !== CqeOpcode.REQ && kind !== CqeOpcode.REQ_ERR) continue
-      if (view.getUint16(at + wqeCounter.offset) === (block & 0xffff)) return true
+      if ((view.getUint16(at + wqeCounter.offset) & mask) === place) return true
     }
     return false
   }

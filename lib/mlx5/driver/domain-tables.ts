@@ -1,9 +1,7 @@
 import { ownCopy } from '../../hot/own-copy.js'
 import { native } from '../../native.js'
 import { cells } from '../../ring/ring.js'
-import { AddressHandle } from '../../verbs/address/address-handle.js'
 import type { DomainMembers } from '../../verbs/domain-members.js'
-import { MemoryRegion } from '../../verbs/memory-region.js'
 import type { RegionMemory, RegionParts } from '../hot/parts.js'
 import { RegionLine } from '../hot/state.js'
 import { datagramSegment } from '../layout/send-request.js'
@@ -23,15 +21,16 @@ export function regionTable(members: DomainMembers) {
     new URL('../hot/regions.cjs', import.meta.url),
   )
   const load = (id: number, line: number): number => {
-    const region = members.get(id)
-    if (!(region instanceof MemoryRegion) || region.closed) return -1
-    const { buffer, byteOffset } = region.bytes
-    table[line + RegionLine.key] = bigEndian(region.lkey)
-    table[line + RegionLine.writable] = region.access.includes('LOCAL_WRITE') ? 1 : 0
-    table[line + RegionLine.addressLow] = Number(BigInt.asIntN(32, region.address))
-    table[line + RegionLine.addressHigh] = Number(BigInt.asIntN(32, region.address >> 32n))
+    const region = members.region(id)
+    if (region === undefined) return -1
+    const { lkey, address, bytes, writable } = region
+    const { buffer, byteOffset } = bytes
+    table[line + RegionLine.key] = bigEndian(lkey)
+    table[line + RegionLine.writable] = writable ? 1 : 0
+    table[line + RegionLine.addressLow] = Number(BigInt.asIntN(32, address))
+    table[line + RegionLine.addressHigh] = Number(BigInt.asIntN(32, address >> 32n))
     const at = line / RegionLine.words
-    sizes[at] = region.length
+    sizes[at] = bytes.length
     memories[at] = {
       bytes: new Uint8Array(buffer),
       words: new Int32Array(buffer, 0, Math.floor(buffer.byteLength / 4)),
@@ -56,8 +55,7 @@ export function vectorTable(members: DomainMembers) {
     }
     const line = id & (lines - 1)
     if (ids[line] !== id) {
-      const address = members.get(id)
-      if (!(address instanceof AddressHandle) || address.closed) return -1
+      if (!members.hasAddressHandle(id)) return -1
       vectors.set(new Int32Array(native.mlx5.addressVector(id)), line * vectorWords)
       ids[line] = id
     }

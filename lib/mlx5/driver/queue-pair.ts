@@ -123,7 +123,7 @@ export function messageQueuePair(
     submit: compileSubmit({ ...{ control, mailbox, receives, sends }, Control, SendMailbox }),
     settled: () =>
       ((state[MessageState.awaited] - state[MessageState.done]) | 0) <= 0 ||
-      completions.sends.tellsOf(number, pair.numberAt.indexOf(state[MessageState.awaited])),
+      completions.sends.tellsOf(number, pair.numberAt.indexOf(state[MessageState.awaited]), pair.blockMask),
     told: (device) => {
       state[MessageState.device] = device
     },

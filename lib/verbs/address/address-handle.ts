@@ -51,7 +51,7 @@ export class AddressHandle extends NativeHandle {
     this.domain = domain
     this.vector = Object.freeze(vector)
     this.#handle = handle
-    domain.members.add(handle, this)
+    domain.members.addAddressHandle(handle)
   }
 
   /** @internal */
@@ -79,7 +79,7 @@ export class AddressHandle extends NativeHandle {
     try {
       super.close()
     } finally {
-      this.domain.members.closed(this.#handle, this)
+      if (this.closed) this.domain.members.closed(this.#handle)
     }
   }
 

@@ -288,6 +288,21 @@ TEST(a_copied_wqe_is_compared_with_the_ring) {
   CHECK(strict.card.events.has(AsyncEventType::qpFatal, qp.number));
 }
 
+TEST(the_rest_of_a_copy_that_was_looked_at_in_its_midst_is_not_the_next_ones) {
+  Strict strict;
+  Qp& qp = *strict.qp;
+  for (uint16_t i = 0; i < 3; ++i) {
+    qp.write(strict.frame());
+    qp.sq[size_t{i} * 64 + 20] = static_cast<uint8_t>(i + 1);  // of the Ethernet segment: ignored
+    qp.ring();
+    uint8_t* at = strict.half();
+    if (i == 2) std::memcpy(at + 8, &qp.sq[8], 56);  // the writer of the first copy was held, and goes on
+    Strict::store(at, &qp.sq[size_t{i} * 64]);
+    EQUAL(violationOf([&] { strict.card.step(); }).size(), 0);
+    EQUAL(strict.completed(), 1);
+  }
+}
+
 TEST(copies_that_were_not_seen_one_by_one_are_not_compared) {
   Strict strict;
   Qp& qp = *strict.qp;
@@ -298,6 +313,20 @@ TEST(copies_that_were_not_seen_one_by_one_are_not_compared) {
     std::memcpy(strict.half(), &qp.sq[static_cast<size_t>(i) * 64], i == 2 ? 8 : 64);
   }
   EQUAL(violationOf([&] { strict.rest(); }).size(), 0);
+  EQUAL(strict.completed(), 3);
+}
+
+TEST(a_copy_that_was_not_seen_is_not_the_next_ones_though_all_were_told_since) {
+  Strict strict;
+  Qp& qp = *strict.qp;
+  for (uint16_t i = 0; i < 4; ++i) {
+    qp.write(strict.frame());
+    qp.sq[size_t{i} * 64 + 20] = static_cast<uint8_t>(i + 1);  // of the Ethernet segment: ignored
+    qp.ring();
+    std::memcpy(strict.half(), &qp.sq[size_t{i} * 64], i == 1 ? 64 : 8);
+    if (i == 0) strict.rest();
+  }
+  EQUAL(violationOf([&] { strict.card.step(); }).size(), 0);
   EQUAL(strict.completed(), 3);
 }
 
