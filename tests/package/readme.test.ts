@@ -6,7 +6,7 @@ const readme = readFileSync('README.md', 'utf8')
 test('the snippets are exactly the examples that tests run', () => {
   const snippets = [...readme.matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code)
   expect(snippets).toEqual(
-    ['raw-frame', 'rc-ping'].map((name) => readFileSync(`docs/examples/${name}.mjs`, 'utf8')),
+    ['raw-frame', 'rc-ping', 'rc-mlx5'].map((name) => readFileSync(`docs/examples/${name}.mjs`, 'utf8')),
   )
 })
 
