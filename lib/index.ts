@@ -1,3 +1,6 @@
+import './control/environment.js'
+
+export { type ControlSocket, control } from './control/control.js'
 export { VerbsError } from './errors.js'
 export type { FlowBytes, FlowRule, PortRange } from './flow/rule.js'
 export type { NativeHandle } from './handle.js'

@@ -1,3 +1,5 @@
+import '../control/environment.js'
+
 export type { CapturedFrame } from '../capture/captured-frame.js'
 export type { FoundFrame } from '../capture/dialect.js'
 export type { CaptureStatistics, EncoderOptions, FrameEncoder } from '../capture/encoder.js'

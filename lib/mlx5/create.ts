@@ -19,6 +19,12 @@ const memories = new WeakMap<QueuePair | CompletionQueue, RingMemory>()
 export const ringMemoryOf = (queue: QueuePair | CompletionQueue): RingMemory | undefined =>
   memories.get(queue)
 
+const compressions = new WeakMap<CompletionQueue, CompressionFormatName>()
+
+/** How the completions of a queue that this file created may be compressed. */
+export const compressionOf = (queue: CompletionQueue): CompressionFormatName | undefined =>
+  compressions.get(queue)
+
 /** Options of {@link createCompletionQueue}: mlx5dv_create_cq(3). */
 export interface Mlx5CompletionQueueOptions extends CompletionQueueOptions {
   /** Bytes of an entry. By default 64, or what MLX5_CQE_SIZE says in the environment (mlx5dv(7)). */
@@ -95,6 +101,7 @@ export function createCompletionQueue(
   const place = { domain: handle, rings: memory.place, card }
   const queue = domain.context.createCompletionQueueAt(place, entries, rest)
   memories.set(queue, memory)
+  if (compression !== undefined) compressions.set(queue, compression)
   return queue
 }
 

@@ -6,25 +6,15 @@ import { cells } from '../ring/ring.js'
 import { CompletionQueue } from '../verbs/completion-queue.js'
 import { QueuePair } from '../verbs/queue-pair/queue-pair.js'
 import type { WaitOptions } from '../wait-options.js'
-import { ringMemoryOf } from './create.js'
+import { compressionOf, ringMemoryOf } from './create.js'
+import type { DirectRing } from './direct-ring.js'
 import { basicBlock } from './layout/names.js'
+import { rememberCompletionQueue, rememberQueuePair } from './live.js'
 import { ArmMailbox, type NativePlace, SendMailbox } from './native.js'
 import { consumerMask, receiveMask, recordSetter } from './record.js'
 import type { RingMemory } from './ring-memory.js'
 
-/** One of a device's rings, as it lies in memory. Fields are big-endian, as DataView's calls are by default. */
-export interface DirectRing {
-  /** All of it. */
-  readonly bytes: Uint8Array<SharedArrayBuffer>
-  /** The same bytes. */
-  readonly view: DataView<SharedArrayBuffer>
-  /** Bytes from one entry to the next. */
-  readonly stride: number
-  /** Entries: a power of two. */
-  readonly count: number
-  /** The doorbell record's word: how far the program has come. Big-endian, which an Int32Array is not. */
-  readonly record: Int32Array<SharedArrayBuffer>
-}
+export type { DirectRing }
 
 /** A queue pair whose rings are the caller's. */
 export interface DirectQueuePair {
@@ -140,9 +130,15 @@ export function takeQueuePair(pair: QueuePair): {
   // MLX5_RCV_DBR and MLX5_SND_DBR, mlx5dv.h.
   const both = { send: ringAt(memory, send, record + 4), receive: ringAt(memory, receive, record) }
   const setReceives = recordSetter(both.receive.record, receiveMask)
+  const { number, type, domain } = pair
+  const completions = {
+    send: idOf('sendCq', pair.sendCq, CompletionQueue),
+    receive: idOf('receiveCq', pair.receiveCq, CompletionQueue),
+  }
+  rememberQueuePair({ handle, number, type, device: domain.context.name, completions }, both)
   const rings: DirectQueuePair = {
     ...both,
-    number: pair.number,
+    number,
     blueFlame,
     ringSend(producer, last, copied = 0) {
       integer('producer', producer, 0, 0xffff)
@@ -173,6 +169,10 @@ export function takeCompletionQueue(queue: CompletionQueue): DirectCompletionQue
   // MLX5_CQ_SET_CI, the first word of the record (rdma-core's providers/mlx5/mlx5.h).
   const entries = ringAt(memory, place, record)
   const setConsumer = recordSetter(entries.record, consumerMask)
+  rememberCompletionQueue(
+    { handle, number, device: queue.context.name, compression: compressionOf(queue) },
+    entries,
+  )
   return {
     ...entries,
     number,

@@ -2,6 +2,7 @@
  * Direct verbs (mlx5dv(7)): what a ConnectX and its driver say to each other, byte by byte. For the real thing and for the
  * software ConnectX alike.
  */
+import '../control/environment.js'
 import * as fields from './layout/index.js'
 
 export { DeviceClock } from './clock.js'
