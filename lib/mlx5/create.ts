@@ -1,6 +1,7 @@
 /** Queue pairs and completion queues whose rings lie in memory that JavaScript sees: what {@link direct} needs. */
 import {
   boolean,
+  integer,
   type Names,
   object,
   oneOf,
@@ -8,12 +9,15 @@ import {
   rangeError,
   typeError,
 } from '../argument.js'
+import { verbsError } from '../errors.js'
 import { idOf } from '../handle.js'
 import {
   type CompletionQueue,
   type CompletionQueueOptions,
   completionQueueOptionNames,
 } from '../verbs/completion-queue.js'
+import { QueuePairTypes } from '../verbs/constants.js'
+import type { Context } from '../verbs/context.js'
 import type { DriveCompletionQueue, QueuePairDriver } from '../verbs/driver.js'
 import { ProtectionDomain } from '../verbs/protection-domain.js'
 import type { CreatedQueuePair } from '../verbs/queue-pair/create.js'
@@ -41,6 +45,11 @@ const drivers = ['libibverbs', 'mlx5'] as const
  * the doorbell is a native call; of a poll nothing is. For {@link direct} choose 'libibverbs'.
  */
 export type Driver = (typeof drivers)[number]
+const compressions = new WeakMap<CompletionQueue, CompressionFormatName>()
+
+/** How the completions of a queue that this file created may be compressed. */
+export const compressionOf = (queue: CompletionQueue): CompressionFormatName | undefined =>
+  compressions.get(queue)
 
 /** Options of {@link createCompletionQueue}: mlx5dv_create_cq(3). */
 export interface Mlx5CompletionQueueOptions extends CompletionQueueOptions {
@@ -81,16 +90,31 @@ export interface Mlx5QueuePairOptions extends QueuePairOptions {
    * driver, the type is RC, UC or UD, and messages never come in completions.
    */
   driver?: Driver
+  /**
+   * RAW_PACKET: bytes of the headers, from the Ethernet header on, that may lie in front of what the device cuts into
+   * segments (TSO; max_tso_header of ibv_create_qp_ex(3)), 0 to 65535. The send queue has room for `maxSendWr` such
+   * requests. Default 0: none.
+   */
+  maxTsoHeader?: number
+  /**
+   * RAW_PACKET: the device takes the VLAN tag (0x8100) out of a received frame and tells it in the completion
+   * (IBV_QP_CREATE_CVLAN_STRIPPING). Default false.
+   */
+  stripVlan?: boolean
 }
 
 const queuePairNames = {
   ...queuePairOptionNames,
   scatterToCqe: true,
   driver: true,
+  maxTsoHeader: true,
+  stripVlan: true,
 } as const satisfies Names<Mlx5QueuePairOptions>
 
 /** mlx5dv_qp_create_flags */
 const scatterFlags = { disable: 1 << 3, allow: 1 << 4 } as const
+/** IBV_QP_CREATE_CVLAN_STRIPPING */
+const vlanStripping = 1 << 9
 
 /**
  * Creates a completion queue as `Context.createCompletionQueue` does, with its ring in memory that {@link direct} can
@@ -143,31 +167,56 @@ export function createCompletionQueue(
   const queue = domain.context.createCompletionQueueAt(place, entries, rest)
   if (completions) readers.set(queue, completions)
   memories.set(queue, memory)
+  if (compression !== undefined) compressions.set(queue, compression)
   return queue
+}
+
+/**
+ * Whether the device cuts what a request of a raw packet queue pair names into segments (tso_caps of
+ * ibv_query_device_ex(3)).
+ */
+export function canSegment(context: Context): boolean {
+  const { maxTso, tsoSupportedQpts } = context.limits.extended
+  return maxTso > 0 && (tsoSupportedQpts & (1 << QueuePairTypes.RAW_PACKET)) !== 0
 }
 
 /**
  * Creates a queue pair as {@link ProtectionDomain.createQueuePair} does, with its rings in memory that {@link direct} can
  * show, or that this package drives, and with a register of its own (ibv_alloc_td(3)): nobody else rings there.
  *
- * @throws VerbsError ENOTSUP for a device that is no ConnectX
+ * @throws VerbsError ENOTSUP for a device that is no ConnectX, and for one that does not do what an option asks for
  */
 export function createQueuePair(domain: ProtectionDomain, options: Mlx5QueuePairOptions): QueuePair {
   const handle = idOf('domain', domain, ProtectionDomain)
   const {
     scatterToCqe,
     driver = 'libibverbs',
+    maxTsoHeader = 0,
+    stripVlan = false,
     ...rest
   } = object('options', options, 'an object', queuePairNames)
   const driven = oneOf('options.driver', driver, drivers) === 'mlx5'
   if (scatterToCqe !== undefined) boolean('options.scatterToCqe', scatterToCqe)
+  integer('options.maxTsoHeader', maxTsoHeader, 0, 0xffff)
+  boolean('options.stripVlan', stripVlan)
   if (driven) assertDrivable(rest, scatterToCqe)
-  assertSupported(domain.context)
+  const { context } = domain
+  assertSupported(context)
+  const frames = rest.type === 'RAW_PACKET'
+  if (maxTsoHeader > 0 && !(frames && canSegment(context))) {
+    const why = frames ? `${context.name} cuts no frames` : 'frames alone are cut: RAW_PACKET'
+    throw verbsError('ENOTSUP', 'mlx5dv_create_qp', `"options.maxTsoHeader": ${why}`)
+  }
+  if (stripVlan && !(frames && context.limits.rawPacketCapabilities.includes('CVLAN_STRIPPING'))) {
+    const why = frames ? `${context.name} strips no tags` : 'frames alone have tags: RAW_PACKET'
+    throw verbsError('ENOTSUP', 'mlx5dv_create_qp', `"options.stripVlan": ${why}`)
+  }
   const memory = new RingMemory()
+  // Of a driver's queue pairs, UD has no messages in completions to disable.
+  const cardFlags = scatterFlagsOf(driven && rest.type !== 'UD' ? false : scatterToCqe)
   const pair = QueuePair.create(domain, handle, rest, {
     rings: memory.place,
-    // Of a driver's queue pairs, UD has none to disable.
-    createFlags: scatterFlagsOf(driven && rest.type !== 'UD' ? false : scatterToCqe),
+    card: { cardFlags, flags: stripVlan ? vlanStripping : 0, maxTsoHeader },
     drive: driven ? (created) => driverOf(memory, domain, created) : undefined,
   })
   memories.set(pair, memory)

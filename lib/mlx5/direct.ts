@@ -1,26 +1,19 @@
-import { typeError } from '../argument.js'
-import { verbsError } from '../errors.js'
+import { integer, typeError } from '../argument.js'
+import { directError, verbsError } from '../errors.js'
 import { idOf } from '../handle.js'
+import { native } from '../native.js'
 import { CompletionQueue } from '../verbs/completion-queue.js'
 import { QueuePair } from '../verbs/queue-pair/queue-pair.js'
 import type { WaitOptions } from '../wait-options.js'
-import { ringMemoryOf } from './create.js'
+import { compressionOf, ringMemoryOf } from './create.js'
+import type { DirectRing } from './direct-ring.js'
+import { rememberCompletionQueue, rememberQueuePair } from './live.js'
+import { receiveMask, recordSetter } from './record.js'
 import type { RingMemory } from './ring-memory.js'
-import { type CompletionRing, completionRing, type QueuePairRings, queuePairRings } from './rings.js'
+import { completionRing, type QueuePairRings, queuePairRings, ringAt } from './rings.js'
+import { ringMemoryOfWorkQueue, WorkQueue } from './work-queue.js'
 
-/** One of a device's rings, as it lies in memory. Fields are big-endian, as DataView's calls are by default. */
-export interface DirectRing {
-  /** All of it. */
-  readonly bytes: Uint8Array<SharedArrayBuffer>
-  /** The same bytes. */
-  readonly view: DataView<SharedArrayBuffer>
-  /** Bytes from one entry to the next. */
-  readonly stride: number
-  /** Entries: a power of two. */
-  readonly count: number
-  /** The doorbell record's word: how far the program has come. Big-endian, which an Int32Array is not. */
-  readonly record: Int32Array<SharedArrayBuffer>
-}
+export type { DirectRing }
 
 /** A queue pair whose rings are the caller's. */
 export interface DirectQueuePair {
@@ -51,6 +44,17 @@ export interface DirectQueuePair {
   publishReceives(producer: number): void
 }
 
+/**
+ * A work queue whose ring is the caller's. A request is a list of data segments; of a striding queue it begins with a next
+ * segment (layout.nextSegment).
+ */
+export interface DirectWorkQueue extends DirectRing {
+  /** Number of the work queue. */
+  readonly number: number
+  /** Tells the device of requests: their counter, modulo 2¹⁶. Only memory is written. */
+  publishReceives(producer: number): void
+}
+
 /** A completion queue whose ring is the caller's. */
 export interface DirectCompletionQueue extends DirectRing {
   /** Number of the completion queue. */
@@ -76,22 +80,24 @@ export interface DirectCompletionQueue extends DirectRing {
 }
 
 /**
- * Hands over the rings of a queue that {@link createQueuePair} or {@link createCompletionQueue} of this module created. From
+ * Hands over the rings of a queue that {@link createQueuePair}, {@link createCompletionQueue} or {@link createWorkQueue} of
+ * this module created. From
  * here on the caller is the driver, with no way back: `post`, `submit`, `poll` and `wait` throw ERR_IBVERBS_DIRECT, as a second
  * direct() does. The queue is closed as before; after that the memory stays readable, and what is written there goes nowhere.
  *
- * @throws Error ERR_IBVERBS_DIRECT at the second time, and for rings that this module's own driver has (option `driver`);
- *   ERR_IBVERBS_CLOSED; VerbsError EINVAL for a queue that others created,
+ * @throws Error ERR_IBVERBS_DIRECT at the second time, ERR_IBVERBS_CLOSED; VerbsError EINVAL for a queue that others created,
  *   whose rings libmlx5 keeps
  */
 export function direct(queue: QueuePair): DirectQueuePair
 export function direct(queue: CompletionQueue): DirectCompletionQueue
-export function direct(queue: QueuePair | CompletionQueue): DirectQueuePair | DirectCompletionQueue {
+export function direct(queue: WorkQueue): DirectWorkQueue
+export function direct(
+  queue: QueuePair | CompletionQueue | WorkQueue,
+): DirectQueuePair | DirectCompletionQueue | DirectWorkQueue {
   if (queue instanceof QueuePair) return takeQueuePair(queue).rings
-  if (queue instanceof CompletionQueue) {
-    return { ...takeCompletionQueue(queue).ring, event: (options) => queue.nextEvent(options) }
-  }
-  throw typeError('queue', 'a QueuePair or a CompletionQueue', queue)
+  if (queue instanceof CompletionQueue) return takeCompletionQueue(queue)
+  if (queue instanceof WorkQueue) return takeWorkQueue(queue)
+  throw typeError('queue', 'a QueuePair, a CompletionQueue or a WorkQueue', queue)
 }
 
 function memoryOf(queue: QueuePair | CompletionQueue, creator: string): RingMemory {
@@ -113,13 +119,46 @@ export function takeQueuePair(pair: QueuePair): QueuePairRings {
   const memory = memoryOf(pair, 'createQueuePair')
   const handle = idOf('queue', pair, QueuePair)
   pair.handOver()
-  return queuePairRings(memory, handle, pair.number)
+  const both = queuePairRings(memory, handle, pair.number)
+  const { number, type, domain } = pair
+  const completions = {
+    send: idOf('sendCq', pair.sendCq, CompletionQueue),
+    receive: idOf('receiveCq', pair.receiveCq, CompletionQueue),
+  }
+  rememberQueuePair({ handle, number, type, device: domain.context.name, completions }, both.rings)
+  return both
 }
 
-/** {@link direct} of a completion queue, and the words behind `arm`. @internal */
-export function takeCompletionQueue(queue: CompletionQueue): CompletionRing {
+const takenWorkQueues = new WeakSet<WorkQueue>()
+
+/** {@link direct} of a work queue. @internal */
+export function takeWorkQueue(queue: WorkQueue): DirectWorkQueue {
+  const handle = idOf('queue', queue, WorkQueue)
+  if (takenWorkQueues.has(queue)) throw directError('work queue')
+  takenWorkQueues.add(queue)
+  const { record, ...place } = native.mlx5.takeWorkQueue(handle)
+  // MLX5_RCV_DBR, mlx5dv.h.
+  const ring = ringAt(ringMemoryOfWorkQueue(queue) as RingMemory, place, record)
+  const setReceives = recordSetter(ring.record, receiveMask)
+  return {
+    ...ring,
+    number: queue.number,
+    publishReceives(producer) {
+      setReceives(integer('producer', producer, 0, receiveMask))
+    },
+  }
+}
+
+/** {@link direct} of a completion queue. @internal */
+export function takeCompletionQueue(queue: CompletionQueue): DirectCompletionQueue {
   const memory = memoryOf(queue, 'createCompletionQueue')
   const handle = idOf('queue', queue, CompletionQueue)
   queue.handOver()
-  return completionRing(memory, handle)
+  const { ring } = completionRing(memory, handle)
+  const { number } = ring
+  rememberCompletionQueue(
+    { handle, number, device: queue.context.name, compression: compressionOf(queue) },
+    ring,
+  )
+  return { ...ring, event: (options) => queue.nextEvent(options) }
 }

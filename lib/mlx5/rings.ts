@@ -3,7 +3,8 @@ import { integer } from '../argument.js'
 import { closedError, verbsError } from '../errors.js'
 import { native } from '../native.js'
 import { cells } from '../ring/ring.js'
-import type { DirectCompletionQueue, DirectQueuePair, DirectRing } from './direct.js'
+import type { DirectCompletionQueue, DirectQueuePair } from './direct.js'
+import type { DirectRing } from './direct-ring.js'
 import { basicBlock } from './layout/names.js'
 import { ArmMailbox, type NativePlace, SendMailbox } from './native.js'
 import { consumerMask, receiveMask, recordSetter } from './record.js'
@@ -22,7 +23,8 @@ export interface CompletionRing {
   mailbox: Int32Array
 }
 
-function ringAt({ bytes }: RingMemory, place: NativePlace, record: number): DirectRing {
+/** A ring in the memory that was given for it. @internal */
+export function ringAt({ bytes }: RingMemory, place: NativePlace, record: number): DirectRing {
   const { offset, count, stride } = place
   const length = count * stride
   if ((length > 0 && offset < 0) || record < 0) {

@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
+import { execFileSync } from '../beds/child.js'
 
 test('the example of a queue pair with a driver in TypeScript runs as the README shows it', () => {
   const run = () =>

@@ -625,14 +625,15 @@ context.close()
 soft.close()
 `
 
-test.each([{ IBVERBS_ATOMICS: '1' }, { MLX5_CQE_SIZE: '128' }, { MLX5_SCATTER_TO_CQE: '1' }])(
-  'messages whole and in order with %j',
-  async (env) => {
-    expect(await node(program, { env })).toEqual({
-      code: 0,
-      signal: null,
-      stdout: '100 messages, 100 writes, 0 violations',
-      stderr: '',
-    })
-  },
-)
+test.each<Record<string, string>>([
+  { IBVERBS_ATOMICS: '1' },
+  { MLX5_CQE_SIZE: '128' },
+  { MLX5_SCATTER_TO_CQE: '1' },
+])('messages whole and in order with %j', async (env) => {
+  expect(await node(program, { env })).toEqual({
+    code: 0,
+    signal: null,
+    stdout: '100 messages, 100 writes, 0 violations',
+    stderr: '',
+  })
+})

@@ -1,6 +1,7 @@
 import { constants } from 'node:os'
 import { VerbsError, verbsError } from '../../errors.js'
 import { cells } from '../../ring/ring.js'
+import type { CompletionQueue } from '../../verbs/completion-queue.js'
 import type { Context } from '../../verbs/context.js'
 import { open as openContext } from '../../verbs/device.js'
 import type { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
@@ -11,7 +12,7 @@ import { offloadsOf, SegmentType, segmentTypeOf } from '../offload.js'
 import type { Settings } from '../options.js'
 import type { PacketBackend, WayReport } from '../report.js'
 import type { RdmaPort } from './rdma-port.js'
-import { RawSteering } from './steering.js'
+import { type FlowTarget, RawSteering } from './steering.js'
 
 const { EIO, ENETDOWN, ENODEV } = constants.errno
 /** The most sends under way: more than any batch, and little of the device's memory. */
@@ -115,6 +116,11 @@ export abstract class DevicePort {
   /** Asks for an event; returns whether there is something already. */
   protected abstract ask(readable: boolean, writable: boolean): boolean
 
+  /** The device's port, from 1. */
+  protected get rdmaPort(): number {
+    return this.#port
+  }
+
   /** The queue pair's sizes, for its creation. */
   protected get sizes() {
     return {
@@ -126,10 +132,14 @@ export abstract class DevicePort {
     } as const
   }
 
-  /** The queue pair can send and receive; its completion queues' events go to the queue, and the device's to this port. */
-  protected connect(pair: QueuePair): void {
-    const stops = [pair.sendCq, pair.receiveCq].map((queue) =>
+  /**
+   * The queue pair can send and receive, or send where another receives; its completion queues' events go to the queue, and the
+   * device's to this port.
+   */
+  protected connect(pair: QueuePair, receiver: FlowTarget = pair): void {
+    const stops = this.watched(pair).map(({ queue, taken }) =>
       queue.watch(() => {
+        taken()
         if (this.#awaited) this.#onEvent()
       }),
     )
@@ -143,7 +153,12 @@ export abstract class DevicePort {
         this.#happened(ENETDOWN)
       } else if (event.type === 'PORT_ACTIVE' && event.port === this.#port) this.onPort?.(true)
     }
-    this.#steering = new RawSteering(pair, this.settings)
+    this.#steering = new RawSteering(receiver, this.settings)
+  }
+
+  /** Whose events wake this port, and what else is to be done at one. */
+  protected watched({ sendCq, receiveCq }: QueuePair): { queue: CompletionQueue; taken: () => void }[] {
+    return [sendCq, receiveCq].map((queue) => ({ queue, taken: () => {} }))
   }
 
   /** Installs the steering rules: frames come from now on. Called when the fill ring holds frames. */

@@ -13,6 +13,8 @@ import type {
   RequestInfo,
   RequestKind,
   SendState,
+  SendWork,
+  StridingState,
 } from './state.js'
 
 /** A ring of the device's: its bytes, as words of this machine and by a view that is big-endian by default. */
@@ -79,8 +81,18 @@ export interface SendRequestParts extends SendParts {
 export interface HotSendRequests extends HotTransmit {
   /** Writes a frame that is sent with these checksums, in a request of its own. */
   write(address: number, length: number, checksums: number): void
+  /** Completes the request that is open, if one is. */
+  seal(): void
   /** How many frames the device was not told of. */
   outstanding(): number
+}
+
+/** Of send-work.cts. */
+export interface SendWorkParts extends SendRequestParts {
+  /** Completes the multi-packet request that is open. */
+  seal(): void
+  work: Int32Array
+  SendWork: typeof SendWork
 }
 
 /** Of send-completions.cts. */
@@ -275,4 +287,18 @@ export interface HotMessageCompletions {
   poll(): number
   /** Queue pairs have come or gone. */
   forget(): void
+}
+
+/** Of striding-completions.cts. */
+export interface StridingCompletionParts extends Omit<ReceiveCompletionParts, 'told' | 'ReceiveState'> {
+  /** By stride, modulo its length: bytes of the frame that begins there, and its flags above them; 0: none does. */
+  told: Int32Array
+  /** By stride, as in `told`: which entry of the completion queue told of it. */
+  entryOf: Int32Array
+  /** log2 of the strides of a request, and of a stride's bytes. */
+  stridesShift: number
+  strideBytesShift: number
+  /** Whether mini completions tell their stride (MLX5DV_CQE_RES_FORMAT_CSUM_STRIDX). */
+  miniStride: boolean
+  StridingState: typeof StridingState
 }
