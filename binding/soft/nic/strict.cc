@@ -89,7 +89,9 @@ void Engine::tell(QueuePair& qp, const DoorbellRegisters::Told& told) {
                  "copied, and stay until its completion",
                  qp.number, wrong, index));
   }
-  if (!known || ahead(end, qp.rings->told)) qp.rings->told = end;
+  // Until all was told the records count. Of two halves the one that is looked at last may be the older.
+  if (!known && ahead(qp.sendHead, qp.rings->told)) qp.rings->told = qp.sendHead;
+  if (ahead(end, qp.rings->told)) qp.rings->told = end;
 }
 
 // Whether what is new in the register behind its first eight bytes is the WQE at `index` of `segments`, as far as it
