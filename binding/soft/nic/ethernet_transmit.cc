@@ -16,7 +16,6 @@ constexpr uint64_t kMaxFrame = 9978 + 22;  // a ConnectX' largest MTU, Ethernet 
 constexpr uint64_t kMinFrame = 14;         // nothing shorter has an Ethernet header; padding is the wire's business
 
 void applyChecksums(uint8_t* frame, size_t length, uint8_t flags) {
-  if (flags == 0) return;
   Layers outer;
   parseLayers(frame, length, 0, &outer);
   if (flags & (kEthInnerL3Checksum | kEthInnerL4Checksum)) {
@@ -71,6 +70,43 @@ SendResult Engine::gather(const QueuePair& qp, const SendWqe& wqe, uint32_t offs
   return {};
 }
 
+// A frame that lies in one piece.
+inline SendResult Engine::emitPiece(QueuePair& qp, uint8_t checksums, const GatherList::Piece& piece) {
+  if (piece.length < kMinFrame || piece.length > kMaxFrame) {
+    return SendResult::failed(MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
+  }
+  Port& port = *qp.port;
+  if (!port.ready()) return {};  // no carrier: gone, as on a cable that was pulled
+  FrameQueue& wire = *port.end.transmit;
+  uint8_t* frame = wire.reserve(piece.length);
+  if (frame == nullptr) {
+    waitForWire();
+    return SendResult::stalled();
+  }
+  if (!guardedCopy(frame, piece.at, piece.length)) return SendResult::noAccess();
+  if (checksums != 0) applyChecksums(frame, piece.length, checksums);
+  if (leaves(qp, frame, piece.length)) wire.commit(piece.length);
+  ++port.counters.transmitFrames;
+  port.counters.transmitBytes += piece.length;
+  return {};
+}
+
+inline SendResult Engine::transmitFrame(QueuePair& qp, const SendWqe& wqe) {
+  const uint8_t opcode = wqe.opcode();
+  // What nearly all are: one frame that lies in one piece, to be sent as it is.
+  constexpr uint32_t kOnePiece = EthSegment::kStart / 16 + 2;
+  if (opcode == MLX5_OPCODE_SEND && wqe.segments == kOnePiece && EthSegment::isPlainIn(wqe) &&
+      attributes_.minimumInlineHeader == 0) {
+    const DataSegment segment(wqe.bytes + EthSegment::kStart + 16);
+    if (!segment.isInline()) {
+      const uint8_t* at = memory_.translate(segment.lkey, segment.address, segment.bytes(), qp.pd, kAccessLocalRead);
+      if (at == nullptr) return SendResult::noAccess();
+      return emitPiece(qp, EthSegment::checksumsIn(wqe), {at, segment.bytes()});
+    }
+  }
+  return transmitAnyFrame(qp, wqe);
+}
+
 bool Engine::transmitFrames(QueuePair& qp) {
   uint16_t backlog = qp.sendBacklog();
   if (backlog == 0) return false;
@@ -86,7 +122,7 @@ bool Engine::transmitFrames(QueuePair& qp) {
       unread = 0;
       return;
     }
-    const uint16_t blocks = static_cast<uint16_t>(std::min<uint32_t>(wqe.blocks(), unread));
+    const uint16_t blocks = static_cast<uint16_t>(std::min<uint32_t>(wqe.blocks, unread));
     for (uint32_t i = 0; i < blocks; ++i) prefetchBlock(readHead + kPrefetched + i);
     readHead += blocks;
     unread -= blocks;
@@ -96,7 +132,7 @@ bool Engine::transmitFrames(QueuePair& qp) {
   while (read < kAhead && unread != 0) readNext();
   for (uint32_t i = 0; i < read; ++i) {
     SendWqe& wqe = ahead_[i % kAhead];
-    const uint32_t blocks = wqe.blocks();
+    const uint32_t blocks = wqe.blocks;
     SendResult result;
     if (blocks > backlog || blocks > qp.sq.count || wqe.queuePair() != qp.number) {
       result = SendResult::badWqe();
@@ -114,7 +150,9 @@ bool Engine::transmitFrames(QueuePair& qp) {
       toSendError(qp);
       return true;
     }
-    if (wqe.signaled()) completeSend(qp, wqe.opcode(), index);
+    if (wqe.signaled()) {
+      complete(qp.sendCq, Cqe::request(wqe.opcode(), now_, qp.userIndex, qp.number, index), &qp);
+    }
     // A completion queue overran, or the queue pair's own frame was too long for its receive.
     if (qp.state != QueuePairState::rts) return true;
     if (read < kBatch && unread != 0) readNext();
@@ -123,14 +161,14 @@ bool Engine::transmitFrames(QueuePair& qp) {
 }
 
 void Engine::prefetchPayload(const SendWqe& wqe) const {
-  const uint32_t at = EthSegment(wqe).end;
+  const uint32_t at = EthSegment::endIn(wqe);
   if (at + SendWqe::kSegment > wqe.size()) return;
   const DataSegment segment(wqe.bytes + at);
   if (segment.isInline()) return;
   prefetch(memory_.guess(segment.lkey, segment.address));
 }
 
-SendResult Engine::transmitFrame(QueuePair& qp, const SendWqe& wqe) {
+SendResult Engine::transmitAnyFrame(QueuePair& qp, const SendWqe& wqe) {
   const uint8_t opcode = wqe.opcode();
   if (opcode == MLX5_OPCODE_NOP) return {};
   const bool enhanced = wqe.enhancedMultiPacket();
@@ -158,7 +196,7 @@ inline SendResult Engine::emitFrame(QueuePair& qp, const EthSegment& eth, const 
     return SendResult::failed(MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
   }
   Port& port = *qp.port;
-  if (!port.ready()) return {};  // no carrier: gone, as on a cable that was pulled
+  if (!port.ready()) return {};
   const uint64_t tag = eth.insertVlan ? 4 : 0;
   uint8_t* frame = port.end.transmit->reserve(length + tag);
   if (frame == nullptr) {
@@ -172,7 +210,7 @@ inline SendResult Engine::emitFrame(QueuePair& qp, const EthSegment& eth, const 
     store16(frame + 12, kEtherTypeVlan);
     store16(frame + 14, eth.vlanTag);
   }
-  applyChecksums(frame, length + tag, eth.checksums);
+  if (eth.checksums != 0) applyChecksums(frame, length + tag, eth.checksums);
   if (leaves(qp, frame, length + tag)) port.end.transmit->commit(length + tag);
   ++port.counters.transmitFrames;
   port.counters.transmitBytes += length + tag;
@@ -204,10 +242,7 @@ SendResult Engine::transmitManyFrames(QueuePair& qp, const SendWqe& wqe, const E
   }
   for (; qp.segmented < list.count; ++qp.segmented) {  // here it counts frames that are out
     if (qp.segmented + kAhead < list.count) prefetch(list.pieces[qp.segmented + kAhead].at);
-    GatherList frame;
-    frame.pieces[0] = list.pieces[qp.segmented];
-    frame.count = 1;
-    const SendResult result = emitFrame(qp, eth, frame, 0, frame.pieces[0].length);
+    const SendResult result = emitPiece(qp, eth.checksums, list.pieces[qp.segmented]);
     if (result.kind != SendResult::Kind::done) return result;
   }
   return {};
@@ -231,7 +266,7 @@ SendResult Engine::transmitSegments(QueuePair& qp, const SendWqe&, const EthSegm
     }
     segmenter.writeHeader(frame, qp.segmented);
     if (!list.copy(frame + eth.inlineLength, qp.segmented, payload)) return SendResult::noAccess();
-    applyChecksums(frame, length, eth.checksums);
+    if (eth.checksums != 0) applyChecksums(frame, length, eth.checksums);
     if (leaves(qp, frame, length)) port.end.transmit->commit(length);
     ++port.counters.transmitFrames;
     port.counters.transmitBytes += length;

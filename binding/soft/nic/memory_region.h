@@ -50,8 +50,10 @@ class MemoryTable {
     const MemoryKey& entry = keys_[index];
     if (!entry.open || entry.tag != static_cast<uint8_t>(key) || entry.pd != pd) return nullptr;
     if ((entry.access & access) != access) return nullptr;
+    // An address below iova wraps to an offset behind every region: create() bounds iova + length, as a window's bind
+    // does.
     const uint64_t offset = address - entry.iova;
-    if (address < entry.iova || offset > entry.length || length > entry.length - offset) return nullptr;
+    if (length > entry.length || offset > entry.length - length) return nullptr;
     return entry.base + offset;
   }
 

@@ -2,8 +2,6 @@
 
 #include <cstring>
 
-#include "nic/bytes.h"
-
 namespace soft {
 
 namespace {
@@ -83,9 +81,9 @@ void parseLayers(const uint8_t* frame, size_t length, size_t start, Layers* laye
 void extractKey(const uint8_t* frame, const Layers& layers, uint32_t needed, FlowKey* key) {
   const uint8_t* l2 = frame + layers.l2;
   uint64_t* words = key->words;
-  words[0] = FlowKey::mac(load64(l2) >> 16, layers.etherType);
-  words[1] = FlowKey::mac(load64(l2 + 4) & 0xffffffffffff, layers.vlanTag);  // bytes 6 … 11
-  if (needed < 4) return;                                                    // the Ethernet header alone
+  words[0] = FlowKey::destination(l2, layers.etherType);
+  words[1] = FlowKey::source(l2, layers.vlanTag);
+  if (needed < 4) return;  // the Ethernet header alone
   for (uint32_t i = 2; i < FlowKey::kWords; ++i) words[i] = 0;
   uint8_t ipFlags = 0, tcpFlags = 0;
   const uint8_t* ip = frame + layers.l3;
