@@ -51,12 +51,13 @@ class CompletionQueue {
     heldCount_ = 0;
     uint32_t written = 0;
     // The word with op_own last: that store hands the entry over.
-    while (!error_ && written < count) {
-      if (guardedHand(entry(producer_ - count + written), held_[written])) {
-        ++written;
-      } else {
-        fail();
-      }
+    if (!error_) {
+      // In locals: the stores may go anywhere, as far as the compiler knows.
+      uint8_t* const entries = entries_;
+      const uint64_t first = producer_ - count, mask = mask_;
+      const uint32_t shift = shift_;
+      while (written < count && guardedHand(entries + (((first + written) & mask) << shift), held_[written])) ++written;
+      if (written != count) fail();
     }
     for (; written < count; ++written) lost(heldFor_[written]);
   }

@@ -179,7 +179,7 @@ class Engine {
   bool transmitFrames(QueuePair& qp);
   void prefetchPayload(const SendWqe& wqe) const;
   SendResult transmitFrame(QueuePair& qp, const SendWqe& wqe);
-  SendResult transmitAnyFrame(QueuePair& qp, const SendWqe& wqe);
+  bool isOnePiece(const QueuePair& qp, const SendWqe& wqe, GatherList::Piece* piece) const;
   SendResult emitPiece(QueuePair& qp, uint8_t checksums, const GatherList::Piece& piece);
   SendResult emitFrame(QueuePair& qp, const EthSegment& eth, const GatherList& list, uint64_t offset, uint64_t payload);
   SendResult transmitManyFrames(QueuePair& qp, const SendWqe& wqe, const EthSegment& eth, const GatherList& list);

@@ -77,7 +77,7 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
   deliverNow(port, rule, frame, length, layers, checks);
 }
 
-inline void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
+[[gnu::always_inline]] inline void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
   ++port.counters.receiveFrames;
   port.counters.receiveBytes += length;
   if (length < kMinFrame) {  // a runt: it has no Ethernet header

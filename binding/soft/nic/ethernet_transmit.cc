@@ -91,20 +91,19 @@ inline SendResult Engine::emitPiece(QueuePair& qp, uint8_t checksums, const Gath
   return {};
 }
 
-inline SendResult Engine::transmitFrame(QueuePair& qp, const SendWqe& wqe) {
-  const uint8_t opcode = wqe.opcode();
-  // What nearly all are: one frame that lies in one piece, to be sent as it is.
-  constexpr uint32_t kOnePiece = EthSegment::kStart / 16 + 2;
-  if (opcode == MLX5_OPCODE_SEND && wqe.segments == kOnePiece && EthSegment::isPlainIn(wqe) &&
-      attributes_.minimumInlineHeader == 0) {
-    const DataSegment segment(wqe.bytes + EthSegment::kStart + 16);
-    if (!segment.isInline()) {
-      const uint8_t* at = memory_.translate(segment.lkey, segment.address, segment.bytes(), qp.pd, kAccessLocalRead);
-      if (at == nullptr) return SendResult::noAccess();
-      return emitPiece(qp, EthSegment::checksumsIn(wqe), {at, segment.bytes()});
-    }
+// What nearly all are: one frame that lies in one piece, to be sent as it is. Nothing comes between two looks at a WQE
+// in one step, so that its memory is looked up once: ahead, to ask for it, and then to send from there.
+inline bool Engine::isOnePiece(const QueuePair& qp, const SendWqe& wqe, GatherList::Piece* piece) const {
+  constexpr uint32_t kSegments = EthSegment::kStart / 16 + 2;
+  if (wqe.opcode() != MLX5_OPCODE_SEND || wqe.segments != kSegments || !EthSegment::isPlainIn(wqe) ||
+      attributes_.minimumInlineHeader != 0) {
+    return false;
   }
-  return transmitAnyFrame(qp, wqe);
+  const DataSegment segment(wqe.bytes + EthSegment::kStart + 16);
+  if (segment.isInline()) return false;
+  piece->length = segment.bytes();
+  piece->at = memory_.translate(segment.lkey, segment.address, piece->length, qp.pd, kAccessLocalRead);
+  return true;
 }
 
 bool Engine::transmitFrames(QueuePair& qp) {
@@ -115,6 +114,8 @@ bool Engine::transmitFrames(QueuePair& qp) {
   for (uint32_t i = 0; i < kPrefetched && i < backlog; ++i) prefetchBlock(qp.sendHead + i);
   // What was posted is the NIC's, so that it may be read before its turn (a card fetches WQEs ahead, too).
   uint32_t read = 0;
+  GatherList::Piece pieces[kAhead];
+  bool onePiece[kAhead];
   uint16_t readHead = qp.sendHead, unread = backlog;
   const auto readNext = [&] {
     SendWqe& wqe = ahead_[read % kAhead];
@@ -126,8 +127,15 @@ bool Engine::transmitFrames(QueuePair& qp) {
     for (uint32_t i = 0; i < blocks; ++i) prefetchBlock(readHead + kPrefetched + i);
     readHead += blocks;
     unread -= blocks;
+    GatherList::Piece& piece = pieces[read % kAhead];
+    bool& one = onePiece[read % kAhead];
+    one = isOnePiece(qp, wqe, &piece);
+    if (one) {
+      prefetch(piece.at);
+    } else {
+      prefetchPayload(wqe);
+    }
     ++read;
-    prefetchPayload(wqe);
   };
   while (read < kAhead && unread != 0) readNext();
   for (uint32_t i = 0; i < read; ++i) {
@@ -136,8 +144,12 @@ bool Engine::transmitFrames(QueuePair& qp) {
     SendResult result;
     if (blocks > backlog || blocks > qp.sq.count || wqe.queuePair() != qp.number) {
       result = SendResult::badWqe();
-    } else {
+    } else if (!onePiece[i % kAhead]) {
       result = transmitFrame(qp, wqe);
+    } else if (pieces[i % kAhead].at == nullptr) {
+      result = SendResult::noAccess();
+    } else {
+      result = emitPiece(qp, EthSegment::checksumsIn(wqe), pieces[i % kAhead]);
     }
     if (result.kind == SendResult::Kind::stalled) return i != 0;
     const uint16_t index = qp.sendHead;
@@ -168,7 +180,7 @@ void Engine::prefetchPayload(const SendWqe& wqe) const {
   prefetch(memory_.guess(segment.lkey, segment.address));
 }
 
-SendResult Engine::transmitAnyFrame(QueuePair& qp, const SendWqe& wqe) {
+SendResult Engine::transmitFrame(QueuePair& qp, const SendWqe& wqe) {
   const uint8_t opcode = wqe.opcode();
   if (opcode == MLX5_OPCODE_NOP) return {};
   const bool enhanced = wqe.enhancedMultiPacket();

@@ -14,16 +14,17 @@ void setEnd(Layers* layers, uint32_t total, size_t length) {
 
 void parseIpv4(const uint8_t* frame, size_t length, Layers* layers) {
   const uint8_t* ip = frame + layers->l3;
-  if (length < layers->l3 + 20 || ip[0] >> 4 != 4) return;
-  const uint32_t header = (ip[0] & 15) * 4u;
+  if (length < layers->l3 + 20) return;
+  const uint32_t header = (ip[0] - 0x40u) * 4;  // of another version less than 20, or more than there can be
   const uint32_t total = load16(ip + 2);
-  if (header < 20 || total < header || layers->l3 + header > length) return;
+  if (header - 20 > 40 || total < header || layers->l3 + header > length) return;
   layers->ipVersion = 4;
   layers->protocol = ip[9];
   layers->l3Length = header;
   setEnd(layers, total, length);
-  layers->fragment = (load16(ip + 6) & 0x3fff) != 0;  // more fragments, or an offset
-  layers->laterFragment = (load16(ip + 6) & 0x1fff) != 0;
+  const uint16_t fragment = load16(ip + 6);
+  layers->fragment = (fragment & 0x3fff) != 0;  // more fragments, or an offset
+  layers->laterFragment = (fragment & 0x1fff) != 0;
   layers->l4 = layers->l3 + header;
 }
 
