@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "argument.h"
+#include "control/control.h"
 #include "environment.h"
 #include "ethernet/ethernet.h"
 #include "mlx5/mlx5.h"
@@ -56,6 +57,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   verbs::initialize(env, exports);
   ethernet::initialize(env, exports);
   mlx5::initialize(env, exports);
+  control::initialize(env, exports);
   soft_library::initialize(env, exports);
   return exports;
 }

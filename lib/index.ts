@@ -1,3 +1,6 @@
+import './control/environment.js'
+
+export { type ControlSocket, control } from './control/control.js'
 export { VerbsError } from './errors.js'
 export type { FlowBytes, FlowRule, PortRange } from './flow/rule.js'
 export type { NativeHandle } from './handle.js'
@@ -12,6 +15,7 @@ export type {
   DeviceEvent,
   PortEvent,
   QueuePairEvent,
+  WorkQueueEvent,
 } from './verbs/async-event.js'
 export type { CompletionCalls } from './verbs/completion-calls.js'
 export {

@@ -3,6 +3,7 @@
  * lib/ sees it.
  */
 import { loadError, locateAddon, requireAddon } from './addon.js'
+import type { ControlNative } from './control/native.js'
 import { VerbsError } from './errors.js'
 import type { EthernetNative, NetlinkNative } from './ethernet/native.js'
 import type { Mlx5Native } from './mlx5/native.js'
@@ -24,6 +25,9 @@ export const Kind = {
   Flow: 9,
   RawPacketQueue: 10,
   LinkWatch: 11,
+  WorkQueue: 12,
+  IndirectionTable: 13,
+  RssQueuePair: 14,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
@@ -38,6 +42,7 @@ export interface Native {
   ethernet: EthernetNative
   netlink: NetlinkNative
   mlx5: Mlx5Native
+  control: ControlNative
   soft: SoftNative
 }
 
@@ -45,6 +50,14 @@ export interface Native {
 const recordVersion = 7
 
 let loaded: Native | undefined
+
+const waiting: (() => void)[] = []
+
+/** Calls back when the addon has been loaded. */
+export function whenLoaded(call: () => void): void {
+  if (loaded) call()
+  else waiting.push(call)
+}
 
 /**
  * Loads the addon, once per thread.
@@ -59,6 +72,7 @@ export function load(): Native {
   addon.setErrorConstructor(VerbsError)
   native = addon
   loaded = addon
+  for (const call of waiting) call()
   return addon
 }
 

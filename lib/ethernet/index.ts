@@ -1,3 +1,5 @@
+import '../control/environment.js'
+
 export type { CapturedFrame } from '../capture/captured-frame.js'
 export type { FoundFrame } from '../capture/dialect.js'
 export type { CaptureStatistics, EncoderOptions, FrameEncoder } from '../capture/encoder.js'
@@ -28,5 +30,5 @@ export { PacketQueue } from './packet-queue.js'
 export type { QueueCalls, ReceivedColumns } from './queue-calls.js'
 export type { QueueFrames } from './queue-frames.js'
 export { FrameReadable, type FrameReadableOptions, type ReceivedFrame } from './readable.js'
-export type { BackendReport, PacketBackend, ReceivePath } from './report.js'
+export type { BackendReport, PacketBackend, ReceivePath, StridingReport } from './report.js'
 export type { DropCause, PacketStatistics, XdpStatistics } from './statistics.js'

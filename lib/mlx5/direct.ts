@@ -1,30 +1,21 @@
 import { integer, typeError } from '../argument.js'
-import { closedError, verbsError } from '../errors.js'
+import { closedError, directError, verbsError } from '../errors.js'
 import { idOf } from '../handle.js'
 import { native } from '../native.js'
 import { cells } from '../ring/ring.js'
 import { CompletionQueue } from '../verbs/completion-queue.js'
 import { QueuePair } from '../verbs/queue-pair/queue-pair.js'
 import type { WaitOptions } from '../wait-options.js'
-import { ringMemoryOf } from './create.js'
+import { compressionOf, ringMemoryOf } from './create.js'
+import type { DirectRing } from './direct-ring.js'
 import { basicBlock } from './layout/names.js'
+import { rememberCompletionQueue, rememberQueuePair } from './live.js'
 import { ArmMailbox, type NativePlace, SendMailbox } from './native.js'
 import { consumerMask, receiveMask, recordSetter } from './record.js'
 import type { RingMemory } from './ring-memory.js'
+import { ringMemoryOfWorkQueue, WorkQueue } from './work-queue.js'
 
-/** One of a device's rings, as it lies in memory. Fields are big-endian, as DataView's calls are by default. */
-export interface DirectRing {
-  /** All of it. */
-  readonly bytes: Uint8Array<SharedArrayBuffer>
-  /** The same bytes. */
-  readonly view: DataView<SharedArrayBuffer>
-  /** Bytes from one entry to the next. */
-  readonly stride: number
-  /** Entries: a power of two. */
-  readonly count: number
-  /** The doorbell record's word: how far the program has come. Big-endian, which an Int32Array is not. */
-  readonly record: Int32Array<SharedArrayBuffer>
-}
+export type { DirectRing }
 
 /** A queue pair whose rings are the caller's. */
 export interface DirectQueuePair {
@@ -55,6 +46,17 @@ export interface DirectQueuePair {
   publishReceives(producer: number): void
 }
 
+/**
+ * A work queue whose ring is the caller's. A request is a list of data segments; of a striding queue it begins with a next
+ * segment (layout.nextSegment).
+ */
+export interface DirectWorkQueue extends DirectRing {
+  /** Number of the work queue. */
+  readonly number: number
+  /** Tells the device of requests: their counter, modulo 2¹⁶. Only memory is written. */
+  publishReceives(producer: number): void
+}
+
 /** A completion queue whose ring is the caller's. */
 export interface DirectCompletionQueue extends DirectRing {
   /** Number of the completion queue. */
@@ -80,7 +82,8 @@ export interface DirectCompletionQueue extends DirectRing {
 }
 
 /**
- * Hands over the rings of a queue that {@link createQueuePair} or {@link createCompletionQueue} of this module created. From
+ * Hands over the rings of a queue that {@link createQueuePair}, {@link createCompletionQueue} or {@link createWorkQueue} of
+ * this module created. From
  * here on the caller is the driver, with no way back: `post`, `submit`, `poll` and `wait` throw ERR_IBVERBS_DIRECT, as a second
  * direct() does. The queue is closed as before; after that the memory stays readable, and what is written there goes nowhere.
  *
@@ -89,10 +92,14 @@ export interface DirectCompletionQueue extends DirectRing {
  */
 export function direct(queue: QueuePair): DirectQueuePair
 export function direct(queue: CompletionQueue): DirectCompletionQueue
-export function direct(queue: QueuePair | CompletionQueue): DirectQueuePair | DirectCompletionQueue {
+export function direct(queue: WorkQueue): DirectWorkQueue
+export function direct(
+  queue: QueuePair | CompletionQueue | WorkQueue,
+): DirectQueuePair | DirectCompletionQueue | DirectWorkQueue {
   if (queue instanceof QueuePair) return takeQueuePair(queue).rings
   if (queue instanceof CompletionQueue) return takeCompletionQueue(queue)
-  throw typeError('queue', 'a QueuePair or a CompletionQueue', queue)
+  if (queue instanceof WorkQueue) return takeWorkQueue(queue)
+  throw typeError('queue', 'a QueuePair, a CompletionQueue or a WorkQueue', queue)
 }
 
 function memoryOf(queue: QueuePair | CompletionQueue, creator: string): RingMemory {
@@ -140,9 +147,15 @@ export function takeQueuePair(pair: QueuePair): {
   // MLX5_RCV_DBR and MLX5_SND_DBR, mlx5dv.h.
   const both = { send: ringAt(memory, send, record + 4), receive: ringAt(memory, receive, record) }
   const setReceives = recordSetter(both.receive.record, receiveMask)
+  const { number, type, domain } = pair
+  const completions = {
+    send: idOf('sendCq', pair.sendCq, CompletionQueue),
+    receive: idOf('receiveCq', pair.receiveCq, CompletionQueue),
+  }
+  rememberQueuePair({ handle, number, type, device: domain.context.name, completions }, both)
   const rings: DirectQueuePair = {
     ...both,
-    number: pair.number,
+    number,
     blueFlame,
     ringSend(producer, last, copied = 0) {
       integer('producer', producer, 0, 0xffff)
@@ -162,6 +175,26 @@ export function takeQueuePair(pair: QueuePair): {
   return { rings, bell: { ring, mailbox } }
 }
 
+const takenWorkQueues = new WeakSet<WorkQueue>()
+
+/** {@link direct} of a work queue. @internal */
+export function takeWorkQueue(queue: WorkQueue): DirectWorkQueue {
+  const handle = idOf('queue', queue, WorkQueue)
+  if (takenWorkQueues.has(queue)) throw directError('work queue')
+  takenWorkQueues.add(queue)
+  const { record, ...place } = native.mlx5.takeWorkQueue(handle)
+  // MLX5_RCV_DBR, mlx5dv.h.
+  const ring = ringAt(ringMemoryOfWorkQueue(queue) as RingMemory, place, record)
+  const setReceives = recordSetter(ring.record, receiveMask)
+  return {
+    ...ring,
+    number: queue.number,
+    publishReceives(producer) {
+      setReceives(integer('producer', producer, 0, receiveMask))
+    },
+  }
+}
+
 /** {@link direct} of a completion queue. @internal */
 export function takeCompletionQueue(queue: CompletionQueue): DirectCompletionQueue {
   const memory = memoryOf(queue, 'createCompletionQueue')
@@ -173,6 +206,10 @@ export function takeCompletionQueue(queue: CompletionQueue): DirectCompletionQue
   // MLX5_CQ_SET_CI, the first word of the record (rdma-core's providers/mlx5/mlx5.h).
   const entries = ringAt(memory, place, record)
   const setConsumer = recordSetter(entries.record, consumerMask)
+  rememberCompletionQueue(
+    { handle, number, device: queue.context.name, compression: compressionOf(queue) },
+    entries,
+  )
   return {
     ...entries,
     number,

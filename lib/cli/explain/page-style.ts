@@ -18,6 +18,10 @@ header p { margin: 0; color: var(--quiet); max-width: 46rem; }
 ol { list-style: none; margin: 1.5rem 0 0; padding: 0; }
 .step { background: var(--card); border: 1px solid var(--line); border-left: .3rem solid var(--side);
   border-radius: .4rem; margin: 0 0 1rem; padding: .8rem 1rem; }
+.step, .ring { --side: var(--quiet); }
+.ring { margin: 1.2rem 0 .5rem; }
+h1.queue { font-size: 1.2rem; margin: 2rem 0 0; }
+section ol { margin-top: .6rem; }
 .step.sender { --side: var(--sender); } .step.wire { --side: var(--wire); } .step.receiver { --side: var(--receiver); }
 h2 { font-size: 1rem; font-weight: 400; margin: 0; }
 h2 b { color: var(--side); }
