@@ -95,7 +95,8 @@ int CompletionQueue::pollStamped(int most, ibv_wc* completions, uint64_t* stamps
       completion.sl = ibv_wc_read_sl(queue);
       completion.dlid_path_bits = ibv_wc_read_dlid_path_bits(queue);
     }
-    if (stamps) stamps[count] = ibv_wc_read_completion_ts(queue);
+    // An error's entry has something else there (mlx5_err_cqe).
+    if (stamps) stamps[count] = completion.status == IBV_WC_SUCCESS ? ibv_wc_read_completion_ts(queue) : 0;
     count++;
     // Whatever ends this poll, the next one tells it.
   } while (count < most && ibv_next_poll(queue) == 0);
