@@ -311,7 +311,8 @@ Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
   if (batch == 0 || block.length() / sizeof(uint32_t) < words || !block.aligned(4)) {
     throwArgumentRange(env, "block", "as large as the columns and the control words");
   }
-  auto queue = std::make_unique<CompletionQueue>(context, batch, std::move(block), stamped);
+  Handle* domain = info[6].IsUndefined() ? nullptr : &environment.handle<ProtectionDomain>(info, 5, "domain");
+  auto queue = std::make_unique<CompletionQueue>(context, domain, batch, std::move(block), stamped);
   if (!info[6].IsUndefined()) {
     const Napi::Value lacking = createOverMemory(info, *queue, entries);
     if (!lacking.IsUndefined()) return lacking;

@@ -17,8 +17,13 @@ class CompletionQueue : public Handle {
  public:
   static constexpr Kind kKind = Kind::CompletionQueue;
 
-  CompletionQueue(Context& context, uint32_t batch, SharedMemory columns, bool stamped)
-      : Handle(kKind, {&context}), context(context), stamped(stamped), batch_(batch), columns_(std::move(columns)) {}
+  // `domain`: of the parent domain that has its ring, if one has; it cannot go before the queue.
+  CompletionQueue(Context& context, Handle* domain, uint32_t batch, SharedMemory columns, bool stamped)
+      : Handle(kKind, domain ? std::vector<Handle*>{&context, domain} : std::vector<Handle*>{&context}),
+        context(context),
+        stamped(stamped),
+        batch_(batch),
+        columns_(std::move(columns)) {}
 
   // How many words the shared block needs: the columns, the control words, and of a queue with timestamps these, lower
   // halves first.

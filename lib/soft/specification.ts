@@ -53,7 +53,10 @@ const softLinkNames = {
  * - `'socket:PATH'`: connects a port here with one of another process that names the same path (a Unix socket). When one of
  *   the two ends, the other connects to the next that comes; a third is refused (EBUSY)
  * - `'interface:NAME'`: an Ethernet interface of this machine (needs CAP_NET_RAW). The port is up while the interface has a
- *   carrier (PORT_ACTIVE, PORT_ERR), and its active MTU is the largest that fits the interface's: 1024 of 1500
+ *   carrier (PORT_ACTIVE, PORT_ERR), and its active MTU is the largest that fits the interface's: 1024 of 1500. With
+ *   CAP_NET_ADMIN (and nf_tables of Linux 5.12) the kernel's own stack does not get the frames that flow rules or RDMA
+ *   queue pairs take; without, standard error says that it does. The interface's addresses are in the port's GID table;
+ *   address handles and RTR from one of them have the kernel find the neighbour, and wait a second at most
  */
 export type SoftWire = 'loop' | 'pair' | `socket:${string}` | `interface:${string}`
 

@@ -22,8 +22,10 @@ const setup = [
   'ip neigh replace 10.9.0.2 lladdr 02:00:00:00:00:02 dev soft0',
 ].join(' && ')
 
-const source = readFileSync(join(import.meta.dirname, 'engine/interface_wire.cc'), 'utf8')
-const names = [...source.matchAll(/^TEST\((\w+)\)/gm)].map((match) => match[1])
+const names = ['interface_wire', 'interface_kernel'].flatMap((file) => {
+  const source = readFileSync(join(import.meta.dirname, `engine/${file}.cc`), 'utf8')
+  return [...source.matchAll(/^TEST\((\w+)\)/gm)].map((match) => match[1])
+})
 
 /** Runs a shell command in a network namespace of its own. */
 function inNamespace(command: string, ...words: string[]) {

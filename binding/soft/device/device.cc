@@ -42,6 +42,10 @@ bool Device::flushEvents() {
   return all;
 }
 
+void Device::notice(const std::string& words) {
+  fprintf(stderr, "ibverbs soft: %s: %s\n", identity.name.c_str(), words.c_str());
+}
+
 void Device::violation(const std::string& words) {
   std::string line = identity.name + ": " + words;
   if (outspoken_) fprintf(stderr, "ibverbs soft: %s\n", line.c_str());

@@ -28,6 +28,7 @@ class Device : public Events {
   // Events of the NIC's: called with its lock held.
   void completion(uint32_t cqn, void* cookie) override;
   void asynchronous(const AsyncEvent& event) override;
+  void notice(const std::string& words) override;  // on standard error
   void violation(const std::string& words) override;
 
   // What the driver did in strict mode that would hang on a card, in words, the oldest first: at most kViolations.

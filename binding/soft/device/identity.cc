@@ -3,7 +3,11 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+
+#include "nic/gid.h"
+#include "wire/neighbour.h"
 
 namespace soft {
 namespace {
@@ -23,8 +27,27 @@ PortIdentity portIdentity(const Mac& mac) {
   port.mac = mac;
   std::vector<Gid> addresses{linkLocal(mac)};
   if (mac[0] == 2 && mac[1] == 0) addresses.push_back(ipv4Mapped(mac));
-  for (const Gid& gid : addresses) port.gids.push_back({gid});
+  for (const Gid& gid : addresses) port.gids.push_back({gid, false});
   return port;
+}
+
+void putOnInterface(const std::string& interface, PortIdentity* port) {
+  port->interface = interface;
+  for (const Gid& gid : interfaceGids(interface)) {
+    const auto known =
+        std::find_if(port->gids.begin(), port->gids.end(), [&](const GidEntry& entry) { return entry.gid == gid; });
+    if (known == port->gids.end()) port->gids.push_back({gid, true});
+    else known->kernel = true;
+  }
+}
+
+int resolveMac(const PortIdentity& port, size_t gidIndex, const Gid& gid, Mac* mac) {
+  if (std::any_of(port.gids.begin(), port.gids.end(), [&](const GidEntry& own) { return own.gid == gid; })) {
+    *mac = port.mac;
+    return 0;
+  }
+  if (port.gids[gidIndex].kernel && !isGroup(gid)) return resolveNeighbour(port.interface, gid, mac);
+  return macOf(gid, mac) ? 0 : EHOSTUNREACH;
 }
 
 Mac randomMac() {

@@ -12,6 +12,7 @@ namespace soft {
 // An entry of a port's GID table: all are of RoCE v2, which is all that the NIC speaks (as rxe).
 struct GidEntry {
   Gid gid;
+  bool kernel = false;  // an address of the interface: the kernel answers for it, and knows its neighbours
 };
 
 struct PortIdentity {
@@ -33,6 +34,14 @@ struct DeviceIdentity {
 // A port's own MAC address and the table that follows from it: its link-local address (EUI-64 of the MAC, RFC 4291
 // appendix A) and the IPv4 address that macOf() leads back from (nic/gid.h).
 PortIdentity portIdentity(const Mac& mac);
+
+// Makes an interface of this machine what is behind a port: its addresses are the port's as well.
+void putOnInterface(const std::string& interface, PortIdentity* port);
+
+// The MAC address that packets from the port's address at `gidIndex` to a GID carry. An errno or 0: EHOSTUNREACH where
+// the GID must say it and does not; of an interface's address it is the kernel's answer (wire/neighbour.h), for which
+// this call waits.
+int resolveMac(const PortIdentity& port, size_t gidIndex, const Gid& gid, Mac* mac);
 
 // A MAC address that this machine's other software ports do not have: locally administered, 02:00 and an IPv4 address
 // of 10.0.0.0/8 drawn at random.

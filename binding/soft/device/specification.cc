@@ -149,7 +149,7 @@ DeviceSpecification readDevice(const std::string& text, size_t index) {
     }
     const bool real = port.kind == "interface";
     identity.ports.push_back(portIdentity(port.hasMac ? port.mac : real ? interfaceMac(port.name) : randomMac()));
-    if (real) identity.ports.back().interface = port.name;
+    if (real) putOnInterface(port.name, &identity.ports.back());
     if (mtu != port.options.end()) identity.ports.back().mtu = static_cast<uint32_t>(std::stoul(mtu->second));
     attributes.ports.push_back({identity.ports.back().mac, identity.ports.back().mtu});
   }

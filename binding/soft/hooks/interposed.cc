@@ -44,7 +44,7 @@ int resolve(const Device& device, const ibv_ah_attr& address, Mac* mac) {
   Gid gid;
   std::copy_n(address.grh.dgid.raw, gid.size(), gid.begin());
   if (address.grh.sgid_index >= gids.size() || !sameFamily(gids[address.grh.sgid_index].gid, gid)) return -EINVAL;
-  return macOf(gid, mac) ? 0 : -EHOSTUNREACH;
+  return -resolveMac(ports[address.port_num - 1u], address.grh.sgid_index, gid, mac);
 }
 
 }  // namespace

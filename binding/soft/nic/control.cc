@@ -32,6 +32,15 @@ int Engine::connect(uint8_t number, std::shared_ptr<Wire> wire, int end) {
   return 0;
 }
 
+int Engine::setGid(uint8_t number, uint32_t index, const Gid& gid) {
+  Port* port = this->port(number);
+  if (port == nullptr) return EINVAL;
+  port->giveRoceBack();
+  port->gids[index] = gid;
+  if (roceQps_ != 0) port->takeRoce(events_);
+  return 0;
+}
+
 int Engine::setLink(uint8_t number, bool up) {
   Port* port = this->port(number);
   if (port == nullptr) return EINVAL;
@@ -241,6 +250,10 @@ int Engine::createFlow(const FlowRule& rule, uint32_t* number) {
   if (*number == 0) return ENOSPC;
   flows_.insert(*number, std::make_unique<uint8_t>(rule.port));
   if (target != nullptr) ++target->rules;
+  // First there: a frame may be lost between the two, but none is answered by the kernel. The defaults come behind the
+  // kernel's own tables (drivers/infiniband/hw/mlx5/fs.c: MLX5_FLOW_NAMESPACE_LEFTOVERS), and who does not trap or
+  // sniffs leaves the frame to others.
+  if (rule.type == FlowType::normal && !rule.dontTrap) port->take(*number, rule.outer, rule.inner, events_);
   port->steering.add(rule, target, *number);
   return 0;
 }
@@ -250,6 +263,7 @@ int Engine::destroyFlow(uint32_t number) {
   if (port == nullptr) return ENOENT;
   RawTarget* target = nullptr;
   this->port(*port)->steering.remove(number, &target);
+  this->port(*port)->giveBack(number);
   if (target != nullptr) --target->rules;
   flows_.remove(number);
   return 0;

@@ -175,6 +175,7 @@ bool Engine::flushReceives(Receiver& receiver) {
 void Engine::fail() {
   if (failed_) return;
   failed_ = true;
+  for (const auto& port : ports_) port->giveAllBack();
   for (QueuePair* qp : qpList_) {
     if (qp->state != QueuePairState::reset) toError(*qp);
   }

@@ -65,6 +65,7 @@ class Engine {
   // Control operations (nic.h), in control.cc.
   int connect(uint8_t port, std::shared_ptr<Wire> wire, int end);
   int setLink(uint8_t port, bool up);
+  int setGid(uint8_t port, uint32_t index, const Gid& gid);
   Port* port(uint8_t number);
   void allocateTransportDomain(uint32_t* number);
   void freeTransportDomain() { --transportDomains_; }

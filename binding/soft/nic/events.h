@@ -36,6 +36,8 @@ class Events {
   virtual ~Events() = default;
   virtual void completion(uint32_t cqn, void* cookie) = 0;
   virtual void asynchronous(const AsyncEvent& event) = 0;
+  // What its owner should know although nothing failed, in words.
+  virtual void notice(const std::string&) {}
   // A driver did what would hang on a card (nic/strict.cc): in words. At the end of a step: who steps by hand has it
   // thrown.
   virtual void violation(const std::string& words) { throw std::logic_error(words); }

@@ -17,9 +17,9 @@ inline bool sameFamily(const Gid& one, const Gid& other) { return isIpv4(one) ==
 bool isGroup(const Gid& gid);
 
 // The MAC address that packets to a GID carry. A group's: 01:00:5e and the low 23 bits of an IPv4 one (RFC 1112), 33:33
-// and the last four bytes of an IPv6 one (RFC 2464, section 7). On a software wire there is no neighbour discovery, so
-// any other names its port's MAC itself: an EUI-64 address the usual way (RFC 4291, appendix A), an IPv4 address
-// a.b.c.d as 02:00:a:b:c:d. False for what is neither.
+// and the last four bytes of an IPv6 one (RFC 2464, section 7). On a software wire there is no neighbour discovery
+// (on an interface's there is: device/identity.h, resolveMac), so any other names its port's MAC itself: an EUI-64
+// address the usual way (RFC 4291, appendix A), an IPv4 address a.b.c.d as 02:00:a:b:c:d. False for what is neither.
 bool macOf(const Gid& gid, Mac* mac);
 
 }  // namespace soft

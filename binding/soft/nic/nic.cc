@@ -112,10 +112,7 @@ uint32_t Nic::activeMtu(uint8_t number) {
 
 int Nic::setGid(uint8_t number, uint32_t index, const Gid& gid) {
   const Control lock(*this);
-  Port* port = engine_->port(number);
-  if (port == nullptr) return EINVAL;
-  port->gids[index] = gid;
-  return 0;
+  return engine_->setGid(number, index, gid);
 }
 
 int Nic::counters(uint8_t number, PortCounters* counters) {

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "nic/attributes.h"
+#include "nic/events.h"
 #include "nic/steering.h"
 #include "wire/wire.h"
 
@@ -14,16 +16,21 @@ namespace soft {
 struct Port {
   ~Port() { unplug(); }
 
-  void unplug() {
-    if (wire != nullptr) wire->detach(wireEnd);
-    wire = nullptr;
-    end = {};
-  }
+  void unplug();
 
   bool ready() const { return end.transmit != nullptr && linkUp; }
 
   // Asked once a step, not for each packet.
   void readMtu() { mtu = std::min(attributes.mtu, wire->mtu()); }
+
+  // What a rule matches is not for the kernel's own stack, where the port is plugged into one of its interfaces: until
+  // it is given back.
+  void take(uint32_t rule, const FlowMatch& outer, const FlowMatch& inner, Events& events);
+  void giveBack(uint32_t rule);
+  void giveAllBack();
+  // The same of what the RDMA engine takes, while there are queue pairs that it serves.
+  void takeRoce(Events& events);
+  void giveRoceBack();
 
   bool hasGid(const Gid& gid) const {
     for (const auto& [index, own] : gids) {
@@ -43,6 +50,8 @@ struct Port {
   uint32_t mtu = 4096;   // the largest RDMA payload: what the port is set to, or less where the wire carries less
   std::map<uint32_t, Gid> gids;
   Steering steering;
+  std::set<uint32_t> taken;  // the rules whose frames the wire keeps from others
+  bool sharing = false;      // that it cannot do so was told
   PortCounters counters;
 };
 

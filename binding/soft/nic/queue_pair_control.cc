@@ -63,7 +63,9 @@ int Engine::createQueuePair(const QueuePairAttributes& attributes, uint32_t* qpn
   auto qp = std::make_unique<QueuePair>(*qpn, attributes, sendCq, receiveCq, srq);
   if (connectable) {
     qp->transport = roce::makeTransport(*this, *qp);
-    ++roceQps_;
+    if (roceQps_++ == 0) {
+      for (const auto& port : ports_) port->takeRoce(events_);
+    }
   }
   QueuePair* made = list(*qpn, std::move(qp));
   if (made->target.ownUnicast || made->target.ownGroups) ++selfLoopbacks_;
@@ -198,7 +200,9 @@ int Engine::destroyQueuePair(uint32_t qpn) {
   if (qp->receiver.cq != nullptr) --qp->receiver.cq->users;
   if (qp->srq != nullptr) --qp->srq->users;
   if (qp->target.rss != nullptr) --qp->target.rss->table->users;
-  if (qp->transport != nullptr) --roceQps_;
+  if (qp->transport != nullptr && --roceQps_ == 0) {
+    for (const auto& port : ports_) port->giveRoceBack();
+  }
   if (qp->target.ownUnicast || qp->target.ownGroups) --selfLoopbacks_;
   forget(*qp);
   qps_.remove(qpn);

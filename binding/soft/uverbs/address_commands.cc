@@ -28,7 +28,7 @@ int createHandle(VerbsFile& file, const Command& command) {
   Place place = file.addressHandles.reserve();
   if (!place) return ENOMEM;
   Mac mac;
-  if (!macOf(gid, &mac)) return EHOSTUNREACH;
+  if (const int error = resolveMac(ports[address.port_num - 1u], address.grh.sgid_index, gid, &mac)) return error;
   mlx5_ib_create_ah_resp driver{};
   std::copy(mac.begin(), mac.end(), driver.dmac);
   ib_uverbs_create_ah_resp response{};

@@ -29,7 +29,8 @@ int resolve(const VerbsFile& file, const ib_uverbs_qp_dest& from, uint8_t port, 
   std::copy(from.dgid, from.dgid + 16, to->destinationGid.begin());
   to->sourceGid = gids[from.sgid_index].gid;
   if (!sameFamily(to->sourceGid, to->destinationGid)) return EINVAL;
-  if (!macOf(to->destinationGid, &to->destinationMac)) return EHOSTUNREACH;  // as of an address handle
+  const PortIdentity& own = ports[port - 1u];
+  if (const int error = resolveMac(own, from.sgid_index, to->destinationGid, &to->destinationMac)) return error;
   to->trafficClass = from.traffic_class;
   to->hopLimit = 64;  // the route's, whatever was asked for: addr.c, ib_resolve_unicast_gid_dmac
   to->flowLabel = from.flow_label;

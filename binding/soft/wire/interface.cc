@@ -15,6 +15,7 @@
 #include "nic/segmentation.h"
 #include "wire/datagrams.h"
 #include "wire/interface_link.h"
+#include "wire/kernel_filter.h"
 #include "wire/wire.h"
 
 namespace soft {
@@ -45,6 +46,7 @@ uint32_t payloadOf(uint32_t interfaceMtu) {
 
 class InterfaceWire : public Wire {
  public:
+  explicit InterfaceWire(int index) : filter_(index) {}
   ~InterfaceWire() override {
     if (descriptor_ < 0) return;
     if (link_.up()) batch_.finish(descriptor_, transmit_);
@@ -62,6 +64,10 @@ class InterfaceWire : public Wire {
   uint64_t deadline() const override { return retryAt_; }
   bool up() const override { return link_.up(); }
   uint32_t mtu() const override { return payloadOf(link_.mtu()); }
+  int take(uint32_t number, const FlowMatch& outer, const FlowMatch& inner) override {
+    return filter_.keep(number, outer, inner);
+  }
+  void giveBack(uint32_t number) override { filter_.giveBack(number); }
 
   bool step(uint64_t now) override {
     const bool sent = send(now);
@@ -169,6 +175,7 @@ class InterfaceWire : public Wire {
 
   int descriptor_ = -1;
   InterfaceLink link_;
+  KernelFilter filter_;
   uint64_t newsAt_ = 0;
   uint64_t retryAt_ = kNever;
   FrameQueue transmit_, receive_;
@@ -203,7 +210,7 @@ int InterfaceWire::open(int index) {
 
 std::shared_ptr<Wire> makeInterfaceWire(const std::string& name, int* error) {
   const unsigned index = if_nametoindex(name.c_str());
-  auto wire = std::make_shared<InterfaceWire>();
+  auto wire = std::make_shared<InterfaceWire>(static_cast<int>(index));
   *error = index == 0 ? ENODEV : wire->open(static_cast<int>(index));
   return *error == 0 ? wire : nullptr;
 }

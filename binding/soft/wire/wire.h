@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nic/attributes.h"
 #include "wire/frame_queue.h"
 
 namespace soft {
@@ -45,6 +46,11 @@ class Wire {
 
   // Whether the other side is there (carrier).
   virtual bool up() const { return true; }
+
+  // These frames are the port's alone, until giveBack(): a wire that brings them to others as well, as an interface
+  // does to the kernel's own stack, keeps them from those. An errno or 0.
+  virtual int take(uint32_t, const FlowMatch&, const FlowMatch&) { return 0; }
+  virtual void giveBack(uint32_t) {}
 
   // The largest RDMA payload that a frame carries: what the path MTU may be.
   virtual uint32_t mtu() const { return 4096; }

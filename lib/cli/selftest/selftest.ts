@@ -24,8 +24,9 @@ export const selftest: Command = {
   synopsis: ['--device NAME [-i PORT] [-o FILE]'],
   description: `
 Runs a list of checks on one port: RC, UC and UD messages, writes, reads and atomics, requests and
-completions by hand, the register, sleeping, timestamps, raw frames in batches, checksums. All it sends is from the port to itself (frames of the experimental EtherType 0x88b5 and
-UDP datagrams to port 9 among them), and it changes no setting; it needs an active port, and
+completions by hand, the register, sleeping, timestamps, raw frames in batches, checksums.
+All it sends is from the port to itself (frames of the experimental EtherType 0x88b5 and UDP
+datagrams to port 9 among them), and it changes no setting; it needs an active port, and
 CAP_NET_RAW for raw frames. The file tells the device, its firmware, the driver, the libraries, and
 of each check its result with the bytes that differ. It holds no address of the machine.
 No real ConnectX has run it yet: if you have one, please send the file.`,

@@ -39,6 +39,8 @@ const wanted = [
   'crc32_generic', // rxe's ICRC; a soft dependency, and faster than crc32_pclmul when that is emulated
   'rdma_ucm',
   'ib_umad',
+  'crc32c_generic', // libcrc32c's, of which nf_tables makes use: a soft dependency, too
+  'nf_tables', // keeps the kernel's stack away from what a software ConnectX on an interface took
   'sch_netem',
   '8021q',
   'ip_gre',

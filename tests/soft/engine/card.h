@@ -25,7 +25,9 @@ struct Recorder : soft::Events {
     return false;
   }
   std::vector<uint32_t> completions;
+  void notice(const std::string& words) override { notices.push_back(words); }
   std::vector<soft::AsyncEvent> events;
+  std::vector<std::string> notices;
 };
 
 struct Cq {
