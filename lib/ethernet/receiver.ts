@@ -130,14 +130,31 @@ export class Receiver implements ReceivingEnd {
 
   ready(): number {
     const ring = this.#ring
-    const descriptors = ring.available() || this.#look()
+    const shared = this.#framesPerBuffer > 1
+    let descriptors = ring.available() || this.#look()
+    if (shared && descriptors > 0) descriptors -= this.#passOver(descriptors)
     const most = this.#batch.slots.length
     let frames = 0
     for (let i = 0; i < descriptors && frames < most; i++) {
-      if (!ring.more(ring.at(i))) frames++
+      const at = ring.at(i)
+      if (!ring.more(at) && !(shared && ring.length(at) === 0)) frames++
     }
     // Descriptors without an end are a forgery, which receive() removes.
     return descriptors > 0 ? Math.max(1, frames) : 0
+  }
+
+  /** Frees the places that stayed unused, up to the first frame: by themselves they are nothing to wake for. */
+  #passOver(descriptors: number): number {
+    const ring = this.#ring
+    const { slots, shift } = this.#table
+    let unused = 0
+    for (; unused < descriptors && ring.length(ring.at(unused)) === 0; unused++) {
+      if (!slots.free(ring.address(ring.at(unused)) >>> shift, this.#holder)) this.invalid++
+    }
+    if (unused === 0) return 0
+    ring.consume(unused)
+    this.#state[filledAt] = Math.max(0, this.#state[filledAt] - unused)
+    return unused
   }
 
   awaitable(): number {

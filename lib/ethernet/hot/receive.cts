@@ -90,9 +90,10 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
   function takeFrom(ready: number, first: number): number {
     const room = (most - first) | 0
     const some = ready < room ? ready : room
+    // Frames that are copied out of their buffers are the class's.
+    const usual = framesPerBuffer > 1 && state[copyingAt] !== 0 ? 0 : some
     let used = 0
-    for (; used < some; used = (used + 1) | 0) {
-      if (framesPerBuffer > 1 && state[copyingAt] !== 0) break
+    for (; used < usual; used = (used + 1) | 0) {
       const at = recordAt(used)
       const offset = address(at)
       const index = offset >>> shift
