@@ -204,6 +204,12 @@ void cardOptions(Napi::Env env, const Napi::Value& given, mlx5dv_cq_init_attr* a
   }
 }
 
+// Whether its completions are to have a time each: { timestamps }.
+bool stamped(Napi::Env env, const Napi::Value& given) {
+  if (given.IsUndefined()) return false;
+  return argument::field<uint32_t>(argument::object(env, given, "options"), "timestamps") != 0;
+}
+
 // Creates the queue with its ring in memory of JavaScript's. Undefined, or what lacks.
 Napi::Value createOverMemory(const Napi::CallbackInfo& info, CompletionQueue& queue, int entries) {
   Napi::Env env = info.Env();
@@ -223,6 +229,7 @@ Napi::Value createOverMemory(const Napi::CallbackInfo& info, CompletionQueue& qu
     attributes.cq_context = &queue;
     attributes.channel = queue.context.channel;
     attributes.wc_flags = IBV_WC_STANDARD_FLAGS;
+    if (stamped(env, info[6])) attributes.wc_flags |= IBV_WC_EX_WITH_COMPLETION_TIMESTAMP;
     attributes.comp_mask = IBV_CQ_INIT_ATTR_MASK_PD;
     attributes.parent_domain = memory.domain();
     syscall = more.comp_mask != 0 ? "mlx5dv_create_cq" : "ibv_create_cq_ex";

@@ -26,7 +26,7 @@ export interface VerbsNative {
     block: Uint32Array,
     domain?: number,
     memory?: Uint8Array<SharedArrayBuffer>,
-    options?: { entryBytes: number; format: number; padded: number },
+    options?: { entryBytes: number; format: number; padded: number; timestamps: number },
   ): { handle: number; entries: number; ring?: ArrayBuffer; lacking?: number }
   /** A function that leaves in the mailbox how many completions were polled, or a negative errno. */
   pollBell(queue: number, mailbox: Int32Array): () => void

@@ -14,7 +14,8 @@ CompletionQueue::CompletionQueue(uint32_t number, const CompletionQueueAttribute
       mask_(attributes.entries - 1),
       cqeSize_(attributes.cqeSize),
       told_(kNotArmed),
-      ignoreOverrun_(attributes.ignoreOverrun) {
+      ignoreOverrun_(attributes.ignoreOverrun),
+      clock_(attributes.clock) {
   if (attributes.compression != CqeCompression::none) {
     session_ = std::make_unique<CompressionSession>(attributes.compression, attributes.entries);
   }

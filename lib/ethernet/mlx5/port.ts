@@ -80,6 +80,7 @@ export class Mlx5Port extends DevicePort implements Port {
       const receiveCq = createCompletionQueue(domain, sizes.maxReceiveWr, {
         batch: 1,
         compression: compressed,
+        timestamps: stamped,
       })
       const pair = createQueuePair(domain, { ...sizes, sendCq, receiveCq })
       // libmlx5 writes the receive queue's record at this transition: from here on nobody does but this port.
