@@ -23,6 +23,9 @@ enum class Kind : uint8_t {
   Flow,
   RawPacketQueue,
   LinkWatch,
+  WorkQueue,
+  IndirectionTable,
+  RssQueuePair,
 };
 
 class Handle {

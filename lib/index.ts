@@ -15,6 +15,7 @@ export type {
   DeviceEvent,
   PortEvent,
   QueuePairEvent,
+  WorkQueueEvent,
 } from './verbs/async-event.js'
 export type { CompletionCalls } from './verbs/completion-calls.js'
 export {

@@ -25,6 +25,9 @@ export const Kind = {
   Flow: 9,
   RawPacketQueue: 10,
   LinkWatch: 11,
+  WorkQueue: 12,
+  IndirectionTable: 13,
+  RssQueuePair: 14,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 

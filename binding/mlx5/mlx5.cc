@@ -7,6 +7,7 @@ void initialize(Napi::Env env, Napi::Object exports) {
   initializeDevice(env, mlx5);
   initializeInlineHeader(env, mlx5);
   initializeRings(env, mlx5);
+  initializeWorkQueue(env, mlx5);
   exports.Set("mlx5", mlx5);
 }
 

@@ -11,5 +11,6 @@ void initialize(Napi::Env env, Napi::Object exports);
 void initializeDevice(Napi::Env env, Napi::Object exports);
 void initializeInlineHeader(Napi::Env env, Napi::Object exports);
 void initializeRings(Napi::Env env, Napi::Object exports);
+void initializeWorkQueue(Napi::Env env, Napi::Object exports);
 
 }  // namespace mlx5

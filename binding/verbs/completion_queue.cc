@@ -258,7 +258,8 @@ Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
   if (batch == 0 || block.length() / sizeof(uint32_t) < CompletionQueue::blockWords(batch) || !block.aligned(4)) {
     throwArgumentRange(env, "block", "as large as the columns and the control words");
   }
-  auto queue = std::make_unique<CompletionQueue>(context, batch, std::move(block));
+  Handle* domain = info[5].IsUndefined() ? nullptr : &environment.handle<ProtectionDomain>(info, 4, "domain");
+  auto queue = std::make_unique<CompletionQueue>(context, domain, batch, std::move(block));
   if (!info[5].IsUndefined()) {
     const Napi::Value lacking = createOverMemory(info, *queue, entries);
     if (!lacking.IsUndefined()) return lacking;

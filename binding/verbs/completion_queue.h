@@ -17,8 +17,12 @@ class CompletionQueue : public Handle {
  public:
   static constexpr Kind kKind = Kind::CompletionQueue;
 
-  CompletionQueue(Context& context, uint32_t batch, SharedMemory columns)
-      : Handle(kKind, {&context}), context(context), batch_(batch), columns_(std::move(columns)) {}
+  // `domain`: of the parent domain that has its ring, if one has; it cannot go before the queue.
+  CompletionQueue(Context& context, Handle* domain, uint32_t batch, SharedMemory columns)
+      : Handle(kKind, domain ? std::vector<Handle*>{&context, domain} : std::vector<Handle*>{&context}),
+        context(context),
+        batch_(batch),
+        columns_(std::move(columns)) {}
 
   // How many words the shared block needs.
   static size_t blockWords(uint32_t batch) {

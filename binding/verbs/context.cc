@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "argument.h"
+#include "mlx5/work_queue.h"
 #include "verbs/completion_queue.h"
 #include "verbs/device_attributes.h"
 #include "verbs/queue_pair.h"
@@ -101,9 +102,13 @@ void Context::onAsyncEvents() {
       case IBV_EVENT_PATH_MIG:
       case IBV_EVENT_PATH_MIG_ERR:
       case IBV_EVENT_QP_LAST_WQE_REACHED:
-        static_cast<QueuePair*>(event.element.qp->qp_context)->suspect();
-        subject = static_cast<QueuePair*>(event.element.qp->qp_context)->id;
+        // An RSS queue pair has none: what fails of it is a work queue.
+        if (auto* pair = static_cast<QueuePair*>(event.element.qp->qp_context)) {
+          pair->suspect();
+          subject = pair->id;
+        }
         break;
+      case IBV_EVENT_WQ_FATAL: subject = static_cast<mlx5::WorkQueue*>(event.element.wq->wq_context)->id; break;
       case IBV_EVENT_PORT_ACTIVE:
       case IBV_EVENT_PORT_ERR:
       case IBV_EVENT_LID_CHANGE:

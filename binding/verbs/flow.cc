@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "argument.h"
+#include "mlx5/work_queue.h"
+#include "verbs/queue_pair.h"
 #include "verbs/verbs.h"
 
 namespace verbs {
@@ -71,7 +73,8 @@ void copySpecs(Napi::Env env, Napi::Value value, Rule* rule) {
 }
 
 // createFlow(pair, rules, { type, priority, port, flags }): ibv_create_flow(3) for each of the rules, all or none.
-// A rule is its specifications (struct ibv_flow_spec_*), one behind the other.
+// A rule is its specifications (struct ibv_flow_spec_*), one behind the other. `Pair`: whose frames they are.
+template <typename Pair>
 Napi::Value createFlow(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Environment& environment = Environment::of(env);
@@ -91,7 +94,7 @@ Napi::Value createFlow(const Napi::CallbackInfo& info) {
     attributes->port = port;
     attributes->flags = flags;
   }
-  QueuePair& pair = environment.handle<QueuePair>(info, 0, "queue pair");
+  Pair& pair = environment.handle<Pair>(info, 0, "queue pair");
   auto flow = std::make_unique<Flow>(pair);
   for (Rule& rule : rules) {
     ibv_flow* made = ibv_create_flow(pair.ibv, rule.attributes());
@@ -120,7 +123,8 @@ int Flow::release(const char** syscall) {
 }
 
 void initializeFlow(Napi::Env env, Napi::Object exports) {
-  exports.Set("createFlow", Napi::Function::New(env, createFlow, "createFlow"));
+  exports.Set("createFlow", Napi::Function::New(env, createFlow<QueuePair>, "createFlow"));
+  exports.Set("createRssFlow", Napi::Function::New(env, createFlow<mlx5::RssQueuePair>, "createRssFlow"));
 }
 
 }  // namespace verbs

@@ -2,7 +2,8 @@
 
 #include <vector>
 
-#include "verbs/queue_pair.h"
+#include "handle_table.h"
+#include "verbs/rdma_core.h"
 
 namespace verbs {
 
@@ -11,11 +12,11 @@ class Flow : public Handle {
  public:
   static constexpr Kind kKind = Kind::Flow;
 
-  explicit Flow(QueuePair& pair) : Handle(kKind, {&pair}), pair(pair) {}
+  // `pair`: a QueuePair, or an RssQueuePair of mlx5's
+  explicit Flow(Handle& pair) : Handle(kKind, {&pair}) {}
 
   int release(const char** syscall) override;
 
-  QueuePair& pair;
   std::vector<ibv_flow*> rules;
 };
 

@@ -120,9 +120,9 @@ QueuePair& pairOf(const Napi::CallbackInfo& info) {
   return environmentOf(info).handle<QueuePair>(info, 0, "queue pair");
 }
 
-// createQueuePair(domain, sendQueue, receiveQueue, { type, maxSendWr, … }, { control, send, receive }, memory, flags):
-// ibv_create_qp(3), or mlx5dv_create_qp(3) if there are flags (mlx5dv_qp_create_flags). `memory`, if given, is for the
-// device's own rings: see mlx5/ring_memory.h. If it is too small the result is { handle: 0, lacking: bytes }.
+// createQueuePair(domain, sendQueue, receiveQueue, { type, maxSendWr, … }, { control, send, receive }, memory, card):
+// ibv_create_qp(3), or mlx5dv_create_qp(3) for what `card` asks for (mlx5::QueuePairRequest). `memory`, if given, is
+// for the device's own rings: see mlx5/ring_memory.h. If it is too small the result is { handle: 0, lacking: bytes }.
 // { handle, number, and the capabilities that the provider granted }
 Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -149,6 +149,14 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   }
   if (sizes.maxSendSge == 0 || sizes.maxSendSge > 255) throwArgumentRange(env, "maxSendSge", "from 1 to 255");
   if (sizes.maxReceiveSge == 0 || sizes.maxReceiveSge > 255) throwArgumentRange(env, "maxReceiveSge", "from 1 to 255");
+  mlx5::QueuePairRequest card;
+  if (!info[6].IsUndefined()) {
+    Napi::Object asked = argument::object(env, info[6], "card");
+    card.cardFlags = argument::field<uint32_t>(asked, "cardFlags");
+    card.flags = argument::field<uint32_t>(asked, "flags");
+    card.maxTsoHeader = argument::field<uint32_t>(asked, "maxTsoHeader");
+    if (card.maxTsoHeader > UINT16_MAX) throwArgumentRange(env, "maxTsoHeader", "at most 65535");
+  }
   Napi::Object rings = argument::object(env, info[4], "rings");
   QueuePair::Shared shared{
       SharedMemory(env, rings.Get("control"), "control"),
@@ -167,7 +175,6 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   auto pair = std::make_unique<QueuePair>(domain, sendQueue, receiveQueue, sizes, std::move(shared));
   pair->longestMessage = longestMessage;
   pair->longestReceive = longestReceive;
-  const uint32_t flags = info[6].IsUndefined() ? 0 : argument::uint32(info, 6, "flags");
   if (!info[5].IsUndefined()) {
     pair->rings = std::make_unique<mlx5::QueuePairRings>(SharedMemory(env, info[5], "memory"));
   }
@@ -195,9 +202,9 @@ Napi::Value createQueuePair(const Napi::CallbackInfo& info) {
   int error = pair->rings ? pair->rings->memory.open(domain.ibv, true, &syscall) : 0;
   if (!error) {
     ibv_pd* parent = pair->rings ? pair->rings->memory.domain() : domain.ibv;
-    syscall = flags != 0 ? "mlx5dv_create_qp" : "ibv_create_qp";
-    pair->ibv = flags != 0 ? mlx5::createQueuePair(domain.context.ibv, parent, &attributes, flags)
-                           : ibv_create_qp(parent, &attributes);
+    syscall = card.unusual() ? "mlx5dv_create_qp" : "ibv_create_qp";
+    pair->ibv = card.unusual() ? mlx5::createQueuePair(domain.context.ibv, parent, &attributes, card)
+                               : ibv_create_qp(parent, &attributes);
     if (!pair->ibv) error = errno;
   }
   if (error) {

@@ -49,6 +49,10 @@ export class FilteredReceiver implements ReceivingEnd {
     return this.#inner.invalid
   }
 
+  get copied(): number {
+    return this.#inner.copied
+  }
+
   get received(): number {
     return this.#inner.received - this.unwanted
   }

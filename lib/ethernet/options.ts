@@ -137,11 +137,26 @@ export interface PacketQueueOptions extends FramePoolOptions {
    */
   timestamps?: boolean | 'software' | 'hardware'
   /**
+   * Of mlx5: the device takes the VLAN tag (0x8100) out of each received frame and tells it, `queue.vlan(slot)`; `forward`
+   * has it inserted again. Refused where the device cannot (ENOTSUP). As with {@link timestamps}, each frame then has a
+   * completion of its own and is not received by the shortest code. Default false: the tag stays in the frame.
+   */
+  stripVlan?: boolean
+  /**
    * Of AF_PACKET: share the interface's frames with the other queues of a group (PACKET_FANOUT), in other threads and
    * processes too: each frame goes to one of them. A frame that the group assigns to a queue and that queue's own
    * filter rejects is lost to the group. Default: none, every queue receives every frame.
    */
   fanout?: FanoutOptions
+  /**
+   * Of mlx5: received frames come into buffers of several frames each, so that the device reads one request for many of them
+   * (a striding receive queue, DPDK's MPRQ: mlx5dv_create_wq(3)). A number says how many frames lie in a buffer, a power of
+   * two; true leaves it to the queue. A buffer goes back to the device when the last of its frames was given back: where
+   * frames that the caller keeps hold a quarter of the buffers back, received frames are copied into the places beside them,
+   * which {@link PacketQueue.report} counts. `headroom` must be 0, `frameSize` at most what the device can, and the pool the
+   * queue's own. Refused where the device cannot (ENOTSUP). Default false.
+   */
+  striding?: boolean | number
   /** Never receive: the kernel then queues no frames for this queue. Default false. */
   transmitOnly?: boolean
   /**
@@ -187,6 +202,8 @@ export const packetQueueOptionNames = {
   outgoing: true,
   fanout: true,
   timestamps: true,
+  stripVlan: true,
+  striding: true,
   transmitOnly: true,
   receiveBuffer: true,
   receivePath: true,
@@ -227,6 +244,9 @@ export interface Settings {
   fanout: Required<FanoutOptions> | undefined
   /** undefined: none */
   timestamps: 'software' | 'hardware' | undefined
+  stripVlan: boolean
+  /** frames of a buffer that several frames share; true: as many as are good; false: none does */
+  striding: boolean | number
   transmitOnly: boolean
   /** undefined: any */
   receivePath: ReceivePath | undefined
@@ -259,6 +279,8 @@ export function settingsOf(
     multicast = [],
     outgoing = false,
     timestamps = false,
+    stripVlan = false,
+    striding = false,
     transmitOnly = false,
     receiveBuffer,
     receivePath,
@@ -267,6 +289,15 @@ export function settingsOf(
   boolean('options.exclusive', exclusive)
   boolean('options.promiscuous', promiscuous)
   boolean('options.outgoing', outgoing)
+  boolean('options.stripVlan', stripVlan)
+  if (typeof striding !== 'boolean') {
+    integer('options.striding', striding, 2, 2 ** 16)
+    if (!Number.isInteger(Math.log2(striding)))
+      throw rangeError('options.striding', 'a power of two', striding)
+  }
+  if (striding !== false && transmitOnly) {
+    throw typeError('options.striding', 'left out where "options.transmitOnly" is true', striding)
+  }
   if (typeof timestamps !== 'boolean') oneOf('options.timestamps', timestamps, ['software', 'hardware'])
   if (timestamps && timestamps !== 'hardware' && backend === 'mlx5') {
     throw typeError(
@@ -353,6 +384,8 @@ export function settingsOf(
     outgoing: outgoing && !networkInterface.loopback,
     fanout,
     timestamps: timestamps === true ? 'software' : timestamps || undefined,
+    stripVlan,
+    striding,
     transmitOnly,
     receivePath,
     receiveBuffer,

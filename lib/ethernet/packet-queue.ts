@@ -177,7 +177,16 @@ export class PacketQueue extends QueueFrames {
 
   /** The chosen backend, the features it has on this interface, and why the other backends are not used. */
   get report(): BackendReport {
-    return Object.freeze({ ...this.port.report, carrier: this.link.carries() })
+    const { framesPerBuffer: strides = 1 } = this.port
+    const { frameSize: strideBytes, frameCount } = this.frames
+    const striding =
+      strides > 1
+        ? Object.freeze({
+            ...{ strideBytes, strides, buffers: Math.floor(frameCount / strides) },
+            copied: this.receiver.copied,
+          })
+        : null
+    return Object.freeze({ ...this.port.report, striding, carrier: this.link.carries() })
   }
 
   /** Whether the queue is closed. */

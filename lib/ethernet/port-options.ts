@@ -8,6 +8,8 @@ const support = {
   outgoing: ['af_packet'],
   fanout: ['af_packet'],
   timestamps: ['af_packet', 'mlx5'],
+  stripVlan: ['mlx5'],
+  striding: ['mlx5'],
   receivePath: ['af_packet'],
   receiveBuffer: ['af_packet'],
   sendBuffer: ['af_packet', 'af_xdp'],

@@ -71,10 +71,10 @@ export interface Port {
    */
   readonly describes: boolean
   /**
-   * Where a received frame's record tells when it arrived: writes the seconds since 1970 and the nanoseconds after them
-   * into two words; `at` as in `receive`.
+   * Where a received frame's descriptor tells more than its place, length and flags, such as when it arrived: writes that
+   * into the frame's record, which begins at word `record`; `at` as in `receive`.
    */
-  stamp?(at: number, words: Uint32Array, place: number): void
+  detail?(at: number, records: Uint32Array, record: number): void
   /**
    * How many frames of the arena, neighbours, lie in a buffer that one record of `fill` posts: a power of two. More than
    * 1 is a striding receive queue: each received frame takes the next place of the buffer, or several with a descriptor
@@ -122,9 +122,11 @@ export interface Port {
   readonly failing: boolean
   /**
    * The descriptor options that make the other end do the work that the frame's record leaves open (checksum, VLAN tag,
-   * segments); negative where this end must do it.
+   * segments); negative where this end must do it. With options, the frame is the next that `transmit` writes.
    */
   offload?(table: FrameTable, index: number): number
+  /** The most places of `transmit` that a frame with these options takes. Default 1. */
+  placesOf?(options: number): number
   /** {@link attention}, of {@link kick}; a port without it finds out when it kicks. */
   readonly transmitAttention?: Int32Array
   /** The transmit ring's doorbell for hot code; its status is {@link kick}'s, but for {@link kicked}. */
@@ -161,6 +163,8 @@ export interface ReceiveCounts {
 export interface ReceivingEnd extends ReceiveCounts {
   /** Records in the receive ring that named no frame of this queue. */
   readonly invalid: number
+  /** Frames that were copied out of buffers which they shared with others. */
+  readonly copied: number
   /** Frames in the receive ring, after a look for more when it is empty. Throws the interface's error. */
   ready(): number
   /** {@link ready}, but throws when no frame can ever come. */

@@ -32,8 +32,9 @@ export abstract class QueueFrames {
   }
 
   /**
-   * The VLAN tag that the kernel stripped from the frame, as on the wire (TPID << 16 | TCI, unsigned); 0 if none, and
-   * with AF_XDP, where a tag stays in the frame unless the device strips it. {@link restoreVlan} puts it back.
+   * The VLAN tag that the kernel, or with `stripVlan` the device, stripped from the frame, as on the wire (TPID << 16 | TCI,
+   * unsigned); 0 if none, and with AF_XDP, where a tag stays in the frame unless the device strips it. {@link restoreVlan}
+   * puts it back.
    */
   vlan(slot: number): number {
     return this.#word(slot, FrameRecord.vlan)

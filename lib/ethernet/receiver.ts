@@ -14,7 +14,7 @@ import type { QueueParts } from './queue-parts.js'
 
 const { EFAULT, ERANGE } = constants.errno
 
-const { filled: filledAt, used: usedAt } = ReceiveState
+const { filled: filledAt, used: usedAt, copying: copyingAt } = ReceiveState
 
 /** How many frames a refill by whole buffers looks at: an empty look must not cost as much as the pool has frames. */
 const framesPerSweep = 1024
@@ -37,6 +37,8 @@ export class Receiver implements ReceivingEnd {
   invalid = 0
   truncated = 0
   readonly unwanted = 0
+  /** Frames that were copied out of their buffers, because kept ones hold too many buffers back. */
+  copied = 0
   /** Takes received frames into the batch from `first` on; returns how many. */
   readonly take: (first: number) => number
   /** {@link take}, of a whole batch. */
@@ -52,10 +54,14 @@ export class Receiver implements ReceivingEnd {
   readonly #framesPerBuffer: number
   /** Where the next look for free buffers begins: the index of a frame. */
   #sweep = 0
+  /** Of the sweep through the pool that is under way: buffers of which a caller holds a frame. */
+  #pinned: number[] = []
+  /** Free frames of such buffers, to copy received ones to: the holder's, as long as they are here. */
+  readonly #spare: number[] = []
   readonly #batch: Batch
   readonly #ring: ReceiveRing
   readonly #fill: FillRing
-  readonly #state = cells(2)
+  readonly #state = cells(ReceiveState.words)
   readonly #received = new Float64Array(new SharedArrayBuffer(64), 0, 1)
 
   /**
@@ -75,6 +81,7 @@ export class Receiver implements ReceivingEnd {
     if (framesPerBuffer > 1) this.#table.slots.keepWhole()
     this.#ring = port.receive
     this.#fill = port.fill
+    const quarterGone = this.#target - (this.#target >> 2)
     const compile = ownCopy<(parts: ReceiveParts) => ReceiveCalls>(
       new URL('./hot/receive.cjs', import.meta.url),
     )
@@ -91,10 +98,11 @@ export class Receiver implements ReceivingEnd {
       received: this.#received,
       holder,
       target: this.#target,
-      scarce: Math.min(port.scarce, this.#target),
+      // Of whole buffers a quarter is refilled at once.
+      scarce: Math.min(port.scarce, framesPerBuffer > 1 ? quarterGone + 1 : this.#target),
       framesPerBuffer,
       describes: port.describes,
-      stamped: port.stamp !== undefined,
+      detailed: port.detail !== undefined,
       ReceiveState,
       receiver: {
         look: () => this.#look(),
@@ -122,14 +130,31 @@ export class Receiver implements ReceivingEnd {
 
   ready(): number {
     const ring = this.#ring
-    const descriptors = ring.available() || this.#look()
+    const shared = this.#framesPerBuffer > 1
+    let descriptors = ring.available() || this.#look()
+    if (shared && descriptors > 0) descriptors -= this.#passOver(descriptors)
     const most = this.#batch.slots.length
     let frames = 0
     for (let i = 0; i < descriptors && frames < most; i++) {
-      if (!ring.more(ring.at(i))) frames++
+      const at = ring.at(i)
+      if (!ring.more(at) && !(shared && ring.length(at) === 0)) frames++
     }
     // Descriptors without an end are a forgery, which receive() removes.
     return descriptors > 0 ? Math.max(1, frames) : 0
+  }
+
+  /** Frees the places that stayed unused, up to the first frame: by themselves they are nothing to wake for. */
+  #passOver(descriptors: number): number {
+    const ring = this.#ring
+    const { slots, shift } = this.#table
+    let unused = 0
+    for (; unused < descriptors && ring.length(ring.at(unused)) === 0; unused++) {
+      if (!slots.free(ring.address(ring.at(unused)) >>> shift, this.#holder)) this.invalid++
+    }
+    if (unused === 0) return 0
+    ring.consume(unused)
+    this.#state[filledAt] = Math.max(0, this.#state[filledAt] - unused)
+    return unused
   }
 
   awaitable(): number {
@@ -185,11 +210,11 @@ export class Receiver implements ReceivingEnd {
     const { slots: batchSlots, offsets, lengths, flags } = this.#batch
     while (used < available && count < batchSlots.length) {
       const at = ring.at(used++)
-      const address = ring.address(at)
-      const index = address >>> shift
+      let address = ring.address(at)
+      let index = address >>> shift
       // A place of a buffer that stayed unused.
       if (!this.#port.describes && ring.length(at) === 0 && slots.free(index, this.#holder)) continue
-      const slot = slots.handOut(index, this.#holder)
+      let slot = slots.handOut(index, this.#holder)
       if (slot < 0) {
         this.invalid++
         continue
@@ -199,11 +224,17 @@ export class Receiver implements ReceivingEnd {
         const room = (((index + 1) << shift) >>> 0) - address
         const told = ring.length(at)
         const length = Math.min(told, room)
+        if (this.#spare.length > 0) {
+          index = this.#copyOut(slot, address, length)
+          address = index << shift
+          slot = slots.handOut(index, this.#holder)
+        }
         this.#table.describe(index, address, length)
         if (ring.more(at)) used = this.#gather(index, address, address + length, used, available)
-        else if (told > room || this.#port.stamp) this.#complete(index, address, length, told, ring.flags(at))
+        else if (told > room || this.#port.detail)
+          this.#complete(index, address, length, told, ring.flags(at))
         else this.#table.mark(index, ring.flags(at))
-        this.#port.stamp?.(at, records, index * FrameRecord.words + FrameRecord.seconds)
+        this.#port.detail?.(at, records, index * FrameRecord.words)
       }
       const record = index * FrameRecord.words
       batchSlots[count] = slot
@@ -214,6 +245,51 @@ export class Receiver implements ReceivingEnd {
     }
     this.#state[usedAt] = used
     return count
+  }
+
+  /**
+   * Copies a received frame to one of a buffer that is held back anyway, and frees its own.
+   *
+   * @returns the index of the copy, which is the holder's
+   */
+  #copyOut(slot: number, address: number, length: number): number {
+    const { slots, shift } = this.#table
+    const index = this.#spare.pop() as number
+    this.#memory.copyWithin(index << shift, address, address + length)
+    slots.release(slot)
+    this.copied++
+    if (this.#spare.length === 0) this.#state[copyingAt] = 0
+    return index
+  }
+
+  /**
+   * At the end of a sweep: when frames that callers keep hold a quarter of the buffers back, what comes is copied into these
+   * buffers' other frames, so that its own buffer goes back to the device.
+   */
+  #swept(pinned: readonly number[]): void {
+    const { slots } = this.#table
+    const size = this.#framesPerBuffer
+    const holder = this.#holder
+    const spare = this.#spare
+    for (const index of spare) slots.free(index, holder)
+    spare.length = 0
+    const buffers = Math.floor(slots.count / size)
+    if (pinned.length * 4 >= buffers) {
+      // What was received just now is not kept.
+      const { slots: received, count } = this.#batch
+      const fresh = new Set(Array.from(received.subarray(0, count[0]), (slot) => slots.indexOf(slot)))
+      const kept = pinned.filter((first) => {
+        for (let index = first; index < first + size; index++) {
+          if (slots.isHeld(index) && !fresh.has(index)) return true
+        }
+        return false
+      })
+      if (kept.length * 4 >= buffers) {
+        const most = this.#target >> 1
+        for (const first of kept) slots.reserve(first, size, holder, most - spare.length, spare)
+      }
+    }
+    this.#state[copyingAt] = spare.length > 0 ? 1 : 0
   }
 
   /**
@@ -275,7 +351,16 @@ export class Receiver implements ReceivingEnd {
     const size = this.#framesPerBuffer
     const from = this.#sweep
     const frames = Math.max(framesPerSweep, size)
-    this.#sweep = from + frames < slots.count ? from + frames : 0
-    return slots.lendBuffers(this.#fill, missing / size, size, this.#holder, shift, from, frames) * size
+    const next = from + frames
+    const pinned = this.#pinned
+    // One that is used in part still takes a place of the fill ring.
+    const most = Math.floor(missing / size)
+    const lent = slots.lendBuffers(this.#fill, most, size, this.#holder, shift, from, frames, pinned)
+    this.#sweep = next < slots.count ? next : 0
+    if (this.#sweep === 0) {
+      this.#swept(pinned)
+      pinned.length = 0
+    }
+    return lent * size
   }
 }

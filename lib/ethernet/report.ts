@@ -42,11 +42,24 @@ export interface BackendReport {
    * headers.
    */
   readonly untold: readonly { readonly what: string; readonly when: string; readonly ends: string }[]
+  /** How received frames share buffers (option `striding`), if they do. */
+  readonly striding: StridingReport | null
   /** Whether the interface has a carrier at this moment: without one it neither sends nor receives. */
   readonly carrier: boolean
   /** Better choices that did not work, with the reason. */
   readonly notUsed: readonly { readonly what: string; readonly why: string }[]
 }
 
+/** Buffers that received frames share. */
+export interface StridingReport {
+  /** Bytes of a frame's place, a stride, and places of a buffer. */
+  readonly strideBytes: number
+  readonly strides: number
+  /** Buffers of the pool. */
+  readonly buffers: number
+  /** Received frames that were copied, because kept ones held a quarter of the buffers back. */
+  readonly copied: number
+}
+
 /** The part of the report that is fixed when the queue opens. */
-export type WayReport = Omit<BackendReport, 'carrier'>
+export type WayReport = Omit<BackendReport, 'carrier' | 'striding'>

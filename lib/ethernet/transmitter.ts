@@ -4,13 +4,13 @@ import { ownCopy } from '../hot/own-copy.js'
 import { cells, DescriptorOption } from '../ring/ring.js'
 import { columnError } from './column-error.js'
 import { FrameFifo } from './frame-fifo.js'
-import { FrameRecord, type FrameTable, headerBytes, tableOf } from './frames.js'
+import { brief, FrameRecord, type FrameTable, headerBytes, tableOf } from './frames.js'
 import { commonParts } from './hot/common.js'
 import type { TransmitCalls, TransmitParts } from './hot/parts.js'
 import { type Outcome, TransmitState } from './hot/state.js'
 import type { Link } from './interface/link.js'
-import { finishFrame, unfinishedFlags } from './offload.js'
-import type { CompletionRing, Port, TransmitRing } from './port.js'
+import { finishFrame, segmentTypeOf, unfinishedFlags } from './offload.js'
+import { type CompletionRing, type Port, type TransmitRing, unlimited } from './port.js'
 import type { QueueParts } from './queue-parts.js'
 
 const { EAGAIN, EIO, EMSGSIZE, ENOBUFS, ERANGE } = constants.errno
@@ -20,7 +20,7 @@ const tagBytes = 4
 
 const { continued } = DescriptorOption
 const { room: roomAt, taken: takenAt, slow: slowAt, submits: submitsAt } = TransmitState
-const { offset: offsetOfFrame, length: lengthOfFrame, words: recordWords } = FrameRecord
+const { offset: offsetOfFrame, length: lengthOfFrame, flags: flagsOfFrame, words: recordWords } = FrameRecord
 
 /**
  * The transmitting half of a queue, on any port: moves frames from the caller into the transmit ring, and frees them
@@ -66,6 +66,8 @@ export class Transmitter {
   #dropped = 0
   /** Frames accepted since the last submit returned: a claim kicks, too. */
   #accepted = 0
+  /** Places of the ring that the first staged frame needs, where they were lacking; else 1. */
+  #needed = 1
   /** Length of the frame that the last kick refused; 0 if it refused none. */
   #refusedLength = 0
 
@@ -151,28 +153,46 @@ export class Transmitter {
   offload(slot: number): void {
     const table = this.#table
     const index = table.slots.index(slot)
-    let options = this.#port.offload ? this.#port.offload(table, index) : -1
-    if (options < 0) {
-      finishFrame(table, this.#memory, index)
-      options = 0
-    }
+    const options = this.#optionsOf(index)
     const length = table.records[index * recordWords + lengthOfFrame]
     table.check(slot, length)
     table.slots.hold(index, this.#holder)
     const state = this.#state
-    if (state[roomAt] > 0 && length <= this.#port.longest[0]) {
-      state[roomAt]--
+    if (state[roomAt] >= this.#placesOf(options) && length <= this.#longestOf(index, options)) {
       this.#ring.write(table.records[index * recordWords + offsetOfFrame], length, options)
     } else {
-      this.#stage(index, length)
+      // The record says what is to be done when there is room.
+      this.#stage(index, length, options > 0)
     }
     this.#settle()
   }
 
-  /** Keeps a frame of this queue, which does not go straight into the ring, and all frames after it. */
-  #stage(index: number, length: number): void {
+  /** The options of a frame's descriptor, after this end has done what the other does not. */
+  #optionsOf(index: number): number {
+    const options = this.#port.offload ? this.#port.offload(this.#table, index) : -1
+    if (options >= 0) return options
+    finishFrame(this.#table, this.#memory, index)
+    return 0
+  }
+
+  #placesOf(options: number): number {
+    return options === 0 ? 1 : (this.#port.placesOf?.(options) ?? 1)
+  }
+
+  /** How long a frame may be: one that the other end cuts into segments, as long as it is. */
+  #longestOf(index: number, options: number): number {
+    const cut = options > 0 && segmentTypeOf(this.#table.records[index * recordWords + flagsOfFrame]) !== 0
+    return cut ? unlimited : this.#port.longest[0]
+  }
+
+  /**
+   * Keeps a frame of this queue, which does not go straight into the ring, and all frames after it.
+   *
+   * @param open the record leaves work to the other end
+   */
+  #stage(index: number, length: number, open = false): void {
     const { records } = this.#table
-    this.#table.describe(index, records[index * recordWords + offsetOfFrame], length)
+    if (!open) this.#table.describe(index, records[index * recordWords + offsetOfFrame], length)
     this.#staged.push(index)
     this.#state[roomAt] = 0
     this.#state[slowAt] = 1
@@ -196,12 +216,12 @@ export class Transmitter {
     let again: boolean
     // Repeats while the ring, and not the device, was out of room. In the device's own ring room comes with completions.
     do {
-      if (this.#ring.room(this.#descriptors) === 0) this.#reap(0)
+      if (this.#ring.room(this.#descriptors) < this.#needed) this.#reap(0)
       refused = this.#staged.count > 0 ? this.#unstageAll() : -1
       this.#ring.publish()
       status = this.#descriptors === 0 ? 0 : this.#kick(true)
       again = status === 0 && refused < 0 && this.#staged.count > 0 && this.#descriptors === 0
-    } while (again && this.#ring.room(0) > 0)
+    } while (again && this.#ring.room(0) >= this.#needed)
     this.#reap(status)
     if (port.dropped > this.#dropped) this.#countDropped()
     if (status < 0) this.#stopped(status)
@@ -287,8 +307,7 @@ export class Transmitter {
   }
 
   /**
-   * Tells hot code what it may do by itself, and the queue how many frames are pending. A port that offloads has room
-   * for the whole pool: a staged frame has no options.
+   * Tells hot code what it may do by itself, and the queue how many frames are pending.
    */
   #settle(): void {
     const state = this.#state
@@ -303,9 +322,12 @@ export class Transmitter {
   /** Moves staged frames into the ring, as many as fit. Returns the length of one that was refused, or −1. */
   #unstageAll(): number {
     const { records } = this.#table
-    const longest = this.#port.longest[0]
+    this.#needed = 1
     while (this.#staged.count > 0) {
       const index = this.#staged.first
+      const whole = (records[index * recordWords + flagsOfFrame] & brief) !== 0
+      const options = whole ? 0 : this.#optionsOf(index)
+      const longest = this.#longestOf(index, options)
       const from = records[index * recordWords + offsetOfFrame]
       const length = records[index * recordWords + lengthOfFrame]
       if (length > longest && !this.#tagged(from, length - longest)) {
@@ -317,9 +339,14 @@ export class Transmitter {
       }
       const last = (from + length - 1) >>> this.#chunkShift
       const count = last - (from >>> this.#chunkShift) + 1
-      if (count > this.#ring.room(this.#descriptors)) return -1
+      const places = count * this.#placesOf(options)
+      if (places > this.#ring.room(this.#descriptors)) {
+        this.#needed = places
+        return -1
+      }
       this.#staged.shift()
-      this.#writeParts(from, length, count)
+      if (options > 0) this.#ring.write(from, length, options)
+      else this.#writeParts(from, length, count)
     }
     return -1
   }

@@ -1,11 +1,14 @@
 /** Queue pairs and completion queues whose rings lie in memory that JavaScript sees: what {@link direct} needs. */
-import { boolean, type Names, object, oneOf, options as optionsOf, rangeError } from '../argument.js'
+import { boolean, integer, type Names, object, oneOf, options as optionsOf, rangeError } from '../argument.js'
+import { verbsError } from '../errors.js'
 import { idOf } from '../handle.js'
 import {
   type CompletionQueue,
   type CompletionQueueOptions,
   completionQueueOptionNames,
 } from '../verbs/completion-queue.js'
+import { QueuePairTypes } from '../verbs/constants.js'
+import type { Context } from '../verbs/context.js'
 import { ProtectionDomain } from '../verbs/protection-domain.js'
 import { type QueuePairOptions, queuePairOptionNames } from '../verbs/queue-pair/options.js'
 import { QueuePair } from '../verbs/queue-pair/queue-pair.js'
@@ -62,15 +65,30 @@ export interface Mlx5QueuePairOptions extends QueuePairOptions {
    * environment: yes, for messages of completions that the device knows to be signalled.
    */
   scatterToCqe?: boolean
+  /**
+   * RAW_PACKET: bytes of the headers, from the Ethernet header on, that may lie in front of what the device cuts into
+   * segments (TSO; max_tso_header of ibv_create_qp_ex(3)), 0 to 65535. The send queue has room for `maxSendWr` such
+   * requests. Default 0: none.
+   */
+  maxTsoHeader?: number
+  /**
+   * RAW_PACKET: the device takes the VLAN tag (0x8100) out of a received frame and tells it in the completion
+   * (IBV_QP_CREATE_CVLAN_STRIPPING). Default false.
+   */
+  stripVlan?: boolean
 }
 
 const queuePairNames = {
   ...queuePairOptionNames,
   scatterToCqe: true,
+  maxTsoHeader: true,
+  stripVlan: true,
 } as const satisfies Names<Mlx5QueuePairOptions>
 
 /** mlx5dv_qp_create_flags */
 const scatterFlags = { disable: 1 << 3, allow: 1 << 4 } as const
+/** IBV_QP_CREATE_CVLAN_STRIPPING */
+const vlanStripping = 1 << 9
 
 /**
  * Creates a completion queue as `Context.createCompletionQueue` does, with its ring in memory that {@link direct} can
@@ -115,20 +133,46 @@ export function createCompletionQueue(
 }
 
 /**
+ * Whether the device cuts what a request of a raw packet queue pair names into segments (tso_caps of
+ * ibv_query_device_ex(3)).
+ */
+export function canSegment(context: Context): boolean {
+  const { maxTso, tsoSupportedQpts } = context.limits.extended
+  return maxTso > 0 && (tsoSupportedQpts & (1 << QueuePairTypes.RAW_PACKET)) !== 0
+}
+
+/**
  * Creates a queue pair as {@link ProtectionDomain.createQueuePair} does, with its rings in memory that {@link direct} can
  * show, and with a register of its own (ibv_alloc_td(3)): nobody else rings there.
  *
- * @throws VerbsError ENOTSUP for a device that is no ConnectX
+ * @throws VerbsError ENOTSUP for a device that is no ConnectX, and for one that does not do what an option asks for
  */
 export function createQueuePair(domain: ProtectionDomain, options: Mlx5QueuePairOptions): QueuePair {
   const handle = idOf('domain', domain, ProtectionDomain)
-  const { scatterToCqe, ...rest } = object('options', options, 'an object', queuePairNames)
+  const {
+    scatterToCqe,
+    maxTsoHeader = 0,
+    stripVlan = false,
+    ...rest
+  } = object('options', options, 'an object', queuePairNames)
   if (scatterToCqe !== undefined) boolean('options.scatterToCqe', scatterToCqe)
-  assertSupported(domain.context)
+  integer('options.maxTsoHeader', maxTsoHeader, 0, 0xffff)
+  boolean('options.stripVlan', stripVlan)
+  const { context } = domain
+  assertSupported(context)
+  const frames = rest.type === 'RAW_PACKET'
+  if (maxTsoHeader > 0 && !(frames && canSegment(context))) {
+    const why = frames ? `${context.name} cuts no frames` : 'frames alone are cut: RAW_PACKET'
+    throw verbsError('ENOTSUP', 'mlx5dv_create_qp', `"options.maxTsoHeader": ${why}`)
+  }
+  if (stripVlan && !(frames && context.limits.rawPacketCapabilities.includes('CVLAN_STRIPPING'))) {
+    const why = frames ? `${context.name} strips no tags` : 'frames alone have tags: RAW_PACKET'
+    throw verbsError('ENOTSUP', 'mlx5dv_create_qp', `"options.stripVlan": ${why}`)
+  }
   const memory = new RingMemory()
-  const createFlags =
-    scatterToCqe === undefined ? 0 : scatterToCqe ? scatterFlags.allow : scatterFlags.disable
-  const pair = QueuePair.create(domain, handle, rest, { rings: memory.place, createFlags })
+  const cardFlags = scatterToCqe === undefined ? 0 : scatterToCqe ? scatterFlags.allow : scatterFlags.disable
+  const card = { cardFlags, flags: stripVlan ? vlanStripping : 0, maxTsoHeader }
+  const pair = QueuePair.create(domain, handle, rest, { rings: memory.place, card })
   memories.set(pair, memory)
   return pair
 }

@@ -1,5 +1,5 @@
 import { integer, typeError } from '../argument.js'
-import { closedError, verbsError } from '../errors.js'
+import { closedError, directError, verbsError } from '../errors.js'
 import { idOf } from '../handle.js'
 import { native } from '../native.js'
 import { cells } from '../ring/ring.js'
@@ -13,6 +13,7 @@ import { rememberCompletionQueue, rememberQueuePair } from './live.js'
 import { ArmMailbox, type NativePlace, SendMailbox } from './native.js'
 import { consumerMask, receiveMask, recordSetter } from './record.js'
 import type { RingMemory } from './ring-memory.js'
+import { ringMemoryOfWorkQueue, WorkQueue } from './work-queue.js'
 
 export type { DirectRing }
 
@@ -45,6 +46,17 @@ export interface DirectQueuePair {
   publishReceives(producer: number): void
 }
 
+/**
+ * A work queue whose ring is the caller's. A request is a list of data segments; of a striding queue it begins with a next
+ * segment (layout.nextSegment).
+ */
+export interface DirectWorkQueue extends DirectRing {
+  /** Number of the work queue. */
+  readonly number: number
+  /** Tells the device of requests: their counter, modulo 2¹⁶. Only memory is written. */
+  publishReceives(producer: number): void
+}
+
 /** A completion queue whose ring is the caller's. */
 export interface DirectCompletionQueue extends DirectRing {
   /** Number of the completion queue. */
@@ -70,7 +82,8 @@ export interface DirectCompletionQueue extends DirectRing {
 }
 
 /**
- * Hands over the rings of a queue that {@link createQueuePair} or {@link createCompletionQueue} of this module created. From
+ * Hands over the rings of a queue that {@link createQueuePair}, {@link createCompletionQueue} or {@link createWorkQueue} of
+ * this module created. From
  * here on the caller is the driver, with no way back: `post`, `submit`, `poll` and `wait` throw ERR_IBVERBS_DIRECT, as a second
  * direct() does. The queue is closed as before; after that the memory stays readable, and what is written there goes nowhere.
  *
@@ -79,10 +92,14 @@ export interface DirectCompletionQueue extends DirectRing {
  */
 export function direct(queue: QueuePair): DirectQueuePair
 export function direct(queue: CompletionQueue): DirectCompletionQueue
-export function direct(queue: QueuePair | CompletionQueue): DirectQueuePair | DirectCompletionQueue {
+export function direct(queue: WorkQueue): DirectWorkQueue
+export function direct(
+  queue: QueuePair | CompletionQueue | WorkQueue,
+): DirectQueuePair | DirectCompletionQueue | DirectWorkQueue {
   if (queue instanceof QueuePair) return takeQueuePair(queue).rings
   if (queue instanceof CompletionQueue) return takeCompletionQueue(queue)
-  throw typeError('queue', 'a QueuePair or a CompletionQueue', queue)
+  if (queue instanceof WorkQueue) return takeWorkQueue(queue)
+  throw typeError('queue', 'a QueuePair, a CompletionQueue or a WorkQueue', queue)
 }
 
 function memoryOf(queue: QueuePair | CompletionQueue, creator: string): RingMemory {
@@ -156,6 +173,26 @@ export function takeQueuePair(pair: QueuePair): {
     },
   }
   return { rings, bell: { ring, mailbox } }
+}
+
+const takenWorkQueues = new WeakSet<WorkQueue>()
+
+/** {@link direct} of a work queue. @internal */
+export function takeWorkQueue(queue: WorkQueue): DirectWorkQueue {
+  const handle = idOf('queue', queue, WorkQueue)
+  if (takenWorkQueues.has(queue)) throw directError('work queue')
+  takenWorkQueues.add(queue)
+  const { record, ...place } = native.mlx5.takeWorkQueue(handle)
+  // MLX5_RCV_DBR, mlx5dv.h.
+  const ring = ringAt(ringMemoryOfWorkQueue(queue) as RingMemory, place, record)
+  const setReceives = recordSetter(ring.record, receiveMask)
+  return {
+    ...ring,
+    number: queue.number,
+    publishReceives(producer) {
+      setReceives(integer('producer', producer, 0, receiveMask))
+    },
+  }
 }
 
 /** {@link direct} of a completion queue. @internal */

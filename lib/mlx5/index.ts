@@ -33,10 +33,32 @@ export {
 } from './decode/send-request.js'
 export { formatEntry } from './decode/text.js'
 export { type CompressionFormatName, type Mlx5Device, type Mlx5Flag, queryDevice } from './device.js'
-export { type DirectCompletionQueue, type DirectQueuePair, type DirectRing, direct } from './direct.js'
+export {
+  type DirectCompletionQueue,
+  type DirectQueuePair,
+  type DirectRing,
+  type DirectWorkQueue,
+  direct,
+} from './direct.js'
 export type { FieldLayout, Reading, Source, StructLayout } from './layout/field.js'
 export type { CqeFormatName, CqeOpcodeName, CqeSyndromeName, SendOpcodeName } from './layout/names.js'
+export {
+  createIndirectionTable,
+  createRssQueuePair,
+  IndirectionTable,
+  RssQueuePair,
+  type RssQueuePairOptions,
+  type RxHashField,
+} from './rss.js'
 export { isSupported } from './supported.js'
+export {
+  createWorkQueue,
+  type StridingOptions,
+  WorkQueue,
+  type WorkQueueAttributes,
+  type WorkQueueOptions,
+  type WorkQueueState,
+} from './work-queue.js'
 
 /**
  * Where each field of a ring's entry lies, and the numbers that fields hold: what a driver of one's own needs. All fields are

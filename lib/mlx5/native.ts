@@ -10,6 +10,29 @@ export interface Mlx5Native {
   /** A function that tells the device of sends: see {@link SendMailbox}. */
   sendBell(pair: number, mailbox: Int32Array): () => void
   takeCompletionQueue(queue: number): NativeCompletionRing
+  /** `lacking`: the memory is too small, and so many bytes are needed at least. */
+  createWorkQueue(
+    domain: number,
+    queue: number,
+    options: {
+      maxWr: number
+      maxSge: number
+      flags: number
+      logStrideBytes: number
+      logStrides: number
+      twoByteShift: number
+    },
+    memory: Uint8Array<SharedArrayBuffer>,
+  ): { handle: number; number: number; lacking?: number }
+  modifyWorkQueue(queue: number, state: number): void
+  takeWorkQueue(queue: number): NativePlace & { record: number }
+  createIndirectionTable(queues: number[]): { handle: number; number: number }
+  createRssQueuePair(
+    domain: number,
+    table: number,
+    key: Uint8Array,
+    fields: number,
+  ): { handle: number; number: number }
   /** A function that asks for an event: the mailbox's word goes to the record and to the register. */
   armBell(queue: number, mailbox: Int32Array): () => void
 }

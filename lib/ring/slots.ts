@@ -223,6 +223,7 @@ export class SlotPool {
    * Moves free frames into a fill ring by whole buffers: `size` neighbours, of which the first one's number is a
    * multiple of `size`. A buffer is free when the last of its frames is. Looks at `frames` frames from `first` on.
    *
+   * @param pinned the buffers seen of which a caller holds a frame are appended: each one's first frame
    * @returns how many buffers, at most `most`
    */
   lendBuffers(
@@ -233,27 +234,57 @@ export class SlotPool {
     shift: number,
     first: number,
     frames: number,
+    pinned: number[],
   ): number {
-    const { words, stack, indexMask } = this
-    const free = this.member + 1
+    const { words, indexMask, member } = this
+    const free = member + 1
     const end = Math.min(first + frames, this.count - size + 1)
     let lent = 0
-    for (let buffer = first; buffer < end && lent < most; buffer += size) {
+    for (let buffer = first; buffer < end; buffer += size) {
       let index = buffer
       while (index < buffer + size && (words[index] & indexMask) === free) index++
-      if (index < buffer + size) continue
+      if (index < buffer + size) {
+        while (index < buffer + size && (words[index] & indexMask) !== member) index++
+        if (index < buffer + size) pinned.push(buffer)
+        continue
+      }
+      if (lent >= most) continue
       for (index = buffer; index < buffer + size; index++) words[index] ^= free ^ holder
       ring.pushAddress(buffer << shift)
       lent++
     }
-    if (lent === 0) return 0
-    // They lie anywhere on the stack.
+    if (lent > 0) this.unstack()
+    return lent
+  }
+
+  /** Takes frames off the stack that are not free any more: they lie anywhere on it. */
+  private unstack(): void {
+    const { words, stack, indexMask } = this
+    const free = this.member + 1
     let height = 0
     for (let i = 0; i < this.height; i++) {
       if ((words[stack[i]] & indexMask) === free) stack[height++] = stack[i]
     }
     this.height = height
-    return lent
+  }
+
+  /** Whether a caller of this thread holds the frame. */
+  isHeld(index: number): boolean {
+    return (this.words[index] & this.indexMask) === this.member
+  }
+
+  /** Moves the free ones of `size` frames from `first` on to a holder, at most `most`, and appends their indices. */
+  reserve(first: number, size: number, holder: number, most: number, reserved: number[]): void {
+    const { words, indexMask } = this
+    const free = this.member + 1
+    let left = most
+    for (let index = first; index < first + size && left > 0; index++) {
+      if ((words[index] & indexMask) !== free) continue
+      words[index] ^= free ^ holder
+      reserved.push(index)
+      left--
+    }
+    if (left < most) this.unstack()
   }
 
   /**

@@ -1,3 +1,4 @@
+import type { WorkQueue } from '../mlx5/work-queue.js'
 import type { CompletionQueue } from './completion-queue.js'
 import { EventTypes, nameOf, PortEvents, QueuePairEvents } from './constants.js'
 import type { QueuePair } from './queue-pair/queue-pair.js'
@@ -6,7 +7,7 @@ import type { QueuePair } from './queue-pair/queue-pair.js'
  * An asynchronous event of a device (ibv_get_async_event(3)); `type` is the name of the ibv_event_type without
  * IBV_EVENT_ and determines the other properties.
  */
-export type AsyncEvent = PortEvent | QueuePairEvent | CompletionQueueEvent | DeviceEvent
+export type AsyncEvent = PortEvent | QueuePairEvent | CompletionQueueEvent | WorkQueueEvent | DeviceEvent
 
 /** An event of a port: of its link, of its addresses, or a change by the subnet manager. */
 export interface PortEvent {
@@ -27,6 +28,13 @@ export interface CompletionQueueEvent {
   type: 'CQ_ERR'
   /** The same object that was created; undefined when it was closed meanwhile. */
   completionQueue: CompletionQueue | undefined
+}
+
+/** A work queue of `ibverbs/mlx5` is in error: it receives nothing more. */
+export interface WorkQueueEvent {
+  type: 'WQ_FATAL'
+  /** The same object that was created; undefined when it was closed meanwhile. */
+  workQueue: WorkQueue | undefined
 }
 
 /**
@@ -51,6 +59,7 @@ export function asyncEvent(
   if (name === 'CQ_ERR') {
     return { type: name, completionQueue: find(subject) as CompletionQueue | undefined }
   }
+  if (name === 'WQ_FATAL') return { type: name, workQueue: find(subject) as WorkQueue | undefined }
   return { type: name }
 }
 

@@ -118,6 +118,7 @@ export const EventTypes = {
   ...QueuePairEvents,
   DEVICE_FATAL: 8,
   ...PortEvents,
+  WQ_FATAL: 19,
   DEVICE_SPEED_CHANGE: 20,
 } as const
 /** Name of an ibv_event_type. */

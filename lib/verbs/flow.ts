@@ -4,8 +4,10 @@ import { flowsArgument } from '../flow/normalize.js'
 import type { FlowRule } from '../flow/rule.js'
 import { verbsFlowRules, withActions } from '../flow/verbs.js'
 import { NativeHandle } from '../handle.js'
-import { Kind, native } from '../native.js'
+import type { RssQueuePair } from '../mlx5/rss.js'
+import { Kind } from '../native.js'
 import { FlowTypes } from './constants.js'
+import type { NativeFlowOptions } from './native.js'
 import type { QueuePair } from './queue-pair/queue-pair.js'
 
 /** Rules that a device has built in (ibv_flow_attr_type). */
@@ -36,13 +38,17 @@ const flowOptionNames = {
 const dontTrapFlag = 2
 const defaults = Object.keys(FlowTypes).filter((name) => name !== 'normal') as DefaultFlow[]
 
+/** The binding's call that makes an owner's. */
+type MakeFlow = (rules: Uint8Array[], options: NativeFlowOptions) => number
+
 /** Flow rules (ibv_create_flow(3)): in force until they, or the queue pair, are closed. */
 export class Flow extends NativeHandle {
-  readonly queuePair: QueuePair
+  /** Whose frames they are. */
+  readonly queuePair: QueuePair | RssQueuePair
   /** How many rules of the device the given ones take: a range of ports may need several. */
   readonly count: number
 
-  private constructor(queuePair: QueuePair, handle: number, count: number) {
+  private constructor(queuePair: QueuePair | RssQueuePair, handle: number, count: number) {
     super(handle, Kind.Flow, 'flow')
     this.queuePair = queuePair
     this.count = count
@@ -50,8 +56,8 @@ export class Flow extends NativeHandle {
 
   /** @internal */
   static create(
-    pair: QueuePair,
-    pairHandle: number,
+    pair: QueuePair | RssQueuePair,
+    make: MakeFlow,
     rules: FlowRule | readonly FlowRule[] | DefaultFlow,
     options: FlowOptions | undefined,
   ): Flow {
@@ -70,14 +76,19 @@ export class Flow extends NativeHandle {
     const made = specifications.map((each) => withActions(each, { tag, drop }))
     const flags = dontTrap ? dontTrapFlag : 0
     const attributes = { type: FlowTypes[type], priority, port: pair.port, flags }
-    return new Flow(pair, native.verbs.createFlow(pairHandle, made, attributes), made.length)
+    return new Flow(pair, make(made, attributes), made.length)
   }
 
   /** Creates rules given in normal form; `name` is the argument's, for errors. @internal */
-  static of(pair: QueuePair, pairHandle: number, rules: readonly Alternative[], name: string): Flow {
+  static of(
+    pair: QueuePair | RssQueuePair,
+    make: MakeFlow,
+    rules: readonly Alternative[],
+    name: string,
+  ): Flow {
     const made = verbsFlowRules(rules, name)
     const attributes = { type: FlowTypes.normal, priority: 0, port: pair.port, flags: 0 }
-    return new Flow(pair, native.verbs.createFlow(pairHandle, made, attributes), made.length)
+    return new Flow(pair, make(made, attributes), made.length)
   }
 
   /** @internal */

@@ -40,7 +40,7 @@ export interface VerbsNative {
     options: NativeQueuePairOptions,
     rings: { control: Uint32Array; send: RingWords; receive: RingWords },
     memory?: Uint8Array<SharedArrayBuffer>,
-    createFlags?: number,
+    card?: { cardFlags: number; flags: number; maxTsoHeader: number },
   ): NativeQueuePairResult
   modifyQueuePair(pair: number, attributes: NativeQueuePairAttributes): void
   queryQueuePair(pair: number): NativeQueuePairState
@@ -59,6 +59,8 @@ export interface VerbsNative {
   createAddressHandle(domain: number, vector: NativeAddressVector): number
   /** @param rules struct ibv_flow_spec_*, one behind the other */
   createFlow(pair: number, rules: Uint8Array[], options: NativeFlowOptions): number
+  /** {@link createFlow}, of mlx5's RSS queue pair. */
+  createRssFlow(pair: number, rules: Uint8Array[], options: NativeFlowOptions): number
 }
 
 /** Members of struct ibv_flow_attr. */

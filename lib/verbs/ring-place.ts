@@ -23,12 +23,12 @@ export interface CompletionRingPlace {
 }
 
 /**
- * Where a queue pair's rings shall lie, and how mlx5dv_create_qp(3) is asked for it.
+ * Where a queue pair's rings shall lie, and what mlx5dv_create_qp(3) is asked for: 0 is the usual.
  *
  * @internal
  */
 export interface QueuePairRingPlace {
   rings: RingPlace
-  /** mlx5dv_qp_create_flags */
-  createFlags: number
+  /** `cardFlags`: mlx5dv_qp_create_flags; `flags`: ibv_qp_create_flags; `maxTsoHeader`: bytes. */
+  card: { cardFlags: number; flags: number; maxTsoHeader: number }
 }

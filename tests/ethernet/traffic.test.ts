@@ -38,6 +38,7 @@ describe.each(ways)('%s', (way) => {
           recvmmsg: { receiveBufferFull: 0, undescribed: 0 },
           raw_packet_qp: {},
           mlx5: {},
+          striding: {},
         }[way],
         truncated: 0,
         transmitted: 1501,
@@ -92,10 +93,12 @@ describe.each(ways)('%s', (way) => {
   describe('slots in use', () => {
     test('30 000 frames through 64 slots', async () => {
       using wire = openWire({ frameCount: 64, batch: 16 })
-      for (let round = 0; round < 1000; round++) {
-        const sent = Array.from({ length: 30 }, (_, i) => frame(wire.b, wire.a, 60 + i, round * 30 + i))
+      // Shared buffers go back as a whole: two of the four at the device may be used in part.
+      const some = way === 'striding' ? 15 : 30
+      for (let round = 0; round < 30_000 / some; round++) {
+        const sent = Array.from({ length: some }, (_, i) => frame(wire.b, wire.a, 60 + i, round * some + i))
         transmit(wire.a, ...sent)
-        const received = await collect(wire.b, 30)
+        const received = await collect(wire.b, some)
         expect(Buffer.compare(Buffer.concat(received), Buffer.concat(sent))).toBe(0)
       }
       expect(wire.a.statistics().transmitted).toBe(30_000)
@@ -355,6 +358,7 @@ describe.each(ways)('%s', (way) => {
       recvmmsg: 131072,
       raw_packet_qp: places,
       mlx5: places,
+      striding: places,
     }[way]
     expect(small.bufferSizes).toEqual({ receive, send: raw ? 1024 * 2048 : 65536 })
     using standard = open(veth.b)

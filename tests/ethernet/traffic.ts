@@ -41,21 +41,37 @@ export const addressing: readonly ('af_packet' | 'af_xdp' | 'raw_packet_qp' | 'm
   'mlx5',
 ]
 
-/** The backends: AF_PACKET once for each receive path, and raw packet queue pairs on software devices, by both drivers. */
-export const ways: readonly ('af_packet' | 'af_xdp' | 'recvmmsg' | 'raw_packet_qp' | 'mlx5')[] = [
-  ...backends,
-  'recvmmsg',
-  'raw_packet_qp',
-  'mlx5',
-]
+/**
+ * The backends: AF_PACKET once for each receive path, and raw packet queue pairs on software devices, by both drivers, of
+ * which one also receives into shared buffers.
+ */
+export const ways: readonly ('af_packet' | 'af_xdp' | 'recvmmsg' | 'raw_packet_qp' | 'mlx5' | 'striding')[] =
+  [...backends, 'recvmmsg', 'raw_packet_qp', 'mlx5', 'striding']
+
+/** Whether a queue's frames can share buffers: enough of them, none with headroom, none longer than a stride. */
+function striding({
+  transmitOnly,
+  headroom,
+  frames,
+  frameCount = 4096,
+  frameSize,
+  mtu = 1500,
+}: PacketQueueOptions) {
+  const count = frames?.frameCount ?? frameCount
+  const size = frames?.frameSize ?? frameSize ?? Math.max(2048, 2 ** Math.ceil(Math.log2(mtu + 18)))
+  const least = Math.max(8, 16384 / size)
+  return !transmitOnly && !(frames?.headroom ?? headroom) && size <= 8192 && count >= 4 * least
+}
 
 /** A backend's properties that the tests need, and queues on it. */
 export function on(way: (typeof ways)[number]) {
   const xdp = way === 'af_xdp'
-  const direct = way === 'mlx5'
+  const direct = way === 'mlx5' || way === 'striding'
   const raw = direct || way === 'raw_packet_qp'
   const packet = !xdp && !raw
-  const backend = way === 'recvmmsg' ? 'af_packet' : way
+  const backend = way === 'recvmmsg' ? 'af_packet' : way === 'striding' ? 'mlx5' : way
+  const shared = (options: PacketQueueOptions = {}) =>
+    way === 'striding' && striding(options) ? { striding: true } : undefined
   const receivePath = packet ? (way === 'recvmmsg' ? 'recvmmsg' : 'ring') : undefined
   return {
     xdp,
@@ -76,9 +92,9 @@ export function on(way: (typeof ways)[number]) {
     /** two ends of a wire, without queues */
     pair: (): VethPair => (raw ? softPair() : vethPair()),
     open: (name: string, options?: PacketQueueOptions): PacketQueue =>
-      PacketQueue.open(name, { backend, receivePath, ...options }),
+      PacketQueue.open(name, { backend, receivePath, ...shared(options), ...options }),
     openWire: (options?: PacketQueueOptions & { mtu?: number }): Wire =>
-      openWire({ backend, receivePath, ...options }),
+      openWire({ backend, receivePath, ...shared(options), ...options }),
   }
 }
 

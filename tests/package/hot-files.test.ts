@@ -61,6 +61,8 @@ test('there are hot files', () => {
     'mlx5/hot/record.cjs',
     'mlx5/hot/send-completions.cjs',
     'mlx5/hot/send-requests.cjs',
+    'mlx5/hot/send-work.cjs',
+    'mlx5/hot/striding-completions.cjs',
     'ring/hot/consumer.cjs',
     'ring/hot/producer.cjs',
     'verbs/hot/completion-queue.cjs',

@@ -2,7 +2,7 @@
  * No options object of the public API accepts an unknown name. The compiler lists the objects that the API takes and
  * their names, so this test finds a new object without a check, or with other names.
  */
-import { Arena, type Context, type MemoryRegion, open, type QueuePair } from 'ibverbs'
+import { Arena, type CompletionQueue, type Context, type MemoryRegion, open, type QueuePair } from 'ibverbs'
 import {
   CaptureEncoder,
   FramePool,
@@ -19,10 +19,16 @@ import {
 } from 'ibverbs/ethernet'
 import {
   createCompletionQueue,
+  createIndirectionTable,
   createQueuePair,
+  createRssQueuePair,
+  createWorkQueue,
   decodeCompletion,
   decodeReceiveRequest,
   decodeSendRequest,
+  type IndirectionTable,
+  type RssQueuePair,
+  type WorkQueue,
 } from 'ibverbs/mlx5'
 import { type SoftConnectX, softConnectX } from 'ibverbs/soft'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -36,6 +42,10 @@ let pair: QueuePair
 let datagram: QueuePair
 let raw: QueuePair
 let queue: PacketQueue
+let workCq: CompletionQueue
+let work: WorkQueue
+let workTable: IndirectionTable
+let rss: RssQueuePair
 
 beforeAll(() => {
   api = new PublicApi()
@@ -47,6 +57,10 @@ beforeAll(() => {
   pair = domain.createQueuePair({ type: 'RC', cq })
   datagram = domain.createQueuePair({ type: 'UD', cq })
   raw = domain.createQueuePair({ type: 'RAW_PACKET', cq })
+  workCq = createCompletionQueue(domain, 64)
+  work = createWorkQueue(domain, { cq: workCq, maxWr: 8 })
+  workTable = createIndirectionTable([work])
+  rss = createRssQueuePair(domain, { table: workTable, fields: [] })
   queue = PacketQueue.open(`${soft.devices()[1].name}/1`)
 }, 120_000)
 
@@ -145,6 +159,15 @@ const places: Record<string, Call | typeof data> = {
   'vxlan.outer(options)': (options) => vxlan.outer(options),
   'createCompletionQueue(options)': (options) => createCompletionQueue(pair.domain, 1, options),
   'createQueuePair(options)': (options) => createQueuePair(pair.domain, options),
+  'createWorkQueue(options)': (options: object) =>
+    createWorkQueue(pair.domain, { cq: workCq, ...options } as never),
+  'createWorkQueue(options).striding': (striding) => createWorkQueue(pair.domain, { cq: workCq, striding }),
+  'WorkQueue.modify(attributes)': (attributes) => work.modify(attributes),
+  'createRssQueuePair(options)': (options: object) =>
+    createRssQueuePair(pair.domain, { table: workTable, fields: [], ...options }),
+  ...flowRule('RssQueuePair.createFlow(rules)', (rule) => rss.createFlow(rule)),
+  ...flowRule('RssQueuePair.createFlow(rules)[]', (rule) => rss.createFlow([rule])),
+  'RssQueuePair.createFlow(options)': (options) => rss.createFlow({}, options),
   'decodeSendRequest(options)': (options) => decodeSendRequest(new Uint8Array(16), options),
   'decodeReceiveRequest(options)': (options) => decodeReceiveRequest(new Uint8Array(16), options),
   'decodeCompletion(options)': (options) => decodeCompletion(new Uint8Array(64), options),

@@ -133,7 +133,7 @@ bool Engine::flushSends(QueuePair& qp) {
     if (!qp.fetch(&wqe_, qp.sendHead)) return true;
     Cqe cqe = Cqe::error(MLX5_CQE_REQ_ERR, MLX5_CQE_SYNDROME_WR_FLUSH_ERR, VendorSyndrome::flushed, wqe_.opcode(),
                          qp.userIndex, qp.number, qp.sendHead);
-    const uint16_t blocks = static_cast<uint16_t>(std::min<uint32_t>(wqe_.blocks(), backlog));
+    const uint16_t blocks = static_cast<uint16_t>(std::min<uint32_t>(wqe_.blocks, backlog));
     qp.sendHead += blocks;
     backlog -= blocks;
     complete(qp.sendCq, cqe, &qp);

@@ -51,7 +51,7 @@ bool Datagram::transmit() {
   bool worked = false;
   for (uint32_t i = 0; i < kBatch && backlog != 0; ++i) {
     if (!qp_.fetch(&wqe, qp_.sendHead)) break;
-    const uint32_t blocks = wqe.blocks();
+    const uint32_t blocks = wqe.blocks;
     const SendResult result = blocks > backlog || blocks > qp_.sq.count ? SendResult::badWqe() : send(wqe);
     if (result.kind == SendResult::Kind::stalled) break;
     worked = true;

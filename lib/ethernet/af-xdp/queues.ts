@@ -178,6 +178,7 @@ function add<T extends object>(a: T, b: T): T {
  * queue waits for more batches than there are queues.
  */
 class Receivers implements ReceivingEnd {
+  readonly copied = 0
   readonly #receivers: readonly Receiver[]
   readonly #batch: Batch
   readonly #closed: Int32Array

@@ -65,8 +65,8 @@ export interface ReceiveParts extends HalfParts {
   scarce: number
   framesPerBuffer: number
   describes: boolean
-  /** Whether each frame's record tells when it arrived, which the class reads. */
-  stamped: boolean
+  /** Whether descriptors tell more of each frame, which the class reads. */
+  detailed: boolean
   /** The bit of `link` that says that the interface is gone. */
   gone: number
   ReceiveState: typeof ReceiveState

@@ -16,7 +16,7 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
     scarce,
     framesPerBuffer,
     describes,
-    stamped,
+    detailed,
     holder,
     receiver,
   } = parts
@@ -33,7 +33,7 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
   const ring = bell?.ring
   const box = bell?.mailbox ?? state
   const { height: heightAt, limit: limitAt } = parts.PoolState
-  const { filled: filledAt, used: usedAt } = parts.ReceiveState
+  const { filled: filledAt, used: usedAt, copying: copyingAt } = parts.ReceiveState
   const { offset: offsetAt, length: lengthAt, flags: flagsAt } = parts.FrameRecord
   const recordShift = Math.log2(parts.FrameRecord.words) | 0
   const { brief, generationMask, gone } = parts
@@ -90,8 +90,10 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
   function takeFrom(ready: number, first: number): number {
     const room = (most - first) | 0
     const some = ready < room ? ready : room
+    // Frames that are copied out of their buffers are the class's.
+    const usual = framesPerBuffer > 1 && state[copyingAt] !== 0 ? 0 : some
     let used = 0
-    for (; used < some; used = (used + 1) | 0) {
+    for (; used < usual; used = (used + 1) | 0) {
       const at = recordAt(used)
       const offset = address(at)
       const index = offset >>> shift
@@ -102,7 +104,7 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
       if (!describes) {
         told = lengthOf(at)
         // Within the frame's place, whatever the ring contains.
-        if (stamped || told <= 0 || told > ((frameSize - (offset & frameMask)) | 0) || more(at)) break
+        if (detailed || told <= 0 || told > ((frameSize - (offset & frameMask)) | 0) || more(at)) break
       }
       const generation = ((word ^ holder) + step) & generationMask
       owners[index] = generation | member
@@ -136,6 +138,8 @@ export = function receiveCalls(parts: ReceiveParts): ReceiveCalls {
     // A frame that arrives while the device has no free buffer is lost.
     if (left < scarce) {
       const before = state[filledAt]
+      // The receiver tells frames of this batch from kept ones.
+      if (framesPerBuffer > 1) batchCount[0] = count
       refill()
       if (replenish !== undefined && state[filledAt] !== before) receiver.replenish()
     }

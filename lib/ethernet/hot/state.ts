@@ -1,8 +1,11 @@
 /** What hot code and the classes beside it share: words of a typed array, by name, and a queue's own properties. */
 import type { VerbsError } from '../../errors.js'
 
-/** Words of a receiver's state: frames in the fill ring, and how many descriptors the receiver's own look used. */
-export const ReceiveState = { filled: 0, used: 1 } as const
+/**
+ * Words of a receiver's state: frames in the fill ring; how many descriptors the receiver's own look used; and not 0 where it
+ * copies received frames out of their buffers (Receiver).
+ */
+export const ReceiveState = { filled: 0, used: 1, copying: 2, words: 3 } as const
 
 /**
  * Words of a transmitter's state: how many frames may still go straight into the ring; how far the device has taken

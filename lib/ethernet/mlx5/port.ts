@@ -1,20 +1,22 @@
 import { constants } from 'node:os'
 import { verbsError } from '../../errors.js'
 import { DeviceClock } from '../../mlx5/clock.js'
-import { createCompletionQueue, createQueuePair } from '../../mlx5/create.js'
+import { canSegment, createCompletionQueue, createQueuePair } from '../../mlx5/create.js'
 import { decodeCompletion } from '../../mlx5/decode/completion.js'
 import { queryDevice } from '../../mlx5/device.js'
 import { type DirectCompletionQueue, takeCompletionQueue, takeQueuePair } from '../../mlx5/direct.js'
-import { receiveQueue } from '../../mlx5/driver/receive-queue.js'
-import { sendQueue } from '../../mlx5/driver/send-queue.js'
+import { type Element, receiveQueue } from '../../mlx5/driver/receive-queue.js'
+import { mostHeaderBytes, SendOption, sendQueue, workBlocks } from '../../mlx5/driver/send-queue.js'
+import { SendWork } from '../../mlx5/hot/state.js'
 import { inlineHeaderBytes } from '../../mlx5/inline-header.js'
 import { frameCqe } from '../../mlx5/layout/completion.js'
 import { Stamps } from '../../mlx5/stamps.js'
 import { assertSupported } from '../../mlx5/supported.js'
 import { cells } from '../../ring/ring.js'
 import type { CompletionQueue } from '../../verbs/completion-queue.js'
-import type { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
-import { FrameFlag, headerBytes } from '../frames.js'
+import type { ProtectionDomain } from '../../verbs/protection-domain.js'
+import { FrameFlag, FrameRecord, type FrameTable, headerBytes } from '../frames.js'
+import { completeChecksum, offloadsOf, SegmentType, segmentSizeOf, segmentTypeOf } from '../offload.js'
 import type {
   Bell,
   CompletionRing,
@@ -27,6 +29,8 @@ import type {
 } from '../port.js'
 import { DevicePort, type DevicePortParts, overflowBytes } from '../raw-packet/device-port.js'
 import type { PortStatistics } from '../statistics.js'
+import { segmentHeaderBytes } from './segment-headers.js'
+import { openStriding, stridesOf } from './striding.js'
 
 const { EIO } = constants.errno
 
@@ -49,8 +53,14 @@ export class Mlx5Port extends DevicePort implements Port {
   readonly receive: ReceiveRing
   readonly transmit: TransmitRing
   readonly completion: CompletionRing
-  readonly stamp?: Port['stamp']
+  readonly detail?: Port['detail']
   failure = ''
+  /** {@link SendWork} of the next frame. */
+  readonly #work: Int32Array
+  /** Bytes that a request may have cut into segments; 0: none. */
+  readonly #mostSegmented: number
+  readonly framesPerBuffer: number
+  readonly #queues: { sent: CompletionQueue; received: CompletionQueue }
   readonly #sent: Arming
   readonly #received: Arming
 
@@ -71,24 +81,58 @@ export class Mlx5Port extends DevicePort implements Port {
       const key = region.lkey
       const base = Number(region.address)
       assertAddressable(frames.arena.byteLength, base)
-      const overflow = domain.registerMemory(overflowBytes, { access: ['LOCAL_WRITE'] })
-      const sendCq = createCompletionQueue(domain, this.sendDepth, { batch: 1 })
-      const { flags, compression } = queryDevice(context)
+      const { stripVlan } = settings
       const stamped = settings.timestamps === 'hardware'
-      // The format that costs the device least: nothing is read of a mini completion but its byte count.
-      const compressed = stamped ? undefined : compression?.formats.find((each) => each === 'HASH')
-      const receiveCq = createCompletionQueue(domain, sizes.maxReceiveWr, {
+      const detailed = stamped || stripVlan
+      const { flags, compression } = queryDevice(context)
+      // An entry of its own tells more of a frame.
+      const formats = detailed ? undefined : compression?.formats
+      const failed = (entry: Uint8Array): void => this.#failed(entry)
+      const common = { failed, key, base, batch, checksumValid: FrameFlag.checksumValid }
+      const strides = settings.striding === false ? 1 : stridesOf(context, settings, this.receiveDepth)
+      this.framesPerBuffer = strides
+      const depth = this.receiveDepth - (this.receiveDepth % strides)
+      const striding =
+        strides > 1
+          ? openStriding({
+              ...{
+                ...common,
+                domain,
+                port: this.rdmaPort,
+                depth,
+                stripVlan,
+                formats,
+                timestamps: stamped,
+                strides,
+              },
+              strideBytes: frames.frameSize,
+            })
+          : undefined
+      const sendCq = createCompletionQueue(domain, this.sendDepth, { batch: 1 })
+      const receiveCq = createCompletionQueue(domain, striding ? 1 : sizes.maxReceiveWr, {
         batch: 1,
-        compression: compressed,
+        // The format that costs the device least: nothing is read of a mini completion but its byte count.
+        compression: striding ? undefined : formats?.find((each) => each === 'HASH'),
         timestamps: stamped,
       })
-      const pair = createQueuePair(domain, { ...sizes, sendCq, receiveCq })
+      const segments = canSegment(context)
+      this.#mostSegmented = segments ? context.limits.extended.maxTso : 0
+      const pair = createQueuePair(domain, {
+        ...{ ...sizes, sendCq, receiveCq, stripVlan: stripVlan && !striding },
+        ...(striding && { maxReceiveWr: 1 }),
+        // A ring of the same size: few of its requests have so long headers.
+        ...(segments && {
+          maxTsoHeader: mostHeaderBytes,
+          maxSendWr: Math.max(1, Math.floor(2 ** Math.ceil(Math.log2(sizes.maxSendWr)) / workBlocks)),
+        }),
+      })
       // libmlx5 writes the receive queue's record at this transition: from here on nobody does but this port.
       pair.connect()
       const { rings, bell } = takeQueuePair(pair)
-      const [sent, received] = [sendCq, receiveCq].map((queue) => takeCompletionQueue(queue))
+      const sent = takeCompletionQueue(sendCq)
+      const received = striding?.completions ?? takeCompletionQueue(receiveCq)
+      this.#queues = { sent: sendCq, received: striding?.cq ?? receiveCq }
       this.transmitBell = bell
-      const failed = (entry: Uint8Array): void => this.#failed(entry)
       const sending = sendQueue({
         ...{ pair: rings, completions: sent, mailbox: bell.mailbox, failed, key, base },
         memory: frames.arena.bytes,
@@ -96,21 +140,26 @@ export class Mlx5Port extends DevicePort implements Port {
         inlined: inlineHeaderBytes(context),
         checksums: settings.transmitChecksum,
       })
-      const receiving = receiveQueue({
-        ...{ pair: rings, completions: received, failed, key, base, batch },
-        headroom: frames.headroom,
-        room: frames.frameSize - frames.headroom,
-        overflow: { address: overflow.address, length: overflow.length, key: overflow.lkey },
-        checksumValid: FrameFlag.checksumValid,
-      })
+      const receiving =
+        striding?.ends ??
+        receiveQueue({
+          ...{ ...common, pair: rings, completions: received },
+          headroom: frames.headroom,
+          room: frames.frameSize - frames.headroom,
+          overflow: this.#overflow(domain),
+        })
+      this.#work = sending.work
       this.transmit = sending.requests
       this.completion = sending.completions
       this.fill = receiving.requests
       this.receive = receiving.completions
-      if (stamped) this.stamp = stamper(DeviceClock.of(context), received)
+      if (detailed) {
+        const clock = stamped ? DeviceClock.of(context) : undefined
+        this.detail = details(received, receiving.entryOf, clock, stripVlan)
+      }
       this.#sent = new Arming(sent, sending.entries)
       this.#received = new Arming(received, receiving.entries)
-      this.connect(pair)
+      this.connect(pair, striding?.receiver)
     } catch (error) {
       this.close()
       throw error
@@ -131,19 +180,60 @@ export class Mlx5Port extends DevicePort implements Port {
     return 0
   }
 
+  /**
+   * The device computes checksums of UDP and TCP, inserts a tag, and cuts TCP's super-frames into segments that the
+   * interface accepts; this end does all else.
+   */
+  override offload(table: FrameTable, index: number): number {
+    const work = this.#work
+    const memory = this.settings.frames.arena.bytes
+    const { records } = table
+    const record = index * FrameRecord.words
+    const asked = offloadsOf(table, index)
+    const flags = records[record + FrameRecord.flags]
+    const tag = asked === 0 ? 0 : records[record + FrameRecord.vlan]
+    const place = records[record + FrameRecord.checksum] & 0xffff
+    work[SendWork.tag] = tag
+    work[SendWork.segmentSize] = 0
+    if ((asked & 1) !== 0 && segmentTypeOf(flags) !== SegmentType.none) {
+      const segmentSize = segmentSizeOf(flags)
+      const header = segmentHeaderBytes(table, memory, index)
+      const payload = records[record + FrameRecord.length] - header
+      const fits = header + segmentSize <= this.longest[0] && payload <= this.#mostSegmented
+      // This end does not cut.
+      if (header === 0 || header > mostHeaderBytes || !fits || segmentSize > mostSegmentSize) return -1
+      work[SendWork.headers] = header
+      work[SendWork.segmentSize] = segmentSize
+      return SendOption.checksums | SendOption.work
+    }
+    let options = 0
+    if ((asked & 1) !== 0) {
+      if (this.checksums && (place === 6 || place === 16)) options = SendOption.checksums
+      else completeChecksum(table, memory, index)
+    }
+    return tag === 0 ? options : options | SendOption.work
+  }
+
+  placesOf(options: number): number {
+    return (options & SendOption.work) === 0 ? 1 : workBlocks
+  }
+
   /** A device counts frames without a request for the whole port, so that this queue's own drops are unknown. */
   statistics({ received, truncated }: ReceiveCounts): PortStatistics {
     return { received, truncated, drops: {} }
   }
 
-  protected override watched({
-    sendCq,
-    receiveCq,
-  }: QueuePair): { queue: CompletionQueue; taken: () => void }[] {
+  protected override watched(): { queue: CompletionQueue; taken: () => void }[] {
     return [
-      { queue: sendCq, taken: () => this.#sent.taken() },
-      { queue: receiveCq, taken: () => this.#received.taken() },
+      { queue: this.#queues.sent, taken: () => this.#sent.taken() },
+      { queue: this.#queues.received, taken: () => this.#received.taken() },
     ]
+  }
+
+  /** Memory for the rest of a frame that is longer than its place. */
+  #overflow(domain: ProtectionDomain): Element {
+    const { address, length, lkey } = domain.registerMemory(overflowBytes, { access: ['LOCAL_WRITE'] })
+    return { address, length, key: lkey }
   }
 
   protected override ask(readable: boolean, writable: boolean): boolean {
@@ -164,13 +254,33 @@ export class Mlx5Port extends DevicePort implements Port {
   }
 }
 
-/** Reads when the frame of a completion came: in an entry of 128 bytes it is in the second half. */
-function stamper(clock: DeviceClock, { view, count, stride }: DirectCompletionQueue): Port['stamp'] {
-  const stamps = new Stamps(clock)
-  const timestamp = stride - frameCqe.length + frameCqe.fields.timestamp.offset
-  return (at, words, place) => {
-    const byte = (at & (count - 1)) * stride + timestamp
-    stamps.write(view.getUint32(byte), view.getUint32(byte + 4), words, place)
+/** The 14 bits of mss (struct mlx5_wqe_eth_seg). */
+const mostSegmentSize = 2 ** 14 - 1
+
+/** ETH_P_8021Q: the tag that a device strips. */
+const tagProtocol = 0x8100
+
+/**
+ * What a completion tells of its frame: when it came, with a clock; and which tag was stripped. In an entry of 128 bytes it is
+ * in the second half.
+ */
+function details(
+  { view, count, stride }: DirectCompletionQueue,
+  entryOf: (at: number) => number,
+  clock: DeviceClock | undefined,
+  stripped: boolean,
+): NonNullable<Port['detail']> {
+  const stamps = clock && new Stamps(clock)
+  const { timestamp, vlanStripped, vlanTag } = frameCqe.fields
+  const start = stride - frameCqe.length
+  return (at, records, record) => {
+    const entry = (entryOf(at) & (count - 1)) * stride + start
+    if (stripped && (view.getUint8(entry + vlanStripped.offset) & (1 << vlanStripped.low)) !== 0) {
+      records[record + FrameRecord.vlan] = (tagProtocol << 16) | view.getUint16(entry + vlanTag.offset)
+    }
+    if (!stamps) return
+    const byte = entry + timestamp.offset
+    stamps.write(view.getUint32(byte), view.getUint32(byte + 4), records, record + FrameRecord.seconds)
   }
 }
 

@@ -12,7 +12,7 @@ import { offloadsOf, SegmentType, segmentTypeOf } from '../offload.js'
 import type { Settings } from '../options.js'
 import type { PacketBackend, WayReport } from '../report.js'
 import type { RdmaPort } from './rdma-port.js'
-import { RawSteering } from './steering.js'
+import { type FlowTarget, RawSteering } from './steering.js'
 
 const { EIO, ENETDOWN, ENODEV } = constants.errno
 /** The most sends under way: more than any batch, and little of the device's memory. */
@@ -116,6 +116,11 @@ export abstract class DevicePort {
   /** Asks for an event; returns whether there is something already. */
   protected abstract ask(readable: boolean, writable: boolean): boolean
 
+  /** The device's port, from 1. */
+  protected get rdmaPort(): number {
+    return this.#port
+  }
+
   /** The queue pair's sizes, for its creation. */
   protected get sizes() {
     return {
@@ -127,8 +132,11 @@ export abstract class DevicePort {
     } as const
   }
 
-  /** The queue pair can send and receive; its completion queues' events go to the queue, and the device's to this port. */
-  protected connect(pair: QueuePair): void {
+  /**
+   * The queue pair can send and receive, or send where another receives; its completion queues' events go to the queue, and the
+   * device's to this port.
+   */
+  protected connect(pair: QueuePair, receiver: FlowTarget = pair): void {
     const stops = this.watched(pair).map(({ queue, taken }) =>
       queue.watch(() => {
         taken()
@@ -145,7 +153,7 @@ export abstract class DevicePort {
         this.#happened(ENETDOWN)
       } else if (event.type === 'PORT_ACTIVE' && event.port === this.#port) this.onPort?.(true)
     }
-    this.#steering = new RawSteering(pair, this.settings)
+    this.#steering = new RawSteering(receiver, this.settings)
   }
 
   /** Whose events wake this port, and what else is to be done at one. */

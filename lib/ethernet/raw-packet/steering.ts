@@ -10,6 +10,9 @@ const broadcast = new Uint8Array(6).fill(0xff)
 const everyGroup = 'every group'
 const everybody = 'everybody'
 
+/** Who gets the frames. */
+export type FlowTarget = Pick<QueuePair, 'createFlow' | 'createFlowOf'>
+
 /**
  * The frames that the device steers to a raw packet queue pair, chosen as the other backends' programs choose them: the
  * interface's own address and broadcast, the groups that the queue joined, and every frame when it is promiscuous; of
@@ -17,14 +20,14 @@ const everybody = 'everybody'
  * or several.
  */
 export class RawSteering {
-  readonly #pair: QueuePair
+  readonly #pair: FlowTarget
   /** Conditions on a frame besides its destination; undefined: none. */
   readonly #wanted: readonly Alternative[] | undefined
   readonly #flows = new Map<string, Flow>()
   #groups = 0
 
   /** @throws VerbsError ENOTSUP with the flow rule's field that a device cannot compare */
-  constructor(pair: QueuePair, settings: Settings) {
+  constructor(pair: FlowTarget, settings: Settings) {
     this.#pair = pair
     this.#wanted = settings.flows
   }

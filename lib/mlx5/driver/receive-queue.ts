@@ -76,6 +76,8 @@ export function receiveQueue(parts: ReceiveQueueParts) {
     },
     /** How many entries of the completion queue were taken. */
     entries: () => taken[0],
+    /** Which entry told of a record: each has its own. */
+    entryOf: (at: number) => at,
   }
 }
 

@@ -3,8 +3,8 @@ import { ownCopy, plainAccess } from '../../hot/own-copy.js'
 import type { HotConsumer } from '../../ring/hot/parts.js'
 import { cells } from '../../ring/ring.js'
 import type { DirectCompletionQueue, DirectQueuePair, DirectRing } from '../direct.js'
-import type { HotSendRequests, SendCompletionParts, SendRequestParts } from '../hot/parts.js'
-import { FrameFields, SendState } from '../hot/state.js'
+import type { HotSendRequests, SendCompletionParts, SendRequestParts, SendWorkParts } from '../hot/parts.js'
+import { FrameFields, SendState, SendWork } from '../hot/state.js'
 import { SendMailbox } from '../native.js'
 import { consumerMask, recordSetter } from '../record.js'
 import { placeOf, ringBytes } from './ring-bytes.js'
@@ -13,6 +13,14 @@ const { EIO } = constants.errno
 
 /** Frames of a multi-packet request, at most: the six bits of its size count control and Ethernet segment too. */
 const mostFrames = 61
+
+/** Bytes of the headers that may lie in front of what is cut into segments: Ethernet with two tags, IPv4 and TCP with options. */
+export const mostHeaderBytes = 14 + 8 + 60 + 60
+/** Blocks of a request with work: control and Ethernet segment, such headers and a tag more, a data segment. */
+export const workBlocks = Math.ceil((32 + mostHeaderBytes + 4 + 16) / 64)
+
+/** What the device does to a frame: computes its checksums; and what `work` says. */
+export const SendOption = { checksums: 1, work: 2 } as const
 
 /** What the two ends of a send queue share. */
 export interface SendQueueParts {
@@ -56,7 +64,7 @@ export function sendQueue(parts: SendQueueParts) {
   const compileCompletions = ownCopy<(parts: SendCompletionParts) => HotConsumer>(
     new URL('../hot/send-completions.cjs', import.meta.url),
   )
-  const transmit = compileRequests({
+  const requestParts: SendRequestParts = {
     ...shared,
     position: cells(1),
     ring: ringBytes(pair.send),
@@ -70,7 +78,16 @@ export function sendQueue(parts: SendQueueParts) {
     inlined: parts.inlined,
     memory: parts.memory,
     base: parts.base,
-  })
+  }
+  const transmit = compileRequests(requestParts)
+  const work = cells(SendWork.words)
+  let writeWork: ((address: number, length: number) => void) | undefined
+  const compileWork = () => {
+    const compile = ownCopy<(parts: SendWorkParts) => NonNullable<typeof writeWork>>(
+      new URL('../hot/send-work.cjs', import.meta.url),
+    )
+    return compile({ ...requestParts, seal: transmit.seal, work, SendWork })
+  }
   /** The number of the first frame whose request failed; those after it fail too. */
   let firstFailed: number | undefined
   const done = compileCompletions({
@@ -92,10 +109,15 @@ export function sendQueue(parts: SendQueueParts) {
       },
       pushed: (since: number) => (transmit.index() - since) | 0,
       place: (back: number) => (transmit.index() - back) & (count - 1),
-      /** With option 1 the device computes this frame's checksums. */
       write(address: number, length: number, options: number) {
-        if (options === 0) transmit.push(address, length)
-        else transmit.write(address, length, FrameFields.bothChecksums)
+        if (options === 0) return transmit.push(address, length)
+        if (options === SendOption.checksums) {
+          return transmit.write(address, length, FrameFields.bothChecksums)
+        }
+        work[SendWork.checksums] =
+          (options & SendOption.checksums) !== 0 || parts.checksums ? FrameFields.bothChecksums : 0
+        writeWork ??= compileWork()
+        writeWork(address, length)
       },
       publish: transmit.publish,
       outstanding: transmit.outstanding,
@@ -109,6 +131,8 @@ export function sendQueue(parts: SendQueueParts) {
       status: (frame: number) => (firstFailed !== undefined && ((frame - firstFailed) | 0) >= 0 ? EIO : 0),
       hot: () => done,
     },
+    /** What the next frame that is written with {@link SendOption.work} has done to it: {@link SendWork}. */
+    work,
     /** How many entries of the completion queue were taken. */
     entries: () => state[SendState.entries],
   }

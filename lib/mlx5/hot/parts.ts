@@ -1,7 +1,7 @@
 /** What the hot files of a driver get: the only things that they use, besides the language itself (lib/hot/own-copy.ts). */
 import type { HotTransmit } from '../../ring/hot/parts.js'
 import type { SendMailbox } from '../native.js'
-import type { FrameFields, ReceiveState, SendState } from './state.js'
+import type { FrameFields, ReceiveState, SendState, SendWork, StridingState } from './state.js'
 
 /** A ring of the device's: its bytes, as words of this machine and by a view that is big-endian by default. */
 export interface RingBytes {
@@ -67,8 +67,18 @@ export interface SendRequestParts extends SendParts {
 export interface HotSendRequests extends HotTransmit {
   /** Writes a frame that is sent with these checksums, in a request of its own. */
   write(address: number, length: number, checksums: number): void
+  /** Completes the request that is open, if one is. */
+  seal(): void
   /** How many frames the device was not told of. */
   outstanding(): number
+}
+
+/** Of send-work.cts. */
+export interface SendWorkParts extends SendRequestParts {
+  /** Completes the multi-packet request that is open. */
+  seal(): void
+  work: Int32Array
+  SendWork: typeof SendWork
 }
 
 /** Of send-completions.cts. */
@@ -113,4 +123,18 @@ export interface ReceiveCompletionParts extends Parts {
   /** A request has failed; the entry begins at byte `at`. */
   failed(at: number): void
   ReceiveState: typeof ReceiveState
+}
+
+/** Of striding-completions.cts. */
+export interface StridingCompletionParts extends Omit<ReceiveCompletionParts, 'told' | 'ReceiveState'> {
+  /** By stride, modulo its length: bytes of the frame that begins there, and its flags above them; 0: none does. */
+  told: Int32Array
+  /** By stride, as in `told`: which entry of the completion queue told of it. */
+  entryOf: Int32Array
+  /** log2 of the strides of a request, and of a stride's bytes. */
+  stridesShift: number
+  strideBytesShift: number
+  /** Whether mini completions tell their stride (MLX5DV_CQE_RES_FORMAT_CSUM_STRIDX). */
+  miniStride: boolean
+  StridingState: typeof StridingState
 }

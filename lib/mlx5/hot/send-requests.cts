@@ -65,7 +65,7 @@ export = function sendRequests(parts: SendRequestParts): HotSendRequests {
 
   /** Begins a request of so many frames at most; returns where its first data segment goes. */
   function beginOf(most: number): number {
-    if (state[openAt] !== 0) seal(0)
+    sealOpen()
     state[openAt] = 1
     state[checksumsAt] = usualChecksums
     const first = ((state[blockAt] << 6) + headBytes) & byteMask
@@ -123,10 +123,16 @@ export = function sendRequests(parts: SendRequestParts): HotSendRequests {
     if (mailbox[rungAt] === mailbox[producerAt]) state[toldAt] = state[publishedAt]
   }
 
+  function sealOpen(): void {
+    if (state[openAt] !== 0) seal(0)
+  }
+
   function publish(): void {
-    if (state[openAt] === 0) return
+    if (state[publishedAt] === position[0]) return
     settle()
-    seal(signalled)
+    // A request of work that the device does to one frame is sealed already (send-work.cts).
+    if (state[openAt] !== 0) seal(signalled)
+    else words[((state[lastAt] & blockMask) << 4) + completionWord] = signalled << 24
     state[publishedAt] = position[0]
     mailbox[producerAt] = state[blockAt] & 0xffff
     mailbox[lastRungAt] = state[lastAt] & 0xffff
@@ -142,7 +148,7 @@ export = function sendRequests(parts: SendRequestParts): HotSendRequests {
     return (position[0] - state[toldAt]) | 0
   }
 
-  /** In frames, of which none takes more than a block. */
+  /** In frames of a block each. */
   function room(): number {
     const open = state[openAt] === 0 ? 0 : (((state[nextAt] - (state[blockAt] << 6)) & byteMask) >> 4) - 2
     return (blocks - (state[blockAt] - state[freedAt]) - open) | 0
@@ -156,6 +162,7 @@ export = function sendRequests(parts: SendRequestParts): HotSendRequests {
     index,
     push: inlined > 0 ? pushInlined : push,
     write,
+    seal: sealOpen,
     publish,
     allTaken,
     outstanding,

@@ -25,8 +25,21 @@ export const SendState = {
   words: 11,
 } as const
 
+/**
+ * What the device is to do to the next frame that is written with work: the tag to insert (TPID << 16 | TCI), 0 for none;
+ * bytes of the headers in front of what is cut into segments, and of each segment's payload, 0 for a frame that stays
+ * whole; and the checksums, EthernetFlag bits.
+ */
+export const SendWork = { tag: 0, headers: 1, segmentSize: 2, checksums: 3, words: 4 } as const
+
 /** Words of a receive queue's state: how many entries, from the next one on, are known to be there. */
 export const ReceiveState = { known: 0, words: 1 } as const
+
+/**
+ * Words of a striding receive queue's state: how many strides, from the next one on, are known to be used; and how many
+ * entries of the completion queue were read.
+ */
+export const StridingState = { known: 0, read: 1, words: 2 } as const
 
 const { fields: control } = controlSegment
 const { fields: ethernet } = ethernetSegment
@@ -41,6 +54,7 @@ export const FrameFields = {
   numberAndSegments: control.queuePairNumber.offset,
   send: SendOpcode.SEND,
   multiPacket: SendOpcode.ENHANCED_MPSW,
+  segmented: SendOpcode.TSO,
   /** fm_ce_se in its word, whose other bytes are 0. */
   completionWord: control.signature.offset,
   signalled: CompletionMode.ALWAYS << control.completion.low,
@@ -50,6 +64,8 @@ export const FrameFields = {
   metadata: controlSegment.length + ethernet.metadata.offset,
   inlineSize: controlSegment.length + ethernet.inlineHeaderSize.offset,
   inlineStart: controlSegment.length + inlineHeaderStart,
+  segmentSize: controlSegment.length + ethernet.segmentSize.offset,
+  insertVlan: 1 << ethernet.insertVlan.low,
   bothChecksums: EthernetFlag.L3_CSUM | EthernetFlag.L4_CSUM,
   byteCount: data.byteCount.offset,
   key: data.key.offset,

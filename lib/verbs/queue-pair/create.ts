@@ -60,7 +60,7 @@ export function createQueuePair(
       },
       { control, send: send.words, receive: receive.words },
       memory,
-      place?.createFlags,
+      place?.card,
     )
   const make = (tried: QueuePairCapabilities) =>
     place ? place.rings((memory) => over(tried, memory)) : over(tried)

@@ -240,13 +240,17 @@ export class QueuePair extends NativeHandle {
   createFlow(rules: FlowRule | readonly FlowRule[] | DefaultFlow, options?: FlowOptions): Flow {
     this.#assertType('createFlow', 'RAW_PACKET')
     this.assertOpen()
-    return Flow.create(this, this.#handle, rules, options)
+    return Flow.create(this, this.#makeFlow, rules, options)
   }
 
   /** The same for rules in normal form. @internal */
   createFlowOf(alternatives: readonly Alternative[], name: string): Flow {
     this.assertOpen()
-    return Flow.of(this, this.#handle, alternatives, name)
+    return Flow.of(this, this.#makeFlow, alternatives, name)
+  }
+
+  get #makeFlow() {
+    return native.verbs.createFlow.bind(undefined, this.#handle)
   }
 
   /**
