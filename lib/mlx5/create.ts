@@ -43,18 +43,12 @@ export interface Mlx5CompletionQueueOptions extends CompletionQueueOptions {
    * (MLX5DV_CQ_INIT_ATTR_FLAGS_CQE_PAD). Default false.
    */
   padded?: boolean
-  /**
-   * Each completion has its own time (IBV_WC_EX_WITH_COMPLETION_TIMESTAMP). A card stamps them all in any case; the software
-   * ConnectX reads a clock for each where that is asked for, and else gives all of one step the same time. Default false.
-   */
-  timestamps?: boolean
 }
 const completionQueueNames = {
   ...completionQueueOptionNames,
   entryBytes: true,
   compression: true,
   padded: true,
-  timestamps: true,
 } as const satisfies Names<Mlx5CompletionQueueOptions>
 
 /** Options of {@link createQueuePair}: mlx5dv_create_qp(3). */
@@ -108,7 +102,6 @@ export function createCompletionQueue(
     entryBytes,
     compression,
     padded = false,
-    timestamps = false,
     ...rest
   } = optionsOf('options', options, completionQueueNames)
   if (entryBytes !== undefined && entryBytes !== 64 && entryBytes !== 128) {
@@ -116,14 +109,12 @@ export function createCompletionQueue(
   }
   if (compression !== undefined) oneOf('options.compression', compression, compressionFormats)
   boolean('options.padded', padded)
-  boolean('options.timestamps', timestamps)
   assertSupported(domain.context)
   const memory = new RingMemory()
   const card = {
     entryBytes: entryBytes ?? 0,
     format: compression === undefined ? 0 : CompressionFormat[compression],
     padded: padded ? 1 : 0,
-    timestamps: timestamps ? 1 : 0,
   }
   const place = { domain: handle, rings: memory.place, card }
   const queue = domain.context.createCompletionQueueAt(place, entries, rest)

@@ -9,7 +9,7 @@ import type { WaitOptions } from '../wait-options.js'
 import { compressionOf, ringMemoryOf } from './create.js'
 import type { DirectRing } from './direct-ring.js'
 import { basicBlock } from './layout/names.js'
-import { rememberCompletionQueue, rememberQueuePair } from './live.js'
+import { rememberCompletionQueue, rememberQueuePair, rememberWorkQueue } from './live.js'
 import { ArmMailbox, type NativePlace, SendMailbox } from './native.js'
 import { consumerMask, receiveMask, recordSetter } from './record.js'
 import type { RingMemory } from './ring-memory.js'
@@ -186,6 +186,12 @@ export function takeWorkQueue(queue: WorkQueue): DirectWorkQueue {
   // MLX5_RCV_DBR, mlx5dv.h.
   const ring = ringAt(ringMemoryOfWorkQueue(queue) as RingMemory, place, record)
   const setReceives = recordSetter(ring.record, receiveMask)
+  const { number, cq, striding, domain } = queue
+  const completions = idOf('cq', cq, CompletionQueue)
+  rememberWorkQueue(
+    { handle, number, device: domain.context.name, completions, striding: striding !== null },
+    ring,
+  )
   return {
     ...ring,
     number: queue.number,

@@ -24,9 +24,10 @@ export interface VerbsNative {
     entries: number,
     batch: number,
     block: Uint32Array,
+    stamped: boolean,
     domain?: number,
     memory?: Uint8Array<SharedArrayBuffer>,
-    options?: { entryBytes: number; format: number; padded: number; timestamps: number },
+    options?: { entryBytes: number; format: number; padded: number },
   ): { handle: number; entries: number; ring?: ArrayBuffer; lacking?: number }
   /** A function that leaves in the mailbox how many completions were polled, or a negative errno. */
   pollBell(queue: number, mailbox: Int32Array): () => void

@@ -19,7 +19,7 @@ export interface CompletionRingPlace {
   domain: number
   rings: RingPlace
   /** `format` is one of mlx5dv_cqe_comp_res_format: completions are compressed. */
-  card: { entryBytes: number; format: number; padded: number; timestamps: number }
+  card: { entryBytes: number; format: number; padded: number }
 }
 
 /**
