@@ -12,7 +12,8 @@ CompletionQueue::CompletionQueue(uint32_t number, const CompletionQueueAttribute
       doorbell_(static_cast<uint8_t*>(attributes.doorbell)),
       roomEnd_(attributes.entries),
       told_(kNotArmed),
-      ignoreOverrun_(attributes.ignoreOverrun) {
+      ignoreOverrun_(attributes.ignoreOverrun),
+      clock_(attributes.clock) {
   setRing(attributes.buffer, attributes.entries, attributes.cqeSize);
   if (attributes.compression != CqeCompression::none) {
     session_ = std::make_unique<CompressionSession>(attributes.compression, attributes.entries);

@@ -106,6 +106,9 @@ class CompletionQueue {
   // mlx5.h: MLX5_CQ_SET_CI = 0, MLX5_CQ_ARM_DB = 1.
   const uint8_t* armRecord() const { return doorbell_ + 4; }
 
+  // The timestamp of an entry that is made in a step which began at `step`.
+  uint64_t stamp(uint64_t step) const { return clock_ != nullptr ? clock_() : step; }
+
   const uint32_t number;
   void* const cookie;
   uint32_t users = 0;  // queues that complete here
@@ -183,6 +186,7 @@ class CompletionQueue {
   uint64_t heldSince_ = kNever;    // an event is due and held back since then
   uint16_t moderationCount_ = 0;
   bool ignoreOverrun_;
+  uint64_t (*clock_)();
   bool error_ = false;
   bool errorDue_ = false;
 };

@@ -214,7 +214,7 @@ void Engine::deliverChanged(Port& port, const CompiledRule& rule, Receiver& rece
   if (result != ScatterResult::ok) return scatterError(receiver, wqe.index, result);
   // sop_drop_qpn of a raw packet carries the flow tag, not the QP (libmlx5 mlx5_cq_read_flow_tag; the kernel's default
   // is 0).
-  Cqe cqe(MLX5_CQE_RESP_SEND, false, now_, receiver.userIndex, rule.rule.tag & 0xffffff,
+  Cqe cqe(MLX5_CQE_RESP_SEND, false, receiver.cq->stamp(now_), receiver.userIndex, rule.rule.tag & 0xffffff,
           strides.used() ? strides.next() : wqe.index);
   cqe.setByteCount(static_cast<uint32_t>(written));
   if (strides.used()) {
