@@ -5,6 +5,7 @@ import { native } from '../native.js'
 import { cells } from '../ring/ring.js'
 import { CompletionQueue } from '../verbs/completion-queue.js'
 import { QueuePair } from '../verbs/queue-pair/queue-pair.js'
+import { WorkQueue } from '../verbs/work-queue.js'
 import type { WaitOptions } from '../wait-options.js'
 import { compressionOf, ringMemoryOf } from './create.js'
 import type { DirectRing } from './direct-ring.js'
@@ -13,7 +14,7 @@ import { rememberCompletionQueue, rememberQueuePair, rememberWorkQueue } from '.
 import { ArmMailbox, type NativePlace, SendMailbox } from './native.js'
 import { consumerMask, receiveMask, recordSetter } from './record.js'
 import type { RingMemory } from './ring-memory.js'
-import { ringMemoryOfWorkQueue, WorkQueue } from './work-queue.js'
+import { ringMemoryOfWorkQueue } from './work-queue.js'
 
 export type { DirectRing }
 
