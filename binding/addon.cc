@@ -14,7 +14,7 @@ namespace {
 
 // Of all records that cross the boundary (binding/verbs/records.h, binding/ethernet/records.h): changes with any change
 // there, and lib/native.ts refuses an addon of another version.
-constexpr uint32_t kRecordVersion = 7;
+constexpr uint32_t kRecordVersion = 8;
 
 // close(handle, kind): closes a handle of any kind and its descendants; false when it was closed already.
 Napi::Value close(const Napi::CallbackInfo& info) {

@@ -46,7 +46,7 @@ export {
 export { Context } from './verbs/context.js'
 export { type DeviceInfo, libibverbsPath, listDevices, open } from './verbs/device.js'
 export type { DeviceAttributes, PortAttributes } from './verbs/device-attributes.js'
-export { type DefaultFlow, Flow, type FlowOptions } from './verbs/flow.js'
+export { type DefaultFlow, Flow, type FlowOptions, type FlowTarget } from './verbs/flow.js'
 export { MemoryRegion } from './verbs/memory-region.js'
 export { ProtectionDomain, type RegisterOptions } from './verbs/protection-domain.js'
 export type { QueuePairAttributes, QueuePairQuery } from './verbs/queue-pair/attributes.js'

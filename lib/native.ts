@@ -47,7 +47,7 @@ export interface Native {
 }
 
 /** Version of the records that cross the native boundary: kRecordVersion of binding/addon.cc. */
-const recordVersion = 7
+const recordVersion = 8
 
 let loaded: Native | undefined
 

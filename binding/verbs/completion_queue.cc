@@ -22,9 +22,11 @@ constexpr uint32_t kAcknowledge = 64;
 
 }  // namespace
 
-CompletionQueue::CompletionQueue(Context& context, ProtectionDomain* domain, uint32_t batch, SharedMemory columns)
+CompletionQueue::CompletionQueue(Context& context, ProtectionDomain* domain, uint32_t batch, SharedMemory columns,
+                                 bool stamped)
     : Handle(kKind, domain ? std::vector<Handle*>{&context, domain} : std::vector<Handle*>{&context}),
       context(context),
+      stamped(stamped),
       batch_(batch),
       columns_(std::move(columns)) {}
 
@@ -74,14 +76,49 @@ int CompletionQueue::arm(bool solicitedOnly) {
   return error;
 }
 
-int CompletionQueue::pollDevice(int most, ibv_wc* completions) {
-  return ring && ring->handedOver() ? 0 : ibv_poll_cq(ibv, most, completions);
+int CompletionQueue::pollDevice(int most, ibv_wc* completions, uint64_t* stamps) {
+  if (ring && ring->handedOver()) return 0;
+  return stamped ? pollStamped(most, completions, stamps) : ibv_poll_cq(ibv, most, completions);
 }
 
-int CompletionQueue::next(ibv_wc* completions, int most) {
-  if (kept_.empty()) return pollDevice(most, completions);
+// ibv_poll_cq(3) tells no timestamps: ibv_start_poll (ibv_create_cq_ex(3)) does.
+int CompletionQueue::pollStamped(int most, ibv_wc* completions, uint64_t* stamps) {
+  auto* queue = reinterpret_cast<ibv_cq_ex*>(ibv);
+  ibv_poll_cq_attr attributes{};
+  const int error = ibv_start_poll(queue, &attributes);
+  if (error) return error == ENOENT ? 0 : -error;
+  int count = 0;
+  do {
+    ibv_wc& completion = completions[count] = {};
+    completion.wr_id = queue->wr_id;
+    completion.status = queue->status;
+    completion.qp_num = ibv_wc_read_qp_num(queue);
+    if (completion.status != IBV_WC_SUCCESS) {
+      completion.vendor_err = ibv_wc_read_vendor_err(queue);
+    } else {
+      completion.opcode = ibv_wc_read_opcode(queue);
+      completion.byte_len = ibv_wc_read_byte_len(queue);
+      completion.wc_flags = ibv_wc_read_wc_flags(queue);
+      if (completion.wc_flags & IBV_WC_WITH_IMM) completion.imm_data = ibv_wc_read_imm_data(queue);
+      completion.src_qp = ibv_wc_read_src_qp(queue);
+      completion.slid = static_cast<uint16_t>(ibv_wc_read_slid(queue));
+      completion.sl = ibv_wc_read_sl(queue);
+      completion.dlid_path_bits = ibv_wc_read_dlid_path_bits(queue);
+    }
+    // An error's entry has something else there (mlx5_err_cqe).
+    if (stamps) stamps[count] = completion.status == IBV_WC_SUCCESS ? ibv_wc_read_completion_ts(queue) : 0;
+    count++;
+    // Whatever ends this poll, the next one tells it.
+  } while (count < most && ibv_next_poll(queue) == 0);
+  ibv_end_poll(queue);
+  return count;
+}
+
+int CompletionQueue::next(ibv_wc* completions, int most, uint64_t* stamps) {
+  if (kept_.empty()) return pollDevice(most, completions, stamps);
   int count = 0;
   for (; count < most && !kept_.empty(); count++) {
+    if (stamps) stamps[count] = 0;  // kept without
     completions[count] = kept_.front();
     kept_.pop_front();
   }
@@ -120,13 +157,20 @@ bool CompletionQueue::deliver(const ibv_wc& completion, uint32_t row) {
 int32_t CompletionQueue::poll() {
   if (ring && ring->handedOver()) return kHandedOver;
   ibv_wc completions[kChunk];
+  uint64_t stamps[kChunk];
   uint32_t row = 0;
   while (row < batch_) {
     const int wanted = static_cast<int>(std::min<uint32_t>(kChunk, batch_ - row));
-    const int got = next(completions, wanted);
+    const int got = next(completions, wanted, stamped ? stamps : nullptr);
     if (got < 0) return row ? static_cast<int32_t>(row) : -EIO;
     for (int i = 0; i < got; i++) {
-      if (deliver(completions[i], row)) row++;
+      if (!deliver(completions[i], row)) continue;
+      if (stamped) {
+        uint32_t* column = columns_.words() + stampsAt(batch_) + row;
+        column[0] = static_cast<uint32_t>(stamps[i]);
+        column[batch_] = static_cast<uint32_t>(stamps[i] >> 32);
+      }
+      row++;
     }
     if (got < wanted) break;
   }
@@ -191,6 +235,21 @@ void CompletionQueue::drainInto(QueuePair& pair) {
 
 namespace {
 
+// What a completion tells (ibv_create_cq_ex(3)).
+uint64_t toldBy(const CompletionQueue& queue) {
+  return IBV_WC_STANDARD_FLAGS | (queue.stamped ? static_cast<uint64_t>(IBV_WC_EX_WITH_COMPLETION_TIMESTAMP) : 0);
+}
+
+ibv_cq* createStamped(CompletionQueue& queue, int entries) {
+  ibv_cq_init_attr_ex attributes{};
+  attributes.cqe = static_cast<uint32_t>(entries);
+  attributes.cq_context = &queue;
+  attributes.channel = queue.context.channel;
+  attributes.wc_flags = toldBy(queue);
+  ibv_cq_ex* created = ibv_create_cq_ex(queue.context.ibv, &attributes);
+  return created ? ibv_cq_ex_to_cq(created) : nullptr;
+}
+
 CompletionQueue& queueOf(const Napi::CallbackInfo& info) {
   return Environment::of(info.Env()).handle<CompletionQueue>(info, 0, "completion queue");
 }
@@ -218,10 +277,10 @@ Napi::Value createOverMemory(const Napi::CallbackInfo& info, ProtectionDomain& d
                              int entries) {
   Napi::Env env = info.Env();
   mlx5dv_cq_init_attr more{};
-  cardOptions(env, info[6], &more);
+  cardOptions(env, info[7], &more);
   // libmlx5's own poll reads no compressed completions.
   const bool unreadable = more.comp_mask & MLX5DV_CQ_INIT_ATTR_MASK_COMPRESSED_CQE;
-  queue.ring = std::make_unique<mlx5::CompletionQueueRing>(SharedMemory(env, info[5], "memory"), unreadable);
+  queue.ring = std::make_unique<mlx5::CompletionQueueRing>(SharedMemory(env, info[6], "memory"), unreadable);
   mlx5::RingMemory& memory = queue.ring->memory;
   const char* syscall;
   int error = memory.open(domain.ibv, false, &syscall);
@@ -230,7 +289,7 @@ Napi::Value createOverMemory(const Napi::CallbackInfo& info, ProtectionDomain& d
     attributes.cqe = static_cast<uint32_t>(entries);
     attributes.cq_context = &queue;
     attributes.channel = queue.context.channel;
-    attributes.wc_flags = IBV_WC_STANDARD_FLAGS;
+    attributes.wc_flags = toldBy(queue);
     attributes.comp_mask = IBV_CQ_INIT_ATTR_MASK_PD;
     attributes.parent_domain = memory.domain();
     syscall = more.comp_mask != 0 ? "mlx5dv_create_cq" : "ibv_create_cq_ex";
@@ -246,9 +305,10 @@ Napi::Value createOverMemory(const Napi::CallbackInfo& info, ProtectionDomain& d
   throwErrno(env, error, syscall, std::to_string(entries) + " entries");
 }
 
-// createCompletionQueue(context, entries, batch, block, domain, memory, options): ibv_create_cq(3). `memory`, if given,
-// is for the device's own ring (mlx5/ring_memory.h), by way of that protection domain; if it is too small the result is
-// { handle: 0, lacking: bytes }. { handle, entries, and, for rxe, ring }
+// createCompletionQueue(context, entries, batch, block, stamped, domain, memory, options): ibv_create_cq(3), and of a
+// stamped queue ibv_create_cq_ex(3). `memory`, if given, is for the device's own ring (mlx5/ring_memory.h), by way of
+// that protection domain; if it is too small the result is { handle: 0, lacking: bytes }. { handle, entries, and, for
+// rxe, ring }
 Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Environment& environment = Environment::of(env);
@@ -256,20 +316,26 @@ Napi::Value createCompletionQueue(const Napi::CallbackInfo& info) {
   const int entries = argument::integer<int>(env, info[1], "entries");
   const uint32_t batch = argument::uint32(info, 2, "batch");
   SharedMemory block(env, info[3], "block");
-  if (batch == 0 || block.length() / sizeof(uint32_t) < CompletionQueue::blockWords(batch) || !block.aligned(4)) {
+  const bool stamped = argument::boolean(env, info[4], "stamped");
+  const size_t words = CompletionQueue::blockWords(batch, stamped);
+  if (batch == 0 || block.length() / sizeof(uint32_t) < words || !block.aligned(4)) {
     throwArgumentRange(env, "block", "as large as the columns and the control words");
   }
   ProtectionDomain* domain = nullptr;
-  if (!info[5].IsUndefined()) {
-    domain = &environment.handle<ProtectionDomain>(info, 4, "domain");
+  if (!info[6].IsUndefined()) {
+    domain = &environment.handle<ProtectionDomain>(info, 5, "domain");
     if (&domain->context != &context) throwArgumentRange(env, "domain", "of the queue's own context");
   }
-  auto queue = std::make_unique<CompletionQueue>(context, domain, batch, std::move(block));
+  auto queue = std::make_unique<CompletionQueue>(context, domain, batch, std::move(block), stamped);
   if (domain) {
     const Napi::Value lacking = createOverMemory(info, *domain, *queue, entries);
     if (!lacking.IsUndefined()) return lacking;
   }
   const std::vector<UverbsMapping> before = context.isRxe ? uverbsMappings() : std::vector<UverbsMapping>();
+  if (!queue->ibv && stamped) {
+    queue->ibv = createStamped(*queue, entries);
+    if (!queue->ibv) throwErrno(env, errno, "ibv_create_cq_ex", std::to_string(entries) + " entries with timestamps");
+  }
   if (!queue->ibv) queue->ibv = ibv_create_cq(context.ibv, entries, queue.get(), context.channel, 0);
   if (!queue->ibv) throwErrno(env, errno, "ibv_create_cq", std::to_string(entries) + " entries");
   Napi::Object result = Napi::Object::New(env);

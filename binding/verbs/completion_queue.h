@@ -19,11 +19,12 @@ class CompletionQueue : public Handle {
   static constexpr Kind kKind = Kind::CompletionQueue;
 
   // `domain`: the one by way of which libmlx5 allocates the ring in memory of JavaScript's; null for any other queue.
-  CompletionQueue(Context& context, ProtectionDomain* domain, uint32_t batch, SharedMemory columns);
+  CompletionQueue(Context& context, ProtectionDomain* domain, uint32_t batch, SharedMemory columns, bool stamped);
 
-  // How many words the shared block needs.
-  static size_t blockWords(uint32_t batch) {
-    return static_cast<size_t>(batch) * records::kCompletionColumns + records::kQueueControlWords;
+  // How many words the shared block needs: the columns, the control words, and of a queue with timestamps these, lower
+  // halves first.
+  static size_t blockWords(uint32_t batch, bool stamped) {
+    return stampsAt(batch) + (stamped ? 2 * static_cast<size_t>(batch) : 0);
   }
   // From now on until release(), JavaScript may read the device's own ring.
   void watchRing() { watched_ = true; }
@@ -66,19 +67,26 @@ class CompletionQueue : public Handle {
 
   Context& context;
   ibv_cq* ibv = nullptr;
+  // Whether completions carry the device's clock (IBV_WC_EX_WITH_COMPLETION_TIMESTAMP): `ibv` is an ibv_cq_ex.
+  const bool stamped;
   // Only where the device's ring lies in memory of JavaScript's.
   std::unique_ptr<mlx5::CompletionQueueRing> ring;
 
  private:
-  // ibv_poll_cq(3); nothing where JavaScript reads the device's ring itself.
-  int pollDevice(int most, ibv_wc* completions);
+  static size_t stampsAt(uint32_t batch) {
+    return static_cast<size_t>(batch) * records::kCompletionColumns + records::kQueueControlWords;
+  }
+  // ibv_poll_cq(3); nothing where JavaScript reads the device's ring itself. `stamps`, if given, are those of a stamped
+  // queue.
+  int pollDevice(int most, ibv_wc* completions, uint64_t* stamps = nullptr);
+  int pollStamped(int most, ibv_wc* completions, uint64_t* stamps);
 
   // Publishes how many completions are kept here, which the device's ring does not show.
   void publish();
   template <typename OfPair>
   void sift(uint32_t pair, OfPair ofPair);
   bool deliver(const ibv_wc& completion, uint32_t row);
-  int next(ibv_wc* completions, int most);
+  int next(ibv_wc* completions, int most, uint64_t* stamps);
 
   const uint32_t batch_;
   SharedMemory columns_;

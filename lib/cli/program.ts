@@ -17,6 +17,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   forward: async () => (await import('./forward.js')).forward,
   reflect: async () => (await import('./reflect.js')).reflect,
   explain: async () => (await import('./explain/explain.js')).explain,
+  selftest: async () => (await import('./selftest/selftest.js')).selftest,
   soft: async () => (await import('./soft/soft.js')).soft,
   doctor: async () => (await import('./doctor/doctor.js')).doctor,
 }

@@ -144,6 +144,9 @@ export function createCompletionQueue(
   if (compression !== undefined) oneOf('options.compression', compression, compressionFormats)
   boolean('options.padded', padded)
   const driven = oneOf('options.driver', driver, drivers) === 'mlx5'
+  if (driven && rest.timestamps) {
+    throw typeError('options.timestamps', "left out or false with driver 'mlx5'", rest.timestamps)
+  }
   if (driven && compression !== undefined) {
     throw typeError(
       'options.compression',

@@ -4,14 +4,15 @@ import { idOf } from '../handle.js'
 import { native } from '../native.js'
 import { CompletionQueue } from '../verbs/completion-queue.js'
 import { QueuePair } from '../verbs/queue-pair/queue-pair.js'
+import { WorkQueue } from '../verbs/work-queue.js'
 import type { WaitOptions } from '../wait-options.js'
 import { compressionOf, ringMemoryOf } from './create.js'
 import type { DirectRing } from './direct-ring.js'
-import { rememberCompletionQueue, rememberQueuePair } from './live.js'
+import { rememberCompletionQueue, rememberQueuePair, rememberWorkQueue } from './live.js'
 import { receiveMask, recordSetter } from './record.js'
 import type { RingMemory } from './ring-memory.js'
 import { completionRing, type QueuePairRings, queuePairRings, ringAt } from './rings.js'
-import { ringMemoryOfWorkQueue, WorkQueue } from './work-queue.js'
+import { ringMemoryOfWorkQueue } from './work-queue.js'
 
 export type { DirectRing }
 
@@ -140,6 +141,12 @@ export function takeWorkQueue(queue: WorkQueue): DirectWorkQueue {
   // MLX5_RCV_DBR, mlx5dv.h.
   const ring = ringAt(ringMemoryOfWorkQueue(queue) as RingMemory, place, record)
   const setReceives = recordSetter(ring.record, receiveMask)
+  const { number, cq, striding, domain } = queue
+  const completions = idOf('cq', cq, CompletionQueue)
+  rememberWorkQueue(
+    { handle, number, device: domain.context.name, completions, striding: striding !== null },
+    ring,
+  )
   return {
     ...ring,
     number: queue.number,

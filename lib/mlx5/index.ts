@@ -5,6 +5,12 @@
 import '../control/environment.js'
 import * as fields from './layout/index.js'
 
+export {
+  type StridingOptions,
+  WorkQueue,
+  type WorkQueueAttributes,
+  type WorkQueueState,
+} from '../verbs/work-queue.js'
 export { DeviceClock } from './clock.js'
 export {
   createCompletionQueue,
@@ -52,14 +58,7 @@ export {
   type RxHashField,
 } from './rss.js'
 export { isSupported } from './supported.js'
-export {
-  createWorkQueue,
-  type StridingOptions,
-  WorkQueue,
-  type WorkQueueAttributes,
-  type WorkQueueOptions,
-  type WorkQueueState,
-} from './work-queue.js'
+export { createWorkQueue, type WorkQueueOptions } from './work-queue.js'
 
 /**
  * Where each field of a ring's entry lies, and the numbers that fields hold: what a driver of one's own needs. All fields are

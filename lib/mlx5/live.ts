@@ -33,6 +33,13 @@ interface LiveQueuePair extends Live {
   receive: Place
 }
 
+interface LiveWorkQueue extends Live {
+  ring: Place
+  /** Handle of its completion queue. */
+  completions: number
+  striding: boolean
+}
+
 interface LiveCompletionQueue extends Live {
   ring: Place
   compression: CompressionFormatName | undefined
@@ -63,6 +70,20 @@ export interface QueuePairRings {
   receive: RingStretch
 }
 
+/** A receive queue of its own, behind an indirection table: frames come to it (MLX5DV_OBJ_RWQ). */
+export interface WorkQueueRing {
+  kind: 'workQueue'
+  device: string
+  number: number
+  /** Number of its completion queue, if that was taken too. */
+  completions: number | null
+  /** A request begins with a next segment. */
+  striding: boolean
+  record: string
+  /** Requests before the counter of the doorbell record. */
+  receive: RingStretch
+}
+
 export interface CompletionQueueRing {
   kind: 'completionQueue'
   device: string
@@ -73,9 +94,11 @@ export interface CompletionQueueRing {
   ring: RingStretch
 }
 
+export type QueueRings = QueuePairRings | WorkQueueRing | CompletionQueueRing
+
 /** What the rings of a thread held when its event loop had a moment. The device goes on writing while they are read. */
 export interface Snapshot {
-  queues: (QueuePairRings | CompletionQueueRing)[]
+  queues: QueueRings[]
   /** Queues that an answer had no room for. */
   omitted: number
 }
@@ -86,6 +109,7 @@ const mostBlocks = 16
 const mostDigits = 900_000
 
 const pairs = new Set<LiveQueuePair>()
+const workQueues = new Set<LiveWorkQueue>()
 const queues = new Set<LiveCompletionQueue>()
 /** At how many the closed ones are looked for. */
 let limit = 64
@@ -100,13 +124,16 @@ function isLive({ memory, handle, kind }: Live): boolean {
   return memory.deref() !== undefined && native.isOpen(handle, kind)
 }
 
+const liveCount = () => pairs.size + workQueues.size + queues.size
+
 function prune(): void {
-  for (const all of [pairs, queues]) for (const each of all) if (!isLive(each)) all.delete(each as never)
-  limit = Math.max(64, 2 * (pairs.size + queues.size))
+  for (const all of [pairs, workQueues, queues])
+    for (const each of all) if (!isLive(each)) all.delete(each as never)
+  limit = Math.max(64, 2 * liveCount())
 }
 
 function pruneSometimes(): void {
-  if (pairs.size + queues.size >= limit) prune()
+  if (liveCount() >= limit) prune()
 }
 
 /** A queue pair's rings were taken. */
@@ -117,6 +144,16 @@ export function rememberQueuePair(
   pruneSometimes()
   const memory = new WeakRef(send.bytes.buffer)
   pairs.add({ ...queue, kind: Kind.QueuePair, memory, send: placeOf(send), receive: placeOf(receive) })
+}
+
+/** A work queue's ring was taken. */
+export function rememberWorkQueue(
+  queue: Pick<LiveWorkQueue, 'handle' | 'device' | 'number' | 'completions' | 'striding'>,
+  ring: DirectRing,
+): void {
+  pruneSometimes()
+  const memory = new WeakRef(ring.bytes.buffer)
+  workQueues.add({ ...queue, kind: Kind.WorkQueue, memory, ring: placeOf(ring) })
 }
 
 /** A completion queue's ring was taken. */
@@ -136,11 +173,14 @@ export function rememberCompletionQueue(
  */
 export function snapshot(entries: number): Snapshot {
   // Without a queue nobody may have loaded the addon.
-  if (pairs.size + queues.size > 0) prune()
+  if (liveCount() > 0) prune()
   const taken: Snapshot = { queues: [], omitted: 0 }
   let digits = 0
-  const add = (queue: QueuePairRings | CompletionQueueRing): void => {
-    const stretches = queue.kind === 'queuePair' ? [queue.send, queue.receive] : [queue.ring]
+  const add = (queue: QueueRings): void => {
+    const stretches =
+      queue.kind === 'queuePair'
+        ? [queue.send, queue.receive]
+        : [queue.kind === 'workQueue' ? queue.receive : queue.ring]
     const more = stretches.reduce((sum, { bytes }) => sum + bytes.length, 0)
     if (digits + more > mostDigits) {
       taken.omitted++
@@ -152,6 +192,10 @@ export function snapshot(entries: number): Snapshot {
   for (const pair of pairs) {
     const memory = pair.memory.deref()
     if (memory) add(queuePairRings(pair, memory, entries))
+  }
+  for (const queue of workQueues) {
+    const memory = queue.memory.deref()
+    if (memory) add(workQueueRing(queue, memory, entries))
   }
   for (const queue of queues) {
     const memory = queue.memory.deref()
@@ -174,6 +218,17 @@ function queuePairRings(pair: LiveQueuePair, memory: SharedArrayBuffer, entries:
     record: hex(memory, receive.record, 8),
     send: stretch(memory, { ...send, stride: basicBlock }, sent, -blocks, 0, 0xffff),
     receive: stretch(memory, receive, received, -requests, 0, 0xffff),
+  }
+}
+
+function workQueueRing(queue: LiveWorkQueue, memory: SharedArrayBuffer, entries: number): WorkQueueRing {
+  const { device, number, striding, ring } = queue
+  const received = new DataView(memory).getUint32(ring.record) & 0xffff
+  return {
+    kind: 'workQueue',
+    ...{ device, number, striding, completions: numberOf(queue.completions) },
+    record: hex(memory, ring.record, 8),
+    receive: stretch(memory, ring, received, -Math.min(ring.count, entries), 0, 0xffff),
   }
 }
 

@@ -6,7 +6,7 @@ import { idOf, NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
 import { type DefaultFlow, Flow, type FlowOptions } from '../verbs/flow.js'
 import { ProtectionDomain } from '../verbs/protection-domain.js'
-import { WorkQueue } from './work-queue.js'
+import { WorkQueue } from '../verbs/work-queue.js'
 
 /** A table of work queues, which the low bits of a frame's hash index (ibv_create_rwq_ind_table(3)). */
 export class IndirectionTable extends NativeHandle {
@@ -152,13 +152,13 @@ export class RssQueuePair extends NativeHandle {
   }
 
   /** Steers the frames that match to the table's queues: as `QueuePair.createFlow`. */
-  createFlow(rules: FlowRule | readonly FlowRule[] | DefaultFlow, options?: FlowOptions): Flow {
+  createFlow(rules: FlowRule | readonly FlowRule[] | DefaultFlow, options?: FlowOptions): Flow<RssQueuePair> {
     this.assertOpen()
     return Flow.create(this, this.#flow, rules, options)
   }
 
   /** The same for rules in normal form. @internal */
-  createFlowOf(alternatives: readonly Alternative[], name: string): Flow {
+  createFlowOf(alternatives: readonly Alternative[], name: string): Flow<RssQueuePair> {
     this.assertOpen()
     return Flow.of(this, this.#flow, alternatives, name)
   }

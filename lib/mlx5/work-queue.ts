@@ -1,9 +1,10 @@
 import { boolean, integer, type Names, object, options as optionsOf, rangeError } from '../argument.js'
 import { verbsError } from '../errors.js'
-import { idOf, NativeHandle } from '../handle.js'
-import { Kind, native } from '../native.js'
+import { idOf } from '../handle.js'
+import { native } from '../native.js'
 import { CompletionQueue } from '../verbs/completion-queue.js'
 import { ProtectionDomain } from '../verbs/protection-domain.js'
+import { type StridingOptions, WorkQueue } from '../verbs/work-queue.js'
 import { queryDevice } from './device.js'
 import { RingMemory } from './ring-memory.js'
 import { assertSupported } from './supported.js'
@@ -11,26 +12,6 @@ import { assertSupported } from './supported.js'
 /** IBV_WQ_FLAGS_CVLAN_STRIPPING */
 const vlanStripping = 1 << 0
 
-/** ibv_wq_state */
-const states = { RESET: 0, RDY: 1, ERR: 2 } as const
-/** State of a work queue (ibv_modify_wq(3)). */
-export type WorkQueueState = keyof typeof states
-
-/** What {@link WorkQueue.modify} changes. */
-export interface WorkQueueAttributes {
-  /** The new state. */
-  state: WorkQueueState
-}
-
-/** How a striding work queue's requests are cut (struct mlx5dv_striding_rq_init_attr). */
-export interface StridingOptions {
-  /** Bytes of a stride: a power of two that {@link Mlx5Device.striding} allows. */
-  strideBytes: number
-  /** Strides of a request: a power of two that {@link Mlx5Device.striding} allows. */
-  strides: number
-  /** Two zeros lie before each frame, so that its IP header is aligned (two_byte_shift_en). Default false. */
-  twoByteShift?: boolean
-}
 const stridingNames = {
   strideBytes: true,
   strides: true,
@@ -66,98 +47,49 @@ const memories = new WeakMap<WorkQueue, RingMemory>()
 export const ringMemoryOfWorkQueue = (queue: WorkQueue): RingMemory | undefined => memories.get(queue)
 
 /**
- * A receive queue without a queue pair (ibv_create_wq(3)): frames reach it through an indirection table and an RSS queue
- * pair. `direct()` gives its ring: only who fills that receives.
- */
-export class WorkQueue extends NativeHandle {
-  readonly domain: ProtectionDomain
-  /** Where its completions come. */
-  readonly cq: CompletionQueue
-  /** Number of the work queue. */
-  readonly number: number
-  /** How its requests are cut; null where each takes one frame. */
-  readonly striding: Readonly<Required<StridingOptions>> | null
-  readonly #handle: number
-
-  private constructor(
-    options: Pick<WorkQueue, 'domain' | 'cq' | 'striding'>,
-    { handle, number }: { handle: number; number: number },
-  ) {
-    super(handle, Kind.WorkQueue, 'work queue')
-    this.#handle = handle
-    this.domain = options.domain
-    this.cq = options.cq
-    this.striding = options.striding
-    this.number = number
-  }
-
-  /** @internal */
-  static create(domain: ProtectionDomain, given: WorkQueueOptions): WorkQueue {
-    const handle = idOf('domain', domain, ProtectionDomain)
-    const { context } = domain
-    const options = object('options', given, 'an object', workQueueNames)
-    const cq = idOf('options.cq', options.cq, CompletionQueue)
-    if (options.cq.context !== context)
-      throw rangeError('options.cq', "of the domain's own context", options.cq)
-    const { maxWr = 64, maxSge = 1, stripVlan = false } = options
-    const { limits } = context
-    integer('options.maxWr', maxWr, 1, limits.maxQpWr)
-    integer('options.maxSge', maxSge, 1, limits.maxSge)
-    boolean('options.stripVlan', stripVlan)
-    assertSupported(context)
-    if (stripVlan && !limits.rawPacketCapabilities.includes('CVLAN_STRIPPING')) {
-      throw verbsError('ENOTSUP', 'mlx5dv_create_wq', `"options.stripVlan": ${context.name} strips no tags`)
-    }
-    const striding = options.striding === undefined ? null : stridingOf(domain, options.striding)
-    const memory = new RingMemory()
-    const made = memory.place((bytes) =>
-      native.mlx5.createWorkQueue(
-        handle,
-        cq,
-        {
-          maxWr,
-          maxSge,
-          flags: stripVlan ? vlanStripping : 0,
-          logStrideBytes: striding ? Math.log2(striding.strideBytes) : 0,
-          logStrides: striding ? Math.log2(striding.strides) : 0,
-          twoByteShift: striding?.twoByteShift ? 1 : 0,
-        },
-        bytes,
-      ),
-    )
-    const queue = new WorkQueue({ domain, cq: options.cq, striding }, made)
-    context.adopt(made.handle, queue)
-    memories.set(queue, memory)
-    return queue
-  }
-
-  /**
-   * ibv_modify_wq(3). A new queue is in RESET, and receives in RDY. From RESET to RDY its requests begin anew: fill its
-   * ring after that.
-   *
-   * @throws VerbsError EINVAL for a transition that does not exist
-   */
-  modify(attributes: WorkQueueAttributes): void {
-    const { state } = object('attributes', attributes, 'an object', { state: true })
-    if (!Object.hasOwn(states, state)) throw rangeError('attributes.state', "'RESET', 'RDY' or 'ERR'", state)
-    this.assertOpen()
-    native.mlx5.modifyWorkQueue(this.#handle, states[state])
-  }
-
-  /** @internal */
-  protected override describe(): Record<string, unknown> {
-    return { number: this.number, striding: this.striding, closed: false }
-  }
-}
-
-/**
  * Creates a work queue in state RESET (mlx5dv_create_wq(3)), with its ring in memory that `direct()` can show.
  *
  * @throws VerbsError ENOTSUP for a device that is no ConnectX, or does not do what an option asks for; ENOSPC where the
  *   completion queue has too few places; TypeError, RangeError
  */
-export const createWorkQueue = (domain: ProtectionDomain, options: WorkQueueOptions): WorkQueue =>
-  WorkQueue.create(domain, options)
+export function createWorkQueue(domain: ProtectionDomain, given: WorkQueueOptions): WorkQueue {
+  const handle = idOf('domain', domain, ProtectionDomain)
+  const { context } = domain
+  const options = object('options', given, 'an object', workQueueNames)
+  const cq = idOf('options.cq', options.cq, CompletionQueue)
+  if (options.cq.context !== context)
+    throw rangeError('options.cq', "of the domain's own context", options.cq)
+  const { maxWr = 64, maxSge = 1, stripVlan = false } = options
+  const { limits } = context
+  integer('options.maxWr', maxWr, 1, limits.maxQpWr)
+  integer('options.maxSge', maxSge, 1, limits.maxSge)
+  boolean('options.stripVlan', stripVlan)
+  assertSupported(context)
+  if (stripVlan && !limits.rawPacketCapabilities.includes('CVLAN_STRIPPING')) {
+    throw verbsError('ENOTSUP', 'mlx5dv_create_wq', `"options.stripVlan": ${context.name} strips no tags`)
+  }
+  const striding = options.striding === undefined ? null : stridingOf(domain, options.striding)
+  const memory = new RingMemory()
+  const made = memory.place((bytes) =>
+    native.mlx5.createWorkQueue(
+      handle,
+      cq,
+      {
+        maxWr,
+        maxSge,
+        flags: stripVlan ? vlanStripping : 0,
+        logStrideBytes: striding ? Math.log2(striding.strideBytes) : 0,
+        logStrides: striding ? Math.log2(striding.strides) : 0,
+        twoByteShift: striding?.twoByteShift ? 1 : 0,
+      },
+      bytes,
+    ),
+  )
+  const queue = new WorkQueue({ domain, cq: options.cq, striding }, made)
+  context.adopt(made.handle, queue)
+  memories.set(queue, memory)
+  return queue
+}
 
 function stridingOf({ context }: ProtectionDomain, given: StridingOptions): Required<StridingOptions> {
   const { strideBytes, strides, twoByteShift = false } = optionsOf('options.striding', given, stridingNames)

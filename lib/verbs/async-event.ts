@@ -1,7 +1,7 @@
-import type { WorkQueue } from '../mlx5/work-queue.js'
 import type { CompletionQueue } from './completion-queue.js'
 import { EventTypes, nameOf, PortEvents, QueuePairEvents } from './constants.js'
 import type { QueuePair } from './queue-pair/queue-pair.js'
+import type { WorkQueue } from './work-queue.js'
 
 /**
  * An asynchronous event of a device (ibv_get_async_event(3)); `type` is the name of the ibv_event_type without

@@ -26,8 +26,16 @@ import { statusHint } from './status-hint.js'
 export interface CompletionQueueOptions {
   /** Maximum number of completions that one poll returns; 64 by default. */
   batch?: number
+  /**
+   * Whether completions carry the device's clock ({@link CompletionQueue.timestampLow}; IBV_WC_EX_WITH_COMPLETION_TIMESTAMP
+   * of ibv_create_cq_ex(3)). Default false. Where the device has no such clock it is ENOTSUP or EOPNOTSUPP.
+   */
+  timestamps?: boolean
 }
-export const completionQueueOptionNames = { batch: true } as const satisfies Names<CompletionQueueOptions>
+export const completionQueueOptionNames = {
+  batch: true,
+  timestamps: true,
+} as const satisfies Names<CompletionQueueOptions>
 
 /** Options of {@link CompletionQueue.wait}. */
 export interface CompletionWaitOptions extends WaitOptions {
@@ -96,6 +104,13 @@ export class CompletionQueue extends NativeHandle {
   readonly vendorError: Uint32Array
   /** RAW_PACKET: tag of the flow rule that the frame matched ({@link QueuePair.createFlow}); 0 without one. */
   readonly flowTag: Uint32Array
+  /**
+   * With `timestamps`: the device's free-running clock at the completion, in cycles (ibv_wc_read_completion_ts), its lower
+   * half, and its upper one in `timestampHigh`. `DeviceClock` of ibverbs/mlx5 converts it. 0 of a failed completion, and of one that came
+   * while another queue pair was reset or closed. Without `timestamps` the columns are empty.
+   */
+  readonly timestampLow: Uint32Array
+  readonly timestampHigh: Uint32Array
 
   readonly #handle: number
   readonly #pollDevice: () => number
@@ -144,6 +159,9 @@ export class CompletionQueue extends NativeHandle {
     this.vendorError = column(Completion.vendorError)
     this.flowTag = column(Completion.flowTag)
     this.#path = column(Completion.path)
+    const stamps = columns.subarray(completionColumns * batch + queueControlWords)
+    this.timestampLow = stamps.subarray(0, batch)
+    this.timestampHigh = stamps.subarray(batch)
     const closed = (): never => {
       throw closedError('completion queue')
     }
@@ -184,9 +202,10 @@ export class CompletionQueue extends NativeHandle {
     contextHandle: number,
     entries: number,
     batch: number,
+    stamped: boolean,
     place?: CompletionRingPlace,
   ): CompletionQueue {
-    const words = completionColumns * batch + queueControlWords
+    const words = completionColumns * batch + queueControlWords + (stamped ? 2 * batch : 0)
     const columns = new Uint32Array(new SharedArrayBuffer(words * 4))
     const over = (sizes: { entries: number }, memory?: Uint8Array<SharedArrayBuffer>) =>
       native.verbs.createCompletionQueue(
@@ -194,6 +213,7 @@ export class CompletionQueue extends NativeHandle {
         sizes.entries,
         batch,
         columns,
+        stamped,
         place?.domain,
         memory,
         place?.card,

@@ -1,4 +1,4 @@
-import { integer, options as optionsOf, uint32 } from '../argument.js'
+import { boolean, integer, options as optionsOf, uint32 } from '../argument.js'
 import { busyError } from '../errors.js'
 import { NativeHandle } from '../handle.js'
 import { Kind, native } from '../native.js'
@@ -175,9 +175,10 @@ export class Context extends NativeHandle {
   ): CompletionQueue {
     this.assertOpen()
     integer('entries', entries, 1, this.limits.maxCqe)
-    const { batch = 64 } = optionsOf('options', options, completionQueueOptionNames)
+    const { batch = 64, timestamps = false } = optionsOf('options', options, completionQueueOptionNames)
     integer('options.batch', batch, 1, 1 << 20)
-    return CompletionQueue.create(this, this.#handle, entries, batch, place)
+    boolean('options.timestamps', timestamps)
+    return CompletionQueue.create(this, this.#handle, entries, batch, timestamps, place)
   }
 
   /**

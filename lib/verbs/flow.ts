@@ -4,7 +4,6 @@ import { flowsArgument } from '../flow/normalize.js'
 import type { FlowRule } from '../flow/rule.js'
 import { verbsFlowRules, withActions } from '../flow/verbs.js'
 import { NativeHandle } from '../handle.js'
-import type { RssQueuePair } from '../mlx5/rss.js'
 import { Kind } from '../native.js'
 import { FlowTypes } from './constants.js'
 import type { NativeFlowOptions } from './native.js'
@@ -38,29 +37,41 @@ const flowOptionNames = {
 const dontTrapFlag = 2
 const defaults = Object.keys(FlowTypes).filter((name) => name !== 'normal') as DefaultFlow[]
 
+/** What frames are steered to: a {@link QueuePair}, or an RSS queue pair of `ibverbs/mlx5`. */
+export interface FlowTarget {
+  /** Number of the queue pair. */
+  readonly number: number
+  /** Port of the device, from 1. */
+  readonly port: number
+  /** Steers the frames that match to it: see {@link QueuePair.createFlow}. */
+  createFlow(rules: FlowRule | readonly FlowRule[] | DefaultFlow, options?: FlowOptions): Flow<FlowTarget>
+  /** The same for rules in normal form. @internal */
+  createFlowOf(alternatives: readonly Alternative[], name: string): Flow<FlowTarget>
+}
+
 /** The binding's call that makes an owner's. */
 type MakeFlow = (rules: Uint8Array[], options: NativeFlowOptions) => number
 
 /** Flow rules (ibv_create_flow(3)): in force until they, or the queue pair, are closed. */
-export class Flow extends NativeHandle {
+export class Flow<Target extends FlowTarget = QueuePair> extends NativeHandle {
   /** Whose frames they are. */
-  readonly queuePair: QueuePair | RssQueuePair
+  readonly queuePair: Target
   /** How many rules of the device the given ones take: a range of ports may need several. */
   readonly count: number
 
-  private constructor(queuePair: QueuePair | RssQueuePair, handle: number, count: number) {
+  private constructor(queuePair: Target, handle: number, count: number) {
     super(handle, Kind.Flow, 'flow')
     this.queuePair = queuePair
     this.count = count
   }
 
   /** @internal */
-  static create(
-    pair: QueuePair | RssQueuePair,
+  static create<Target extends FlowTarget>(
+    pair: Target,
     make: MakeFlow,
     rules: FlowRule | readonly FlowRule[] | DefaultFlow,
     options: FlowOptions | undefined,
-  ): Flow {
+  ): Flow<Target> {
     const {
       priority = 0,
       tag,
@@ -80,12 +91,12 @@ export class Flow extends NativeHandle {
   }
 
   /** Creates rules given in normal form; `name` is the argument's, for errors. @internal */
-  static of(
-    pair: QueuePair | RssQueuePair,
+  static of<Target extends FlowTarget>(
+    pair: Target,
     make: MakeFlow,
     rules: readonly Alternative[],
     name: string,
-  ): Flow {
+  ): Flow<Target> {
     const made = verbsFlowRules(rules, name)
     const attributes = { type: FlowTypes.normal, priority: 0, port: pair.port, flags: 0 }
     return new Flow(pair, make(made, attributes), made.length)

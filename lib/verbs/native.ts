@@ -24,6 +24,7 @@ export interface VerbsNative {
     entries: number,
     batch: number,
     block: Uint32Array,
+    stamped: boolean,
     domain?: number,
     memory?: Uint8Array<SharedArrayBuffer>,
     options?: { entryBytes: number; format: number; padded: number },

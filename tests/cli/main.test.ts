@@ -11,6 +11,7 @@ const commands = [
   'forward',
   'reflect',
   'explain',
+  'selftest',
   'soft',
   'doctor',
 ]

@@ -168,6 +168,36 @@ test('of rings that a program drives by hand, and what waits in them', async () 
   expect(layout.cqeLength).toBe(cq.rings[0].stride)
 })
 
+test('of a queue with strides: its work queue, and frames in its completions', async () => {
+  const script = `
+    import { PacketQueue } from 'ibverbs/ethernet'
+    const [a, b] = ['mlx5_soft0/1', 'mlx5_soft1/1'].map((name) =>
+      PacketQueue.open(name, { backend: 'mlx5', striding: true }))
+    const slot = a.claim()
+    a.memory.set([...b.interface.macBytes, ...a.interface.macBytes, 0x88, 0xb5], a.offset(slot))
+    a.send(slot, 77)
+    a.submit()
+    await b.wait()
+    process.stdout.write('came\\n')
+    setInterval(() => b.closed, 1000)`
+  const program = new Running(process.execPath, ['--input-type=module', '-e', script], { env, open: true })
+  await program.until(/came/)
+  const [{ queues }] = await attach(program.child.pid, '-n', '2')
+  const work = queues.filter(({ kind, device }) => kind === 'workQueue' && device === 'mlx5_soft1')
+  expect(work).toHaveLength(1)
+  const { rings } = work[0]
+  expect(rings[0].entries[0].index).toBe(rings[0].counter - 1)
+  expect(rings[0].entries[0].entry.segments.map(({ title }) => title)).toEqual(
+    expect.arrayContaining(['next segment', 'data segment']),
+  )
+  // The frame's completion waits for the program, or was taken: it is a frame's, with its strides.
+  const entries = queues.flatMap((queue) =>
+    queue.kind === 'completionQueue' && queue.device === 'mlx5_soft1' ? queue.rings[0].entries : [],
+  )
+  const fields = entries.flatMap((each) => fieldsOf(each))
+  expect(fields).toContainEqual(['byteCount', '77'])
+})
+
 test('as text, and nothing of a queue that is closed', async () => {
   const script = `
     import { open } from 'ibverbs'

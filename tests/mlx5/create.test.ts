@@ -4,13 +4,14 @@ import {
   createQueuePair,
   decodeCompletion,
   direct,
+  layout,
   type Mlx5CompletionQueueOptions,
   type Mlx5QueuePairOptions,
   queryDevice,
 } from 'ibverbs/mlx5'
 import { describe, expect, test } from 'vitest'
 import { thrownBy } from '../beds/process.js'
-import { writeMessage, writeReceive } from './by-hand.js'
+import { entryAt, look, writeInline, writeMessage, writeReceive } from './by-hand.js'
 import { useCard } from './card.js'
 
 const card = useCard()
@@ -69,6 +70,21 @@ describe('a completion queue', () => {
     expect(await exchange(queues, 40)).toMatchObject({ opcode: 'RESP_SEND', format: 'NO_INLINE_DATA' })
   })
 
+  test('with timestamps, each completion with a time of its own', async () => {
+    const cq = createCompletionQueue(card.domain, 256, { timestamps: true })
+    const pair = createQueuePair(card.domain, { type: 'UC', cq, maxInline: 28 })
+    pair.connect(pair.endpoint)
+    const [rings, queue] = [direct(pair), direct(cq)]
+    // One ring of the bell, so that the NIC finds them in one step.
+    for (let i = 0; i < 8; i++) writeInline(rings, i, new Uint8Array(8))
+    rings.ringSend(8, 7)
+    while (!look(queue, 7)) await new Promise((resolve) => setImmediate(resolve))
+    const { offset } = layout.requesterCqe.fields.timestamp
+    const times = Array.from({ length: 8 }, (_, i) => queue.view.getBigUint64(entryAt(queue, i) + offset))
+    expect(new Set(times).size).toBe(8)
+    expect(times).toEqual([...times].sort((a, b) => (a < b ? -1 : 1)))
+  })
+
   test('padded, where the device can and entries have 128 bytes', () => {
     const can = queryDevice(card.context).flags.includes('CQE_128B_PAD')
     const make = () => createCompletionQueue(card.domain, 64, { padded: true, entryBytes: 128 }).close()
@@ -85,6 +101,7 @@ describe('a completion queue', () => {
     [{ entryBytes: 96 }, 'options.entryBytes'],
     [{ compression: 'hash' }, 'options.compression'],
     [{ padded: 1 }, 'options.padded'],
+    [{ timestamps: 1 }, 'options.timestamps'],
     [{ compresion: 'HASH' }, /"options.compresion" is not known.*compression/],
     [{ batch: 0 }, 'options.batch'],
   ])('%j: refused by name', (options, name) => {

@@ -547,6 +547,11 @@ describe('what a driver of messages does not do is refused in words', () => {
       ({ domain }) => createCompletionQueue(domain, 8, { driver: 'mlx5', compression: 'HASH' }),
     ],
     [
+      'the device’s clock in completions',
+      `"options.timestamps" must be left out or false with driver 'mlx5'`,
+      ({ domain }) => createCompletionQueue(domain, 8, { driver: 'mlx5', timestamps: true }),
+    ],
+    [
       'a completion queue of libibverbs',
       `"options.receiveCq" must be a completion queue that ibverbs/mlx5's createCompletionQueue created with the same driver`,
       ({ domain, sendCq, context }) =>

@@ -344,6 +344,49 @@ describe('PacketQueue', () => {
     expect(a.frames.free).toBeGreaterThanOrEqual(free)
   })
 
+  test('a stripped tag and the time, of the frame that the entry tells of, wherever its stride lies', async () => {
+    using wire = openPair({
+      ...{
+        frameSize: 1024,
+        frameCount: 128,
+        batch: 16,
+        striding: 16,
+        stripVlan: true,
+        timestamps: 'hardware',
+      },
+    })
+    const { a, b } = wire
+    let got = 0
+    let last = 0
+    for (let round = 0; round < 40; round++) {
+      for (let i = 0; i < 10; i++) {
+        const number = round * 10 + i
+        const slot = b.claim()
+        const tag = number % 3 === 0 ? [] : [0x81, 0, number >> 8, number & 0xff]
+        b.memory.set([...a.interface.macBytes, ...b.interface.macBytes, ...tag, 0x88, 0xb5], b.offset(slot))
+        b.send(slot, number % 7 === 0 ? 1400 : 64)
+      }
+      while (b.pending > 0) b.submit()
+      for (const until = got + 10; got < until; ) {
+        await a.wait({ signal: AbortSignal.timeout(30_000) })
+        const n = a.receive()
+        for (let i = 0; i < n; i++, got++) {
+          const slot = a.slot(i)
+          const tagged = got % 3 !== 0
+          expect([a.vlan(slot), a.originalLength(slot)]).toEqual([
+            tagged ? (0x81000000 | got) >>> 0 : 0,
+            (got % 7 === 0 ? 1400 : 64) - (tagged ? 4 : 0),
+          ])
+          const time = a.seconds(slot) * 1e9 + a.nanoseconds(slot)
+          expect(time).toBeGreaterThanOrEqual(last)
+          last = time
+          a.release(slot)
+        }
+      }
+    }
+    expect(a.statistics()).toMatchObject({ received: 400, invalid: 0 })
+  })
+
   test('close with frames held: the pool has all others back, and these when they are released', async () => {
     using wire = openPair({ frameCount: 64, batch: 16, striding: 8 })
     const { a } = wire

@@ -16,6 +16,7 @@ const parents = [
   'lib/verbs/address/address-handle.ts -> lib/verbs/protection-domain.ts',
   'lib/verbs/queue-pair/queue-pair.ts -> lib/verbs/protection-domain.ts',
   'lib/verbs/flow.ts -> lib/verbs/queue-pair/queue-pair.ts',
+  'lib/verbs/work-queue.ts -> lib/verbs/protection-domain.ts',
 ]
 
 /** The imports of the library's files, as text. */

@@ -10,7 +10,7 @@ ip netns add peer
 ip link add soft0 address 06:00:00:00:00:01 type veth peer name soft1 address 06:00:00:00:00:02 netns peer
 ip address add 10.9.0.1/24 dev soft0
 ip address add fd09::1/64 dev soft0 nodad
-# Before its link-local address is its own, the kernel asks nobody: no need to wait until it is.
+# A kernel whose link-local address is tentative asks nobody: without duplicate address detection it soon is not.
 echo 0 >/proc/sys/net/ipv6/conf/soft0/accept_dad
 ip netns exec peer sh -c 'echo 0 >/proc/sys/net/ipv6/conf/soft1/accept_dad'
 ip link set soft0 up
@@ -18,7 +18,8 @@ ip -n peer address add 10.9.0.2/24 dev soft1
 ip -n peer address add fd09::2/64 dev soft1 nodad
 ip -n peer link set soft1 up
 until ip link show soft0 | grep -q 'state UP'; do :; done
-until ip address show dev soft0 | grep -q 'inet6 fe80'; do :; done
+until ip -6 address show dev soft0 scope link -tentative | grep -q fe80; do :; done
+until ip -n peer -6 address show dev soft1 scope link -tentative | grep -q fe80; do :; done
 `
 
 const program = `

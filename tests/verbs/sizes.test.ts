@@ -118,9 +118,9 @@ describe('a size that is too large', () => {
 it('the sizes of a completion queue are searched alike', () => {
   const context = rxe.context()
   const create = native.verbs.createCompletionQueue
-  native.verbs.createCompletionQueue = (handle, entries, batch, block) => {
+  native.verbs.createCompletionQueue = (handle, entries, batch, block, ...more) => {
     if (entries > 100) throw new VerbsError(12, 'ibv_create_cq')
-    return create(handle, entries, batch, block)
+    return create(handle, entries, batch, block, ...more)
   }
   try {
     expect(thrownBy(() => context.createCompletionQueue(1000)).message).toBe(

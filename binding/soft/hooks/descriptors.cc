@@ -1,5 +1,6 @@
 // Calls of libibverbs and of the libraries on it that name a device file's descriptor or its pages.
 #include <dlfcn.h>
+#include <infiniband/verbs.h>
 #include <linux/netlink.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -67,6 +68,18 @@ int hookedClose(int descriptor) {
   return ::close(descriptor);
 }
 
+// libmlx5 has libibverbs not tell the kernel that a queue's completions are to have a time each (driver.h,
+// CREATE_CQ_CMD_FLAGS_TS_IGNORED_EX): a card stamps them all. Here each costs a look at the clock, so it is told.
+int hookedCreateQueue(ibv_context* context, void* attributes, void* queue, void* command, size_t size, void* response,
+                      size_t responseSize, uint32_t flags) {
+  constexpr uint32_t kTimestampIgnored = 1;
+  using Create = int (*)(ibv_context*, void*, void*, void*, size_t, void*, size_t, uint32_t);
+  static void* const library = ::dlopen("libibverbs.so.1", RTLD_NOW | RTLD_NOLOAD);
+  static const auto real = reinterpret_cast<Create>(dlsym(library ? library : RTLD_NEXT, "ibv_cmd_create_cq_ex"));
+  if (registry().file(context->cmd_fd)) flags &= ~kTimestampIgnored;
+  return real(context, attributes, queue, command, size, response, responseSize, flags);
+}
+
 // How libibverbs loads its drivers, libmlx5 among them (dynamic_driver.c).
 void* hookedLoad(const char* name, int flags) {
   void* library = ::dlopen(name, flags);
@@ -101,12 +114,19 @@ EXPORT_AS(nl_connect, soft_nl_connect)
 const std::vector<Replacement>& descriptorReplacements() {
   const auto function = [](auto* pointer) { return reinterpret_cast<void*>(pointer); };
   static const std::vector<Replacement> all{
-      {"write", function(hookedWrite)},      {"ioctl", function(hookedIoctl)},
-      {"fstat", function(hookedStatus)},     {"fstat64", function(hookedStatus)},
-      {"__fxstat", function(hookedXStatus)}, {"__fxstat64", function(hookedXStatus)},
-      {"mmap", function(hookedMap)},         {"mmap64", function(hookedMap)},
-      {"munmap", function(hookedUnmap)},     {"close", function(hookedClose)},
-      {"dlopen", function(hookedLoad)},      {"nl_connect", function(soft_nl_connect)},
+      {"write", function(hookedWrite)},
+      {"ioctl", function(hookedIoctl)},
+      {"fstat", function(hookedStatus)},
+      {"fstat64", function(hookedStatus)},
+      {"__fxstat", function(hookedXStatus)},
+      {"__fxstat64", function(hookedXStatus)},
+      {"mmap", function(hookedMap)},
+      {"mmap64", function(hookedMap)},
+      {"munmap", function(hookedUnmap)},
+      {"close", function(hookedClose)},
+      {"dlopen", function(hookedLoad)},
+      {"nl_connect", function(soft_nl_connect)},
+      {"ibv_cmd_create_cq_ex", function(hookedCreateQueue)},
   };
   return all;
 }

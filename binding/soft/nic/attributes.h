@@ -33,7 +33,9 @@ struct CompletionQueueAttributes {
   CqeCompression compression = CqeCompression::none;
   bool ignoreOverrun = false;  // IBV_CREATE_CQ_ATTR_IGNORE_OVERRUN
   const void* bell = nullptr;  // the register that is written after the arm word (MLX5_CQ_DOORBELL), or null: not known
-  void* cookie = nullptr;      // comes back with each completion event
+  // Asked for the time of each completion; null: all of a step have that of its beginning, which costs nothing.
+  uint64_t (*clock)() = nullptr;
+  void* cookie = nullptr;  // comes back with each completion event
 };
 
 enum class QueuePairType : uint8_t { rc = 2, uc = 3, ud = 4, rawPacket = 8 };      // ibv_qp_type

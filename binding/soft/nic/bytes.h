@@ -55,12 +55,19 @@ inline void store24(void* to, uint32_t value) {
 
 // Asks for the cache line at `address`, before it is needed: a driver on another processor has written it, or will read
 // it, and to wait for each in turn is what a frame's time goes into. Nothing faults, wherever the address leads.
-inline void prefetch(const void* address) { __builtin_prefetch(address); }
+// Not the builtin: to gcc a function that does nothing but prefetch has no effect, and its calls are dropped.
+inline void prefetch(const void* address) {
+#if defined(__x86_64__)
+  asm volatile("prefetcht0 (%0)" : : "r"(address));
+#else
+  asm volatile("prfm pldl1keep, [%0]" : : "r"(address));
+#endif
+}
 inline void prefetchForWrite(const void* address) {
 #if defined(__x86_64__)
-  asm volatile("prefetchw (%0)" : : "r"(address));  // the builtin reads, without -mprfchw
+  asm volatile("prefetchw (%0)" : : "r"(address));
 #else
-  __builtin_prefetch(address, 1);
+  asm volatile("prfm pstl1keep, [%0]" : : "r"(address));
 #endif
 }
 

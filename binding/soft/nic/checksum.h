@@ -11,12 +11,13 @@ namespace soft {
 
 uint64_t checksumAdd(const uint8_t* bytes, size_t length, uint64_t sum = 0);
 
+// Adds a half to the other and the carry to that: the upper half of the sum with both in each other's place (the
+// kernel's csum_fold).
 inline uint16_t checksumFold(uint64_t sum) {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<uint16_t>(sum);
+  sum += sum << 32 | sum >> 32;
+  auto half = static_cast<uint32_t>(sum >> 32);
+  half += half << 16 | half >> 16;
+  return static_cast<uint16_t>(half >> 16);
 }
 
 // Writes the IPv4 header checksum (l3) and the TCP or UDP checksum (l4) of the packet that `layers` describes.

@@ -9,12 +9,12 @@ CompletionQueue::CompletionQueue(uint32_t number, const CompletionQueueAttribute
     : number(number),
       cookie(attributes.cookie),
       watch(number),
-      buffer_(static_cast<uint8_t*>(attributes.buffer)),
       doorbell_(static_cast<uint8_t*>(attributes.doorbell)),
-      mask_(attributes.entries - 1),
-      cqeSize_(attributes.cqeSize),
+      roomEnd_(attributes.entries),
       told_(kNotArmed),
-      ignoreOverrun_(attributes.ignoreOverrun) {
+      ignoreOverrun_(attributes.ignoreOverrun),
+      clock_(attributes.clock) {
+  setRing(attributes.buffer, attributes.entries, attributes.cqeSize);
   if (attributes.compression != CqeCompression::none) {
     session_ = std::make_unique<CompressionSession>(attributes.compression, attributes.entries);
   }
@@ -27,7 +27,7 @@ bool CompletionQueue::fail() {
   return false;
 }
 
-bool CompletionQueue::write(const Cqe& cqe) {
+bool CompletionQueue::write(Cqe cqe) {
   if (error_) return false;
   return !full() && (session_ == nullptr ? hand(cqe) : collect(cqe)) ? true : fail();
 }
@@ -35,7 +35,7 @@ bool CompletionQueue::write(const Cqe& cqe) {
 // A session ends where the ring does: DPDK's vectorised receive reads mini arrays and fills its mbufs straight on from
 // the title (mlx5_rxtx_vec_sse.h, rxq_cq_decompress_v), so a card's cannot go on at the ring's beginning (inferred; the
 // kernel's reader would take it).
-bool CompletionQueue::collect(const Cqe& cqe) {
+bool CompletionQueue::collect(Cqe cqe) {
   if ((producer_ & mask_) == 0 || !session_->accepts(cqe)) {
     if (session_->count() != 0 && !writeSession()) return false;
     if (!session_->accepts(cqe)) return hand(cqe);
@@ -102,9 +102,8 @@ int CompletionQueue::resize(void* buffer, uint32_t entries, uint32_t cqeSize, ui
   if (error_) return EIO;
   // mlx5_cq_resize_copy_cqes moves entry i of the old ring to i + 1 of the new one and counts the resize entry as
   // consumed: so the producer's index goes on unchanged.
-  buffer_ = static_cast<uint8_t*>(buffer);
-  mask_ = entries - 1;
-  cqeSize_ = cqeSize;
+  setRing(buffer, entries, cqeSize);
+  roomEnd_ = producer_;  // the next look at the driver's index says
   return 0;
 }
 

@@ -36,8 +36,9 @@ class CompletionQueue {
   }
   bool holdsAll() const { return heldCount_ == kHeld; }
   bool holdsNone() const { return heldCount_ == 0; }
-  // Writes one entry at once, while holdsNone(). False as above, and where its memory is gone.
-  bool write(const Cqe& cqe);
+  // Writes one entry at once, while holdsNone(). False as above, and where its memory is gone. By value: an entry whose
+  // address is given away is laid out field by field in memory, one that is only held stays in registers.
+  bool write(Cqe cqe);
 
   // Writes the entries that are held or collected to be compressed, in their order. Where its memory is gone the CQ is
   // in error, and lost(qpn) is called for each entry that was held and not written. No entry is held beyond the step
@@ -46,12 +47,19 @@ class CompletionQueue {
   void flush(Lost lost) {
     if (session_ != nullptr && session_->count() != 0 && !writeSession()) fail();
     const uint32_t count = heldCount_;
+    if (count == 0) return;
     heldCount_ = 0;
-    for (uint32_t i = 0; i < count; ++i) {
-      // The word with op_own last: that store hands the entry over.
-      if (!error_ && !guardedHand(entry(producer_ - count + i), held_[i])) fail();
-      if (error_) lost(heldFor_[i]);
+    uint32_t written = 0;
+    // The word with op_own last: that store hands the entry over.
+    if (!error_) {
+      // In locals: the stores may go anywhere, as far as the compiler knows.
+      uint8_t* const entries = entries_;
+      const uint64_t first = producer_ - count, mask = mask_;
+      const uint32_t shift = shift_;
+      while (written < count && guardedHand(entries + (((first + written) & mask) << shift), held_[written])) ++written;
+      if (written != count) fail();
     }
+    for (; written < count; ++written) lost(heldFor_[written]);
   }
   // Whether its entries are to have a checksum.
   bool wantsChecksum() const { return session_ != nullptr && session_->carriesChecksum(); }
@@ -93,10 +101,13 @@ class CompletionQueue {
   uint32_t entries() const { return mask_ + 1; }
   // The longest message that an entry brings itself (qp.c, configure_responder_scat_cqe: MLX5_RES_SCAT_DATA32_CQE, or
   // …_DATA64_CQE with entries of 128 bytes).
-  uint32_t inlineRoom() const { return cqeSize_ == 128 ? 64 : 32; }
+  uint32_t inlineRoom() const { return shift_ == 7 ? 64 : 32; }
   uint64_t produced() const { return producer_; }
   // mlx5.h: MLX5_CQ_SET_CI = 0, MLX5_CQ_ARM_DB = 1.
   const uint8_t* armRecord() const { return doorbell_ + 4; }
+
+  // The timestamp of an entry that is made in a step which began at `step`.
+  uint64_t stamp(uint64_t step) const { return clock_ != nullptr ? clock_() : step; }
 
   const uint32_t number;
   void* const cookie;
@@ -116,20 +127,28 @@ class CompletionQueue {
   // what there is modulo twice the ring, and a ring holds no more (that a card reckons so is inferred).
   uint32_t waiting() const { return (static_cast<uint32_t>(producer_) - consumer_) & (2 * mask_ + 1); }
 
+  // The driver's index is looked at only where what it said last leaves no room.
   bool full() {
-    if (waiting() <= mask_) return false;
+    if (producer_ < roomEnd_) return false;
     if (!loadConsumer()) return true;
-    return waiting() > mask_ && !ignoreOverrun_;
+    if (waiting() > mask_) return !ignoreOverrun_;
+    roomEnd_ = producer_ + (mask_ + 1 - waiting());
+    return false;
   }
 
   bool heldBack(uint64_t entries, uint64_t now);
 
   // The 64 bytes of an entry; of 128 bytes they are the second half.
-  uint8_t* entry(uint64_t index) const { return buffer_ + (index & mask_) * cqeSize_ + (cqeSize_ - 64); }
+  uint8_t* entry(uint64_t index) const { return entries_ + ((index & mask_) << shift_); }
+  void setRing(void* buffer, uint32_t entries, uint32_t cqeSize) {
+    entries_ = static_cast<uint8_t*>(buffer) + (cqeSize - 64);
+    mask_ = entries - 1;
+    shift_ = cqeSize == 128 ? 7 : 6;
+  }
   uint8_t owner(uint64_t index) const { return (index & (uint64_t{mask_} + 1)) != 0 ? 1 : 0; }
 
   bool hand(const Cqe& cqe) { return cqe.hand(entry(producer_), owner(producer_)) && count(cqe); }
-  bool collect(const Cqe& cqe);
+  bool collect(Cqe cqe);
   bool writeSession();
   bool count(const Cqe& cqe) {
     ++producer_;
@@ -143,9 +162,10 @@ class CompletionQueue {
   // Entries that are held at most, and how far ahead of the next one lines are asked for.
   static constexpr uint32_t kHeld = 32, kPrefetched = 4;
 
-  uint8_t* buffer_;
+  uint8_t* entries_;
   uint8_t* doorbell_;
   uint64_t producer_ = 0;  // those that are held or collected included
+  uint64_t roomEnd_;       // up to this index there is room, whatever the driver's index is by now
   uint64_t held_[kHeld][8];
   uint32_t heldFor_[kHeld];
   uint32_t heldCount_ = 0;
@@ -156,7 +176,7 @@ class CompletionQueue {
   uint64_t solicitedBefore_ = 0;
   uint64_t notifiedEnd_ = 0;
   uint32_t mask_;
-  uint32_t cqeSize_;
+  uint32_t shift_;  // of an entry's size
   uint32_t consumer_ = 0;
   uint32_t told_;
   int firedSequence_ = -1;         // the arm sequence number that has had its event
@@ -166,6 +186,7 @@ class CompletionQueue {
   uint64_t heldSince_ = kNever;    // an event is due and held back since then
   uint16_t moderationCount_ = 0;
   bool ignoreOverrun_;
+  uint64_t (*clock_)();
   bool error_ = false;
   bool errorDue_ = false;
 };

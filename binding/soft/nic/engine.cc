@@ -83,7 +83,7 @@ void Engine::completionLost(CompletionQueue& cq, QueuePair* qp) {
 
 void Engine::completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount,
                           const uint8_t* response) {
-  Cqe cqe = Cqe::request(wqeOpcode, now_, qp.userIndex, qp.number, index);
+  Cqe cqe = Cqe::request(wqeOpcode, qp.sendCq->stamp(now_), qp.userIndex, qp.number, index);
   cqe.setByteCount(byteCount);
   if (response != nullptr) cqe.setInline(response, byteCount, qp.sendCq->inlineRoom());
   complete(qp.sendCq, cqe, &qp);
@@ -133,7 +133,7 @@ bool Engine::flushSends(QueuePair& qp) {
     if (!qp.fetch(&wqe_, qp.sendHead)) return true;
     Cqe cqe = Cqe::error(MLX5_CQE_REQ_ERR, MLX5_CQE_SYNDROME_WR_FLUSH_ERR, VendorSyndrome::flushed, wqe_.opcode(),
                          qp.userIndex, qp.number, qp.sendHead);
-    const uint16_t blocks = static_cast<uint16_t>(std::min<uint32_t>(wqe_.blocks(), backlog));
+    const uint16_t blocks = static_cast<uint16_t>(std::min<uint32_t>(wqe_.blocks, backlog));
     qp.sendHead += blocks;
     backlog -= blocks;
     complete(qp.sendCq, cqe, &qp);

@@ -180,6 +180,8 @@ class Engine {
   bool transmitFrames(QueuePair& qp);
   void prefetchPayload(const SendWqe& wqe) const;
   SendResult transmitFrame(QueuePair& qp, const SendWqe& wqe);
+  bool isOnePiece(const QueuePair& qp, const SendWqe& wqe, GatherList::Piece* piece) const;
+  SendResult emitPiece(QueuePair& qp, uint8_t checksums, const GatherList::Piece& piece);
   SendResult emitFrame(QueuePair& qp, const EthSegment& eth, const GatherList& list, uint64_t offset, uint64_t payload);
   SendResult transmitManyFrames(QueuePair& qp, const SendWqe& wqe, const EthSegment& eth, const GatherList& list);
   SendResult transmitSegments(QueuePair& qp, const SendWqe& wqe, const EthSegment& eth, const GatherList& list);
@@ -192,8 +194,16 @@ class Engine {
     return (transportDomains_ < 2 && selfLoopbacks_ == 0) || loopBack(sender, frame, length);
   }
   bool loopBack(const QueuePair& sender, const uint8_t* frame, size_t length);
+  void deliverNow(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,
+                  const ChecksumStatus& checks);
   void deliver(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,
                const ChecksumStatus& checks);
+  void deliverChanged(Port& port, const CompiledRule& rule, Receiver& receiver, const PacketHash& hash,
+                      const uint8_t* frame, size_t length, const Layers& layers, const ChecksumStatus& checks);
+  void describe(Port& port, const Receiver& receiver, const PacketHash& hash, const uint8_t* frame, size_t length,
+                const Layers& layers, const ChecksumStatus& checks, Cqe* cqe);
+  void undelivered(Port& port, Receiver& receiver);
+  void scatterError(Receiver& receiver, uint16_t index, ScatterResult result);
   bool openStrides(Receiver& receiver, uint64_t bytes);
   void receiverLost(Receiver& receiver);
   void failWorkQueue(WorkQueue& wq);

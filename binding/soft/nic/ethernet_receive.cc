@@ -35,21 +35,49 @@ Receiver* RawTarget::pick(const uint8_t* frame, const Layers& layers, PacketHash
   return &queues[hash->value & (queues.size() - 1)]->receiver;
 }
 
-bool Engine::drain(Port& port, FrameQueue* queue) {
-  if (queue == nullptr) return false;
-  uint32_t done = 0;
-  size_t length;
-  while (done < kBatch) {
-    const uint8_t* frame = queue->front(&length);
-    if (frame == nullptr) break;
-    if (port.linkUp) receiveFrame(port, frame, length);
-    queue->pop();
-    ++done;
-  }
-  return done != 0;
+// What the entry tells of a frame beside where it lies.
+[[gnu::always_inline]] inline void Engine::describe(Port& port, const Receiver& receiver, const PacketHash& hash,
+                                                    const uint8_t* frame, size_t length, const Layers& layers,
+                                                    const ChecksumStatus& checks, Cqe* cqe) {
+  const uint8_t l3 = layers.ipVersion == 4   ? MLX5_CQE_L3_HDR_TYPE_IPV4
+                     : layers.ipVersion == 6 ? MLX5_CQE_L3_HDR_TYPE_IPV6
+                                             : MLX5_CQE_L3_HDR_TYPE_NONE;
+  const int ok = MLX5_CQE_L2_OK | (checks.l3Ok ? MLX5_CQE_L3_OK : 0) | (checks.l4Ok ? MLX5_CQE_L4_OK : 0);
+  const CqeL4 l4 = l4Type(frame, layers);
+  cqe->setChecks(static_cast<uint8_t>(ok), l3, l4);
+  if ((layers.ipVersion != 0 && !checks.l3Ok) || (l4 != CqeL4::none && !checks.l4Ok))
+    ++port.counters.receiveChecksumBad;
+  if (receiver.cq->wantsChecksum()) cqe->setChecksum(checksumFold(checksumAdd(frame + layers.l3, length - layers.l3)));
+  if (hash.type != 0) cqe->setHash(hash.value, hash.type);
 }
 
-void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
+[[gnu::always_inline]] inline void Engine::deliverNow(Port& port, const CompiledRule& rule, const uint8_t* frame,
+                                                      size_t length, const Layers& layers,
+                                                      const ChecksumStatus& checks) {
+  if (rule.target == nullptr) {
+    ++port.counters.receiveRuleDropped;
+    return;
+  }
+  PacketHash hash;
+  Receiver& receiver = rule.target->rss ? *rule.target->pick(frame, layers, &hash) : *rule.target->direct;
+  if (!receiver.plain()) return deliverChanged(port, rule, receiver, hash, frame, length, layers, checks);
+  receiver.queue.prefetchAhead(memory_);
+  ReceiveWqe wqe;
+  if (!receiver.open || !receiver.queue.take(&wqe)) return undelivered(port, receiver);
+  const ScatterResult result = wqe.scatter(memory_, receiver.pd, frame, length);
+  if (result != ScatterResult::ok) return scatterError(receiver, wqe.index, result);
+  Cqe cqe(MLX5_CQE_RESP_SEND, false, now_, receiver.userIndex, rule.rule.tag & 0xffffff, wqe.index);
+  cqe.setByteCount(static_cast<uint32_t>(length));
+  describe(port, receiver, hash, frame, length, layers, checks, &cqe);
+  complete(receiver.cq, cqe, receiver.queuePair);
+}
+
+void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,
+                     const ChecksumStatus& checks) {
+  deliverNow(port, rule, frame, length, layers, checks);
+}
+
+[[gnu::always_inline]] inline void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
   ++port.counters.receiveFrames;
   port.counters.receiveBytes += length;
   if (length < kMinFrame) {  // a runt: it has no Ethernet header
@@ -68,7 +96,24 @@ void Engine::receiveFrame(Port& port, const uint8_t* frame, size_t length) {
     for (const CompiledRule& sniffer : port.steering.sniffers()) deliver(port, sniffer, frame, length, layers, checks);
   }
   if (roce && roce::receiveFrame(*this, port, frame, length, layers)) return;
+  const CompiledRule* sole =
+      port.steering.sole(FlowKey::destination(frame, layers.etherType), FlowKey::source(frame, layers.vlanTag));
+  if (sole != nullptr) return deliverNow(port, *sole, frame, length, layers, checkChecksums(frame, layers));
   if (port.steering.empty() || !steer(port, frame, length, layers, sniffed, nullptr)) ++port.counters.receiveUnmatched;
+}
+
+bool Engine::drain(Port& port, FrameQueue* queue) {
+  if (queue == nullptr) return false;
+  uint32_t done = 0;
+  size_t length;
+  while (done < kBatch) {
+    const uint8_t* frame = queue->front(&length);
+    if (frame == nullptr) break;
+    if (port.linkUp) receiveFrame(port, frame, length);
+    queue->pop(length);
+    ++done;
+  }
+  return done != 0;
 }
 
 // Hands the frame to those that the rules lead to: of a frame from the wire to all, of one that a queue pair of this
@@ -113,14 +158,23 @@ bool Engine::loopBack(const QueuePair& sender, const uint8_t* frame, size_t leng
   return group;
 }
 
-void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame, size_t length, const Layers& layers,
-                     const ChecksumStatus& checks) {
-  if (rule.target == nullptr) {
-    ++port.counters.receiveRuleDropped;
-    return;
+// No WQE is posted for a frame.
+void Engine::undelivered(Port& port, Receiver& receiver) {
+  ++port.counters.receiveNoBuffer;
+  if (receiver.queue.lost()) receiverLost(receiver);
+}
+
+void Engine::scatterError(Receiver& receiver, uint16_t index, ScatterResult result) {
+  if (result == ScatterResult::tooLong) {
+    receiverError(receiver, index, MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
+  } else {
+    receiverError(receiver, index, MLX5_CQE_SYNDROME_LOCAL_PROT_ERR, VendorSyndrome::localProtection);
   }
-  PacketHash hash;
-  Receiver& receiver = *rule.target->pick(frame, layers, &hash);
+}
+
+// A frame for a striding queue, or one that is delivered without its tag or with its check sequence.
+void Engine::deliverChanged(Port& port, const CompiledRule& rule, Receiver& receiver, const PacketHash& hash,
+                            const uint8_t* frame, size_t length, const Layers& layers, const ChecksumStatus& checks) {
   const bool strip = receiver.stripVlan && layers.vlan;
   const size_t skipped = strip ? 4 : 0;  // the tag, behind the two addresses
   const size_t size = length - skipped;
@@ -129,9 +183,7 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
   if (!strides.used()) receiver.queue.prefetchAhead(memory_);
   ReceiveWqe wqe;
   if (!receiver.open || !(strides.used() ? openStrides(receiver, written) : receiver.queue.take(&wqe))) {
-    ++port.counters.receiveNoBuffer;
-    if (receiver.queue.lost()) receiverLost(receiver);
-    return;
+    return undelivered(port, receiver);
   }
   uint64_t at = 0;
   ScatterResult result = ScatterResult::ok;
@@ -159,17 +211,10 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
     for (int i = 0; i < 4; ++i) sequence[i] = static_cast<uint8_t>(crc >> (8 * i));  // IEEE 802.3, 3.2.9
     scatter(sequence, 4);
   }
-  if (result == ScatterResult::tooLong) {
-    receiverError(receiver, wqe.index, MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
-    return;
-  }
-  if (result == ScatterResult::protection) {
-    receiverError(receiver, wqe.index, MLX5_CQE_SYNDROME_LOCAL_PROT_ERR, VendorSyndrome::localProtection);
-    return;
-  }
+  if (result != ScatterResult::ok) return scatterError(receiver, wqe.index, result);
   // sop_drop_qpn of a raw packet carries the flow tag, not the QP (libmlx5 mlx5_cq_read_flow_tag; the kernel's default
   // is 0).
-  Cqe cqe(MLX5_CQE_RESP_SEND, false, now_, receiver.userIndex, rule.rule.tag & 0xffffff,
+  Cqe cqe(MLX5_CQE_RESP_SEND, false, receiver.cq->stamp(now_), receiver.userIndex, rule.rule.tag & 0xffffff,
           strides.used() ? strides.next() : wqe.index);
   cqe.setByteCount(static_cast<uint32_t>(written));
   if (strides.used()) {
@@ -177,17 +222,8 @@ void Engine::deliver(Port& port, const CompiledRule& rule, const uint8_t* frame,
     cqe.setStrides(wqe.index, count);
     strides.take(count);
   }
-  const uint8_t l3 = layers.ipVersion == 4   ? MLX5_CQE_L3_HDR_TYPE_IPV4
-                     : layers.ipVersion == 6 ? MLX5_CQE_L3_HDR_TYPE_IPV6
-                                             : MLX5_CQE_L3_HDR_TYPE_NONE;
-  const int ok = MLX5_CQE_L2_OK | (checks.l3Ok ? MLX5_CQE_L3_OK : 0) | (checks.l4Ok ? MLX5_CQE_L4_OK : 0);
-  const CqeL4 l4 = l4Type(frame, layers);
-  cqe.setChecks(static_cast<uint8_t>(ok), l3, l4);
-  if ((layers.ipVersion != 0 && !checks.l3Ok) || (l4 != CqeL4::none && !checks.l4Ok))
-    ++port.counters.receiveChecksumBad;
+  describe(port, receiver, hash, frame, length, layers, checks, &cqe);
   if (strip) cqe.setStrippedVlan(layers.vlanTag);
-  if (receiver.cq->wantsChecksum()) cqe.setChecksum(checksumFold(checksumAdd(frame + layers.l3, length - layers.l3)));
-  if (hash.type != 0) cqe.setHash(hash.value, hash.type);
   complete(receiver.cq, cqe, receiver.queuePair);
 }
 

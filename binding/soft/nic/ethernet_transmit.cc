@@ -16,7 +16,6 @@ constexpr uint64_t kMaxFrame = 9978 + 22;  // a ConnectX' largest MTU, Ethernet 
 constexpr uint64_t kMinFrame = 14;         // nothing shorter has an Ethernet header; padding is the wire's business
 
 void applyChecksums(uint8_t* frame, size_t length, uint8_t flags) {
-  if (flags == 0) return;
   Layers outer;
   parseLayers(frame, length, 0, &outer);
   if (flags & (kEthInnerL3Checksum | kEthInnerL4Checksum)) {
@@ -71,6 +70,42 @@ SendResult Engine::gather(const QueuePair& qp, const SendWqe& wqe, uint32_t offs
   return {};
 }
 
+// A frame that lies in one piece.
+inline SendResult Engine::emitPiece(QueuePair& qp, uint8_t checksums, const GatherList::Piece& piece) {
+  if (piece.length < kMinFrame || piece.length > kMaxFrame) {
+    return SendResult::failed(MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
+  }
+  Port& port = *qp.port;
+  if (!port.ready()) return {};  // no carrier: gone, as on a cable that was pulled
+  FrameQueue& wire = *port.end.transmit;
+  uint8_t* frame = wire.reserve(piece.length);
+  if (frame == nullptr) {
+    waitForWire();
+    return SendResult::stalled();
+  }
+  if (!guardedCopy(frame, piece.at, piece.length)) return SendResult::noAccess();
+  if (checksums != 0) applyChecksums(frame, piece.length, checksums);
+  if (leaves(qp, frame, piece.length)) wire.commit(piece.length);
+  ++port.counters.transmitFrames;
+  port.counters.transmitBytes += piece.length;
+  return {};
+}
+
+// What nearly all are: one frame that lies in one piece, to be sent as it is. Nothing comes between two looks at a WQE
+// in one step, so that its memory is looked up once: ahead, to ask for it, and then to send from there.
+inline bool Engine::isOnePiece(const QueuePair& qp, const SendWqe& wqe, GatherList::Piece* piece) const {
+  constexpr uint32_t kSegments = EthSegment::kStart / 16 + 2;
+  if (wqe.opcode() != MLX5_OPCODE_SEND || wqe.segments != kSegments || !EthSegment::isPlainIn(wqe) ||
+      attributes_.minimumInlineHeader != 0) {
+    return false;
+  }
+  const DataSegment segment(wqe.bytes + EthSegment::kStart + 16);
+  if (segment.isInline()) return false;
+  piece->length = segment.bytes();
+  piece->at = memory_.translate(segment.lkey, segment.address, piece->length, qp.pd, kAccessLocalRead);
+  return true;
+}
+
 bool Engine::transmitFrames(QueuePair& qp) {
   uint16_t backlog = qp.sendBacklog();
   if (backlog == 0) return false;
@@ -79,6 +114,8 @@ bool Engine::transmitFrames(QueuePair& qp) {
   for (uint32_t i = 0; i < kPrefetched && i < backlog; ++i) prefetchBlock(qp.sendHead + i);
   // What was posted is the NIC's, so that it may be read before its turn (a card fetches WQEs ahead, too).
   uint32_t read = 0;
+  GatherList::Piece pieces[kAhead];
+  bool onePiece[kAhead];
   uint16_t readHead = qp.sendHead, unread = backlog;
   const auto readNext = [&] {
     SendWqe& wqe = ahead_[read % kAhead];
@@ -86,22 +123,33 @@ bool Engine::transmitFrames(QueuePair& qp) {
       unread = 0;
       return;
     }
-    const uint16_t blocks = static_cast<uint16_t>(std::min<uint32_t>(wqe.blocks(), unread));
+    const uint16_t blocks = static_cast<uint16_t>(std::min<uint32_t>(wqe.blocks, unread));
     for (uint32_t i = 0; i < blocks; ++i) prefetchBlock(readHead + kPrefetched + i);
     readHead += blocks;
     unread -= blocks;
+    GatherList::Piece& piece = pieces[read % kAhead];
+    bool& one = onePiece[read % kAhead];
+    one = isOnePiece(qp, wqe, &piece);
+    if (one) {
+      prefetch(piece.at);
+    } else {
+      prefetchPayload(wqe);
+    }
     ++read;
-    prefetchPayload(wqe);
   };
   while (read < kAhead && unread != 0) readNext();
   for (uint32_t i = 0; i < read; ++i) {
     SendWqe& wqe = ahead_[i % kAhead];
-    const uint32_t blocks = wqe.blocks();
+    const uint32_t blocks = wqe.blocks;
     SendResult result;
     if (blocks > backlog || blocks > qp.sq.count || wqe.queuePair() != qp.number) {
       result = SendResult::badWqe();
-    } else {
+    } else if (!onePiece[i % kAhead]) {
       result = transmitFrame(qp, wqe);
+    } else if (pieces[i % kAhead].at == nullptr) {
+      result = SendResult::noAccess();
+    } else {
+      result = emitPiece(qp, EthSegment::checksumsIn(wqe), pieces[i % kAhead]);
     }
     if (result.kind == SendResult::Kind::stalled) return i != 0;
     const uint16_t index = qp.sendHead;
@@ -114,7 +162,9 @@ bool Engine::transmitFrames(QueuePair& qp) {
       toSendError(qp);
       return true;
     }
-    if (wqe.signaled()) completeSend(qp, wqe.opcode(), index);
+    if (wqe.signaled()) {
+      complete(qp.sendCq, Cqe::request(wqe.opcode(), now_, qp.userIndex, qp.number, index), &qp);
+    }
     // A completion queue overran, or the queue pair's own frame was too long for its receive.
     if (qp.state != QueuePairState::rts) return true;
     if (read < kBatch && unread != 0) readNext();
@@ -123,7 +173,7 @@ bool Engine::transmitFrames(QueuePair& qp) {
 }
 
 void Engine::prefetchPayload(const SendWqe& wqe) const {
-  const uint32_t at = EthSegment(wqe).end;
+  const uint32_t at = EthSegment::endIn(wqe);
   if (at + SendWqe::kSegment > wqe.size()) return;
   const DataSegment segment(wqe.bytes + at);
   if (segment.isInline()) return;
@@ -158,7 +208,7 @@ inline SendResult Engine::emitFrame(QueuePair& qp, const EthSegment& eth, const 
     return SendResult::failed(MLX5_CQE_SYNDROME_LOCAL_LENGTH_ERR, VendorSyndrome::localLength);
   }
   Port& port = *qp.port;
-  if (!port.ready()) return {};  // no carrier: gone, as on a cable that was pulled
+  if (!port.ready()) return {};
   const uint64_t tag = eth.insertVlan ? 4 : 0;
   uint8_t* frame = port.end.transmit->reserve(length + tag);
   if (frame == nullptr) {
@@ -172,7 +222,7 @@ inline SendResult Engine::emitFrame(QueuePair& qp, const EthSegment& eth, const 
     store16(frame + 12, kEtherTypeVlan);
     store16(frame + 14, eth.vlanTag);
   }
-  applyChecksums(frame, length + tag, eth.checksums);
+  if (eth.checksums != 0) applyChecksums(frame, length + tag, eth.checksums);
   if (leaves(qp, frame, length + tag)) port.end.transmit->commit(length + tag);
   ++port.counters.transmitFrames;
   port.counters.transmitBytes += length + tag;
@@ -204,10 +254,7 @@ SendResult Engine::transmitManyFrames(QueuePair& qp, const SendWqe& wqe, const E
   }
   for (; qp.segmented < list.count; ++qp.segmented) {  // here it counts frames that are out
     if (qp.segmented + kAhead < list.count) prefetch(list.pieces[qp.segmented + kAhead].at);
-    GatherList frame;
-    frame.pieces[0] = list.pieces[qp.segmented];
-    frame.count = 1;
-    const SendResult result = emitFrame(qp, eth, frame, 0, frame.pieces[0].length);
+    const SendResult result = emitPiece(qp, eth.checksums, list.pieces[qp.segmented]);
     if (result.kind != SendResult::Kind::done) return result;
   }
   return {};
@@ -231,7 +278,7 @@ SendResult Engine::transmitSegments(QueuePair& qp, const SendWqe&, const EthSegm
     }
     segmenter.writeHeader(frame, qp.segmented);
     if (!list.copy(frame + eth.inlineLength, qp.segmented, payload)) return SendResult::noAccess();
-    applyChecksums(frame, length, eth.checksums);
+    if (eth.checksums != 0) applyChecksums(frame, length, eth.checksums);
     if (leaves(qp, frame, length)) port.end.transmit->commit(length);
     ++port.counters.transmitFrames;
     port.counters.transmitBytes += length;

@@ -1,7 +1,8 @@
 #include "nic/guarded.h"
 
 // guardedLand(). Up to the last line: a head of aligned stores, each twice as large as the one before, then blocks
-// that are aligned to themselves. In the last line the same, then a tail of aligned stores, each half as large. As in
+// that are aligned to themselves. In the last line the same, then a tail of aligned stores, each half as large. A short
+// one that begins at a multiple of 16, where a move of 16 bytes is seen whole, is aligned moves up to its tail. As in
 // guarded.cc no stack is used and nothing is called. The macros end with the routine: the assembler of a whole library
 // may read both files as one.
 #if defined(__x86_64__)
@@ -72,6 +73,33 @@ soft_guarded_land:
 1:
   testq %rdx, %rdx
   je 90f
+  testb $15, %dil
+  jne 15f
+  cmpq $256, %rdx
+  jae 15f
+  cmpb $0, soft_whole_moves(%rip)
+  je 15f
+  subq $64, %rdx
+  jb 12f
+11:
+  movups (%rsi), %xmm0
+  movups 16(%rsi), %xmm1
+  movups 32(%rsi), %xmm2
+  movups 48(%rsi), %xmm3
+  addq $64, %rsi
+  movaps %xmm0, (%rdi)
+  movaps %xmm1, 16(%rdi)
+  movaps %xmm2, 32(%rdi)
+  movaps %xmm3, 48(%rdi)
+  addq $64, %rdi
+  subq $64, %rdx
+  jae 11b
+12:
+  addq $64, %rdx
+  je 90f
+  repeat 16
+  jmp 70f
+15:
   leaq -1(%rdi,%rdx), %r8
   andq $-64, %r8
   cmpq %r8, %rdi

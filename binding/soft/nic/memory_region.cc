@@ -18,6 +18,7 @@ int MemoryTable::allocate(uint32_t* index) {
     if (keys_.size() >= kMaxKeys) return ENOSPC;
     *index = static_cast<uint32_t>(keys_.size());
     keys_.emplace_back();
+    moved();
   }
   const uint8_t tag = keys_[*index].tag;
   keys_[*index] = MemoryKey{};

@@ -46,20 +46,23 @@ class MemoryTable {
   // `access`.
   uint8_t* translate(uint32_t key, uint64_t address, uint64_t length, uint32_t pd, uint32_t access) const {
     const uint32_t index = key >> 8;
-    if (index >= keys_.size()) return nullptr;
-    const MemoryKey& entry = keys_[index];
+    if (index >= count_) return nullptr;
+    const MemoryKey& entry = first_[index];
     if (!entry.open || entry.tag != static_cast<uint8_t>(key) || entry.pd != pd) return nullptr;
     if ((entry.access & access) != access) return nullptr;
+    // An address below iova wraps to an offset behind every region: create() bounds iova + length, as a window's bind
+    // does.
     const uint64_t offset = address - entry.iova;
-    if (address < entry.iova || offset > entry.length || length > entry.length - offset) return nullptr;
+    if (length > entry.length || offset > entry.length - length) return nullptr;
     return entry.base + offset;
   }
 
   // Where it would lie, unchecked: for prefetches, which do no harm wherever they lead.
   const void* guess(uint32_t key, uint64_t address) const {
     const uint32_t index = key >> 8;
-    if (index >= keys_.size()) return nullptr;
-    return reinterpret_cast<const void*>(reinterpret_cast<uint64_t>(keys_[index].base) + (address - keys_[index].iova));
+    if (index >= count_) return nullptr;
+    const MemoryKey& entry = first_[index];
+    return reinterpret_cast<const void*>(reinterpret_cast<uint64_t>(entry.base) + (address - entry.iova));
   }
 
   // For a remote key: the same, and a type 2 window must be bound to `qpn`.
@@ -89,8 +92,16 @@ class MemoryTable {
  private:
   int allocate(uint32_t* index);
 
+  // Where the keys lie and how many they are: what each look-up starts with.
+  void moved() {
+    first_ = keys_.data();
+    count_ = static_cast<uint32_t>(keys_.size());
+  }
+
   std::vector<MemoryKey> keys_{2};  // index 1 would make MLX5_INVALID_LKEY (0x100) a valid key: never used
   std::vector<uint32_t> free_;
+  const MemoryKey* first_ = keys_.data();
+  uint32_t count_ = 2;
 };
 
 }  // namespace soft

@@ -102,7 +102,8 @@ class Nic {
   void fail();
 
   // Does all the work that there is at time `now` (nanoseconds, never going back). Returns whether there was any.
-  // `now` is also the CQEs' timestamp: the core clock counts nanoseconds (hca_core_clock 1 000 000 kHz).
+  // `now` is also the timestamp of CQEs, but of queues that have a clock (CompletionQueueAttributes): the core clock
+  // counts nanoseconds (hca_core_clock 1 000 000 kHz).
   bool step(uint64_t now);
 
   // Whether all doorbell records were looked at since the last work: before that, nobody may stop stepping

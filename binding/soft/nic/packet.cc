@@ -2,8 +2,6 @@
 
 #include <cstring>
 
-#include "nic/bytes.h"
-
 namespace soft {
 
 namespace {
@@ -16,16 +14,17 @@ void setEnd(Layers* layers, uint32_t total, size_t length) {
 
 void parseIpv4(const uint8_t* frame, size_t length, Layers* layers) {
   const uint8_t* ip = frame + layers->l3;
-  if (length < layers->l3 + 20 || ip[0] >> 4 != 4) return;
-  const uint32_t header = (ip[0] & 15) * 4u;
+  if (length < layers->l3 + 20) return;
+  const uint32_t header = (ip[0] - 0x40u) * 4;  // of another version less than 20, or more than there can be
   const uint32_t total = load16(ip + 2);
-  if (header < 20 || total < header || layers->l3 + header > length) return;
+  if (header - 20 > 40 || total < header || layers->l3 + header > length) return;
   layers->ipVersion = 4;
   layers->protocol = ip[9];
   layers->l3Length = header;
   setEnd(layers, total, length);
-  layers->fragment = (load16(ip + 6) & 0x3fff) != 0;  // more fragments, or an offset
-  layers->laterFragment = (load16(ip + 6) & 0x1fff) != 0;
+  const uint16_t fragment = load16(ip + 6);
+  layers->fragment = (fragment & 0x3fff) != 0;  // more fragments, or an offset
+  layers->laterFragment = (fragment & 0x1fff) != 0;
   layers->l4 = layers->l3 + header;
 }
 
@@ -83,9 +82,9 @@ void parseLayers(const uint8_t* frame, size_t length, size_t start, Layers* laye
 void extractKey(const uint8_t* frame, const Layers& layers, uint32_t needed, FlowKey* key) {
   const uint8_t* l2 = frame + layers.l2;
   uint64_t* words = key->words;
-  words[0] = FlowKey::mac(load64(l2) >> 16, layers.etherType);
-  words[1] = FlowKey::mac(load64(l2 + 4) & 0xffffffffffff, layers.vlanTag);  // bytes 6 … 11
-  if (needed < 4) return;                                                    // the Ethernet header alone
+  words[0] = FlowKey::destination(l2, layers.etherType);
+  words[1] = FlowKey::source(l2, layers.vlanTag);
+  if (needed < 4) return;  // the Ethernet header alone
   for (uint32_t i = 2; i < FlowKey::kWords; ++i) words[i] = 0;
   uint8_t ipFlags = 0, tcpFlags = 0;
   const uint8_t* ip = frame + layers.l3;

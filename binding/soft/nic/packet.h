@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "nic/attributes.h"
+#include "nic/bytes.h"
 
 namespace soft {
 
@@ -53,6 +54,11 @@ struct FlowKey {
   uint64_t words[kWords];
 
   static uint64_t mac(uint64_t address, uint16_t beside) { return address << 16 | beside; }
+  // The first two words, of an Ethernet header at `l2`.
+  static uint64_t destination(const uint8_t* l2, uint16_t etherType) { return mac(load64(l2) >> 16, etherType); }
+  static uint64_t source(const uint8_t* l2, uint16_t vlanTag) {
+    return mac(load64(l2 + 4) & 0xffffffffffff, vlanTag);  // bytes 6 … 11
+  }
   static uint64_t network(uint8_t version, uint8_t protocol, uint8_t trafficClass, uint8_t hopLimit) {
     return uint64_t{version} << 56 | uint64_t{protocol} << 48 | uint64_t{trafficClass} << 40 | uint64_t{hopLimit} << 32;
   }

@@ -31,6 +31,9 @@ struct Receiver {
     strides.close();
   }
 
+  // Whether a frame takes a WQE of its own and goes there as it came.
+  bool plain() const { return !strides.used() && !stripVlan && !scatterFcs; }
+
   ReceiveQueue queue;
   StrideAllocator strides;
   CompletionQueue* cq;

@@ -19,8 +19,8 @@ class ReceiveQueue;
 // One receive WQE that the NIC has taken. It stays in the ring: each element is copied as it is used.
 struct ReceiveWqe {
   // Writes `length` bytes of a message, beginning `offset` bytes into it.
-  ScatterResult scatter(const MemoryTable& memory, uint32_t pd, uint64_t offset, const uint8_t* data,
-                        uint64_t length) const {
+  [[gnu::noinline]] ScatterResult scatter(const MemoryTable& memory, uint32_t pd, uint64_t offset, const uint8_t* data,
+                                          uint64_t length) const {
     const uint8_t* at = list;
     for (uint32_t left = maxSegments; length != 0; at += SendWqe::kSegment, --left) {
       if (left == 0) return ScatterResult::tooLong;
@@ -42,6 +42,16 @@ struct ReceiveWqe {
       offset = 0;
     }
     return ScatterResult::ok;
+  }
+
+  // The same from its beginning. Nearly every message goes into the first element as a whole.
+  ScatterResult scatter(const MemoryTable& memory, uint32_t pd, const uint8_t* data, uint64_t length) const {
+    uint64_t low, high;
+    if (maxSegments == 0 || !guardedLoad16(list, &low, &high)) return scatter(memory, pd, 0, data, length);
+    const DataSegment segment(low, high);
+    if (segment.isEnd() || length > segment.bytes() || length == 0) return scatter(memory, pd, 0, data, length);
+    uint8_t* to = memory.translate(segment.lkey, segment.address, length, pd, kAccessLocalWrite);
+    return to != nullptr && guardedLand(to, data, length) ? ScatterResult::ok : ScatterResult::protection;
   }
 
   // What scatter() from the beginning would say, without writing.
@@ -107,6 +117,7 @@ class ReceiveQueue {
         count_(ring.count),
         shift_(ring.strideShift),
         prefix_((nextSegment ? 16 : 0) + (ring.signature && !shared ? 16 : 0)),
+        maxSegments_(((1u << ring.strideShift) - prefix_) / SendWqe::kSegment),
         shared_(shared) {}
 
   // Takes the next posted WQE. False when there is none.
@@ -132,7 +143,7 @@ class ReceiveQueue {
     const uint8_t* at = buffer_ + (size_t{slot} << shift_);
     wqe->list = at + prefix_;
     wqe->queue = this;
-    wqe->maxSegments = ((1u << shift_) - prefix_) / SendWqe::kSegment;
+    wqe->maxSegments = maxSegments_;
     wqe->index = shared_ ? static_cast<uint16_t>(slot) : taken_;
     return true;
   }
@@ -185,6 +196,7 @@ class ReceiveQueue {
   uint32_t count_;
   uint32_t shift_;
   uint32_t prefix_;
+  uint32_t maxSegments_;
   uint16_t taken_ = 0, posted_ = 0, next_ = 0;
   bool shared_;
   bool lost_ = false;

@@ -64,6 +64,7 @@ void Steering::add(const FlowRule& rule, RawTarget* target, uint32_t number) {
   innerRules_ += inner ? 1 : 0;
   if (rule.type == FlowType::sniffer) {
     sniffers_.push_back(std::move(compiled));
+    indexed_ = false;
     return;
   }
   // Alike ones stand together, so that a frame finds them all (sameMatch).
@@ -96,8 +97,13 @@ bool Steering::Shape::hash(const FlowKey& outer, const FlowKey* inner, uint64_t*
 void Steering::index() {
   shapes_.clear();
   words_ = 0;
+  masks_[0] = masks_[1] = 0;
+  sole_ = nullptr;
   for (uint32_t i = 0; i < rules_.size(); ++i) {
-    for (const CompiledRule::Word& word : rules_[i].words) words_ |= 1u << word.index;
+    for (const CompiledRule::Word& word : rules_[i].words) {
+      words_ |= 1u << word.index;
+      if (word.index < 2) masks_[word.index] |= word.mask;
+    }
     rules_[i].nextIsAlike = i + 1 < rules_.size() && rules_[i + 1].sameMatch(rules_[i]);
     if (i != 0 && rules_[i - 1].nextIsAlike) continue;
     auto shape = std::find_if(shapes_.begin(), shapes_.end(),
@@ -123,7 +129,17 @@ void Steering::index() {
       shape.slots[slot] = i + 1;
     }
   }
+  ethernetAlone_ = words_ < 1u << 2 && sniffers_.empty();
   indexed_ = true;
+}
+
+void Steering::findSole(uint64_t first, uint64_t second) {
+  FlowKey key;
+  key.words[0] = soleWords_[0] = first;
+  key.words[1] = soleWords_[1] = second;
+  const uint32_t found = find(key, nullptr, 0);
+  const bool one = found != kNone && !rules_[found].nextIsAlike && !rules_[found].rule.dontTrap;
+  sole_ = one ? &rules_[found] : nullptr;
 }
 
 uint32_t Steering::find(const Shape& shape, const FlowKey& outer, const FlowKey* inner, uint32_t from) const {

@@ -62,6 +62,17 @@ class Steering {
   bool sniffs() const { return !sniffers_.empty(); }
   const std::vector<CompiledRule>& sniffers() const { return sniffers_; }
 
+  // Where rules look at nothing but the Ethernet header and there is no sniffer: the one rule that gets a frame with
+  // these first two words of its key. Null where that is not so, or there are several such rules, or none. The answer
+  // is kept until another header is asked for, or the rules change.
+  const CompiledRule* sole(uint64_t addressAndType, uint64_t sourceAndTag) {
+    if (!indexed_) index();
+    if (!ethernetAlone_) return nullptr;
+    const uint64_t first = addressAndType & masks_[0], second = sourceAndTag & masks_[1];
+    if (sole_ == nullptr || first != soleWords_[0] || second != soleWords_[1]) findSole(first, second);
+    return sole_;
+  }
+
   // Calls visit(rule) for each rule that gets the frame. Two rules that match exactly alike both do (the kernel gives
   // one table entry two destinations); behind a DONT_TRAP rule the search goes on. Returns whether any did.
   template <typename Visit>
@@ -97,6 +108,7 @@ class Steering {
   };
 
   void index();
+  void findSole(uint64_t first, uint64_t second);
   // The first rule from `from` on that the frame matches.
   uint32_t find(const FlowKey& outer, const FlowKey* inner, uint32_t from) const {
     uint32_t first = kNone;
@@ -118,6 +130,11 @@ class Steering {
   std::vector<CompiledRule> sniffers_;
   uint32_t innerRules_ = 0;
   uint32_t words_ = 0;  // of both keys, as in CompiledRule::Word
+  // Of the first two words what rules look at, and what sole() was asked for and found.
+  uint64_t masks_[2] = {};
+  bool ethernetAlone_ = false;
+  uint64_t soleWords_[2] = {};
+  const CompiledRule* sole_ = nullptr;
 };
 
 }  // namespace soft

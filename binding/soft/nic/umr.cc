@@ -56,10 +56,11 @@ SendResult Engine::configureKey(QueuePair& qp, const SendWqe& wqe) {
   const bool writes = (access & (kAccessRemoteWrite | kAccessRemoteAtomic)) != 0;
   const uint32_t needed = kAccessWindowBind | (writes ? uint32_t{kAccessLocalWrite} : 0);
   uint8_t* base = memory_.translate(regionKey, address, length, qp.pd, needed);
-  if (base == nullptr) return bindError();
+  const uint64_t start = load64(context + offsetof(mlx5_wqe_mkey_context_seg, start_addr));
+  if (base == nullptr || length > ~uint64_t{0} - start) return bindError();
   memory_.unbind(*window);
   window->base = base;
-  window->iova = load64(context + offsetof(mlx5_wqe_mkey_context_seg, start_addr));
+  window->iova = start;
   window->length = length;
   window->access = access;
   window->tag = static_cast<uint8_t>(newKey);

@@ -4,6 +4,7 @@
 
 #include <infiniband/mlx5dv.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -38,7 +39,7 @@ struct SendWqe {
     if (!guardedCopy64(bytes, ring + size_t{block} * MLX5_SEND_WQE_BB)) return false;
     this->index = index;
     segments = bytes[7] & 0x3f;  // qpn_ds: 24 bits of QP number, then the size in 16 bytes
-    const uint32_t blocks = this->blocks();
+    blocks = std::max(1u, (segments + 3) / 4);
     for (uint32_t i = 1; i < blocks; ++i) {
       if (!guardedCopy64(bytes + size_t{i} * MLX5_SEND_WQE_BB,
                          ring + size_t{(block + i) & (count - 1)} * MLX5_SEND_WQE_BB)) {
@@ -50,7 +51,7 @@ struct SendWqe {
 
   uint8_t opcode() const { return bytes[3]; }  // opmod_idx_opcode
   uint8_t opcodeModifier() const { return bytes[0]; }
-  uint32_t queuePair() const { return load24(bytes + 4); }
+  uint32_t queuePair() const { return load32(bytes + 4) >> 8; }
   uint8_t flags() const { return bytes[11]; }  // fm_ce_se: fence mode, completion and event mode, solicited
   const uint8_t* immediate() const { return bytes + 12; }
   bool signaled() const { return (flags() & MLX5_WQE_CTRL_CQ_UPDATE) != 0; }
@@ -63,11 +64,9 @@ struct SendWqe {
   bool holds(const uint8_t* at) const { return at >= bytes && at < bytes + sizeof bytes; }
 
   uint32_t size() const { return segments * kSegment; }
-  // Basic blocks that it takes in the ring; a WQE that says 0 takes one, or the queue would never move on.
-  uint32_t blocks() const { return segments == 0 ? 1 : (segments + 3) / 4; }
-
   alignas(64) uint8_t bytes[1024];
   uint32_t segments;
+  uint32_t blocks;  // that it takes in the ring; one that says 0 takes one, or the queue would never move on
   uint16_t index;
 };
 
@@ -105,9 +104,21 @@ struct EthSegment {
     vlanTag = load16(from + 14);
     inlineLength = insertVlan ? 0 : word;
     inlineHeader = from + kInlineStart;
-    // 16 bytes hold two of the inline header; the rest goes on in 16s (libmlx5 copy_eth_inline_headers).
-    end = inlineLength <= 2 ? kStart + 16 : kStart + 16 + ((inlineLength - 2 + 15) & ~15u);
+    end = endOf(inlineLength);
   }
+
+  // 16 bytes hold two of the inline header; the rest goes on in 16s (libmlx5 copy_eth_inline_headers).
+  static uint32_t endOf(uint32_t inlineLength) {
+    return inlineLength <= 2 ? kStart + 16 : kStart + 16 + ((inlineLength - 2 + 15) & ~15u);
+  }
+  // Where the data segments begin, of a WQE that has an Ethernet segment.
+  static uint32_t endIn(const SendWqe& wqe) {
+    const uint16_t word = load16(wqe.bytes + kStart + 12);
+    return endOf((word & kEthInsertVlan) != 0 ? 0 : word);
+  }
+  // Whether it asks for nothing but checksums: no header inline, no tag.
+  static bool isPlainIn(const SendWqe& wqe) { return load16(wqe.bytes + kStart + 12) == 0; }
+  static uint8_t checksumsIn(const SendWqe& wqe) { return wqe.bytes[kStart + 4]; }
 
   uint8_t checksums;
   uint16_t mss;

@@ -113,7 +113,7 @@ bool Requester::admit() {
   entry.signaled = wqe.signaled();
   entry.firstPsn = nextPsn_;
   uint64_t length = 0;
-  const bool fits = wqe.blocks() <= backlog && wqe.blocks() <= qp_.sq.count;
+  const bool fits = wqe.blocks <= backlog && wqe.blocks <= qp_.sq.count;
   if (!fits || request.kind == RequestKind::unknown || (!reliable_ && request.waitsForData()) ||
       (request.waitsForData() && qp_.attributes.maxReadAtomic == 0)) {
     refuse(entry, MLX5_CQE_SYNDROME_LOCAL_QP_OP_ERR, VendorSyndrome::badWqe);
@@ -147,7 +147,7 @@ bool Requester::admit() {
   }
   at(end_++) = entry;
   cursorPacket_ = 0;
-  qp_.sendHead = static_cast<uint16_t>(qp_.sendHead + (fits ? wqe.blocks() : backlog));
+  qp_.sendHead = static_cast<uint16_t>(qp_.sendHead + (fits ? wqe.blocks : backlog));
   return true;
 }
 

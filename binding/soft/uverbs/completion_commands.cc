@@ -2,6 +2,7 @@
 #include <infiniband/verbs.h>
 #include <rdma/mlx5-abi.h>
 
+#include "driver/driver.h"
 #include "uverbs/limits.h"
 #include "uverbs/verbs_file.h"
 
@@ -70,6 +71,7 @@ int create(VerbsFile& file, const ib_uverbs_ex_create_cq& request, const mlx5_ib
   attributes.cqeSize = driver.cqe_size;
   attributes.doorbell = reinterpret_cast<void*>(driver.db_addr);
   attributes.ignoreOverrun = request.flags & IB_UVERBS_CQ_FLAGS_IGNORE_OVERRUN;
+  if (request.flags & IB_UVERBS_CQ_FLAGS_TIMESTAMP_COMPLETION) attributes.clock = monotonicNow;
   attributes.bell = file.armRegister();
   attributes.cookie = static_cast<EventSource*>(queue.get());
   if (const int error = file.nic().createCompletionQueue(attributes, &queue->cqn)) return error;

@@ -53,6 +53,12 @@ class FrameQueue {
     --count_;
   }
 
+  // The same, of the frame and with the length that front() gave.
+  void pop(size_t length) {
+    head_ += kHeader + ((length + 7) & ~size_t{7});
+    --count_;
+  }
+
   // The oldest frames, up to `max`, without taking them; for a wire that hands over several at once.
   size_t list(const uint8_t** frames, size_t* lengths, size_t max) {
     size_t at = head_, listed = 0;

@@ -10,7 +10,7 @@ import {
 } from '../../index.js'
 import { UsageError } from '../usage.js'
 import type { Destination } from './exchange.js'
-import { type LoopResult, PingPong } from './loop.js'
+import { type LoopResult, PingPong, type Stamp } from './loop.js'
 
 export interface PingSettings {
   /** Undefined on the server. */
@@ -26,6 +26,8 @@ export interface PingSettings {
   mtu: number
   depth: number
   events: boolean
+  /** Whose clock measures: this program's, or the device's. */
+  timestamps: 'software' | 'hardware'
   /** Milliseconds. */
   timeout: number
   /** Milliseconds between two turns of the event loop while it polls. */
@@ -90,13 +92,14 @@ export class PingEnd {
    *
    * @param completionQueue with room for `depth` + 1 completions
    * @param peerGid if known already, selects a GID of the same kind
+   * @param stamp the device's clock, where it is to measure
    */
   constructor(
     context: Context,
     completionQueue: CompletionQueue,
     settings: PingSettings,
     signal: AbortSignal,
-    peerGid?: string,
+    { peerGid, stamp }: { peerGid?: string; stamp?: Stamp } = {},
   ) {
     const { type, size, depth, devicePort } = settings
     const datagram = type === 'ud'
@@ -146,6 +149,7 @@ export class PingEnd {
       events: settings.events,
       timeout: settings.timeout,
       yieldInterval: settings.yieldInterval,
+      stamp,
       signal,
     })
     this.#prepare = (peer) => {

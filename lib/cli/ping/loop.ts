@@ -12,6 +12,9 @@ const SEND = 2
 /** Places in the ping-pong's times. */
 const [postedAt, now] = [0, 1]
 
+/** Reads the device's clock at a completion of the last poll, in microseconds from some beginning. */
+export type Stamp = (row: number) => number
+
 /** Polls between two clock readings. */
 const pollsPerClockReading = 64
 
@@ -43,11 +46,16 @@ export interface LoopOptions {
   timeout: number
   /** Milliseconds between two turns of the event loop while it polls. */
   yieldInterval: number
+  /** Whose clock says when a message arrived; without it this program's, when it has seen its completion. */
+  stamp?: Stamp
   signal: AbortSignal
 }
 
 export interface LoopResult {
-  /** Round trips in microseconds, from one arrival, which the next message answers, to the next, as in ib_send_lat. */
+  /**
+   * Round trips in microseconds, from one arrival, which the next message answers, to the next, as in ib_send_lat. By the
+   * device's clock they begin and end with the completions of receives, and the first message has none before it.
+   */
   samples: Samples
   sent: number
   received: number
@@ -72,6 +80,8 @@ export class PingPong {
   #completed = true
   /** When the last message was sent, and when one last arrived: no number on the heap for each message. */
   readonly #times = new Float64Array(2)
+  /** By the device's clock: when a message last arrived. */
+  readonly #arrival = new Float64Array(1).fill(Number.NaN)
   #failure: string | undefined
 
   constructor(options: LoopOptions) {
@@ -152,7 +162,7 @@ export class PingPong {
   /** Takes the completions of the last poll, and answers. */
   #take(n: number): void {
     if (n === 0) return
-    const { completionQueue: cq, iterations, warmup } = this.#options
+    const { completionQueue: cq, iterations, warmup, stamp } = this.#options
     const times = this.#times
     for (let i = 0; i < n; i++) {
       if (cq.status[i] !== 0) {
@@ -164,8 +174,9 @@ export class PingPong {
         this.#completed = true
       } else {
         times[now] = performance.now()
+        if (stamp) this.#stamped(stamp(i))
         // The server's first message arrives before it has sent one: no round trip yet.
-        if (times[postedAt] > 0 && this.#received >= warmup)
+        else if (times[postedAt] > 0 && this.#received >= warmup)
           this.#samples.record((times[now] - times[postedAt]) * 1000)
         this.#received++
         this.#answered = true
@@ -173,6 +184,13 @@ export class PingPong {
       }
       if (this.#answered && this.#completed && this.#sent < iterations) this.#answer()
     }
+  }
+
+  /** An arrival by the device's clock. */
+  #stamped(at: number): void {
+    const before = this.#arrival[0]
+    this.#arrival[0] = at
+    if (!Number.isNaN(before) && this.#received >= this.#options.warmup) this.#samples.record(at - before)
   }
 
   /** Sends a message. Its time is that of the last arrival, which it answers. */

@@ -55,6 +55,11 @@ const options = {
   mtu: { type: 'string', short: 'm', argument: 'BYTES', help: 'path MTU of rc and uc: 256 … 4096 (1024)' },
   'rx-depth': { type: 'string', short: 'r', argument: 'N', help: 'receives kept posted (500)' },
   events: { type: 'boolean', short: 'e', help: 'sleep until a completion arrives, instead of polling' },
+  timestamps: {
+    type: 'string',
+    argument: 'CLOCK',
+    help: "software: this program's clock (default), or hardware: the device's",
+  },
   timeout: { type: 'string', argument: 'SECONDS', help: 'give up when the peer is silent for this long (5)' },
   json: { type: 'boolean', help: 'print one JSON object, latencies in µs' },
 } as const
@@ -71,12 +76,17 @@ the default, needs a processor for each side and for each software NIC: with few
 The two meet over TCP and speak the protocol of rdma-core's programs, so ibv_rc_pingpong,
 ibv_uc_pingpong and ibv_ud_pingpong can be either side (on Ethernet they need -g with the index of
 a GID, see 'ibverbs devices').
+A round trip is the time from one message's arrival, which this side answers, to the arrival of the
+next, so it holds what both sides and their devices take. By default a message has arrived when
+this program sees its completion; with --timestamps hardware when the device's clock says that it
+was completed (a ConnectX): how late the program looks counts in the answer's way only.
 RC reports a lost peer by itself; UC and UD lose messages in silence: --timeout ends the run.`,
   options,
   examples: [
     ['ibverbs ping --listen', 'on one host'],
     ['ibverbs ping server.example --json', 'on the other'],
     ['ibverbs ping server.example -t ud -n 10000 -e', 'datagrams, asleep between them'],
+    ['ibverbs ping server.example --timestamps hardware', "measured by a ConnectX's clock"],
     ['ibverbs ping server.example -s 4096', "where 'ibv_rc_pingpong -g 1' listens"],
   ],
   run,
@@ -109,6 +119,7 @@ function settings(args: readonly string[]): PingSettings {
     mtu,
     depth: integerOption('--rx-depth', values['rx-depth'], 2, 32768) ?? 500,
     events: values.events ?? false,
+    timestamps: wordOption('--timestamps', values.timestamps, ['software', 'hardware']) ?? 'software',
     timeout: (numberOption('--timeout', values.timeout, 0.001, 86400) ?? 5) * 1000,
     yieldInterval,
     json: values.json ?? false,
@@ -138,13 +149,17 @@ async function exchangeAndRun(context: Context, chosen: PingSettings, session: S
   const { checkPort, PingEnd } = await import('./end.js')
   const { rehearse } = await import('./rehearsal.js')
   checkPort(context, chosen)
-  const completionQueue = context.createCompletionQueue(chosen.depth + 1)
+  const timestamps = chosen.timestamps === 'hardware'
+  const completionQueue = context.createCompletionQueue(chosen.depth + 1, { timestamps })
+  const stamp = timestamps
+    ? (await import('./device-stamp.js')).deviceStamp(context, completionQueue)
+    : undefined
   const lame = await rehearse(context, completionQueue, chosen, signal)
   if (lame !== undefined) session.note(`warning: the rehearsal failed, the first messages are slow: ${lame}`)
   let end: PingEnd
   let met: Met
   if (chosen.host !== undefined) {
-    end = new PingEnd(context, completionQueue, chosen, signal)
+    end = new PingEnd(context, completionQueue, chosen, signal, { stamp })
     met = await exchangeAsClient(chosen.host, chosen.port, end.destination, signal)
     end.connect(met.remote)
   } else {
@@ -152,7 +167,7 @@ async function exchangeAndRun(context: Context, chosen: PingSettings, session: S
     try {
       session.note(`${context.name}: waiting for a client on TCP port ${server.port}`)
       const makeEnd = (client: Destination) =>
-        new PingEnd(context, completionQueue, chosen, signal, client.gid ?? undefined)
+        new PingEnd(context, completionQueue, chosen, signal, { peerGid: client.gid ?? undefined, stamp })
       ;({ end, met } = await serve(server, makeEnd, signal))
     } finally {
       server.close()
@@ -169,8 +184,9 @@ async function exchangeAndRun(context: Context, chosen: PingSettings, session: S
     : oversubscriptionWarning({ processes: ends, nicThreads: isSoftware(context.name) ? ends : 0 })
   if (warning !== null) session.note(warning)
   const result = await end.run()
-  const { type, size, iterations, warmup, events } = chosen
-  const common = { type, device: context.name, client, size, iterations, warmup, mtu: end.mtu, events }
+  const { type, size, iterations, warmup, events, timestamps: clock } = chosen
+  const settings = { type, size, iterations, warmup, events, timestamps: clock }
+  const common = { ...settings, device: context.name, client, mtu: end.mtu }
   return { ...common, interrupted: session.interrupted, local: end.destination, remote, ...result }
 }
 

@@ -16,6 +16,7 @@ export interface PingRun extends LoopResult {
   warmup: number
   mtu: number
   events: boolean
+  timestamps: 'software' | 'hardware'
   interrupted: boolean
   local: Destination
   remote: Destination
@@ -38,6 +39,11 @@ export function printPing(run: PingRun, session: Session): void {
     session.print('No answer arrived: nothing was measured.')
     return
   }
+  const clock =
+    run.timestamps === 'hardware'
+      ? `the device's clock, at the completion of a receive`
+      : `this program's clock, when it has seen the completion of a receive`
+  session.print(`From one message's arrival to the next one's, by ${clock}:`)
   const sorted = samples.sorted()
   const summary = summarize(sorted)
   const cells = (scale: number) => columns.map((name) => (summary[name] * scale).toFixed(2))

@@ -95,7 +95,16 @@ export class Mlx5Port extends DevicePort implements Port {
       const striding =
         strides > 1
           ? openStriding({
-              ...{ ...common, domain, port: this.rdmaPort, depth, stripVlan, formats, strides },
+              ...{
+                ...common,
+                domain,
+                port: this.rdmaPort,
+                depth,
+                stripVlan,
+                formats,
+                timestamps: stamped,
+                strides,
+              },
               strideBytes: frames.frameSize,
             })
           : undefined
@@ -104,6 +113,7 @@ export class Mlx5Port extends DevicePort implements Port {
         batch: 1,
         // The format that costs the device least: nothing is read of a mini completion but its byte count.
         compression: striding ? undefined : formats?.find((each) => each === 'HASH'),
+        timestamps: stamped,
       })
       const segments = canSegment(context)
       this.#mostSegmented = segments ? context.limits.extended.maxTso : 0

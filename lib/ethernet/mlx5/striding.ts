@@ -65,13 +65,14 @@ export interface StridingParts
   stripVlan: boolean
   /** How completions may be compressed; undefined: not at all. */
   formats: readonly CompressionFormatName[] | undefined
+  timestamps: boolean
 }
 
 /** A striding receive queue: strides exist on a work queue alone, which frames reach by an RSS queue pair. */
 export function openStriding(parts: StridingParts) {
-  const { domain, port, depth, stripVlan, formats, strides, strideBytes } = parts
+  const { domain, port, depth, stripVlan, formats, timestamps, strides, strideBytes } = parts
   const format = (['CSUM_STRIDX', 'HASH'] as const).find((each) => formats?.includes(each))
-  const cq = createCompletionQueue(domain, depth, { batch: 1, compression: format })
+  const cq = createCompletionQueue(domain, depth, { batch: 1, compression: format, timestamps })
   const queue = createWorkQueue(domain, {
     ...{ cq, maxWr: depth / strides, stripVlan },
     striding: { strideBytes, strides },

@@ -4,6 +4,7 @@ import { cells } from '../../ring/ring.js'
 import type { CompletionQueue } from '../../verbs/completion-queue.js'
 import type { Context } from '../../verbs/context.js'
 import { open as openContext } from '../../verbs/device.js'
+import type { FlowTarget } from '../../verbs/flow.js'
 import type { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
 import { FrameRecord, type FrameTable } from '../frames.js'
 import { queueCount } from '../interface/channels.js'
@@ -12,7 +13,7 @@ import { offloadsOf, SegmentType, segmentTypeOf } from '../offload.js'
 import type { Settings } from '../options.js'
 import type { PacketBackend, WayReport } from '../report.js'
 import type { RdmaPort } from './rdma-port.js'
-import { type FlowTarget, RawSteering } from './steering.js'
+import { RawSteering } from './steering.js'
 
 const { EIO, ENETDOWN, ENODEV } = constants.errno
 /** The most sends under way: more than any batch, and little of the device's memory. */

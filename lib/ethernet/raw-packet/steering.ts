@@ -1,17 +1,13 @@
 import { rangeError } from '../../argument.js'
 import type { Alternative, Comparison } from '../../flow/alternative.js'
 import { formatMac } from '../../headers/mac.js'
-import type { Flow } from '../../verbs/flow.js'
-import type { QueuePair } from '../../verbs/queue-pair/queue-pair.js'
+import type { Flow, FlowTarget } from '../../verbs/flow.js'
 import { maxGroups } from '../af-packet/accept.js'
 import type { Settings } from '../options.js'
 
 const broadcast = new Uint8Array(6).fill(0xff)
 const everyGroup = 'every group'
 const everybody = 'everybody'
-
-/** Who gets the frames. */
-export type FlowTarget = Pick<QueuePair, 'createFlow' | 'createFlowOf'>
 
 /**
  * The frames that the device steers to a raw packet queue pair, chosen as the other backends' programs choose them: the
@@ -23,7 +19,7 @@ export class RawSteering {
   readonly #pair: FlowTarget
   /** Conditions on a frame besides its destination; undefined: none. */
   readonly #wanted: readonly Alternative[] | undefined
-  readonly #flows = new Map<string, Flow>()
+  readonly #flows = new Map<string, Flow<FlowTarget>>()
   #groups = 0
 
   /** @throws VerbsError ENOTSUP with the flow rule's field that a device cannot compare */

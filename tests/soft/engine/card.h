@@ -32,7 +32,7 @@ struct Recorder : soft::Events {
 
 struct Cq {
   Cq(soft::Nic& nic, uint32_t entries, uint32_t size = 64, const void* bell = nullptr,
-     soft::CqeCompression compression = soft::CqeCompression::none)
+     soft::CqeCompression compression = soft::CqeCompression::none, uint64_t (*clock)() = nullptr)
       : entries(entries), size(size), ring(entries * size) {
     for (uint32_t i = 0; i < entries; ++i) ring[(i + 1) * size - 1] = MLX5_CQE_INVALID << 4;
     soft::CompletionQueueAttributes attributes;
@@ -42,6 +42,7 @@ struct Cq {
     attributes.doorbell = doorbell;
     attributes.bell = bell;
     attributes.compression = compression;
+    attributes.clock = clock;
     EQUAL(nic.createCompletionQueue(attributes, &number), 0);
   }
   // The next CQE's 64 bytes, as libmlx5's next_cqe_sw finds it; null when there is none.

@@ -26,6 +26,36 @@ TEST(the_timestamp_is_the_time_of_the_step) {
   EQUAL(load64(loop.last + 48), 123456790000);
 }
 
+TEST(a_queue_with_a_clock_has_a_time_for_each_entry) {
+  static uint64_t time;
+  time = 0;
+  Card card;
+  EQUAL(card.nic.connect(1, makeLoopWire()), 0);
+  const auto clock = [] { return ++time * 1000; };
+  Cq sends(card.nic, 16, 64, nullptr, CqeCompression::none, clock),
+      receives(card.nic, 16, 64, nullptr, CqeCompression::none, clock);
+  Region memory(card.nic, card.pd, 1 << 16);
+  auto qp = card.rawQp(sends, receives);
+  qp->bringUp();
+  card.everythingTo(*qp);
+  const Bytes frame = ethernet(0x88b5, pattern(50));
+  std::copy(frame.begin(), frame.end(), memory.bytes.begin());
+  for (size_t i = 0; i < 4; ++i) qp->receive({memory.sge(2048 * (i + 1), 2048)});
+  for (size_t i = 0; i < 4; ++i) qp->write(Wqe(MLX5_OPCODE_SEND).eth().data(memory.sge(0, 64)));
+  qp->ring();
+  card.step();
+  std::vector<uint64_t> times;
+  for (Cq* cq : {&sends, &receives}) {
+    for (int i = 0; i < 4; ++i) {
+      const uint8_t* cqe = cq->poll();
+      CHECK(cqe != nullptr);
+      times.push_back(load64(cqe + 48));
+    }
+  }
+  std::sort(times.begin(), times.end());
+  for (size_t i = 0; i < 8; ++i) EQUAL(times[i], (i + 1) * 1000);
+}
+
 TEST(an_armed_queue_raises_one_event) {
   Loop loop;
   const Wqe wqe = Wqe(MLX5_OPCODE_SEND).eth().data(loop.put(ethernet(0x88b5, pattern(50))));

@@ -91,3 +91,13 @@ TEST(a_local_invalidate_closes_a_window_and_a_bind_beyond_the_region_fails) {
       bind(window, window + 1, beyond.b.qp->number, beyond.b.memory, beyond.b.at((1 << 20) - 99), 100, kWindowWrite));
   beyond.failed(beyond.b, 0, MLX5_CQE_SYNDROME_MW_BIND_ERR);
 }
+
+TEST(a_bind_whose_addresses_wrap_fails) {
+  Peers peers;
+  uint32_t window;
+  EQUAL(peers.card.nic.createMemoryWindow(peers.card.pd, WindowType::type2, &window), 0);
+  Wqe wraps = bind(window, window + 1, peers.b.qp->number, peers.b.memory, peers.b.at(0), 100, kWindowWrite);
+  store64(&wraps.bytes[16 + 48 + 16], ~uint64_t{0} - 50);  // the address that the window begins at
+  peers.b.qp->send(wraps);
+  peers.failed(peers.b, 0, MLX5_CQE_SYNDROME_MW_BIND_ERR);
+}

@@ -52,6 +52,7 @@ function isSnapshot(value: unknown): value is Snapshot {
         isStretch(queue.receive)
       )
     }
+    if (queue.kind === 'workQueue') return typeof queue.striding === 'boolean' && isStretch(queue.receive)
     const { kind, compression } = queue
     const formats = [undefined, 'HASH', 'CSUM', 'CSUM_STRIDX']
     return (

@@ -13,7 +13,14 @@ import {
   decodeSendRequest,
   layout,
 } from '../../../mlx5/index.js'
-import type { CompletionQueueRing, QueuePairRings, RingStretch, Snapshot } from '../../../mlx5/live.js'
+import type {
+  CompletionQueueRing,
+  QueuePairRings,
+  QueueRings,
+  RingStretch,
+  Snapshot,
+  WorkQueueRing,
+} from '../../../mlx5/live.js'
 import { parseHex } from '../../hex.js'
 
 /** An entry of a ring. */
@@ -42,7 +49,7 @@ export interface DecodedRing {
 
 export interface DecodedQueue {
   title: string
-  kind: 'queuePair' | 'completionQueue'
+  kind: QueueRings['kind']
   device: string
   number: number
   type?: string
@@ -55,10 +62,11 @@ const bytesOf = ({ bytes }: RingStretch) => parseHex(bytes)
 
 /** @param most of the last entries of each ring */
 export function decodeSnapshot({ queues }: Snapshot, most: number): DecodedQueue[] {
-  const pairs = queues.filter((queue) => queue.kind === 'queuePair')
-  return queues.map((queue) =>
-    queue.kind === 'queuePair' ? decodeQueuePair(queue, most) : decodeCompletionQueue(queue, pairs, most),
-  )
+  return queues.map((queue) => {
+    if (queue.kind === 'queuePair') return decodeQueuePair(queue, most)
+    if (queue.kind === 'workQueue') return decodeWorkQueue(queue, most)
+    return decodeCompletionQueue(queue, queues, most)
+  })
 }
 
 /** What a decoder says, and where the bytes are no entry: why. */
@@ -132,7 +140,18 @@ function sendQueue({ send, number, type }: QueuePairRings, most: number): Decode
   }
 }
 
-function receiveQueue({ receive }: QueuePairRings, most: number): DecodedRing {
+function decodeWorkQueue(queue: WorkQueueRing, most: number): DecodedQueue {
+  const { kind, device, number, completions, striding } = queue
+  const record = parseHex(queue.record)
+  const cq = completions === null ? 'not taken' : hexNumber(completions)
+  return {
+    title: `work queue ${hexNumber(number)}${striding ? ' (striding)' : ''} on ${device}, completion queue ${cq}`,
+    ...{ kind, device, number, rings: [receiveQueue(queue, most, striding)] },
+    record: decoded(record, () => decodeDoorbell(record, 'workQueue')),
+  }
+}
+
+function receiveQueue({ receive }: { receive: RingStretch }, most: number, head = false): DecodedRing {
   const { count, stride, first } = receive
   const bytes = bytesOf(receive)
   const length = bytes.length / stride
@@ -144,7 +163,7 @@ function receiveQueue({ receive }: QueuePairRings, most: number): DecodedRing {
     const request = bytes.subarray(at * stride, (at + 1) * stride)
     return {
       ...placeOf(receive, first + at, 0xffff),
-      entry: decoded(request, () => decodeReceiveRequest(request)),
+      entry: decoded(request, () => decodeReceiveRequest(request, { head })),
     }
   })
   return {
@@ -155,7 +174,7 @@ function receiveQueue({ receive }: QueuePairRings, most: number): DecodedRing {
 
 function decodeCompletionQueue(
   queue: CompletionQueueRing,
-  pairs: QueuePairRings[],
+  others: readonly QueueRings[],
   most: number,
 ): DecodedQueue {
   const { kind, device, number } = queue
@@ -164,13 +183,13 @@ function decodeCompletionQueue(
     title: `completion queue ${hexNumber(number)} on ${device}`,
     ...{ kind, device, number },
     record: decoded(record, () => decodeDoorbell(record, 'completionQueue')),
-    rings: [completions(queue, pairs, most)],
+    rings: [completions(queue, others, most)],
   }
 }
 
 function completions(
   { ring, compression, device, number }: CompletionQueueRing,
-  pairs: QueuePairRings[],
+  others: readonly QueueRings[],
   most: number,
 ): DecodedRing {
   const { count, stride, first } = ring
@@ -190,20 +209,25 @@ function completions(
     )
   }
   const view = new DataView(bytes.buffer)
-  const users = pairs.filter(
-    (pair) =>
-      pair.device === device && (pair.completions.send === number || pair.completions.receive === number),
+  const here = others.filter((each) => each.device === device)
+  const users = here.flatMap((each) =>
+    each.kind === 'queuePair' && (each.completions.send === number || each.completions.receive === number)
+      ? [each]
+      : [],
   )
+  const workQueue = here.find((each) => each.kind === 'workQueue' && each.completions === number)
+  const striding = workQueue?.kind === 'workQueue' && workQueue.striding
   /** Of a frame's completion the place of the number holds the flow tag: it tells nothing unless users differ. */
   const typeOf = (place: number) => {
     const field = layout.responderCqe.fields.queuePairNumber
     const pair = view.getUint32(place * stride + start + field.offset) & 0xffffff
     const user = users.find((each) => each.number === pair) ?? users[0]
-    return user?.type ?? 'RC'
+    // What comes to a work queue are frames.
+    return user?.type ?? (workQueue ? 'RAW_PACKET' : 'RC')
   }
   const read = (place: number): RingEntry => ({
     ...placeOf(ring, first + place, 0xffffff),
-    entry: decoded(at(place), () => decodeCompletion(at(place), { type: typeOf(place) })),
+    entry: decoded(at(place), () => decodeCompletion(at(place), { type: typeOf(place), striding })),
   })
 
   const waiting: RingEntry[] = []
