@@ -52,14 +52,13 @@ export const ringMemoryOfWorkQueue = (queue: WorkQueue): RingMemory | undefined 
  * @throws VerbsError ENOTSUP for a device that is no ConnectX, or does not do what an option asks for; ENOSPC where the
  *   completion queue has too few places; TypeError, RangeError
  */
-export function createWorkQueue(domain: ProtectionDomain, given: WorkQueueOptions): WorkQueue {
+export function createWorkQueue(domain: ProtectionDomain, options: WorkQueueOptions): WorkQueue {
   const handle = idOf('domain', domain, ProtectionDomain)
   const { context } = domain
-  const options = object('options', given, 'an object', workQueueNames)
-  const cq = idOf('options.cq', options.cq, CompletionQueue)
-  if (options.cq.context !== context)
-    throw rangeError('options.cq', "of the domain's own context", options.cq)
-  const { maxWr = 64, maxSge = 1, stripVlan = false } = options
+  const known = object('options', options, 'an object', workQueueNames)
+  const cq = idOf('options.cq', known.cq, CompletionQueue)
+  if (known.cq.context !== context) throw rangeError('options.cq', "of the domain's own context", known.cq)
+  const { maxWr = 64, maxSge = 1, stripVlan = false } = known
   const { limits } = context
   integer('options.maxWr', maxWr, 1, limits.maxQpWr)
   integer('options.maxSge', maxSge, 1, limits.maxSge)
@@ -68,7 +67,7 @@ export function createWorkQueue(domain: ProtectionDomain, given: WorkQueueOption
   if (stripVlan && !limits.rawPacketCapabilities.includes('CVLAN_STRIPPING')) {
     throw verbsError('ENOTSUP', 'mlx5dv_create_wq', `"options.stripVlan": ${context.name} strips no tags`)
   }
-  const striding = options.striding === undefined ? null : stridingOf(domain, options.striding)
+  const striding = known.striding === undefined ? null : stridingOf(domain, known.striding)
   const memory = new RingMemory()
   const made = memory.place((bytes) =>
     native.mlx5.createWorkQueue(
@@ -85,7 +84,7 @@ export function createWorkQueue(domain: ProtectionDomain, given: WorkQueueOption
       bytes,
     ),
   )
-  const queue = new WorkQueue({ domain, cq: options.cq, striding }, made)
+  const queue = new WorkQueue({ domain, cq: known.cq, striding }, made)
   context.adopt(made.handle, queue)
   memories.set(queue, memory)
   return queue

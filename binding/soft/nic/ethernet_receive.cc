@@ -66,7 +66,7 @@ Receiver* RawTarget::pick(const uint8_t* frame, const Layers& layers, PacketHash
   if (!receiver.open || !receiver.queue.take(&wqe)) return undelivered(port, receiver);
   const ScatterResult result = wqe.scatter(memory_, receiver.pd, frame, length);
   if (result != ScatterResult::ok) return scatterError(receiver, wqe.index, result);
-  Cqe cqe(MLX5_CQE_RESP_SEND, false, now_, receiver.userIndex, rule.rule.tag & 0xffffff, wqe.index);
+  Cqe cqe(MLX5_CQE_RESP_SEND, false, receiver.cq->stamp(now_), receiver.userIndex, rule.rule.tag & 0xffffff, wqe.index);
   cqe.setByteCount(static_cast<uint32_t>(length));
   describe(port, receiver, hash, frame, length, layers, checks, &cqe);
   complete(receiver.cq, cqe, receiver.queuePair);
@@ -235,7 +235,7 @@ bool Engine::openStrides(Receiver& receiver, uint64_t bytes) {
   ReceiveWqe wqe;
   if (!receiver.queue.take(&wqe)) return false;
   if (strides.isOpen()) {
-    Cqe filler(MLX5_CQE_RESP_SEND, false, now_, receiver.userIndex, 0, strides.next());
+    Cqe filler(MLX5_CQE_RESP_SEND, false, receiver.cq->stamp(now_), receiver.userIndex, 0, strides.next());
     filler.setFiller();
     filler.setStrides(strides.wqe().index, strides.left());
     complete(receiver.cq, filler, receiver.queuePair);
