@@ -84,7 +84,9 @@ describe('the tarball', () => {
     expect(paths.filter((path) => path.startsWith('docs/')).sort()).toEqual(
       [...examples, 'docs/npm-start.svg'].sort(),
     )
-    expect(paths.filter((path) => /(^|\/)(tests?|bench)\/|\.test\.|\.tsbuildinfo$|\.map$/.test(path))).toEqual([])
+    expect(
+      paths.filter((path) => /(^|\/)(tests?|bench)\/|\.test\.|\.tsbuildinfo$|\.map$/.test(path)),
+    ).toEqual([])
   })
 
   test('has every source of the addon and every compiled module', async () => {
