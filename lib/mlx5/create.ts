@@ -11,6 +11,7 @@ import {
 } from '../argument.js'
 import { verbsError } from '../errors.js'
 import { idOf } from '../handle.js'
+import type { DriveCompletionQueue } from '../verbs/completion-driver.js'
 import {
   type CompletionQueue,
   type CompletionQueueOptions,
@@ -18,9 +19,9 @@ import {
 } from '../verbs/completion-queue.js'
 import { QueuePairTypes } from '../verbs/constants.js'
 import type { Context } from '../verbs/context.js'
-import type { DriveCompletionQueue, QueuePairDriver } from '../verbs/driver.js'
 import { ProtectionDomain } from '../verbs/protection-domain.js'
-import type { CreatedQueuePair } from '../verbs/queue-pair/create.js'
+import type { CreatedQueuePair } from '../verbs/queue-pair/created.js'
+import type { QueuePairDriver } from '../verbs/queue-pair/driver.js'
 import { type QueuePairOptions, queuePairOptionNames } from '../verbs/queue-pair/options.js'
 import { QueuePair } from '../verbs/queue-pair/queue-pair.js'
 import { CompressionFormat, type CompressionFormatName, compressionFormats } from './device.js'

@@ -7,6 +7,7 @@ import { cells } from '../ring/ring.js'
 import { type WaitOptions, waitOptionNames, waitSignal } from '../wait-options.js'
 import { Waiter } from '../waiter.js'
 import type { CompletionCalls } from './completion-calls.js'
+import type { CompletionDriver, DriveCompletionQueue } from './completion-driver.js'
 import {
   CompletionOpcode,
   type CompletionOpcodeName,
@@ -15,7 +16,6 @@ import {
   nameOf,
 } from './constants.js'
 import type { Context } from './context.js'
-import type { CompletionDriver, DriveCompletionQueue } from './driver.js'
 import type { CompletionParts, CompletionPolls } from './hot/parts.js'
 import { orLargest } from './largest.js'
 import { Completion, completionColumns, QueueControl, queueControlWords, RxeRing } from './request/records.js'

@@ -1,4 +1,4 @@
-import type { DriveCompletionQueue, DriveQueuePair } from './driver.js'
+import type { DriveCompletionQueue } from './completion-driver.js'
 
 /**
  * Where a device's own rings shall lie, if not where its provider puts them.
@@ -24,17 +24,4 @@ export interface CompletionRingPlace {
   card: { entryBytes: number; format: number; padded: number }
   /** Who reads the ring, if not libibverbs. */
   drive?: DriveCompletionQueue
-}
-
-/**
- * Where a queue pair's rings shall lie, and what mlx5dv_create_qp(3) is asked for: 0 is the usual.
- *
- * @internal
- */
-export interface QueuePairRingPlace {
-  rings: RingPlace
-  /** `cardFlags`: mlx5dv_qp_create_flags; `flags`: ibv_qp_create_flags; `maxTsoHeader`: bytes. */
-  card: { cardFlags: number; flags: number; maxTsoHeader: number }
-  /** Who drives the rings, if not libibverbs. */
-  drive?: DriveQueuePair
 }

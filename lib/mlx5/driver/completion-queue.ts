@@ -1,6 +1,6 @@
 import { ownCopy, plainAccess } from '../../hot/own-copy.js'
+import type { CompletionDriver, DrivenCompletionQueue } from '../../verbs/completion-driver.js'
 import { CompletionFlag, CompletionOpcode, CompletionStatus } from '../../verbs/constants.js'
-import type { CompletionDriver, DrivenCompletionQueue } from '../../verbs/driver.js'
 import { Completion, Control } from '../../verbs/request/records.js'
 import type { HotMessageCompletions, MessageCompletionParts, MessagePair } from '../hot/parts.js'
 import { MessageFields, MessageState, RequestInfo } from '../hot/state.js'

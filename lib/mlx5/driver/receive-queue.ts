@@ -1,7 +1,7 @@
 import { ownCopy, plainAccess } from '../../hot/own-copy.js'
 import type { HotConsumer, HotFill } from '../../ring/hot/parts.js'
 import { cells } from '../../ring/ring.js'
-import type { DirectQueuePair, DirectRing } from '../direct.js'
+import type { DirectQueuePair, DirectRing } from '../direct-ring.js'
 import type { ReceiveCompletionParts, ReceiveRequestParts } from '../hot/parts.js'
 import { FrameFields, ReceiveState } from '../hot/state.js'
 import { dataSegment } from '../layout/send-request.js'

@@ -1,5 +1,5 @@
 import type { RingLayout, RingWords } from '../../ring/ring.js'
-import type { DirectRing } from '../direct.js'
+import type { DirectRing } from '../direct-ring.js'
 import type { RingBytes } from '../hot/parts.js'
 
 /** A ring as hot code takes it. */

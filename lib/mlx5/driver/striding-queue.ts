@@ -1,7 +1,7 @@
 import { ownCopy, plainAccess } from '../../hot/own-copy.js'
 import type { HotConsumer, HotFill } from '../../ring/hot/parts.js'
 import { cells } from '../../ring/ring.js'
-import type { DirectCompletionQueue, DirectWorkQueue } from '../direct.js'
+import type { DirectCompletionQueue, DirectWorkQueue } from '../direct-ring.js'
 import type { ReceiveRequestParts, StridingCompletionParts } from '../hot/parts.js'
 import { FrameFields, StridingState } from '../hot/state.js'
 import { nextSegment } from '../layout/receive-request.js'

@@ -3,32 +3,14 @@ import { idOf } from '../../handle.js'
 import { Kind, native } from '../../native.js'
 import type { Endpoint } from '../address/endpoint.js'
 import { CompletionQueue } from '../completion-queue.js'
-import { type QueuePairType, QueuePairTypes } from '../constants.js'
+import { QueuePairTypes } from '../constants.js'
 import type { DeviceQueries } from '../device-queries.js'
 import { orLargest } from '../largest.js'
 import { RequestRings } from '../request/rings.js'
-import type { QueuePairRingPlace } from '../ring-place.js'
 import type { QueuePairCapabilities } from './capabilities.js'
+import type { CreatedQueuePair } from './created.js'
 import { checkQueuePairOptions, type QueuePairOptions } from './options.js'
-
-/** A new queue pair of the device, and what it was created with. @internal */
-export interface CreatedQueuePair {
-  handle: number
-  type: QueuePairType
-  /** What was asked for. */
-  sizes: QueuePairCapabilities
-  /** What the device granted. */
-  capabilities: QueuePairCapabilities
-  rings: RequestRings
-  sendCq: CompletionQueue
-  receiveCq: CompletionQueue
-  endpoint: Endpoint
-  port: number
-  gidIndex: number
-  longestMessage: number
-  /** Maximum bytes that one element of a receive states to the device. */
-  longestReceive: number
-}
+import type { QueuePairRingPlace } from './ring-place.js'
 
 /** The sizes of a request first: a queue holds fewer requests the longer they may be. */
 const sizeOrder = [

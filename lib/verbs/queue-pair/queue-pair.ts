@@ -8,7 +8,6 @@ import { checkEndpoint, type Endpoint } from '../address/endpoint.js'
 import { checkGroup } from '../address/gid.js'
 import type { CompletionQueue } from '../completion-queue.js'
 import { nameOf, type QueuePairState, QueuePairStates, type QueuePairType } from '../constants.js'
-import type { DriveQueuePair, QueuePairDriver } from '../driver.js'
 import { type DefaultFlow, Flow, type FlowOptions } from '../flow.js'
 import type { NativeQueuePairState } from '../native.js'
 import type { ProtectionDomain } from '../protection-domain.js'
@@ -21,7 +20,6 @@ import { refusalOf } from '../request/refusal.js'
 import type { RequestRing } from '../request/ring.js'
 import { PreparedSend, type SendOptions } from '../request/send.js'
 import { PreparedTransfer, type TransferOptions } from '../request/transfer.js'
-import type { QueuePairRingPlace } from '../ring-place.js'
 import { fromNative, type QueuePairAttributes, type QueuePairQuery, toNative } from './attributes.js'
 import type { QueuePairCapabilities } from './capabilities.js'
 import {
@@ -31,8 +29,11 @@ import {
   type InitializeOptions,
 } from './connect-options.js'
 import { connectingAttributes, initialAttributes } from './connection.js'
-import { type CreatedQueuePair, createQueuePair } from './create.js'
+import { createQueuePair } from './create.js'
+import type { CreatedQueuePair } from './created.js'
+import type { DriveQueuePair, QueuePairDriver } from './driver.js'
 import type { QueuePairOptions } from './options.js'
+import type { QueuePairRingPlace } from './ring-place.js'
 import { diagnose } from './transition.js'
 
 /** In the control words when the queue pair is closed, and its bell rings nothing: more than any ring holds. */
