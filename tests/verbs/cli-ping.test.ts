@@ -135,7 +135,7 @@ describe('the readable report', () => {
     await server.finished
     expect(code).toBe(0)
     expect(stdout).toMatch(
-      /^RC ping-pong on rxe0: 90 round trips of 1024 bytes, asleep between messages, after 10 to warm up\nµs +min +p50 +p90 +p99 +p99\.9 +max +mean\nround trip( +\d+\.\d\d){7}\nhalf( +\d+\.\d\d){7}\n\nRound trips by µs:\n/,
+      /^RC ping-pong on rxe0: 90 round trips of 1024 bytes, asleep between messages, after 10 to warm up\nFrom one message's arrival to the next one's, by this program's clock, when it has seen the completion of a receive:\nµs +min +p50 +p90 +p99 +p99\.9 +max +mean\nround trip( +\d+\.\d\d){7}\nhalf( +\d+\.\d\d){7}\n\nRound trips by µs:\n/,
     )
     const counts = [...stdout.matchAll(/^(?:≥)? *[\d.]+ +(\d+)(?: +[▏▎▍▌▋▊▉█]+)?$/gm)].map((row) =>
       Number(row[1]),
