@@ -37,7 +37,12 @@ const v6 = gids['fd09::1']
 /** Runs a module in a network namespace with a peer. \`before\` and \`after\`: shell; \`by\`: what the module is run by. */
 function run(module: string, { before = '', by = '', after = '', stderr = '' } = {}) {
   const command = `${before}\n${by} "$0" --input-type=module -e "$1"\n${after}`
-  return inNamespace(command, [process.execPath, program + module], { IBVERBS_SOFT: 'interface:soft0' }, stderr)
+  return inNamespace(
+    command,
+    [process.execPath, program + module],
+    { IBVERBS_SOFT: 'interface:soft0' },
+    stderr,
+  )
 }
 
 function inNamespace(command: string, words: string[], environment = {}, stderr = '') {

@@ -25,8 +25,8 @@ int createHandle(VerbsFile& file, const Command& command) {
   std::copy(address.grh.dgid, address.grh.dgid + 16, gid.begin());
   if (!sameFamily(ports[address.port_num - 1u].gids[address.grh.sgid_index].gid, gid)) return EINVAL;
   Mac mac;
-  const int unresolved = file.whileOthersRun(
-      [&] { return resolveMac(ports[address.port_num - 1u], address.grh.sgid_index, gid, &mac); });
+  const int unresolved =
+      file.whileOthersRun([&] { return resolveMac(ports[address.port_num - 1u], address.grh.sgid_index, gid, &mac); });
   if (unresolved) return unresolved;
   const auto domain = file.domains.find(request.pd_handle);
   if (!domain) return EINVAL;
