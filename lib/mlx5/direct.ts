@@ -10,16 +10,16 @@ import type { DirectCompletionQueue, DirectQueuePair, DirectRing, DirectWorkQueu
 import { rememberCompletionQueue, rememberQueuePair, rememberWorkQueue } from './live.js'
 import { receiveMask, recordSetter } from './record.js'
 import type { RingMemory } from './ring-memory.js'
-import { completionRing, type QueuePairRings, queuePairRings, ringAt } from './rings.js'
+import { type CompletionRing, completionRing, type QueuePairRings, queuePairRings, ringAt } from './rings.js'
 import { ringMemoryOfWorkQueue } from './work-queue.js'
 
 export type { DirectCompletionQueue, DirectQueuePair, DirectRing, DirectWorkQueue }
 
 /**
  * Hands over the rings of a queue that {@link createQueuePair}, {@link createCompletionQueue} or {@link createWorkQueue} of
- * this module created. From
- * here on the caller is the driver, with no way back: `post`, `submit`, `poll` and `wait` throw ERR_IBVERBS_DIRECT, as a second
- * direct() does. The queue is closed as before; after that the memory stays readable, and what is written there goes nowhere.
+ * this module created. From here on the caller is the driver, with no way back: `post`, `submit`, `poll` and `wait` throw
+ * ERR_IBVERBS_DIRECT, as a second direct() does. The queue is closed as before; after that the memory stays readable, and
+ * what is written there goes nowhere.
  *
  * @throws Error ERR_IBVERBS_DIRECT at the second time, ERR_IBVERBS_CLOSED; VerbsError EINVAL for a queue that others created,
  *   whose rings libmlx5 keeps
@@ -31,7 +31,9 @@ export function direct(
   queue: QueuePair | CompletionQueue | WorkQueue,
 ): DirectQueuePair | DirectCompletionQueue | DirectWorkQueue {
   if (queue instanceof QueuePair) return takeQueuePair(queue).rings
-  if (queue instanceof CompletionQueue) return takeCompletionQueue(queue)
+  if (queue instanceof CompletionQueue) {
+    return { ...takeCompletionQueue(queue).ring, event: (options) => queue.nextEvent(options) }
+  }
   if (queue instanceof WorkQueue) return takeWorkQueue(queue)
   throw typeError('queue', 'a QueuePair, a CompletionQueue or a WorkQueue', queue)
 }
@@ -91,16 +93,16 @@ export function takeWorkQueue(queue: WorkQueue): DirectWorkQueue {
   }
 }
 
-/** {@link direct} of a completion queue. @internal */
-export function takeCompletionQueue(queue: CompletionQueue): DirectCompletionQueue {
+/** {@link direct}, and the words behind `arm`. @internal */
+export function takeCompletionQueue(queue: CompletionQueue): CompletionRing {
   const memory = memoryOf(queue, 'createCompletionQueue')
   const handle = idOf('queue', queue, CompletionQueue)
   queue.handOver()
-  const { ring } = completionRing(memory, handle)
-  const { number } = ring
+  const both = completionRing(memory, handle)
+  const { number } = both.ring
   rememberCompletionQueue(
     { handle, number, device: queue.context.name, compression: compressionOf(queue) },
-    ring,
+    both.ring,
   )
-  return { ...ring, event: (options) => queue.nextEvent(options) }
+  return both
 }

@@ -106,8 +106,8 @@ export class CompletionQueue extends NativeHandle {
   readonly flowTag: Uint32Array
   /**
    * With `timestamps`: the device's free-running clock at the completion, in cycles (ibv_wc_read_completion_ts), its lower
-   * half, and its upper one in `timestampHigh`. `DeviceClock` of ibverbs/mlx5 converts it. 0 of a failed completion, and of one that came
-   * while another queue pair was reset or closed. Without `timestamps` the columns are empty.
+   * half, and its upper one in `timestampHigh`. `DeviceClock` of ibverbs/mlx5 converts it. 0 of a failed completion, and of
+   * one that came while another queue pair was reset or closed. Without `timestamps` the columns are empty.
    */
   readonly timestampLow: Uint32Array
   readonly timestampHigh: Uint32Array

@@ -5,7 +5,7 @@
 import { Context, ProtectionDomain } from 'ibverbs'
 import { createCompletionQueue, createQueuePair } from 'ibverbs/mlx5'
 import { beforeEach } from 'vitest'
-import { tests } from './refused.mjs'
+import { tests } from './undriven.mjs'
 
 const driver = 'mlx5'
 /** A completion queue is opened by way of a protection domain. */

@@ -1,6 +1,6 @@
 // Decides by a test file's folder which beds run it.
 
-import { files as refusedFiles } from './refused.mjs'
+import { files as undrivenFiles } from './undriven.mjs'
 
 /** Tests of the kernel: its devices, addresses and objects. Not for the software ConnectX. */
 const kernels = ['device', 'cli-devices', 'cli-ping', 'events', 'soft-rxe']
@@ -13,7 +13,7 @@ export const places = {
   soft: { has: ['tests/verbs/'], leaves: kernels.map((name) => `tests/verbs/${name}.test.ts`) },
   driven: {
     has: ['tests/verbs/'],
-    leaves: [...kernels, ...refusedFiles].map((name) => `tests/verbs/${name}.test.ts`),
+    leaves: [...kernels, ...undrivenFiles].map((name) => `tests/verbs/${name}.test.ts`),
   },
   rxe: { has: ['tests/verbs/', 'tests/ethernet/vm/'], leaves: [] },
 }

@@ -7,23 +7,6 @@ import { native } from '../../dist/native.js'
 import { Control, receiveWords, sendWords } from '../../dist/verbs/request/records.js'
 import { type Side, type SideOptions, useRxe } from '../beds/rxe.js'
 
-/** enum Refusal, binding/verbs/records.h. */
-export const Refusal = {
-  none: 0,
-  byProvider: 1,
-  wrongState: 2,
-  badOpcode: 3,
-  tooManySges: 4,
-  staleRegion: 5,
-  foreignRegion: 6,
-  outOfBounds: 7,
-  inlineTooLong: 8,
-  badAddressHandle: 9,
-  badAtomic: 10,
-  noChecksum: 11,
-  tooLong: 12,
-  notWritable: 13,
-} as const
 export const EINVAL = 22
 export const EMSGSIZE = 90
 export const flags = { signaled: 2 << 8, inline: 8 << 8 }
@@ -129,9 +112,10 @@ export function region(
   return { region: made, handle: (result as { handle: number }).handle }
 }
 
-/** [errno, reason, detail] of the last refused record. */
+/** [errno, reason, detail] of the last refused record; {@link notRefused} when none was. */
 export const refusal = ({ control }: Raw) => [
   control[Control.errno],
   control[Control.reason],
   control[Control.detail],
 ]
+export const notRefused = [0, 0, 0]

@@ -13,9 +13,10 @@ import {
   Send,
   WorkRequestOpcode,
 } from '../../dist/verbs/request/records.js'
+import { Refusal } from '../../dist/verbs/request/refusal.js'
 import { Random } from '../beds/random.js'
 import { limit, soft, types } from '../beds/rxe.js'
-import { flags, listen, type Raw, Refusal, region, sizes, useRawQueuePairs } from './raw-queue-pair.js'
+import { flags, listen, type Raw, region, sizes, useRawQueuePairs } from './raw-queue-pair.js'
 
 const { raw } = useRawQueuePairs()
 
@@ -31,7 +32,7 @@ function judge(
     (record[Send.head] >> 8) & 0xff,
     record[Send.head] >>> 16,
   ]
-  if (count > sizes.maxSendSge) return [Refusal.tooManySges, count]
+  if (count > sizes.maxSendSge) return [Refusal.tooManyElements, count]
   const written = opcode >= 4 && opcode <= 6
   const elements = judgeElements(record.subarray(Send.elements), count, known, written)
   if (typeof elements !== 'number') return elements
@@ -179,7 +180,7 @@ describe('thousands of random records', () => {
     const all: number[] = [
       0,
       Refusal.badOpcode,
-      Refusal.tooManySges,
+      Refusal.tooManyElements,
       Refusal.staleRegion,
       Refusal.foreignRegion,
       Refusal.outOfBounds,
@@ -204,7 +205,7 @@ describe('thousands of random records', () => {
       const count = record[Receive.head]
       const elements =
         count > sizes.maxReceiveSge
-          ? [Refusal.tooManySges, count]
+          ? [Refusal.tooManyElements, count]
           : judgeElements(record.subarray(Receive.elements), count, known, true)
       const expected = typeof elements === 'number' ? null : elements
       const accepted = a.receives.submit()

@@ -11,14 +11,15 @@ import {
   Send,
   WorkRequestOpcode,
 } from '../../dist/verbs/request/records.js'
+import { Refusal } from '../../dist/verbs/request/refusal.js'
 import { completions, outcome, soft } from '../beds/rxe.js'
 import {
   EINVAL,
   EMSGSIZE,
   flags,
   listen,
+  notRefused,
   type Raw,
-  Refusal,
   refusal,
   region,
   useRawQueuePairs,
@@ -28,8 +29,8 @@ const { context, raw } = useRawQueuePairs()
 
 describe('a send record', () => {
   it.each([
-    ['an element count beyond the queue pair', { head: 2 | (4 << 16) }, Refusal.tooManySges, 4],
-    ['an element count of 65535', { head: (2 | (0xffff << 16)) >>> 0 }, Refusal.tooManySges, 65535],
+    ['an element count beyond the queue pair', { head: 2 | (4 << 16) }, Refusal.tooManyElements, 4],
+    ['an element count of 65535', { head: (2 | (0xffff << 16)) >>> 0 }, Refusal.tooManyElements, 65535],
     ['an unknown opcode', { head: 77 }, Refusal.badOpcode, 77],
     ['the opcode of a local invalidation', { head: 8 }, Refusal.badOpcode, 8],
     ['a read inline', { head: 4 | flags.inline }, Refusal.badOpcode, 4],
@@ -139,7 +140,7 @@ describe('a send record', () => {
     record[Send.cookie] = 8
     record.set([handle, offset, 0, length], Send.elements)
     expect(a.sends.submit()).toBe(1)
-    expect(refusal(a)).toEqual([0, Refusal.none, 0])
+    expect(refusal(a)).toEqual(notRefused)
     expect(outcome(await completions(a.cq, 2)).sort()).toEqual([
       [7, 'SUCCESS'],
       [8, 'SUCCESS'],
@@ -287,7 +288,7 @@ describe('the indices of a ring', () => {
     expect(a.receives.submit(16)).toBe(11)
     expect([a.receives.consumer, a.pair.receiveOutstanding]).toEqual([16, 16])
     expect(a.receives.submit(5)).toBe(0)
-    expect([a.receives.consumer, ...refusal(a)]).toEqual([16, 0, Refusal.none, 0])
+    expect([a.receives.consumer, ...refusal(a)]).toEqual([16, ...notRefused])
   })
 
   it('never hand over more than the queue’s depth, which need not be the ring’s capacity', () => {
@@ -358,7 +359,7 @@ describe('a refused request', () => {
     a.sends.producer = 3
     // The receives are posted first: theirs is the refusal that is told, and the sends are tried as well.
     expect(a.receives.submit(3)).toBe(1)
-    expect(refusal(a)).toEqual([EINVAL, Refusal.tooManySges, 9])
+    expect(refusal(a)).toEqual([EINVAL, Refusal.tooManyElements, 9])
     expect([a.control[Control.cookie], a.control[Control.isReceive]]).toEqual([21, 1])
     expect([a.receives.consumer, a.sends.consumer]).toEqual([2, 1])
     expect(a.bell()).toBe(3)

@@ -4,7 +4,8 @@ import { DeviceClock } from '../../mlx5/clock.js'
 import { canSegment, createCompletionQueue, createQueuePair } from '../../mlx5/create.js'
 import { decodeCompletion } from '../../mlx5/decode/completion.js'
 import { queryDevice } from '../../mlx5/device.js'
-import { type DirectCompletionQueue, takeCompletionQueue, takeQueuePair } from '../../mlx5/direct.js'
+import { type DirectRing, takeCompletionQueue, takeQueuePair } from '../../mlx5/direct.js'
+import { Arming } from '../../mlx5/driver/arming.js'
 import { type Element, receiveQueue } from '../../mlx5/driver/receive-queue.js'
 import { mostHeaderBytes, SendOption, sendQueue, workBlocks } from '../../mlx5/driver/send-queue.js'
 import { SendWork } from '../../mlx5/hot/state.js'
@@ -13,7 +14,6 @@ import { frameCqe } from '../../mlx5/layout/completion.js'
 import { Stamps } from '../../mlx5/stamps.js'
 import { assertSupported } from '../../mlx5/supported.js'
 import { cells } from '../../ring/ring.js'
-import type { CompletionQueue } from '../../verbs/completion-queue.js'
 import type { ProtectionDomain } from '../../verbs/protection-domain.js'
 import { FrameFlag, FrameRecord, type FrameTable, headerBytes } from '../frames.js'
 import { completeChecksum, offloadsOf, SegmentType, segmentSizeOf, segmentTypeOf } from '../offload.js'
@@ -60,7 +60,6 @@ export class Mlx5Port extends DevicePort implements Port {
   /** Bytes that a request may have cut into segments; 0: none. */
   readonly #mostSegmented: number
   readonly framesPerBuffer: number
-  readonly #queues: { sent: CompletionQueue; received: CompletionQueue }
   readonly #sent: Arming
   readonly #received: Arming
 
@@ -131,10 +130,9 @@ export class Mlx5Port extends DevicePort implements Port {
       const { rings, bell } = takeQueuePair(pair)
       const sent = takeCompletionQueue(sendCq)
       const received = striding?.completions ?? takeCompletionQueue(receiveCq)
-      this.#queues = { sent: sendCq, received: striding?.cq ?? receiveCq }
       this.transmitBell = bell
       const sending = sendQueue({
-        ...{ pair: rings, completions: sent, mailbox: bell.mailbox, failed, key, base },
+        ...{ pair: rings, completions: sent.ring, mailbox: bell.mailbox, failed, key, base },
         memory: frames.arena.bytes,
         multiPacket: flags.includes('ENHANCED_MPW'),
         inlined: inlineHeaderBytes(context),
@@ -143,7 +141,7 @@ export class Mlx5Port extends DevicePort implements Port {
       const receiving =
         striding?.ends ??
         receiveQueue({
-          ...{ ...common, pair: rings, completions: received },
+          ...{ ...common, pair: rings, completions: received.ring },
           headroom: frames.headroom,
           room: frames.frameSize - frames.headroom,
           overflow: this.#overflow(domain),
@@ -155,11 +153,11 @@ export class Mlx5Port extends DevicePort implements Port {
       this.receive = receiving.completions
       if (detailed) {
         const clock = stamped ? DeviceClock.of(context) : undefined
-        this.detail = details(received, receiving.entryOf, clock, stripVlan)
+        this.detail = details(received.ring, receiving.entryOf, clock, stripVlan)
       }
       this.#sent = new Arming(sent, sending.entries)
       this.#received = new Arming(received, receiving.entries)
-      this.connect(pair, striding?.receiver)
+      this.connect(pair, striding?.receiver, striding?.cq)
     } catch (error) {
       this.close()
       throw error
@@ -223,13 +221,6 @@ export class Mlx5Port extends DevicePort implements Port {
     return { received, truncated, drops: {} }
   }
 
-  protected override watched(): { queue: CompletionQueue; taken: () => void }[] {
-    return [
-      { queue: this.#queues.sent, taken: () => this.#sent.taken() },
-      { queue: this.#queues.received, taken: () => this.#received.taken() },
-    ]
-  }
-
   /** Memory for the rest of a frame that is longer than its place. */
   #overflow(domain: ProtectionDomain): Element {
     const { address, length, lkey } = domain.registerMemory(overflowBytes, { access: ['LOCAL_WRITE'] })
@@ -265,7 +256,7 @@ const tagProtocol = 0x8100
  * in the second half.
  */
 function details(
-  { view, count, stride }: DirectCompletionQueue,
+  { view, count, stride }: DirectRing,
   entryOf: (at: number) => number,
   clock: DeviceClock | undefined,
   stripped: boolean,
@@ -288,25 +279,4 @@ function details(
 function assertAddressable(byteLength: number, base: number): void {
   if (byteLength + base <= 2 ** 32) return
   throw verbsError('ENOTSUP', 'ibv_reg_mr_iova', 'an arena of nearly 4 GiB must begin at a page')
-}
-
-/** Asks for the events of a completion queue: one for each asking, with a number that each event raises. */
-class Arming {
-  readonly #queue: DirectCompletionQueue
-  readonly #index: () => number
-  #events = 0
-
-  /** @param index how many of the queue's entries were taken */
-  constructor(queue: DirectCompletionQueue, index: () => number) {
-    this.#queue = queue
-    this.#index = index
-  }
-
-  taken(): void {
-    this.#events++
-  }
-
-  ask(): void {
-    this.#queue.arm(this.#events & 3, this.#index() & 0xffffff)
-  }
 }

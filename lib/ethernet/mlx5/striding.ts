@@ -75,7 +75,7 @@ export function openStriding(parts: StridingParts) {
   const completions = takeCompletionQueue(cq)
   const ends = stridingQueue({
     ...parts,
-    ...{ queue: takeWorkQueue(queue), completions, miniStride: format === 'CSUM_STRIDX' },
+    ...{ queue: takeWorkQueue(queue), completions: completions.ring, miniStride: format === 'CSUM_STRIDX' },
   })
   return { cq, receiver, completions, ends }
 }

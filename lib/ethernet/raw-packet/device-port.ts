@@ -134,13 +134,16 @@ export abstract class DevicePort {
   }
 
   /**
-   * The queue pair can send and receive, or send where another receives; its completion queues' events go to the queue, and the
-   * device's to this port.
+   * The queue pair can send and receive, or send where another receives; the events of both completion queues go to the
+   * queue, and the device's to this port.
    */
-  protected connect(pair: QueuePair, receiver: FlowTarget = pair): void {
-    const stops = this.watched(pair).map(({ queue, taken }) =>
+  protected connect(
+    pair: QueuePair,
+    receiver: FlowTarget = pair,
+    receiveCq: CompletionQueue = pair.receiveCq,
+  ): void {
+    const stops = [pair.sendCq, receiveCq].map((queue) =>
       queue.watch(() => {
-        taken()
         if (this.#awaited) this.#onEvent()
       }),
     )
@@ -155,11 +158,6 @@ export abstract class DevicePort {
       } else if (event.type === 'PORT_ACTIVE' && event.port === this.#port) this.onPort?.(true)
     }
     this.#steering = new RawSteering(receiver, this.settings)
-  }
-
-  /** Whose events wake this port, and what else is to be done at one. */
-  protected watched({ sendCq, receiveCq }: QueuePair): { queue: CompletionQueue; taken: () => void }[] {
-    return [sendCq, receiveCq].map((queue) => ({ queue, taken: () => {} }))
   }
 
   /** Installs the steering rules: frames come from now on. Called when the fill ring holds frames. */

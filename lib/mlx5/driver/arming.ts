@@ -16,7 +16,7 @@ export class Arming {
     this.#index = index
   }
 
-  ask(solicitedOnly: boolean): void {
+  ask(solicitedOnly = false): void {
     const { ring, mailbox } = this.#queue
     ring.arm(mailbox[ArmMailbox.events] & 3, this.#index() & 0xffffff, solicitedOnly)
   }

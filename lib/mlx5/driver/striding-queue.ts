@@ -1,7 +1,7 @@
 import { ownCopy } from '../../hot/own-copy.js'
 import type { HotConsumer, HotFill } from '../../ring/hot/parts.js'
 import { cells } from '../../ring/ring.js'
-import type { DirectCompletionQueue, DirectWorkQueue } from '../direct-ring.js'
+import type { DirectRing, DirectWorkQueue } from '../direct-ring.js'
 import type { ReceiveRequestParts, StridingCompletionParts } from '../hot/parts.js'
 import { FrameFields, StridingState } from '../hot/state.js'
 import { nextSegment } from '../layout/receive-request.js'
@@ -12,7 +12,7 @@ import { placeOf, ringBytes } from './ring-bytes.js'
 
 export interface StridingQueueParts extends ReceivingParts {
   queue: DirectWorkQueue
-  completions: DirectCompletionQueue
+  completions: DirectRing
   strideBytes: number
   /** Strides of a request. */
   strides: number

@@ -236,13 +236,7 @@ export = function messageSends(parts: MessageSendParts): () => number {
     const there = (records[producerAt] - first) >>> 0
     if (there === 0) return 0
     if (state[device] < readyToSend) {
-      refuse(
-        EINVAL,
-        Refusal.wrongState,
-        state[device],
-        records[firstRecord + ((first & recordMask) << shift) + cookieWord],
-        0,
-      )
+      no(firstRecord + ((first & recordMask) << shift), EINVAL, Refusal.wrongState, state[device])
       return 0
     }
     const outstanding = (state[sent] - state[done]) | 0

@@ -1,5 +1,5 @@
-// The tests of verbs that the bed `driven` leaves to libibverbs: what the driver of ibverbs/mlx5 refuses, and what is not a
-// driver's affair.
+// The tests of verbs that the bed `driven` leaves to libibverbs. None is of something that the driver of ibverbs/mlx5
+// refuses: what it refuses, it refuses in words, which tests/mlx5/messages-refused.test.ts asserts.
 
 /** Files, by name: with the driver JavaScript itself takes the records, and no other thread's words can be among them. */
 export const files = ['records', 'records-random']
@@ -18,10 +18,5 @@ export const tests = [
     file: 'lifetime',
     titles: ['of a context takes what hangs from it', 'is freed with its context'],
     why: domain,
-  },
-  {
-    file: 'sizes',
-    titles: ['of a completion queue are searched alike'],
-    why: 'invents a native queue without a ring',
   },
 ]
