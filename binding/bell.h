@@ -1,7 +1,6 @@
 // A doorbell for hot code (Bell of lib/ethernet/port.ts): a JavaScript function without arguments and result, bound to
 // its object. The status goes to a mailbox, words of shared memory: a call with arguments and a result costs twice as
-// much. What an object reads there JavaScript may have written: any
-// words must do.
+// much. What an object reads there JavaScript may have written: any words must do.
 #pragma once
 
 #include <napi.h>

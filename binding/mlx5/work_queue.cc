@@ -55,6 +55,14 @@ namespace {
 
 Environment& environmentOf(const Napi::CallbackInfo& info) { return Environment::of(info.Env()); }
 
+// { handle, number }
+Napi::Object opened(const Napi::CallbackInfo& info, std::unique_ptr<Handle> made, uint32_t number) {
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("handle", environmentOf(info).open(std::move(made)));
+  result.Set("number", Napi::Number::New(info.Env(), number));
+  return result;
+}
+
 // createWorkQueue(domain, queue, { maxWr, maxSge, flags, logStrideBytes, logStrides, twoByteShift }, memory):
 // mlx5dv_create_wq(3), in RESET. `memory` is for its ring: see ring_memory.h. If it is too small the result is
 // { handle: 0, lacking: bytes }. { handle, number }
@@ -120,10 +128,7 @@ Napi::Value createWorkQueue(const Napi::CallbackInfo& info) {
   pthread_cond_init(&made->ibv->cond, nullptr);
   queue.takeCredits(static_cast<uint32_t>(credits));
   const uint32_t number = made->ibv->wq_num;
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("handle", environment.open(std::move(made)));
-  result.Set("number", Napi::Number::New(env, number));
-  return result;
+  return opened(info, std::move(made), number);
 }
 
 WorkQueue& queueOf(const Napi::CallbackInfo& info) {
@@ -177,10 +182,7 @@ Napi::Value createIndirectionTable(const Napi::CallbackInfo& info) {
   table->ibv = ibv_create_rwq_ind_table(queues[0]->context, &attributes);
   if (!table->ibv) throwErrno(env, errno, "ibv_create_rwq_ind_table");
   const uint32_t number = table->ibv->ind_tbl_num;
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("handle", environment.open(std::move(table)));
-  result.Set("number", Napi::Number::New(env, number));
-  return result;
+  return opened(info, std::move(table), number);
 }
 
 // createRssQueuePair(domain, table, key, fields): ibv_create_qp_ex(3) with a Toeplitz hash over the fields (bits of
@@ -211,10 +213,7 @@ Napi::Value createRssQueuePair(const Napi::CallbackInfo& info) {
   pair->ibv = ibv_create_qp_ex(domain.context.ibv, &attributes);
   if (!pair->ibv) throwErrno(env, errno, "ibv_create_qp_ex");
   const uint32_t number = pair->ibv->qp_num;
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("handle", environment.open(std::move(pair)));
-  result.Set("number", Napi::Number::New(env, number));
-  return result;
+  return opened(info, std::move(pair), number);
 }
 
 }  // namespace

@@ -16,7 +16,6 @@
 namespace verbs {
 namespace {
 
-constexpr int kChunk = 32;
 // ibv_ack_cq_events takes a mutex, so events are acknowledged this many at a time (ibv_get_cq_event(3)).
 constexpr uint32_t kAcknowledge = 64;
 
@@ -76,20 +75,20 @@ int CompletionQueue::arm(bool solicitedOnly) {
   return error;
 }
 
-int CompletionQueue::pollDevice(int most, ibv_wc* completions, uint64_t* stamps) {
+int CompletionQueue::pollDevice(int most, uint64_t* stamps) {
   if (ring && ring->handedOver()) return 0;
-  return stamped ? pollStamped(most, completions, stamps) : ibv_poll_cq(ibv, most, completions);
+  return stamped ? pollStamped(most, stamps) : ibv_poll_cq(ibv, most, polled_);
 }
 
 // ibv_poll_cq(3) tells no timestamps: ibv_start_poll (ibv_create_cq_ex(3)) does.
-int CompletionQueue::pollStamped(int most, ibv_wc* completions, uint64_t* stamps) {
+int CompletionQueue::pollStamped(int most, uint64_t* stamps) {
   auto* queue = reinterpret_cast<ibv_cq_ex*>(ibv);
   ibv_poll_cq_attr attributes{};
   const int error = ibv_start_poll(queue, &attributes);
   if (error) return error == ENOENT ? 0 : -error;
   int count = 0;
   do {
-    ibv_wc& completion = completions[count] = {};
+    ibv_wc& completion = polled_[count];
     completion.wr_id = queue->wr_id;
     completion.status = queue->status;
     completion.qp_num = ibv_wc_read_qp_num(queue);
@@ -114,12 +113,12 @@ int CompletionQueue::pollStamped(int most, ibv_wc* completions, uint64_t* stamps
   return count;
 }
 
-int CompletionQueue::next(ibv_wc* completions, int most, uint64_t* stamps) {
-  if (kept_.empty()) return pollDevice(most, completions, stamps);
+int CompletionQueue::next(int most, uint64_t* stamps) {
+  if (kept_.empty()) return pollDevice(most, stamps);
   int count = 0;
   for (; count < most && !kept_.empty(); count++) {
     if (stamps) stamps[count] = 0;  // kept without
-    completions[count] = kept_.front();
+    polled_[count] = kept_.front();
     kept_.pop_front();
   }
   publish();
@@ -156,15 +155,16 @@ bool CompletionQueue::deliver(const ibv_wc& completion, uint32_t row) {
 
 int32_t CompletionQueue::poll() {
   if (ring && ring->handedOver()) return kHandedOver;
-  ibv_wc completions[kChunk];
   uint64_t stamps[kChunk];
   uint32_t row = 0;
   while (row < batch_) {
     const int wanted = static_cast<int>(std::min<uint32_t>(kChunk, batch_ - row));
-    const int got = next(completions, wanted, stamped ? stamps : nullptr);
+    const int got = next(wanted, stamped ? stamps : nullptr);
     if (got < 0) return row ? static_cast<int32_t>(row) : -EIO;
     for (int i = 0; i < got; i++) {
-      if (!deliver(completions[i], row)) continue;
+      const bool delivered = deliver(polled_[i], row);
+      polled_[i] = {};
+      if (!delivered) continue;
       if (stamped) {
         uint32_t* column = columns_.words() + stampsAt(batch_) + row;
         column[0] = static_cast<uint32_t>(stamps[i]);
@@ -191,6 +191,17 @@ int32_t CompletionQueue::pollFor(uint64_t nanoseconds) {
   return 0;
 }
 
+template <typename Take>
+void CompletionQueue::forAll(Take take) {
+  int got;
+  while ((got = pollDevice(kChunk)) > 0) {
+    for (int i = 0; i < got; i++) {
+      take(polled_[i]);
+      polled_[i] = {};
+    }
+  }
+}
+
 template <typename OfPair>
 void CompletionQueue::sift(uint32_t pair, OfPair ofPair) {
   std::deque<ibv_wc> others;
@@ -202,11 +213,7 @@ void CompletionQueue::sift(uint32_t pair, OfPair ofPair) {
     }
   };
   for (const ibv_wc& completion : kept_) take(completion);
-  ibv_wc completions[kChunk];
-  int got;
-  while ((got = pollDevice(kChunk, completions)) > 0) {
-    for (int i = 0; i < got; i++) take(completions[i]);
-  }
+  forAll(take);
   kept_.swap(others);
   publish();
 }
@@ -217,9 +224,7 @@ void CompletionQueue::purge(const QueuePair& pair) {
 }
 
 uint32_t CompletionQueue::hold(const QueuePair& pair) {
-  ibv_wc completions[kChunk];
-  int got;
-  while ((got = pollDevice(kChunk, completions)) > 0) kept_.insert(kept_.end(), completions, completions + got);
+  forAll([&](const ibv_wc& completion) { kept_.push_back(completion); });
   publish();
   return static_cast<uint32_t>(std::count_if(kept_.begin(), kept_.end(), [&](const ibv_wc& completion) {
     return static_cast<uint32_t>(completion.wr_id >> 32) == pair.id && !(completion.wr_id & QueuePair::kReceiveName);

@@ -76,21 +76,30 @@ class CompletionQueue : public Handle {
   static size_t stampsAt(uint32_t batch) {
     return static_cast<size_t>(batch) * records::kCompletionColumns + records::kQueueControlWords;
   }
-  // ibv_poll_cq(3); nothing where JavaScript reads the device's ring itself. `stamps`, if given, are those of a stamped
-  // queue.
-  int pollDevice(int most, ibv_wc* completions, uint64_t* stamps = nullptr);
-  int pollStamped(int most, ibv_wc* completions, uint64_t* stamps);
+  // How many completions are looked at together.
+  static constexpr int kChunk = 32;
+
+  // ibv_poll_cq(3) into polled_; nothing where JavaScript reads the device's ring itself. `stamps`, if given, are those
+  // of a stamped queue.
+  int pollDevice(int most, uint64_t* stamps = nullptr);
+  int pollStamped(int most, uint64_t* stamps);
+  // Polls all that there is.
+  template <typename Take>
+  void forAll(Take take);
 
   // Publishes how many completions are kept here, which the device's ring does not show.
   void publish();
   template <typename OfPair>
   void sift(uint32_t pair, OfPair ofPair);
   bool deliver(const ibv_wc& completion, uint32_t row);
-  int next(ibv_wc* completions, int most, uint64_t* stamps);
+  // The oldest into polled_, kept ones first.
+  int next(int most, uint64_t* stamps);
 
   const uint32_t batch_;
   SharedMemory columns_;
   std::deque<ibv_wc> kept_;
+  // All zeros between polls: ibv_poll_cq(3) leaves as they were the fields that mean nothing for a completion.
+  ibv_wc polled_[kChunk]{};
   bool watched_ = false;
   uint32_t credits_ = 0;
   uint32_t unacknowledged_ = 0;

@@ -3,9 +3,10 @@ import { verbsError } from '../errors.js'
 import { idOf } from '../handle.js'
 import { native } from '../native.js'
 import { CompletionQueue } from '../verbs/completion-queue.js'
+import type { Context } from '../verbs/context.js'
 import { ProtectionDomain } from '../verbs/protection-domain.js'
 import { type StridingOptions, WorkQueue } from '../verbs/work-queue.js'
-import { queryDevice } from './device.js'
+import { type Mlx5Device, queryDevice } from './device.js'
 import { RingMemory } from './ring-memory.js'
 import { assertSupported } from './supported.js'
 
@@ -90,16 +91,20 @@ export function createWorkQueue(domain: ProtectionDomain, options: WorkQueueOpti
   return queue
 }
 
+/** @throws VerbsError ENOTSUP for a device that has no striding queues @internal */
+export function stridingLimits(context: Context): NonNullable<Mlx5Device['striding']> {
+  const limits = queryDevice(context).striding
+  if (limits && limits.maxLogStrides > 0) return limits
+  throw verbsError(
+    'ENOTSUP',
+    'mlx5dv_create_wq',
+    `"options.striding": ${context.name} has no striding queues`,
+  )
+}
+
 function stridingOf({ context }: ProtectionDomain, given: StridingOptions): Required<StridingOptions> {
   const { strideBytes, strides, twoByteShift = false } = optionsOf('options.striding', given, stridingNames)
-  const able = queryDevice(context).striding
-  if (!able || able.maxLogStrides === 0) {
-    throw verbsError(
-      'ENOTSUP',
-      'mlx5dv_create_wq',
-      `"options.striding": ${context.name} has no striding queues`,
-    )
-  }
+  const able = stridingLimits(context)
   powerOfTwo('options.striding.strideBytes', strideBytes, able.minLogStrideBytes, able.maxLogStrideBytes)
   powerOfTwo('options.striding.strides', strides, able.minLogStrides, able.maxLogStrides)
   boolean('options.striding.twoByteShift', twoByteShift)

@@ -1,7 +1,7 @@
 /** `ibverbs explain --attach`: what it shows of a running program is what the program has. */
 import { join } from 'node:path'
 import { layout } from 'ibverbs/mlx5'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { ibverbs, Running } from '../cli/run.js'
 import { runtimeFolder } from './folder.js'
 
@@ -48,14 +48,8 @@ interface Told {
   completion: { records: string; producer: string }
 }
 
-let before: string | undefined
 beforeEach(() => {
-  before = process.env.XDG_RUNTIME_DIR
-  process.env.XDG_RUNTIME_DIR = runtimeFolder()
-})
-afterEach(() => {
-  if (before === undefined) delete process.env.XDG_RUNTIME_DIR
-  else process.env.XDG_RUNTIME_DIR = before
+  runtimeFolder()
 })
 
 async function attach(pid: number | undefined, ...more: string[]): Promise<Thread[]> {

@@ -1,11 +1,16 @@
-/** A folder of a test's own in XDG_RUNTIME_DIR's place. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { vi } from 'vitest'
 import { onOver } from '../beds/over.js'
 
+/** A folder that is XDG_RUNTIME_DIR until the test is over. */
 export function runtimeFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'ibverbs-control-'))
-  onOver(() => rmSync(folder, { recursive: true, force: true }))
+  vi.stubEnv('XDG_RUNTIME_DIR', folder)
+  onOver(() => {
+    vi.unstubAllEnvs()
+    rmSync(folder, { recursive: true, force: true })
+  })
   return folder
 }

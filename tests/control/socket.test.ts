@@ -13,7 +13,7 @@ import {
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { control } from 'ibverbs'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { spawn } from '../beds/child.js'
 import { onOver } from '../beds/over.js'
 import { node } from '../beds/process.js'
@@ -27,16 +27,9 @@ const nobody = 65534
 const program = '{"version":1,"ask":"program"}\n'
 
 let runtime: string
-let before: string | undefined
 
 beforeEach(() => {
-  before = process.env.XDG_RUNTIME_DIR
   runtime = runtimeFolder()
-  process.env.XDG_RUNTIME_DIR = runtime
-})
-afterEach(() => {
-  if (before === undefined) delete process.env.XDG_RUNTIME_DIR
-  else process.env.XDG_RUNTIME_DIR = before
 })
 
 async function open(): Promise<string> {

@@ -7,7 +7,7 @@ import { type SoftOptions, softConnectX } from 'ibverbs/soft'
 import { describe, expect, test } from 'vitest'
 import { thrownBy } from '../beds/process.js'
 import { Random } from '../beds/random.js'
-import { forge, goOn } from '../ethernet/forged-rings.js'
+import { overwritten } from './overwritten.js'
 
 const wireMacs = ['02:00:0a:00:00:01', '02:00:0a:00:00:02']
 
@@ -281,31 +281,8 @@ test('frames that were accepted are sent, though the queue closes at once', asyn
   expect(got).toBe(305)
 })
 
-describe('rings that their user overwrites', () => {
-  test('cost the queue at most: errors that can be caught, no frame handed out twice, and another queue goes on', async () => {
-    const random = new Random(12)
-    using soft = softConnectX({ wire: 'loop' })
-    using bystander = PacketQueue.open('mlx5_soft0', { backend: 'mlx5', flows: [{ etherType: 0x88b6 }] })
-    const errors = new Set<string>()
-    for (let round = 0; round < 40; round++) {
-      using queue = PacketQueue.open('mlx5_soft0', { backend: 'mlx5', frameCount: 64, batch: 16 })
-      const held = queue.claim()
-      for (let step = 0; step < 50; step++) {
-        goOn(queue, random, errors)
-        forge(queue, random, 6)
-      }
-      expect(queue.length(held)).toBe(0)
-    }
-    for (const code of errors) expect(code).toMatch(/^E[A-Z]+$|^ERR_IBVERBS_/)
-    const own = bystander.interface.macBytes
-    const slot = bystander.claim()
-    bystander.memory.set([...own, ...own, 0x88, 0xb6], bystander.offset(slot))
-    bystander.send(slot, 60)
-    expect(bystander.submit()).toBe(1)
-    expect(await bystander.wait({ signal: AbortSignal.timeout(60_000) })).toBe(1)
-    expect(soft.closed).toBe(false)
-  })
-})
+test('rings that their user overwrites cost the queue at most, and another queue goes on', () =>
+  overwritten({ seed: 12, rounds: 40 }))
 
 test('an interface with no ConnectX behind it: refused by name', () => {
   using _ = softConnectX({ wire: 'loop' })

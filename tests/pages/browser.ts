@@ -74,3 +74,19 @@ export const contrast = (page: Page, selector: string): Promise<number> =>
     const [high, low] = colours.map((colour) => luminance(rgb(colour))).sort((a, b) => b - a)
     return (high + 0.05) / (low + 0.05)
   })
+
+/** What each page is looked at on. */
+export const screens = [
+  { width: 1200, dark: false },
+  { width: 1200, dark: true },
+  { width: 360, dark: false },
+  { width: 360, dark: true },
+]
+
+/** Where a page that steps is: what its counter says, which bytes are lit, and which row. */
+export const stepOf = (page: Page) =>
+  page.evaluate(() => ({
+    count: document.getElementById('count')?.textContent,
+    bytes: [...document.querySelectorAll('b.lit')].map((each) => each.textContent).join(' '),
+    row: document.querySelector('tr.lit')?.textContent ?? '',
+  }))

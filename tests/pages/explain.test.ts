@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ibverbs } from '../cli/run.js'
-import { contrast, openBrowser } from './browser.js'
+import { contrast, openBrowser, screens, stepOf } from './browser.js'
 
 let browser: Awaited<ReturnType<typeof openBrowser>>
 let file: string
@@ -14,20 +14,10 @@ beforeAll(async () => {
 })
 afterAll(() => browser?.close())
 
-describe.each([
-  { width: 1200, dark: false },
-  { width: 1200, dark: true },
-  { width: 360, dark: false },
-  { width: 360, dark: true },
-])('$width pixels wide, dark: $dark', (options) => {
+describe.each(screens)('$width pixels wide, dark: $dark', (options) => {
   test('steps through the fields, and their bytes light up', async () => {
     const { page, close } = await browser.open(file, options)
-    const state = () =>
-      page.evaluate(() => ({
-        count: document.getElementById('count')?.textContent,
-        bytes: [...document.querySelectorAll('b.lit')].map((each) => each.textContent).join(' '),
-        row: document.querySelector('tr.lit')?.textContent ?? '',
-      }))
+    const state = () => stepOf(page)
     expect(await state()).toEqual({ count: '11 steps', bytes: '', row: '' })
     await page.click('#next')
     expect(await state()).toEqual({

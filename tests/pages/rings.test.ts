@@ -3,7 +3,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ibverbs, Running } from '../cli/run.js'
-import { contrast, openBrowser } from './browser.js'
+import { contrast, openBrowser, screens, stepOf } from './browser.js'
 
 let browser: Awaited<ReturnType<typeof openBrowser>>
 let file: string
@@ -42,20 +42,10 @@ test('is no longer than a page may be, and says what was left out', async () => 
   await close()
 })
 
-describe.each([
-  { width: 1200, dark: false },
-  { width: 1200, dark: true },
-  { width: 360, dark: false },
-  { width: 360, dark: true },
-])('$width pixels wide, dark: $dark', (options) => {
+describe.each(screens)('$width pixels wide, dark: $dark', (options) => {
   test('steps through the rings, and their bytes light up', async () => {
     const { page, close } = await browser.open(file, options)
-    const state = () =>
-      page.evaluate(() => ({
-        count: document.getElementById('count')?.textContent,
-        bytes: [...document.querySelectorAll('b.lit')].map((each) => each.textContent).join(' '),
-        row: document.querySelector('tr.lit')?.textContent ?? '',
-      }))
+    const state = () => stepOf(page)
     const steps = await page.$$eval('.step', (all) => all.length)
     expect(steps).toBeGreaterThan(20)
     expect(await state()).toEqual({ count: `${steps} steps`, bytes: '', row: '' })

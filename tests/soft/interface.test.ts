@@ -22,7 +22,7 @@ const setup = [
   'ip neigh replace 10.9.0.2 lladdr 02:00:00:00:00:02 dev soft0',
 ].join(' && ')
 
-const names = ['interface_wire', 'interface_kernel'].flatMap((file) => {
+const names = ['interface_wire', 'interface_kernel', 'interface_fields'].flatMap((file) => {
   const source = readFileSync(join(import.meta.dirname, `engine/${file}.cc`), 'utf8')
   return [...source.matchAll(/^TEST\((\w+)\)/gm)].map((match) => match[1])
 })

@@ -2,6 +2,7 @@
 // of its own, in a namespace of its own, is at the other end of the wire.
 import { expect, test } from 'vitest'
 import { spawnSync } from '../beds/child.js'
+import { main } from '../cli/run.js'
 
 const setup = `
 set -e
@@ -35,22 +36,21 @@ const v6 = gids['fd09::1']
 
 /** Runs a module in a network namespace with a peer. \`before\` and \`after\`: shell; \`by\`: what the module is run by. */
 function run(module: string, { before = '', by = '', after = '', stderr = '' } = {}) {
-  const how = process.getuid!() === 0 ? [] : ['--map-root-user']
-  const child = spawnSync(
-    'unshare',
-    [
-      ...[
-        ...how,
-        '--net',
-        '--mount',
-        'sh',
-        '-c',
-        `${setup}${before}\n${by} "$0" --input-type=module -e "$1"\n${after}`,
-      ],
-      ...[process.execPath, program + module],
-    ],
-    { encoding: 'utf8', env: { ...process.env, IBVERBS_SOFT: 'interface:soft0' } },
+  const command = `${before}\n${by} "$0" --input-type=module -e "$1"\n${after}`
+  return inNamespace(
+    command,
+    [process.execPath, program + module],
+    { IBVERBS_SOFT: 'interface:soft0' },
+    stderr,
   )
+}
+
+function inNamespace(command: string, words: string[], environment = {}, stderr = '') {
+  const how = process.getuid!() === 0 ? [] : ['--map-root-user']
+  const child = spawnSync('unshare', [...how, '--net', '--mount', 'sh', '-c', setup + command, ...words], {
+    encoding: 'utf8',
+    env: { ...process.env, ...environment },
+  })
   expect(child.stderr).toBe(stderr)
   expect(child.status).toBe(0)
   return child.stdout
@@ -146,4 +146,37 @@ context.close()`,
         'rules: Operation not permitted (keeping them from it takes CAP_NET_ADMIN)\n',
     },
   )
+})
+
+test('while one thread waits for a neighbour, others go on with the same context', () => {
+  const script = `
+import threading
+from ctypes import *
+verbs = CDLL('libibverbs.so.1')
+verbs.ibv_get_device_list.restype = POINTER(c_void_p)
+for name in 'open_device', 'alloc_pd', 'create_ah':
+  getattr(verbs, 'ibv_' + name).restype = c_void_p
+class Route(Structure):
+  _fields_ = [('gid', c_uint64 * 2), ('flow', c_uint32), ('index', c_uint8), ('hops', c_uint8), ('traffic', c_uint8)]
+class Address(Structure):
+  _fields_ = [('route', Route), ('lid', c_uint16)] + [(name, c_uint8) for name in ('sl', 'path', 'rate', 'grh', 'port')]
+def gid(host): return (c_uint64 * 2).from_buffer_copy(bytes(10) + bytes([255, 255, 10, 9, 0, host]))
+context = c_void_p(verbs.ibv_open_device(c_void_p(verbs.ibv_get_device_list(None)[0])))
+own, index = (c_uint64 * 2)(), 0
+while bytes(own) != bytes(gid(1)):
+  assert verbs.ibv_query_gid(context, c_uint8(1), index, byref(own)) == 0
+  index += 1
+address = Address(Route(gid(77), 0, index - 1), grh=1, port=1)
+domain = c_void_p(verbs.ibv_alloc_pd(context))
+handles = []
+waiting = threading.Thread(target=lambda: handles.append(verbs.ibv_create_ah(domain, byref(address))))
+waiting.start()
+while '10.9.0.77' not in open('/proc/net/arp').read(): pass
+meanwhile = 0
+while not handles:
+  assert verbs.ibv_dealloc_pd(c_void_p(verbs.ibv_alloc_pd(context))) == 0
+  meanwhile += 1
+print(handles, meanwhile > 10)`
+  const command = 'exec "$0" "$1" soft -w interface:soft0 -- python3 -c "$2"'
+  expect(inNamespace(command, [process.execPath, main, script])).toBe('[None] True\n')
 })

@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "device/card.h"
+#include "hooks/libibverbs.h"
 #include "hooks/registry.h"
 #include "hooks/replacement.h"
 #include "libc/real.h"
@@ -74,8 +75,7 @@ int hookedCreateQueue(ibv_context* context, void* attributes, void* queue, void*
                       size_t responseSize, uint32_t flags) {
   constexpr uint32_t kTimestampIgnored = 1;
   using Create = int (*)(ibv_context*, void*, void*, void*, size_t, void*, size_t, uint32_t);
-  static void* const library = ::dlopen("libibverbs.so.1", RTLD_NOW | RTLD_NOLOAD);
-  static const auto real = reinterpret_cast<Create>(dlsym(library ? library : RTLD_NEXT, "ibv_cmd_create_cq_ex"));
+  static const auto real = libibverbs<Create>("ibv_cmd_create_cq_ex");
   if (registry().file(context->cmd_fd)) flags &= ~kTimestampIgnored;
   return real(context, attributes, queue, command, size, response, responseSize, flags);
 }

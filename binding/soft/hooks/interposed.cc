@@ -1,13 +1,13 @@
 // Two functions of libibverbs that this library interposes where it is preloaded. No file of the kernel's can supply
 // their answers: libmlx5 reads the one from a register of the card, and libibverbs takes the other from the machine's
 // routes and neighbours, of which a software wire has none.
-#include <dlfcn.h>
 #include <infiniband/verbs.h>
 
 #include <algorithm>
 #include <cerrno>
 
 #include "driver/driver.h"
+#include "hooks/libibverbs.h"
 #include "hooks/registry.h"
 #include "nic/gid.h"
 
@@ -15,16 +15,6 @@ namespace soft {
 namespace {
 
 constexpr uint16_t kNoVlan = 0xffff;  // what libibverbs says where there is none (neigh.c, neigh_get_vlan_id_from_dev)
-
-template <typename Function>
-Function libibverbs(const char* name) {
-  // Its caller has it loaded, maybe for itself alone (a plug-in of UCX's or DPDK's): not everybody's search leads to
-  // it.
-  static void* const library = dlopen("libibverbs.so.1", RTLD_NOW | RTLD_NOLOAD);
-  void* const from = library ? library : RTLD_NEXT;
-  void* function = dlvsym(from, name, "IBVERBS_1.1");
-  return reinterpret_cast<Function>(function ? function : dlsym(from, name));
-}
 
 // mlx5_query_rt_values, with the clock that the CQEs' timestamps are of.
 int queryClock(ibv_context*, ibv_values_ex* values) {

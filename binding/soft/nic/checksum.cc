@@ -52,6 +52,14 @@ constexpr size_t kBlock = 64;
 constexpr uint64_t kBias = kBlock / 2 * 0x8000;
 
 #if defined(__x86_64__)
+// Of `count` blocks.
+template <size_t kLanes>
+uint64_t unbiased(const int32_t (&lanes)[kLanes], size_t count) {
+  int64_t total = 0;
+  for (const int32_t lane : lanes) total += lane;
+  return static_cast<uint64_t>(total) + count * kBias;
+}
+
 const bool kWide = __builtin_cpu_supports("avx2");
 
 __attribute__((target("avx2"))) uint64_t addBlocksWide(const uint8_t* bytes, size_t count) {
@@ -65,9 +73,7 @@ __attribute__((target("avx2"))) uint64_t addBlocksWide(const uint8_t* bytes, siz
   }
   int32_t lanes[8];
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), _mm256_add_epi32(sum, beside));
-  int64_t total = 0;
-  for (const int32_t lane : lanes) total += lane;
-  return static_cast<uint64_t>(total) + count * kBias;
+  return unbiased(lanes, count);
 }
 
 uint64_t addBlocks(const uint8_t* bytes, size_t count) {
@@ -82,9 +88,7 @@ uint64_t addBlocks(const uint8_t* bytes, size_t count) {
   }
   int32_t lanes[4];
   _mm_storeu_si128(reinterpret_cast<__m128i*>(lanes), _mm_add_epi32(sum, beside));
-  int64_t total = 0;
-  for (const int32_t lane : lanes) total += lane;
-  return static_cast<uint64_t>(total) + count * kBias;
+  return unbiased(lanes, count);
 }
 #else
 uint64_t addBlocks(const uint8_t* bytes, size_t count) {

@@ -97,7 +97,9 @@ int CompletionQueue::resize(void* buffer, uint32_t entries, uint32_t cqeSize, ui
   if (error_) return EIO;
   if (!loadConsumer()) return EFAULT;
   if (waiting() >= entries) return EINVAL;  // would not fit
-  if (!hold(Cqe(MLX5_CQE_RESIZE_CQ, false, now, 0, 0, 0), 0)) return EIO;
+  Cqe last(MLX5_CQE_RESIZE_CQ, false, 0, 0, 0);
+  last.setTimestamp(stamp(now));
+  if (!hold(last, 0)) return EIO;
   flush([](uint32_t) {});  // it ends a session
   if (error_) return EIO;
   // mlx5_cq_resize_copy_cqes moves entry i of the old ring to i + 1 of the new one and counts the resize entry as

@@ -63,7 +63,7 @@ class CompressionSession {
   const CqeCompression format_;
   const uint32_t most_;
   uint32_t count_ = 0;
-  Cqe first_{0, false, 0, 0, 0, 0}, last_{0, false, 0, 0, 0, 0};
+  Cqe first_{0, false, 0, 0, 0}, last_{0, false, 0, 0, 0};
   alignas(64) std::array<uint64_t, kMost> minis_{};
 };
 

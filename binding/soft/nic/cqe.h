@@ -39,26 +39,32 @@ constexpr uint8_t kCqeCompressed = 3 << 2;  // kernel: MLX5_COMPRESSED
 // The fields. The entry itself is never half done where the driver looks: it is laid out elsewhere, and written whole.
 class Cqe {
  public:
-  Cqe(uint8_t opcode, bool solicited, uint64_t timestamp, uint32_t userIndex, uint32_t number, uint16_t wqeCounter)
+  Cqe(uint8_t opcode, bool solicited, uint32_t userIndex, uint32_t number, uint16_t wqeCounter)
       : userIndex_(userIndex & 0xffffff),
-        timestamp_(timestamp),
         number_(number),
         wqeCounter_(wqeCounter),
         opOwn_(static_cast<uint8_t>(opcode << 4 | (solicited ? 2 : 0))) {}
 
   // A send that is done: sop_drop_qpn carries the WQE's opcode and the QP's number.
-  static Cqe request(uint8_t wqeOpcode, uint64_t timestamp, uint32_t userIndex, uint32_t qpn, uint16_t wqeCounter) {
-    return Cqe(MLX5_CQE_REQ, false, timestamp, userIndex, uint32_t{wqeOpcode} << 24 | qpn, wqeCounter);
+  static Cqe request(uint8_t wqeOpcode, uint32_t userIndex, uint32_t qpn, uint16_t wqeCounter) {
+    return Cqe(MLX5_CQE_REQ, false, userIndex, uint32_t{wqeOpcode} << 24 | qpn, wqeCounter);
   }
 
   // mlx5_err_cqe, of opcode MLX5_CQE_REQ_ERR or MLX5_CQE_RESP_ERR: where the timestamp ends, the vendor's syndrome and
   // the syndrome (MLX5_CQE_SYNDROME_*). It has no timestamp.
   static Cqe error(uint8_t opcode, uint8_t syndrome, VendorSyndrome vendor, uint8_t wqeOpcode, uint32_t userIndex,
                    uint32_t qpn, uint16_t wqeCounter) {
-    const uint64_t syndromes = uint64_t{static_cast<uint8_t>(vendor)} << 8 | syndrome;
-    return Cqe(opcode, false, syndromes, userIndex, uint32_t{wqeOpcode} << 24 | qpn, wqeCounter);
+    Cqe cqe(opcode, false, userIndex, uint32_t{wqeOpcode} << 24 | qpn, wqeCounter);
+    cqe.timestamp_ = uint64_t{static_cast<uint8_t>(vendor)} << 8 | syndrome;
+    return cqe;
+  }
+  bool isError() const {
+    const int opcode = opOwn_ >> 4;
+    return opcode == MLX5_CQE_REQ_ERR || opcode == MLX5_CQE_RESP_ERR;
   }
 
+  // Of one that is no error.
+  void setTimestamp(uint64_t time) { timestamp_ = time; }
   void setByteCount(uint32_t count) { byteCount_ = count; }
   // As it lay in the packet: libmlx5 hands it on unswapped.
   void setImmediate(const uint8_t* bigEndian) { immediate_ = load32(bigEndian); }
@@ -132,10 +138,7 @@ class Cqe {
 
   // Whether a request for solicited completions alone is notified of this one: its sender asked for that, or it is
   // unsuccessful (ibv_req_notify_cq(3)).
-  bool solicited() const {
-    const int opcode = opOwn_ >> 4;
-    return (opOwn_ & 2) != 0 || opcode == MLX5_CQE_REQ_ERR || opcode == MLX5_CQE_RESP_ERR;
-  }
+  bool solicited() const { return (opOwn_ & 2) != 0 || isError(); }
 
   // Its 64 bytes, as eight words of memory; `owner` is the bit of this lap in op_own, the last byte.
   void layOut(uint64_t (&words)[8], uint8_t owner) const {
@@ -171,7 +174,7 @@ class Cqe {
   const uint8_t* inline_ = nullptr;  // with one of those two formats
   uint32_t inlineLength_ = 0;
   uint32_t userIndex_;  // srqn_uidx
-  uint64_t timestamp_;
+  uint64_t timestamp_ = 0;
   uint32_t number_;         // sop_drop_qpn
   uint32_t immediate_ = 0;  // imm_inval_pkey
   uint32_t byteCount_ = 0;  // byte_cnt

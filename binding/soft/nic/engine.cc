@@ -83,7 +83,7 @@ void Engine::completionLost(CompletionQueue& cq, QueuePair* qp) {
 
 void Engine::completeSend(QueuePair& qp, uint8_t wqeOpcode, uint16_t index, uint32_t byteCount,
                           const uint8_t* response) {
-  Cqe cqe = Cqe::request(wqeOpcode, qp.sendCq->stamp(now_), qp.userIndex, qp.number, index);
+  Cqe cqe = Cqe::request(wqeOpcode, qp.userIndex, qp.number, index);
   cqe.setByteCount(byteCount);
   if (response != nullptr) cqe.setInline(response, byteCount, qp.sendCq->inlineRoom());
   complete(qp.sendCq, cqe, &qp);

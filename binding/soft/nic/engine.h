@@ -107,8 +107,9 @@ class Engine {
   uint64_t now() const { return now_; }
   // Where a frame for `destinationMac` goes: the wire, or back to the port itself; null while the link is down.
   FrameQueue* outgoing(Port& port, const uint8_t* destinationMac);
-  // Writes a CQE, within this step; on overrun raises the events, and the QP that it was for is lost.
-  [[gnu::always_inline]] void complete(CompletionQueue* cq, const Cqe& cqe, QueuePair* qp) {
+  // Writes a CQE, with its time, within this step; on overrun raises the events, and the QP that it was for is lost.
+  [[gnu::always_inline]] void complete(CompletionQueue* cq, Cqe cqe, QueuePair* qp) {
+    if (!cqe.isError()) cqe.setTimestamp(cq->stamp(now_));
     if (cq->holdsAll()) writeCompletions(*cq);
     // A message that somebody waits for: the first of a step is not held.
     const bool atOnce = !cq->touched && cq->holdsNone() && qp != nullptr && qp->transport != nullptr;

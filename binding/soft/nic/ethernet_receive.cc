@@ -66,7 +66,7 @@ Receiver* RawTarget::pick(const uint8_t* frame, const Layers& layers, PacketHash
   if (!receiver.open || !receiver.queue.take(&wqe)) return undelivered(port, receiver);
   const ScatterResult result = wqe.scatter(memory_, receiver.pd, frame, length);
   if (result != ScatterResult::ok) return scatterError(receiver, wqe.index, result);
-  Cqe cqe(MLX5_CQE_RESP_SEND, false, receiver.cq->stamp(now_), receiver.userIndex, rule.rule.tag & 0xffffff, wqe.index);
+  Cqe cqe(MLX5_CQE_RESP_SEND, false, receiver.userIndex, rule.rule.tag & 0xffffff, wqe.index);
   cqe.setByteCount(static_cast<uint32_t>(length));
   describe(port, receiver, hash, frame, length, layers, checks, &cqe);
   complete(receiver.cq, cqe, receiver.queuePair);
@@ -214,7 +214,7 @@ void Engine::deliverChanged(Port& port, const CompiledRule& rule, Receiver& rece
   if (result != ScatterResult::ok) return scatterError(receiver, wqe.index, result);
   // sop_drop_qpn of a raw packet carries the flow tag, not the QP (libmlx5 mlx5_cq_read_flow_tag; the kernel's default
   // is 0).
-  Cqe cqe(MLX5_CQE_RESP_SEND, false, receiver.cq->stamp(now_), receiver.userIndex, rule.rule.tag & 0xffffff,
+  Cqe cqe(MLX5_CQE_RESP_SEND, false, receiver.userIndex, rule.rule.tag & 0xffffff,
           strides.used() ? strides.next() : wqe.index);
   cqe.setByteCount(static_cast<uint32_t>(written));
   if (strides.used()) {
@@ -235,7 +235,7 @@ bool Engine::openStrides(Receiver& receiver, uint64_t bytes) {
   ReceiveWqe wqe;
   if (!receiver.queue.take(&wqe)) return false;
   if (strides.isOpen()) {
-    Cqe filler(MLX5_CQE_RESP_SEND, false, receiver.cq->stamp(now_), receiver.userIndex, 0, strides.next());
+    Cqe filler(MLX5_CQE_RESP_SEND, false, receiver.userIndex, 0, strides.next());
     filler.setFiller();
     filler.setStrides(strides.wqe().index, strides.left());
     complete(receiver.cq, filler, receiver.queuePair);

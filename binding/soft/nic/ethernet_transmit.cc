@@ -162,9 +162,7 @@ bool Engine::transmitFrames(QueuePair& qp) {
       toSendError(qp);
       return true;
     }
-    if (wqe.signaled()) {
-      complete(qp.sendCq, Cqe::request(wqe.opcode(), qp.sendCq->stamp(now_), qp.userIndex, qp.number, index), &qp);
-    }
+    if (wqe.signaled()) complete(qp.sendCq, Cqe::request(wqe.opcode(), qp.userIndex, qp.number, index), &qp);
     // A completion queue overran, or the queue pair's own frame was too long for its receive.
     if (qp.state != QueuePairState::rts) return true;
     if (read < kBatch && unread != 0) readNext();

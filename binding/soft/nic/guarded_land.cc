@@ -28,6 +28,19 @@ asm(R"(
   addq $\bytes, %rsi
   addq $\bytes, %rdi
 .endm
+# 64 bytes to an address that is aligned to 16.
+.macro block
+  movups (%rsi), %xmm0
+  movups 16(%rsi), %xmm1
+  movups 32(%rsi), %xmm2
+  movups 48(%rsi), %xmm3
+  addq $64, %rsi
+  movaps %xmm0, (%rdi)
+  movaps %xmm1, 16(%rdi)
+  movaps %xmm2, 32(%rdi)
+  movaps %xmm3, 48(%rdi)
+  addq $64, %rdi
+.endm
 # The head: an element where the address is not aligned to twice its size.
 .macro ascend bytes
   testb $\bytes, %dil
@@ -82,16 +95,7 @@ soft_guarded_land:
   subq $64, %rdx
   jb 12f
 11:
-  movups (%rsi), %xmm0
-  movups 16(%rsi), %xmm1
-  movups 32(%rsi), %xmm2
-  movups 48(%rsi), %xmm3
-  addq $64, %rsi
-  movaps %xmm0, (%rdi)
-  movaps %xmm1, 16(%rdi)
-  movaps %xmm2, 32(%rdi)
-  movaps %xmm3, 48(%rdi)
-  addq $64, %rdi
+  block
   subq $64, %rdx
   jae 11b
 12:
@@ -128,16 +132,7 @@ soft_guarded_land:
   cmpb $0, soft_wide_moves(%rip)
   jne 100f
 40:
-  movups (%rsi), %xmm0
-  movups 16(%rsi), %xmm1
-  movups 32(%rsi), %xmm2
-  movups 48(%rsi), %xmm3
-  addq $64, %rsi
-  movaps %xmm0, (%rdi)
-  movaps %xmm1, 16(%rdi)
-  movaps %xmm2, 32(%rdi)
-  movaps %xmm3, 48(%rdi)
-  addq $64, %rdi
+  block
   cmpq %r8, %rdi
   jb 40b
 50:
@@ -188,6 +183,7 @@ soft_guarded_land:
 .long 100b - ., 110b - ., 120b - .
 .popsection
 .purgem element
+.purgem block
 .purgem ascend
 .purgem ascend_last
 .purgem repeat

@@ -111,9 +111,9 @@ struct WorkQueue {
 struct Rings {
   uint16_t told = 0;            // the block behind the last WQE that it told of
   uint8_t copies[2][256] = {};  // what its halves held at the last look: a WQE may have been copied there (BlueFlame)
-  bool unseen[2] = {};          // a ring of the other half was missed, and perhaps one of this half before it
-  uint8_t coming[2][256] =
-      {};  // the WQE that a half told of last, as posted: the rest of its copy may come after the look
+  // The WQE that each half told of last, as posted: the rest of its copy may come after the look.
+  uint8_t coming[2][256] = {};
+  bool unseen[2] = {};  // a ring of the other half was missed, and perhaps one of this half before it
 };
 
 struct QueuePair {

@@ -137,8 +137,8 @@ void Datagram::receive(const Packet& packet) {
     engine_.toError(qp_);
     return;
   }
-  Cqe cqe(packet.immediate != nullptr ? MLX5_CQE_RESP_SEND_IMM : MLX5_CQE_RESP_SEND, packet.solicited,
-          qp_.receiver.cq->stamp(engine_.now()), qp_.userIndex, qp_.number, wqe.index);
+  Cqe cqe(packet.immediate != nullptr ? MLX5_CQE_RESP_SEND_IMM : MLX5_CQE_RESP_SEND, packet.solicited, qp_.userIndex,
+          qp_.number, wqe.index);
   cqe.setByteCount(static_cast<uint32_t>(kGrhSize) + packet.payloadLength);
   if (packet.immediate != nullptr) cqe.setImmediate(packet.immediate);
   cqe.setSource(packet.ipVersion == 6 ? CqeL3::ipv6 : CqeL3::ipv4, packet.sourceQpn);

@@ -163,7 +163,7 @@ bool Responder::scatter(const Packet& packet, bool whole) {
 }
 
 void Responder::complete(const Packet& packet, uint8_t cqeOpcode, uint32_t bytes, bool inlined) {
-  Cqe cqe(cqeOpcode, packet.solicited, qp_.receiver.cq->stamp(engine_.now()), qp_.userIndex, qp_.number, wqe_.index);
+  Cqe cqe(cqeOpcode, packet.solicited, qp_.userIndex, qp_.number, wqe_.index);
   cqe.setByteCount(bytes);
   if (packet.immediate != nullptr) cqe.setImmediate(packet.immediate);
   cqe.setSource(qp_.attributes.destinationQpn);

@@ -18,17 +18,20 @@ int createHandle(VerbsFile& file, const Command& command) {
   if (const int error = command.request(&request)) return error;
   const ib_uverbs_ah_attr& address = request.attr;
   const auto& ports = file.device->identity.ports;
-  const auto domain = file.domains.find(request.pd_handle);
-  if (!domain) return EINVAL;
+  if (!file.domains.find(request.pd_handle)) return EINVAL;
   if (address.port_num < 1 || address.port_num > ports.size() || !address.is_global) return EINVAL;
   if (address.grh.sgid_index >= ports[address.port_num - 1u].gids.size()) return EINVAL;
   Gid gid;
   std::copy(address.grh.dgid, address.grh.dgid + 16, gid.begin());
   if (!sameFamily(ports[address.port_num - 1u].gids[address.grh.sgid_index].gid, gid)) return EINVAL;
+  Mac mac;
+  const int unresolved =
+      file.whileOthersRun([&] { return resolveMac(ports[address.port_num - 1u], address.grh.sgid_index, gid, &mac); });
+  if (unresolved) return unresolved;
+  const auto domain = file.domains.find(request.pd_handle);
+  if (!domain) return EINVAL;
   Place place = file.addressHandles.reserve();
   if (!place) return ENOMEM;
-  Mac mac;
-  if (const int error = resolveMac(ports[address.port_num - 1u], address.grh.sgid_index, gid, &mac)) return error;
   mlx5_ib_create_ah_resp driver{};
   std::copy(mac.begin(), mac.end(), driver.dmac);
   ib_uverbs_create_ah_resp response{};

@@ -21,7 +21,7 @@ uint8_t powerOfTwo(uint8_t value) {
 uint32_t mtuBytes(uint8_t mtu) { return 128u << mtu; }  // enum ibv_mtu: 1 is 256 bytes
 
 // The address vector of ibv_modify_qp: ib_core resolves it (drivers/infiniband/core/addr.c, GID cache).
-int resolve(const VerbsFile& file, const ib_uverbs_qp_dest& from, uint8_t port, PathAddress* to) {
+int resolve(VerbsFile& file, const ib_uverbs_qp_dest& from, uint8_t port, PathAddress* to) {
   const auto& ports = file.device->identity.ports;
   if (port < 1 || port > ports.size()) return EINVAL;
   const auto& gids = ports[port - 1u].gids;
@@ -29,8 +29,9 @@ int resolve(const VerbsFile& file, const ib_uverbs_qp_dest& from, uint8_t port, 
   std::copy(from.dgid, from.dgid + 16, to->destinationGid.begin());
   to->sourceGid = gids[from.sgid_index].gid;
   if (!sameFamily(to->sourceGid, to->destinationGid)) return EINVAL;
-  const PortIdentity& own = ports[port - 1u];
-  if (const int error = resolveMac(own, from.sgid_index, to->destinationGid, &to->destinationMac)) return error;
+  const int unresolved = file.whileOthersRun(
+      [&] { return resolveMac(ports[port - 1u], from.sgid_index, to->destinationGid, &to->destinationMac); });
+  if (unresolved) return unresolved;
   to->trafficClass = from.traffic_class;
   to->hopLimit = 64;  // the route's, whatever was asked for: addr.c, ib_resolve_unicast_gid_dmac
   to->flowLabel = from.flow_label;
@@ -89,6 +90,7 @@ int modify(VerbsFile& file, const ib_uverbs_modify_qp& request) {
   if (mask & IBV_QP_AV) {
     const uint8_t port = request.dest.port_num ? request.dest.port_num : status.attributes.port;
     if (const int error = resolve(file, request.dest, port, &change.address)) return error;
+    if (file.queuePairs.find(request.qp_handle) != pair) return EINVAL;  // destroyed meanwhile
   }
   if (const int error = file.nic().modifyQueuePair(pair->qpn, change)) return error;
   if (mask & IBV_QP_AV) {

@@ -35,6 +35,16 @@ class VerbsFile {
 
   // For the commands, which run one at a time.
   Nic& nic() { return device->nic; }
+  // What waits for others than the NIC: commands of other threads run meanwhile, and may destroy what was found before.
+  template <typename Work>
+  int whileOthersRun(Work work) {
+    struct Unlocked {
+      explicit Unlocked(std::mutex& mutex) : mutex(mutex) { mutex.unlock(); }
+      ~Unlocked() { mutex.lock(); }
+      std::mutex& mutex;
+    } const unlocked(mutex_);
+    return work();
+  }
   std::shared_ptr<EventFile> newEventFile(int* error);
   // Closes one that the program was never told of.
   void discard(const std::shared_ptr<EventFile>& file);

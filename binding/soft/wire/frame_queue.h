@@ -17,7 +17,7 @@ class FrameQueue {
 
   // Room for a frame of up to `length` bytes; null when the queue is full. Nothing is queued until commit().
   uint8_t* reserve(size_t length) {
-    const size_t need = kHeader + ((length + 7) & ~size_t{7});
+    const size_t need = taken(length);
     if (count_ == 0) head_ = tail_ = 0;  // empty: begin where the cache is warm
     if (tail_ >= head_) {
       if (tail_ + need <= capacity_) return bytes_.get() + tail_ + kHeader;
@@ -32,7 +32,7 @@ class FrameQueue {
   // Queues the frame that was written to the last reservation; `length` may be less than was reserved.
   void commit(size_t length) {
     *reinterpret_cast<uint64_t*>(bytes_.get() + tail_) = length;
-    tail_ += kHeader + ((length + 7) & ~size_t{7});
+    tail_ += taken(length);
     ++count_;
   }
 
@@ -48,14 +48,13 @@ class FrameQueue {
   }
 
   void pop() {
-    if (head_ == wrap_ && tail_ < head_) head_ = 0;
-    head_ += kHeader + ((*reinterpret_cast<uint64_t*>(bytes_.get() + head_) + 7) & ~size_t{7});
-    --count_;
+    size_t length;
+    if (front(&length) != nullptr) pop(length);
   }
 
-  // The same, of the frame and with the length that front() gave.
+  // The same, with the length that front() gave.
   void pop(size_t length) {
-    head_ += kHeader + ((length + 7) & ~size_t{7});
+    head_ += taken(length);
     --count_;
   }
 
@@ -66,7 +65,7 @@ class FrameQueue {
       if (at == wrap_ && tail_ < at) at = 0;
       lengths[listed] = *reinterpret_cast<uint64_t*>(bytes_.get() + at);
       frames[listed] = bytes_.get() + at + kHeader;
-      at += kHeader + ((lengths[listed] + 7) & ~size_t{7});
+      at += taken(lengths[listed]);
     }
     return listed;
   }
@@ -76,6 +75,9 @@ class FrameQueue {
  private:
   static constexpr size_t kHeader = 8;
   static constexpr size_t kSlack = 64;  // checksums read whole words
+
+  // What a frame takes of the ring.
+  static size_t taken(size_t length) { return kHeader + ((length + 7) & ~size_t{7}); }
 
   size_t capacity_;
   std::unique_ptr<uint8_t[]> bytes_;

@@ -19,18 +19,9 @@ bool carries(unsigned flags) { return (flags & IFF_UP) != 0 && (flags & IFF_RUNN
 
 }  // namespace
 
-InterfaceLink::~InterfaceLink() {
-  if (descriptor_ >= 0) close(descriptor_);
-}
-
 int InterfaceLink::open(int index) {
   index_ = index;
-  descriptor_ = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
-  if (descriptor_ < 0) return errno;
-  sockaddr_nl address{};
-  address.nl_family = AF_NETLINK;
-  address.nl_groups = RTMGRP_LINK;
-  if (bind(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return errno;
+  if (const int error = news_.open(NETLINK_ROUTE, RTMGRP_LINK)) return error;
   ask();  // only now: nothing that changes from here on is missed
   return 0;
 }
@@ -46,15 +37,15 @@ bool InterfaceLink::ask() {
   ifreq request{};
   if (if_indextoname(static_cast<unsigned>(index_), request.ifr_name) == nullptr) return become(false, mtu_);
   // netdevice(7): any socket will do.
-  if (ioctl(descriptor_, SIOCGIFFLAGS, &request) != 0) return become(false, mtu_);
+  if (ioctl(descriptor(), SIOCGIFFLAGS, &request) != 0) return become(false, mtu_);
   const bool up = carries(static_cast<unsigned>(request.ifr_flags));
-  return become(up, ioctl(descriptor_, SIOCGIFMTU, &request) == 0 ? static_cast<uint32_t>(request.ifr_mtu) : mtu_);
+  return become(up, ioctl(descriptor(), SIOCGIFMTU, &request) == 0 ? static_cast<uint32_t>(request.ifr_mtu) : mtu_);
 }
 
 bool InterfaceLink::next() {
   alignas(nlmsghdr) uint8_t messages[32768];  // more than the kernel puts into one (NLMSG_GOODSIZE)
   for (;;) {
-    const ssize_t length = recv(descriptor_, messages, sizeof messages, MSG_DONTWAIT | MSG_TRUNC);
+    const ssize_t length = recv(descriptor(), messages, sizeof messages, MSG_DONTWAIT | MSG_TRUNC);
     if (length < 0 && errno == EINTR) continue;
     // Messages were lost, or part of one, and nothing says which.
     const bool lost = length < 0 ? errno == ENOBUFS : static_cast<size_t>(length) > sizeof messages;
@@ -72,10 +63,9 @@ bool InterfaceLink::read(const uint8_t* messages, uint32_t length) {
     // A bridge port that leaves its bridge is an RTM_DELLINK too, of another family.
     if (link->ifi_index != index_ || link->ifi_family != AF_UNSPEC) continue;
     uint32_t mtu = mtu_;
-    auto left = static_cast<uint32_t>(IFLA_PAYLOAD(header));
-    for (auto* attribute = IFLA_RTA(link); RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
-      if (attribute->rta_type == IFLA_MTU) std::memcpy(&mtu, RTA_DATA(attribute), sizeof mtu);
-    }
+    netlinkAttributes(IFLA_RTA(link), IFLA_PAYLOAD(header), [&](uint16_t type, const uint8_t* data, size_t size) {
+      if (type == IFLA_MTU && size == sizeof mtu) std::memcpy(&mtu, data, size);
+    });
     changed |= become(header->nlmsg_type == RTM_NEWLINK && carries(link->ifi_flags), mtu);
   }
   return changed;

@@ -4,18 +4,18 @@
 #include <cstdint>
 #include <string>
 
+#include "wire/netlink.h"
+
 struct ifreq;
 
 namespace soft {
 
 class InterfaceLink {
  public:
-  ~InterfaceLink();
-
   // Follows the interface with this index. An errno or 0.
   int open(int index);
   // Readable when there is news.
-  int descriptor() const { return descriptor_; }
+  int descriptor() const { return news_.descriptor(); }
 
   // Reads the messages up to the next change; whether there was one. So a link that went down and came up between two
   // calls is seen to do both.
@@ -31,7 +31,7 @@ class InterfaceLink {
   bool ask();
   bool become(bool up, uint32_t mtu);
 
-  int descriptor_ = -1;
+  NetlinkSocket news_;
   int index_ = 0;
   bool up_ = false;
   uint32_t mtu_ = 0;

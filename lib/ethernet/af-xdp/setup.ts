@@ -8,8 +8,8 @@ import { arenaFramesOf } from '../arena-frames.js'
 import { queueCount } from '../interface/channels.js'
 import type { NetworkInterface } from '../interface/interfaces.js'
 import { untoldOf } from '../interface/offload-settings.js'
-import { packetHeadroom, type Settings } from '../options.js'
 import type { WayReport } from '../report.js'
+import { packetHeadroom, type Settings } from '../settings.js'
 
 /** sxdp_flags, linux/if_xdp.h */
 const Bind = { copy: 2, zeroCopy: 4, needWakeup: 8, multiBuffer: 16 } as const

@@ -1,5 +1,5 @@
 import { VerbsError } from '../../errors.js'
-import type { Settings } from '../options.js'
+import type { Settings } from '../settings.js'
 import { queryChannels, setChannels } from './channels.js'
 import { listInterfaces, type NetworkInterface } from './interfaces.js'
 import { Steering } from './steering.js'

@@ -1,14 +1,13 @@
 import { rangeError } from '../../argument.js'
-import { verbsError } from '../../errors.js'
 import { createCompletionQueue } from '../../mlx5/create.js'
-import { type CompressionFormatName, queryDevice } from '../../mlx5/device.js'
+import type { CompressionFormatName } from '../../mlx5/device.js'
 import { takeCompletionQueue, takeWorkQueue } from '../../mlx5/direct.js'
 import { type StridingQueueParts, stridingQueue } from '../../mlx5/driver/striding-queue.js'
 import { createIndirectionTable, createRssQueuePair } from '../../mlx5/rss.js'
-import { createWorkQueue } from '../../mlx5/work-queue.js'
+import { createWorkQueue, stridingLimits } from '../../mlx5/work-queue.js'
 import type { Context } from '../../verbs/context.js'
 import type { ProtectionDomain } from '../../verbs/protection-domain.js'
-import type { Settings } from '../options.js'
+import type { Settings } from '../settings.js'
 
 /** DPDK's number for a buffer (mlx5_rxq.c, MLX5_MPRQ_DEFAULT_LOG_STRIDE_NUM). */
 const usualStrides = 64
@@ -24,14 +23,7 @@ const leastBuffers = 2
  * @throws VerbsError ENOTSUP for a device that cannot; RangeError that names the option
  */
 export function stridesOf(context: Context, { frames, striding }: Settings, depth: number): number {
-  const able = queryDevice(context).striding
-  if (!able || able.maxLogStrides === 0) {
-    throw verbsError(
-      'ENOTSUP',
-      'mlx5dv_create_wq',
-      `"options.striding": ${context.name} has no striding queues`,
-    )
-  }
+  const able = stridingLimits(context)
   const { frameSize, headroom } = frames
   const [leastBytes, mostBytes] = [2 ** able.minLogStrideBytes, 2 ** able.maxLogStrideBytes]
   if (headroom > 0) throw rangeError('options.headroom', '0 with "options.striding"', headroom)

@@ -3,7 +3,7 @@ import type { Alternative, Comparison } from '../../flow/alternative.js'
 import { formatMac } from '../../headers/mac.js'
 import type { Flow, FlowTarget } from '../../verbs/flow.js'
 import { maxGroups } from '../af-packet/accept.js'
-import type { Settings } from '../options.js'
+import type { Settings } from '../settings.js'
 
 const broadcast = new Uint8Array(6).fill(0xff)
 const everyGroup = 'every group'

@@ -1,11 +1,12 @@
-import { ownCopy, plainAccess } from '../../hot/own-copy.js'
+import { ownCopy } from '../../hot/own-copy.js'
 import type { HotConsumer, HotFill } from '../../ring/hot/parts.js'
 import { cells } from '../../ring/ring.js'
 import type { DirectQueuePair, DirectRing } from '../direct-ring.js'
 import type { ReceiveCompletionParts, ReceiveRequestParts } from '../hot/parts.js'
 import { FrameFields, ReceiveState } from '../hot/state.js'
 import { dataSegment } from '../layout/send-request.js'
-import { consumerMask, receiveMask, recordSetter } from '../record.js'
+import { receiveMask, recordSetter } from '../record.js'
+import { type ReceivingParts, receivedParts } from './received-parts.js'
 import { placeOf, ringBytes } from './ring-bytes.js'
 
 /** Memory that a receive names. */
@@ -15,22 +16,14 @@ export interface Element {
   key: number
 }
 
-export interface ReceiveQueueParts {
+export interface ReceiveQueueParts extends ReceivingParts {
   pair: DirectQueuePair
   completions: DirectRing
-  /** Key of the arena, and what its offsets need to be the device's addresses. */
-  key: number
-  base: number
   /** Bytes of each frame's place that are left free, and the bytes behind them that the device may write. */
   headroom: number
   room: number
   /** Where the rest of a frame goes that is longer than its place. */
   overflow: Element
-  /** The most frames that a look finds. */
-  batch: number
-  checksumValid: number
-  /** A request has failed: the bytes of its completion. */
-  failed(entry: Uint8Array): void
 }
 
 /** The two ends of a receive queue of frames: requests that each name a free frame's place, and completions. */
@@ -51,19 +44,12 @@ export function receiveQueue(parts: ReceiveQueueParts) {
     setProducerIndex: recordSetter(pair.receive.record, receiveMask),
     ...{ posted, headroom: parts.headroom, base: parts.base },
   })
-  const taken = cells(1)
+  const shared = receivedParts(completions, parts)
   const receive = compileCompletions({
-    plain: plainAccess,
-    fields: FrameFields,
-    position: taken,
-    ring: ringBytes(completions),
-    setConsumerIndex: recordSetter(completions.record, consumerMask),
+    ...shared,
     posted,
     told: cells(completions.count),
     state: cells(ReceiveState.words),
-    most: parts.batch,
-    checksumValid: parts.checksumValid,
-    failed: (at) => parts.failed(completions.bytes.slice(at, at + 64)),
     ReceiveState,
   })
   return {
@@ -75,7 +61,7 @@ export function receiveQueue(parts: ReceiveQueueParts) {
       hot: () => receive,
     },
     /** How many entries of the completion queue were taken. */
-    entries: () => taken[0],
+    entries: () => shared.position[0],
     /** Which entry told of a record: each has its own. */
     entryOf: (at: number) => at,
   }

@@ -1,4 +1,4 @@
-import { ownCopy, plainAccess } from '../../hot/own-copy.js'
+import { ownCopy } from '../../hot/own-copy.js'
 import type { HotConsumer, HotFill } from '../../ring/hot/parts.js'
 import { cells } from '../../ring/ring.js'
 import type { DirectRing, DirectWorkQueue } from '../direct-ring.js'
@@ -6,10 +6,11 @@ import type { ReceiveRequestParts, StridingCompletionParts } from '../hot/parts.
 import { FrameFields, StridingState } from '../hot/state.js'
 import { nextSegment } from '../layout/receive-request.js'
 import { dataSegment } from '../layout/send-request.js'
-import { consumerMask, receiveMask, recordSetter } from '../record.js'
+import { receiveMask, recordSetter } from '../record.js'
+import { type ReceivingParts, receivedParts } from './received-parts.js'
 import { placeOf, ringBytes } from './ring-bytes.js'
 
-export interface StridingQueueParts {
+export interface StridingQueueParts extends ReceivingParts {
   queue: DirectWorkQueue
   completions: DirectRing
   strideBytes: number
@@ -17,14 +18,6 @@ export interface StridingQueueParts {
   strides: number
   /** Whether mini completions tell their stride. */
   miniStride: boolean
-  /** Key of the arena, and what its offsets need to be the device's addresses. */
-  key: number
-  base: number
-  /** The most strides that a look finds, but for those of the last entry. */
-  batch: number
-  checksumValid: number
-  /** The device has failed a request, or says what cannot be: the bytes of its completion. */
-  failed(entry: Uint8Array): void
 }
 
 /** The two ends of a striding receive queue: requests that each name a buffer of many frames, and completions. */
@@ -53,19 +46,12 @@ export function stridingQueue(parts: StridingQueueParts) {
   const state = cells(StridingState.words)
   const entryOf = cells(places)
   const receive = compileCompletions({
-    plain: plainAccess,
-    fields: FrameFields,
-    position: cells(1),
-    ring: ringBytes(completions),
-    setConsumerIndex: recordSetter(completions.record, consumerMask),
+    ...receivedParts(completions, parts),
     ...{ posted, state, entryOf, StridingState },
     told: cells(places),
     stridesShift: Math.log2(strides),
     strideBytesShift: Math.log2(strideBytes),
     miniStride: parts.miniStride,
-    most: batch,
-    checksumValid: parts.checksumValid,
-    failed: (at) => parts.failed(completions.bytes.slice(at, at + 64)),
   })
   return {
     requests: { ...placeOf(queue), ...fill, hot: () => fill },

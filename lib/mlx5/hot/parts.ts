@@ -118,24 +118,46 @@ export interface ReceiveRequestParts extends Parts {
   base: number
 }
 
-/** Of receive-completions.cts. */
-export interface ReceiveCompletionParts extends Parts {
+/** Of a ring of completions of received frames: its entries, and what is where in one. */
+export interface ReceivedPlaces {
+  entries: number
+  entryMask: number
+  /** Of an entry's 64 bytes: byte in its stride. */
+  start: number
+  /** log2 of the words from one entry to the next. */
+  wordShift: number
+  /** Words and byte in its stride. */
+  ownerWord: number
+  checksWord: number
+  lengthByte: number
+  /** In the word with the owner bit: opcode, format and owner bit; and what an entry that tells of one frame has there. */
+  kind: number
+  frame: number
+}
+
+/** Common to the ends of a receive queue that read completions. */
+export interface ReceivedParts extends Parts {
   /** Whether plain loads do for the hand-over. */
   plain: boolean
   ring: RingBytes
+  places: ReceivedPlaces
   /** Tells the device which entries may be overwritten. */
   setConsumerIndex: (index: number) => void
+  /** FrameFlag.checksumValid */
+  checksumValid: number
+  /** The most frames, or strides, that a look finds. */
+  most: number
+  /** A request has failed; the entry begins at byte `at`. */
+  failed(at: number): void
+}
+
+/** Of receive-completions.cts. */
+export interface ReceiveCompletionParts extends ReceivedParts {
   /** By request, modulo its length: the offset in the arena. */
   posted: Int32Array
   /** By frame, modulo its length: its bytes, and its flags above them. */
   told: Int32Array
   state: Int32Array
-  /** The most entries that a look finds. */
-  most: number
-  /** FrameFlag.checksumValid */
-  checksumValid: number
-  /** A request has failed; the entry begins at byte `at`. */
-  failed(at: number): void
   ReceiveState: typeof ReceiveState
 }
 
@@ -290,7 +312,10 @@ export interface HotMessageCompletions {
 }
 
 /** Of striding-completions.cts. */
-export interface StridingCompletionParts extends Omit<ReceiveCompletionParts, 'told' | 'ReceiveState'> {
+export interface StridingCompletionParts extends ReceivedParts {
+  /** By request, modulo its length: the offset in the arena. */
+  posted: Int32Array
+  state: Int32Array
   /** By stride, modulo its length: bytes of the frame that begins there, and its flags above them; 0: none does. */
   told: Int32Array
   /** By stride, as in `told`: which entry of the completion queue told of it. */

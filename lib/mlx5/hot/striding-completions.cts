@@ -12,25 +12,15 @@ export = function stridingCompletions(parts: StridingCompletionParts): HotConsum
   const { plain, position, setConsumerIndex, state, posted, told, entryOf, most, checksumValid, failed } =
     parts
   const { words, view, countShift, strideShift } = parts.ring
-  const { opcodeShift, formatShift, ownerBit, received, invalid, compressed, completedBytes, goodChecks } =
-    parts.fields
+  const { opcodeShift, formatShift, ownerBit, received, invalid, compressed, goodChecks } = parts.fields
+  const { entries, entryMask, start, wordShift, ownerWord, checksWord, lengthByte, kind, frame } =
+    parts.places
   const { known: knownAt, read: readAt } = parts.StridingState
   const { stridesShift, strideBytesShift, miniStride } = parts
-  const entries = 1 << countShift
-  const entryMask = entries - 1
   const requestMask = posted.length - 1
   const placeMask = told.length - 1
   const strides = 1 << stridesShift
   const strideMask = strides - 1
-  /** An entry of 128 bytes has the one of 64 in its second half. */
-  const start = (1 << strideShift) - 64
-  const wordShift = strideShift - 2
-  const ownerWord = (start + parts.fields.ownerWord) >> 2
-  const checksWord = (start + parts.fields.checksWord) >> 2
-  const lengthByte = start + completedBytes
-  /** Opcode, format and owner bit of an entry that tells of a frame. */
-  const kind = (15 << opcodeShift) | (3 << formatShift) | (1 << ownerBit)
-  const frame = received << opcodeShift
   /** In `told`: bytes of the frame; above them its flags. */
   const lengthMask = 0xffff
   const flagsShift = 16
